@@ -1,0 +1,40 @@
+"""Cancellation for Twisted Web: when a client leaves, the work done for it stops.
+
+Re-exports the public names; no logic.
+"""
+
+from ._scope import Scope, current_scope, scope_of
+from ._web import CancellingResource, cancel_on_disconnect
+from .causes import (
+    Cause,
+    Disconnected,
+    Draining,
+    Ended,
+    Observer,
+    Outcome,
+    ResponseFinished,
+    ScopeCancelled,
+    TimedOut,
+)
+from .interfaces import ICancellable
+from .observers import access_log_499, log_outcome
+
+__all__ = [
+    "CancellingResource",
+    "Cause",
+    "Disconnected",
+    "Draining",
+    "Ended",
+    "ICancellable",
+    "Observer",
+    "Outcome",
+    "ResponseFinished",
+    "Scope",
+    "ScopeCancelled",
+    "TimedOut",
+    "access_log_499",
+    "cancel_on_disconnect",
+    "current_scope",
+    "log_outcome",
+    "scope_of",
+]

@@ -1,0 +1,74 @@
+"""Awaiting a resource so that it is not lost when it arrives too late.
+
+Knows Deferreds only; the scope tracks an acquisition as it tracks any other work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ._cancellers import find_canceller
+from ._watching import watch
+from .interfaces import ICancellable
+
+
+@implementer(ICancellable)
+@define(eq=False)
+class Acquisition:
+    """One resource on its way.
+
+    Nobody cancels ``source`` itself: Twisted drops the late result of a cancelled Deferred that
+    has no canceller, and with it whatever was acquired.
+    """
+
+    source: Deferred[Any]
+    release: Callable[[Any], object]
+    arrived: Deferred[Any] = field(init=False)
+    _settled: Deferred[None] = field(init=False, factory=Deferred)
+
+    def __attrs_post_init__(self) -> None:
+        # A canceller that does nothing: the Deferred then fails with CancelledError by itself.
+        self.arrived = Deferred(lambda _: None)
+
+    def start(self) -> Deferred[Any]:
+        """Begin to wait; returns what the user awaits."""
+        self.source.addBoth(self._arrived)
+        return self.arrived
+
+    def cancel(self) -> None:
+        """See `ICancellable.cancel`."""
+        self.arrived.cancel()
+
+    def when_settled(self) -> Deferred[Any]:
+        """See `ICancellable.when_settled`: after a late arrival has been released, too."""
+        return self._settled
+
+    def _arrived(self, result: Any) -> None:
+        if not self.arrived.called:
+            self.arrived.callback(result)
+            self._settled.callback(None)
+        elif isinstance(result, Failure):
+            self._settled.callback(result)
+        else:
+            self._release(result)
+
+    def _release(self, resource: Any) -> None:
+        try:
+            releasing = find_canceller(self.release(resource))
+        except Exception:
+            self._released(Failure())
+        else:
+            if releasing is None:
+                self._released(None)
+            else:
+                watch(releasing, self._released)
+
+    def _released(self, result: Any) -> None:
+        failed = isinstance(result, Failure)
+        self._settled.callback(result if failed else Failure(CancelledError()))

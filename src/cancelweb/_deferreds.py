@@ -1,0 +1,85 @@
+"""What is awaitable, what is a cancellation, and what a Deferred waits for.
+
+Knowledge about Deferreds, coroutines and failures; nothing here cancels anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+from collections.abc import Awaitable, Coroutine
+from types import GeneratorType
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, FirstError
+from twisted.internet.task import TaskStopped
+from twisted.python.failure import Failure
+from twisted.web.error import FlattenerError
+
+
+def as_deferred(awaitable: object) -> Deferred[Any] | None:
+    """The Deferred of a coroutine or another awaitable with Twisted semantics, else None.
+
+    Awaitables are recognised here because ABCs do not register as adapters.
+    """
+    match awaitable:
+        case Deferred():
+            return awaitable
+        case Coroutine():
+            return Deferred.fromCoroutine(awaitable)
+        case GeneratorType():
+            # Made by types.coroutine, or else a stream and no awaitable at all.
+            is_coroutine = awaitable.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE
+            return Deferred.fromCoroutine(awaitable) if is_coroutine else None
+        case Awaitable():
+            return Deferred.fromCoroutine(_awaiting(awaitable))
+    return None
+
+
+async def _awaiting(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def innermost(deferred: Deferred[Any]) -> Deferred[Any]:
+    """The Deferred that ``deferred`` waits for, down the whole chain: what a cancel reaches."""
+    while deferred.called and isinstance(deferred.result, Deferred):
+        deferred = deferred.result
+    return deferred
+
+
+def is_cancellation(failure: Failure) -> bool:
+    """Whether a failure says that work was cancelled, by whomever and in whatever disguise."""
+    return _says_cancelled(failure.value)
+
+
+def _says_cancelled(error: object) -> bool:
+    match error:
+        case CancelledError() | TaskStopped():
+            return True
+        case asyncio.CancelledError() | concurrent.futures.CancelledError():
+            return True
+        case FirstError():
+            return is_cancellation(error.subFailure)
+        case FlattenerError():
+            return _says_cancelled(error.args[0])
+        case BaseExceptionGroup():
+            return all(_says_cancelled(each) for each in error.exceptions)
+    return False
+
+
+def clean(failure: Failure) -> None:
+    """Drop what a failure of no further use refers to.
+
+    An abandoned coroutine would otherwise leave a cycle of failure, traceback and frames.
+    """
+    failure.cleanFailure()
+    failure.value.__traceback__ = None
+
+
+def ignore_cancellation(result: object) -> object:
+    """An errback for the end of a chain: a cancellation that nobody handled is no error."""
+    if isinstance(result, Failure) and is_cancellation(result):
+        clean(result)
+        return None
+    return result

@@ -1,0 +1,70 @@
+"""Cleanup hooks: one stack, run one at a time, each isolated and for so many seconds at most.
+
+When they are run is the scope's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.python.reflect import fullyQualifiedName
+
+from ._cancellers import find_canceller
+from ._log import log
+from ._watching import watch
+
+Hook = Callable[[Any], object]
+
+CLEANUP_TIMEOUT = 10.0
+
+
+def hook_name(hook: Hook) -> str:
+    """How the log calls a hook."""
+    return fullyQualifiedName(hook) if hasattr(hook, "__qualname__") else repr(hook)
+
+
+async def run_hook(
+    start: Callable[[], object], name: str, seconds: float, clock: IReactorTime
+) -> None:
+    """Run a hook to its end, but go on without it after some seconds; log whatever goes wrong.
+
+    Args:
+        start: calls the hook; returns the canceller of what the hook returned, or None.
+        name: how the log calls the hook.
+        seconds: how long to wait. A hook that takes longer is not stopped.
+        clock: tells when the seconds are over.
+    """
+    try:
+        running = start()
+    except Exception:
+        log.failure("cleanup hook {hook} failed", hook=name)
+        return
+    if running is not None:
+        await _ended_or_late(running, name, seconds, clock)
+
+
+def _ended_or_late(running: Any, name: str, seconds: float, clock: IReactorTime) -> Deferred[None]:
+    done: Deferred[None] = Deferred()
+
+    def ended(result: object) -> None:
+        if isinstance(result, Failure):
+            log.failure("cleanup hook {hook} failed", failure=result, hook=name)
+        if timer.active():
+            timer.cancel()
+            done.callback(None)
+
+    def late() -> None:
+        log.error(
+            "cleanup hook {hook} still runs after {seconds:g} s: going on without it",
+            hook=name,
+            seconds=seconds,
+        )
+        done.callback(None)
+
+    timer = clock.callLater(seconds, late)
+    watch(running, ended)
+    return done

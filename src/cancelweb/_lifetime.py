@@ -1,0 +1,371 @@
+"""How a scope is brought to its end: stop the work, wait, clean up, tell, let go.
+
+The machinery below `Scope`, which is what users see. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from enum import Enum, auto
+from typing import Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from ._cancellers import find_canceller
+from ._deferreds import is_cancellation
+from ._hooks import CLEANUP_TIMEOUT, Hook, hook_name, run_hook
+from ._log import log, log_outcome
+from ._options import Options
+from ._record import Record
+from ._watching import Canceller, watch
+from ._work import UNSETTLED, Step, Work, running
+from .causes import Cause, Ended, Observer, Outcome, ResponseFinished, TimedOut
+
+R = TypeVar("R")
+
+SURVIVOR_AFTER = 5.0
+
+current: ContextVar[Any] = ContextVar("cancelweb_scope", default=None)
+"""The scope in whose handler, hook or canceller the code runs."""
+
+
+class Fate(Enum):
+    """What became of the request itself."""
+
+    OPEN = auto()
+    FINISHED = auto()
+    LOST = auto()
+
+
+class Phase(Enum):
+    """How far the scope is on its way to its end."""
+
+    OPEN = auto()
+    CLEANING = auto()
+    CLOSED = auto()
+
+
+@define(eq=False)
+class Lifetime:
+    """The closing sequence, and what it needs to know. The order of the sections is its order."""
+
+    request: Any
+    options: Options
+    cause: Cause | None = field(default=None, init=False)
+    deadline: float | None = field(default=None, init=False)
+    fate: Fate = field(default=Fate.OPEN, init=False)
+    phase: Phase = field(default=Phase.OPEN, init=False)
+    opened: float | None = field(default=None, init=False)
+    interruptible: bool = field(default=True, init=False)
+    """Whether a disconnect or the deadline may cancel."""
+    response: Any = field(default=None, init=False)
+    """Its ``answer(cause)`` is called in the turn of the cancel, after all work was asked."""
+    _clock: IReactorTime | None = field(default=None, init=False)
+    _work: dict[Work, None] | None = field(default=None, init=False)
+    _hooks: list[tuple[Hook, bool]] | None = field(default=None, init=False)
+    _context: Context | None = field(default=None, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    """Until the cancel, the deadline's; after it, the survivors'."""
+    _timeout: float | None = field(default=None, init=False)
+    _record: Record | None = field(default=None, init=False)
+
+    @property
+    def clock(self) -> IReactorTime:
+        """Where the scope takes its time from."""
+        if self._clock is None:
+            self._clock = self.options.clock_for(self.request)
+        return self._clock
+
+    @property
+    def record(self) -> Record:
+        """What is noted for the outcome."""
+        if self._record is None:
+            self._record = Record()
+        return self._record
+
+    # --- opening ---
+
+    def enter(self, options: Options) -> None:
+        """A door has brought its request here: take on its hooks and its deadline."""
+        for hook, for_cancelled in options.hooks:
+            self._add_hook(hook, for_cancelled)
+        if options.timeout is not None:
+            self._limit(options.timeout)
+        if options.observers is not None and self.opened is None:
+            self.opened = self.clock.seconds()
+
+    def join(self, options: Options) -> None:
+        """Another door has met the same request."""
+        if not self.options.includes(options):
+            self.options = self.options.joined(options)
+            self.enter(options)
+
+    def suspend(self) -> None:
+        """The handler goes on after its call has returned: keep its context."""
+        self._context = copy_context()
+        if self.opened is None:
+            self.opened = self.clock.seconds()
+
+    def _limit(self, seconds: float) -> None:
+        deadline = self.clock.seconds() + seconds
+        sooner = self.deadline is None or deadline < self.deadline
+        if sooner and self.cause is None and self.fate is Fate.OPEN:
+            self._disarm()
+            self.deadline, self._timeout = deadline, seconds
+            self._timer = self.clock.callLater(seconds, self._expire)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _add_hook(self, hook: Hook, for_cancelled: bool) -> None:
+        at_once = self.cause is not None if for_cancelled else self.phase is Phase.CLOSED
+        if at_once:
+            Deferred.fromCoroutine(self._run_hook(hook))
+        elif self.phase is not Phase.CLOSED:
+            if self._hooks is None:
+                self._hooks = []
+            self._hooks.append((hook, for_cancelled))
+
+    # --- work ---
+
+    def add(self, work: Work) -> None:
+        """Take on a piece of work; on a scope that is cancelled or closed, stop it."""
+        if self.phase is Phase.CLOSED:
+            work.keeper = None
+        elif self._work is None:
+            self._work = {work: None}
+        else:
+            self._work[work] = None
+        watch(work.canceller, work.settled)
+        if work.step is Step.RUNNING and self._comes_too_late(work):
+            self._ask([work])
+
+    def _comes_too_late(self, work: Work) -> bool:
+        if self.phase is not Phase.OPEN:
+            # What hooks track is left to run until they are through.
+            return self.phase is Phase.CLOSED
+        is_returned = work.receive is not None
+        return self.cause is not None and not (is_returned and self.fate is Fate.FINISHED)
+
+    def judge(self, work: Work, result: object) -> bool:
+        """See `Keeper`. Tracked work may be cancelled by its owner, too; what the failure of
+        returned work means is known to whoever receives it."""
+        if not isinstance(result, Failure):
+            return False
+        if is_cancellation(result) and (self.cause is not None or work.receive is None):
+            self.record.worsen(Ended.STOPPED)
+            return True
+        if work.receive is None:
+            self.record.fail(result)
+        return False
+
+    def dismiss(self, work: Work, stopped: bool) -> None:
+        """See `Keeper`. Stopped work is kept, until nobody can handle its cancellation any more."""
+        if self._work is not None and not stopped:
+            del self._work[work]
+        self.advance()
+
+    # --- stopping ---
+
+    def stop(self, cause: Cause, beside_returned: bool = False) -> bool:
+        """Cancel: mark the scope, ask the work to stop, answer.
+
+        Args:
+            cause: why.
+            beside_returned: leave alone what the handler returned.
+
+        Returns:
+            Whether this call did it; not so in a dry run, or when it had been done before.
+        """
+        if self.cause is not None:
+            return False
+        if self.options.dry_run:
+            self.record.would_have_cancelled = self.record.would_have_cancelled or cause
+            return False
+        self.cause = cause
+        self.record.cancelled = self.clock.seconds()
+        self._disarm()
+        if current.get() is self:
+            # The caller may be the very work that is to be stopped, and a running coroutine
+            # loses a cancel.
+            self.clock.callLater(0, self._stop_work, cause, beside_returned)
+        else:
+            self._stop_work(cause, beside_returned)
+        return True
+
+    def _expire(self) -> None:
+        if self.interruptible and self._timeout is not None:
+            self.stop(TimedOut(self._timeout))
+
+    def _stop_work(self, cause: Cause, beside_returned: bool) -> None:
+        works = running(self._work or ())
+        self._ask([work for work in works if work.receive is None or not beside_returned])
+        if self.response is not None:
+            self.response.answer(cause)
+        self.advance()
+
+    def _ask(self, works: list[Work]) -> None:
+        for work in works:
+            if isinstance(work.canceller, Canceller):
+                work.canceller.clock = self.clock
+                work.canceller.arm()
+        for work in works:
+            if work.step is Step.RUNNING:
+                self._ask_one(work)
+        if self._timer is None and any(work.step is Step.ASKED for work in works):
+            seconds = self.options.survivor_after or SURVIVOR_AFTER
+            self._timer = self.clock.callLater(seconds, self._name_survivors, seconds)
+
+    def _ask_one(self, work: Work) -> None:
+        work.step = Step.ASKED
+        try:
+            self._in_fresh_context(work.canceller.cancel)
+        except Exception:
+            log.failure("the canceller {canceller} failed", canceller=work.canceller)
+            if work.step is Step.ASKED:
+                self._survives(work)
+
+    def _name_survivors(self, seconds: float) -> None:
+        self._timer = None
+        for work in [work for work in self._work or () if work.step is Step.ASKED]:
+            log.warn(
+                "{canceller} still runs {seconds:g} s after it was asked to stop",
+                canceller=work.canceller,
+                seconds=seconds,
+            )
+            self._survives(work)
+        self.advance()
+
+    def _survives(self, work: Work) -> None:
+        work.step = Step.SURVIVOR
+        self.record.worsen(Ended.SURVIVED)
+
+    def in_context(self, function: Callable[..., R], *args: Any) -> R:
+        """Call so that the handler's context variables are seen."""
+        here = current.get() is self
+        return function(*args) if here else self._in_fresh_context(function, *args)
+
+    def _in_fresh_context(self, function: Callable[..., R], *args: Any) -> R:
+        # A copy, since no context can be entered twice.
+        context = copy_context() if self._context is None else self._context.copy()
+        context.run(current.set, self)
+        return context.run(function, *args)
+
+    # --- ending ---
+
+    def end(self, fate: Fate, faked: bool = False) -> None:
+        """The request is finished or lost.
+
+        Args:
+            fate: which of the two; the first that is told counts.
+            faked: the response is finished, but what the handler returned is to be stopped, too.
+        """
+        if self.fate is not Fate.OPEN:
+            return
+        self.fate = fate
+        if fate is Fate.FINISHED and self.cause is None:
+            self._disarm()
+            beside_returned = not faked
+            works = running(self._work or ())
+            if any(work.receive is None or faked for work in works):
+                self.stop(ResponseFinished(), beside_returned)
+        self.advance()
+
+    def advance(self) -> None:
+        """Clean up and close, if the request has ended and there is no work to wait for."""
+        if self.phase is not Phase.OPEN or self.fate is Fate.OPEN:
+            return
+        waiting = [work for work in self._work or () if work.step in UNSETTLED]
+        if not waiting:
+            self._clean_up()
+        elif self.fate is Fate.FINISHED and all(work.receive is None for work in waiting):
+            # Tracked after the response was finished, by what the handler returned.
+            self.stop(ResponseFinished())
+
+    def refuse(self, cause: Cause) -> None:
+        """The handler was not run: its client had gone."""
+        self.cause = cause
+        self.record.worsen(Ended.REFUSED)
+        self.end(Fate.LOST)
+
+    def discard(self) -> bool:
+        """Close at once, if nothing was done with the scope and nobody watches."""
+        if self._work or self._hooks or self._record or self.options.observers:
+            return False
+        self._disarm()
+        self.phase = Phase.CLOSED
+        self.request = None
+        return True
+
+    def abandon(self) -> None:
+        """Close without hooks and observers: the handler is about to be called once more."""
+        self._hooks = None
+        self._let_go()
+
+    def _clean_up(self) -> None:
+        self.phase = Phase.CLEANING
+        self._disarm()
+        if self._hooks:
+            Deferred.fromCoroutine(self._run_hooks())
+        else:
+            self._close()
+
+    async def _run_hooks(self) -> None:
+        while self._hooks:
+            hook, for_cancelled = self._hooks.pop()
+            if self.cause is not None or not for_cancelled:
+                await self._run_hook(hook)
+        self._close()
+
+    async def _run_hook(self, hook: Hook) -> None:
+        def start() -> object:
+            return self._in_fresh_context(lambda: find_canceller(hook(self)))
+
+        seconds = self.options.cleanup_timeout or CLEANUP_TIMEOUT
+        await run_hook(start, hook_name(hook), seconds, self.clock)
+
+    def _close(self) -> None:
+        observers = self._told()
+        outcome = self._outcome() if observers else None
+        self._let_go()
+        for observer in observers:
+            try:
+                observer(outcome)  # type: ignore[arg-type]
+            except Exception:
+                log.failure("observer {observer} failed", observer=observer)
+
+    def _told(self) -> tuple[Observer, ...]:
+        if self.options.observers is None:
+            return () if self._record is None else (log_outcome,)
+        return self.options.observers
+
+    def _outcome(self) -> Outcome:
+        closed = self.clock.seconds()
+        record = self.record
+        return Outcome(
+            method=self.request.method,
+            path=self.request.path,
+            cause=self.cause,
+            ended=record.ended,
+            opened=closed if self.opened is None else self.opened,
+            cancelled=record.cancelled,
+            closed=closed,
+            failure=record.cleaned_failure(),
+            would_have_cancelled=record.would_have_cancelled,
+        )
+
+    def _let_go(self) -> None:
+        self.phase = Phase.CLOSED
+        works = self._work or ()
+        self._ask(running(works))
+        self._disarm()
+        for work in works:
+            work.forget()
+        self.request = self.response = None
+        self._work = self._hooks = self._context = self._record = None

@@ -1,0 +1,61 @@
+"""The package's log, and the observer that writes to it by default.
+
+The one place that puts client-chosen bytes into log text.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger, LogLevel
+
+from .causes import Outcome
+
+log = Logger(namespace="cancelweb")
+
+
+def log_outcome(outcome: Outcome) -> None:
+    """Log requests that were cancelled (info) or that failed (error), one line each.
+
+    The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
+    The failure's traceback is not in it: that was logged where the failure was met.
+    """
+    reason = outcome.cause or outcome.would_have_cancelled
+    if outcome.failure is not None:
+        level = LogLevel.error
+    elif reason is not None:
+        level = LogLevel.info
+    else:
+        return
+    log.emit(
+        level,
+        "{method_text} {path_text}: {ended_text} after {seconds:.3f} s{reason}{failure_text}",
+        outcome=outcome,
+        method=outcome.method,
+        path=outcome.path,
+        cause=outcome.cause,
+        ended=outcome.ended,
+        seconds=outcome.closed - outcome.opened,
+        method_text=_printable(outcome.method),
+        path_text=_printable(outcome.path),
+        ended_text=outcome.ended.name.lower(),
+        reason=_reason_text(outcome),
+        failure_text=_failure_text(outcome),
+    )
+
+
+def _printable(text: bytes) -> str:
+    # A client chose these bytes: no control character may reach a terminal or forge a line.
+    return text.decode("latin-1").encode("unicode_escape").decode("ascii")
+
+
+def _reason_text(outcome: Outcome) -> str:
+    if outcome.cause is not None:
+        return f": {outcome.cause}"
+    if outcome.would_have_cancelled is not None:
+        return f": dry run, would have cancelled: {outcome.would_have_cancelled}"
+    return ""
+
+
+def _failure_text(outcome: Outcome) -> str:
+    if outcome.failure is None:
+        return ""
+    return f": {outcome.failure.type.__name__}: {outcome.failure.getErrorMessage()}"

@@ -1,0 +1,195 @@
+"""What a door was given: checked when it is given, and added up where doors meet.
+
+Frozen settings and their validation; nothing here acts on a request.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import Attribute, field, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from .causes import Cause, Observer, TimedOut
+
+SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+"""The methods that a `CancellingResource` lets a disconnect cancel: those that RFC 9110,
+section 9.2.1, calls safe and Twisted Web is commonly asked for."""
+
+
+
+def _seconds(_: object, attribute: Attribute[float | None], value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{attribute.name} must be a number of seconds, not {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} must be more than 0 and finite, not {value!r}")
+
+
+def _error_status(_: object, attribute: Attribute[int | None], value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{attribute.name} must be an int such as 503, not {value!r}")
+    if not 400 <= value <= 599:
+        raise ValueError(f"{attribute.name} must be from 400 to 599, not {value!r}")
+
+
+def _clock(_: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not IReactorTime.providedBy(value):
+        raise TypeError(f"{attribute.name} must provide IReactorTime, as reactors do; {value!r} does not")
+
+
+def _flag(_: object, attribute: Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{attribute.name} must be True or False, not {value!r}")
+
+
+def _one_argument(name: str, function: object) -> None:
+    if not callable(function):
+        raise TypeError(f"{name} takes callables with one argument, not {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # Some builtins do not tell.
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(f"{name} takes callables with one argument; {function!r} has {signature}") from None
+
+
+def callables(name: str, given: object) -> tuple[Any, ...]:
+    """One callable, or an iterable of them, as a tuple.
+
+    Raises:
+        TypeError: something in it cannot be called with one argument.
+    """
+    if callable(given) or not isinstance(given, Iterable):
+        given = (given,)
+    functions = tuple(given)
+    for function in functions:
+        _one_argument(name, function)
+    return functions
+
+
+def method_names(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None:
+    """Request methods as the bytes that a request has.
+
+    Raises:
+        TypeError: not an iterable of str or bytes.
+        ValueError: a name that no request has, such as one in lower case.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"methods must be an iterable such as ('GET', 'HEAD'), not {given!r}")
+    return frozenset(_method_name(each) for each in given)
+
+
+def _method_name(name: object) -> bytes:
+    if not isinstance(name, str | bytes):
+        raise TypeError(f"methods must hold str or bytes, not {name!r}")
+    text = name if isinstance(name, str) else name.decode("latin-1")
+    if not text.isascii() or not text.isalpha() or not text.isupper():
+        raise ValueError(f"methods must be names such as 'GET', not {name!r}")
+    return text.encode("ascii")
+
+
+@frozen(eq=False)
+class Options:
+    """The settings of one door, or of several that met on one request.
+
+    None stands for "not given", so that of doors that meet the innermost that gives one decides.
+    """
+
+    timeout: float | None = field(default=None, validator=_seconds)
+    timeout_status: int | None = field(default=None, validator=_error_status)
+    hooks: tuple[tuple[Callable[[Any], object], bool], ...] = ()
+    """Each with whether it is for a cancelled scope only; the last is run first."""
+    observers: tuple[Observer, ...] | None = None
+    cleanup_timeout: float | None = field(default=None, validator=_seconds)
+    survivor_after: float | None = field(default=None, validator=_seconds)
+    clock: Any = field(default=None, validator=_clock)
+    methods: frozenset[bytes] | None = None
+    any_method: bool = False
+    dry_run: bool = field(default=False, validator=_flag)
+    parts: tuple[Options, ...] = ()
+
+    def may_cancel(self, method: bytes) -> bool:
+        """Whether a disconnect or a deadline may cancel a request of this method."""
+        return self.any_method or method in (SAFE_METHODS if self.methods is None else self.methods)
+
+    def status_of(self, cause: Cause) -> int:
+        """The status code of the answer to a request that was cancelled while its client waits."""
+        if isinstance(cause, TimedOut) and self.timeout_status is not None:
+            return self.timeout_status
+        return cause.status
+
+    def clock_for(self, request: Any) -> Any:
+        """The clock given, or else the reactor of the request's Site, or else the global one."""
+        clock = self.clock
+        if clock is None:
+            clock = getattr(getattr(request, "site", None), "reactor", None)
+        if clock is None:
+            from twisted.internet import reactor as clock
+        return clock
+
+    def includes(self, other: Options) -> bool:
+        """Whether ``other`` is this door, or one of those that met in it."""
+        return other is self or other in self.parts
+
+    def joined(self, inner: Options) -> Options:
+        """These options with those of a door inside: hooks and observers add up, and the rest
+        is the innermost's that gave it. The deadlines are compared by the scope."""
+        return Options(
+            timeout=self.timeout,
+            timeout_status=_inner_first(inner.timeout_status, self.timeout_status),
+            observers=_added(self.observers, inner.observers),
+            cleanup_timeout=_inner_first(inner.cleanup_timeout, self.cleanup_timeout),
+            survivor_after=_inner_first(inner.survivor_after, self.survivor_after),
+            clock=_inner_first(inner.clock, self.clock),
+            methods=_inner_first(inner.methods, self.methods),
+            any_method=self.any_method or inner.any_method,
+            dry_run=self.dry_run or inner.dry_run,
+            parts=(*(self.parts or (self,)), inner),
+        )
+
+
+def _inner_first(inner: Any, outer: Any) -> Any:
+    return outer if inner is None else inner
+
+
+def _added(
+    outer: tuple[Observer, ...] | None, inner: tuple[Observer, ...] | None
+) -> tuple[Observer, ...] | None:
+    # The default is told of nothing twice, nor is one observer that two doors were given.
+    if outer is None or inner is None:
+        return outer if inner is None else inner
+    return (*outer, *(each for each in inner if each not in outer))
+
+
+def checked_options(
+    *,
+    on_cancel: object = (),
+    on_exit: object = (),
+    observers: object = None,
+    methods: Iterable[str | bytes] | None = None,
+    **settings: Any,
+) -> Options:
+    """The options as a user gives them, checked.
+
+    Raises:
+        TypeError, ValueError: one of them is wrong; says which, and what to give instead.
+    """
+    hooks = [(hook, False) for hook in callables("on_exit", on_exit)]
+    hooks += [(hook, True) for hook in callables("on_cancel", on_cancel)]
+    return Options(
+        hooks=tuple(hooks),
+        observers=None if observers is None else callables("observers", observers),
+        methods=method_names(methods),
+        **settings,
+    )

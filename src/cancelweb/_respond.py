@@ -1,0 +1,293 @@
+"""Turning what a handler returned into a response; the only code that touches a request.
+
+With `_guard` and `_stream`, which it uses. How work is stopped is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr
+from twisted.web.error import UnsupportedMethod
+from twisted.web.http import RESPONSES
+from twisted.web.iweb import IRenderable
+from twisted.web.pages import errorPage
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.template import Tag, flattenString
+
+from ._cancellers import DeferredCanceller, find_canceller
+from ._deferreds import is_cancellation
+from ._guard import guard
+from ._lifetime import Fate
+from ._log import log
+from ._scope import Scope
+from ._stream import Stream
+from ._work import Work
+from .causes import Cause, Disconnected, ResponseFinished
+
+_NOTHING = object()
+
+
+def fate_of(request: Any) -> Fate:
+    """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
+    if request.finished:
+        return Fate.FINISHED
+    # Test doubles have no channel at all; a lost request has None.
+    return Fate.LOST if getattr(request, "channel", request) is None else Fate.OPEN
+
+
+def cause_of_death(fate: Fate) -> Cause:
+    """The cause for a request that was gone before anybody could be told why."""
+    return ResponseFinished() if fate is Fate.FINISHED else Disconnected()
+
+
+@define(eq=False)
+class Response:
+    """The response to one request, from the return of its handler on.
+
+    Attributes:
+        handler: what the errors name.
+        method: the one that the handler was called for: under a faked HEAD, which Twisted makes
+            with a GET, not the one that the client sent.
+        channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
+    """
+
+    request: Any
+    scope: Scope
+    handler: object
+    method: bytes
+    channel: Any
+    _early: Any = field(default=_NOTHING, init=False)
+    """The result, where there is one before the handler's call has returned to Twisted."""
+    _rendering: bool = field(default=True, init=False)
+    _is_subscribed: bool = field(default=False, init=False)
+
+    # --- what the handler's call came to ---
+
+    @classmethod
+    def of(cls, scope: Scope, request: Any, handler: object) -> Response:
+        """The response that the scope has already, or a new one."""
+        response: Response | None = scope.response
+        if response is None:
+            channel = getattr(request, "channel", None)
+            response = scope.response = cls(request, scope, handler, request.method, channel)
+        return response
+
+    def take(self, result: Any) -> None:
+        """Take what the handler returned, or the failure that it raised; called in its context."""
+        self._rendering = True
+        self.scope.interruptible = self.scope.options.may_cancel(self.method)
+        self.scope.suspend()
+        if result is None:
+            # Only what was waited for may come to nothing.
+            self._follow(result)
+        else:
+            self._take(result)
+        self._rendering = False
+
+    def give_back(self, is_outermost: bool) -> Any:
+        """What to return to Twisted, or to the door outside; raises what was raised."""
+        early, self._early = self._early, _NOTHING
+        fate = fate_of(self.request)
+        if early is not _NOTHING and fate is Fate.OPEN:
+            return self._give_early(early, is_outermost)
+        if is_outermost:
+            self._subscribe(fate)
+        return NOT_DONE_YET
+
+    def _give_early(self, result: Any, is_outermost: bool) -> Any:
+        if isinstance(result, Failure):
+            error, frames = result.value, result.getTracebackObject()
+            self._close_failed(result, is_outermost)
+            # The scope cleans what it closes with.
+            raise error.with_traceback(frames)
+        if is_outermost:
+            self.scope.end(Fate.FINISHED)
+        return result
+
+    def _close_failed(self, failure: Failure, is_outermost: bool) -> None:
+        unsupported = failure.check(UnsupportedMethod) is not None
+        if not unsupported and (is_outermost or self._is_subscribed):
+            self.scope.record.fail(failure)
+        if is_outermost:
+            if unsupported and self.method == b"HEAD" and b"GET" in failure.value.allowedMethods:
+                # Twisted renders again, with a GET.
+                self.scope.abandon()
+            else:
+                self.scope.end(Fate.FINISHED)
+
+    def _subscribe(self, fate: Fate) -> None:
+        if fate is Fate.FINISHED:
+            self._finished(None)
+        elif fate is Fate.LOST:
+            self._lost(None)
+        elif self._is_upgraded():
+            # notifyFinish will never fire, and what follows is no HTTP.
+            self.scope.end(Fate.FINISHED)
+        else:
+            self._is_subscribed = True
+            self.request.notifyFinish().addCallbacks(self._finished, self._lost)
+
+    def _is_upgraded(self) -> bool:
+        taken_over = "connectionLost" in getattr(self.channel, "__dict__", ())
+        return taken_over or self.request.requestHeaders.hasHeader(b"upgrade")
+
+    # --- results ---
+
+    def _take(self, result: Any) -> None:
+        if isinstance(result, Failure):
+            self._failed(result)
+        elif result is None:
+            self._written()
+        elif isinstance(result, bytes):
+            self._write_whole(result)
+        elif result is not NOT_DONE_YET:
+            self._follow(result)
+
+    def _follow(self, work: Any) -> None:
+        try:
+            canceller = self.scope.in_context(self._canceller, work)
+        except Exception:
+            self._failed(Failure())
+        else:
+            if canceller is not None:
+                self.scope.add(Work(self.scope, canceller, self._take))
+
+    def _canceller(self, work: Any) -> Any:
+        """How to wait for the work and to stop it; None where there is nothing to wait for."""
+        canceller = find_canceller(work)
+        if canceller is not None:
+            return canceller
+        if IRenderable.providedBy(work) or isinstance(work, Tag):
+            page = flattenString(self.request, work)
+            return DeferredCanceller(page.addCallback(b"<!DOCTYPE html>\n".__add__))
+        if isinstance(work, Iterator | AsyncIterator):
+            return self._stream(work)
+        kind = type(work)
+        raise TypeError(
+            f"{_name(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
+            f"{kind.__qualname__}, of which cancelweb can make no response: return bytes, "
+            "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it"
+        )
+
+    def _stream(self, chunks: Any) -> DeferredCanceller | None:
+        if getattr(self.request, "_inFakeHead", False):
+            # Twisted finishes the request as soon as we return: it wants no body.
+            return None
+        stream = Stream(self.request, self.scope.clock, lambda: self.scope.cause is not None)
+        return DeferredCanceller(Deferred.fromCoroutine(stream.run(chunks)))
+
+    def _is_answerable(self) -> bool:
+        return self.scope.cause is None and fate_of(self.request) is Fate.OPEN
+
+    def _write_whole(self, body: bytes) -> None:
+        if self._rendering:
+            self._early = body
+        elif self._is_answerable():
+            request = self.request
+            if body or request.method != b"HEAD":
+                request.setHeader(b"content-length", b"%d" % len(body))
+            request.write(body)
+            request.finish()
+
+    def _written(self) -> None:
+        """The handler has written it all, unless it has left the rest to a producer."""
+        request = self.request
+        if not self._is_answerable() or getattr(request, "producer", None) is not None:
+            return
+        if self._rendering and getattr(request, "_inFakeHead", False):
+            # Twisted finishes it.
+            return
+        request.finish()
+
+    # --- errors ---
+
+    def _failed(self, failure: Failure) -> None:
+        if self._rendering and self._is_answerable():
+            self._early = failure
+        elif is_cancellation(failure) and self._is_answerable():
+            # Whoever cancelled the work may be about to answer himself.
+            self.scope.clock.callLater(0, self._answer_failure, failure)
+        else:
+            self._answer_failure(failure)
+
+    def _answer_failure(self, failure: Failure) -> None:
+        request = self.request
+        if self._is_answerable():
+            self.scope.record.fail(failure)
+            if request.startedWriting:
+                self._log_failure(failure)
+                self._abort()
+            else:
+                request.processingFailed(failure)
+        elif not is_cancellation(failure):
+            self.scope.record.fail(failure)
+            self._log_failure(failure)
+
+    def _log_failure(self, failure: Failure) -> None:
+        log.failure("the work of {handler} failed", failure=failure, handler=_name(self.handler))
+
+    def answer(self, cause: Cause) -> None:
+        """Answer a client that still waits, now that its request has been cancelled."""
+        request = self.request
+        if fate_of(request) is not Fate.OPEN:
+            return
+        if getattr(request, "producer", None) is not None:
+            request.producer.stopProducing()
+            request.unregisterProducer()
+        if request.startedWriting:
+            self._abort()
+        else:
+            # What the handler has said of its page is not true of this one.
+            request.responseHeaders.removeHeader(b"content-length")
+            request.etag = request.lastModified = None
+            status = self.scope.options.status_of(cause)
+            brief = RESPONSES.get(status, b"Stopped").decode("ascii")
+            errorPage(status, brief, "The request was stopped before it was done.").render(request)
+
+    def _abort(self) -> None:
+        request = self.request
+        if request.transport is not None:
+            request.transport.abortConnection()
+        else:
+            # An HTTP/2 stream; Twisted tells nobody that it was reset by this side.
+            self.channel.abortConnection()
+            request.connectionLost(Failure(ConnectionAborted()))
+
+    # --- the end of the request ---
+
+    def _finished(self, _: object) -> None:
+        request = self.request
+        guard(request, Fate.FINISHED)
+        self.scope.end(Fate.FINISHED, faked=request.method == b"HEAD" != self.method)
+
+    def _lost(self, failure: Failure | None) -> None:
+        request = self.request
+        guard(request, Fate.LOST)
+        if self.scope.interruptible:
+            self.scope.stop(Disconnected(failure))
+        producer = getattr(request, "producer", None)
+        if producer is not None:
+            self._stop_producer(producer)
+        self.scope.end(Fate.LOST)
+
+    def _stop_producer(self, producer: Any) -> None:
+        """Over HTTP/2 nobody else does, and a pull producer would be pulled for ever."""
+        if isinstance(producer, Stream):
+            # Not stopped with the scope: let it run to its end, unheard.
+            producer.resumeProducing()
+        elif self.request.transport is None:
+            self.channel.unregisterProducer()
+            try:
+                producer.stopProducing()
+            except Exception:
+                log.failure("{producer} could not be stopped", producer=producer)
+
+
+def _name(handler: object) -> str:
+    return getattr(handler, "__qualname__", None) or safe_repr(handler)

@@ -1,0 +1,166 @@
+"""The scope as its users see it, and how to find it.
+
+Knows no HTTP: the request is an opaque thing here. What the client is told, and what becomes of
+what a handler returned, is `_respond`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from ._acquire import Acquisition
+from ._cancellers import DeferredCanceller, canceller_for
+from ._lifetime import Fate, Lifetime, Phase, current
+from ._work import Work
+from .causes import Cause, ScopeCancelled
+
+T = TypeVar("T")
+HookT = TypeVar("HookT", bound=Callable[["Scope"], object])
+
+ATTRIBUTE = "_cancelweb_scope"
+"""Where a request keeps its scope."""
+
+
+@define(eq=False)
+class Scope(Lifetime):
+    """The lifetime of one request.
+
+    Get it with `current_scope` or `scope_of`. It is for the reactor's thread, save for `check`,
+    `cause`, `deadline` and `remaining`, which any thread may use.
+
+    Attributes:
+        request: the request; None once the scope has closed.
+        cause: why the scope was cancelled, or None.
+        deadline: when it will be cancelled with `TimedOut`, in seconds on the scope's clock, or
+            None.
+    """
+
+    def track(self, work: T) -> T:
+        """Have the work stopped when the scope is cancelled, or when the response is finished.
+
+        Track a Deferred after its own callbacks were added. Its result stays its owner's.
+
+        Args:
+            work: anything that a handler may return and that can be stopped. On a scope that
+                has been cancelled or closed it is stopped at once. In a cleanup hook it is left
+                to run for as long as the hooks do.
+
+        Returns:
+            The work; for a coroutine, which is started, the Deferred of its result.
+
+        Raises:
+            TypeError: cancelweb does not know how to stop it; says how to register a canceller.
+        """
+        canceller = self.in_context(canceller_for, work)
+        self.add(Work(self, canceller))
+        return canceller.deferred if isinstance(canceller, DeferredCanceller) else work
+
+    def on_cancel(self, hook: HookT) -> HookT:
+        """Have the hook called with the scope if it is cancelled, once all work has stopped.
+
+        Hooks are run one at a time, the last first. A hook may return a Deferred, be a coroutine
+        function, or return any other kind of work; it is then waited for, ``cleanup_timeout``
+        seconds at most. What it raises is logged.
+
+        Args:
+            hook: called at once where the scope has been cancelled already; never where it has
+                closed without. `request` is None on a closed scope.
+
+        Returns:
+            The hook, so that this serves as a decorator.
+        """
+        self._add_hook(hook, True)
+        return hook
+
+    def on_exit(self, hook: HookT) -> HookT:
+        """Have the hook called with the scope when it ends, however it ends.
+
+        As `on_cancel`; called at once where the scope has closed already.
+        """
+        self._add_hook(hook, False)
+        return hook
+
+    def acquire(self, source: Deferred[T], release: Callable[[T], object]) -> Deferred[T]:
+        """Await a resource, and do not lose it if it arrives after the cancel.
+
+        Args:
+            source: fires with the resource, such as a connection or a file. It is never
+                cancelled: Twisted drops the late result of a cancelled Deferred.
+            release: called with a resource that came too late; may return a Deferred.
+
+        Returns:
+            A Deferred that fires with the resource, which is from then on the caller's to
+            release; or fails as ``source`` did; or, when it is cancelled, with CancelledError.
+        """
+        acquisition = Acquisition(source, release)
+        self.track(acquisition)
+        return acquisition.start()
+
+    def cancel(self, cause: Cause) -> bool:
+        """Cancel the scope: ask all its work to stop, and answer a client that still waits.
+
+        From inside the handler the scope is marked at once, and the work is asked in the next
+        turn of the reactor: a coroutine that runs cannot be interrupted.
+
+        Args:
+            cause: why. Its ``status`` is that of the answer.
+
+        Returns:
+            Whether this call cancelled it: False where it was cancelled before, where its
+            response is finished, and in a dry run.
+
+        Raises:
+            TypeError: ``cause`` is not a `Cause`.
+        """
+        if not isinstance(cause, Cause):
+            raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
+        if self.fate is Fate.FINISHED or self.phase is not Phase.OPEN:
+            return False
+        return self.stop(cause)
+
+    def check(self) -> None:
+        """Raise `ScopeCancelled` if the scope has been cancelled."""
+        if self.cause is not None:
+            raise ScopeCancelled(self.cause)
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, 0 once it has passed; None where there is none."""
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock.seconds())
+
+
+def current_scope() -> Scope:
+    """The scope of the request for which the code runs.
+
+    For handlers, what they await, cleanup hooks and cancellers; use `scope_of` elsewhere.
+
+    Raises:
+        LookupError: the code runs for no request, or in a callback or timer, where Twisted keeps
+            no context.
+    """
+    scope: Scope | None = current.get()
+    if scope is None:
+        raise LookupError(
+            "there is no current scope here: call this in a handler that is decorated with "
+            "@cancel_on_disconnect or wrapped in CancellingResource, or in what it awaits; in "
+            "callbacks, timers and threads use cancelweb.scope_of(request)"
+        )
+    return scope
+
+
+def scope_of(request: Any) -> Scope:
+    """The scope of a request, from anywhere.
+
+    Raises:
+        LookupError: no cancelweb door has met this request.
+    """
+    scope: Scope | None = getattr(request, ATTRIBUTE, None)
+    if scope is None:
+        raise LookupError(
+            f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "
+            "its resource in CancellingResource"
+        )
+    return scope

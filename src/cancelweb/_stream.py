@@ -1,0 +1,93 @@
+"""Streaming a response from an iterator or an async iterator of bytes, with back-pressure.
+
+A producer for Twisted's transports, and the coroutine that feeds it; what becomes of the request
+before and after is `_respond`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class Stream:
+    """One streamed response.
+
+    Attributes:
+        request: whom it is written to.
+        clock: between two chunks of a plain iterator, other work gets its turn.
+        is_cancelled: tells whether to break off, for generators that swallow the cancellation.
+    """
+
+    request: Any
+    clock: IReactorTime
+    is_cancelled: Callable[[], bool]
+    _gate: Deferred[None] | None = field(default=None, init=False)
+
+    async def run(self, chunks: Iterator[object] | AsyncIterator[object]) -> None:
+        """Write the chunks as fast as the client takes them; always closes the iterator.
+
+        Raises:
+            TypeError: a chunk is not bytes.
+        """
+        if isinstance(chunks, Iterator):
+            chunks = _one_a_turn(chunks, self.clock)
+        self.request.registerProducer(self, True)
+        try:
+            await self._write_all(chunks)
+        finally:
+            # First of all: whoever finishes a request with a producer on it is told off.
+            self.request.unregisterProducer()
+            await _close(chunks)
+
+    async def _write_all(self, chunks: AsyncIterator[object]) -> None:
+        async for chunk in chunks:
+            if self.is_cancelled():
+                return
+            if not isinstance(chunk, bytes):
+                raise TypeError(f"a stream must yield bytes, not {chunk!r}")
+            self.request.write(chunk)
+            if self.request.method == b"HEAD":
+                return
+            if self._gate is not None:
+                await self._gate
+
+    def pauseProducing(self) -> None:
+        """See `IPushProducer`: the client is slow."""
+        if self._gate is None:
+            self._gate = Deferred()
+
+    def resumeProducing(self) -> None:
+        """See `IPushProducer`: there is room again."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.callback(None)
+
+    def stopProducing(self) -> None:
+        """See `IProducer`: the connection is lost. The scope, which is told next, stops us."""
+        self.pauseProducing()
+
+
+async def _one_a_turn(chunks: Iterator[object], clock: IReactorTime) -> AsyncIterator[object]:
+    try:
+        for chunk in chunks:
+            yield chunk
+            await deferLater(clock, 0)
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+
+
+async def _close(chunks: AsyncIterator[object]) -> None:
+    aclose = getattr(chunks, "aclose", None)
+    if aclose is not None:
+        await aclose()

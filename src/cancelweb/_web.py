@@ -1,0 +1,289 @@
+"""The two front doors, thin, onto one private function.
+
+Finding the request and calling the handler; what follows is `_respond`'s and the scope's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec, overload
+from weakref import ReferenceType, ref
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer, providedBy
+
+from ._guard import guard
+from ._hooks import Hook
+from ._lifetime import Fate, Phase, current
+from ._options import Options, checked_options
+from ._respond import Response, cause_of_death, fate_of
+from ._scope import ATTRIBUTE, Scope
+from .causes import Observer
+
+P = ParamSpec("P")
+
+Hooks = Hook | Iterable[Hook]
+Observers = Observer | Iterable[Observer]
+Rendered = bytes | int
+"""What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
+
+
+def serve(options: Options, request: Any, handler: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run a handler in the scope of its request: the one way in.
+
+    Returns:
+        bytes or ``NOT_DONE_YET``.
+    """
+    scope = getattr(request, ATTRIBUTE, None)
+    is_outermost = True
+    if scope is None and not request.finished and getattr(request, "channel", 1) is not None:
+        scope = _open(options, request)
+    else:
+        scope, is_outermost = _meet(options, request, scope)
+        if scope is None:
+            return NOT_DONE_YET
+    token = current.set(scope)
+    try:
+        result = handler(*args, **kwargs)
+        if type(result) is bytes and is_outermost and _was_not_needed(scope, request):
+            return result
+        response = Response.of(scope, request, handler)
+        response.take(result)
+    except BaseException:
+        response = Response.of(scope, request, handler)
+        response.take(Failure())
+    finally:
+        current.reset(token)
+    return response.give_back(is_outermost)
+
+
+def _open(options: Options, request: Any) -> Scope:
+    scope: Scope = Scope(request, options)
+    request._cancelweb_scope = scope
+    scope.enter(options)
+    return scope
+
+
+def _was_not_needed(scope: Scope, request: Any) -> bool:
+    return getattr(request, "channel", None) is not None and scope.discard()
+
+
+def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | None, bool]:
+    """A request that is gone, or that has a scope already.
+
+    Returns:
+        The scope to run the handler in, or None where it is not to be run; and whether this door
+        is the outermost, whose business the end of the request is.
+    """
+    fate = fate_of(request)
+    if fate is Fate.OPEN:
+        if scope is None or scope.phase is Phase.CLOSED:
+            return _open(options, request), True
+        scope.join(options)
+        return scope, False
+    guard(request, fate)
+    refused = not options.dry_run and options.may_cancel(request.method)
+    if refused and scope is not None and scope.options.includes(options):
+        # What was delivered late, through the same door: its hooks have their end already.
+        return None, True
+    scope = _open(options, request)
+    if refused:
+        scope.refuse(cause_of_death(fate))
+    return (None if refused else scope), True
+
+
+@overload
+def cancel_on_disconnect(handler: Callable[P, object]) -> Callable[P, Rendered]: ...
+
+
+@overload
+def cancel_on_disconnect(
+    *,
+    timeout: float | None = ...,
+    timeout_status: int | None = ...,
+    on_cancel: Hooks = ...,
+    on_exit: Hooks = ...,
+    observers: Observers | None = ...,
+    cleanup_timeout: float | None = ...,
+    survivor_after: float | None = ...,
+    clock: IReactorTime | None = ...,
+) -> Callable[[Callable[P, object]], Callable[P, Rendered]]: ...
+
+
+def cancel_on_disconnect(
+    handler: Any = None,
+    *,
+    timeout: float | None = None,
+    timeout_status: int | None = None,
+    on_cancel: Hooks = (),
+    on_exit: Hooks = (),
+    observers: Observers | None = None,
+    cleanup_timeout: float | None = None,
+    survivor_after: float | None = None,
+    clock: IReactorTime | None = None,
+) -> Any:
+    """Stop what a render method returns when its client leaves; a decorator, bare or with options.
+
+    It goes on functions and methods, ``def``, ``@inlineCallbacks`` (outside it) and ``async
+    def``, async generators included. The request is the first positional argument that has a
+    ``notifyFinish``. The undecorated handler stays reachable as ``__wrapped__``.
+
+    Where doors meet on one request they share one scope: their hooks and observers add up, the
+    earliest deadline holds, and for the rest the innermost that was given an option decides.
+
+    Args:
+        handler: may return bytes, ``NOT_DONE_YET``, a Deferred, a coroutine or another awaitable,
+            an `IDelayedCall`, a LoopingCall, a CooperativeTask, a process transport, an asyncio
+            or concurrent Future, a ``twisted.web.template`` renderable, an iterator or async
+            iterator of bytes, or anything that adapts to `ICancellable`.
+        timeout: seconds after which the scope is cancelled with `TimedOut`.
+        timeout_status: the status of the answer then; 503 unless given.
+        on_cancel: a hook, or several, for when the scope is cancelled.
+        on_exit: a hook, or several, for when the scope ends, however it ends.
+        observers: an observer, or several, told the `Outcome` of every request; given any, or
+            ``()``, the default `log_outcome` is not used.
+        cleanup_timeout: seconds that each hook is waited for; 10 unless given.
+        survivor_after: seconds after which work that was asked to stop and still runs is named
+            a survivor and no longer waited for; 5 unless given.
+        clock: where time is taken from; the Site's reactor unless given.
+
+    Returns:
+        A handler of the same signature that returns bytes or ``NOT_DONE_YET``.
+
+    Raises:
+        TypeError, ValueError: an option is wrong; at once, not on the first request.
+    """
+    options = checked_options(
+        timeout=timeout,
+        timeout_status=timeout_status,
+        on_cancel=on_cancel,
+        on_exit=on_exit,
+        observers=observers,
+        cleanup_timeout=cleanup_timeout,
+        survivor_after=survivor_after,
+        clock=clock,
+        any_method=True,
+    )
+
+    def decorate(handler: Callable[P, object]) -> Callable[P, Rendered]:
+        if not callable(handler) or isinstance(handler, type):
+            raise TypeError(
+                f"cancel_on_disconnect takes a render method, not {handler!r}; resources are "
+                "wrapped in CancellingResource, and options are given by name"
+            )
+
+        @wraps(handler)
+        def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
+            for request in args:
+                if hasattr(request, "notifyFinish"):
+                    return serve(options, request, handler, args, kwargs)  # type: ignore[no-any-return]
+            raise TypeError(
+                f"{handler.__qualname__} was called without a request among its positional "
+                f"arguments {args!r}: none of them has a notifyFinish"
+            )
+
+        return render
+
+    return decorate if handler is None else decorate(handler)
+
+
+class CancellingResource:
+    """A resource that stops the work of another, its children included, when clients leave.
+
+    For resources that you cannot change; everything else about them stays as it is: children,
+    paths, encoders, and the interfaces they provide. A disconnect or a deadline cancels only
+    requests whose method is safe, unless ``methods`` says otherwise; for all others the dead
+    request is guarded and hooks and observers are served.
+
+    Args:
+        resource: what to wrap.
+        methods: the names of the methods that a disconnect or a deadline may cancel, str or
+            bytes; GET, HEAD and OPTIONS unless given.
+        dry_run: cancel nothing, answer nothing, run no ``on_cancel`` hook; outcomes tell what
+            would have been cancelled.
+        timeout: this option, and those not named here, are as in `cancel_on_disconnect`.
+
+    Raises:
+        TypeError, ValueError: an option is wrong; at once, not on the first request.
+    """
+
+    def __init__(
+        self,
+        resource: Any,
+        *,
+        timeout: float | None = None,
+        timeout_status: int | None = None,
+        on_cancel: Hooks = (),
+        on_exit: Hooks = (),
+        observers: Observers | None = None,
+        cleanup_timeout: float | None = None,
+        survivor_after: float | None = None,
+        clock: IReactorTime | None = None,
+        methods: Iterable[str | bytes] | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        if isinstance(resource, type) or not hasattr(resource, "render"):
+            raise TypeError(f"CancellingResource wraps an IResource, not {resource!r}")
+        self._resource = resource
+        self._options = checked_options(
+            timeout=timeout,
+            timeout_status=timeout_status,
+            on_cancel=on_cancel,
+            on_exit=on_exit,
+            observers=observers,
+            cleanup_timeout=cleanup_timeout,
+            survivor_after=survivor_after,
+            clock=clock,
+            methods=methods,
+            dry_run=dry_run,
+        )
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> CancellingResource:
+        """See `IResource`: the wrapped resource's child, wrapped."""
+        return _wrapped(self._resource.getChildWithDefault(name, request), self._options)
+
+    def render(self, request: Any) -> Rendered:
+        """See `IResource`: the wrapped resource's rendering, in a scope."""
+        request.render = _LateRender(ref(request), self._options)
+        rendered: Rendered = serve(
+            self._options, request, self._resource.render, (request,), {}
+        )
+        return rendered
+
+    @property
+    def __providedBy__(self) -> Any:
+        return providedBy(self._resource)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._resource, name)
+
+    def __repr__(self) -> str:
+        return f"<CancellingResource of {self._resource!r}>"
+
+
+def _wrapped(resource: Any, options: Options) -> CancellingResource:
+    # As __init__, for options that were checked already.
+    wrapper = CancellingResource.__new__(CancellingResource)
+    wrapper._resource, wrapper._options = resource, options
+    return wrapper
+
+
+@define(eq=False)
+class _LateRender:
+    """Stands for ``request.render``, which renders what a wrapped resource delivers late.
+
+    A DeferredResource calls it, and so would get round the wrapper at the root.
+    """
+
+    request: ReferenceType[Any]
+    options: Options
+
+    def __call__(self, resource: Any) -> None:
+        request = self.request()
+        if request is not None:
+            type(request).render(request, _wrapped(resource, self.options))

@@ -1,0 +1,143 @@
+"""The facts of a scope's life: why it was cancelled, and how it ended.
+
+Frozen records and the exception that carries one; nothing here acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import ClassVar
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+from twisted.web.http import SERVICE_UNAVAILABLE
+
+__all__ = [
+    "Cause",
+    "Disconnected",
+    "Draining",
+    "Ended",
+    "Observer",
+    "Outcome",
+    "ResponseFinished",
+    "ScopeCancelled",
+    "TimedOut",
+]
+
+
+@frozen
+class Cause:
+    """Why a scope was cancelled. Subclass it to give a reason of your own.
+
+    Attributes:
+        status: the HTTP status code of the answer, where the client is still there to be
+            answered and nothing has been written yet.
+    """
+
+    status: ClassVar[int] = SERVICE_UNAVAILABLE
+
+
+@frozen
+class Disconnected(Cause):
+    """The client left before its response was finished.
+
+    Attributes:
+        failure: what ``Request.notifyFinish`` failed with. None where the client had left before
+            anybody could ask: ``notifyFinish`` never fires then (Twisted ticket 4899).
+    """
+
+    failure: Failure | None = None
+
+    def __str__(self) -> str:
+        detail = "" if self.failure is None else f" ({self.failure.getErrorMessage()})"
+        return f"the client disconnected{detail}"
+
+
+@frozen
+class TimedOut(Cause):
+    """The deadline passed.
+
+    Attributes:
+        seconds: the ``timeout`` that was given.
+    """
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"timed out after {self.seconds:g} s"
+
+
+@frozen
+class Draining(Cause):
+    """The server is shutting down."""
+
+    def __str__(self) -> str:
+        return "the server is shutting down"
+
+
+@frozen
+class ResponseFinished(Cause):
+    """The response was finished while work that was tracked beside it still ran."""
+
+    def __str__(self) -> str:
+        return "the response was finished"
+
+
+class ScopeCancelled(CancelledError):
+    """Raised in work whose scope has been cancelled.
+
+    Attributes:
+        cause: why.
+    """
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Ended(IntEnum):
+    """How the work of a request ended, from best to worst."""
+
+    COMPLETED = 0
+    """It ran to its end, or there was none."""
+    STOPPED = 1
+    """It was asked to stop, and did."""
+    FAILED = 2
+    """It failed, with an error that is not the cancellation."""
+    SURVIVED = 3
+    """It still ran ``survivor_after`` seconds after it was asked to stop."""
+    REFUSED = 4
+    """It never began: the client had gone before the handler was called."""
+
+
+@frozen
+class Outcome:
+    """How one request ended; what an observer is given.
+
+    Attributes:
+        method: the request's method, such as ``b"GET"``.
+        path: the request's path, still quoted, without the query.
+        cause: why the scope was cancelled, or None where it was not.
+        ended: how the work ended, the worst over all that was tracked.
+        opened: when the scope was opened; seconds, on the scope's clock.
+        cancelled: when it was cancelled, or None.
+        closed: when it was closed, after the hooks.
+        failure: the first real failure, cleaned of its frames, or None.
+        would_have_cancelled: in a dry run, the cause that would have cancelled the scope.
+    """
+
+    method: bytes
+    path: bytes
+    cause: Cause | None
+    ended: Ended
+    opened: float
+    cancelled: float | None
+    closed: float
+    failure: Failure | None = None
+    would_have_cancelled: Cause | None = None
+
+
+Observer = Callable[[Outcome], object]
+"""Any callable with one argument, the `Outcome`. It only watches: what it raises is logged."""

@@ -1,0 +1,39 @@
+"""What users implement to teach cancelweb a new kind of work.
+
+Interfaces only; no logic, and no import from the rest of the package.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+__all__ = ["ICancellable"]
+
+
+class ICancellable(Interface):
+    """Something that runs and can be asked to stop: the canceller of one piece of work.
+
+    Register an adapter from your own kind of work with
+    ``twisted.python.components.registerAdapter(factory, type_or_interface, ICancellable)``;
+    the factory is called with the work, once for each time that it is returned or tracked.
+    """
+
+    def cancel() -> None:
+        """Ask the work to stop; return without waiting for it.
+
+        Called at most once, in the context of the handler. May be called when the work is
+        already over, and must then do nothing. Whatever it raises is logged, and the work is
+        treated as a survivor.
+        """
+
+    def when_settled() -> Deferred[Any]:
+        """Tell when the work has really ended, cancelled or not.
+
+        Returns:
+            A Deferred that fires once: with the work's result, or with its failure (a
+            ``CancelledError`` where the work was stopped by ``cancel``). The result of work that
+            a handler returned is used as that of a Deferred would be.
+        """

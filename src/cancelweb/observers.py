@@ -1,0 +1,29 @@
+"""Ready-made observers, and the hook for the access log.
+
+Each is small and needs nothing but what it is given; none of them is known to the core, save
+the logging observer, which stands below it as the default.
+"""
+
+from __future__ import annotations
+
+from ._log import log_outcome
+from ._scope import Scope
+from .causes import Disconnected
+
+__all__ = ["access_log_499", "log_outcome"]
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status that nginx made customary in access logs for a client that left."""
+
+
+def access_log_499(scope: Scope) -> None:
+    """Write the access-log line of a request whose client left; an ``on_cancel`` hook.
+
+    Twisted logs a request when it is finished, so one that was abandoned leaves no line. This
+    hook has the site write it with its own formatter (Combined Log Format unless it was given
+    another), with status 499. It does nothing for other causes than `Disconnected`.
+    """
+    request = scope.request
+    if isinstance(scope.cause, Disconnected):
+        request.code = CLIENT_CLOSED_REQUEST
+        request.site.log(request)
