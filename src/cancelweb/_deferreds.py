@@ -74,7 +74,6 @@ def clean(failure: Failure) -> None:
     An abandoned coroutine would otherwise leave a cycle of failure, traceback and frames.
     """
     failure.cleanFailure()
-    failure.value.__traceback__ = None
 
 
 def ignore_cancellation(result: object) -> object:

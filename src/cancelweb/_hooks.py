@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.python.reflect import fullyQualifiedName
 
-from ._cancellers import find_canceller
 from ._log import log
 from ._watching import watch
 

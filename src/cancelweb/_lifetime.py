@@ -6,52 +6,32 @@ The machinery below `Scope`, which is what users see. Knows no HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Context, ContextVar, copy_context
-from enum import Enum, auto
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
 
 from ._cancellers import find_canceller
-from ._deferreds import is_cancellation
+from ._context import call_in, current
 from ._hooks import CLEANUP_TIMEOUT, Hook, hook_name, run_hook
 from ._log import log, log_outcome
 from ._options import Options
-from ._record import Record
-from ._watching import Canceller, watch
-from ._work import UNSETTLED, Step, Work, running
-from .causes import Cause, Ended, Observer, Outcome, ResponseFinished, TimedOut
+from ._record import Record, tell
+from ._states import Fate, Phase, Step
+from ._watching import watch
+from ._work import Work, ask_all, is_unsettled, running
+from .causes import Cause, Ended, Observer, ResponseFinished, TimedOut
 
 R = TypeVar("R")
 
 SURVIVOR_AFTER = 5.0
 
-current: ContextVar[Any] = ContextVar("cancelweb_scope", default=None)
-"""The scope in whose handler, hook or canceller the code runs."""
-
-
-class Fate(Enum):
-    """What became of the request itself."""
-
-    OPEN = auto()
-    FINISHED = auto()
-    LOST = auto()
-
-
-class Phase(Enum):
-    """How far the scope is on its way to its end."""
-
-    OPEN = auto()
-    CLEANING = auto()
-    CLOSED = auto()
-
 
 @define(eq=False)
 class Lifetime:
-    """The closing sequence, and what it needs to know. The order of the sections is its order."""
+    """The closing sequence, and what it needs to know; the sections stand in its order."""
 
     request: Any
     options: Options
@@ -92,10 +72,10 @@ class Lifetime:
     def enter(self, options: Options) -> None:
         """A door has brought its request here: take on its hooks and its deadline."""
         for hook, for_cancelled in options.hooks:
-            self._add_hook(hook, for_cancelled)
+            self.add_hook(hook, for_cancelled)
         if options.timeout is not None:
             self._limit(options.timeout)
-        if options.observers is not None and self.opened is None:
+        if options.observers and self.opened is None:
             self.opened = self.clock.seconds()
 
     def join(self, options: Options) -> None:
@@ -116,16 +96,16 @@ class Lifetime:
         if sooner and self.cause is None and self.fate is Fate.OPEN:
             self._disarm()
             self.deadline, self._timeout = deadline, seconds
-            self._timer = self.clock.callLater(seconds, self._expire)
+            self._timer = self.clock.callLater(seconds, self._expire, seconds)
 
     def _disarm(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
 
-    def _add_hook(self, hook: Hook, for_cancelled: bool) -> None:
-        at_once = self.cause is not None if for_cancelled else self.phase is Phase.CLOSED
-        if at_once:
+    def add_hook(self, hook: Hook, for_cancelled: bool) -> None:
+        """Take on a hook; run it at once, if its occasion has been."""
+        if self.cause is not None if for_cancelled else self.phase is Phase.CLOSED:
             Deferred.fromCoroutine(self._run_hook(hook))
         elif self.phase is not Phase.CLOSED:
             if self._hooks is None:
@@ -133,6 +113,13 @@ class Lifetime:
             self._hooks.append((hook, for_cancelled))
 
     # --- work ---
+
+    def in_context(self, function: Callable[..., R], *args: Any) -> R:
+        """Call so that the handler's context variables are seen."""
+        return function(*args) if current.get() is self else self._call(function, *args)
+
+    def _call(self, function: Callable[..., R], *args: Any) -> R:
+        return call_in(self, self._context, function, *args)
 
     def add(self, work: Work) -> None:
         """Take on a piece of work; on a scope that is cancelled or closed, stop it."""
@@ -150,23 +137,11 @@ class Lifetime:
         if self.phase is not Phase.OPEN:
             # What hooks track is left to run until they are through.
             return self.phase is Phase.CLOSED
-        is_returned = work.receive is not None
-        return self.cause is not None and not (is_returned and self.fate is Fate.FINISHED)
-
-    def judge(self, work: Work, result: object) -> bool:
-        """See `Keeper`. Tracked work may be cancelled by its owner, too; what the failure of
-        returned work means is known to whoever receives it."""
-        if not isinstance(result, Failure):
-            return False
-        if is_cancellation(result) and (self.cause is not None or work.receive is None):
-            self.record.worsen(Ended.STOPPED)
-            return True
-        if work.receive is None:
-            self.record.fail(result)
-        return False
+        finished_first = work.receive is not None and self.fate is Fate.FINISHED
+        return self.cause is not None and not finished_first
 
     def dismiss(self, work: Work, stopped: bool) -> None:
-        """See `Keeper`. Stopped work is kept, until nobody can handle its cancellation any more."""
+        """See `Keeper`. Stopped work is kept: its cancellation may yet be handled."""
         if self._work is not None and not stopped:
             del self._work[work]
         self.advance()
@@ -192,16 +167,16 @@ class Lifetime:
         self.record.cancelled = self.clock.seconds()
         self._disarm()
         if current.get() is self:
-            # The caller may be the very work that is to be stopped, and a running coroutine
+            # The caller may be the very work that is to be stopped; a coroutine that runs
             # loses a cancel.
             self.clock.callLater(0, self._stop_work, cause, beside_returned)
         else:
             self._stop_work(cause, beside_returned)
         return True
 
-    def _expire(self) -> None:
-        if self.interruptible and self._timeout is not None:
-            self.stop(TimedOut(self._timeout))
+    def _expire(self, seconds: float) -> None:
+        if self.interruptible:
+            self.stop(TimedOut(seconds))
 
     def _stop_work(self, cause: Cause, beside_returned: bool) -> None:
         works = running(self._work or ())
@@ -211,51 +186,21 @@ class Lifetime:
         self.advance()
 
     def _ask(self, works: list[Work]) -> None:
-        for work in works:
-            if isinstance(work.canceller, Canceller):
-                work.canceller.clock = self.clock
-                work.canceller.arm()
-        for work in works:
-            if work.step is Step.RUNNING:
-                self._ask_one(work)
-        if self._timer is None and any(work.step is Step.ASKED for work in works):
+        left = ask_all(works, self.clock, self._call)
+        if left and self._timer is None and self.phase is not Phase.CLOSED:
             seconds = self.options.survivor_after or SURVIVOR_AFTER
             self._timer = self.clock.callLater(seconds, self._name_survivors, seconds)
 
-    def _ask_one(self, work: Work) -> None:
-        work.step = Step.ASKED
-        try:
-            self._in_fresh_context(work.canceller.cancel)
-        except Exception:
-            log.failure("the canceller {canceller} failed", canceller=work.canceller)
-            if work.step is Step.ASKED:
-                self._survives(work)
-
     def _name_survivors(self, seconds: float) -> None:
         self._timer = None
-        for work in [work for work in self._work or () if work.step is Step.ASKED]:
+        for work in [each for each in self._work or () if each.step is Step.ASKED]:
+            work.survives()
             log.warn(
                 "{canceller} still runs {seconds:g} s after it was asked to stop",
                 canceller=work.canceller,
                 seconds=seconds,
             )
-            self._survives(work)
         self.advance()
-
-    def _survives(self, work: Work) -> None:
-        work.step = Step.SURVIVOR
-        self.record.worsen(Ended.SURVIVED)
-
-    def in_context(self, function: Callable[..., R], *args: Any) -> R:
-        """Call so that the handler's context variables are seen."""
-        here = current.get() is self
-        return function(*args) if here else self._in_fresh_context(function, *args)
-
-    def _in_fresh_context(self, function: Callable[..., R], *args: Any) -> R:
-        # A copy, since no context can be entered twice.
-        context = copy_context() if self._context is None else self._context.copy()
-        context.run(current.set, self)
-        return context.run(function, *args)
 
     # --- ending ---
 
@@ -271,17 +216,15 @@ class Lifetime:
         self.fate = fate
         if fate is Fate.FINISHED and self.cause is None:
             self._disarm()
-            beside_returned = not faked
-            works = running(self._work or ())
-            if any(work.receive is None or faked for work in works):
-                self.stop(ResponseFinished(), beside_returned)
+            if any(faked or work.receive is None for work in running(self._work or ())):
+                self.stop(ResponseFinished(), beside_returned=not faked)
         self.advance()
 
     def advance(self) -> None:
         """Clean up and close, if the request has ended and there is no work to wait for."""
         if self.phase is not Phase.OPEN or self.fate is Fate.OPEN:
             return
-        waiting = [work for work in self._work or () if work.step in UNSETTLED]
+        waiting = [work for work in self._work or () if is_unsettled(work)]
         if not waiting:
             self._clean_up()
         elif self.fate is Fate.FINISHED and all(work.receive is None for work in waiting):
@@ -305,7 +248,6 @@ class Lifetime:
 
     def abandon(self) -> None:
         """Close without hooks and observers: the handler is about to be called once more."""
-        self._hooks = None
         self._let_go()
 
     def _clean_up(self) -> None:
@@ -325,47 +267,33 @@ class Lifetime:
 
     async def _run_hook(self, hook: Hook) -> None:
         def start() -> object:
-            return self._in_fresh_context(lambda: find_canceller(hook(self)))
+            return self._call(lambda: find_canceller(hook(self)))
 
         seconds = self.options.cleanup_timeout or CLEANUP_TIMEOUT
         await run_hook(start, hook_name(hook), seconds, self.clock)
 
     def _close(self) -> None:
-        observers = self._told()
-        outcome = self._outcome() if observers else None
+        observers = self._observers()
+        if not observers:
+            self._let_go()
+            return
+        closed = self.clock.seconds()
+        opened = closed if self.opened is None else self.opened
+        outcome = self.record.outcome(self.request, self.cause, opened, closed)
         self._let_go()
-        for observer in observers:
-            try:
-                observer(outcome)  # type: ignore[arg-type]
-            except Exception:
-                log.failure("observer {observer} failed", observer=observer)
+        tell(observers, outcome)
 
-    def _told(self) -> tuple[Observer, ...]:
+    def _observers(self) -> tuple[Observer, ...]:
         if self.options.observers is None:
             return () if self._record is None else (log_outcome,)
         return self.options.observers
 
-    def _outcome(self) -> Outcome:
-        closed = self.clock.seconds()
-        record = self.record
-        return Outcome(
-            method=self.request.method,
-            path=self.request.path,
-            cause=self.cause,
-            ended=record.ended,
-            opened=closed if self.opened is None else self.opened,
-            cancelled=record.cancelled,
-            closed=closed,
-            failure=record.cleaned_failure(),
-            would_have_cancelled=record.would_have_cancelled,
-        )
-
     def _let_go(self) -> None:
-        self.phase = Phase.CLOSED
         works = self._work or ()
+        self.phase = Phase.CLOSED
         self._ask(running(works))
         self._disarm()
         for work in works:
             work.forget()
-        self.request = self.response = None
-        self._work = self._hooks = self._context = self._record = None
+        self.request = self.response = self._work = self._hooks = self._context = None
+        self._record = None

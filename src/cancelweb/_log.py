@@ -58,4 +58,4 @@ def _reason_text(outcome: Outcome) -> str:
 def _failure_text(outcome: Outcome) -> str:
     if outcome.failure is None:
         return ""
-    return f": {outcome.failure.type.__name__}: {outcome.failure.getErrorMessage()}"
+    return f": {type(outcome.failure.value).__name__}: {outcome.failure.getErrorMessage()}"

@@ -20,7 +20,6 @@ SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 section 9.2.1, calls safe and Twisted Web is commonly asked for."""
 
 
-
 def _seconds(_: object, attribute: Attribute[float | None], value: object) -> None:
     if value is None:
         return
@@ -41,7 +40,9 @@ def _error_status(_: object, attribute: Attribute[int | None], value: object) ->
 
 def _clock(_: object, attribute: Attribute[Any], value: object) -> None:
     if value is not None and not IReactorTime.providedBy(value):
-        raise TypeError(f"{attribute.name} must provide IReactorTime, as reactors do; {value!r} does not")
+        raise TypeError(
+            f"{attribute.name} must provide IReactorTime, as reactors do; {value!r} does not"
+        )
 
 
 def _flag(_: object, attribute: Attribute[bool], value: object) -> None:
@@ -59,7 +60,9 @@ def _one_argument(name: str, function: object) -> None:
     try:
         signature.bind(None)
     except TypeError:
-        raise TypeError(f"{name} takes callables with one argument; {function!r} has {signature}") from None
+        raise TypeError(
+            f"{name} takes callables with one argument; {function!r} has {signature}"
+        ) from None
 
 
 def callables(name: str, given: object) -> tuple[Any, ...]:
@@ -143,8 +146,10 @@ class Options:
         return other is self or other in self.parts
 
     def joined(self, inner: Options) -> Options:
-        """These options with those of a door inside: hooks and observers add up, and the rest
-        is the innermost's that gave it. The deadlines are compared by the scope."""
+        """These options with those of a door inside: the innermost that gave one decides.
+
+        Observers add up; hooks and deadlines are taken on by the scope.
+        """
         return Options(
             timeout=self.timeout,
             timeout_status=_inner_first(inner.timeout_status, self.timeout_status),

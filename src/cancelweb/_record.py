@@ -1,14 +1,18 @@
-"""What is noted of a scope on its way, for the `Outcome` in the end.
+"""What is noted of a scope on its way, and the telling of it in the end.
 
-Kept only where there is something to tell: a request that completes unwatched has no record.
+There is a record only where there is something to tell: a request that completes has none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from attrs import define
 from twisted.python.failure import Failure
 
-from .causes import Cause, Ended
+from ._log import log
+from .causes import Cause, Ended, Observer, Outcome
 
 
 @define(eq=False)
@@ -29,10 +33,33 @@ class Record:
         self.worsen(Ended.FAILED)
         self.failure = self.failure or failure
 
-    def cleaned_failure(self) -> Failure | None:
-        """The failure without its frames; whoever else holds it keeps them."""
+    def outcome(self, request: Any, cause: Cause | None, opened: float, closed: float) -> Outcome:
+        """The outcome; of the request it tells the method and the path."""
+        return Outcome(
+            method=request.method,
+            path=request.path,
+            cause=cause,
+            ended=self.ended,
+            opened=opened,
+            cancelled=self.cancelled,
+            closed=closed,
+            failure=self._cleaned_failure(),
+            would_have_cancelled=self.would_have_cancelled,
+        )
+
+    def _cleaned_failure(self) -> Failure | None:
         if self.failure is None:
             return None
+        # A copy: whoever else holds the failure may yet log its frames.
         copy = Failure(self.failure.value, self.failure.type)
         copy.cleanFailure()
         return copy
+
+
+def tell(observers: Iterable[Observer], outcome: Outcome) -> None:
+    """Tell observers, each of which may fail for itself."""
+    for observer in observers:
+        try:
+            observer(outcome)
+        except Exception:
+            log.failure("observer {observer} failed", observer=observer)

@@ -1,6 +1,6 @@
 """Turning what a handler returned into a response; the only code that touches a request.
 
-With `_guard` and `_stream`, which it uses. How work is stopped is not known here.
+With `_requests` and `_stream`, which it uses. How work is stopped is not known here.
 """
 
 from __future__ import annotations
@@ -10,40 +10,37 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 from twisted.web.error import UnsupportedMethod
-from twisted.web.http import RESPONSES
 from twisted.web.iweb import IRenderable
-from twisted.web.pages import errorPage
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
-from ._cancellers import DeferredCanceller, find_canceller
+from ._cancellers import find_canceller
 from ._deferreds import is_cancellation
-from ._guard import guard
-from ._lifetime import Fate
 from ._log import log
+from ._requests import (
+    abort,
+    drop_producer,
+    fate_of,
+    guard,
+    is_faked_head,
+    is_upgraded,
+    send_error,
+    stop_producer,
+)
 from ._scope import Scope
+from ._states import Fate
 from ._stream import Stream
+from ._twisted_kinds import DeferredCanceller
 from ._work import Work
-from .causes import Cause, Disconnected, ResponseFinished
+from .causes import Cause, Disconnected
+
+Rendered = bytes | int
+"""What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
 
 _NOTHING = object()
-
-
-def fate_of(request: Any) -> Fate:
-    """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
-    if request.finished:
-        return Fate.FINISHED
-    # Test doubles have no channel at all; a lost request has None.
-    return Fate.LOST if getattr(request, "channel", request) is None else Fate.OPEN
-
-
-def cause_of_death(fate: Fate) -> Cause:
-    """The cause for a request that was gone before anybody could be told why."""
-    return ResponseFinished() if fate is Fate.FINISHED else Disconnected()
 
 
 @define(eq=False)
@@ -90,7 +87,7 @@ class Response:
             self._take(result)
         self._rendering = False
 
-    def give_back(self, is_outermost: bool) -> Any:
+    def give_back(self, is_outermost: bool) -> Rendered:
         """What to return to Twisted, or to the door outside; raises what was raised."""
         early, self._early = self._early, _NOTHING
         fate = fate_of(self.request)
@@ -100,22 +97,23 @@ class Response:
             self._subscribe(fate)
         return NOT_DONE_YET
 
-    def _give_early(self, result: Any, is_outermost: bool) -> Any:
+    def _give_early(self, result: bytes | Failure, is_outermost: bool) -> Rendered:
         if isinstance(result, Failure):
-            error, frames = result.value, result.getTracebackObject()
-            self._close_failed(result, is_outermost)
+            error: Any = result.value
+            frames = result.getTracebackObject()
+            self._close_failed(error, result, is_outermost)
             # The scope cleans what it closes with.
             raise error.with_traceback(frames)
         if is_outermost:
             self.scope.end(Fate.FINISHED)
         return result
 
-    def _close_failed(self, failure: Failure, is_outermost: bool) -> None:
-        unsupported = failure.check(UnsupportedMethod) is not None
+    def _close_failed(self, error: Any, failure: Failure, is_outermost: bool) -> None:
+        unsupported = isinstance(error, UnsupportedMethod)
         if not unsupported and (is_outermost or self._is_subscribed):
             self.scope.record.fail(failure)
         if is_outermost:
-            if unsupported and self.method == b"HEAD" and b"GET" in failure.value.allowedMethods:
+            if unsupported and self.method == b"HEAD" and b"GET" in error.allowedMethods:
                 # Twisted renders again, with a GET.
                 self.scope.abandon()
             else:
@@ -126,16 +124,11 @@ class Response:
             self._finished(None)
         elif fate is Fate.LOST:
             self._lost(None)
-        elif self._is_upgraded():
-            # notifyFinish will never fire, and what follows is no HTTP.
+        elif is_upgraded(self.request, self.channel):
             self.scope.end(Fate.FINISHED)
         else:
             self._is_subscribed = True
             self.request.notifyFinish().addCallbacks(self._finished, self._lost)
-
-    def _is_upgraded(self) -> bool:
-        taken_over = "connectionLost" in getattr(self.channel, "__dict__", ())
-        return taken_over or self.request.requestHeaders.hasHeader(b"upgrade")
 
     # --- results ---
 
@@ -176,8 +169,7 @@ class Response:
         )
 
     def _stream(self, chunks: Any) -> DeferredCanceller | None:
-        if getattr(self.request, "_inFakeHead", False):
-            # Twisted finishes the request as soon as we return: it wants no body.
+        if is_faked_head(self.request):
             return None
         stream = Stream(self.request, self.scope.clock, lambda: self.scope.cause is not None)
         return DeferredCanceller(Deferred.fromCoroutine(stream.run(chunks)))
@@ -186,24 +178,24 @@ class Response:
         return self.scope.cause is None and fate_of(self.request) is Fate.OPEN
 
     def _write_whole(self, body: bytes) -> None:
+        request = self.request
+        if not self._is_answerable():
+            return
         if self._rendering:
             self._early = body
-        elif self._is_answerable():
-            request = self.request
-            if body or request.method != b"HEAD":
-                request.setHeader(b"content-length", b"%d" % len(body))
-            request.write(body)
-            request.finish()
+            return
+        if body or request.method != b"HEAD":
+            request.setHeader(b"content-length", b"%d" % len(body))
+        request.write(body)
+        request.finish()
 
     def _written(self) -> None:
         """The handler has written it all, unless it has left the rest to a producer."""
         request = self.request
         if not self._is_answerable() or getattr(request, "producer", None) is not None:
             return
-        if self._rendering and getattr(request, "_inFakeHead", False):
-            # Twisted finishes it.
-            return
-        request.finish()
+        if not (self._rendering and is_faked_head(request)):
+            request.finish()
 
     # --- errors ---
 
@@ -222,7 +214,7 @@ class Response:
             self.scope.record.fail(failure)
             if request.startedWriting:
                 self._log_failure(failure)
-                self._abort()
+                abort(request, self.channel)
             else:
                 request.processingFailed(failure)
         elif not is_cancellation(failure):
@@ -237,27 +229,11 @@ class Response:
         request = self.request
         if fate_of(request) is not Fate.OPEN:
             return
-        if getattr(request, "producer", None) is not None:
-            request.producer.stopProducing()
-            request.unregisterProducer()
+        drop_producer(request)
         if request.startedWriting:
-            self._abort()
+            abort(request, self.channel)
         else:
-            # What the handler has said of its page is not true of this one.
-            request.responseHeaders.removeHeader(b"content-length")
-            request.etag = request.lastModified = None
-            status = self.scope.options.status_of(cause)
-            brief = RESPONSES.get(status, b"Stopped").decode("ascii")
-            errorPage(status, brief, "The request was stopped before it was done.").render(request)
-
-    def _abort(self) -> None:
-        request = self.request
-        if request.transport is not None:
-            request.transport.abortConnection()
-        else:
-            # An HTTP/2 stream; Twisted tells nobody that it was reset by this side.
-            self.channel.abortConnection()
-            request.connectionLost(Failure(ConnectionAborted()))
+            send_error(request, self.scope.options.status_of(cause))
 
     # --- the end of the request ---
 
@@ -283,11 +259,8 @@ class Response:
             producer.resumeProducing()
         elif self.request.transport is None:
             self.channel.unregisterProducer()
-            try:
-                producer.stopProducing()
-            except Exception:
-                log.failure("{producer} could not be stopped", producer=producer)
+            stop_producer(producer)
 
 
 def _name(handler: object) -> str:
-    return getattr(handler, "__qualname__", None) or safe_repr(handler)
+    return str(getattr(handler, "__qualname__", None) or safe_repr(handler))

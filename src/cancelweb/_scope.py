@@ -6,18 +6,22 @@ what a handler returned, is `_respond`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
 
 from attrs import define
 from twisted.internet.defer import Deferred
 
 from ._acquire import Acquisition
-from ._cancellers import DeferredCanceller, canceller_for
-from ._lifetime import Fate, Lifetime, Phase, current
+from ._cancellers import canceller_for
+from ._context import current
+from ._lifetime import Lifetime
+from ._states import Fate, Phase
+from ._twisted_kinds import DeferredCanceller
 from ._work import Work
 from .causes import Cause, ScopeCancelled
 
+R = TypeVar("R")
 T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[["Scope"], object])
 
@@ -39,7 +43,13 @@ class Scope(Lifetime):
             None.
     """
 
-    def track(self, work: T) -> T:
+    @overload
+    def track(self, work: Coroutine[Any, Any, R]) -> Deferred[R]: ...
+
+    @overload
+    def track(self, work: T) -> T: ...
+
+    def track(self, work: Any) -> Any:
         """Have the work stopped when the scope is cancelled, or when the response is finished.
 
         Track a Deferred after its own callbacks were added. Its result stays its owner's.
@@ -73,7 +83,7 @@ class Scope(Lifetime):
         Returns:
             The hook, so that this serves as a decorator.
         """
-        self._add_hook(hook, True)
+        self.add_hook(hook, True)
         return hook
 
     def on_exit(self, hook: HookT) -> HookT:
@@ -81,7 +91,7 @@ class Scope(Lifetime):
 
         As `on_cancel`; called at once where the scope has closed already.
         """
-        self._add_hook(hook, False)
+        self.add_hook(hook, False)
         return hook
 
     def acquire(self, source: Deferred[T], release: Callable[[T], object]) -> Deferred[T]:

@@ -36,6 +36,13 @@ def log_rest(rest: object) -> None:
         log.failure("tracked work failed", failure=rest)
 
 
+def global_reactor() -> Any:
+    """The reactor that runs, for cancellers that were given no clock."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
 @implementer(ICancellable)
 @define(eq=False)
 class Canceller:

@@ -1,6 +1,6 @@
 """The two front doors, thin, onto one private function.
 
-Finding the request and calling the handler; what follows is `_respond`'s and the scope's business.
+Nothing is done here but finding the request and the resource; the rest is `_serve`'s business.
 """
 
 from __future__ import annotations
@@ -12,89 +12,18 @@ from weakref import ReferenceType, ref
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
-from twisted.web.resource import IResource
-from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer, providedBy
+from zope.interface import providedBy
 
-from ._guard import guard
 from ._hooks import Hook
-from ._lifetime import Fate, Phase, current
 from ._options import Options, checked_options
-from ._respond import Response, cause_of_death, fate_of
-from ._scope import ATTRIBUTE, Scope
+from ._respond import Rendered
+from ._serve import serve
 from .causes import Observer
 
 P = ParamSpec("P")
 
 Hooks = Hook | Iterable[Hook]
 Observers = Observer | Iterable[Observer]
-Rendered = bytes | int
-"""What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
-
-
-def serve(options: Options, request: Any, handler: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Run a handler in the scope of its request: the one way in.
-
-    Returns:
-        bytes or ``NOT_DONE_YET``.
-    """
-    scope = getattr(request, ATTRIBUTE, None)
-    is_outermost = True
-    if scope is None and not request.finished and getattr(request, "channel", 1) is not None:
-        scope = _open(options, request)
-    else:
-        scope, is_outermost = _meet(options, request, scope)
-        if scope is None:
-            return NOT_DONE_YET
-    token = current.set(scope)
-    try:
-        result = handler(*args, **kwargs)
-        if type(result) is bytes and is_outermost and _was_not_needed(scope, request):
-            return result
-        response = Response.of(scope, request, handler)
-        response.take(result)
-    except BaseException:
-        response = Response.of(scope, request, handler)
-        response.take(Failure())
-    finally:
-        current.reset(token)
-    return response.give_back(is_outermost)
-
-
-def _open(options: Options, request: Any) -> Scope:
-    scope: Scope = Scope(request, options)
-    request._cancelweb_scope = scope
-    scope.enter(options)
-    return scope
-
-
-def _was_not_needed(scope: Scope, request: Any) -> bool:
-    return getattr(request, "channel", None) is not None and scope.discard()
-
-
-def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | None, bool]:
-    """A request that is gone, or that has a scope already.
-
-    Returns:
-        The scope to run the handler in, or None where it is not to be run; and whether this door
-        is the outermost, whose business the end of the request is.
-    """
-    fate = fate_of(request)
-    if fate is Fate.OPEN:
-        if scope is None or scope.phase is Phase.CLOSED:
-            return _open(options, request), True
-        scope.join(options)
-        return scope, False
-    guard(request, fate)
-    refused = not options.dry_run and options.may_cancel(request.method)
-    if refused and scope is not None and scope.options.includes(options):
-        # What was delivered late, through the same door: its hooks have their end already.
-        return None, True
-    scope = _open(options, request)
-    if refused:
-        scope.refuse(cause_of_death(fate))
-    return (None if refused else scope), True
 
 
 @overload
@@ -181,7 +110,7 @@ def cancel_on_disconnect(
         def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
             for request in args:
                 if hasattr(request, "notifyFinish"):
-                    return serve(options, request, handler, args, kwargs)  # type: ignore[no-any-return]
+                    return serve(options, request, handler, args, kwargs)
             raise TypeError(
                 f"{handler.__qualname__} was called without a request among its positional "
                 f"arguments {args!r}: none of them has a notifyFinish"
@@ -250,16 +179,16 @@ class CancellingResource:
     def render(self, request: Any) -> Rendered:
         """See `IResource`: the wrapped resource's rendering, in a scope."""
         request.render = _LateRender(ref(request), self._options)
-        rendered: Rendered = serve(
-            self._options, request, self._resource.render, (request,), {}
-        )
-        return rendered
+        return serve(self._options, request, self._resource.render, (request,), {})
 
     @property
     def __providedBy__(self) -> Any:
         return providedBy(self._resource)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_resource":
+            # Asked for by copy and pickle, before it is there.
+            raise AttributeError(name)
         return getattr(self._resource, name)
 
     def __repr__(self) -> str:

@@ -1,0 +1,22 @@
+"""Which scope the code that runs belongs to.
+
+One context variable, and how to call something as if the handler did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+current: ContextVar[Any] = ContextVar("cancelweb_scope", default=None)
+"""The scope in whose handler, hook or canceller the code runs."""
+
+
+def call_in(scope: object, context: Context | None, function: Callable[..., R], *args: Any) -> R:
+    """Call in a copy of the context, or of the caller's: no context can be entered twice."""
+    copy = copy_context() if context is None else context.copy()
+    copy.run(current.set, scope)
+    return copy.run(function, *args)

@@ -1,0 +1,104 @@
+"""What can be told of a request, and what can be done to it, without knowing its scope.
+
+Twisted's own behaviour is worked around here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES
+from twisted.web.pages import errorPage
+
+from ._log import log
+from ._states import Fate
+from .causes import Cause, Disconnected, ResponseFinished
+
+
+def fate_of(request: Any) -> Fate:
+    """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
+    if request.finished:
+        return Fate.FINISHED
+    # Test doubles have no channel at all; a lost request has None.
+    return Fate.LOST if getattr(request, "channel", request) is None else Fate.OPEN
+
+
+def cause_of_death(fate: Fate) -> Cause:
+    """The cause for a request that was gone before anybody could be told why."""
+    return ResponseFinished() if fate is Fate.FINISHED else Disconnected()
+
+
+def is_upgraded(request: Any, channel: Any) -> bool:
+    """Whether another protocol, such as WebSocket, has taken over: what follows is no HTTP.
+
+    ``notifyFinish`` never fires then. Twisted's own upgrade puts a ``connectionLost`` of another
+    protocol on the channel; others may leave no trace but the client's wish.
+    """
+    taken_over = "connectionLost" in getattr(channel, "__dict__", ())
+    return taken_over or request.requestHeaders.hasHeader(b"upgrade")
+
+
+def is_faked_head(request: Any) -> bool:
+    """Whether a resource without ``render_HEAD`` is rendered for a HEAD just now.
+
+    Twisted finishes such a request as soon as it is given ``NOT_DONE_YET``.
+    """
+    return bool(getattr(request, "_inFakeHead", False))
+
+
+def send_error(request: Any, status: int) -> None:
+    """Answer with an error page in place of the handler's."""
+    # What the handler has said of its page is not true of this one.
+    request.responseHeaders.removeHeader(b"content-length")
+    request.etag = request.lastModified = None
+    brief = RESPONSES.get(status, b"Stopped").decode("ascii")
+    errorPage(status, brief, "The request was stopped before it was done.").render(request)
+
+
+def abort(request: Any, channel: Any) -> None:
+    """Break off a response that is half written."""
+    if request.transport is not None:
+        request.transport.abortConnection()
+    else:
+        # An HTTP/2 stream; Twisted tells nobody that this side has reset it.
+        channel.abortConnection()
+        request.connectionLost(Failure(ConnectionAborted()))
+
+
+def drop_producer(request: Any) -> None:
+    """Stop the producer of a living request: it cannot be finished with one."""
+    producer = getattr(request, "producer", None)
+    if producer is not None:
+        request.unregisterProducer()
+        stop_producer(producer)
+
+
+def stop_producer(producer: Any) -> None:
+    """Stop a producer, which may fail for itself."""
+    try:
+        producer.stopProducing()
+    except Exception:
+        log.failure("{producer} could not be stopped", producer=producer)
+
+
+def _ignore(*args: object) -> None:
+    """Stands where a dead request would raise."""
+
+
+def _refuse_producer(producer: Any, streaming: bool) -> None:
+    """There is nobody left to produce for."""
+    producer.stopProducing()
+
+
+def guard(request: Any, fate: Fate) -> None:
+    """The request is finished or lost: what is done to it from now on does nothing.
+
+    On a request that was finished ``finish`` is left alone: called twice, it warns, as in Twisted.
+    """
+    request.write = _ignore
+    request.registerProducer = _refuse_producer
+    request.unregisterProducer = request.loseConnection = _ignore
+    if fate is Fate.LOST:
+        request.finish = _ignore

@@ -1,0 +1,86 @@
+"""The one way in: run a handler in the scope of its request.
+
+Whether it is run, and in which scope; what follows is `_respond`'s and the scope's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+
+from ._context import current
+from ._options import Options
+from ._requests import cause_of_death, fate_of, guard
+from ._respond import Rendered, Response
+from ._scope import ATTRIBUTE, Scope
+from ._states import Fate, Phase
+
+
+def serve(
+    options: Options, request: Any, handler: Callable[..., Any], args: Any, kwargs: Any
+) -> Rendered:
+    """Run a handler in the scope of its request: the one way in.
+
+    Returns:
+        bytes or ``NOT_DONE_YET``.
+    """
+    scope = getattr(request, ATTRIBUTE, None)
+    is_outermost = True
+    if scope is None and not request.finished and getattr(request, "channel", 1) is not None:
+        scope = _open(options, request)
+    else:
+        scope, is_outermost = _meet(options, request, scope)
+        if scope is None:
+            return NOT_DONE_YET
+    token = current.set(scope)
+    try:
+        result = handler(*args, **kwargs)
+        if type(result) is bytes and is_outermost and _was_not_needed(scope, request):
+            return result
+        response = Response.of(scope, request, handler)
+        response.take(result)
+    except BaseException:
+        response = Response.of(scope, request, handler)
+        response.take(Failure())
+    finally:
+        current.reset(token)
+    return response.give_back(is_outermost)
+
+
+def _open(options: Options, request: Any) -> Scope:
+    scope: Scope = Scope(request, options)
+    request._cancelweb_scope = scope
+    scope.enter(options)
+    return scope
+
+
+def _was_not_needed(scope: Scope, request: Any) -> bool:
+    return getattr(request, "channel", None) is not None and scope.discard()
+
+
+def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | None, bool]:
+    """A request that is gone, or that has a scope already.
+
+    Returns:
+        The scope to run the handler in, or None where it is not to be run; and whether this door
+        is the outermost, whose business the end of the request is.
+    """
+    fate = fate_of(request)
+    is_open = scope is not None and scope.phase is not Phase.CLOSED
+    refused = False
+    if fate is not Fate.OPEN:
+        guard(request, fate)
+        refused = not options.dry_run and options.may_cancel(request.method)
+    if scope is not None and is_open:
+        scope.join(options)
+        return (None if refused else scope), False
+    if refused and scope is not None and scope.options.includes(options):
+        # Delivered late, through a door whose hooks have been run: there is nothing left to do.
+        return None, True
+    scope = _open(options, request)
+    if refused:
+        scope.refuse(cause_of_death(fate))
+    return (None if refused else scope), True

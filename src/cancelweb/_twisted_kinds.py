@@ -1,0 +1,183 @@
+"""How to stop the kinds of work that Twisted has.
+
+One canceller a kind; which is used for what is registered in `_cancellers`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from typing import Any, ClassVar
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import CooperativeTask, LoopingCall, TaskFinished
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+
+from ._deferreds import innermost
+from ._watching import Canceller, OneShot, Settled, global_reactor, log_rest
+
+
+@define(eq=False)
+class DeferredCanceller(Canceller):
+    """Cancels a Deferred, unless the cancellation of other work has reached it already."""
+
+    deferred: Deferred[Any]
+    _innermost: Deferred[Any] | None = field(default=None, init=False)
+
+    def watch(self, settled: Settled) -> None:
+        self.deferred.addBoth(settled)
+
+    def arm(self) -> None:
+        self._innermost = innermost(self.deferred)
+
+    def cancel(self) -> None:
+        # `called` turns true under a cancel even where the work goes on (an inlineCallbacks that
+        # waits in its `finally`); a second cancel would cut that wait short.
+        if self._innermost is None or not self._innermost.called:
+            self.deferred.cancel()
+
+
+@define(eq=False)
+class DelayedCallCanceller(OneShot):
+    """Cancels a timer; notices when it has run, has raised, or was cancelled by somebody else."""
+
+    call: Any
+    _func: Any = field(default=None, init=False)
+    _canceller: Any = field(default=None, init=False)
+
+    def watch(self, settled: Settled) -> None:
+        call = self.call
+        if not call.active():
+            was_cancelled = getattr(call, "cancelled", False)
+            settled(Failure(CancelledError()) if was_cancelled else NOT_DONE_YET)
+            return
+        self._settled = settled
+        if hasattr(call, "func") and hasattr(call, "canceller"):
+            self._func, self._canceller = call.func, call.canceller
+            call.func, call.canceller = self._run, self._cancelled
+
+    def cancel(self) -> None:
+        if self.call.active():
+            self.call.cancel()
+        self.settle(Failure(CancelledError()))
+
+    def response_over(self) -> None:
+        if self._func is None:
+            self.settle(NOT_DONE_YET)
+
+    def _run(self, *args: Any, **kwargs: Any) -> None:
+        if self.settle_with(self._restore(), *args, **kwargs):
+            self.settle(NOT_DONE_YET)
+
+    def _cancelled(self, call: Any) -> None:
+        self._restore()
+        call.canceller(call)
+        self.settle(Failure(CancelledError()))
+
+    def _restore(self) -> Any:
+        # The call must not go on referring to us, who refer to it.
+        self.call.func, self.call.canceller = self._func, self._canceller
+        return self._func
+
+
+@define(eq=False)
+class LoopingCallCanceller(Canceller):
+    """Stops a LoopingCall."""
+
+    loop: LoopingCall
+    _cancel_called: bool = field(default=False, init=False)
+
+    def watch(self, settled: Settled) -> None:
+        with warnings.catch_warnings():
+            # The Deferred that start() returned is to be had nowhere else.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            done = self.loop.deferred
+        if done is None:
+            settled(NOT_DONE_YET)
+        else:
+            done.addBoth(self._ended, settled)
+
+    def _ended(self, result: Any, settled: Settled) -> Any:
+        if isinstance(result, Failure):
+            return settled(result)
+        settled(Failure(CancelledError()) if self._cancel_called else NOT_DONE_YET)
+        return result
+
+    def cancel(self) -> None:
+        self._cancel_called = True
+        if self.loop.running:
+            self.loop.stop()
+
+
+@define(eq=False)
+class CooperativeTaskCanceller(Canceller):
+    """Stops a CooperativeTask."""
+
+    task: CooperativeTask[Any]
+
+    def watch(self, settled: Settled) -> None:
+        done = self.task.whenDone()
+        done.addCallback(lambda _: NOT_DONE_YET)
+        done.addBoth(lambda result: log_rest(settled(result)))
+
+    def cancel(self) -> None:
+        with contextlib.suppress(TaskFinished):
+            self.task.stop()
+
+
+@define(eq=False)
+class ProcessCanceller(OneShot):
+    """Sends a child process TERM, and KILL if it is still there after a grace period.
+
+    Attributes:
+        grace: how many seconds a process has between the two signals.
+    """
+
+    grace: ClassVar[float] = 3.0
+
+    process: Any
+    _cancel_called: bool = field(default=False, init=False)
+    _protocol: Any = field(default=None, init=False)
+    _kill: IDelayedCall | None = field(default=None, init=False)
+
+    def watch(self, settled: Settled) -> None:
+        self._settled = settled
+        self._protocol = getattr(self.process, "proto", None)
+        if self._protocol is not None:
+            # The process is over when its protocol is told so; `pid` is None before that.
+            self._protocol.processEnded = self._ended
+        elif self.process.pid is None:
+            self.settle(NOT_DONE_YET)
+
+    def cancel(self) -> None:
+        self._cancel_called = True
+        if self._signal("TERM"):
+            clock = self.clock or global_reactor()
+            self._kill = clock.callLater(self.grace, self._signal, "KILL")
+
+    def response_over(self) -> None:
+        if self._protocol is None:
+            self.settle(NOT_DONE_YET)
+
+    def _signal(self, name: str) -> bool:
+        try:
+            self.process.signalProcess(name)
+        except ProcessExitedAlready:
+            return False
+        return True
+
+    def _ended(self, reason: Failure) -> None:
+        if self._kill is not None and self._kill.active():
+            self._kill.cancel()
+        del self._protocol.processEnded
+        if self.settle_with(self._protocol.processEnded, reason):
+            self.settle(self._result(reason))
+
+    def _result(self, reason: Failure) -> object:
+        if self._cancel_called:
+            return Failure(CancelledError())
+        return NOT_DONE_YET if reason.check(ProcessDone) else reason
