@@ -1,0 +1,87 @@
+"""What is checked, and how: `nox -l` lists the sessions, plain `nox` runs all that must pass."""
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+# A Python that is not there is skipped with a message, in CI too.
+nox.options.error_on_missing_interpreters = False
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+# The Python that runs nox is always among them: whatever it is, the tests do run.
+PYTHONS = list(
+    dict.fromkeys([*nox.project.python_versions(PYPROJECT), "{}.{}".format(*sys.version_info)])
+)
+DEPENDENCIES = {
+    "newest": PYPROJECT["project"]["dependencies"],
+    "oldest": [
+        *(bound.replace(">=", "==") for bound in PYPROJECT["project"]["dependencies"]),
+        # From 26.2 on pyOpenSSL refuses what TLS in Twisted before 26.4 does to a used Context.
+        "pyopenssl<26.2",
+    ],
+}
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """Return the requirements of dependency groups: pip itself knows them only since 25.1."""
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff: its rules, and its formatter."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Run mypy in strict mode."""
+    session.install(".", *group("typing"))
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    session.install(".", *group("docs"))
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build/html")
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("twisted", list(DEPENDENCIES))
+def tests(session: nox.Session, twisted: str) -> None:
+    """Run the tests under trial; every line and branch must be covered.
+
+    What stands after `--` is given to trial in place of `tests`, and coverage is not looked at.
+    """
+    # Not editable: what is tested is what is shipped.
+    session.install(".", *DEPENDENCIES[twisted], *group("test"))
+    if session.posargs:
+        session.run("python", "-m", "twisted.trial", *session.posargs)
+        return
+    # Absolute, for subprocesses that run elsewhere; one a session, so that sessions do not mix.
+    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "twisted.trial", "tests")
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure what a request costs."""
+    session.install(".")
+    session.run("python", "benchmarks/inprocess.py", *session.posargs)
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Turn the news fragments into the changelog, and build what is to be uploaded."""
+    session.install(*group("release"))
+    session.run("towncrier", "build", "--yes", "--version", PYPROJECT["project"]["version"])
+    session.run("python", "-m", "build")
