@@ -1,0 +1,1 @@
+"""The tests of cancelweb, for trial."""
