@@ -11,7 +11,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from twisted.python.reflect import fullyQualifiedName
 
 from ._log import log
 from ._watching import watch
@@ -19,11 +18,6 @@ from ._watching import watch
 Hook = Callable[[Any], object]
 
 CLEANUP_TIMEOUT = 10.0
-
-
-def hook_name(hook: Hook) -> str:
-    """How the log calls a hook."""
-    return fullyQualifiedName(hook) if hasattr(hook, "__qualname__") else repr(hook)
 
 
 async def run_hook(

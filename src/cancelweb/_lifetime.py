@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ._cancellers import find_canceller
 from ._context import call_in, current
-from ._hooks import CLEANUP_TIMEOUT, Hook, hook_name, run_hook
-from ._log import log, log_outcome
+from ._hooks import CLEANUP_TIMEOUT, Hook, run_hook
+from ._log import log_outcome, name_of
 from ._options import Options
 from ._record import Record, tell
 from ._states import Fate, Phase, Step
@@ -129,9 +129,19 @@ class Lifetime:
             self._work = {work: None}
         else:
             self._work[work] = None
-        watch(work.canceller, work.settled)
+        try:
+            watch(work.canceller, work.settled)
+        except Exception:
+            # The canceller is at fault. Nobody will ever be told of the end of this work.
+            work.step = Step.SETTLED
+            raise
         if work.step is Step.RUNNING and self._comes_too_late(work):
             self._ask([work])
+
+    @property
+    def is_working(self) -> bool:
+        """Whether there is work to wait for."""
+        return any(is_unsettled(work) for work in self._work or ())
 
     def _comes_too_late(self, work: Work) -> bool:
         if self.phase is not Phase.OPEN:
@@ -166,9 +176,9 @@ class Lifetime:
         self.cause = cause
         self.record.cancelled = self.clock.seconds()
         self._disarm()
-        if current.get() is self:
-            # The caller may be the very work that is to be stopped; a coroutine that runs
-            # loses a cancel.
+        if self._context is None or current.get() is self:
+            # The handler may be on the stack, and what it returns is not known yet; a coroutine
+            # that runs loses a cancel.
             self.clock.callLater(0, self._stop_work, cause, beside_returned)
         else:
             self._stop_work(cause, beside_returned)
@@ -188,36 +198,44 @@ class Lifetime:
     def _ask(self, works: list[Work]) -> None:
         left = ask_all(works, self.clock, self._call)
         if left and self._timer is None and self.phase is not Phase.CLOSED:
-            seconds = self.options.survivor_after or SURVIVOR_AFTER
-            self._timer = self.clock.callLater(seconds, self._name_survivors, seconds)
+            self._await_survivors(self.options.survivor_after or SURVIVOR_AFTER)
+
+    def _await_survivors(self, seconds: float, delay: float | None = None) -> None:
+        delay = seconds if delay is None else delay
+        self._timer = self.clock.callLater(delay, self._name_survivors, seconds)
 
     def _name_survivors(self, seconds: float) -> None:
         self._timer = None
-        for work in [each for each in self._work or () if each.step is Step.ASKED]:
-            work.survives()
-            log.warn(
-                "{canceller} still runs {seconds:g} s after it was asked to stop",
-                canceller=work.canceller,
-                seconds=seconds,
-            )
+        since = self.clock.seconds() - seconds
+        asked = [work for work in self._work or () if work.step is Step.ASKED]
+        for work in asked:
+            if work.asked <= since:
+                work.survives(seconds)
+        later = [work.asked - since for work in asked if work.step is Step.ASKED]
+        if later:
+            self._await_survivors(seconds, min(later))
         self.advance()
 
     # --- ending ---
 
-    def end(self, fate: Fate, faked: bool = False) -> None:
+    def end(self, fate: Fate, cause: Cause | None = None, is_faked_head: bool = False) -> None:
         """The request is finished or lost.
 
         Args:
             fate: which of the two; the first that is told counts.
-            faked: the response is finished, but what the handler returned is to be stopped, too.
+            cause: what to cancel the scope with.
+            is_faked_head: the response is finished, and what the handler returned is to be
+                stopped all the same.
         """
         if self.fate is not Fate.OPEN:
             return
         self.fate = fate
-        if fate is Fate.FINISHED and self.cause is None:
+        if cause is not None:
+            self.stop(cause)
+        elif fate is Fate.FINISHED and self.cause is None:
             self._disarm()
-            if any(faked or work.receive is None for work in running(self._work or ())):
-                self.stop(ResponseFinished(), beside_returned=not faked)
+            if any(is_faked_head or work.receive is None for work in running(self._work or ())):
+                self.stop(ResponseFinished(), beside_returned=not is_faked_head)
         self.advance()
 
     def advance(self) -> None:
@@ -234,6 +252,7 @@ class Lifetime:
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""
         self.cause = cause
+        self.record.cancelled = self.clock.seconds()
         self.record.worsen(Ended.REFUSED)
         self.end(Fate.LOST)
 
@@ -243,7 +262,7 @@ class Lifetime:
             return False
         self._disarm()
         self.phase = Phase.CLOSED
-        self.request = None
+        self.request = self.response = self._context = None
         return True
 
     def abandon(self) -> None:
@@ -270,7 +289,7 @@ class Lifetime:
             return self._call(lambda: find_canceller(hook(self)))
 
         seconds = self.options.cleanup_timeout or CLEANUP_TIMEOUT
-        await run_hook(start, hook_name(hook), seconds, self.clock)
+        await run_hook(start, name_of(hook), seconds, self.clock)
 
     def _close(self) -> None:
         observers = self._observers()

@@ -6,6 +6,7 @@ The one place that puts client-chosen bytes into log text.
 from __future__ import annotations
 
 from twisted.logger import Logger, LogLevel
+from twisted.python.reflect import safe_repr
 
 from .causes import Outcome
 
@@ -42,20 +43,29 @@ def log_outcome(outcome: Outcome) -> None:
     )
 
 
-def _printable(text: bytes) -> str:
-    # A client chose these bytes: no control character may reach a terminal or forge a line.
-    return text.decode("latin-1").encode("unicode_escape").decode("ascii")
+def name_of(function: object) -> str:
+    """How logs and errors call a handler or a hook."""
+    return str(getattr(function, "__qualname__", None) or safe_repr(function))
+
+
+def _printable(text: bytes | str) -> str:
+    # A client may have chosen these: no control character may reach a terminal or forge a line.
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _reason_text(outcome: Outcome) -> str:
     if outcome.cause is not None:
-        return f": {outcome.cause}"
+        return f": {_printable(str(outcome.cause))}"
     if outcome.would_have_cancelled is not None:
-        return f": dry run, would have cancelled: {outcome.would_have_cancelled}"
+        would = _printable(str(outcome.would_have_cancelled))
+        return f": dry run, would have cancelled: {would}"
     return ""
 
 
 def _failure_text(outcome: Outcome) -> str:
     if outcome.failure is None:
         return ""
-    return f": {type(outcome.failure.value).__name__}: {outcome.failure.getErrorMessage()}"
+    message = _printable(outcome.failure.getErrorMessage())
+    return f": {type(outcome.failure.value).__name__}: {message}"

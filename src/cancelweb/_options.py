@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from .causes import Cause, Observer, TimedOut
@@ -18,6 +19,9 @@ from .causes import Cause, Observer, TimedOut
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """The methods that a `CancellingResource` lets a disconnect cancel: those that RFC 9110,
 section 9.2.1, calls safe and Twisted Web is commonly asked for."""
+
+TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+"""What a method's name is made of (RFC 9110, section 5.6.2)."""
 
 
 def _seconds(_: object, attribute: Attribute[float | None], value: object) -> None:
@@ -97,7 +101,7 @@ def _method_name(name: object) -> bytes:
     if not isinstance(name, str | bytes):
         raise TypeError(f"methods must hold str or bytes, not {name!r}")
     text = name if isinstance(name, str) else name.decode("latin-1")
-    if not text.isascii() or not text.isalpha() or not text.isupper():
+    if not re.fullmatch(TOKEN, text) or text != text.upper():
         raise ValueError(f"methods must be names such as 'GET', not {name!r}")
     return text.encode("ascii")
 
@@ -140,6 +144,10 @@ class Options:
         if clock is None:
             from twisted.internet import reactor as clock
         return clock
+
+    def spent(self) -> Options:
+        """These options for a second scope of a request whose hooks have been run."""
+        return evolve(self, hooks=(), observers=(), timeout=None, parts=(self,))
 
     def includes(self, other: Options) -> bool:
         """Whether ``other`` is this door, or one of those that met in it."""

@@ -31,13 +31,14 @@ def cause_of_death(fate: Fate) -> Cause:
 
 
 def is_upgraded(request: Any, channel: Any) -> bool:
-    """Whether another protocol, such as WebSocket, has taken over: what follows is no HTTP.
+    """Whether a WebSocket has taken over from a handler that returned ``NOT_DONE_YET``.
 
-    ``notifyFinish`` never fires then. Twisted's own upgrade puts a ``connectionLost`` of another
-    protocol on the channel; others may leave no trace but the client's wish.
+    ``notifyFinish`` never fires then, and what follows is no HTTP. Twisted's own upgrade puts the
+    ``connectionLost`` of another protocol on the channel; others leave no trace but the client's
+    wish.
     """
-    taken_over = "connectionLost" in getattr(channel, "__dict__", ())
-    return taken_over or request.requestHeaders.hasHeader(b"upgrade")
+    wish = request.requestHeaders.getRawHeaders(b"upgrade", [b""])[0]
+    return wish.lower() == b"websocket" or "connectionLost" in getattr(channel, "__dict__", ())
 
 
 def is_faked_head(request: Any) -> bool:

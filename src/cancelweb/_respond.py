@@ -19,7 +19,7 @@ from twisted.web.template import Tag, flattenString
 
 from ._cancellers import find_canceller
 from ._deferreds import is_cancellation
-from ._log import log
+from ._log import log, name_of
 from ._requests import (
     abort,
     drop_producer,
@@ -124,7 +124,7 @@ class Response:
             self._finished(None)
         elif fate is Fate.LOST:
             self._lost(None)
-        elif is_upgraded(self.request, self.channel):
+        elif not self.scope.is_working and is_upgraded(self.request, self.channel):
             self.scope.end(Fate.FINISHED)
         else:
             self._is_subscribed = True
@@ -145,11 +145,10 @@ class Response:
     def _follow(self, work: Any) -> None:
         try:
             canceller = self.scope.in_context(self._canceller, work)
-        except Exception:
-            self._failed(Failure())
-        else:
             if canceller is not None:
                 self.scope.add(Work(self.scope, canceller, self._take))
+        except Exception:
+            self._failed(Failure())
 
     def _canceller(self, work: Any) -> Any:
         """How to wait for the work and to stop it; None where there is nothing to wait for."""
@@ -163,7 +162,7 @@ class Response:
             return self._stream(work)
         kind = type(work)
         raise TypeError(
-            f"{_name(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
+            f"{name_of(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
             f"{kind.__qualname__}, of which cancelweb can make no response: return bytes, "
             "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it"
         )
@@ -175,7 +174,10 @@ class Response:
         return DeferredCanceller(Deferred.fromCoroutine(stream.run(chunks)))
 
     def _is_answerable(self) -> bool:
-        return self.scope.cause is None and fate_of(self.request) is Fate.OPEN
+        return self.scope.cause is None and self._is_there()
+
+    def _is_there(self) -> bool:
+        return self.scope.fate is Fate.OPEN and fate_of(self.request) is Fate.OPEN
 
     def _write_whole(self, body: bytes) -> None:
         request = self.request
@@ -222,12 +224,12 @@ class Response:
             self._log_failure(failure)
 
     def _log_failure(self, failure: Failure) -> None:
-        log.failure("the work of {handler} failed", failure=failure, handler=_name(self.handler))
+        log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
 
     def answer(self, cause: Cause) -> None:
         """Answer a client that still waits, now that its request has been cancelled."""
         request = self.request
-        if fate_of(request) is not Fate.OPEN:
+        if not self._is_there():
             return
         drop_producer(request)
         if request.startedWriting:
@@ -240,27 +242,18 @@ class Response:
     def _finished(self, _: object) -> None:
         request = self.request
         guard(request, Fate.FINISHED)
-        self.scope.end(Fate.FINISHED, faked=request.method == b"HEAD" != self.method)
+        faked = request.method == b"HEAD" != self.method
+        self.scope.end(Fate.FINISHED, is_faked_head=faked)
 
     def _lost(self, failure: Failure | None) -> None:
         request = self.request
         guard(request, Fate.LOST)
-        if self.scope.interruptible:
-            self.scope.stop(Disconnected(failure))
         producer = getattr(request, "producer", None)
-        if producer is not None:
-            self._stop_producer(producer)
-        self.scope.end(Fate.LOST)
-
-    def _stop_producer(self, producer: Any) -> None:
-        """Over HTTP/2 nobody else does, and a pull producer would be pulled for ever."""
-        if isinstance(producer, Stream):
-            # Not stopped with the scope: let it run to its end, unheard.
-            producer.resumeProducing()
-        elif self.request.transport is None:
+        if producer is not None and request.transport is None:
+            # Over HTTP/2 nobody else stops it, and a pull producer would be pulled for ever.
             self.channel.unregisterProducer()
             stop_producer(producer)
-
-
-def _name(handler: object) -> str:
-    return str(getattr(handler, "__qualname__", None) or safe_repr(handler))
+        self.scope.end(Fate.LOST, Disconnected(failure) if self.scope.interruptible else None)
+        if isinstance(producer, Stream):
+            # If it was not cancelled, it runs to its end, unheard.
+            producer.resumeProducing()

@@ -62,25 +62,28 @@ def _was_not_needed(scope: Scope, request: Any) -> bool:
 
 
 def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | None, bool]:
-    """A request that is gone, or that has a scope already.
+    """A request that has a scope already, or that is gone.
 
     Returns:
         The scope to run the handler in, or None where it is not to be run; and whether this door
         is the outermost, whose business the end of the request is.
     """
-    fate = fate_of(request)
-    is_open = scope is not None and scope.phase is not Phase.CLOSED
-    refused = False
-    if fate is not Fate.OPEN:
-        guard(request, fate)
-        refused = not options.dry_run and options.may_cancel(request.method)
-    if scope is not None and is_open:
+    if scope is not None and scope.phase is not Phase.CLOSED:
         scope.join(options)
-        return (None if refused else scope), False
-    if refused and scope is not None and scope.options.includes(options):
-        # Delivered late, through a door whose hooks have been run: there is nothing left to do.
-        return None, True
-    scope = _open(options, request)
-    if refused:
-        scope.refuse(cause_of_death(fate))
-    return (None if refused else scope), True
+        return (None if _is_refused(scope.options, request) else scope), False
+    was_here = scope is not None and scope.options.includes(options)
+    if not _is_refused(options, request):
+        is_over = was_here and fate_of(request) is not Fate.OPEN
+        return _open(options.spent() if is_over else options, request), True
+    if not was_here:
+        _open(options, request).refuse(cause_of_death(fate_of(request)))
+    return None, True
+
+
+def _is_refused(options: Options, request: Any) -> bool:
+    """Whether the request is gone, and with it the reason to run its handler."""
+    fate = fate_of(request)
+    if fate is Fate.OPEN:
+        return False
+    guard(request, fate)
+    return not options.dry_run and options.may_cancel(request.method)

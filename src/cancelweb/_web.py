@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import providedBy
 
 from ._hooks import Hook
+from ._log import name_of
 from ._options import Options, checked_options
 from ._respond import Rendered
 from ._serve import serve
@@ -112,7 +113,7 @@ def cancel_on_disconnect(
                 if hasattr(request, "notifyFinish"):
                     return serve(options, request, handler, args, kwargs)
             raise TypeError(
-                f"{handler.__qualname__} was called without a request among its positional "
+                f"{name_of(handler)} was called without a request among its positional "
                 f"arguments {args!r}: none of them has a notifyFinish"
             )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -48,7 +48,9 @@ class Work:
     keeper: Keeper | None
     canceller: Any
     receive: Callable[[Any], None] | None = None
-    step: Step = Step.RUNNING
+    step: Step = field(default=Step.RUNNING, init=False)
+    asked: float = field(default=0.0, init=False)
+    """When it was asked to stop."""
 
     def settled(self, result: Any) -> Any:
         """Told of the end, once; returns what is left of the result for whoever is next."""
@@ -85,19 +87,28 @@ class Work:
             log.failure("work that outlived its scope failed", failure=result)
         return None
 
-    def ask(self, call: Callable[..., object]) -> None:
+    def ask(self, now: float, call: Callable[..., object]) -> None:
         """Ask it to stop; a canceller that fails leaves a survivor."""
-        self.step = Step.ASKED
+        self.step, self.asked = Step.ASKED, now
         try:
             call(self.canceller.cancel)
         except Exception:
             log.failure("the canceller {canceller} failed", canceller=self.canceller)
-            self.survives()
+            if self.step is Step.ASKED:
+                self._survives()
 
-    def survives(self) -> None:
-        """It still runs, although it was asked to stop: nobody waits for it any longer."""
-        if self.step is Step.ASKED and self.keeper is not None:
-            self.step = Step.SURVIVOR
+    def survives(self, seconds: float) -> None:
+        """It still runs, so many seconds after it was asked to stop: nobody waits any longer."""
+        self._survives()
+        log.warn(
+            "{canceller} still runs {seconds:g} s after it was asked to stop",
+            canceller=self.canceller,
+            seconds=seconds,
+        )
+
+    def _survives(self) -> None:
+        self.step = Step.SURVIVOR
+        if self.keeper is not None:
             self.keeper.record.worsen(Ended.SURVIVED)
 
     def forget(self) -> None:
@@ -143,5 +154,5 @@ def ask_all(works: list[Work], clock: IReactorTime, call: Callable[..., object])
             work.canceller.arm()
     for work in works:
         if work.step is Step.RUNNING:
-            work.ask(call)
+            work.ask(clock.seconds(), call)
     return any(work.step is Step.ASKED for work in works)
