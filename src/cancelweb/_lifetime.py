@@ -29,7 +29,7 @@ R = TypeVar("R")
 SURVIVOR_AFTER = 5.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Lifetime:
     """The closing sequence, and what it needs to know; the sections stand in its order."""
 

@@ -43,7 +43,7 @@ Rendered = bytes | int
 _NOTHING = object()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Response:
     """The response to one request, from the return of its handler on.
 

@@ -29,7 +29,7 @@ ATTRIBUTE = "_cancelweb_scope"
 """Where a request keeps its scope."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Scope(Lifetime):
     """The lifetime of one request.
 
@@ -42,6 +42,9 @@ class Scope(Lifetime):
         deadline: when it will be cancelled with `TimedOut`, in seconds on the scope's clock, or
             None.
     """
+
+    def __repr__(self) -> str:
+        return f"<Scope of {self.request!r}, {self.phase.name.lower()}, cause: {self.cause}>"
 
     @overload
     def track(self, work: Coroutine[Any, Any, R]) -> Deferred[R]: ...
@@ -120,8 +123,8 @@ class Scope(Lifetime):
             cause: why. Its ``status`` is that of the answer.
 
         Returns:
-            Whether this call cancelled it: False where it was cancelled before, where its
-            response is finished, and in a dry run.
+            Whether this call cancelled it; it did not where the scope was cancelled before, where
+            its response is finished, and in a dry run.
 
         Raises:
             TypeError: ``cause`` is not a `Cause`.

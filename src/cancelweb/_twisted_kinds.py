@@ -26,7 +26,7 @@ class DeferredCanceller(Canceller):
     """Cancels a Deferred, unless the cancellation of other work has reached it already."""
 
     deferred: Deferred[Any]
-    _innermost: Deferred[Any] | None = field(default=None, init=False)
+    _innermost: Deferred[Any] | None = field(default=None, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         self.deferred.addBoth(settled)
@@ -46,8 +46,8 @@ class DelayedCallCanceller(OneShot):
     """Cancels a timer; notices when it has run, has raised, or was cancelled by somebody else."""
 
     call: Any
-    _func: Any = field(default=None, init=False)
-    _canceller: Any = field(default=None, init=False)
+    _func: Any = field(default=None, init=False, repr=False)
+    _canceller: Any = field(default=None, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         call = self.call
@@ -89,7 +89,7 @@ class LoopingCallCanceller(Canceller):
     """Stops a LoopingCall."""
 
     loop: LoopingCall
-    _cancel_called: bool = field(default=False, init=False)
+    _cancel_called: bool = field(default=False, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         with warnings.catch_warnings():
@@ -140,9 +140,9 @@ class ProcessCanceller(OneShot):
     grace: ClassVar[float] = 3.0
 
     process: Any
-    _cancel_called: bool = field(default=False, init=False)
-    _protocol: Any = field(default=None, init=False)
-    _kill: IDelayedCall | None = field(default=None, init=False)
+    _cancel_called: bool = field(default=False, init=False, repr=False)
+    _protocol: Any = field(default=None, init=False, repr=False)
+    _kill: IDelayedCall | None = field(default=None, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled

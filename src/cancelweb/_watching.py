@@ -53,7 +53,7 @@ class Canceller:
             global reactor.
     """
 
-    clock: IReactorTime | None = field(default=None, init=False)
+    clock: IReactorTime | None = field(default=None, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         """Have ``settled`` called once, when the work has ended; at once, if it has already."""
@@ -85,7 +85,7 @@ class Canceller:
 class OneShot(Canceller):
     """A canceller that is told of the end by more than one way, and passes on the first."""
 
-    _settled: Settled | None = field(default=None, init=False)
+    _settled: Settled | None = field(default=None, init=False, repr=False)
 
     def settle(self, result: object) -> object:
         """Pass on the result, the first time; returns what is left of it."""

@@ -109,7 +109,7 @@ class Ended(IntEnum):
     SURVIVED = 3
     """It still ran ``survivor_after`` seconds after it was asked to stop."""
     REFUSED = 4
-    """It never began: the client had gone before the handler was called."""
+    """It never began, since the client had gone before the handler was called."""
 
 
 @frozen
