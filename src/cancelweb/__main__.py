@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -45,4 +46,6 @@ def parse(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     parse(sys.argv[1:])
+    # Twisted would take an interrupt for a success.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     react(main)

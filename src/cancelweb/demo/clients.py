@@ -65,11 +65,10 @@ class Visit(Protocol):
         """The answer is whole, or this client has left."""
         self.over.callback(None)
 
-    def leave(self) -> Deferred[None]:
+    def leave(self) -> None:
         """Close the connection."""
         assert self.transport is not None
         self.transport.loseConnection()
-        return self.over
 
 
 @define(eq=False)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from textwrap import fill
 
+from attrs import astuple
+
 from .clients import LEAVERS, WAITERS, Result
 
 Results = Mapping[str, Result]
@@ -56,14 +58,7 @@ def _line(kind: str, cancelling: Result, plain: Result) -> str:
 
 def total(results: Results) -> Result:
     """The sum over all kinds."""
-    return Result(
-        started=sum(result.started for result in results.values()),
-        completed=sum(result.completed for result in results.values()),
-        stopped=sum(result.stopped for result in results.values()),
-        running=sum(result.running for result in results.values()),
-        running_when_left=sum(result.running_when_left for result in results.values()),
-        cpu=sum(result.cpu for result in results.values()),
-    )
+    return Result(*map(sum, zip(*map(astuple, results.values()), strict=True)))
 
 
 def conclusion(cancelling: Results, plain: Results) -> str:

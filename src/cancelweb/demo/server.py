@@ -7,6 +7,7 @@ far all work is and how much CPU the process and its children have used.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
@@ -133,8 +134,8 @@ def make_site(reactor: Any, way: str) -> Site:
 
 
 @define(eq=False)
-class _Input(Protocol):
-    """Standard input: closed when the demonstration is over, or has died."""
+class _Control(Protocol):
+    """Standard input and output: closed when the demonstration is over, or has died."""
 
     closed: Deferred[None] = field(factory=Deferred)
 
@@ -147,19 +148,20 @@ async def main(reactor: Any, way: str) -> None:
     """Serve on a free port, print its number, and go on until standard input is closed."""
     endpoint = TCP4ServerEndpoint(reactor, 0, interface=LOOPBACK)
     port = await endpoint.listen(make_site(reactor, way))
-    print(port.getHost().port, flush=True)
-    standard_input = _Input()
-    StandardIO(standard_input)
-    await standard_input.closed
+    control = _Control()
+    StandardIO(control).write(b"%d\n" % port.getHost().port)
+    await control.closed
 
 
 def log_to_stderr() -> None:
     """Show what goes wrong, and nothing else."""
     alarming = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [alarming])
-    globalLogBeginner.beginLoggingTo([observer])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
 if __name__ == "__main__":
     log_to_stderr()
+    # A terminal interrupts us, too; but our end is that of the demonstration.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     react(main, sys.argv[1:])

@@ -20,10 +20,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-SLICES = 10
+SLICES = 8
 SLICE = 0.01
 """CPU seconds that one slice of work takes, on any machine."""
-PAUSE = 0.1
+PAUSE = 0.08
 """Seconds between two slices."""
 
 CHILD = f"""
@@ -141,7 +141,7 @@ async def coroutine(reactor: Any, request: Any, run: Run) -> None:
 def process(reactor: Any, request: Any, run: Run) -> IProcessTransport:
     """Have a child process do the work."""
     command = [sys.executable, "-I", "-S", "-c", CHILD]
-    transport: IProcessTransport = reactor.spawnProcess(_Child(request, run), command[0], command)
+    transport: IProcessTransport = reactor.spawnProcess(Child(request, run), command[0], command)
     return transport
 
 
@@ -155,7 +155,7 @@ async def stream(reactor: Any, request: Any, run: Run) -> AsyncIterator[bytes]:
 
 
 @define(eq=False)
-class _Child(ProcessProtocol):
+class Child(ProcessProtocol):
     """Passes on to the client what the child process prints."""
 
     request: Any

@@ -1,0 +1,36 @@
+"""A Klein application, wrapped whole: each of its requests has a scope, and a deadline.
+
+Run it::
+
+    PYTHONPATH=examples twist web --class=wrapped_klein.root
+
+`curl http://localhost:8080/3` gets its answer after three seconds. When the client leaves before,
+Klein cancels what the view awaits, and cancelweb stops what the view has started beside.
+"""
+
+from klein import Klein
+from twisted.internet import reactor
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.web.iweb import IRequest
+
+from cancelweb import CancellingResource, current_scope
+
+log = Logger()
+app = Klein()
+
+
+@app.route("/<int:seconds>")
+async def wait(request: IRequest, seconds: int) -> bytes:
+    """Report the progress while something slow goes on."""
+    progress = LoopingCall(log.info, "still at it")
+    progress.start(0.5)
+    # A cancelled coroutine leaves a LoopingCall running. One that is tracked ends with its request.
+    current_scope().track(progress)
+    await deferLater(reactor, seconds)
+    return b"done\n"
+
+
+def root() -> CancellingResource:
+    """Wrap the application; its views stay as they are."""
+    return CancellingResource(app.resource(), timeout=30)

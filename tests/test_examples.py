@@ -1,0 +1,211 @@
+"""The examples, each served by the command in its docstring, with real clients that wait or leave.
+
+`interrupted.rpy` has a module of its own.
+"""
+
+import ast
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from ._http1 import Visit
+from ._servers import LOOPBACK, REPOSITORY, LoggedProcess, Server, reactor
+
+EXAMPLES = REPOSITORY / "examples"
+
+# Less than each example takes to complete, and far more than a busy machine needs for "at once".
+AT_ONCE = 1.5
+
+ALARMING = r"#(warn|error|critical)\]|Traceback"
+
+
+def docstring(path: Path) -> str:
+    """What an example says of itself."""
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text is not None, path
+    return text
+
+
+def command(example: str) -> list[str]:
+    """The arguments that an example's docstring gives to `twist`."""
+    found = re.search(r"^    PYTHONPATH=examples twist (.*)$", docstring(EXAMPLES / example), re.M)
+    assert found is not None, example
+    return shlex.split(found[1])
+
+
+class Reader(Visit):
+    """A client that can tell when something has come."""
+
+    def __init__(self, path: str, method: str = "GET", body: bytes = b"") -> None:
+        super().__init__(path)
+        self._request = (
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        self._wanted: list[tuple[bytes, Deferred[bytes]]] = []
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        assert self.transport is not None
+        self.transport.write(self._request)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep what comes, and tell."""
+        super().dataReceived(data)
+        for entry in [entry for entry in self._wanted if entry[0] in self._received]:
+            self._wanted.remove(entry)
+            entry[1].callback(self._received)
+
+    def received(self, wanted: bytes) -> Deferred[bytes]:
+        """Wait until these bytes have come; the Deferred has all that came."""
+        waiting: Deferred[bytes] = Deferred()
+        self._wanted.append((wanted, waiting))
+        self.dataReceived(b"")
+        return waiting.addTimeout(20, reactor)
+
+
+class ExamplesTests(TestCase):
+    """Each example does what it says it does."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """Give the server an empty directory to run in."""
+        self.directory = Path(self.mktemp()).resolve()
+        self.directory.mkdir()
+
+    async def serve(self, example: str) -> Server:
+        """Run an example's command, on a port that the kernel chose, for the length of a test."""
+        process = LoggedProcess()
+        path = os.pathsep.join(filter(None, [str(EXAMPLES), os.environ.get("PYTHONPATH")]))
+        twist = [sys.executable, "-m", "twisted", "--log-format=text"]
+        reactor.spawnProcess(
+            process,
+            sys.executable,
+            [*twist, *command(example), "--listen", f"tcp:0:interface={LOOPBACK}"],
+            env={**os.environ, "PYTHONPATH": path},
+            path=str(self.directory),
+        )
+        self.addCleanup(process.stop)
+        started = await process.log.expect(r"Site.* starting on \d+")
+        return Server(int(started.rpartition(" ")[2]), process.log)
+
+    async def assert_stopped(self, server: Server) -> None:
+        """cancelweb tells at once that it has stopped something."""
+        await server.log.expect(r"\[cancelweb#info\] .*: stopped .*disconnected", within=AT_ONCE)
+
+    def assert_quiet(self, server: Server) -> None:
+        """Nothing has gone wrong in the server."""
+        self.assertEqual(server.log.matching(ALARMING), [])
+
+    async def test_decorated_report_asks_no_further(self) -> None:
+        """Who leaves is asked no further quarter for, and its connection is given back."""
+        server = await self.serve("decorated.py")
+        leaver = await server.connect(Reader("/"))
+        await server.log.expect("quarter 1 is asked for")
+        leaver.leave()
+        await server.log.expect("the connection is given back", within=AT_ONCE)
+        await self.assert_stopped(server)
+        waiter = await server.connect(Reader("/"))
+        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n1000\n"))
+        # The one who waited took longer than the one who left would have.
+        self.assertEqual(len(server.log.matching("quarter 4 is asked for")), 1)
+        self.assert_quiet(server)
+
+    async def test_klein_view_leaves_nothing_running(self) -> None:
+        """A LoopingCall that a Klein view has started stops when the client leaves."""
+        server = await self.serve("wrapped_klein.py")
+        leaver = await server.connect(Reader("/30"))
+        await server.log.expect("still at it")
+        leaver.leave()
+        await self.assert_stopped(server)
+        until_now = len(server.log.matching("still at it"))
+        waiter = await server.connect(Reader("/2"))
+        self.assertIn(b"\ndone\n", await waiter.answer)
+        # At 0, 0.5, 1, 1.5 and, perhaps, 2 seconds; twice as many if two of them ran.
+        of_the_waiter = len(server.log.matching("still at it")) - until_now
+        self.assertIn(of_the_waiter, range(1, 7))
+        self.assert_quiet(server)
+
+    async def test_abandoned_upload_is_removed(self) -> None:
+        """An upload is removed when its client leaves during the check."""
+        server = await self.serve("upload.py")
+        leaver = await server.connect(Reader("/", "PUT", b"for nobody"))
+        await server.log.expect(r"checking uploads/.*\.part")
+        [part] = self.directory.joinpath("uploads").iterdir()
+        self.assertEqual(part.read_bytes(), b"for nobody")
+        leaver.leave()
+        await self.assert_stopped(server)
+        self.assertEqual(list(self.directory.joinpath("uploads").iterdir()), [])
+        self.assert_quiet(server)
+
+    async def test_checked_upload_is_kept(self) -> None:
+        """An upload whose client waits for the check is kept."""
+        server = await self.serve("upload.py")
+        waiter = await server.connect(Reader("/", "PUT", b"for good"))
+        answer = await waiter.answer
+        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
+        [kept] = self.directory.joinpath("uploads").iterdir()
+        self.assertEqual(kept.read_bytes(), b"for good")
+        self.assertTrue(answer.endswith(kept.name.encode() + b"\n"), answer)
+        self.assert_quiet(server)
+
+    async def test_job_is_aborted(self) -> None:
+        """A job of the user's own class has ended, in its thread, when the scope says stopped."""
+        server = await self.serve("canceller.py")
+        leaver = await server.connect(Reader("/"))
+        leaver.leave()
+        await self.assert_stopped(server)
+        waiter = await server.connect(Reader("/"))
+        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n42\n"))
+        self.assert_quiet(server)
+
+    async def test_child_process_is_gone(self) -> None:
+        """The child process of who leaves is gone from the process table."""
+        server = await self.serve("subprocess_.py")
+        leaver = await server.connect(Reader("/"))
+        pid = int((await leaver.received(b"\n1\n")).partition(b"process ")[2].split()[0])
+        os.kill(pid, 0)
+        leaver.leave()
+        await self.assert_stopped(server)
+        self.assertRaises(ProcessLookupError, os.kill, pid, 0)
+        self.assert_quiet(server)
+
+    async def test_child_process_completes(self) -> None:
+        """Who waits gets all that the child process prints."""
+        server = await self.serve("subprocess_.py")
+        waiter = await server.connect(Reader("/"))
+        self.assertIn(b"\n3\n", await waiter.answer)
+        self.assert_quiet(server)
+
+    async def test_generator_is_closed(self) -> None:
+        """A generator's `finally` runs when who listens has left."""
+        server = await self.serve("stream.py")
+        leaver = await server.connect(Reader("/"))
+        answer = await leaver.received(b"data: tick 2\n\n")
+        self.assertIn(b"text/event-stream", answer)
+        leaver.leave()
+        await server.log.expect("the ticker has ended after [23] ticks", within=AT_ONCE)
+        await self.assert_stopped(server)
+        self.assert_quiet(server)
+
+
+class StyleTests(SynchronousTestCase):
+    """What all examples have in common."""
+
+    def test_under_sixty_lines(self) -> None:
+        """Each example has less than 60 lines."""
+        for path in EXAMPLES.iterdir():
+            if path.is_file():
+                self.assertLess(len(path.read_text().splitlines()), 60, path.name)
+
+    def test_each_is_tested(self) -> None:
+        """Each example that is a module stands in a test of this module."""
+        tests = Path(__file__).read_text()
+        for path in EXAMPLES.glob("*.py"):
+            self.assertIn(f'self.serve("{path.name}")', tests)
