@@ -1,0 +1,193 @@
+"""A real Site with its real requests over connections in memory, and the pairs to compare.
+
+Requests are sent and abandoned here; how long that takes is not measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, frozen
+from handlers import (
+    CallByHand,
+    CoroutineByHand,
+    DecoratedBytes,
+    DecoratedCall,
+    DecoratedCoroutine,
+    DecoratedDeferred,
+    DeferredByHand,
+    PlainBytes,
+    Stage,
+    UnobservedCall,
+    UnobservedCoroutine,
+    UnobservedDeferred,
+)
+from twisted.internet.address import IPv4Address
+from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from cancelweb import CancellingResource
+
+REQUEST = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+_ADDRESS = IPv4Address("TCP", "127.0.0.1", 80)
+_LOST = Failure(CONNECTION_LOST)
+
+
+class Connection:
+    """A connection, seen from the client."""
+
+    def __init__(self, site: Site) -> None:
+        self._transport: Any = StringTransport()
+        self._protocol: Any = site.buildProtocol(_ADDRESS)
+        self._protocol.makeConnection(self._transport)
+        self.send: Callable[[bytes], None] = self._protocol.dataReceived
+
+    def received(self) -> bytes:
+        """All that has come since this was called last."""
+        received: bytes = self._transport.value()
+        self._transport.clear()
+        return received
+
+    def leave(self) -> None:
+        """Break it. As TCP transports do, this one lets go of its producer first."""
+        producer, self._transport.producer = self._transport.producer, None
+        producer.stopProducing()
+        self._protocol.connectionLost(_LOST)
+
+
+@define(eq=False)
+class Contender:
+    """A site, and what its handler waits for.
+
+    Attributes:
+        root: the resource at its root.
+        stage: what the handler waits for.
+        end: brings that to its end; None where nothing is waited for.
+        request_factory: makes the site's requests.
+    """
+
+    root: Any
+    stage: Stage
+    end: Callable[[Stage], None] | None
+    request_factory: type[Request] = Request
+
+    def connect(self) -> Connection:
+        """Open a connection."""
+        site = Site(self.root, self.request_factory, timeout=None, reactor=self.stage.clock)
+        return Connection(site)
+
+    def complete(self, connection: Connection, requests: int) -> None:
+        """Send requests, each when the one before has been answered."""
+        send, end, stage = connection.send, self.end, self.stage
+        if end is None:
+            for _ in range(requests):
+                send(REQUEST)
+        else:
+            for _ in range(requests):
+                send(REQUEST)
+                end(stage)
+
+    def abandon(self, connections: list[Connection]) -> None:
+        """Send a request on each connection, and leave."""
+        for connection in connections:
+            connection.send(REQUEST)
+            connection.leave()
+
+
+@frozen
+class Case:
+    """Two ways to make a page, with cancelweb and without.
+
+    Attributes:
+        name: what they have in common.
+        against: what theirs is.
+        make_ours: makes the resource at the root of the site.
+        make_theirs: makes the one of the other site.
+        end: brings what their handlers wait for to its end; None where they wait for nothing.
+        is_abandoned: whether the clients leave.
+        ratio_at_most: how many times as long ours may take.
+        extra_at_most: how many microseconds longer ours may take.
+    """
+
+    name: str
+    against: str
+    make_ours: Callable[[Stage], Any]
+    make_theirs: Callable[[Stage], Any]
+    end: Callable[[Stage], None] | None
+    is_abandoned: bool = False
+    ratio_at_most: float | None = None
+    extra_at_most: float | None = None
+
+    def ours(self) -> Contender:
+        """The one with cancelweb."""
+        return self._contender(self.make_ours)
+
+    def theirs(self) -> Contender:
+        """The one without."""
+        return self._contender(self.make_theirs)
+
+    def _contender(self, make_root: Callable[[Stage], Any]) -> Contender:
+        stage = Stage()
+        return Contender(make_root(stage), stage, self.end)
+
+
+def _wrapped(stage: Stage) -> CancellingResource:
+    return CancellingResource(PlainBytes(stage))
+
+
+def _tree(stage: Stage) -> Resource:
+    root = Resource()
+    root.putChild(b"page", PlainBytes(stage))
+    return root
+
+
+def _wrapped_tree(stage: Stage) -> CancellingResource:
+    return CancellingResource(_tree(stage))
+
+
+_RECIPE = "the tutorial's recipe"
+_CAREFUL = "a careful handler"
+_PLAIN = "no cancellation"
+
+_call, _work = Stage.end_call, Stage.end_work
+
+CASES = (
+    Case("`IDelayedCall`", _RECIPE, DecoratedCall, CallByHand, _call, ratio_at_most=1.10),
+    Case("`Deferred`", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, ratio_at_most=1.04),
+    Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
+    Case("bytes", _PLAIN, DecoratedBytes, PlainBytes, None, extra_at_most=0.6),
+    Case("bytes, `CancellingResource`", _PLAIN, _wrapped, PlainBytes, None),
+    Case("bytes, child of a `CancellingResource`", _PLAIN, _wrapped_tree, _tree, None),
+    Case("`IDelayedCall`, abandoned", _RECIPE, DecoratedCall, CallByHand, _call, True),
+    Case(
+        "`IDelayedCall`, abandoned, no observers",
+        _RECIPE,
+        UnobservedCall,
+        CallByHand,
+        _call,
+        is_abandoned=True,
+    ),
+    Case("`Deferred`, abandoned", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, True),
+    Case(
+        "`Deferred`, abandoned, no observers",
+        _CAREFUL,
+        UnobservedDeferred,
+        DeferredByHand,
+        _work,
+        is_abandoned=True,
+    ),
+    Case("coroutine, abandoned", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work, True),
+    Case(
+        "coroutine, abandoned, no observers",
+        _CAREFUL,
+        UnobservedCoroutine,
+        CoroutineByHand,
+        _work,
+        is_abandoned=True,
+    ),
+)

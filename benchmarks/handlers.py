@@ -1,0 +1,201 @@
+"""The handlers that are compared: with cancelweb, by hand, and with no cancellation at all.
+
+And the stage on which they are played: what their work is, and how it ends. How long they take is
+not measured here.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import cancel_on_disconnect
+
+BODY = b"<html><body>Sorry to keep you waiting.</body></html>"
+DELAY = 5
+
+log = Logger()
+
+
+@define(eq=False)
+class Stage:
+    """What the handlers wait for."""
+
+    clock: Clock = field(factory=Clock)
+    _work: Deferred[bytes] | None = field(default=None, init=False)
+
+    def begin(self) -> Deferred[bytes]:
+        """Begin some work that can be cancelled."""
+        self._work = Deferred(self._cancelled)
+        return self._work
+
+    def end_work(self) -> None:
+        """The work comes to its end."""
+        work, self._work = self._work, None
+        assert work is not None
+        work.callback(BODY)
+
+    def end_call(self) -> None:
+        """The delay is over."""
+        self.clock.advance(DELAY)
+
+    def running(self) -> int:
+        """How much is waited for."""
+        return len(self.clock.calls) + (self._work is not None)
+
+    def _cancelled(self, _: Deferred[bytes]) -> None:
+        self._work = None
+
+
+class Page(Resource):
+    """What the handlers share."""
+
+    isLeaf = True
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+
+
+# --- bytes ---
+
+
+class PlainBytes(Page):
+    """No cancellation, and no need of any."""
+
+    def render_GET(self, request: Request) -> bytes:
+        return BODY
+
+
+class DecoratedBytes(Page):
+    """As it is, decorated."""
+
+    @cancel_on_disconnect
+    def render_GET(self, request: Request) -> bytes:
+        return BODY
+
+
+# --- a delayed call ---
+
+
+class CallPage(Page):
+    """The example of the tutorial "Interrupted Responses"."""
+
+    def _delayedRender(self, request: Request) -> None:
+        request.write(BODY)
+        request.finish()
+
+
+class CallByHand(CallPage):
+    """The tutorial's recipe."""
+
+    def _responseFailed(self, reason: Failure, call: object) -> None:
+        call.cancel()  # type: ignore[attr-defined]
+
+    def render_GET(self, request: Request) -> int:
+        call = self.stage.clock.callLater(DELAY, self._delayedRender, request)
+        request.notifyFinish().addErrback(self._responseFailed, call)
+        return NOT_DONE_YET
+
+
+class DecoratedCall(CallPage):
+    """The same with cancelweb."""
+
+    @cancel_on_disconnect
+    def render_GET(self, request: Request) -> object:
+        return self.stage.clock.callLater(DELAY, self._delayedRender, request)
+
+
+class UnobservedCall(CallPage):
+    """The same, with nobody told of the outcome."""
+
+    @cancel_on_disconnect(observers=())
+    def render_GET(self, request: Request) -> object:
+        return self.stage.clock.callLater(DELAY, self._delayedRender, request)
+
+
+# --- a Deferred ---
+
+
+class DeferredByHand(Page):
+    """A careful handler: it cancels the work of who has left, touches no dead request, answers
+    failures, and leaves no error unconsumed."""
+
+    def render_GET(self, request: Request) -> int:
+        work = self.begin()
+        request.notifyFinish().addCallbacks(self._finished, self._left, errbackArgs=(work,))
+        work.addCallback(self._send, request)
+        # Behind the callback, since that may fail, too.
+        work.addErrback(self._failed, request)
+        return NOT_DONE_YET
+
+    def begin(self) -> Deferred[bytes]:
+        return self.stage.begin()
+
+    def _finished(self, _: None) -> None:
+        pass
+
+    def _left(self, _: Failure, work: Deferred[None]) -> None:
+        work.cancel()
+
+    def _send(self, body: bytes, request: Request) -> None:
+        if request.channel is not None:
+            request.setHeader(b"content-length", b"%d" % len(body))
+            request.write(body)
+            request.finish()
+
+    def _failed(self, failure: Failure, request: Request) -> None:
+        if request.channel is not None:
+            request.processingFailed(failure)
+        elif not failure.check(CancelledError):
+            log.failure("the work for a client who has left failed", failure=failure)
+
+
+class DecoratedDeferred(Page):
+    """The same with cancelweb."""
+
+    @cancel_on_disconnect
+    def render_GET(self, request: Request) -> Deferred[bytes]:
+        return self.stage.begin()
+
+
+class UnobservedDeferred(Page):
+    """The same, with nobody told of the outcome."""
+
+    @cancel_on_disconnect(observers=())
+    def render_GET(self, request: Request) -> Deferred[bytes]:
+        return self.stage.begin()
+
+
+# --- a coroutine ---
+
+
+class CoroutineByHand(DeferredByHand):
+    """The careful handler, of a coroutine."""
+
+    def begin(self) -> Deferred[bytes]:
+        return Deferred.fromCoroutine(self._page())
+
+    async def _page(self) -> bytes:
+        return await self.stage.begin()
+
+
+class DecoratedCoroutine(Page):
+    """The same with cancelweb."""
+
+    @cancel_on_disconnect
+    async def render_GET(self, request: Request) -> bytes:
+        return await self.stage.begin()
+
+
+class UnobservedCoroutine(Page):
+    """The same, with nobody told of the outcome."""
+
+    @cancel_on_disconnect(observers=())
+    async def render_GET(self, request: Request) -> bytes:
+        return await self.stage.begin()

@@ -1,0 +1,154 @@
+"""How long the requests of a pair take, and what they leave behind.
+
+Numbers only: what is compared stands in `contenders`, how it is shown in `inprocess`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import random
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from weakref import WeakSet
+
+from attrs import define, field, frozen
+from contenders import Case, Connection, Contender
+from twisted.web.server import Request
+
+from cancelweb import Scope, scope_of
+
+WARM_UP = 20
+"""Rounds that do not count."""
+
+
+@frozen
+class Spread:
+    """A median and its quartiles."""
+
+    lower: float
+    median: float
+    upper: float
+
+    @classmethod
+    def of(cls, samples: Iterable[float]) -> Spread:
+        """The spread of two samples or more."""
+        return cls(*statistics.quantiles(samples, n=4, method="inclusive"))
+
+
+@frozen
+class Timing:
+    """Microseconds a request.
+
+    Attributes:
+        theirs: those of what is compared with.
+        ours: those with cancelweb.
+        ratio: ours by theirs, round by round.
+        extra: ours less theirs, round by round.
+    """
+
+    theirs: Spread
+    ours: Spread
+    ratio: Spread
+    extra: Spread
+
+
+@frozen
+class Leftovers:
+    """What some requests have left behind.
+
+    Attributes:
+        garbage: how many objects only the garbage collector could free.
+        scopes: how many scopes are alive after that.
+        requests: how many requests are alive after that.
+    """
+
+    garbage: int
+    scopes: int
+    requests: int
+
+
+@define(eq=False)
+class Runner:
+    """Sends the requests to one contender, some at a time."""
+
+    contender: Contender
+    is_abandoned: bool
+    _kept_alive: Connection = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._kept_alive = self.contender.connect()
+
+    def run(self, requests: int) -> float:
+        """Send requests; returns the microseconds that each took.
+
+        To open connections takes none. The processor's time is what counts, so that the machine
+        may do something else beside.
+        """
+        if self.is_abandoned:
+            connections = [self.contender.connect() for _ in range(requests)]
+            start = time.process_time()
+            self.contender.abandon(connections)
+        else:
+            self._kept_alive.received()
+            start = time.process_time()
+            self.contender.complete(self._kept_alive, requests)
+        return (time.process_time() - start) * 1e6 / requests
+
+
+@contextlib.contextmanager
+def no_collector() -> Iterator[None]:
+    """Let no garbage collector run by itself, nor look at what there is already."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def time_case(case: Case, rounds: int, requests: int) -> Timing:
+    """Time the two in turn, in random order, for so many rounds."""
+    ours, theirs = (Runner(make(), case.is_abandoned) for make in (case.ours, case.theirs))
+    order = [ours, theirs]
+    taken: dict[Runner, list[float]] = {ours: [], theirs: []}
+    with no_collector():
+        for _ in range(WARM_UP + rounds):
+            random.shuffle(order)
+            for runner in order:
+                taken[runner].append(runner.run(requests))
+            gc.collect()
+    return _timing(taken[ours][WARM_UP:], taken[theirs][WARM_UP:])
+
+
+def _timing(ours: list[float], theirs: list[float]) -> Timing:
+    pairs = list(zip(ours, theirs, strict=True))
+    return Timing(
+        theirs=Spread.of(theirs),
+        ours=Spread.of(ours),
+        ratio=Spread.of(our / their for our, their in pairs),
+        extra=Spread.of(our - their for our, their in pairs),
+    )
+
+
+def find_leftovers(contender: Contender, requests: int, is_abandoned: bool) -> Leftovers:
+    """Send requests, collect the garbage, and see what is left of them."""
+    scopes: WeakSet[Scope] = WeakSet()
+    seen: WeakSet[Request] = WeakSet()
+
+    class SeenRequest(Request):
+        def render(self, resource: object) -> None:
+            super().render(resource)
+            seen.add(self)
+            with contextlib.suppress(LookupError):
+                scopes.add(scope_of(self))
+
+    contender.request_factory = SeenRequest
+    runner = Runner(contender, is_abandoned)
+    with no_collector():
+        runner.run(requests)
+        garbage = gc.collect()
+        return Leftovers(garbage, scopes=len(scopes), requests=len(seen))

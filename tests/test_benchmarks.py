@@ -1,0 +1,258 @@
+"""The benchmarks compare handlers that do the same, and the program that measures them runs.
+
+What belongs here: the contenders' behaviour and the program's output. What does not: any time.
+"""
+
+import gc
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
+
+from cancelweb import Scope, cancel_on_disconnect, scope_of
+
+from ._responses import Response, parsed
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+from contenders import CASES, REQUEST, Case, Connection, Contender  # noqa: E402
+from handlers import BODY, DeferredByHand, Page, Stage  # noqa: E402
+from inprocess import BEGIN, END, is_clean, verdict, with_report  # noqa: E402
+from measure import Leftovers, Spread, Timing, find_leftovers, no_collector  # noqa: E402
+
+ARGUMENTS = ("--rounds", "2", "--requests", "1", "--leftovers", "3")
+
+
+def contenders(*, abandoned: bool) -> Iterator[tuple[str, Contender]]:
+    """The contenders of the cases whose clients leave, or of those whose clients wait."""
+    for case in CASES:
+        if case.is_abandoned is abandoned:
+            yield f"{case.name}: ours", case.ours()
+            yield f"{case.name}: theirs", case.theirs()
+
+
+def answers(connection: Connection, number: int) -> list[Response]:
+    """What has come for so many requests."""
+    return list(parsed(connection.received(), [b"GET"] * number))
+
+
+class ContenderTests(SynchronousTestCase):
+    """All that is compared."""
+
+    def test_all_answer_alike(self) -> None:
+        """Each contender answers each of some requests with the page, and nothing still runs."""
+        for name, contender in contenders(abandoned=False):
+            connection = contender.connect()
+            contender.complete(connection, 3)
+            found = [(each.status, each.body) for each in answers(connection, 3)]
+            self.assertEqual(found, [(200, BODY)] * 3, name)
+            self.assertEqual(contender.stage.running(), 0, name)
+
+    def test_both_of_a_pair_send_the_same(self) -> None:
+        """The two of a case send the same headers."""
+        for case in CASES:
+            ours, theirs = (self.answer(each) for each in (case.ours(), case.theirs()))
+            self.assertEqual(ours, theirs, case.name)
+
+    def answer(self, contender: Contender) -> Response:
+        """What it answers to one request."""
+        connection = contender.connect()
+        contender.complete(connection, 1)
+        [answer] = answers(connection, 1)
+        return answer
+
+    def test_all_are_cancelled(self) -> None:
+        """Where clients leave, the work runs until they do, and nothing is sent to them."""
+        for name, contender in contenders(abandoned=True):
+            connection = contender.connect()
+            connection.send(REQUEST)
+            self.assertEqual(contender.stage.running(), 1, name)
+            connection.leave()
+            self.assertEqual(contender.stage.running(), 0, name)
+            self.assertEqual(connection.received(), b"", name)
+
+    def test_all_survive_being_abandoned(self) -> None:
+        """Of requests abandoned on many connections none is left running, and none is an error."""
+        for name, contender in contenders(abandoned=True):
+            contender.abandon([contender.connect() for _ in range(3)])
+            self.assertEqual(contender.stage.running(), 0, name)
+            self.assertEqual(self.flushLoggedErrors(), [], name)
+
+    def test_scopes_are_closed_where_the_clock_stops(self) -> None:
+        """When an abandoned request's time is taken, its scope has closed."""
+        for case in CASES:
+            if case.is_abandoned:
+                contender, seen = case.ours(), list[Scope]()
+                contender.request_factory = self.noting(seen)
+                contender.abandon([contender.connect()])
+                self.assertEqual([scope.request for scope in seen], [None], case.name)
+
+    def noting(self, seen: list[Scope]) -> type[Request]:
+        """Requests that tell their scopes."""
+
+        class NotingRequest(Request):
+            def render(self, resource: object) -> None:
+                super().render(resource)
+                seen.append(scope_of(self))
+
+        return NotingRequest
+
+
+class FailingPage(DeferredByHand):
+    """The careful handler, of work whose end the test chooses."""
+
+    def begin(self) -> Deferred[bytes]:
+        """Begin some work that fails when it is cancelled."""
+        self.work: Deferred[bytes] = Deferred(lambda _: self.work.errback(ZeroDivisionError()))
+        return self.work
+
+
+class CarefulHandlerTests(SynchronousTestCase):
+    """What is called a careful handler is one."""
+
+    def setUp(self) -> None:
+        """Serve a page."""
+        stage = Stage()
+        self.page = FailingPage(stage)
+        self.connection = Contender(self.page, stage, None).connect()
+        self.connection.send(REQUEST)
+
+    def test_it_answers_failures(self) -> None:
+        """Work that fails is answered with 500, and logged."""
+        self.page.work.errback(ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual([each.status for each in answers(self.connection, 1)], [500])
+
+    def test_it_answers_what_cannot_be_sent(self) -> None:
+        """A result that is not bytes is answered with 500."""
+        self.page.work.callback(None)  # type: ignore[arg-type]
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual([each.status for each in answers(self.connection, 1)], [500])
+
+    def test_it_logs_failures_after_the_client_has_left(self) -> None:
+        """Work that fails when it is cancelled is logged, once, and nothing is sent."""
+        self.connection.leave()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.connection.received(), b"")
+
+
+class LeftoverTests(SynchronousTestCase):
+    """What is said to be left behind."""
+
+    def test_nothing_is_left(self) -> None:
+        """No case of cancelweb leaves garbage, a scope, or a request behind."""
+        for case in CASES:
+            left = find_leftovers(case.ours(), 3, case.is_abandoned)
+            self.assertEqual(left, Leftovers(garbage=0, scopes=0, requests=0), case.name)
+
+    def test_requests_and_scopes_are_noticed(self) -> None:
+        """A page that keeps its requests, and so their scopes, is found out."""
+        kept: list[object] = []
+
+        class Keeper(Page):
+            @cancel_on_disconnect
+            def render_GET(self, request: Request) -> bytes:
+                kept.append(request)
+                return BODY
+
+        stage = Stage()
+        left = find_leftovers(Contender(Keeper(stage), stage, None), 3, False)
+        self.assertEqual((left.scopes, left.requests), (3, 3))
+
+    def test_garbage_is_noticed(self) -> None:
+        """A page that makes one reference cycle a request is found out."""
+
+        class Cycles(Page):
+            def render_GET(self, request: Request) -> bytes:
+                cycle: list[object] = []
+                cycle.append(cycle)
+                return BODY
+
+        stage = Stage()
+        left = find_leftovers(Contender(Cycles(stage), stage, None), 3, False)
+        self.assertEqual(left, Leftovers(garbage=3, scopes=0, requests=0))
+
+    def test_the_collector_is_turned_on_again(self) -> None:
+        """The garbage collector is off while something is measured, and on afterwards."""
+        with no_collector():
+            self.assertFalse(gc.isenabled())
+        self.assertTrue(gc.isenabled())
+        self.assertEqual(gc.get_freeze_count(), 0)
+
+
+class ProgramTests(SynchronousTestCase):
+    """The program."""
+
+    def test_it_tells_of_every_case(self) -> None:
+        """A tiny run prints a line for each case in both tables, and its own command line."""
+        run = subprocess.run(
+            [sys.executable, "benchmarks/inprocess.py", *ARGUMENTS],
+            capture_output=True,
+            cwd=BENCHMARKS.parent,
+            text=True,
+        )
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        lines = run.stdout.splitlines()
+        self.assertIn(f"`python benchmarks/inprocess.py {' '.join(ARGUMENTS)}`", lines[0])
+        for case in CASES:
+            self.assertEqual([line.startswith(f"| {case.name} |") for line in lines].count(True), 2)
+
+    def test_the_report_is_put_in_its_place(self) -> None:
+        """What was between the marks in the README is replaced, and nothing else."""
+        text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+        self.assertEqual(with_report(text, "new"), f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n")
+
+    def test_the_readme_has_a_place_for_the_report(self) -> None:
+        """The README in the repository has both marks, once."""
+        text = (BENCHMARKS / "README.md").read_text()
+        self.assertEqual((text.count(BEGIN), text.count(END)), (1, 1))
+
+
+def timing(ratio: float, extra: float) -> Timing:
+    """A timing that does not spread."""
+    one, other = (Spread(each, each, each) for each in (ratio, extra))
+    return Timing(theirs=one, ours=one, ratio=one, extra=other)
+
+
+class VerdictTests(SynchronousTestCase):
+    """Whether targets are met."""
+
+    def case(self, ratio_at_most: float | None, extra_at_most: float | None) -> Case:
+        """A case with targets."""
+        return Case(
+            "",
+            "",
+            Page,
+            Page,
+            None,
+            ratio_at_most=ratio_at_most,
+            extra_at_most=extra_at_most,
+        )
+
+    def test_a_ratio(self) -> None:
+        """A ratio may be as high as the target, and no higher."""
+        case = self.case(1.1, None)
+        self.assertEqual(verdict(case, timing(1.1, 9.0)), ("ratio ≤ 1.10", "yes"))
+        self.assertEqual(verdict(case, timing(1.11, 0.0)), ("ratio ≤ 1.10", "**no**"))
+
+    def test_a_difference(self) -> None:
+        """A difference may be as high as the target, and no higher."""
+        case = self.case(None, 0.6)
+        self.assertEqual(verdict(case, timing(9.0, 0.6)), ("≤ +0.6 µs", "yes"))
+        self.assertEqual(verdict(case, timing(1.0, 0.7)), ("≤ +0.6 µs", "**no**"))
+
+    def test_no_target(self) -> None:
+        """Where there is no target there is nothing to meet."""
+        self.assertEqual(verdict(self.case(None, None), timing(9.0, 9.0)), ("", ""))
+
+    def test_leftovers(self) -> None:
+        """No more garbage than without cancelweb, no scope and no request may be left."""
+        theirs = Leftovers(garbage=3, scopes=0, requests=0)
+        self.assertTrue(is_clean(theirs, theirs))
+        for ours in (Leftovers(4, 0, 0), Leftovers(0, 1, 0), Leftovers(0, 0, 1)):
+            self.assertFalse(is_clean(ours, theirs))
