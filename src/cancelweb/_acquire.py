@@ -63,11 +63,11 @@ class Acquisition:
             releasing = find_canceller(self.release(resource))
         except Exception:
             self._released(Failure())
+            return
+        if releasing is None:
+            self._released(None)
         else:
-            if releasing is None:
-                self._released(None)
-            else:
-                watch(releasing, self._released)
+            watch(releasing, self._released)
 
     def _released(self, result: Any) -> None:
         failed = isinstance(result, Failure)

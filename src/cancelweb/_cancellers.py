@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
+from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.task import CooperativeTask, LoopingCall
@@ -25,8 +28,15 @@ from ._twisted_kinds import (
 )
 from .interfaces import ICancellable
 
+
+def _started(coroutine: Any) -> DeferredCanceller:
+    return DeferredCanceller(Deferred.fromCoroutine(coroutine))
+
+
 for _canceller, _kind in [
     (DeferredCanceller, Deferred),
+    (_started, CoroutineType),
+    (DelayedCallCanceller, DelayedCall),
     (DelayedCallCanceller, IDelayedCall),
     (LoopingCallCanceller, LoopingCall),
     (CooperativeTaskCanceller, CooperativeTask),
@@ -36,21 +46,32 @@ for _canceller, _kind in [
 ]:
     registerAdapter(_canceller, _kind, ICancellable)
 
+# The commonest kinds, found without the registry. They are registered there, too, so that nobody
+# can register something else for exactly these classes and then wait for it in vain.
+_COMMON: dict[type, Callable[[Any], Any]] = {
+    Deferred: lambda deferred: deferred,
+    CoroutineType: Deferred.fromCoroutine,
+    DelayedCall: DelayedCallCanceller,
+}
+
 
 def find_canceller(work: object) -> Any:
-    """The `ICancellable` of a piece of work, or None. A coroutine is started."""
-    if type(work) is Deferred:
-        # Nobody else can have registered an adapter for exactly this class: ours stands there.
-        return DeferredCanceller(work)
+    """What stops a piece of work, or None. A coroutine is started.
+
+    Returns:
+        An `ICancellable`; for Deferreds and awaitables a Deferred, which needs no other.
+    """
+    common = _COMMON.get(type(work))
+    if common is not None:
+        return common(work)
     canceller = ICancellable(work, None)
     if canceller is None:
-        deferred = as_deferred(work)
-        canceller = None if deferred is None else DeferredCanceller(deferred)
-    return canceller
+        return as_deferred(work)
+    return canceller.deferred if type(canceller) is DeferredCanceller else canceller
 
 
 def canceller_for(work: object) -> Any:
-    """The `ICancellable` of a piece of work.
+    """What stops a piece of work, as `find_canceller` tells.
 
     Raises:
         TypeError: nothing is known of this kind of work; says how to register it.

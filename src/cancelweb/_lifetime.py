@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -19,8 +19,19 @@ from ._hooks import CLEANUP_TIMEOUT, Hook, run_hook
 from ._log import log_outcome, name_of
 from ._options import Options
 from ._record import Record, tell
-from ._states import Fate, Phase, Step
-from ._watching import watch
+from ._states import (
+    ASKED,
+    CLEANING,
+    CLOSED,
+    FINISHED,
+    LIVE,
+    LOST,
+    OPEN,
+    RUNNING,
+    Fate,
+    Phase,
+)
+from ._watching import Canceller, watch
 from ._work import Work, ask_all, is_unsettled, running
 from .causes import Cause, Ended, Observer, ResponseFinished, TimedOut
 
@@ -35,23 +46,21 @@ class Lifetime:
 
     request: Any
     options: Options
-    cause: Cause | None = field(default=None, init=False)
-    deadline: float | None = field(default=None, init=False)
-    fate: Fate = field(default=Fate.OPEN, init=False)
-    phase: Phase = field(default=Phase.OPEN, init=False)
-    opened: float | None = field(default=None, init=False)
-    interruptible: bool = field(default=True, init=False)
-    """Whether a disconnect or the deadline may cancel."""
-    response: Any = field(default=None, init=False)
-    """Its ``answer(cause)`` is called in the turn of the cancel, after all work was asked."""
-    _clock: IReactorTime | None = field(default=None, init=False)
-    _work: dict[Work, None] | None = field(default=None, init=False)
-    _hooks: list[tuple[Hook, bool]] | None = field(default=None, init=False)
-    _context: Context | None = field(default=None, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    cause: Cause | None = None
+    deadline: float | None = None
+    fate: Fate = OPEN
+    phase: Phase = LIVE
+    opened: float | None = None
+    response: Any = None
+    """What Twisted has been given for a response that is not there yet: its ``answer(cause)`` is
+    called in the turn of the cancel, and ``is_interruptible`` tells whether the deadline counts."""
+    _clock: IReactorTime | None = None
+    _work: dict[Work, None] | None = None
+    _hooks: list[tuple[Hook, bool]] | None = None
+    _context: Context | None = None
+    _timer: IDelayedCall | None = None
     """Until the cancel, the deadline's; after it, the survivors'."""
-    _timeout: float | None = field(default=None, init=False)
-    _record: Record | None = field(default=None, init=False)
+    _record: Record | None = None
 
     @property
     def clock(self) -> IReactorTime:
@@ -82,6 +91,7 @@ class Lifetime:
         """Another door has met the same request."""
         if not self.options.includes(options):
             self.options = self.options.joined(options)
+            self._clock = None
             self.enter(options)
 
     def suspend(self) -> None:
@@ -93,9 +103,9 @@ class Lifetime:
     def _limit(self, seconds: float) -> None:
         deadline = self.clock.seconds() + seconds
         sooner = self.deadline is None or deadline < self.deadline
-        if sooner and self.cause is None and self.fate is Fate.OPEN:
+        if sooner and self.cause is None and self.fate is OPEN:
             self._disarm()
-            self.deadline, self._timeout = deadline, seconds
+            self.deadline = deadline
             self._timer = self.clock.callLater(seconds, self._expire, seconds)
 
     def _disarm(self) -> None:
@@ -105,9 +115,9 @@ class Lifetime:
 
     def add_hook(self, hook: Hook, for_cancelled: bool) -> None:
         """Take on a hook; run it at once, if its occasion has been."""
-        if self.cause is not None if for_cancelled else self.phase is Phase.CLOSED:
+        if self.cause is not None if for_cancelled else self.phase is CLOSED:
             Deferred.fromCoroutine(self._run_hook(hook))
-        elif self.phase is not Phase.CLOSED:
+        elif self.phase is not CLOSED:
             if self._hooks is None:
                 self._hooks = []
             self._hooks.append((hook, for_cancelled))
@@ -123,38 +133,36 @@ class Lifetime:
 
     def add(self, work: Work) -> None:
         """Take on a piece of work; on a scope that is cancelled or closed, stop it."""
-        if self.phase is Phase.CLOSED:
+        if self.phase is CLOSED:
             work.keeper = None
         elif self._work is None:
             self._work = {work: None}
         else:
             self._work[work] = None
-        try:
-            watch(work.canceller, work.settled)
-        except Exception:
-            # The canceller is at fault. Nobody will ever be told of the end of this work.
-            work.step = Step.SETTLED
-            raise
-        if work.step is Step.RUNNING and self._comes_too_late(work):
+        watch(work.canceller, work.settled)
+        too_late = self.cause is not None or self.phase is not LIVE
+        if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
+
+    def _is_to_stop(self, work: Work) -> bool:
+        """Whether work that comes late is to be stopped at once.
+
+        What hooks track is left to run until they are through, and what a handler returned is
+        left to run when the response is finished.
+        """
+        if self.phase is not LIVE:
+            return self.phase is CLOSED
+        return self.fate is not FINISHED or not work.is_returned
+
+    def drop(self, work: Work) -> None:
+        """See `Keeper`."""
+        if self._work is not None:
+            self._work.pop(work, None)
 
     @property
     def is_working(self) -> bool:
         """Whether there is work to wait for."""
         return any(is_unsettled(work) for work in self._work or ())
-
-    def _comes_too_late(self, work: Work) -> bool:
-        if self.phase is not Phase.OPEN:
-            # What hooks track is left to run until they are through.
-            return self.phase is Phase.CLOSED
-        finished_first = work.receive is not None and self.fate is Fate.FINISHED
-        return self.cause is not None and not finished_first
-
-    def dismiss(self, work: Work, stopped: bool) -> None:
-        """See `Keeper`. Stopped work is kept: its cancellation may yet be handled."""
-        if self._work is not None and not stopped:
-            del self._work[work]
-        self.advance()
 
     # --- stopping ---
 
@@ -176,8 +184,8 @@ class Lifetime:
         self.cause = cause
         self.record.cancelled = self.clock.seconds()
         self._disarm()
-        if self._context is None or current.get() is self:
-            # The handler may be on the stack, and what it returns is not known yet; a coroutine
+        if self.response is None or current.get() is self:
+            # The handler may be on the stack. What it returns is not known yet, and a coroutine
             # that runs loses a cancel.
             self.clock.callLater(0, self._stop_work, cause, beside_returned)
         else:
@@ -185,35 +193,35 @@ class Lifetime:
         return True
 
     def _expire(self, seconds: float) -> None:
-        if self.interruptible:
+        if self.response.is_interruptible:
             self.stop(TimedOut(seconds))
 
     def _stop_work(self, cause: Cause, beside_returned: bool) -> None:
         works = running(self._work or ())
-        self._ask([work for work in works if work.receive is None or not beside_returned])
+        self._ask([work for work in works if not (beside_returned and work.is_returned)])
         if self.response is not None:
             self.response.answer(cause)
         self.advance()
 
     def _ask(self, works: list[Work]) -> None:
-        left = ask_all(works, self.clock, self._call)
-        if left and self._timer is None and self.phase is not Phase.CLOSED:
-            self._await_survivors(self.options.survivor_after or SURVIVOR_AFTER)
+        patience = self.options.survivor_after or SURVIVOR_AFTER
+        left = ask_all(works, self.clock, patience, self._call)
+        if left and self._timer is None and self.phase is not CLOSED:
+            self._await_survivors()
 
-    def _await_survivors(self, seconds: float, delay: float | None = None) -> None:
-        delay = seconds if delay is None else delay
-        self._timer = self.clock.callLater(delay, self._name_survivors, seconds)
+    def _await_survivors(self) -> None:
+        due = [work.due for work in self._work or () if work.step is ASKED]
+        if due:
+            delay = max(0.0, min(due) - self.clock.seconds())
+            # Told what is due: the time when it is called may be less, by a rounding error.
+            self._timer = self.clock.callLater(delay, self._name_survivors, min(due))
 
-    def _name_survivors(self, seconds: float) -> None:
+    def _name_survivors(self, due: float) -> None:
         self._timer = None
-        since = self.clock.seconds() - seconds
-        asked = [work for work in self._work or () if work.step is Step.ASKED]
-        for work in asked:
-            if work.asked <= since:
-                work.survives(seconds)
-        later = [work.asked - since for work in asked if work.step is Step.ASKED]
-        if later:
-            self._await_survivors(seconds, min(later))
+        for work in list(self._work or ()):
+            if work.step is ASKED and work.due <= due:
+                work.survives(self.options.survivor_after or SURVIVOR_AFTER)
+        self._await_survivors()
         self.advance()
 
     # --- ending ---
@@ -227,41 +235,51 @@ class Lifetime:
             is_faked_head: the response is finished, and what the handler returned is to be
                 stopped all the same.
         """
-        if self.fate is not Fate.OPEN:
+        if self.fate is not OPEN:
             return
         self.fate = fate
+        if cause is None and self.discard():
+            return
         if cause is not None:
             self.stop(cause)
-        elif fate is Fate.FINISHED and self.cause is None:
+        elif fate is FINISHED and self.cause is None:
             self._disarm()
-            if any(is_faked_head or work.receive is None for work in running(self._work or ())):
-                self.stop(ResponseFinished(), beside_returned=not is_faked_head)
+            self._stop_rest(is_faked_head)
+        for work in list(self._work or ()):
+            if isinstance(work.canceller, Canceller):
+                work.canceller.response_over()
         self.advance()
+
+    def _stop_rest(self, is_faked_head: bool) -> None:
+        works = running(self._work or ())
+        if any(is_faked_head or not work.is_returned for work in works):
+            self.stop(ResponseFinished(), beside_returned=not is_faked_head)
 
     def advance(self) -> None:
         """Clean up and close, if the request has ended and there is no work to wait for."""
-        if self.phase is not Phase.OPEN or self.fate is Fate.OPEN:
+        if self.phase is not LIVE or self.fate is OPEN:
             return
         waiting = [work for work in self._work or () if is_unsettled(work)]
         if not waiting:
             self._clean_up()
-        elif self.fate is Fate.FINISHED and all(work.receive is None for work in waiting):
+        elif self.fate is FINISHED and not any(work.is_returned for work in waiting):
             # Tracked after the response was finished, by what the handler returned.
-            self.stop(ResponseFinished())
+            self._stop_rest(is_faked_head=False)
 
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""
         self.cause = cause
         self.record.cancelled = self.clock.seconds()
         self.record.worsen(Ended.REFUSED)
-        self.end(Fate.LOST)
+        self.end(LOST)
 
     def discard(self) -> bool:
-        """Close at once, if nothing was done with the scope and nobody watches."""
+        """Close at once, if there is nothing to wait for, to run and to tell."""
         if self._work or self._hooks or self._record or self.options.observers:
             return False
-        self._disarm()
-        self.phase = Phase.CLOSED
+        if self._timer is not None:
+            self._disarm()
+        self.phase = CLOSED
         self.request = self.response = self._context = None
         return True
 
@@ -270,7 +288,7 @@ class Lifetime:
         self._let_go()
 
     def _clean_up(self) -> None:
-        self.phase = Phase.CLEANING
+        self.phase = CLEANING
         self._disarm()
         if self._hooks:
             Deferred.fromCoroutine(self._run_hooks())
@@ -309,7 +327,7 @@ class Lifetime:
 
     def _let_go(self) -> None:
         works = self._work or ()
-        self.phase = Phase.CLOSED
+        self.phase = CLOSED
         self._ask(running(works))
         self._disarm()
         for work in works:

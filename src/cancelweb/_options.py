@@ -14,6 +14,7 @@ from typing import Any
 from attrs import Attribute, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
+from ._watching import global_reactor
 from .causes import Cause, Observer, TimedOut
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -125,6 +126,12 @@ class Options:
     any_method: bool = False
     dry_run: bool = field(default=False, validator=_flag)
     parts: tuple[Options, ...] = ()
+    is_demanding: bool = field(init=False)
+    """Whether a scope has something to do when it is opened."""
+
+    def __attrs_post_init__(self) -> None:
+        demanding = bool(self.hooks or self.observers or self.timeout is not None)
+        object.__setattr__(self, "is_demanding", demanding)
 
     def may_cancel(self, method: bytes) -> bool:
         """Whether a disconnect or a deadline may cancel a request of this method."""
@@ -138,12 +145,13 @@ class Options:
 
     def clock_for(self, request: Any) -> Any:
         """The clock given, or else the reactor of the request's Site, or else the global one."""
-        clock = self.clock
-        if clock is None:
-            clock = getattr(getattr(request, "site", None), "reactor", None)
-        if clock is None:
-            from twisted.internet import reactor as clock
-        return clock
+        if self.clock is not None:
+            return self.clock
+        try:
+            return request.site.reactor
+        except AttributeError:
+            # No request any more, or a test double without a site.
+            return global_reactor()
 
     def spent(self) -> Options:
         """These options for a second scope of a request whose hooks have been run."""

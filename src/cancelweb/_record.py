@@ -6,6 +6,7 @@ There is a record only where there is something to tell: a request that complete
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 from attrs import define
@@ -37,7 +38,7 @@ class Record:
         """The outcome; of the request it tells the method and the path."""
         return Outcome(
             method=request.method,
-            path=request.path,
+            path=request.uri.partition(b"?")[0],
             cause=cause,
             ended=self.ended,
             opened=opened,
@@ -50,10 +51,15 @@ class Record:
     def _cleaned_failure(self) -> Failure | None:
         if self.failure is None:
             return None
-        # A copy: whoever else holds the failure may yet log its frames.
-        copy = Failure(self.failure.value, self.failure.type)
-        copy.cleanFailure()
-        return copy
+        # Of a copy of the exception, where it can be copied: whoever else holds it may yet raise
+        # or log it with its frames, and an observer who keeps an outcome is not to keep those.
+        try:
+            error = copy(self.failure.value)
+        except Exception:
+            error = self.failure.value
+        cleaned = Failure(error, self.failure.type)
+        cleaned.cleanFailure()
+        return cleaned
 
 
 def tell(observers: Iterable[Observer], outcome: Outcome) -> None:

@@ -13,32 +13,39 @@ from twisted.web.http import RESPONSES
 from twisted.web.pages import errorPage
 
 from ._log import log
-from ._states import Fate
+from ._states import FINISHED, LOST, OPEN, Fate
 from .causes import Cause, Disconnected, ResponseFinished
 
 
 def fate_of(request: Any) -> Fate:
     """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
     if request.finished:
-        return Fate.FINISHED
+        return FINISHED
     # Test doubles have no channel at all; a lost request has None.
-    return Fate.LOST if getattr(request, "channel", request) is None else Fate.OPEN
+    return LOST if getattr(request, "channel", request) is None else OPEN
 
 
 def cause_of_death(fate: Fate) -> Cause:
     """The cause for a request that was gone before anybody could be told why."""
-    return ResponseFinished() if fate is Fate.FINISHED else Disconnected()
+    return ResponseFinished() if fate is FINISHED else Disconnected()
 
 
-def is_upgraded(request: Any, channel: Any) -> bool:
-    """Whether a WebSocket has taken over from a handler that returned ``NOT_DONE_YET``.
+def is_taken_over(channel: Any) -> bool:
+    """Whether another protocol has the connection: ``notifyFinish`` will never fire.
 
-    ``notifyFinish`` never fires then, and what follows is no HTTP. Twisted's own upgrade puts the
-    ``connectionLost`` of another protocol on the channel; others leave no trace but the client's
-    wish.
+    Twisted's WebSocket puts the ``connectionLost`` of its own protocol on the channel.
     """
-    wish = request.requestHeaders.getRawHeaders(b"upgrade", [b""])[0]
-    return wish.lower() == b"websocket" or "connectionLost" in getattr(channel, "__dict__", ())
+    return "connectionLost" in getattr(channel, "__dict__", ())
+
+
+def is_websocket_wanted(request: Any) -> bool:
+    """Whether the client asked for a WebSocket.
+
+    Other implementations take the connection over without a trace; that, and a handler that
+    returned ``NOT_DONE_YET``, is all there is to see of it.
+    """
+    wanted: bytes = request.requestHeaders.getRawHeaders(b"upgrade", [b""])[0]
+    return wanted.lower() == b"websocket"
 
 
 def is_faked_head(request: Any) -> bool:
@@ -90,16 +97,30 @@ def _ignore(*args: object) -> None:
 
 def _refuse_producer(producer: Any, streaming: bool) -> None:
     """There is nobody left to produce for."""
-    producer.stopProducing()
+    stop_producer(producer)
+
+
+class _ClosedChannel:
+    """Stands for the channel that a finished request has given up."""
+
+    registerProducer = staticmethod(_refuse_producer)
+    unregisterProducer = loseConnection = staticmethod(_ignore)
+
+
+_CLOSED_CHANNEL = _ClosedChannel()
 
 
 def guard(request: Any, fate: Fate) -> None:
     """The request is finished or lost: what is done to it from now on does nothing.
 
-    On a request that was finished ``finish`` is left alone: called twice, it warns, as in Twisted.
+    No-ops in the request's own ``__dict__``, from the moment of its death: no proxy, and no cost
+    while it lives. On a request that was finished ``finish`` is left alone: called twice, it
+    warns, as in Twisted.
     """
-    request.write = _ignore
-    request.registerProducer = _refuse_producer
-    request.unregisterProducer = request.loseConnection = _ignore
-    if fate is Fate.LOST:
-        request.finish = _ignore
+    if fate is FINISHED:
+        # Most requests end here, and few keys in a dict are cheap.
+        request.write, request.channel = _ignore, _CLOSED_CHANNEL
+    else:
+        request.write = request.finish = _ignore
+        request.registerProducer = _refuse_producer
+        request.unregisterProducer = request.loseConnection = _ignore

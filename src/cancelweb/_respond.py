@@ -6,9 +6,10 @@ With `_requests` and `_stream`, which it uses. How work is stopped is not known 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
-from attrs import define, field
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
@@ -18,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
 from ._cancellers import find_canceller
-from ._deferreds import is_cancellation
+from ._deferreds import clean, is_cancellation
 from ._log import log, name_of
 from ._requests import (
     abort,
@@ -26,16 +27,16 @@ from ._requests import (
     fate_of,
     guard,
     is_faked_head,
-    is_upgraded,
+    is_taken_over,
+    is_websocket_wanted,
     send_error,
     stop_producer,
 )
 from ._scope import Scope
-from ._states import Fate
-from ._stream import Stream
-from ._twisted_kinds import DeferredCanceller
+from ._states import FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED, Fate
+from ._stream import Stream, close_stream
 from ._work import Work
-from .causes import Cause, Disconnected
+from .causes import Cause, Disconnected, Ended
 
 Rendered = bytes | int
 """What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
@@ -44,122 +45,150 @@ _NOTHING = object()
 
 
 @define(eq=False, repr=False)
-class Response:
-    """The response to one request, from the return of its handler on.
+class Response(Work):
+    """What one handler returned, and what is made of it.
+
+    The work whose result is the response; in most scopes there is no other.
 
     Attributes:
+        request: the request.
         handler: what the errors name.
         method: the one that the handler was called for: under a faked HEAD, which Twisted makes
             with a GET, not the one that the client sent.
         channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
     """
 
-    request: Any
-    scope: Scope
-    handler: object
-    method: bytes
-    channel: Any
-    _early: Any = field(default=_NOTHING, init=False)
+    is_returned = True
+
+    request: Any = None
+    handler: object = None
+    method: bytes = b""
+    channel: Any = None
+    _early: Any = _NOTHING
     """The result, where there is one before the handler's call has returned to Twisted."""
-    _rendering: bool = field(default=True, init=False)
-    _is_subscribed: bool = field(default=False, init=False)
+    _rendering: bool = True
 
     # --- what the handler's call came to ---
 
-    @classmethod
-    def of(cls, scope: Scope, request: Any, handler: object) -> Response:
-        """The response that the scope has already, or a new one."""
-        response: Response | None = scope.response
-        if response is None:
-            channel = getattr(request, "channel", None)
-            response = scope.response = cls(request, scope, handler, request.method, channel)
-        return response
-
-    def take(self, result: Any) -> None:
+    def take(self, result: Any, scope: Scope) -> None:
         """Take what the handler returned, or the failure that it raised; called in its context."""
-        self._rendering = True
-        self.scope.interruptible = self.scope.options.may_cancel(self.method)
-        self.scope.suspend()
-        if result is None:
-            # Only what was waited for may come to nothing.
-            self._follow(result)
+        scope.suspend()
+        kind = type(result)
+        if kind is bytes or kind is Failure or result is NOT_DONE_YET:
+            self._take(result, scope)
         else:
-            self._take(result)
+            # None, too: only what was waited for may come to nothing.
+            self._follow(result, scope)
         self._rendering = False
 
-    def give_back(self, is_outermost: bool) -> Rendered:
+    def give_back(self, scope: Scope, is_outermost: bool) -> Rendered:
         """What to return to Twisted, or to the door outside; raises what was raised."""
-        early, self._early = self._early, _NOTHING
         fate = fate_of(self.request)
-        if early is not _NOTHING and fate is Fate.OPEN:
-            return self._give_early(early, is_outermost)
+        is_called_late = scope.response is not None
         if is_outermost:
+            scope.response = self
+        if self._early is not _NOTHING and fate is OPEN:
+            if isinstance(self._early, Failure):
+                self._raise(self._early, scope, is_outermost, is_called_late)
+            return self._give_early(self._early, scope, is_outermost)
+        if is_outermost and scope.fate is OPEN:
             self._subscribe(fate)
         return NOT_DONE_YET
 
-    def _give_early(self, result: bytes | Failure, is_outermost: bool) -> Rendered:
-        if isinstance(result, Failure):
-            error: Any = result.value
-            frames = result.getTracebackObject()
-            self._close_failed(error, result, is_outermost)
-            # The scope cleans what it closes with.
-            raise error.with_traceback(frames)
+    def _give_early(self, body: bytes, scope: Scope, is_outermost: bool) -> bytes:
         if is_outermost:
-            self.scope.end(Fate.FINISHED)
-        return result
+            scope.end(FINISHED)
+        return body
 
-    def _close_failed(self, error: Any, failure: Failure, is_outermost: bool) -> None:
-        unsupported = isinstance(error, UnsupportedMethod)
-        if not unsupported and (is_outermost or self._is_subscribed):
-            self.scope.record.fail(failure)
+    def _raise(
+        self, failure: Failure, scope: Scope, is_outermost: bool, is_called_late: bool
+    ) -> NoReturn:
+        """Have Twisted answer the failure, or the code that has called this handler."""
+        error: Any = failure.value
+        frames = failure.getTracebackObject()
+        is_unsupported = isinstance(error, UnsupportedMethod)
+        if not is_unsupported and (is_outermost or is_called_late):
+            scope.record.fail(failure)
         if is_outermost:
-            if unsupported and self.method == b"HEAD" and b"GET" in error.allowedMethods:
+            if is_unsupported and self.method == b"HEAD" and b"GET" in error.allowedMethods:
                 # Twisted renders again, with a GET.
-                self.scope.abandon()
+                scope.abandon()
             else:
-                self.scope.end(Fate.FINISHED)
+                scope.end(FINISHED)
+        # Before Twisted 24.10 it may be a fake.
+        raise error.with_traceback(frames if isinstance(frames, TracebackType) else None)
 
     def _subscribe(self, fate: Fate) -> None:
-        if fate is Fate.FINISHED:
+        if fate is FINISHED:
             self._finished(None)
-        elif fate is Fate.LOST:
+        elif fate is LOST:
             self._lost(None)
-        elif not self.scope.is_working and is_upgraded(self.request, self.channel):
-            self.scope.end(Fate.FINISHED)
         else:
-            self._is_subscribed = True
             self.request.notifyFinish().addCallbacks(self._finished, self._lost)
 
     # --- results ---
 
-    def _take(self, result: Any) -> None:
-        if isinstance(result, Failure):
-            self._failed(result)
+    def settled(self, result: Any) -> None:
+        """See `Work.settled`; takes the result."""
+        self.step = SETTLED
+        scope: Any = self.keeper
+        if scope is None:
+            self._settled_late(result)
+            return
+        scope.drop(self)
+        if scope.cause is not None and isinstance(result, Failure) and is_cancellation(result):
+            scope.record.worsen(Ended.STOPPED)
+            clean(result)
+        else:
+            self._take(result, scope)
+        if scope.phase is LIVE:
+            scope.advance()
+
+    def _settled_late(self, result: object) -> None:
+        if isinstance(result, Failure) and not is_cancellation(result):
+            log.failure("work that outlived its scope failed", failure=result)
+
+    def forget(self) -> None:
+        """See `Work.forget`: whoever still holds on to this survivor holds no request."""
+        self.keeper = self.request = self.handler = self.channel = None
+
+    def _take(self, result: Any, scope: Scope) -> None:
+        if isinstance(result, bytes):
+            self._write_whole(result, scope)
+        elif isinstance(result, Failure):
+            self._failed(result, scope)
+        elif result is not None and result is not NOT_DONE_YET:
+            self._follow(result, scope)
+        elif scope.fate is OPEN and self._is_upgraded(scope):
+            # What follows is no HTTP.
+            scope.end(FINISHED)
         elif result is None:
-            self._written()
-        elif isinstance(result, bytes):
-            self._write_whole(result)
-        elif result is not NOT_DONE_YET:
-            self._follow(result)
+            self._written(scope)
 
-    def _follow(self, work: Any) -> None:
+    def _is_upgraded(self, scope: Scope) -> bool:
+        wanted = self._rendering and not scope.is_working and is_websocket_wanted(self.request)
+        return wanted or is_taken_over(self.channel)
+
+    def _follow(self, work: Any, scope: Scope) -> None:
+        """Wait for what the handler returned, or for what that came to."""
         try:
-            canceller = self.scope.in_context(self._canceller, work)
-            if canceller is not None:
-                self.scope.add(Work(self.scope, canceller, self._take))
+            self.canceller = scope.in_context(self._canceller, work, scope)
         except Exception:
-            self._failed(Failure())
+            self._failed(Failure(), scope)
+        else:
+            self.step = RUNNING
+            scope.add(self)
 
-    def _canceller(self, work: Any) -> Any:
-        """How to wait for the work and to stop it; None where there is nothing to wait for."""
+    def _canceller(self, work: Any, scope: Scope) -> Any:
+        """How to wait for the work and to stop it."""
         canceller = find_canceller(work)
         if canceller is not None:
             return canceller
         if IRenderable.providedBy(work) or isinstance(work, Tag):
             page = flattenString(self.request, work)
-            return DeferredCanceller(page.addCallback(b"<!DOCTYPE html>\n".__add__))
+            return page.addCallback(b"<!DOCTYPE html>\n".__add__)
         if isinstance(work, Iterator | AsyncIterator):
-            return self._stream(work)
+            return self._stream(work, scope)
         kind = type(work)
         raise TypeError(
             f"{name_of(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
@@ -167,93 +196,105 @@ class Response:
             "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it"
         )
 
-    def _stream(self, chunks: Any) -> DeferredCanceller | None:
+    def _stream(self, chunks: Any, scope: Scope) -> Deferred[None]:
         if is_faked_head(self.request):
-            return None
-        stream = Stream(self.request, self.scope.clock, lambda: self.scope.cause is not None)
-        return DeferredCanceller(Deferred.fromCoroutine(stream.run(chunks)))
+            return Deferred.fromCoroutine(close_stream(chunks))
+        stream = Stream(self.request, scope.clock, lambda: scope.cause is not None)
+        return Deferred.fromCoroutine(stream.run(chunks))
 
-    def _is_answerable(self) -> bool:
-        return self.scope.cause is None and self._is_there()
+    def _is_answerable(self, scope: Scope) -> bool:
+        return scope.cause is None and scope.fate is OPEN and fate_of(self.request) is OPEN
 
-    def _is_there(self) -> bool:
-        return self.scope.fate is Fate.OPEN and fate_of(self.request) is Fate.OPEN
-
-    def _write_whole(self, body: bytes) -> None:
-        request = self.request
-        if not self._is_answerable():
+    def _write_whole(self, body: bytes, scope: Scope) -> None:
+        if not self._is_answerable(scope):
             return
         if self._rendering:
             self._early = body
             return
+        request = self.request
         if body or request.method != b"HEAD":
             request.setHeader(b"content-length", b"%d" % len(body))
         request.write(body)
         request.finish()
 
-    def _written(self) -> None:
+    def _written(self, scope: Scope) -> None:
         """The handler has written it all, unless it has left the rest to a producer."""
         request = self.request
-        if not self._is_answerable() or getattr(request, "producer", None) is not None:
+        if not self._is_answerable(scope) or getattr(request, "producer", None) is not None:
             return
         if not (self._rendering and is_faked_head(request)):
             request.finish()
 
     # --- errors ---
 
-    def _failed(self, failure: Failure) -> None:
-        if self._rendering and self._is_answerable():
+    def _failed(self, failure: Failure, scope: Scope) -> None:
+        if not self._is_answerable(scope):
+            self._answer_failure(failure, scope)
+        elif self._rendering and not self.request.startedWriting:
             self._early = failure
-        elif is_cancellation(failure) and self._is_answerable():
+        elif is_cancellation(failure):
             # Whoever cancelled the work may be about to answer himself.
-            self.scope.clock.callLater(0, self._answer_failure, failure)
+            scope.clock.callLater(0, self._answer_failure, failure, scope)
         else:
-            self._answer_failure(failure)
+            self._answer_failure(failure, scope)
 
-    def _answer_failure(self, failure: Failure) -> None:
+    def _answer_failure(self, failure: Failure, scope: Scope) -> None:
         request = self.request
-        if self._is_answerable():
-            self.scope.record.fail(failure)
-            if request.startedWriting:
+        if not self._is_answerable(scope):
+            if not is_cancellation(failure):
+                scope.record.fail(failure)
                 self._log_failure(failure)
-                abort(request, self.channel)
-            else:
-                request.processingFailed(failure)
-        elif not is_cancellation(failure):
-            self.scope.record.fail(failure)
+            return
+        scope.record.fail(failure)
+        if request.startedWriting:
             self._log_failure(failure)
+            abort(request, self.channel)
+        else:
+            request.processingFailed(failure)
 
     def _log_failure(self, failure: Failure) -> None:
         log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
 
+    @property
+    def is_interruptible(self) -> bool:
+        """Whether a disconnect or the deadline may cancel."""
+        scope: Any = self.keeper
+        may_cancel: bool = scope is not None and scope.options.may_cancel(self.method)
+        return may_cancel
+
     def answer(self, cause: Cause) -> None:
         """Answer a client that still waits, now that its request has been cancelled."""
+        scope: Any = self.keeper
         request = self.request
-        if not self._is_there():
+        if scope is None or scope.fate is not OPEN or fate_of(request) is not OPEN:
             return
         drop_producer(request)
         if request.startedWriting:
             abort(request, self.channel)
         else:
-            send_error(request, self.scope.options.status_of(cause))
+            send_error(request, scope.options.status_of(cause))
 
     # --- the end of the request ---
 
     def _finished(self, _: object) -> None:
         request = self.request
-        guard(request, Fate.FINISHED)
-        faked = request.method == b"HEAD" != self.method
-        self.scope.end(Fate.FINISHED, is_faked_head=faked)
+        scope: Any = self.keeper
+        if scope is not None:
+            guard(request, FINISHED)
+            scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
 
     def _lost(self, failure: Failure | None) -> None:
         request = self.request
-        guard(request, Fate.LOST)
+        scope: Any = self.keeper
+        if scope is None:
+            return
+        guard(request, LOST)
         producer = getattr(request, "producer", None)
         if producer is not None and request.transport is None:
             # Over HTTP/2 nobody else stops it, and a pull producer would be pulled for ever.
             self.channel.unregisterProducer()
             stop_producer(producer)
-        self.scope.end(Fate.LOST, Disconnected(failure) if self.scope.interruptible else None)
+        scope.end(LOST, Disconnected(failure) if self.is_interruptible else None)
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()

@@ -16,8 +16,7 @@ from ._acquire import Acquisition
 from ._cancellers import canceller_for
 from ._context import current
 from ._lifetime import Lifetime
-from ._states import Fate, Phase
-from ._twisted_kinds import DeferredCanceller
+from ._states import FINISHED, LIVE
 from ._work import Work
 from .causes import Cause, ScopeCancelled
 
@@ -70,7 +69,7 @@ class Scope(Lifetime):
         """
         canceller = self.in_context(canceller_for, work)
         self.add(Work(self, canceller))
-        return canceller.deferred if isinstance(canceller, DeferredCanceller) else work
+        return canceller if isinstance(canceller, Deferred) else work
 
     def on_cancel(self, hook: HookT) -> HookT:
         """Have the hook called with the scope if it is cancelled, once all work has stopped.
@@ -131,7 +130,7 @@ class Scope(Lifetime):
         """
         if not isinstance(cause, Cause):
             raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
-        if self.fate is Fate.FINISHED or self.phase is not Phase.OPEN:
+        if self.fate is FINISHED or self.phase is not LIVE:
             return False
         return self.stop(cause)
 
@@ -161,7 +160,7 @@ def current_scope() -> Scope:
             "@cancel_on_disconnect or wrapped in CancellingResource, or in what it awaits; in "
             "callbacks, timers and threads use cancelweb.scope_of(request)"
         )
-    return scope
+    return _with_clock(scope)
 
 
 def scope_of(request: Any) -> Scope:
@@ -176,4 +175,10 @@ def scope_of(request: Any) -> Scope:
             f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "
             "its resource in CancellingResource"
         )
+    return _with_clock(scope)
+
+
+def _with_clock(scope: Scope) -> Scope:
+    # While its request is there to tell: what comes late may need it.
+    _ = scope.clock
     return scope

@@ -16,7 +16,7 @@ from ._options import Options
 from ._requests import cause_of_death, fate_of, guard
 from ._respond import Rendered, Response
 from ._scope import ATTRIBUTE, Scope
-from ._states import Fate, Phase
+from ._states import CLOSED, OPEN, RUNNING
 
 
 def serve(
@@ -37,28 +37,27 @@ def serve(
             return NOT_DONE_YET
     token = current.set(scope)
     try:
-        result = handler(*args, **kwargs)
-        if type(result) is bytes and is_outermost and _was_not_needed(scope, request):
+        try:
+            result = handler(*args, **kwargs)
+        except BaseException:
+            result = Failure()
+        # A lost request has the channel None, a finished one has no channel.
+        channel = getattr(request, "channel", None)
+        if type(result) is bytes and is_outermost and channel is not None and scope.discard():
             return result
-        response = Response.of(scope, request, handler)
-        response.take(result)
-    except BaseException:
-        response = Response.of(scope, request, handler)
-        response.take(Failure())
+        response = Response(scope, None, RUNNING, 0.0, request, handler, request.method, channel)
+        response.take(result, scope)
     finally:
         current.reset(token)
-    return response.give_back(is_outermost)
+    return response.give_back(scope, is_outermost)
 
 
 def _open(options: Options, request: Any) -> Scope:
     scope: Scope = Scope(request, options)
     request._cancelweb_scope = scope
-    scope.enter(options)
+    if options.is_demanding:
+        scope.enter(options)
     return scope
-
-
-def _was_not_needed(scope: Scope, request: Any) -> bool:
-    return getattr(request, "channel", None) is not None and scope.discard()
 
 
 def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | None, bool]:
@@ -68,12 +67,12 @@ def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | 
         The scope to run the handler in, or None where it is not to be run; and whether this door
         is the outermost, whose business the end of the request is.
     """
-    if scope is not None and scope.phase is not Phase.CLOSED:
+    if scope is not None and scope.phase is not CLOSED:
         scope.join(options)
         return (None if _is_refused(scope.options, request) else scope), False
     was_here = scope is not None and scope.options.includes(options)
     if not _is_refused(options, request):
-        is_over = was_here and fate_of(request) is not Fate.OPEN
+        is_over = was_here and fate_of(request) is not OPEN
         return _open(options.spent() if is_over else options, request), True
     if not was_here:
         _open(options, request).refuse(cause_of_death(fate_of(request)))
@@ -83,7 +82,7 @@ def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | 
 def _is_refused(options: Options, request: Any) -> bool:
     """Whether the request is gone, and with it the reason to run its handler."""
     fate = fate_of(request)
-    if fate is Fate.OPEN:
+    if fate is OPEN:
         return False
     guard(request, fate)
     return not options.dry_run and options.may_cancel(request.method)

@@ -1,6 +1,6 @@
 """The states that a request, its scope, and each piece of its work go through.
 
-Enums only, in the order in which they are gone through.
+Enums only, in the order in which they are gone through, and short names for their members.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Fate(Enum):
 class Phase(Enum):
     """How far the scope is on its way to its end."""
 
-    OPEN = auto()
+    LIVE = auto()
     CLEANING = auto()
     CLOSED = auto()
 
@@ -31,3 +31,10 @@ class Step(Enum):
     ASKED = auto()
     SURVIVOR = auto()
     SETTLED = auto()
+
+
+# Every request compares these some twenty times, and in Python 3.11 getting a member from its
+# class takes 70 ns each time.
+OPEN, FINISHED, LOST = Fate
+LIVE, CLEANING, CLOSED = Phase
+RUNNING, ASKED, SURVIVOR, SETTLED = Step

@@ -46,7 +46,7 @@ class Stream:
         finally:
             # First of all: whoever finishes a request with a producer on it is told off.
             self.request.unregisterProducer()
-            await _close(chunks)
+            await close_stream(chunks)
 
     async def _write_all(self, chunks: AsyncIterator[object]) -> None:
         async for chunk in chunks:
@@ -82,12 +82,12 @@ async def _one_a_turn(chunks: Iterator[object], clock: IReactorTime) -> AsyncIte
             yield chunk
             await deferLater(clock, 0)
     finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+        await close_stream(chunks)
 
 
-async def _close(chunks: AsyncIterator[object]) -> None:
-    aclose = getattr(chunks, "aclose", None)
-    if aclose is not None:
-        await aclose()
+async def close_stream(chunks: object) -> None:
+    """Close an iterator of either kind, if it can be closed."""
+    if hasattr(chunks, "aclose"):
+        await chunks.aclose()
+    elif hasattr(chunks, "close"):
+        chunks.close()

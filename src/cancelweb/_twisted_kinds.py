@@ -17,28 +17,20 @@ from twisted.internet.task import CooperativeTask, LoopingCall, TaskFinished
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
-from ._deferreds import innermost
 from ._watching import Canceller, OneShot, Settled, global_reactor, log_rest
 
 
 @define(eq=False)
 class DeferredCanceller(Canceller):
-    """Cancels a Deferred, unless the cancellation of other work has reached it already."""
+    """Cancels a Deferred; what `ICancellable` makes of one. Scopes use the Deferred itself."""
 
     deferred: Deferred[Any]
-    _innermost: Deferred[Any] | None = field(default=None, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         self.deferred.addBoth(settled)
 
-    def arm(self) -> None:
-        self._innermost = innermost(self.deferred)
-
     def cancel(self) -> None:
-        # `called` turns true under a cancel even where the work goes on (an inlineCallbacks that
-        # waits in its `finally`); a second cancel would cut that wait short.
-        if self._innermost is None or not self._innermost.called:
-            self.deferred.cancel()
+        self.deferred.cancel()
 
 
 @define(eq=False)
@@ -63,14 +55,15 @@ class DelayedCallCanceller(OneShot):
     def cancel(self) -> None:
         if self.call.active():
             self.call.cancel()
-        self.settle(Failure(CancelledError()))
+        if self._func is None:
+            self.settle(Failure(CancelledError()))
 
     def response_over(self) -> None:
         if self._func is None:
             self.settle(NOT_DONE_YET)
 
     def _run(self, *args: Any, **kwargs: Any) -> None:
-        if self.settle_with(self._restore(), *args, **kwargs):
+        if self.end_with(self._restore(), *args, **kwargs):
             self.settle(NOT_DONE_YET)
 
     def _cancelled(self, call: Any) -> None:
@@ -174,7 +167,7 @@ class ProcessCanceller(OneShot):
         if self._kill is not None and self._kill.active():
             self._kill.cancel()
         del self._protocol.processEnded
-        if self.settle_with(self._protocol.processEnded, reason):
+        if self.end_with(self._protocol.processEnded, reason):
             self.settle(self._result(reason))
 
     def _result(self, reason: Failure) -> object:

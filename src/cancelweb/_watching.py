@@ -1,6 +1,6 @@
-"""What the package's own cancellers share: being told of the end without a Deferred for it.
+"""Being told of the end of work, of any kind, without a Deferred for it where none is needed.
 
-Nothing here knows a kind of work.
+Nothing here knows a kind of work, but for Deferreds, which need no canceller beside them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -22,12 +22,23 @@ Settled = Callable[[Any], Any]
 """Called once, with a result or a `Failure`; returns what is left of it for whoever is next."""
 
 
-def watch(cancellable: Any, settled: Settled) -> None:
+def watch(canceller: Any, settled: Settled) -> None:
     """Have ``settled`` called once, when the work has ended; at once, if it has already."""
-    if isinstance(cancellable, Canceller):
-        cancellable.watch(settled)
+    if isinstance(canceller, Deferred):
+        canceller.addCallbacks(settled, settled)
+    elif isinstance(canceller, Canceller):
+        canceller.watch(settled)
     else:
-        cancellable.when_settled().addBoth(lambda result: log_rest(settled(result)))
+        _when_settled(canceller).addBoth(lambda result: log_rest(settled(result)))
+
+
+def _when_settled(canceller: Any) -> Deferred[Any]:
+    try:
+        settled: Deferred[Any] = canceller.when_settled()
+    except Exception:
+        # The end of this work will never be told: the fault is all that came of it.
+        settled = fail(Failure())
+    return settled
 
 
 def log_rest(rest: object) -> None:
@@ -46,14 +57,16 @@ def global_reactor() -> Any:
 @implementer(ICancellable)
 @define(eq=False)
 class Canceller:
-    """What the cancellers below share: they tell of the end without a Deferred of their own.
+    """What the package's own cancellers share.
 
     Attributes:
         clock: where time is taken from while the work is being stopped; None stands for the
             global reactor.
+        is_ending: the work's own code is on its last function, and cannot be stopped any more.
     """
 
     clock: IReactorTime | None = field(default=None, init=False, repr=False)
+    is_ending: bool = field(default=False, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         """Have ``settled`` called once, when the work has ended; at once, if it has already."""
@@ -62,9 +75,6 @@ class Canceller:
     def cancel(self) -> None:
         """See `ICancellable.cancel`."""
         raise NotImplementedError
-
-    def arm(self) -> None:
-        """Take note of how the work stands, before any work of its scope is asked to stop."""
 
     def response_over(self) -> None:
         """Settle now, if this kind cannot tell when it ends: the response is over."""
@@ -83,7 +93,7 @@ class Canceller:
 
 @define(eq=False)
 class OneShot(Canceller):
-    """A canceller that is told of the end by more than one way, and passes on the first."""
+    """A canceller that is told of the end in more than one way, and passes on the first."""
 
     _settled: Settled | None = field(default=None, init=False, repr=False)
 
@@ -92,12 +102,13 @@ class OneShot(Canceller):
         settled, self._settled = self._settled, None
         return None if settled is None else settled(result)
 
-    def settle_with(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> bool:
-        """Call the user's function and settle if it raises.
+    def end_with(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> bool:
+        """Call the work's last function, and settle if it raises.
 
         Returns:
             Whether it returned. Its exception goes on to the caller unless it was taken.
         """
+        self.is_ending = True
         try:
             function(*args, **kwargs)
         except BaseException:
