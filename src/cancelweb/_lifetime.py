@@ -197,16 +197,18 @@ class Lifetime:
             self.stop(TimedOut(seconds))
 
     def _stop_work(self, cause: Cause, beside_returned: bool) -> None:
-        works = running(self._work or ())
-        self._ask([work for work in works if not (beside_returned and work.is_returned)])
+        works = running(self._work)
+        if beside_returned:
+            works = [work for work in works if not work.is_returned]
+        self._ask(works)
         if self.response is not None:
             self.response.answer(cause)
         self.advance()
 
     def _ask(self, works: list[Work]) -> None:
         patience = self.options.survivor_after or SURVIVOR_AFTER
-        left = ask_all(works, self.clock, patience, self._call)
-        if left and self._timer is None and self.phase is not CLOSED:
+        ask_all(works, self.clock, patience, self._call)
+        if self._timer is None and self.phase is not CLOSED:
             self._await_survivors()
 
     def _await_survivors(self) -> None:
@@ -245,13 +247,16 @@ class Lifetime:
         elif fate is FINISHED and self.cause is None:
             self._disarm()
             self._stop_rest(is_faked_head)
-        for work in list(self._work or ()):
-            if isinstance(work.canceller, Canceller):
-                work.canceller.response_over()
+        self._settle_the_mute()
         self.advance()
 
+    def _settle_the_mute(self) -> None:
+        for work in list(self._work or ()):
+            if work.step is RUNNING and isinstance(work.canceller, Canceller):
+                work.canceller.response_over()
+
     def _stop_rest(self, is_faked_head: bool) -> None:
-        works = running(self._work or ())
+        works = running(self._work)
         if any(is_faked_head or not work.is_returned for work in works):
             self.stop(ResponseFinished(), beside_returned=not is_faked_head)
 
@@ -326,11 +331,11 @@ class Lifetime:
         return self.options.observers
 
     def _let_go(self) -> None:
-        works = self._work or ()
-        self.phase = CLOSED
-        self._ask(running(works))
+        works, self.phase = self._work, CLOSED
+        if works:
+            self._ask(running(works))
+            for work in works:
+                work.forget()
         self._disarm()
-        for work in works:
-            work.forget()
         self.request = self.response = self._work = self._hooks = self._context = None
         self._record = None

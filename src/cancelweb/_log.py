@@ -5,10 +5,12 @@ The one place that puts client-chosen bytes into log text.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.logger import Logger, LogLevel
 from twisted.python.reflect import safe_repr
 
-from .causes import Outcome
+from .causes import Ended, Outcome, ResponseFinished
 
 log = Logger(namespace="cancelweb")
 
@@ -19,12 +21,8 @@ def log_outcome(outcome: Outcome) -> None:
     The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
     The failure's traceback is not in it: that was logged where the failure was met.
     """
-    reason = outcome.cause or outcome.would_have_cancelled
-    if outcome.failure is not None:
-        level = LogLevel.error
-    elif reason is not None:
-        level = LogLevel.info
-    else:
+    level = _level(outcome)
+    if level is None:
         return
     log.emit(
         level,
@@ -41,6 +39,16 @@ def log_outcome(outcome: Outcome) -> None:
         reason=_reason_text(outcome),
         failure_text=_failure_text(outcome),
     )
+
+
+def _level(outcome: Outcome) -> Any:
+    if outcome.failure is not None:
+        return LogLevel.error
+    reason = outcome.cause or outcome.would_have_cancelled
+    if isinstance(reason, ResponseFinished) and outcome.ended < Ended.SURVIVED:
+        # A request that was answered; what was stopped beside it is not worth a line.
+        return None
+    return None if reason is None else LogLevel.info
 
 
 def name_of(function: object) -> str:

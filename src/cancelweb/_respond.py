@@ -19,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
 from ._cancellers import find_canceller
-from ._deferreds import clean, is_cancellation
+from ._deferreds import clean, is_answerers_business, is_cancellation
 from ._log import log, name_of
 from ._requests import (
     abort,
@@ -95,10 +95,10 @@ class Response(Work):
             self._subscribe(fate)
         return NOT_DONE_YET
 
-    def _give_early(self, body: bytes, scope: Scope, is_outermost: bool) -> bytes:
+    def _give_early(self, result: Rendered, scope: Scope, is_outermost: bool) -> Rendered:
         if is_outermost:
             scope.end(FINISHED)
-        return body
+        return result
 
     def _raise(
         self, failure: Failure, scope: Scope, is_outermost: bool, is_called_late: bool
@@ -161,7 +161,9 @@ class Response(Work):
             self._follow(result, scope)
         elif scope.fate is OPEN and self._is_upgraded(scope):
             # What follows is no HTTP.
-            scope.end(FINISHED)
+            self._early = NOT_DONE_YET
+            if not self._rendering:
+                scope.end(FINISHED)
         elif result is None:
             self._written(scope)
 
@@ -232,8 +234,7 @@ class Response(Work):
             self._answer_failure(failure, scope)
         elif self._rendering and not self.request.startedWriting:
             self._early = failure
-        elif is_cancellation(failure):
-            # Whoever cancelled the work may be about to answer himself.
+        elif is_answerers_business(failure):
             scope.clock.callLater(0, self._answer_failure, failure, scope)
         else:
             self._answer_failure(failure, scope)
@@ -241,7 +242,7 @@ class Response(Work):
     def _answer_failure(self, failure: Failure, scope: Scope) -> None:
         request = self.request
         if not self._is_answerable(scope):
-            if not is_cancellation(failure):
+            if not is_answerers_business(failure):
                 scope.record.fail(failure)
                 self._log_failure(failure)
             return

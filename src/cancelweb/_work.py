@@ -108,11 +108,14 @@ class Work:
             self.canceller.addErrback(ignore_cancellation)
 
 
-def running(works: Iterable[Work]) -> list[Work]:
+def running(works: Iterable[Work] | None) -> list[Work]:
     """What may still be asked to stop: what a handler returned first, then the newest first."""
+    if not works:
+        return []
     left = [each for each in works if each.step is RUNNING and not is_ending(each.canceller)]
-    left.reverse()
-    left.sort(key=lambda work: not work.is_returned)
+    if len(left) > 1:
+        left.reverse()
+        left.sort(key=lambda work: not work.is_returned)
     return left
 
 
@@ -128,7 +131,7 @@ def is_unsettled(work: Work) -> bool:
 
 def ask_all(
     works: list[Work], clock: IReactorTime, patience: float, call: Callable[..., object]
-) -> bool:
+) -> None:
     """Ask work to stop, in this order; what the stopping of other work has reached is not asked.
 
     Args:
@@ -136,9 +139,6 @@ def ask_all(
         clock: where cancellers take time from.
         patience: the seconds after which it will be named a survivor.
         call: calls a canceller's ``cancel``.
-
-    Returns:
-        Whether some of it has not ended at once.
     """
     armed = [(work, _arm(work.canceller, clock)) for work in works]
     due = clock.seconds() + patience
@@ -147,7 +147,6 @@ def ask_all(
             work.step, work.due = ASKED, due
             if waits_for is None or not waits_for.called:
                 work.ask(call)
-    return any(work.step is ASKED for work in works)
 
 
 def _arm(canceller: Any, clock: IReactorTime) -> Deferred[Any] | None:
