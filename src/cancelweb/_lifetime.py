@@ -61,6 +61,8 @@ class Lifetime:
     _timer: IDelayedCall | None = None
     """Until the cancel, the deadline's; after it, the survivors'."""
     _record: Record | None = None
+    _has_tracked: bool = False
+    """Whether there was ever other work than what the handler returned."""
 
     @property
     def clock(self) -> IReactorTime:
@@ -98,7 +100,9 @@ class Lifetime:
         """The handler goes on after its call has returned: keep its context."""
         self._context = copy_context()
         if self.opened is None:
-            self.opened = self.clock.seconds()
+            if self._clock is None:
+                self._clock = self.options.clock_for(self.request)
+            self.opened = self._clock.seconds()
 
     def _limit(self, seconds: float) -> None:
         deadline = self.clock.seconds() + seconds
@@ -133,13 +137,19 @@ class Lifetime:
 
     def add(self, work: Work) -> None:
         """Take on a piece of work; on a scope that is cancelled or closed, stop it."""
+        if not work.is_returned:
+            self._has_tracked = True
         if self.phase is CLOSED:
             work.keeper = None
         elif self._work is None:
             self._work = {work: None}
         else:
             self._work[work] = None
-        watch(work.canceller, work.settled)
+        if type(work.canceller) is Deferred:
+            # As `watch` does, for the commonest kind.
+            work.canceller.addCallbacks(work.settled, work.settled)
+        else:
+            watch(work.canceller, work.settled)
         too_late = self.cause is not None or self.phase is not LIVE
         if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
@@ -246,7 +256,8 @@ class Lifetime:
             self.stop(cause)
         elif fate is FINISHED and self.cause is None:
             self._disarm()
-            self._stop_rest(is_faked_head)
+            if self._has_tracked or is_faked_head:
+                self._stop_rest(is_faked_head)
         self._settle_the_mute()
         self.advance()
 
@@ -257,19 +268,25 @@ class Lifetime:
 
     def _stop_rest(self, is_faked_head: bool) -> None:
         works = running(self._work)
-        if any(is_faked_head or not work.is_returned for work in works):
+        if not is_faked_head:
+            works = [work for work in works if not work.is_returned]
+        if works:
             self.stop(ResponseFinished(), beside_returned=not is_faked_head)
 
     def advance(self) -> None:
         """Clean up and close, if the request has ended and there is no work to wait for."""
         if self.phase is not LIVE or self.fate is OPEN:
             return
-        waiting = [work for work in self._work or () if is_unsettled(work)]
-        if not waiting:
+        if not self._work and self.discard():
+            return
+        if not self.is_working:
             self._clean_up()
-        elif self.fate is FINISHED and not any(work.is_returned for work in waiting):
+        elif self._has_tracked and self.fate is FINISHED and not self._awaits_returned():
             # Tracked after the response was finished, by what the handler returned.
             self._stop_rest(is_faked_head=False)
+
+    def _awaits_returned(self) -> bool:
+        return any(work.is_returned and is_unsettled(work) for work in self._work or ())
 
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""

@@ -33,7 +33,7 @@ from ._requests import (
     stop_producer,
 )
 from ._scope import Scope
-from ._states import FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED, Fate
+from ._states import FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
 from ._stream import Stream, close_stream
 from ._work import Work
 from .causes import Cause, Disconnected, Ended
@@ -74,7 +74,9 @@ class Response(Work):
         """Take what the handler returned, or the failure that it raised; called in its context."""
         scope.suspend()
         kind = type(result)
-        if kind is bytes or kind is Failure or result is NOT_DONE_YET:
+        if kind is Deferred:
+            self._wait_for(result, scope)
+        elif kind is bytes or kind is Failure or result is NOT_DONE_YET:
             self._take(result, scope)
         else:
             # None, too: only what was waited for may come to nothing.
@@ -92,7 +94,12 @@ class Response(Work):
                 self._raise(self._early, scope, is_outermost, is_called_late)
             return self._give_early(self._early, scope, is_outermost)
         if is_outermost and scope.fate is OPEN:
-            self._subscribe(fate)
+            if fate is OPEN:
+                self.request.notifyFinish().addCallbacks(self._finished, self._lost)
+            elif fate is FINISHED:
+                self._finished(None)
+            else:
+                self._lost(None)
         return NOT_DONE_YET
 
     def _give_early(self, result: Rendered, scope: Scope, is_outermost: bool) -> Rendered:
@@ -117,14 +124,6 @@ class Response(Work):
                 scope.end(FINISHED)
         # Before Twisted 24.10 it may be a fake.
         raise error.with_traceback(frames if isinstance(frames, TracebackType) else None)
-
-    def _subscribe(self, fate: Fate) -> None:
-        if fate is FINISHED:
-            self._finished(None)
-        elif fate is LOST:
-            self._lost(None)
-        else:
-            self.request.notifyFinish().addCallbacks(self._finished, self._lost)
 
     # --- results ---
 
@@ -153,7 +152,7 @@ class Response(Work):
         self.keeper = self.request = self.handler = self.channel = None
 
     def _take(self, result: Any, scope: Scope) -> None:
-        if isinstance(result, bytes):
+        if type(result) is bytes:
             self._write_whole(result, scope)
         elif isinstance(result, Failure):
             self._failed(result, scope)
@@ -174,12 +173,15 @@ class Response(Work):
     def _follow(self, work: Any, scope: Scope) -> None:
         """Wait for what the handler returned, or for what that came to."""
         try:
-            self.canceller = scope.in_context(self._canceller, work, scope)
+            canceller = scope.in_context(self._canceller, work, scope)
         except Exception:
             self._failed(Failure(), scope)
         else:
-            self.step = RUNNING
-            scope.add(self)
+            self._wait_for(canceller, scope)
+
+    def _wait_for(self, canceller: Any, scope: Scope) -> None:
+        self.canceller, self.step = canceller, RUNNING
+        scope.add(self)
 
     def _canceller(self, work: Any, scope: Scope) -> Any:
         """How to wait for the work and to stop it."""
@@ -205,7 +207,10 @@ class Response(Work):
         return Deferred.fromCoroutine(stream.run(chunks))
 
     def _is_answerable(self, scope: Scope) -> bool:
-        return scope.cause is None and scope.fate is OPEN and fate_of(self.request) is OPEN
+        if scope.cause is not None or scope.fate is not OPEN:
+            return False
+        # Once we have subscribed the scope is told of the request's fate.
+        return not self._rendering or fate_of(self.request) is OPEN
 
     def _write_whole(self, body: bytes, scope: Scope) -> None:
         if not self._is_answerable(scope):

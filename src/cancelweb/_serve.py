@@ -30,7 +30,9 @@ def serve(
     scope = getattr(request, ATTRIBUTE, None)
     is_outermost = True
     if scope is None and not request.finished and getattr(request, "channel", 1) is not None:
-        scope = _open(options, request)
+        scope = request._cancelweb_scope = Scope(request, options)
+        if options.is_demanding:
+            scope.enter(options)
     else:
         scope, is_outermost = _meet(options, request, scope)
         if scope is None:

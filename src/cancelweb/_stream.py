@@ -46,6 +46,8 @@ class Stream:
         finally:
             # First of all: whoever finishes a request with a producer on it is told off.
             self.request.unregisterProducer()
+            # A request that was lost goes on referring to its producer.
+            self.request = None
             await close_stream(chunks)
 
     async def _write_all(self, chunks: AsyncIterator[object]) -> None:

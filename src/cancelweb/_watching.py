@@ -24,10 +24,10 @@ Settled = Callable[[Any], Any]
 
 def watch(canceller: Any, settled: Settled) -> None:
     """Have ``settled`` called once, when the work has ended; at once, if it has already."""
-    if isinstance(canceller, Deferred):
-        canceller.addCallbacks(settled, settled)
-    elif isinstance(canceller, Canceller):
+    if isinstance(canceller, Canceller):
         canceller.watch(settled)
+    elif isinstance(canceller, Deferred):
+        canceller.addCallbacks(settled, settled)
     else:
         _when_settled(canceller).addBoth(lambda result: log_rest(settled(result)))
 

@@ -155,8 +155,7 @@ def _arm(canceller: Any, clock: IReactorTime) -> Deferred[Any] | None:
     Once another cancel has reached that, it is ``called``, even where the work goes on (as an
     ``inlineCallbacks`` that waits in its ``finally``): a second cancel would cut that wait short.
     """
-    if isinstance(canceller, Deferred):
-        return innermost(canceller)
     if isinstance(canceller, Canceller):
         canceller.clock = clock
-    return None
+        return None
+    return innermost(canceller) if isinstance(canceller, Deferred) else None
