@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from types import GeneratorType
 from typing import Any
 
@@ -20,15 +20,11 @@ from twisted.web.error import FlattenerError
 
 
 def as_deferred(awaitable: object) -> Deferred[Any] | None:
-    """The Deferred of a coroutine or another awaitable with Twisted semantics, else None.
+    """The Deferred of an awaitable with Twisted semantics, else None.
 
-    Awaitables are recognised here because ABCs do not register as adapters.
+    Awaitables are recognised here because ABCs do not register as adapters. Native coroutines do.
     """
     match awaitable:
-        case Deferred():
-            return awaitable
-        case Coroutine():
-            return Deferred.fromCoroutine(awaitable)
         case GeneratorType():
             # Made by types.coroutine, or else a stream and no awaitable at all.
             is_coroutine = awaitable.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE
@@ -83,14 +79,13 @@ def clean(failure: Failure) -> None:
     An abandoned coroutine would otherwise leave a cycle of failure, traceback and frames. Unlike
     ``cleanFailure`` this keeps no account of them either, which takes longer than all the rest.
     """
-    failure.tb = None
-    if failure.value is not None:
-        failure.value.__traceback__ = None
+    error: Any = failure.value
+    failure.tb = error.__traceback__ = None
 
 
-def ignore_cancellation(result: object) -> object:
+def ignore_cancellation(failure: Failure) -> Failure | None:
     """An errback for the end of a chain: a cancellation that nobody handled is no error."""
-    if isinstance(result, Failure) and is_cancellation(result):
-        clean(result)
-        return None
-    return result
+    if not is_cancellation(failure):
+        return failure
+    clean(failure)
+    return None

@@ -166,8 +166,7 @@ class Lifetime:
 
     def drop(self, work: Work) -> None:
         """See `Keeper`."""
-        if self._work is not None:
-            self._work.pop(work, None)
+        (self._work or {}).pop(work, None)
 
     @property
     def is_working(self) -> bool:

@@ -265,14 +265,14 @@ class Response(Work):
     def is_interruptible(self) -> bool:
         """Whether a disconnect or the deadline may cancel."""
         scope: Any = self.keeper
-        may_cancel: bool = scope is not None and scope.options.may_cancel(self.method)
+        may_cancel: bool = scope.options.may_cancel(self.method)
         return may_cancel
 
     def answer(self, cause: Cause) -> None:
         """Answer a client that still waits, now that its request has been cancelled."""
         scope: Any = self.keeper
         request = self.request
-        if scope is None or scope.fate is not OPEN or fate_of(request) is not OPEN:
+        if scope.fate is not OPEN or fate_of(request) is not OPEN:
             return
         drop_producer(request)
         if request.startedWriting:
@@ -285,15 +285,12 @@ class Response(Work):
     def _finished(self, _: object) -> None:
         request = self.request
         scope: Any = self.keeper
-        if scope is not None:
-            guard(request, FINISHED)
-            scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
+        guard(request, FINISHED)
+        scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
 
     def _lost(self, failure: Failure | None) -> None:
         request = self.request
         scope: Any = self.keeper
-        if scope is None:
-            return
         guard(request, LOST)
         producer = getattr(request, "producer", None)
         if producer is not None and request.transport is None:

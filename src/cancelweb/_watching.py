@@ -70,11 +70,9 @@ class Canceller:
 
     def watch(self, settled: Settled) -> None:
         """Have ``settled`` called once, when the work has ended; at once, if it has already."""
-        raise NotImplementedError
 
     def cancel(self) -> None:
         """See `ICancellable.cancel`."""
-        raise NotImplementedError
 
     def response_over(self) -> None:
         """Settle now, if this kind cannot tell when it ends: the response is over."""

@@ -1,0 +1,114 @@
+"""A cancel that comes from inside the handler that is to be stopped.
+
+Whom a scope asks otherwise is for `test_scope`.
+"""
+
+from collections.abc import Generator
+from contextvars import copy_context
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb import Draining, Ended, current_scope, scope_of
+
+from ._scopes import Errand, Visit
+
+
+class CancelFromInsideTests(SynchronousTestCase):
+    """A cancel that comes from inside the running handler."""
+
+    def assert_marked_then_stopped(self, visit: Visit, work: Errand) -> None:
+        """The cause is there at once; the work is asked, and the client answered, next turn."""
+        self.assertEqual(visit.scope.cause, Draining())
+        self.assertEqual((work.asked, visit.responses), ([], []))
+        visit.clock.advance(0)
+        self.assertEqual(work.asked, ["work"])
+        self.assertEqual(visit.response.status, 503)
+
+    def test_in_the_synchronous_part(self) -> None:
+        """Marks the scope at once and stops the work in the next turn."""
+        work = Errand(name="work")
+
+        def handler(request: object) -> Errand:
+            self.assertTrue(current_scope().cancel(Draining()))
+            return current_scope().track(work)
+
+        visit = Visit(handler)
+        self.assertEqual(visit.scope.cause, Draining())
+        visit.clock.advance(0)
+        self.assertEqual(work.asked, ["work"])
+        self.assertEqual(visit.response.status, 503)
+
+    def test_in_a_resumed_coroutine(self) -> None:
+        """Marks the scope at once and stops the work in the next turn."""
+        work, go = Errand(name="work"), Deferred[None]()
+
+        async def handler(request: object) -> None:
+            current_scope().track(work)
+            await go
+            current_scope().cancel(Draining())
+            await Deferred[None]()
+
+        visit = Visit(handler)
+        go.callback(None)
+        self.assert_marked_then_stopped(visit, work)
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_in_a_resumed_generator(self) -> None:
+        """Marks the scope at once and stops the work in the next turn."""
+        work, go = Errand(name="work"), Deferred[None]()
+
+        @inlineCallbacks
+        def handler(request: object) -> Generator[Deferred[None], None, None]:
+            current_scope().track(work)
+            yield go
+            current_scope().cancel(Draining())
+            yield Deferred()
+
+        visit = Visit(handler)
+        go.callback(None)
+        self.assert_marked_then_stopped(visit, work)
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_what_is_returned_afterwards_is_not_sent(self) -> None:
+        """A handler that cancels its scope and returns a page does not get it sent."""
+
+        def handler(request: object) -> bytes:
+            current_scope().cancel(Draining())
+            return b"page"
+
+        visit = Visit(handler)
+        visit.clock.advance(0)
+        self.assertEqual(visit.response.status, 503)
+
+    def test_before_the_client_leaves(self) -> None:
+        """A client that leaves in the same turn changes neither the cause nor the turn."""
+
+        class Broken(Errand):
+            def cancel(self) -> None:
+                raise ValueError
+
+        def handler(request: object) -> bytes:
+            current_scope().track(Broken())
+            current_scope().cancel(Draining())
+            return b"page"
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual(visit.outcomes, [])
+        visit.clock.advance(0)
+        self.assertEqual((visit.outcome.cause, visit.outcome.ended), (Draining(), Ended.SURVIVED))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_in_another_context(self) -> None:
+        """Is answered also where other code, with a context of its own, has cancelled."""
+        work, outside = Errand(name="work"), copy_context()
+
+        def handler(request: object) -> Errand:
+            outside.run(scope_of(request).cancel, Draining())
+            return work
+
+        visit = Visit(handler)
+        visit.clock.advance(0)
+        self.assertEqual(work.asked, ["work"])
+        self.assertEqual(visit.response.status, 503)

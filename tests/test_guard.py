@@ -1,0 +1,164 @@
+"""What is left of a request after its end: nothing done to it raises, and nothing is logged.
+
+What a handler gets to see of a death is for `test_dead_requests`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IPushProducer
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from cancelweb import (
+    Ended,
+    cancel_on_disconnect,
+)
+
+from ._inmemory import Client, log_events, of_cancelweb
+from ._scopes import Errand, Leaf, Visit, waiting
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Something to register."""
+
+    def __init__(self) -> None:
+        self.stopped = 0
+
+    def stopProducing(self) -> None:
+        """Note it."""
+        self.stopped += 1
+
+    def pauseProducing(self) -> None:
+        """Nothing to pause."""
+
+    def resumeProducing(self) -> None:
+        """Nothing to resume."""
+
+
+class GuardTests(SynchronousTestCase):
+    """What is done to a request after its death does nothing."""
+
+    def dead_request(self, how: str) -> Request:
+        """A request that has died under the eyes of a door."""
+        kept: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            kept.append(request)
+            return Deferred()
+
+        visit = Visit(handler, on_cancel=lambda _: Deferred(), observers=())
+        if how == "lost":
+            visit.disconnect()
+        else:
+            kept[0].finish()
+        self.visit = visit
+        return kept[0]
+
+    def test_its_methods_do_nothing(self) -> None:
+        """Neither on a lost nor on a finished request does any of them raise or send."""
+        for how in ("lost", "finished"):
+            request = self.dead_request(how)
+            received = self.visit.received
+            request.write(b"more")
+            request.unregisterProducer()
+            request.loseConnection()
+            if how == "lost":
+                request.finish()
+            self.assertEqual(self.visit.received, received)
+        self.assertEqual(self.flushWarnings(), [])
+
+    def test_a_producer_is_stopped(self) -> None:
+        """A producer that is registered on it is told to stop, once, and produces nothing."""
+        for how in ("lost", "finished"):
+            for streaming in (True, False):
+                producer = Producer()
+                self.dead_request(how).registerProducer(producer, streaming)
+                self.assertEqual(producer.stopped, 1)
+
+    def test_finished_twice(self) -> None:
+        """`finish` called twice on a healthy request still warns, as in Twisted."""
+        request = self.dead_request("finished")
+        request.finish()
+        (warning,) = self.flushWarnings()
+        self.assertIn("request.finish called twice", warning["message"])
+
+    def test_content_still_raises(self) -> None:
+        """Reading the body of a lost request raises: an empty answer would look like a body."""
+        content: Any = self.dead_request("lost").content
+        with self.assertRaises(ValueError):
+            content.read()
+
+    def test_a_living_request_is_left_alone(self) -> None:
+        """A request that lives has no method replaced."""
+        kept: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            kept.append(request)
+            return Deferred()
+
+        Visit(handler)
+        self.assertEqual({"write", "finish", "registerProducer"} & set(vars(kept[0])), set())
+
+
+class NothingUnhandledTests(SynchronousTestCase):
+    """No "Unhandled error in Deferred" of our making."""
+
+    def test_a_client_that_leaves(self) -> None:
+        """An abandoned request of any kind logs one line at info, and nothing else."""
+        handlers: list[Any] = [
+            waiting,
+            lambda _: NOT_DONE_YET,
+            lambda _: Errand(),
+            lambda _: succeed(None).addCallback(lambda _: Deferred()),
+        ]
+        for handler in handlers:
+            events = log_events(self)
+            client = Client(Leaf(cancel_on_disconnect(handler)))
+            client.request()
+            client.disconnect()
+            levels = [each["log_level"].name for each in of_cancelweb(events)]
+            self.assertEqual(levels, ["info"])
+            self.assertEqual([each for each in events if "log_failure" in each], [])
+
+    def test_a_client_that_stays(self) -> None:
+        """A completed one logs nothing of ours."""
+        events = log_events(self)
+        result: Deferred[bytes] = Deferred()
+        client = Client(Leaf(cancel_on_disconnect(lambda _: result)))
+        client.request()
+        result.callback(b"page")
+        client.disconnect()
+        self.assertEqual(of_cancelweb(events), [])
+
+    def test_tracked_work_that_nobody_awaits(self) -> None:
+        """A tracked Deferred that is cancelled leaves no unhandled CancelledError."""
+        visit = Visit(waiting)
+        visit.scope.track(Deferred[None]())
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_an_error_that_is_not_ours(self) -> None:
+        """A CancelledError that the scope did not cause is an error like any other."""
+        result: Deferred[bytes] = Deferred()
+        visit = Visit(lambda _: result)
+        result.cancel()
+        visit.clock.advance(0)
+        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+
+class UpgradeTests(SynchronousTestCase):
+    """A client that would rather speak another protocol."""
+
+    def test_work_of_a_request_that_asks_for_an_upgrade(self) -> None:
+        """Work that a handler returned is stopped, though the client asked for an upgrade."""
+        work = Errand()
+        client = Client(Leaf(cancel_on_disconnect(lambda _: work)))
+        client.request(headers={b"Connection": b"Upgrade", b"Upgrade": b"h2c"})
+        client.disconnect()
+        self.assertEqual(work.asked, [""])

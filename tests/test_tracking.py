@@ -1,0 +1,243 @@
+"""What comes of tracked work that is not simply stopped with its request.
+
+Work that comes late, that the response leaves behind, or that fails. What outlives its
+cancellation is for `test_survivors`.
+"""
+
+import gc
+from typing import Any
+from weakref import ref
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb import Ended, ResponseFinished, current_scope
+
+from ._inmemory import log_events, of_cancelweb
+from ._scopes import Errand, Visit, waiting
+
+
+class LateWorkTests(SynchronousTestCase):
+    """Work that is tracked when the scope is past its cancel."""
+
+    def test_on_a_cancelled_scope(self) -> None:
+        """It is asked to stop at once, and waited for."""
+        returned, late = Errand(obedient=False), Errand(obedient=False)
+        visit = Visit(lambda _: returned)
+        visit.disconnect()
+        self.assertIs(visit.scope.track(late), late)
+        self.assertEqual(late.asked, [""])
+        returned.end()
+        self.assertEqual(visit.outcomes, [])
+        late.end()
+        self.assertEqual(visit.outcome.ended, Ended.COMPLETED)
+
+    def test_on_a_closed_scope(self) -> None:
+        """It is asked to stop at once."""
+        for observers in (repr, ()):
+            late = Errand()
+            Visit(lambda _: b"page", observers=observers).scope.track(late)
+            self.assertEqual(late.asked, [""])
+
+    def test_on_a_closed_scope_leaves_no_timer(self) -> None:
+        """It may take its time to stop: nobody waits for it."""
+        visit = Visit(lambda _: b"page", observers=())
+        before = visit.clock.getDelayedCalls()
+        visit.scope.track(Errand(obedient=False))
+        self.assertEqual(visit.clock.getDelayedCalls(), before)
+
+    def test_on_a_closed_scope_is_not_kept(self) -> None:
+        """A closed scope does not hold on to it."""
+        visit, late = Visit(lambda _: b"page"), Errand(obedient=False)
+        visit.scope.track(late)
+        gone = ref(late)
+        del late
+        gc.collect()
+        self.assertIsNone(gone())
+
+    def test_a_deferred_on_a_closed_scope(self) -> None:
+        """Its cancellation, which nobody handles, is no unhandled error."""
+        Visit(lambda _: b"page").scope.track(Deferred[None]())
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_that_stopped_work_comes_to(self) -> None:
+        """What a coroutine returns that has swallowed its cancellation is asked at once."""
+        more = Errand()
+
+        async def handler(request: object) -> Errand:
+            try:
+                await Deferred[None]()
+            except CancelledError:
+                pass
+            return more
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual(more.asked, [""])
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_that_fails_on_a_closed_scope(self) -> None:
+        """A real failure is logged, since nobody else will ever see it."""
+        late = Errand(obedient=False)
+        Visit(lambda _: b"page").scope.track(late)
+        late.fail(ValueError())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_named_a_survivor_in_its_own_time(self) -> None:
+        """Its seconds are counted from when it was asked, not from the cancel."""
+        events = log_events(self)
+        visit = Visit(lambda _: Errand(obedient=False), survivor_after=5)
+        visit.disconnect()
+        visit.clock.advance(4)
+        visit.scope.track(Errand(obedient=False))
+        visit.clock.advance(1)
+        self.assertEqual(len(of_cancelweb(events)), 1)
+        visit.clock.advance(4)
+        self.assertEqual(len(of_cancelweb(events)), 2)
+
+
+class BesideTheResponseTests(SynchronousTestCase):
+    """Work that was tracked and still runs when the response is finished."""
+
+    def test_is_stopped(self) -> None:
+        """It is stopped with ResponseFinished, also where the handler returned bytes."""
+        work = Errand()
+
+        def handler(request: object) -> bytes:
+            current_scope().track(work)
+            return b"page"
+
+        visit = Visit(handler)
+        self.assertEqual(work.asked, [""])
+        self.assertEqual(visit.response.body, b"page")
+        self.assertEqual(visit.outcome.cause, ResponseFinished())
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_is_stopped_when_the_returned_work_is_done(self) -> None:
+        """It is stopped as soon as what the handler returned has been sent."""
+        work, result = Errand(), Deferred[bytes]()
+        visit = Visit(lambda _: result)
+        visit.scope.track(work)
+        result.callback(b"page")
+        self.assertEqual(work.asked, [""])
+        self.assertEqual(visit.outcome.cause, ResponseFinished())
+
+    def test_finished_beats_cancelled(self) -> None:
+        """Once somebody has finished the response, a disconnect stops no returned work."""
+        returned, tracked = Errand(), Errand()
+
+        def handler(request: Any) -> Errand:
+            current_scope().track(tracked)
+            request.finish()
+            return returned
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual((returned.asked, tracked.asked), ([], [""]))
+        self.assertEqual(visit.outcomes, [])
+        returned.end(b"ignored")
+        self.assertEqual(visit.outcome.cause, ResponseFinished())
+
+    def test_tracked_when_the_rest_was_stopped(self) -> None:
+        """What is tracked when the rest has been stopped is asked at once, though work runs."""
+        first, second = Errand(), Errand()
+
+        def handler(request: Any) -> Errand:
+            current_scope().track(first)
+            request.finish()
+            return Errand()
+
+        visit = Visit(handler)
+        self.assertEqual(visit.scope.cause, ResponseFinished())
+        visit.scope.track(second)
+        self.assertEqual(second.asked, [""])
+
+    def test_finished_beats_the_deadline(self) -> None:
+        """Nor does a deadline that passes afterwards."""
+        returned = Errand()
+
+        def handler(request: Any) -> Errand:
+            request.finish()
+            return returned
+
+        visit = Visit(handler, timeout=1)
+        visit.clock.advance(2)
+        self.assertEqual(returned.asked, [])
+        self.assertIsNone(visit.scope.cause)
+
+    def test_tracked_after_the_finish_is_stopped_in_the_end(self) -> None:
+        """What the returned work tracks after the finish runs until that work is done."""
+        returned, tracked = Errand(), Errand()
+
+        def handler(request: Any) -> Errand:
+            request.finish()
+            return returned
+
+        visit = Visit(handler)
+        visit.scope.track(tracked)
+        self.assertEqual(tracked.asked, [])
+        returned.end()
+        self.assertEqual(tracked.asked, [""])
+        self.assertEqual(visit.outcome.cause, ResponseFinished())
+
+
+class ResultTests(SynchronousTestCase):
+    """The result of tracked work is its owner's."""
+
+    def test_is_left_to_the_owner(self) -> None:
+        """The owner of a tracked Deferred gets its result, and may handle its failure."""
+        visit = Visit(waiting)
+        good, bad = Deferred[int](), Deferred[int]()
+        visit.scope.track(good)
+        visit.scope.track(bad)
+        good.callback(1)
+        bad.errback(ValueError())
+        self.assertEqual(self.successResultOf(good), 1)
+        self.failureResultOf(bad, ValueError)
+
+    def test_work_is_given_back(self) -> None:
+        """`track` returns what it was given, whatever its canceller is."""
+        visit = Visit(waiting)
+        for work in (visit.clock.callLater(1, str), Errand(), Deferred[None]()):
+            self.assertIs(visit.scope.track(work), work)
+
+    def test_a_failure_is_in_the_outcome(self) -> None:
+        """A failure of tracked work counts, whoever handles it."""
+        visit = Visit(waiting)
+        visit.scope.track(Deferred[int]()).addErrback(lambda _: None)
+        failing = visit.scope.track(Deferred[int]())
+        failing.errback(ValueError("tracked"))
+        failing.addErrback(lambda _: None)
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+        failure = visit.outcome.failure
+        assert failure is not None
+        self.assertEqual(failure.getErrorMessage(), "tracked")
+
+    def test_a_coroutine_is_started(self) -> None:
+        """`track` starts a coroutine, with the scope current, and gives the Deferred back."""
+        visit = Visit(waiting)
+
+        async def work() -> object:
+            return current_scope()
+
+        tracked: Any = visit.scope.track(work())
+        self.assertIs(self.successResultOf(tracked), visit.scope)
+
+    def test_a_cancellation_by_the_owner_is_no_failure(self) -> None:
+        """Tracked work that its owner cancels does not make a failed request."""
+        result = Deferred[bytes]()
+        visit = Visit(lambda _: result)
+        mine = visit.scope.track(Deferred[None]())
+        mine.addErrback(lambda _: None)
+        mine.cancel()
+        result.callback(b"page")
+        self.assertIsNone(visit.outcome.failure)
+        self.assertIsNone(visit.outcome.cause)
+
+    def test_what_nobody_can_stop_is_a_type_error(self) -> None:
+        """`track` refuses what has no canceller, and says how to register one."""
+        visit = Visit(waiting)
+        with self.assertRaisesRegex(TypeError, r"registerAdapter\(YourCanceller, int, "):
+            visit.scope.track(5)
