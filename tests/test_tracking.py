@@ -5,6 +5,7 @@ cancellation is for `test_survivors`.
 """
 
 import gc
+from contextlib import suppress
 from typing import Any
 from weakref import ref
 
@@ -66,10 +67,8 @@ class LateWorkTests(SynchronousTestCase):
         more = Errand()
 
         async def handler(request: object) -> Errand:
-            try:
+            with suppress(CancelledError):
                 await Deferred[None]()
-            except CancelledError:
-                pass
             return more
 
         visit = Visit(handler)
@@ -224,6 +223,18 @@ class ResultTests(SynchronousTestCase):
 
         tracked: Any = visit.scope.track(work())
         self.assertIs(self.successResultOf(tracked), visit.scope)
+
+    def test_an_error_of_its_owner_is_not_swallowed(self) -> None:
+        """What its owner makes of the cancellation is his: an error in it is logged as ever."""
+
+        def handler(request: object) -> Deferred[None]:
+            work = current_scope().track(Deferred[None]())
+            work.addErrback(lambda _: 1 / 0)
+            return Deferred()
+
+        Visit(handler).disconnect()
+        gc.collect()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_cancellation_by_the_owner_is_no_failure(self) -> None:
         """Tracked work that its owner cancels does not make a failed request."""

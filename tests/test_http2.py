@@ -1,0 +1,265 @@
+"""HTTP/2 as in plain Twisted, and each stream for itself.
+
+What belongs here: several streams on one connection in memory. What does not: TLS, browsers.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
+from twisted.web.server import NOT_DONE_YET, Site
+
+from cancelweb import Disconnected, Ended, TimedOut, cancel_on_disconnect
+
+from ._http2 import HTTP2Client, Stream
+from ._inmemory import H2Connection, no_cycles
+from ._pages import PAGE, Handler, NoHead, Page
+from ._streams import TURN, StreamTestCase
+
+
+class DeafClient(HTTP2Client):
+    """A client that can stop reading, so that the server may send no more."""
+
+    is_deaf = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self.is_deaf:
+            super().dataReceived(data)
+
+
+class HTTP2TestCase(StreamTestCase):
+    """A test over HTTP/2."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.works: dict[bytes, Deferred[bytes]] = {}
+        self.stopped: list[bytes] = []
+
+    def work(self, request: Any) -> object:
+        """Wait, each path for itself."""
+        path = request.path
+        self.works[path] = Deferred(lambda _: self.stopped.append(path))
+        return self.works[path]
+
+    def connect(self, handler: Handler, page: type[Page] = Page, **options: Any) -> None:
+        """Connect to a page that the decorated handler makes."""
+        options.setdefault("observers", self.outcomes.append)
+        decorate: Any = cancel_on_disconnect(**options)
+        self.open(page(decorate(handler)))
+
+    def open(self, page: Page) -> None:
+        """Connect to the page."""
+        self.client = DeafClient()
+        site = Site(page, reactor=self.clock)
+        self.connection = H2Connection(site, self.clock, self.client)
+
+    def get(self, path: str = "/", method: str = "GET") -> Stream:
+        """Ask for the page."""
+        stream = self.client.get(path, method)
+        self.exchange()
+        return stream
+
+    def exchange(self) -> None:
+        """Let everything that was sent arrive, on either side."""
+        for _ in range(5):
+            self.connection.pump()
+            self.clock.advance(TURN)
+
+    def headers(self, stream: Stream) -> dict[bytes, bytes]:
+        """What the answer says of itself, but for the date."""
+        return {name: value for name, value in stream.headers.items() if name != b"date"}
+
+
+class CompletingTests(HTTP2TestCase):
+    """Responses over HTTP/2."""
+
+    def assert_as_plain(self, page: type[Page] = Page, method: str = "GET") -> None:
+        """Bytes, and a Deferred of bytes, are sent as in plain Twisted."""
+        self.open(page(lambda _: PAGE))
+        plain = self.get(method=method)
+        self.connect(lambda _: PAGE, page)
+        known = self.get(method=method)
+        self.connect(self.work, page)
+        late = self.get(method=method)
+        self.works[b"/"].callback(PAGE)
+        self.exchange()
+        for stream in [known, late]:
+            self.assertEqual(self.headers(stream), self.headers(plain))
+            self.assertEqual((stream.body, stream.ended), (plain.body, plain.ended))
+
+    def test_get(self) -> None:
+        """A GET."""
+        self.assert_as_plain()
+
+    def test_head(self) -> None:
+        """A HEAD."""
+        self.assert_as_plain(method="HEAD")
+
+    def test_stream(self) -> None:
+        """An async generator is streamed."""
+        self.connect(self.async_generator)
+        stream = self.get()
+        for _ in range(3):
+            self.next_step.callback(None)
+            self.exchange()
+        self.assertEqual(stream.body, b"chunk" * 3)
+        self.client.reset(stream)
+        self.exchange()
+
+    def test_error(self) -> None:
+        """Work that fails is a 500."""
+        self.connect(self.work)
+        stream = self.get()
+        self.works[b"/"].errback(KeyError())
+        self.exchange()
+        self.assertEqual(stream.headers[b":status"], b"500")
+        self.logged_error(KeyError)
+
+
+class LeavingTests(HTTP2TestCase):
+    """Clients that want one stream no longer, or none."""
+
+    def test_reset(self) -> None:
+        """A stream that is reset is stopped; its sibling completes."""
+        self.connect(self.work)
+        left, sibling = self.get("/1"), self.get("/2")
+        self.client.reset(left)
+        self.exchange()
+        self.assertEqual(self.stopped, [b"/1"])
+        self.works[b"/2"].callback(PAGE)
+        self.exchange()
+        self.assertEqual((sibling.body, sibling.ended), (PAGE, True))
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED, Ended.COMPLETED])
+
+    def test_disconnect(self) -> None:
+        """All streams of a client that leaves are stopped."""
+        self.connect(self.work)
+        self.get("/1")
+        self.get("/2")
+        self.connection.disconnect()
+        self.assertEqual(sorted(self.stopped), [b"/1", b"/2"])
+        for outcome in self.outcomes:
+            self.assertIsInstance(outcome.cause, Disconnected)
+
+    def test_generator_closed(self) -> None:
+        """A reset stream's generator is closed."""
+        for handler in [self.generator, self.async_generator]:
+            self.produced.clear()
+            self.connect(handler)
+            stream = self.get()
+            self.client.reset(stream)
+            self.connection.pump()
+            self.assertEqual(self.produced[-1], "closed")
+
+    def test_flow_control(self) -> None:
+        """A generator is as fast as the stream's window; one that is blocked is closed, too."""
+        chunks: list[int] = []
+
+        def handler(_: object) -> Any:
+            try:
+                while True:
+                    chunks.append(2**14)
+                    yield bytes(2**14)
+            finally:
+                chunks.append(0)
+
+        self.connect(handler)
+        stream = self.client.get("/")
+        self.client.is_deaf = True
+        for _ in range(20):
+            self.connection.pump()
+            self.clock.advance(TURN)
+        self.assertLess(len(chunks), 8)
+        self.client.reset(stream)
+        self.connection.pump()
+        self.assertEqual(chunks[-1], 0)
+
+    def test_producer_is_stopped(self) -> None:
+        """A producer of the handler's own is stopped, which Twisted does not do by itself."""
+        producer = StringTransport()
+
+        def handler(request: Any) -> int:
+            request.registerProducer(producer, True)
+            return NOT_DONE_YET
+
+        self.connect(handler)
+        self.client.reset(self.get())
+        self.exchange()
+        self.assertEqual(producer.producerState, "stopped")
+
+    def test_producer_that_raises(self) -> None:
+        """A producer that cannot be stopped is logged, and harms nobody."""
+
+        class Stubborn(StringTransport):
+            def stopProducing(self) -> None:
+                raise KeyError
+
+        def handler(request: Any) -> int:
+            request.registerProducer(Stubborn(), True)
+            return NOT_DONE_YET
+
+        self.connect(handler)
+        self.client.reset(self.get())
+        self.exchange()
+        self.logged_error(KeyError)
+        self.assertEqual(len(self.outcomes), 1)
+
+    def test_nothing_is_left(self) -> None:
+        """A stream that was reset leaves nothing of ours to the cycle collector."""
+        self.connect(self.work)
+        with no_cycles(self):
+            self.client.reset(self.get())
+            self.exchange()
+            self.works.clear()
+        self.assertEqual(self.stopped, [b"/"])
+
+
+class DeadlineTests(HTTP2TestCase):
+    """The deadline of one stream."""
+
+    def test_503(self) -> None:
+        """A stream on which nothing was sent gets 503; its sibling completes."""
+        self.connect(self.work, timeout=3)
+        slow = self.get("/1")
+        self.clock.advance(2)
+        sibling = self.get("/2")
+        self.clock.advance(1)
+        self.exchange()
+        self.assertEqual(slow.headers[b":status"], b"503")
+        self.works[b"/2"].callback(PAGE)
+        self.exchange()
+        self.assertEqual(sibling.body, PAGE)
+        self.assertEqual([each.cause for each in self.outcomes], [TimedOut(3), None])
+
+    def test_reset(self) -> None:
+        """A stream on which something was sent is reset; its sibling completes."""
+
+        def handler(request: Any) -> object:
+            if request.path == b"/1":
+                request.write(PAGE)
+            return self.work(request)
+
+        self.connect(handler, timeout=3)
+        slow = self.get("/1")
+        self.clock.advance(1)
+        sibling = self.get("/2")
+        self.clock.advance(2)
+        self.exchange()
+        self.assertFalse(slow.ended)
+        self.assertIsNot(slow.reset, None)
+        self.works[b"/2"].callback(PAGE)
+        self.exchange()
+        self.assertEqual(sibling.body, PAGE)
+        self.assertEqual([each.path for each in self.outcomes], [b"/1", b"/2"])
+
+
+class FakedHeadTests(HTTP2TestCase):
+    """A HEAD that Twisted fakes."""
+
+    def test_stopped(self) -> None:
+        """The work is stopped, and the answer is complete."""
+        self.connect(self.work, NoHead)
+        stream = self.get(method="HEAD")
+        self.assertEqual(stream.headers[b":status"], b"200")
+        self.assertTrue(stream.ended)
+        self.assertEqual(self.stopped, [b"/"])

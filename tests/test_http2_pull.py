@@ -1,0 +1,69 @@
+"""Producers that are pulled, over HTTP/2: Twisted asks them for more by the reactor.
+
+What belongs here: that a stream which was reset is asked no longer. What does not: all else
+over HTTP/2, which needs but a clock.
+"""
+
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import TestCase
+from twisted.web.server import NOT_DONE_YET, Site
+
+from cancelweb import cancel_on_disconnect
+
+from ._http2 import HTTP2Client
+from ._inmemory import H2Connection
+from ._pages import Page
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class Pulled:
+    """A producer that is asked for each byte."""
+
+    request: Any = None
+    pulls = 0
+    is_stopped = False
+
+    def resumeProducing(self) -> None:
+        self.pulls += 1
+        self.request.write(b"x")
+
+    def stopProducing(self) -> None:
+        self.is_stopped = True
+
+
+async def turns() -> None:
+    """Let the reactor have some turns: Twisted pulls by it, whatever clock it is given."""
+    for _ in range(10):
+        await deferLater(reactor, 0.001)
+
+
+class PullingTests(TestCase):
+    """A reset stream whose producer is pulled, which Twisted does by the reactor."""
+
+    async def test_pull_producer(self) -> None:
+        """A producer that waits to be asked for more is asked no longer, and is stopped."""
+        producer = Pulled()
+
+        def handler(request: Any) -> int:
+            producer.request = request
+            request.registerProducer(producer, False)
+            return NOT_DONE_YET
+
+        clock, client = Clock(), HTTP2Client()
+        decorate: Any = cancel_on_disconnect(observers=())
+        connection = H2Connection(Site(Page(decorate(handler)), reactor=clock), clock, client)
+        stream = client.get("/")
+        connection.pump()
+        await turns()
+        self.assertGreater(producer.pulls, 0)
+        client.reset(stream)
+        connection.pump()
+        before = producer.pulls
+        await turns()
+        self.assertEqual(producer.pulls, before)
+        self.assertTrue(producer.is_stopped)
