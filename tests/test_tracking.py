@@ -4,8 +4,8 @@ Work that comes late, that the response leaves behind, or that fails. What outli
 cancellation is for `test_survivors`.
 """
 
+import contextlib
 import gc
-from contextlib import suppress
 from typing import Any
 from weakref import ref
 
@@ -67,7 +67,7 @@ class LateWorkTests(SynchronousTestCase):
         more = Errand()
 
         async def handler(request: object) -> Errand:
-            with suppress(CancelledError):
+            with contextlib.suppress(CancelledError):
                 await Deferred[None]()
             return more
 
