@@ -78,6 +78,20 @@ class GuardTests(SynchronousTestCase):
                 self.dead_request(how).registerProducer(producer, streaming)
                 self.assertEqual(producer.stopped, 1)
 
+    def test_what_did_not_raise_does_not(self) -> None:
+        """What can be asked of a finished request without a guard can be asked with one."""
+        for name in ("isSecure", "prePathURL", "URLPath", "getSession", "getHost", "getClientIP"):
+            requests: list[Any] = []
+
+            def handler(request: Any, requests: list[Any] = requests) -> Deferred[bytes]:
+                requests.append(request)
+                return Deferred()
+
+            Visit(handler, timeout=1).clock.advance(1)
+            getattr(requests[0], name)()
+            for session in list(requests[0].site.sessions.values()):
+                session.expire()
+
     def test_finished_twice(self) -> None:
         """`finish` called twice on a healthy request still warns, as in Twisted."""
         request = self.dead_request("finished")

@@ -61,7 +61,7 @@ class MethodsTests(SynchronousTestCase):
         self.assertEqual(self.ends(b"GET", methods=())[0].ended, Ended.COMPLETED)
 
     def test_tracked_work_of_others(self) -> None:
-        """What a POST tracks is not stopped by a disconnect, whoever waits for it."""
+        """What a POST tracks is not stopped by a disconnect, while its handler is at work."""
         returned, tracked = Errand(), Errand()
         outcomes: list[Outcome] = []
 
@@ -72,9 +72,9 @@ class MethodsTests(SynchronousTestCase):
         client = Client(CancellingResource(Leaf(render), observers=outcomes.append))
         client.request(b"POST")
         client.disconnect()
-        returned.end()
         self.assertEqual((returned.asked, tracked.asked, outcomes), ([], [], []))
         tracked.end()
+        returned.end()
         self.assertEqual([each.ended for each in outcomes], [Ended.COMPLETED])
 
     def test_hooks_run_for_all(self) -> None:
@@ -170,5 +170,5 @@ class DryRunTests(SynchronousTestCase):
         (event,) = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
-            "GET /: completed after 1.000 s: dry run, would have cancelled: timed out after 1 s",
+            "GET /: completed after 1.000 s: would have been cancelled: timed out after 1 s",
         )

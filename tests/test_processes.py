@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import alsoProvides
 
-from cancelweb import Ended, Outcome, cancel_on_disconnect, scope_of
+from cancelweb import Ended, Outcome, cancel_on_disconnect, current_scope, scope_of
 
 from ._inmemory import Client
 from ._pages import PAGE, Handler, Page
@@ -141,6 +141,27 @@ class ReturnedTests(ProcessTestCase):
         (failure,) = self.flushLoggedErrors(ProcessTerminated)
         self.assertEqual(failure.value.exitCode, 7)
         self.assert_ended(Ended.FAILED)
+
+    async def test_tracked_as_well(self) -> None:
+        """One that is tracked and returned ends for both."""
+
+        def handler(_: object) -> object:
+            return current_scope().track(self.start(SLEEP))
+
+        client = self.visit(handler)
+        await self.child.begun
+        client.disconnect()
+        await self.child.ended
+        self.assert_ended(Ended.STOPPED)
+
+    async def test_its_own_hearer(self) -> None:
+        """A `processEnded` that was put on the protocol itself is called, and stays there."""
+        told: Deferred[Failure] = Deferred()
+        child: Any = Child()
+        child.processEnded = hearer = told.errback
+        self.visit(lambda _: self.start("true", child=child))
+        await self.assertFailure(told, ProcessDone)
+        self.assertIs(child.processEnded, hearer)
 
     async def test_exit_status_answered(self) -> None:
         """If its protocol has answered, the status is its own business."""

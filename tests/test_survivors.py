@@ -6,6 +6,7 @@ Work that comes late or is left behind is for `test_tracking`.
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,7 +27,9 @@ class SurvivorTests(SynchronousTestCase):
         visit.clock.advance(1.9)
         self.assertEqual((of_cancelweb(events), visit.outcomes), ([], []))
         visit.clock.advance(0.2)
-        self.assertEqual([event["log_level"].name for event in of_cancelweb(events)], ["warn"])
+        (event,) = of_cancelweb(events)
+        self.assertEqual(event["log_level"].name, "warn")
+        self.assertRegex(formatEvent(event), r"^<.*> still runs 2 s after it was asked to stop$")
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_is_named_whenever_it_was_asked(self) -> None:
@@ -42,12 +45,14 @@ class SurvivorTests(SynchronousTestCase):
 
     def test_five_seconds_unless_given(self) -> None:
         """The scope waits five seconds where the door was given nothing else."""
+        events = log_events(self)
         visit = Visit(lambda _: Errand(obedient=False))
         visit.disconnect()
         visit.clock.advance(4.9)
         self.assertEqual(visit.outcomes, [])
         visit.clock.advance(0.2)
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
+        self.assertIn("still runs 5 s after", formatEvent(of_cancelweb(events)[0]))
 
     def test_may_swallow_the_cancellation(self) -> None:
         """A coroutine that eats the CancelledError and runs on is a survivor."""
@@ -80,7 +85,10 @@ class SurvivorTests(SynchronousTestCase):
         visit = Visit(lambda _: work)
         visit.disconnect()
         visit.clock.advance(6)
+        events = log_events(self)
         work.fail(ValueError())
+        (event,) = of_cancelweb(events)
+        self.assertEqual(formatEvent(event), "work that outlived its scope failed")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_that_is_cancelled_in_the_end_is_not_logged(self) -> None:
@@ -124,8 +132,10 @@ class FaultyCancellerTests(SynchronousTestCase):
 
     def test_that_raises_on_a_closed_scope(self) -> None:
         """It is logged, and does not reach whoever tracks the work."""
-        self.stops = False
+        self.stops, events = False, log_events(self)
         Visit(lambda _: b"page").scope.track(self.raises)
+        (event,) = of_cancelweb(events)
+        self.assertEqual(formatEvent(event), f"the canceller {self.raises!r} failed")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_tracked_work(self) -> None:
@@ -152,3 +162,28 @@ class FaultyCancellerTests(SynchronousTestCase):
         self.assertEqual(visit.response.status, 500)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_of_work_that_tells_no_end(self) -> None:
+        """One whose `when_settled` returns no Deferred is told so, and its scope ends."""
+
+        class Mute(Errand):
+            def when_settled(self) -> Any:
+                return None
+
+        visit = Visit(lambda _: Mute())
+        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+        [failure] = self.flushLoggedErrors(TypeError)
+        self.assertIn("must return a Deferred", failure.getErrorMessage())
+
+    def test_of_work_that_tells_it_in_a_coroutine(self) -> None:
+        """One whose `when_settled` is a coroutine function is as good as any."""
+
+        class Modern(Errand):
+            async def when_settled(self) -> Any:  # type: ignore[override]
+                return await super().when_settled()
+
+        work = Modern()
+        visit = Visit(lambda _: work)
+        visit.disconnect()
+        self.assertEqual((work.asked, visit.outcome.ended), ([""], Ended.STOPPED))

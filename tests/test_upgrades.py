@@ -35,6 +35,7 @@ class UpgradeTests(PageTestCase):
         client = self.visit(self.take_over)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
         self.assertIs(self.outcome().cause, None)
+        self.assertEqual((client.response.status, client.response.body), (101, b""))
         client.disconnect()
         self.assertEqual(len(self.channel_lost), 1)
 
@@ -68,9 +69,21 @@ class UpgradeTests(PageTestCase):
         self.assertEqual(self.outcome().cause, None)
 
     def test_asked_for(self) -> None:
-        """It ends, too, where an upgrade was asked for and NOT_DONE_YET came back."""
-        client = self.serve(lambda _: NOT_DONE_YET)
+        """That an upgrade was asked for changes nothing: no client decides over its scope."""
+        client = self.serve(lambda _: NOT_DONE_YET, timeout=3)
         client.request(headers={b"Connection": b"Upgrade", b"Upgrade": b"websocket"})
+        self.assertEqual(self.outcomes, [])
+        self.clock.advance(3)
+        self.assertEqual(client.response.status, 503)
+
+    def test_transport_taken_away(self) -> None:
+        """It ends, too, where the transport is taken from the channel, as Autobahn does."""
+
+        def handler(request: Any) -> int:
+            request.channel.transport = None
+            return NOT_DONE_YET
+
+        self.visit(handler)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_asked_for_in_vain(self) -> None:
@@ -83,15 +96,23 @@ class UpgradeTests(PageTestCase):
         self.assertEqual(len(stopped), 2)
 
     def test_work_of_the_handshake(self) -> None:
-        """What was tracked for the handshake is stopped."""
+        """What was tracked for the handshake is stopped, whether it took a wait or not."""
         stopped: list[object] = []
+        allowed: Deferred[None] = Deferred()
 
         def handler(request: Request) -> int:
             scope_of(request).track(Deferred[None](stopped.append))
             return self.take_over(request)
 
+        async def late_handler(request: Request) -> int:
+            await allowed
+            return handler(request)
+
         self.visit(handler)
         self.assertEqual(len(stopped), 1)
+        self.visit(late_handler)
+        allowed.callback(None)
+        self.assertEqual(len(stopped), 2)
 
     def test_no_deadline(self) -> None:
         """The deadline does not strike what follows."""

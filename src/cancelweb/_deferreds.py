@@ -25,6 +25,8 @@ def as_deferred(awaitable: object) -> Deferred[Any] | None:
     Awaitables are recognised here because ABCs do not register as adapters. Native coroutines do.
     """
     match awaitable:
+        case Deferred():
+            return awaitable
         case GeneratorType():
             # Made by types.coroutine, or else a stream and no awaitable at all.
             is_coroutine = awaitable.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE

@@ -63,6 +63,10 @@ class Lifetime:
     _record: Record | None = None
     _has_tracked: bool = False
     """Whether there was ever other work than what the handler returned."""
+    _is_about_to_stop: bool = False
+    """Cancelled, and the work will be asked in the next turn."""
+    is_left_to_handler: bool = False
+    """The handler's own code is to call ``request.finish``, work or no work."""
 
     @property
     def clock(self) -> IReactorTime:
@@ -119,12 +123,17 @@ class Lifetime:
 
     def add_hook(self, hook: Hook, for_cancelled: bool) -> None:
         """Take on a hook; run it at once, if its occasion has been."""
-        if self.cause is not None if for_cancelled else self.phase is CLOSED:
+        if self._is_cancelled if for_cancelled else self.phase is CLOSED:
             Deferred.fromCoroutine(self._run_hook(hook))
         elif self.phase is not CLOSED:
             if self._hooks is None:
                 self._hooks = []
             self._hooks.append((hook, for_cancelled))
+
+    @property
+    def _is_cancelled(self) -> bool:
+        # In a dry run the only cause is that the response was finished.
+        return self.cause is not None and not self.options.dry_run
 
     # --- work ---
 
@@ -162,6 +171,9 @@ class Lifetime:
         """
         if self.phase is not LIVE:
             return self.phase is CLOSED
+        if self._is_about_to_stop:
+            # With the rest, so that each piece of work is reached just once.
+            return False
         return self.fate is not FINISHED or not work.is_returned
 
     def drop(self, work: Work) -> None:
@@ -187,7 +199,7 @@ class Lifetime:
         """
         if self.cause is not None:
             return False
-        if self.options.dry_run:
+        if self.options.dry_run and not isinstance(cause, ResponseFinished):
             self.record.would_have_cancelled = self.record.would_have_cancelled or cause
             return False
         self.cause = cause
@@ -196,6 +208,7 @@ class Lifetime:
         if self.response is None or current.get() is self:
             # The handler may be on the stack. What it returns is not known yet, and a coroutine
             # that runs loses a cancel.
+            self._is_about_to_stop = True
             self.clock.callLater(0, self._stop_work, cause, beside_returned)
         else:
             self._stop_work(cause, beside_returned)
@@ -206,6 +219,7 @@ class Lifetime:
             self.stop(TimedOut(seconds))
 
     def _stop_work(self, cause: Cause, beside_returned: bool) -> None:
+        self._is_about_to_stop = False
         works = running(self._work)
         if beside_returned:
             works = [work for work in works if not work.is_returned]
@@ -256,7 +270,7 @@ class Lifetime:
         elif fate is FINISHED and self.cause is None:
             self._disarm()
             if self._has_tracked or is_faked_head:
-                self._stop_rest(is_faked_head)
+                self._stop_rest(is_faked_head and not self.options.dry_run)
         self._settle_the_mute()
         self.advance()
 
@@ -280,12 +294,19 @@ class Lifetime:
             return
         if not self.is_working:
             self._clean_up()
-        elif self._has_tracked and self.fate is FINISHED and not self._awaits_returned():
-            # Tracked after the response was finished, by what the handler returned.
+        elif self._has_tracked and not self._is_handler_at_work():
             self._stop_rest(is_faked_head=False)
 
-    def _awaits_returned(self) -> bool:
+    def _is_handler_at_work(self) -> bool:
+        """Whether it may still do something for which other work is needed."""
+        if self.fate is LOST and self.is_left_to_handler:
+            return True
         return any(work.is_returned and is_unsettled(work) for work in self._work or ())
+
+    def handler_is_done(self) -> None:
+        """The handler has called ``finish``, on a request that was lost and not cancelled."""
+        self.is_left_to_handler = False
+        self.advance()
 
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""
@@ -319,7 +340,7 @@ class Lifetime:
     async def _run_hooks(self) -> None:
         while self._hooks:
             hook, for_cancelled = self._hooks.pop()
-            if self.cause is not None or not for_cancelled:
+            if not for_cancelled or self._is_cancelled:
                 await self._run_hook(hook)
         self._close()
 

@@ -68,7 +68,7 @@ def _reason_text(outcome: Outcome) -> str:
         return f": {_printable(str(outcome.cause))}"
     if outcome.would_have_cancelled is not None:
         would = _printable(str(outcome.would_have_cancelled))
-        return f": dry run, would have cancelled: {would}"
+        return f": would have been cancelled: {would}"
     return ""
 
 

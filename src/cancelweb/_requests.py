@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.pages import errorPage
 
+from ._deferreds import ignore_cancellation
 from ._log import log
 from ._states import FINISHED, LOST, OPEN, Fate
 from .causes import Cause, Disconnected, ResponseFinished
@@ -30,22 +31,17 @@ def cause_of_death(fate: Fate) -> Cause:
     return ResponseFinished() if fate is FINISHED else Disconnected()
 
 
-def is_taken_over(channel: Any) -> bool:
+def is_taken_over(request: Any, channel: Any) -> bool:
     """Whether another protocol has the connection: ``notifyFinish`` will never fire.
 
-    Twisted's WebSocket puts the ``connectionLost`` of its own protocol on the channel.
+    Twisted's WebSocket puts the ``connectionLost`` of its own protocol on the channel; others,
+    such as Autobahn's, take the transport away from it. What the client has asked for proves
+    nothing.
     """
-    return "connectionLost" in getattr(channel, "__dict__", ())
-
-
-def is_websocket_wanted(request: Any) -> bool:
-    """Whether the client asked for a WebSocket.
-
-    Other implementations take the connection over without a trace; that, and a handler that
-    returned ``NOT_DONE_YET``, is all there is to see of it.
-    """
-    wanted: bytes = request.requestHeaders.getRawHeaders(b"upgrade", [b""])[0]
-    return wanted.lower() == b"websocket"
+    if "connectionLost" in getattr(channel, "__dict__", ()):
+        return True
+    had_transport = getattr(request, "transport", None) is not None
+    return had_transport and channel is not None and getattr(channel, "transport", 1) is None
 
 
 def is_faked_head(request: Any) -> bool:
@@ -73,6 +69,21 @@ def abort(request: Any, channel: Any) -> None:
         # An HTTP/2 stream; Twisted tells nobody that this side has reset it.
         channel.abortConnection()
         request.connectionLost(Failure(ConnectionAborted()))
+
+
+def tell_listeners(request: Any, subscription: object, failure: Failure) -> None:
+    """Tell whoever else listens to ``notifyFinish`` that the request was cancelled.
+
+    It is the only ear of work that nobody has returned to us: a Klein view, or the tutorial's own
+    recipe. What is sent next would tell them of a success, which stops nothing.
+    """
+    listeners = getattr(request, "notifications", [])
+    others = [each for each in listeners if each is not subscription]
+    if others:
+        request.notifications = [each for each in listeners if each is subscription]
+    for each in others:
+        each.errback(failure)
+        each.addErrback(ignore_cancellation)
 
 
 def drop_producer(request: Any) -> None:
@@ -103,6 +114,7 @@ def _refuse_producer(producer: Any, streaming: bool) -> None:
 class _ClosedChannel:
     """Stands for the channel that a finished request has given up."""
 
+    isSecure = staticmethod(lambda: False)  # what Twisted says without a channel
     registerProducer = staticmethod(_refuse_producer)
     unregisterProducer = loseConnection = staticmethod(_ignore)
 

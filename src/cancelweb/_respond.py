@@ -28,15 +28,15 @@ from ._requests import (
     guard,
     is_faked_head,
     is_taken_over,
-    is_websocket_wanted,
     send_error,
     stop_producer,
+    tell_listeners,
 )
 from ._scope import Scope
 from ._states import FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
 from ._stream import Stream, close_stream
 from ._work import Work
-from .causes import Cause, Disconnected, Ended
+from .causes import Cause, Disconnected, Ended, ScopeCancelled
 
 Rendered = bytes | int
 """What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
@@ -67,6 +67,7 @@ class Response(Work):
     _early: Any = _NOTHING
     """The result, where there is one before the handler's call has returned to Twisted."""
     _rendering: bool = True
+    _subscription: Any = None
 
     # --- what the handler's call came to ---
 
@@ -95,7 +96,8 @@ class Response(Work):
             return self._give_early(self._early, scope, is_outermost)
         if is_outermost and scope.fate is OPEN:
             if fate is OPEN:
-                self.request.notifyFinish().addCallbacks(self._finished, self._lost)
+                self._subscription = self.request.notifyFinish()
+                self._subscription.addCallbacks(self._finished, self._lost)
             elif fate is FINISHED:
                 self._finished(None)
             else:
@@ -158,17 +160,15 @@ class Response(Work):
             self._failed(result, scope)
         elif result is not None and result is not NOT_DONE_YET:
             self._follow(result, scope)
-        elif scope.fate is OPEN and self._is_upgraded(scope):
+        elif scope.fate is OPEN and is_taken_over(self.request, self.channel):
             # What follows is no HTTP.
             self._early = NOT_DONE_YET
             if not self._rendering:
                 scope.end(FINISHED)
         elif result is None:
             self._written(scope)
-
-    def _is_upgraded(self, scope: Scope) -> bool:
-        wanted = self._rendering and not scope.is_working and is_websocket_wanted(self.request)
-        return wanted or is_taken_over(self.channel)
+        else:
+            scope.is_left_to_handler = True
 
     def _follow(self, work: Any, scope: Scope) -> None:
         """Wait for what the handler returned, or for what that came to."""
@@ -201,7 +201,7 @@ class Response(Work):
         )
 
     def _stream(self, chunks: Any, scope: Scope) -> Deferred[None]:
-        if is_faked_head(self.request):
+        if is_faked_head(self.request) or fate_of(self.request) is not OPEN:
             return Deferred.fromCoroutine(close_stream(chunks))
         stream = Stream(self.request, scope.clock, lambda: scope.cause is not None)
         return Deferred.fromCoroutine(stream.run(chunks))
@@ -275,6 +275,9 @@ class Response(Work):
         if scope.fate is not OPEN or fate_of(request) is not OPEN:
             return
         drop_producer(request)
+        tell_listeners(request, self._subscription, Failure(ScopeCancelled(cause)))
+        if fate_of(request) is not OPEN:
+            return
         if request.startedWriting:
             abort(request, self.channel)
         else:
@@ -297,7 +300,13 @@ class Response(Work):
             # Over HTTP/2 nobody else stops it, and a pull producer would be pulled for ever.
             self.channel.unregisterProducer()
             stop_producer(producer)
-        scope.end(LOST, Disconnected(failure) if self.is_interruptible else None)
-        if isinstance(producer, Stream):
-            # If it was not cancelled, it runs to its end, unheard.
-            producer.resumeProducing()
+        if self.is_interruptible:
+            scope.end(LOST, Disconnected(failure))
+        else:
+            scope.record.would_have_cancelled = Disconnected(failure)
+            scope.end(LOST)
+        if scope.phase is LIVE:
+            # Not cancelled: it runs to its end, unheard.
+            request.finish = scope.handler_is_done
+            if isinstance(producer, Stream):
+                producer.resumeProducing()

@@ -7,6 +7,7 @@ what a handler returned, is `_respond`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, TypeVar, overload
 
 from attrs import define
@@ -68,7 +69,7 @@ class Scope(Lifetime):
             TypeError: cancelweb does not know how to stop it; says how to register a canceller.
         """
         canceller = self.in_context(canceller_for, work)
-        self.add(Work(self, canceller))
+        self.add(Work(self, canceller, coroutine=work if isinstance(work, CoroutineType) else None))
         return canceller if isinstance(canceller, Deferred) else work
 
     def on_cancel(self, hook: HookT) -> HookT:

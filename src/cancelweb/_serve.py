@@ -16,7 +16,7 @@ from ._options import Options
 from ._requests import cause_of_death, fate_of, guard
 from ._respond import Rendered, Response
 from ._scope import ATTRIBUTE, Scope
-from ._states import CLOSED, OPEN, RUNNING
+from ._states import CLOSED, OPEN
 
 
 def serve(
@@ -47,7 +47,9 @@ def serve(
         channel = getattr(request, "channel", None)
         if type(result) is bytes and is_outermost and channel is not None and scope.discard():
             return result
-        response = Response(scope, None, RUNNING, 0.0, request, handler, request.method, channel)
+        response = Response(
+            scope, request=request, handler=handler, method=request.method, channel=channel
+        )
         response.take(result, scope)
     finally:
         current.reset(token)

@@ -135,13 +135,15 @@ class ProcessCanceller(OneShot):
     process: Any
     _cancel_called: bool = field(default=False, init=False, repr=False)
     _protocol: Any = field(default=None, init=False, repr=False)
+    _former: Any = field(default=None, init=False, repr=False)
     _kill: IDelayedCall | None = field(default=None, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
-        self._protocol = getattr(self.process, "proto", None)
-        if self._protocol is not None:
+        protocol = getattr(self.process, "proto", None)
+        if hasattr(protocol, "__dict__"):
             # The process is over when its protocol is told so; `pid` is None before that.
+            self._protocol, self._former = protocol, vars(protocol).get("processEnded")
             self._protocol.processEnded = self._ended
         elif self.process.pid is None:
             self.settle(NOT_DONE_YET)
@@ -166,7 +168,10 @@ class ProcessCanceller(OneShot):
     def _ended(self, reason: Failure) -> None:
         if self._kill is not None and self._kill.active():
             self._kill.cancel()
-        del self._protocol.processEnded
+        if self._former is None:
+            del self._protocol.processEnded
+        else:
+            self._protocol.processEnded = self._former
         if self.end_with(self._protocol.processEnded, reason):
             self.settle(self._result(reason))
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ._deferreds import is_cancellation
+from ._deferreds import as_deferred, is_cancellation
 from ._log import log
 from .interfaces import ICancellable
 
@@ -34,7 +34,9 @@ def watch(canceller: Any, settled: Settled) -> None:
 
 def _when_settled(canceller: Any) -> Deferred[Any]:
     try:
-        settled: Deferred[Any] = canceller.when_settled()
+        settled = as_deferred(canceller.when_settled())
+        if settled is None:
+            raise TypeError(f"when_settled() of {canceller!r} must return a Deferred")
     except Exception:
         # The end of this work will never be told: the fault is all that came of it.
         settled = fail(Failure())

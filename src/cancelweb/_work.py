@@ -6,6 +6,7 @@ What follows from the end of a piece of work is the lifetime's business.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import CoroutineType
 from typing import Any, ClassVar, Protocol
 
 from attrs import define
@@ -45,6 +46,7 @@ class Work:
         keeper: None once the scope has closed.
         canceller: an `ICancellable` or a Deferred.
         due: when, having been asked to stop, it will be named a survivor.
+        coroutine: what it was tracked as, where that was a coroutine.
     """
 
     is_returned: ClassVar[bool] = False
@@ -54,6 +56,7 @@ class Work:
     canceller: Any = None
     step: Step = RUNNING
     due: float = 0.0
+    coroutine: Any = None
 
     def settled(self, result: Any) -> Any:
         """Told of the end, once; returns what is left of the result for whoever is next."""
@@ -140,13 +143,23 @@ def ask_all(
         patience: the seconds after which it will be named a survivor.
         call: calls a canceller's ``cancel``.
     """
-    armed = [(work, _arm(work.canceller, clock)) for work in works]
+    armed = [(work, _arm(work.canceller, clock), _position(work.coroutine)) for work in works]
     due = clock.seconds() + patience
-    for work, waits_for in armed:
+    for work, waits_for, position in armed:
         if work.step is RUNNING:
             work.step, work.due = ASKED, due
-            if waits_for is None or not waits_for.called:
+            is_reached = waits_for is not None and waits_for.called
+            if not is_reached and position == _position(work.coroutine):
                 work.ask(call)
+
+
+def _position(coroutine: Any) -> list[tuple[int, int]]:
+    """Where a coroutine waits; elsewhere, once what it awaits was cancelled and resumed it."""
+    frames = []
+    while isinstance(coroutine, CoroutineType) and coroutine.cr_frame is not None:
+        frames.append((id(coroutine), coroutine.cr_frame.f_lasti))
+        coroutine = coroutine.cr_await
+    return frames
 
 
 def _arm(canceller: Any, clock: IReactorTime) -> Deferred[Any] | None:

@@ -7,7 +7,9 @@ the logging observer, which stands below it as the default.
 from __future__ import annotations
 
 from ._log import log_outcome
+from ._requests import fate_of
 from ._scope import Scope
+from ._states import LOST
 from .causes import Disconnected
 
 __all__ = ["access_log_499", "log_outcome"]
@@ -17,13 +19,16 @@ CLIENT_CLOSED_REQUEST = 499
 
 
 def access_log_499(scope: Scope) -> None:
-    """Write the access-log line of a request whose client left; an ``on_cancel`` hook.
+    """Write the access-log line of a request whose client left; an ``on_exit`` hook.
 
     Twisted logs a request when it is finished, so one that was abandoned leaves no line. This
     hook has the site write it with its own formatter (Combined Log Format unless it was given
-    another), with status 499. It does nothing for other causes than `Disconnected`.
+    another), with status 499. It does nothing for a request that was answered, or whose
+    connection was aborted at this end. As an ``on_cancel`` hook it passes over the requests that
+    a disconnect may not cancel.
     """
     request = scope.request
-    if isinstance(scope.cause, Disconnected):
+    left = scope.cause is None or isinstance(scope.cause, Disconnected)
+    if left and fate_of(request) is LOST:
         request.code = CLIENT_CLOSED_REQUEST
         request.site.log(request)

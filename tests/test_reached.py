@@ -1,0 +1,62 @@
+"""Work that the cancellation of other work has reached: it is not asked as well.
+
+A second cancel would cut short the wait of a `finally`.
+"""
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb import Draining, Ended, current_scope
+
+from ._scopes import Visit
+
+
+class ReachedTests(SynchronousTestCase):
+    """A coroutine that waits for work that is tracked, too."""
+
+    def setUp(self) -> None:
+        self.steps: list[str] = []
+        self.begun: Deferred[None] = Deferred()
+        self.cleaned: Deferred[None] = Deferred()
+
+    async def child(self) -> None:
+        """Wait for work that was tracked later, and clean up with a wait."""
+        await self.begun
+        try:
+            await current_scope().track(Deferred[None]())
+        finally:
+            try:
+                await self.cleaned
+                self.steps.append("cleaned")
+            except BaseException:
+                self.steps.append("cut")
+                raise
+
+    def test_by_what_it_waits_for(self) -> None:
+        """It is not asked when the newer work, which was asked first, has resumed it."""
+
+        async def handler(request: object) -> None:
+            current_scope().track(self.child())
+            await Deferred[None]()
+
+        visit = Visit(handler)
+        self.begun.callback(None)
+        visit.disconnect()
+        self.assertEqual(self.steps, [])
+        self.cleaned.callback(None)
+        self.assertEqual(self.steps, ["cleaned"])
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_by_what_it_tracks_after_the_cancel(self) -> None:
+        """What a handler tracks when it has cancelled its scope is asked with the rest."""
+
+        async def handler(request: object) -> None:
+            self.begun.callback(None)
+            current_scope().cancel(Draining())
+            await self.child()
+
+        visit = Visit(handler)
+        visit.clock.advance(0)
+        self.assertEqual(self.steps, [])
+        self.cleaned.callback(None)
+        self.assertEqual(self.steps, ["cleaned"])
