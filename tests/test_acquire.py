@@ -3,6 +3,7 @@
 What becomes of other work is for the modules on tracking.
 """
 
+import gc
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -141,3 +142,19 @@ class AcquireTests(SynchronousTestCase):
         self.failureResultOf(visit.scope.acquire(self.source, self.release), CancelledError)
         self.source.callback("connection")
         self.assertEqual(self.released, ["connection"])
+
+    def test_one_that_nobody_awaits_yet(self) -> None:
+        """One that is cancelled before anybody awaits it causes no unhandled error."""
+
+        async def handler(request: object) -> None:
+            wanted = current_scope().acquire(self.source, self.release)
+            await Deferred[None]()
+            await wanted
+
+        visit = Visit(handler)
+        visit.disconnect()
+        visit.clock.advance(5)
+        gc.collect()
+        self.source.callback("connection")
+        self.assertEqual((visit.outcome.ended, self.released), (Ended.SURVIVED, ["connection"]))
+        self.assertEqual(self.flushLoggedErrors(), [])

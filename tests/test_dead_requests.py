@@ -79,6 +79,19 @@ class OnEntryTests(SynchronousTestCase):
         self.assertEqual(self.ran, ["handler", "exit"])
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
+    def test_unsafe_method_finished_by_somebody(self) -> None:
+        """Finishing once more what somebody has finished warns, as in Twisted."""
+
+        def render(request: Any) -> int:
+            request.finish()
+            return NOT_DONE_YET
+
+        _, request = kept_request(b"POST")
+        request.finish()
+        CancellingResource(Leaf(render)).render(request)
+        (warning,) = self.flushWarnings()
+        self.assertIn("finish called twice", warning["message"])
+
     def test_unsafe_method_decorated(self) -> None:
         """A decorated handler is refused whatever its method."""
         client, request = kept_request(b"POST")

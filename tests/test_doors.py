@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Generator
 from functools import partial
 from typing import Any, assert_type
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -230,6 +230,12 @@ class TestDoubleTests(SynchronousTestCase):
         cancel_on_disconnect(lambda _: result)(request)
         result.callback(b"page")
         self.assertEqual((request.written, request.finished), ([b"page"], 1))
+
+    def test_completes_without_a_body(self) -> None:
+        """It serves a handler that has written all that there is."""
+        request = DummyRequest([])
+        cancel_on_disconnect(lambda _: succeed(None))(request)
+        self.assertEqual((request.written, request.finished), ([], 1))
 
     def test_is_cancelled(self) -> None:
         """A DummyRequest that fails is a client that has left: the scope closes."""

@@ -18,6 +18,11 @@ from cancelweb import Ended
 from ._inmemory import log_events, of_cancelweb
 from ._pages import PAGE, Handler, NoHead, PageTestCase
 
+ADVICE = (
+    ", of which cancelweb can make no response: return bytes, NOT_DONE_YET, or work such as a "
+    "Deferred, or register a canceller for it"
+)
+
 
 class MistakeTests(PageTestCase):
     """What is neither a page nor work is a 500, and the log names the handler and the type."""
@@ -34,7 +39,7 @@ class MistakeTests(PageTestCase):
         for handler in [mistaken, mistaken_too]:
             error = self.assert_failed(self.visit(handler), TypeError)
             self.assertIn(f"{handler.__qualname__} returned {described}", str(error))
-            self.assertIn("NOT_DONE_YET, or work such as a Deferred", str(error))
+            self.assertTrue(str(error).endswith(ADVICE), error)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
 
     def test_str(self) -> None:
@@ -102,6 +107,16 @@ class ExceptionTests(PageTestCase):
         self.assertEqual(self.outcome().ended, Ended.FAILED)
         self.assertIs(cast(Any, self.outcome().failure).type, ZeroDivisionError)
 
+    def test_traceback(self) -> None:
+        """The log shows where in the handler it was raised."""
+
+        def handler(_: Request) -> object:
+            return 1 / 0
+
+        self.visit(handler)
+        (failure,) = self.flushLoggedErrors(ZeroDivisionError)
+        self.assertIn("return 1 / 0", failure.getTraceback())
+
     def test_unsupported_method(self) -> None:
         """UnsupportedMethod is a 405, and no error."""
 
@@ -156,8 +171,11 @@ class ExceptionTests(PageTestCase):
             request.write(PAGE)
             return work
 
+        events = log_events(self)
         client = self.visit(handler)
         work.errback(ZeroDivisionError())
+        (event,) = of_cancelweb(events)
+        self.assertEqual(formatEvent(event), f"the work of {handler.__qualname__} failed")
         self.assertTrue(client.is_aborted)
         self.assertFalse(client.response.is_complete)
         self.assertEqual(client.response.body, PAGE)

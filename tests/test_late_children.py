@@ -54,6 +54,11 @@ class LateTestCase(SynchronousTestCase):
         self.ran.append(request.method)
         return Deferred()
 
+    def render_at_once(self, request: Request) -> bytes:
+        """That of a child which ends the second scope, too."""
+        self.ran.append(request.method)
+        return b"page"
+
     def assert_told_once(self, ended: Ended) -> Outcome:
         """There was one scope, of which the hooks ran once."""
         self.assertEqual([each.ended for each in self.outcomes], [ended])
@@ -186,7 +191,7 @@ class DeadTests(LateTestCase):
         """A POST is run all the same: half-done writes are not cut by surprise. Told once."""
         client = self.ask(b"POST")
         client.disconnect()
-        self.late.callback(Leaf(self.render))
+        self.late.callback(Leaf(self.render_at_once))
         self.assertEqual(self.ran, [b"POST"])
         self.assertEqual(len(self.exits), 1)
         self.assertEqual(len(self.outcomes), 1)
@@ -195,7 +200,7 @@ class DeadTests(LateTestCase):
         """In a dry run it is run, and told once."""
         client = self.ask(dry_run=True)
         client.disconnect()
-        self.late.callback(Leaf(self.render))
+        self.late.callback(Leaf(self.render_at_once))
         self.assertEqual(self.ran, [b"GET"])
         self.assertEqual(len(self.exits), 1)
         self.assertEqual(len(self.outcomes), 1)

@@ -125,6 +125,17 @@ class SharedTests(NestTestCase):
         client.clock.advance(0)
         self.assertEqual(client.response.status, 503)
 
+    def test_opened_by_the_outer(self) -> None:
+        """The outcome counts from when the outer door was met, whenever the inner one was."""
+        inner = cancel_on_disconnect(observers=self.note("inner"))(lambda _: b"page")
+
+        def outer(request: Any) -> object:
+            request.channel.site.reactor.advance(3)
+            return inner(request)
+
+        Client(Leaf(cancel_on_disconnect(observers=self.outcomes.append)(outer))).request()
+        self.assertEqual([each.opened for each in self.outcomes], [0])
+
     def test_the_same_door_twice(self) -> None:
         """A handler that calls itself for the same request adds nothing."""
         calls: list[object] = []

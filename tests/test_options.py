@@ -3,6 +3,7 @@
 What a right one does is for the tests of what it is about.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -10,6 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from cancelweb import CancellingResource, cancel_on_disconnect
+
+
+async def awaiting(outcome: object) -> None:
+    """An observer that wants to wait."""
+
+
+def generating(scope: object) -> Iterator[None]:
+    """A hook whose author forgot a decorator."""
+    yield
+
 
 OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
     "timeout": [
@@ -38,8 +49,8 @@ OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
         (lambda one, two: None, TypeError),
         ([len, lambda *, scope: None], TypeError),
     ],
-    "on_exit": [(None, TypeError), (lambda: None, TypeError)],
-    "observers": [(5, TypeError), (lambda: None, TypeError), ([None], TypeError)],
+    "on_exit": [(None, TypeError), (lambda: None, TypeError), (generating, TypeError)],
+    "observers": [(5, TypeError), (lambda: None, TypeError), (awaiting, TypeError)],
     "clock": [(5, TypeError), (Clock, TypeError)],
 }
 """Wrong values of the options that both doors take."""

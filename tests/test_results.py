@@ -13,7 +13,7 @@ from twisted.internet.defer import (
 )
 from twisted.internet.testing import StringTransport
 from twisted.web.server import NOT_DONE_YET, Request
-from twisted.web.template import Element, TagLoader, tags
+from twisted.web.template import Element, Tag, TagLoader, renderer, tags
 
 from cancelweb import Ended
 
@@ -75,6 +75,10 @@ class ResultTests(PageTestCase):
         plain = self.serve_plain(lambda _: b"")
         plain.request()
         self.assertEqual(self.visit(lambda _: at_once(b"")).response, plain.response)
+        late: Deferred[bytes] = Deferred()
+        client = self.visit(lambda _: late)
+        late.callback(b"")
+        self.assertEqual(client.response, plain.response)
 
     def test_none(self) -> None:
         """None means that all has been written: the response is finished."""
@@ -130,6 +134,17 @@ class ResultTests(PageTestCase):
         """An element is rendered, as a document."""
         element = Element(TagLoader(tags.p("A report.")))
         self.assert_page(lambda _: element, b"<!DOCTYPE html>\n" + PAGE)
+
+    def test_renderer(self) -> None:
+        """The renderers of an element are given the request."""
+
+        class Report(Element):
+            @renderer
+            def path(self, request: Any, tag: Tag) -> Tag:
+                return tag(request.path)
+
+        element = Report(TagLoader(tags.p(render="path")))
+        self.assert_page(lambda _: element, b"<!DOCTYPE html>\n<p>/</p>")
 
     def test_tag(self) -> None:
         """So is a tag."""

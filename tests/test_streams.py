@@ -196,11 +196,32 @@ class FailingTests(StreamTestCase):
             self.logged_error(KeyError)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
 
+    def test_beside_another_producer(self) -> None:
+        """One that cannot be registered, since another is, is closed all the same."""
+        closed: list[object] = []
+
+        def chunks() -> Any:
+            try:
+                yield b"chunk"
+            finally:
+                closed.append(None)
+
+        def handler(request: Any) -> object:
+            stream = chunks()
+            next(stream)
+            request.producer = object()
+            self.addCleanup(setattr, request, "producer", None)
+            return stream
+
+        self.visit(handler)
+        self.assertEqual(len(closed), 1)
+        self.flushLoggedErrors()
+
     def test_first_not_bytes(self) -> None:
         """A first chunk that is not bytes is a 500, and the log says what it was."""
         for handler in self.stream("chunk"):
             error = self.assert_failed(self.visit(handler), TypeError)
-            self.assertEqual(str(error), "a stream must yield bytes, not 'chunk'")
+            self.assertIn("a stream must yield bytes, not 'chunk'", str(error))
 
     def test_later_not_bytes(self) -> None:
         """A later one has the connection aborted."""

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import ref
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Ended, ResponseFinished, current_scope
@@ -113,6 +114,19 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.cause, ResponseFinished())
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
+    def test_is_stopped_when_the_handler_raises(self) -> None:
+        """It is stopped as well where the response is that to an exception."""
+        work = Errand()
+
+        def handler(request: object) -> bytes:
+            current_scope().track(work)
+            raise ValueError
+
+        visit = Visit(handler)
+        self.assertEqual(work.asked, [""])
+        self.assertEqual(visit.outcome.cause, ResponseFinished())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_is_stopped_when_the_returned_work_is_done(self) -> None:
         """It is stopped as soon as what the handler returned has been sent."""
         work, result = Errand(), Deferred[bytes]()
@@ -200,6 +214,18 @@ class ResultTests(SynchronousTestCase):
         visit = Visit(waiting)
         for work in (visit.clock.callLater(1, str), Errand(), Deferred[None]()):
             self.assertIs(visit.scope.track(work), work)
+
+    def test_work_that_has_ended_is_not_kept(self) -> None:
+        """A scope that lives long holds on to no work that has ended, well or not."""
+        visit = Visit(waiting)
+        for error in (None, ValueError()):
+            work = visit.scope.track(Errand())
+            work.end(error and Failure(error))
+            gone = ref(work)
+            del work
+            gc.collect()
+            self.assertIsNone(gone())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_failure_is_in_the_outcome(self) -> None:
         """A failure of tracked work counts, whoever handles it."""

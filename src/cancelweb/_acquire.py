@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ._cancellers import find_canceller
+from ._deferreds import ignore_cancellation
 from ._watching import watch
 from .interfaces import ICancellable
 
@@ -48,6 +49,11 @@ class Acquisition:
     def when_settled(self) -> Deferred[Any]:
         """See `ICancellable.when_settled`: after a late arrival has been released, too."""
         return self._settled
+
+    def forget(self) -> None:
+        """The scope closes. A cancellation that nobody has handled by now is no error."""
+        if self.arrived.called:
+            self.arrived.addErrback(ignore_cancellation)
 
     def _arrived(self, result: Any) -> None:
         if not self.arrived.called:

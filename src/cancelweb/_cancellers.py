@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.task import CooperativeTask, LoopingCall
 from twisted.python.components import registerAdapter
+from twisted.python.reflect import safe_repr
 
 from ._deferreds import as_deferred
 from ._future_kinds import AsyncioFutureCanceller, ConcurrentFutureCanceller
@@ -80,8 +81,8 @@ def canceller_for(work: object) -> Any:
     if canceller is None:
         kind = type(work).__qualname__
         raise TypeError(
-            f"cancelweb cannot stop {work!r}: no canceller is registered for {kind}. Register "
-            f"one: twisted.python.components.registerAdapter(YourCanceller, {kind}, "
+            f"cancelweb cannot stop {safe_repr(work)}: no canceller is registered for {kind}. "
+            f"Register one: twisted.python.components.registerAdapter(YourCanceller, {kind}, "
             "cancelweb.ICancellable)"
         )
     return canceller

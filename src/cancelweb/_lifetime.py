@@ -1,6 +1,7 @@
 """How a scope is brought to its end: stop the work, wait, clean up, tell, let go.
 
-The machinery below `Scope`, which is what users see. Knows no HTTP.
+The machinery below `Scope`, which is what users see. It is told of the request's fate, and has
+`_respond` answer; it does nothing to a request itself.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SURVIVOR_AFTER = 5.0
 
 @define(eq=False, repr=False)
 class Lifetime:
-    """The closing sequence, and what it needs to know; the sections stand in its order."""
+    """The closing sequence, and what it needs to know."""
 
     request: Any
     options: Options
@@ -65,8 +66,6 @@ class Lifetime:
     """Whether there was ever other work than what the handler returned."""
     _is_about_to_stop: bool = False
     """Cancelled, and the work will be asked in the next turn."""
-    is_left_to_handler: bool = False
-    """The handler's own code is to call ``request.finish``, work or no work."""
 
     @property
     def clock(self) -> IReactorTime:
@@ -158,7 +157,7 @@ class Lifetime:
             # As `watch` does, for the commonest kind.
             work.canceller.addCallbacks(work.settled, work.settled)
         else:
-            watch(work.canceller, work.settled)
+            self.in_context(watch, work.canceller, work.settled)
         too_late = self.cause is not None or self.phase is not LIVE
         if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
@@ -205,27 +204,35 @@ class Lifetime:
         self.cause = cause
         self.record.cancelled = self.clock.seconds()
         self._disarm()
-        if self.response is None or current.get() is self:
-            # The handler may be on the stack. What it returns is not known yet, and a coroutine
-            # that runs loses a cancel.
-            self._is_about_to_stop = True
-            self.clock.callLater(0, self._stop_work, cause, beside_returned)
-        else:
-            self._stop_work(cause, beside_returned)
+        if self.response is not None and current.get() is not self:
+            self._stop_work(beside_returned)
+            return True
+        # The handler may be on the stack. What it returns is not known yet, and a coroutine that
+        # runs loses a cancel.
+        self._is_about_to_stop = True
+        if self.response is not None:
+            self.clock.callLater(0, self._stop_work, beside_returned)
         return True
 
+    def respond_with(self, response: Any) -> None:
+        """The handler's call has returned; what it returned is in these hands."""
+        self.response = response
+        if self._is_about_to_stop:
+            self.clock.callLater(0, self._stop_work)
+
     def _expire(self, seconds: float) -> None:
-        if self.response.is_interruptible:
+        # Without a response the handler is on the stack, and has advanced the clock.
+        if self.response is None or self.response.is_interruptible:
             self.stop(TimedOut(seconds))
 
-    def _stop_work(self, cause: Cause, beside_returned: bool) -> None:
+    def _stop_work(self, beside_returned: bool = False) -> None:
         self._is_about_to_stop = False
         works = running(self._work)
         if beside_returned:
             works = [work for work in works if not work.is_returned]
         self._ask(works)
-        if self.response is not None:
-            self.response.answer(cause)
+        if self.response is not None and self.cause is not None:
+            self.response.answer(self.cause)
         self.advance()
 
     def _ask(self, works: list[Work]) -> None:
@@ -294,19 +301,12 @@ class Lifetime:
             return
         if not self.is_working:
             self._clean_up()
-        elif self._has_tracked and not self._is_handler_at_work():
+        elif self._has_tracked and not self._awaits_returned():
+            # Tracked after the response was finished; or lost with nothing left to return.
             self._stop_rest(is_faked_head=False)
 
-    def _is_handler_at_work(self) -> bool:
-        """Whether it may still do something for which other work is needed."""
-        if self.fate is LOST and self.is_left_to_handler:
-            return True
+    def _awaits_returned(self) -> bool:
         return any(work.is_returned and is_unsettled(work) for work in self._work or ())
-
-    def handler_is_done(self) -> None:
-        """The handler has called ``finish``, on a request that was lost and not cancelled."""
-        self.is_left_to_handler = False
-        self.advance()
 
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""

@@ -15,7 +15,7 @@ from attrs import Attribute, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from ._watching import global_reactor
-from .causes import Cause, Observer, TimedOut
+from .causes import Cause, Observer, TimedOut, check_status
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """The methods that a `CancellingResource` lets a disconnect cancel: those that RFC 9110,
@@ -35,12 +35,8 @@ def _seconds(_: object, attribute: Attribute[float | None], value: object) -> No
 
 
 def _error_status(_: object, attribute: Attribute[int | None], value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{attribute.name} must be an int such as 503, not {value!r}")
-    if not 400 <= value <= 599:
-        raise ValueError(f"{attribute.name} must be from 400 to 599, not {value!r}")
+    if value is not None:
+        check_status(attribute.name, value)
 
 
 def _clock(_: object, attribute: Attribute[Any], value: object) -> None:
@@ -81,7 +77,17 @@ def callables(name: str, given: object) -> tuple[Any, ...]:
     functions = tuple(given)
     for function in functions:
         _one_argument(name, function)
+        _no_generator(name, function)
     return functions
+
+
+def _no_generator(name: str, function: object) -> None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{name} takes functions, not generators such as {function!r}")
+    if name == "observers" and inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"observers only watch, and cannot wait: {function!r} is a coroutine function"
+        )
 
 
 def method_names(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None:

@@ -52,23 +52,38 @@ def is_faked_head(request: Any) -> bool:
     return bool(getattr(request, "_inFakeHead", False))
 
 
+_OF_THE_PAGE = (
+    b"content-length",
+    b"content-range",
+    b"content-disposition",
+    b"accept-ranges",
+    b"location",
+    b"expires",
+)
+
+
 def send_error(request: Any, status: int) -> None:
     """Answer with an error page in place of the handler's."""
-    # What the handler has said of its page is not true of this one.
-    request.responseHeaders.removeHeader(b"content-length")
+    # What the handler has said of its page is not true of this one, which nobody may keep.
+    for name in _OF_THE_PAGE:
+        request.responseHeaders.removeHeader(name)
+    if getattr(request, "_encoder", None) is None:
+        request.responseHeaders.removeHeader(b"content-encoding")
+    request.setHeader(b"cache-control", b"no-store")
     request.etag = request.lastModified = None
     brief = RESPONSES.get(status, b"Stopped").decode("ascii")
     errorPage(status, brief, "The request was stopped before it was done.").render(request)
 
 
-def abort(request: Any, channel: Any) -> None:
-    """Break off a response that is half written."""
-    if request.transport is not None:
-        request.transport.abortConnection()
-    else:
-        # An HTTP/2 stream; Twisted tells nobody that this side has reset it.
-        channel.abortConnection()
-        request.connectionLost(Failure(ConnectionAborted()))
+def has_begun(request: Any) -> bool:
+    """Whether something of the response has been written."""
+    return bool(getattr(request, "startedWriting", False))
+
+
+def reset_stream(request: Any, stream: Any) -> None:
+    """Break off a response over HTTP/2; Twisted tells nobody that this side has reset it."""
+    stream.abortConnection()
+    request.connectionLost(Failure(ConnectionAborted()))
 
 
 def tell_listeners(request: Any, subscription: object, failure: Failure) -> None:

@@ -1,6 +1,7 @@
-"""Turning what a handler returned into a response; the only code that touches a request.
+"""Turning what a handler returned into a response.
 
-With `_requests` and `_stream`, which it uses. How work is stopped is not known here.
+With `_requests` and `_stream`, which it uses, the only code that writes to a request or finishes
+it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from ._cancellers import find_canceller
 from ._deferreds import clean, is_answerers_business, is_cancellation
 from ._log import log, name_of
 from ._requests import (
-    abort,
     drop_producer,
     fate_of,
     guard,
+    has_begun,
     is_faked_head,
     is_taken_over,
+    reset_stream,
     send_error,
     stop_producer,
     tell_listeners,
@@ -89,7 +91,7 @@ class Response(Work):
         fate = fate_of(self.request)
         is_called_late = scope.response is not None
         if is_outermost:
-            scope.response = self
+            scope.respond_with(self)
         if self._early is not _NOTHING and fate is OPEN:
             if isinstance(self._early, Failure):
                 self._raise(self._early, scope, is_outermost, is_called_late)
@@ -167,8 +169,6 @@ class Response(Work):
                 scope.end(FINISHED)
         elif result is None:
             self._written(scope)
-        else:
-            scope.is_left_to_handler = True
 
     def _follow(self, work: Any, scope: Scope) -> None:
         """Wait for what the handler returned, or for what that came to."""
@@ -237,7 +237,7 @@ class Response(Work):
     def _failed(self, failure: Failure, scope: Scope) -> None:
         if not self._is_answerable(scope):
             self._answer_failure(failure, scope)
-        elif self._rendering and not self.request.startedWriting:
+        elif self._rendering and not has_begun(self.request):
             self._early = failure
         elif is_answerers_business(failure):
             scope.clock.callLater(0, self._answer_failure, failure, scope)
@@ -252,11 +252,24 @@ class Response(Work):
                 self._log_failure(failure)
             return
         scope.record.fail(failure)
-        if request.startedWriting:
+        drop_producer(request)
+        if has_begun(request):
             self._log_failure(failure)
-            abort(request, self.channel)
+            self._abort(scope)
         else:
             request.processingFailed(failure)
+
+    def _abort(self, scope: Scope) -> None:
+        if getattr(self.request, "transport", None) is not None:
+            self.request.transport.abortConnection()
+        else:
+            # A stream that goes while its connection tells its siblings of a loss would break
+            # Twisted's loop over them.
+            scope.clock.callLater(0, self._abort_stream)
+
+    def _abort_stream(self) -> None:
+        if self.channel is not None and fate_of(self.request) is OPEN:
+            reset_stream(self.request, self.channel)
 
     def _log_failure(self, failure: Failure) -> None:
         log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
@@ -278,8 +291,8 @@ class Response(Work):
         tell_listeners(request, self._subscription, Failure(ScopeCancelled(cause)))
         if fate_of(request) is not OPEN:
             return
-        if request.startedWriting:
-            abort(request, self.channel)
+        if has_begun(request):
+            self._abort(scope)
         else:
             send_error(request, scope.options.status_of(cause))
 
@@ -289,7 +302,8 @@ class Response(Work):
         request = self.request
         scope: Any = self.keeper
         guard(request, FINISHED)
-        scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
+        is_faked_head = request.method == b"HEAD" and self.method != b"HEAD"
+        scope.end(FINISHED, None, is_faked_head)
 
     def _lost(self, failure: Failure | None) -> None:
         request = self.request
@@ -305,8 +319,6 @@ class Response(Work):
         else:
             scope.record.would_have_cancelled = Disconnected(failure)
             scope.end(LOST)
-        if scope.phase is LIVE:
-            # Not cancelled: it runs to its end, unheard.
-            request.finish = scope.handler_is_done
-            if isinstance(producer, Stream):
-                producer.resumeProducing()
+        if isinstance(producer, Stream):
+            # If it was not cancelled, it runs to its end, unheard.
+            producer.resumeProducing()

@@ -1,7 +1,7 @@
 """The scope as its users see it, and how to find it.
 
-Knows no HTTP: the request is an opaque thing here. What the client is told, and what becomes of
-what a handler returned, is `_respond`'s business.
+How it comes to its end is for `_lifetime`; what the client is told, and what becomes of what a
+handler returned, for `_respond`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Scope(Lifetime):
     """The lifetime of one request.
 
     Get it with `current_scope` or `scope_of`. It is for the reactor's thread, save for `check`,
-    `cause`, `deadline` and `remaining`, which any thread may use.
+    `cause`, `deadline` and `remaining`, which any thread may use. What is not documented here
+    belongs to the package.
 
     Attributes:
         request: the request; None once the scope has closed.
@@ -58,15 +59,17 @@ class Scope(Lifetime):
         Track a Deferred after its own callbacks were added. Its result stays its owner's.
 
         Args:
-            work: anything that a handler may return and that can be stopped. On a scope that
-                has been cancelled or closed it is stopped at once. In a cleanup hook it is left
-                to run for as long as the hooks do.
+            work: anything that a handler may return, but for streams and templates. On a scope
+                that has been cancelled or closed it is stopped at once. In a cleanup hook it is
+                left to run for as long as the hooks do.
 
         Returns:
-            The work; for a coroutine, which is started, the Deferred of its result.
+            The work; for a coroutine or another awaitable, which is started, the Deferred of its
+            result.
 
         Raises:
             TypeError: cancelweb does not know how to stop it; says how to register a canceller.
+            RuntimeError: it is an asyncio future whose event loop does not run.
         """
         canceller = self.in_context(canceller_for, work)
         self.add(Work(self, canceller, coroutine=work if isinstance(work, CoroutineType) else None))
@@ -80,8 +83,9 @@ class Scope(Lifetime):
         seconds at most. What it raises is logged.
 
         Args:
-            hook: called at once where the scope has been cancelled already; never where it has
-                closed without. `request` is None on a closed scope.
+            hook: on a scope that has been cancelled already it is called at once, beside work
+                and hooks that may still run; never on one that has closed without. `request` is
+                None on a closed scope.
 
         Returns:
             The hook, so that this serves as a decorator.
@@ -92,7 +96,8 @@ class Scope(Lifetime):
     def on_exit(self, hook: HookT) -> HookT:
         """Have the hook called with the scope when it ends, however it ends.
 
-        As `on_cancel`; called at once where the scope has closed already.
+        As `on_cancel`; called at once where the scope has closed already. Where a handler returns
+        a result that needs no waiting, that is before Twisted writes the response.
         """
         self.add_hook(hook, False)
         return hook
@@ -107,7 +112,8 @@ class Scope(Lifetime):
 
         Returns:
             A Deferred that fires with the resource, which is from then on the caller's to
-            release; or fails as ``source`` did; or, when it is cancelled, with CancelledError.
+            release, so await it at once; or fails as ``source`` did; or, when it is cancelled,
+            with CancelledError.
         """
         acquisition = Acquisition(source, release)
         self.track(acquisition)
@@ -141,14 +147,19 @@ class Scope(Lifetime):
             raise ScopeCancelled(self.cause)
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline, 0 once it has passed; None where there is none."""
+        """Seconds until the deadline, 0 once it has passed; None where there is none.
+
+        It goes on counting when the response is finished, although nothing follows from it then.
+        """
         return None if self.deadline is None else max(0.0, self.deadline - self.clock.seconds())
 
 
 def current_scope() -> Scope:
     """The scope of the request for which the code runs.
 
-    For handlers, what they await, cleanup hooks and cancellers; use `scope_of` elsewhere.
+    For handlers, what they await, cleanup hooks and cancellers; use `scope_of` elsewhere. Twisted
+    renders a pipelined request inside the context of the one before: where no door has met the
+    second one, this is the scope of the first.
 
     Raises:
         LookupError: the code runs for no request, or in a callback or timer, where Twisted keeps

@@ -13,6 +13,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
 
@@ -38,9 +39,13 @@ class Stream:
         Raises:
             TypeError: a chunk is not bytes.
         """
+        try:
+            self.request.registerProducer(self, True)
+        except BaseException:
+            await close_stream(chunks)
+            raise
         if isinstance(chunks, Iterator):
             chunks = _one_a_turn(chunks, self.clock)
-        self.request.registerProducer(self, True)
         try:
             await self._write_all(chunks)
         finally:
@@ -55,7 +60,10 @@ class Stream:
             if self.is_cancelled():
                 return
             if not isinstance(chunk, bytes):
-                raise TypeError(f"a stream must yield bytes, not {chunk!r}")
+                raise TypeError(
+                    f"a stream must yield bytes, not {safe_repr(chunk)}; where Deferreds are "
+                    "yielded, @inlineCallbacks is missing"
+                )
             self.request.write(chunk)
             if self.request.method == b"HEAD":
                 return

@@ -1,6 +1,6 @@
 """The two front doors, thin, onto one private function.
 
-Nothing is done here but finding the request and the resource; the rest is `_serve`'s business.
+Finding the request, and being the resource that is wrapped; the rest is `_serve`'s business.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def cancel_on_disconnect(
             an `IDelayedCall`, a LoopingCall, a CooperativeTask, a process transport, an asyncio
             or concurrent Future, a ``twisted.web.template`` renderable, an iterator or async
             iterator of bytes, or anything that adapts to `ICancellable`.
-        timeout: seconds after which the scope is cancelled with `TimedOut`.
+        timeout: seconds after which the scope is cancelled with `TimedOut`; the whole response
+            counts, a long download too.
         timeout_status: the status of the answer then; 503 unless given.
         on_cancel: a hook, or several, for when the scope is cancelled.
         on_exit: a hook, or several, for when the scope ends, however it ends.
@@ -133,7 +134,8 @@ class CancellingResource:
     Args:
         resource: what to wrap.
         methods: the names of the methods that a disconnect or a deadline may cancel, str or
-            bytes; GET, HEAD and OPTIONS unless given.
+            bytes; GET, HEAD and OPTIONS unless given. For others ``timeout`` does nothing; ``()``
+            allows none.
         dry_run: cancel nothing, answer nothing, run no ``on_cancel`` hook; outcomes tell what
             would have been cancelled.
         timeout: this option, and those not named here, are as in `cancel_on_disconnect`.

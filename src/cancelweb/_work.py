@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from ._acquire import Acquisition
 from ._deferreds import ignore_cancellation, innermost, is_cancellation
 from ._log import log
 from ._record import Record
@@ -26,6 +27,7 @@ class Keeper(Protocol):
     """Whoever tracks work."""
 
     cause: Cause | None
+    request: Any
 
     @property
     def record(self) -> Record:
@@ -94,8 +96,9 @@ class Work:
         """It still runs, so many seconds after it was asked to stop: nobody waits any longer."""
         self._survives()
         log.warn(
-            "{canceller} still runs {seconds:g} s after it was asked to stop",
+            "{canceller} of {request} still runs {seconds:g} s after it was asked to stop",
             canceller=self.canceller,
+            request=None if self.keeper is None else self.keeper.request,
             seconds=seconds,
         )
 
@@ -107,7 +110,9 @@ class Work:
     def forget(self) -> None:
         """The scope closes. A cancellation of ours that nobody has handled by now is no error."""
         self.keeper = None
-        if self.step is SETTLED and isinstance(self.canceller, Deferred):
+        if isinstance(self.canceller, Acquisition):
+            self.canceller.forget()
+        elif self.step is SETTLED and isinstance(self.canceller, Deferred):
             self.canceller.addErrback(ignore_cancellation)
 
 

@@ -27,16 +27,29 @@ __all__ = [
 ]
 
 
+def check_status(name: str, value: object) -> None:
+    """Raise a TypeError or ValueError unless the value is the status of an error page."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int such as 503, not {value!r}")
+    if not 400 <= value <= 599:
+        raise ValueError(f"{name} must be from 400 to 599, not {value!r}")
+
+
 @frozen
 class Cause:
     """Why a scope was cancelled. Subclass it to give a reason of your own.
 
     Attributes:
-        status: the HTTP status code of the answer, where the client is still there to be
-            answered and nothing has been written yet.
+        status: the HTTP status code of the answer, from 400 to 599, where the client is still
+            there to be answered and nothing has been written yet.
     """
 
     status: ClassVar[int] = SERVICE_UNAVAILABLE
+
+    def __init_subclass__(cls) -> None:
+        """Check the status where it is written, not where it is needed."""
+        super().__init_subclass__()
+        check_status(f"{cls.__name__}.status", cls.status)
 
 
 @frozen
@@ -118,10 +131,11 @@ class Outcome:
 
     Attributes:
         method: the request's method, such as ``b"GET"``.
-        path: the request's path, still quoted, without the query.
+        path: the request's target, still quoted, without the query.
         cause: why the scope was cancelled, or None where it was not.
         ended: how the work ended, the worst over all that was tracked.
-        opened: when the scope was opened; seconds, on the scope's clock.
+        opened: when the scope was opened; seconds, on the scope's clock, as are the others. For
+            a reactor those of ``time.time``.
         cancelled: when it was cancelled, or None.
         closed: when it was closed, after the hooks.
         failure: the first real failure, cleaned of its frames, or None.

@@ -24,13 +24,16 @@ class ICancellable(Interface):
     def cancel() -> None:
         """Ask the work to stop; return without waiting for it.
 
-        Called at most once, in the context of the handler. May be called when the work is
-        already over, and must then do nothing. Whatever it raises is logged, and the work is
-        treated as a survivor.
+        Called at most once, in the reactor's thread and the context of the handler; from inside
+        ``track`` where the scope has been cancelled already. May be called when the work is over,
+        and must then do nothing. Whatever it raises is logged, and the work is treated as a
+        survivor.
         """
 
     def when_settled() -> Deferred[Any]:
         """Tell when the work has really ended, cancelled or not.
+
+        Called once, before ``cancel``.
 
         Returns:
             A Deferred that fires once: with the work's result, or with its failure (a

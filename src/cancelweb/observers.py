@@ -24,8 +24,8 @@ def access_log_499(scope: Scope) -> None:
     Twisted logs a request when it is finished, so one that was abandoned leaves no line. This
     hook has the site write it with its own formatter (Combined Log Format unless it was given
     another), with status 499. It does nothing for a request that was answered, or whose
-    connection was aborted at this end. As an ``on_cancel`` hook it passes over the requests that
-    a disconnect may not cancel.
+    connection was aborted at this end; as an ``on_cancel`` hook, for one that a disconnect may
+    not cancel. It sets the request's ``code``, and needs its ``site``.
     """
     request = scope.request
     left = scope.cause is None or isinstance(scope.cause, Disconnected)
