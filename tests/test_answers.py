@@ -3,6 +3,7 @@
 When a request is cancelled is for the modules on deadlines and on the scope.
 """
 
+import gzip
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
@@ -11,7 +12,8 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.resource import EncodingResourceWrapper
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
 from twisted.web.test.requesthelper import DummyRequest
 from zope.interface import implementer
 
@@ -57,6 +59,16 @@ class ErrorPageTests(SynchronousTestCase):
         self.assertNotIn(b"of the page", headers.values())
         self.assertEqual(headers[b"cache-control"], b"no-store")
         self.assertEqual(headers[b"x-frame-options"], b"DENY")
+
+    def test_is_encoded_like_the_handlers_page(self) -> None:
+        """Where Twisted compresses what is written, it compresses this page, too."""
+        leaf = Leaf(cancel_on_disconnect(timeout=1)(lambda _: Deferred()))
+        clock = Clock()
+        client = Client(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]), clock)
+        client.request(headers={b"Accept-Encoding": b"gzip"})
+        clock.advance(1)
+        self.assertEqual(client.response.headers[b"content-encoding"], b"gzip")
+        self.assertIn(b"was stopped", gzip.decompress(client.response.body))
 
     def test_the_status_of_a_cause_is_checked(self) -> None:
         """A cause whose status is none of an error page is an error where it is written."""

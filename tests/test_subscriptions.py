@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request, Site
 
-from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb import CancellingResource, cancel_on_disconnect, scope_of
 
 from ._inmemory import Client
 from ._scopes import Leaf, waiting
@@ -49,3 +49,16 @@ class PayForWhatYouUseTests(SynchronousTestCase):
         client = self.ask(CancellingResource(Leaf(decorated)))
         self.assertEqual(len(self.subscribed), 1)
         client.disconnect()
+
+    def test_lets_go_without_observers(self) -> None:
+        """A request that nobody is told of is let go of when its timer has run."""
+        requests: list[Any] = []
+
+        def handler(request: Request) -> Any:
+            requests.append(request)
+            return clock.callLater(1, request.finish)
+
+        clock = Clock()
+        Client(Leaf(cancel_on_disconnect(handler)), clock).request()
+        clock.advance(1)
+        self.assertIs(scope_of(requests[0]).request, None)

@@ -52,8 +52,7 @@ class Acquisition:
 
     def forget(self) -> None:
         """The scope closes. A cancellation that nobody has handled by now is no error."""
-        if self.arrived.called:
-            self.arrived.addErrback(ignore_cancellation)
+        self.arrived.addErrback(ignore_cancellation)
 
     def _arrived(self, result: Any) -> None:
         if not self.arrived.called:
