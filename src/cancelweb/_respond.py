@@ -1,7 +1,7 @@
 """Turning what a handler returned into a response.
 
-With `_requests` and `_stream`, which it uses, the only code that writes to a request or finishes
-it. When work is stopped is not decided here.
+With `_answering`, `_requests` and `_stream`, which it uses, the only code that writes to a request
+or finishes it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
@@ -19,57 +19,32 @@ from twisted.web.iweb import IRenderable
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
+from ._answering import NOTHING, Answering
 from ._cancellers import find_canceller
-from ._deferreds import clean, is_answerers_business, is_cancellation
+from ._deferreds import clean, is_cancellation
 from ._log import log, name_of
 from ._requests import (
-    drop_producer,
     fate_of,
     guard,
-    has_begun,
     is_faked_head,
     is_taken_over,
-    reset_stream,
-    send_error,
     stop_producer,
-    tell_listeners,
 )
 from ._scope import Scope
 from ._states import FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
 from ._stream import Stream, close_stream
-from ._work import Work
-from .causes import Cause, Disconnected, Ended, ScopeCancelled
+from .causes import Disconnected, Ended
 
 Rendered = bytes | int
 """What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
 
-_NOTHING = object()
-
 
 @define(eq=False, repr=False)
-class Response(Work):
+class Response(Answering):
     """What one handler returned, and what is made of it.
 
     The work whose result is the response; in most scopes there is no other.
-
-    Attributes:
-        request: the request.
-        handler: what the errors name.
-        method: the one that the handler was called for: under a faked HEAD, which Twisted makes
-            with a GET, not the one that the client sent.
-        channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
     """
-
-    is_returned = True
-
-    request: Any = None
-    handler: object = None
-    method: bytes = b""
-    channel: Any = None
-    _early: Any = _NOTHING
-    """The result, where there is one before the handler's call has returned to Twisted."""
-    _rendering: bool = True
-    _subscription: Any = None
 
     # --- what the handler's call came to ---
 
@@ -92,7 +67,7 @@ class Response(Work):
         is_called_late = scope.response is not None
         if is_outermost:
             scope.respond_with(self)
-        if self._early is not _NOTHING and fate is OPEN:
+        if self._early is not NOTHING and fate is OPEN:
             if isinstance(self._early, Failure):
                 self._raise(self._early, scope, is_outermost, is_called_late)
             return self._give_early(self._early, scope, is_outermost)
@@ -205,96 +180,6 @@ class Response(Work):
             return Deferred.fromCoroutine(close_stream(chunks))
         stream = Stream(self.request, scope.clock, lambda: scope.cause is not None)
         return Deferred.fromCoroutine(stream.run(chunks))
-
-    def _is_answerable(self, scope: Scope) -> bool:
-        if scope.cause is not None or scope.fate is not OPEN:
-            return False
-        # Once we have subscribed the scope is told of the request's fate.
-        return not self._rendering or fate_of(self.request) is OPEN
-
-    def _write_whole(self, body: bytes, scope: Scope) -> None:
-        if not self._is_answerable(scope):
-            return
-        if self._rendering:
-            self._early = body
-            return
-        request = self.request
-        if body or request.method != b"HEAD":
-            request.setHeader(b"content-length", b"%d" % len(body))
-        request.write(body)
-        request.finish()
-
-    def _written(self, scope: Scope) -> None:
-        """The handler has written it all, unless it has left the rest to a producer."""
-        request = self.request
-        if not self._is_answerable(scope) or getattr(request, "producer", None) is not None:
-            return
-        if not (self._rendering and is_faked_head(request)):
-            request.finish()
-
-    # --- errors ---
-
-    def _failed(self, failure: Failure, scope: Scope) -> None:
-        if not self._is_answerable(scope):
-            self._answer_failure(failure, scope)
-        elif self._rendering and not has_begun(self.request):
-            self._early = failure
-        elif is_answerers_business(failure):
-            scope.clock.callLater(0, self._answer_failure, failure, scope)
-        else:
-            self._answer_failure(failure, scope)
-
-    def _answer_failure(self, failure: Failure, scope: Scope) -> None:
-        request = self.request
-        if not self._is_answerable(scope):
-            if not is_answerers_business(failure):
-                scope.record.fail(failure)
-                self._log_failure(failure)
-            return
-        scope.record.fail(failure)
-        drop_producer(request)
-        if has_begun(request):
-            self._log_failure(failure)
-            self._abort(scope)
-        else:
-            request.processingFailed(failure)
-
-    def _abort(self, scope: Scope) -> None:
-        if getattr(self.request, "transport", None) is not None:
-            self.request.transport.abortConnection()
-        else:
-            # A stream that goes while its connection tells its siblings of a loss would break
-            # Twisted's loop over them.
-            scope.clock.callLater(0, self._abort_stream)
-
-    def _abort_stream(self) -> None:
-        if self.channel is not None and fate_of(self.request) is OPEN:
-            reset_stream(self.request, self.channel)
-
-    def _log_failure(self, failure: Failure) -> None:
-        log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
-
-    @property
-    def is_interruptible(self) -> bool:
-        """Whether a disconnect or the deadline may cancel."""
-        scope: Any = self.keeper
-        may_cancel: bool = scope.options.may_cancel(self.method)
-        return may_cancel
-
-    def answer(self, cause: Cause) -> None:
-        """Answer a client that still waits, now that its request has been cancelled."""
-        scope: Any = self.keeper
-        request = self.request
-        if scope.fate is not OPEN or fate_of(request) is not OPEN:
-            return
-        drop_producer(request)
-        tell_listeners(request, self._subscription, Failure(ScopeCancelled(cause)))
-        if fate_of(request) is not OPEN:
-            return
-        if has_begun(request):
-            self._abort(scope)
-        else:
-            send_error(request, scope.options.status_of(cause))
 
     # --- the end of the request ---
 

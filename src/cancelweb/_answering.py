@@ -1,0 +1,142 @@
+"""Answering a request: with the whole body, with an error, or by breaking off.
+
+What is to be answered, and when, is for `_respond`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from twisted.python.failure import Failure
+
+from ._deferreds import is_answerers_business
+from ._log import log, name_of
+from ._requests import (
+    drop_producer,
+    fate_of,
+    has_begun,
+    is_faked_head,
+    reset_stream,
+    send_error,
+    tell_listeners,
+)
+from ._scope import Scope
+from ._states import OPEN
+from ._work import Work
+from .causes import Cause, ScopeCancelled
+
+NOTHING = object()
+"""Stands for no early result."""
+
+
+@define(eq=False, repr=False)
+class Answering(Work):
+    """The work that a handler returned, as far as its answer goes.
+
+    Attributes:
+        request: the request.
+        handler: what the errors name.
+        method: the one that the handler was called for: under a faked HEAD, which Twisted makes
+            with a GET, not the one that the client sent.
+        channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
+    """
+
+    is_returned = True
+
+    request: Any = None
+    handler: object = None
+    method: bytes = b""
+    channel: Any = None
+    _early: Any = NOTHING
+    """The result, where there is one before the handler's call has returned to Twisted."""
+    _rendering: bool = True
+    _subscription: Any = None
+
+    def _is_answerable(self, scope: Scope) -> bool:
+        if scope.cause is not None or scope.fate is not OPEN:
+            return False
+        # Once we have subscribed the scope is told of the request's fate.
+        return not self._rendering or fate_of(self.request) is OPEN
+
+    def _write_whole(self, body: bytes, scope: Scope) -> None:
+        if not self._is_answerable(scope):
+            return
+        if self._rendering:
+            self._early = body
+            return
+        request = self.request
+        if body or request.method != b"HEAD":
+            request.setHeader(b"content-length", b"%d" % len(body))
+        request.write(body)
+        request.finish()
+
+    def _written(self, scope: Scope) -> None:
+        """The handler has written it all, unless it has left the rest to a producer."""
+        request = self.request
+        if not self._is_answerable(scope) or getattr(request, "producer", None) is not None:
+            return
+        if not (self._rendering and is_faked_head(request)):
+            request.finish()
+
+    def _failed(self, failure: Failure, scope: Scope) -> None:
+        if not self._is_answerable(scope):
+            self._answer_failure(failure, scope)
+        elif self._rendering and not has_begun(self.request):
+            self._early = failure
+        elif is_answerers_business(failure):
+            scope.clock.callLater(0, self._answer_failure, failure, scope)
+        else:
+            self._answer_failure(failure, scope)
+
+    def _answer_failure(self, failure: Failure, scope: Scope) -> None:
+        request = self.request
+        if not self._is_answerable(scope):
+            if not is_answerers_business(failure):
+                scope.record.fail(failure)
+                self._log_failure(failure)
+            return
+        scope.record.fail(failure)
+        drop_producer(request)
+        if has_begun(request):
+            self._log_failure(failure)
+            self._abort(scope)
+        else:
+            request.processingFailed(failure)
+
+    def _abort(self, scope: Scope) -> None:
+        if getattr(self.request, "transport", None) is not None:
+            self.request.transport.abortConnection()
+        else:
+            # A stream that goes while its connection tells its siblings of a loss would break
+            # Twisted's loop over them.
+            scope.clock.callLater(0, self._abort_stream)
+
+    def _abort_stream(self) -> None:
+        if self.channel is not None and fate_of(self.request) is OPEN:
+            reset_stream(self.request, self.channel)
+
+    def _log_failure(self, failure: Failure) -> None:
+        log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
+
+    @property
+    def is_interruptible(self) -> bool:
+        """Whether a disconnect or the deadline may cancel."""
+        scope: Any = self.keeper
+        may_cancel: bool = scope.options.may_cancel(self.method)
+        return may_cancel
+
+    def answer(self, cause: Cause) -> None:
+        """Answer a client that still waits, now that its request has been cancelled."""
+        scope: Any = self.keeper
+        request = self.request
+        if scope.fate is not OPEN or fate_of(request) is not OPEN:
+            return
+        drop_producer(request)
+        tell_listeners(request, self._subscription, Failure(ScopeCancelled(cause)))
+        if fate_of(request) is not OPEN:
+            return
+        if has_begun(request):
+            self._abort(scope)
+        else:
+            send_error(request, scope.options.status_of(cause))
