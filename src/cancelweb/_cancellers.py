@@ -49,7 +49,7 @@ for _canceller, _kind in [
 
 # The commonest kinds, found without the registry. They are registered there, too, so that nobody
 # can register something else for exactly these classes and then wait for it in vain.
-_COMMON: dict[type, Callable[[Any], Any]] = {
+COMMON: dict[type, Callable[[Any], Any]] = {
     Deferred: lambda deferred: deferred,
     CoroutineType: Deferred.fromCoroutine,
     DelayedCall: DelayedCallCanceller,
@@ -62,7 +62,7 @@ def find_canceller(work: object) -> Any:
     Returns:
         An `ICancellable`; for Deferreds and awaitables a Deferred, which needs no other.
     """
-    common = _COMMON.get(type(work))
+    common = COMMON.get(type(work))
     if common is not None:
         return common(work)
     canceller = ICancellable(work, None)

@@ -93,7 +93,9 @@ class Lifetime(Stopping):
             if self._has_tracked or is_faked_head:
                 self._stop_rest(is_faked_head and not self.options.dry_run)
         self._settle_the_mute()
-        self.advance()
+        if self._has_tracked or not self._work or self.cause is not None:
+            self.advance()
+        # Otherwise there is only what the handler returned, which will tell when it ends.
 
     def advance(self) -> None:
         """Clean up and close, if the request has ended and there is no work to wait for."""

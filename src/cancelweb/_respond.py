@@ -20,7 +20,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
 from ._answering import NOTHING, Answering
-from ._cancellers import find_canceller
+from ._cancellers import COMMON, find_canceller
 from ._deferreds import clean, is_cancellation
 from ._log import log, name_of
 from ._requests import (
@@ -52,8 +52,8 @@ class Response(Answering):
         """Take what the handler returned, or the failure that it raised; called in its context."""
         scope.suspend()
         kind = type(result)
-        if kind is Deferred:
-            self._wait_for(result, scope)
+        if kind in COMMON:
+            self._wait_for(COMMON[kind](result), scope)
         elif kind is bytes or kind is Failure or result is NOT_DONE_YET:
             self._take(result, scope)
         else:

@@ -112,6 +112,8 @@ class Stopping:
         if type(work.canceller) is Deferred:
             # As `watch` does, for the commonest kind.
             work.canceller.addCallbacks(work.settled, work.settled)
+        elif isinstance(work.canceller, Canceller):
+            work.canceller.watch(work.settled)
         else:
             self.in_context(watch, work.canceller, work.settled)
         too_late = self.cause is not None or self.phase is not LIVE
