@@ -80,6 +80,15 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Change the core in many small ways, and list the changes that no quick test notices."""
+    # Not cancelweb itself: what is tested is a copy with all the changes in it.
+    session.install(*DEPENDENCIES["newest"], *group("mutation"))
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session(default=False)
 def release(session: nox.Session) -> None:
     """Turn the news fragments into the changelog, and build what is to be uploaded."""
     session.install(*group("release"))

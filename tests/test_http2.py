@@ -115,6 +115,21 @@ class CompletingTests(HTTP2TestCase):
         self.assertEqual(stream.headers[b":status"], b"500")
         self.logged_error(KeyError)
 
+    def test_error_after_writing(self) -> None:
+        """Work that fails once something was sent has its stream reset: no page in half a page."""
+
+        def handler(request: Any) -> object:
+            request.write(PAGE)
+            return self.work(request)
+
+        self.connect(handler)
+        stream = self.get()
+        self.works[b"/"].errback(KeyError())
+        self.exchange()
+        self.assertFalse(stream.ended)
+        self.assertIsNot(stream.reset, None)
+        self.logged_error(KeyError)
+
 
 class LeavingTests(HTTP2TestCase):
     """Clients that want one stream no longer, or none."""

@@ -9,12 +9,14 @@ from weakref import ref
 
 from attrs.exceptions import FrozenInstanceError
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
+from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
 
-from ._scopes import Errand, Visit, kept_request, raising, waiting
+from ._inmemory import Client
+from ._scopes import Errand, Leaf, Visit, kept_request, raising, waiting
 
 
 class OutcomeTests(SynchronousTestCase):
@@ -138,6 +140,18 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(outcomes[0].cause, Disconnected())
         self.assertEqual(outcomes[0].path, b"/gone")
         self.assertIsNotNone(outcomes[0].cancelled)
+
+    def test_left_and_not_cancelled(self) -> None:
+        """Where the method forbids the cancel, it tells what the client left with."""
+        outcomes: list[Outcome] = []
+        wrapper = CancellingResource(Leaf(lambda _: NOT_DONE_YET), observers=outcomes.append)
+        client, reason = Client(wrapper), ConnectionLost()
+        client.request(b"POST")
+        client.disconnect(reason)
+        (outcome,) = outcomes
+        assert isinstance(outcome.would_have_cancelled, Disconnected)
+        failure = outcome.would_have_cancelled.failure
+        self.assertIs(failure and failure.value, reason)
 
     def test_the_worst_of_all(self) -> None:
         """The worst end of all that was tracked counts: a survivor beats a failure."""
