@@ -172,7 +172,8 @@ def current_scope() -> Scope:
             "@cancel_on_disconnect or wrapped in CancellingResource, or in what it awaits; in "
             "callbacks, timers and threads use cancelweb.scope_of(request)"
         )
-    return _with_clock(scope)
+    scope.find_clock(scope.request)
+    return scope
 
 
 def scope_of(request: Any) -> Scope:
@@ -187,10 +188,5 @@ def scope_of(request: Any) -> Scope:
             f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "
             "its resource in CancellingResource"
         )
-    return _with_clock(scope)
-
-
-def _with_clock(scope: Scope) -> Scope:
-    # While its request is there to tell: what comes late may need it.
-    _ = scope.clock
+    scope.find_clock(request)
     return scope

@@ -69,6 +69,11 @@ class Stopping:
             self._clock = self.options.clock_for(self.request)
         return self._clock
 
+    def find_clock(self, request: Any) -> None:
+        """Find the clock while there is a request to tell: what comes late may need it."""
+        if self._clock is None and request is not None:
+            self._clock = self.options.clock_for(request)
+
     @property
     def record(self) -> Record:
         """What is noted for the outcome."""
