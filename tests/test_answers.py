@@ -111,6 +111,14 @@ class ErrorPageTests(SynchronousTestCase):
         clock.advance(1)
         self.assertEqual((request.responseCode, request.finished), (503, 1))
 
+    def test_a_test_double_that_has_begun(self) -> None:
+        """A DummyRequest with half an answer has no connection to abort: it stays as it is."""
+        request: Any = DummyRequest([])
+        request.uri, request.startedWriting, clock = b"/", True, Clock()
+        cancel_on_disconnect(timeout=1, clock=clock)(lambda _: Deferred())(request)
+        clock.advance(1)
+        self.assertEqual((request.finished, clock.getDelayedCalls()), (0, []))
+
 
 class FailureTests(SynchronousTestCase):
     """The answer to work that has failed."""

@@ -5,13 +5,23 @@ is for the tests of the doors.
 """
 
 from functools import partial
+from typing import Any
 from weakref import ref
 
 from twisted.internet.defer import Deferred
 
-from cancelweb import Disconnected, Draining, Ended, Scope, current_scope
+from cancelweb import (
+    Disconnected,
+    Draining,
+    Ended,
+    Scope,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
 
-from ._scopes import Errand, HookTestCase, Visit, waiting
+from ._inmemory import Client
+from ._scopes import Errand, HookTestCase, Leaf, Visit, waiting
 
 
 class OccasionTests(HookTestCase):
@@ -228,3 +238,18 @@ class LateHookTests(HookTestCase):
         self.addCleanup(done.callback, None)
         visit.scope.on_exit(lambda _: done)
         self.assertEqual(len(visit.clock.getDelayedCalls()), before + 1)
+
+    def test_takes_it_from_there_wherever_the_scope_was_found(self) -> None:
+        """So does one that is registered by code that only has the request."""
+        requests: list[Any] = []
+
+        def handler(request: Any) -> bytes:
+            requests.append(request)
+            return b"page"
+
+        client, done = Client(Leaf(cancel_on_disconnect(handler))), Deferred[None]()
+        client.request()
+        before = len(client.clock.getDelayedCalls())
+        self.addCleanup(done.callback, None)
+        scope_of(requests[0]).on_exit(lambda _: done)
+        self.assertEqual(len(client.clock.getDelayedCalls()), before + 1)
