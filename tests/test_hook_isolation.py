@@ -99,6 +99,15 @@ class IsolationTests(HookTestCase):
         work.end()
         self.assertEqual((self.ran, work.asked), (["work", "next"], []))
 
+    def test_a_timer_is_waited_for(self) -> None:
+        """A hook may return work of Twisted's own kinds, such as a delayed call."""
+        visit = Visit(waiting, on_cancel=self.hook("last"))
+        visit.scope.on_cancel(lambda _: visit.clock.callLater(2, self.ran.append, "timer"))
+        visit.disconnect()
+        self.assertEqual(self.ran, [])
+        visit.clock.advance(2)
+        self.assertEqual(self.ran, ["timer", "last"])
+
     def test_one_whose_work_cannot_tell_when_it_ends(self) -> None:
         """A canceller at fault is logged as the hook's error, and the rest is run."""
 
