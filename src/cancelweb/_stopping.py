@@ -188,17 +188,17 @@ class Stopping:
 
     def _stop_work(self, beside_returned: bool = False) -> None:
         self._is_about_to_stop = False
-        works = running(self._work)
-        if beside_returned:
-            works = [work for work in works if not work.is_returned]
-        self._ask(works)
+        self._ask(running(self._work, beside_returned))
         if self.response is not None and self.cause is not None:
             self.response.answer(self.cause)
         self.advance()
 
+    @property
+    def _patience(self) -> float:
+        return self.options.survivor_after or SURVIVOR_AFTER
+
     def _ask(self, works: list[Work]) -> None:
-        patience = self.options.survivor_after or SURVIVOR_AFTER
-        ask_all(works, self.clock, patience, self._call)
+        ask_all(works, self.clock, self._patience, self._call)
         if self._timer is None and self.phase is not CLOSED:
             self._await_survivors()
 
@@ -213,7 +213,7 @@ class Stopping:
         self._timer = None
         for work in list(self._work or ()):
             if work.step is ASKED and work.due <= due:
-                work.survives(self.options.survivor_after or SURVIVOR_AFTER)
+                work.survives(self._patience)
         self._await_survivors()
         self.advance()
 
@@ -223,8 +223,6 @@ class Stopping:
                 work.canceller.response_over()
 
     def _stop_rest(self, is_faked_head: bool) -> None:
-        works = running(self._work)
-        if not is_faked_head:
-            works = [work for work in works if not work.is_returned]
-        if works:
-            self.stop(ResponseFinished(), beside_returned=not is_faked_head)
+        beside_returned = not is_faked_head
+        if running(self._work, beside_returned):
+            self.stop(ResponseFinished(), beside_returned)

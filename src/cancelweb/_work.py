@@ -116,11 +116,18 @@ class Work:
             self.canceller.addErrback(ignore_cancellation)
 
 
-def running(works: Iterable[Work] | None) -> list[Work]:
-    """What may still be asked to stop: what a handler returned first, then the newest first."""
+def running(works: Iterable[Work] | None, beside_returned: bool = False) -> list[Work]:
+    """What may still be asked to stop: what a handler returned first, then the newest first.
+
+    Args:
+        works: all that a scope tracks.
+        beside_returned: leave out what a handler returned.
+    """
     if not works:
         return []
     left = [each for each in works if each.step is RUNNING and not is_ending(each.canceller)]
+    if beside_returned:
+        left = [each for each in left if not each.is_returned]
     if len(left) > 1:
         left.reverse()
         left.sort(key=lambda work: not work.is_returned)
