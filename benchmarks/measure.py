@@ -10,7 +10,8 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from weakref import WeakSet
 
 from attrs import define, field, frozen
@@ -83,18 +84,20 @@ class Runner:
     def run(self, requests: int) -> float:
         """Send requests; returns the microseconds that each took.
 
-        To open connections takes none. The processor's time is what counts, so that the machine
-        may do something else beside.
+        The processor's time is what counts, so that the machine may do something else beside.
         """
+        send = self.prepare(requests)
+        start = time.process_time()
+        send()
+        return (time.process_time() - start) * 1e6 / requests
+
+    def prepare(self, requests: int) -> Callable[[], None]:
+        """Open what connections are needed; returns what sends the requests, and ends each."""
         if self.is_abandoned:
             connections = [self.contender.connect() for _ in range(requests)]
-            start = time.process_time()
-            self.contender.abandon(connections)
-        else:
-            self._kept_alive.received()
-            start = time.process_time()
-            self.contender.complete(self._kept_alive, requests)
-        return (time.process_time() - start) * 1e6 / requests
+            return partial(self.contender.abandon, connections)
+        self._kept_alive.received()
+        return partial(self.contender.complete, self._kept_alive, requests)
 
 
 @contextlib.contextmanager

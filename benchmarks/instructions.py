@@ -1,0 +1,180 @@
+"""How many machine instructions a request takes with cancelweb: a figure that does not wobble.
+
+Run it with `python benchmarks/instructions.py`; it needs valgrind, prints Markdown, and `--help`
+tells its options. What is counted stands in `contenders`; `counted` is what runs under valgrind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from attrs import frozen
+from contenders import CASES, Case
+from report import README, cells, heading, report_in, software, table, write_readme
+
+PROGRAM = "instructions.py"
+REQUESTS = 50
+WORSE = 1.03
+"""How many times its ratio in the table a ratio may be."""
+
+
+@frozen
+class Count:
+    """Instructions a request.
+
+    Attributes:
+        case: what was counted.
+        theirs: those of what is compared with.
+        ours: those with cancelweb.
+    """
+
+    case: Case
+    theirs: float
+    ours: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours by theirs."""
+        return self.ours / self.theirs
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Count, and print, write or check the table."""
+    options = parse(arguments)
+    committed = report_in(README.read_text(), PROGRAM)
+    if options.check and f" {software()};" not in committed:
+        raise SystemExit(not_comparable(committed))
+    counts = count(options.case or [case.name for case in CASES], options.requests)
+    report = f"{heading(PROGRAM, arguments)}\n\n{counts_table(counts)}"
+    print(report)
+    if options.write_readme:
+        write_readme(PROGRAM, report)
+    if options.check:
+        raise SystemExit("\n".join(worsened(counts, ratios(committed))) or 0)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument(
+        "--requests",
+        type=int,
+        default=REQUESTS,
+        metavar="N",
+        help="requests to count; default: %(default)s",
+    )
+    parser.add_argument(
+        "--case",
+        action="append",
+        choices=[case.name for case in CASES],
+        metavar="NAME",
+        help="count this case of README.md's table, and no other that is not named likewise",
+    )
+    parser.add_argument("--write-readme", action="store_true", help="put the table in README.md")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help=f"fail where a ratio is more than {WORSE - 1:.0%} above the one in README.md",
+    )
+    return parser.parse_args(arguments)
+
+
+def count(names: Sequence[str], requests: int) -> list[Count]:
+    """Count the instructions of the cases with these names."""
+    with TemporaryDirectory() as directory:
+        run = subprocess.run(
+            [
+                valgrind(),
+                "--tool=callgrind",
+                "--dump-before=getppid",
+                f"--callgrind-out-file={directory}/%p",
+                sys.executable,
+                Path(__file__).with_name("counted.py"),
+                f"{requests}",
+                *names,
+            ],
+            capture_output=True,
+            env=environment(),
+            text=True,
+        )
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        return [
+            found(json.loads(line), Path(directory), requests) for line in run.stdout.splitlines()
+        ]
+
+
+def valgrind() -> str:
+    """Where valgrind is."""
+    path = shutil.which("valgrind")
+    if path is None:
+        raise SystemExit("instructions are counted by valgrind: apt-get install valgrind")
+    return path
+
+
+def environment() -> dict[str, str]:
+    """The same for each run: no random hashes, and little that is the caller's."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return {**kept, "PYTHONHASHSEED": "0"}
+
+
+def found(line: tuple[str, int, int], directory: Path, requests: int) -> Count:
+    """What callgrind has written for one case."""
+    name, theirs, ours = line
+    [case] = [case for case in CASES if case.name == name]
+    return Count(case, *(total(directory / f"{pid}.2") / requests for pid in (theirs, ours)))
+
+
+def total(dump: Path) -> int:
+    """How many instructions there were from the first mark to the second."""
+    [number] = re.findall(r"^totals: (\d+)$", dump.read_text(), re.M)
+    return int(number)
+
+
+def counts_table(counts: Sequence[Count]) -> str:
+    """The table of how many instructions requests take."""
+    header = ("case", "against", "its instructions", "cancelweb's", "ratio")
+    rows = [
+        (
+            each.case.name,
+            each.case.against,
+            f"{each.theirs:,.0f}",
+            f"{each.ours:,.0f}",
+            f"{each.ratio:.3f}",
+        )
+        for each in counts
+    ]
+    return table(header, rows)
+
+
+def ratios(report: str) -> dict[str, float]:
+    """The ratios in a report, by case."""
+    return {row[0]: float(row[-1]) for row in cells(report)[2:]}
+
+
+def worsened(counts: Sequence[Count], before: dict[str, float]) -> list[str]:
+    """A line for each case whose ratio is too much above the one that it had before."""
+    return [
+        f"{each.case.name}: {each.ratio:.3f} times the instructions of {each.case.against}, "
+        f"{each.ratio / before[each.case.name] - 1:+.1%} from {before[each.case.name]:.3f}"
+        for each in counts
+        if each.ratio > before.get(each.case.name, each.ratio) * WORSE
+    ]
+
+
+def not_comparable(report: str) -> str:
+    """Why the numbers of this Python say nothing about a report."""
+    return f"cannot compare on {software()}: {report.splitlines()[0]}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
