@@ -17,11 +17,18 @@ from handlers import (
     DecoratedCoroutine,
     DecoratedDeferred,
     DeferredByHand,
+    DeferredUntilDeadline,
+    DeferredWithDeadline,
+    DeferredWithHook,
+    LoggedDeferredByHand,
     PlainBytes,
     Stage,
+    UndecoratedDeferred,
     UnobservedCall,
     UnobservedCoroutine,
     UnobservedDeferred,
+    klein_coroutine,
+    klein_deferred,
 )
 from twisted.internet.address import IPv4Address
 from twisted.internet.main import CONNECTION_LOST
@@ -150,43 +157,81 @@ def _wrapped_tree(stage: Stage) -> CancellingResource:
     return CancellingResource(_tree(stage))
 
 
+def _wrapped_deferred(stage: Stage) -> CancellingResource:
+    return CancellingResource(UndecoratedDeferred(stage))
+
+
 _RECIPE = "the tutorial's recipe"
 _CAREFUL = "a careful handler"
 _PLAIN = "no cancellation"
+KLEIN = "Klein"
 
 _call, _work = Stage.end_call, Stage.end_work
 
 CASES = (
-    Case("`IDelayedCall`", _RECIPE, DecoratedCall, CallByHand, _call, ratio_at_most=1.10),
-    Case("`Deferred`", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, ratio_at_most=1.04),
-    Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
-    Case("bytes", _PLAIN, DecoratedBytes, PlainBytes, None, extra_at_most=0.6),
-    Case("bytes, `CancellingResource`", _PLAIN, _wrapped, PlainBytes, None),
-    Case("bytes, child of a `CancellingResource`", _PLAIN, _wrapped_tree, _tree, None),
-    Case("`IDelayedCall`, abandoned", _RECIPE, DecoratedCall, CallByHand, _call, True),
+    Case("`IDelayedCall`", _RECIPE, DecoratedCall, CallByHand, _call, ratio_at_most=1.06),
+    Case("`Deferred`", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, ratio_at_most=1.00),
+    Case("`Deferred` of Klein", KLEIN, DecoratedDeferred, klein_deferred, _work),
     Case(
-        "`IDelayedCall`, abandoned, no observers",
-        _RECIPE,
-        UnobservedCall,
-        CallByHand,
-        _call,
-        is_abandoned=True,
+        "`Deferred`, `CancellingResource`",
+        _CAREFUL,
+        _wrapped_deferred,
+        DeferredByHand,
+        _work,
+        ratio_at_most=1.08,
     ),
-    Case("`Deferred`, abandoned", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, True),
+    Case("`Deferred`, hook", "cancelweb without", DeferredWithHook, DecoratedDeferred, _work),
     Case(
-        "`Deferred`, abandoned, no observers",
+        "`Deferred`, deadline",
+        f"{_CAREFUL}, `addTimeout`",
+        DeferredWithDeadline,
+        DeferredUntilDeadline,
+        _work,
+    ),
+    Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
+    Case(
+        "coroutine of Klein",
+        KLEIN,
+        DecoratedCoroutine,
+        klein_coroutine,
+        _work,
+        ratio_at_most=0.51,
+    ),
+    Case("bytes", _PLAIN, DecoratedBytes, PlainBytes, None, extra_at_most=0.6),
+    Case("bytes, `CancellingResource`", _PLAIN, _wrapped, PlainBytes, None, extra_at_most=1.5),
+    Case(
+        "bytes, child of a `CancellingResource`",
+        _PLAIN,
+        _wrapped_tree,
+        _tree,
+        None,
+        extra_at_most=1.5,
+    ),
+    Case("`IDelayedCall`, abandoned", _RECIPE, UnobservedCall, CallByHand, _call, True),
+    Case(
+        "`Deferred`, abandoned",
         _CAREFUL,
         UnobservedDeferred,
         DeferredByHand,
         _work,
         is_abandoned=True,
+        ratio_at_most=1.05,
     ),
-    Case("coroutine, abandoned", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work, True),
     Case(
-        "coroutine, abandoned, no observers",
-        _CAREFUL,
+        "`Deferred`, abandoned, logged",
+        f"{_CAREFUL} that logs it",
+        DecoratedDeferred,
+        LoggedDeferredByHand,
+        _work,
+        is_abandoned=True,
+        ratio_at_most=1.05,
+    ),
+    Case("coroutine, abandoned", _CAREFUL, UnobservedCoroutine, CoroutineByHand, _work, True),
+    Case(
+        "coroutine of Klein, abandoned",
+        KLEIN,
         UnobservedCoroutine,
-        CoroutineByHand,
+        klein_coroutine,
         _work,
         is_abandoned=True,
     ),

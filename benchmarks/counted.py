@@ -25,21 +25,19 @@ def main(requests: int, names: Sequence[str]) -> None:
     log_to_nobody()
     for case in CASES:
         if case.name in names:
-            pids = [
-                fork(make, case.is_abandoned, requests) for make in (case.theirs, case.ours)
-            ]
+            pids = [fork(each, case.is_abandoned, requests) for each in (case.theirs, case.ours)]
             print(json.dumps([case.name, *pids]), flush=True)
 
 
 def fork(make: Callable[[], Contender], is_abandoned: bool, requests: int) -> int:
-    """Run one contender in a child, and wait for its end; returns the child's number."""
+    """Run a contender in a child, and wait for its end; returns the child's number."""
     pid = os.fork()
     if not pid:
         run(Runner(make(), is_abandoned), requests)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     if status:
-        raise SystemExit(f"process {pid} ended with {status}")
+        raise SystemExit(f"process {pid} ended with status {status}")
     return pid
 
 

@@ -18,6 +18,7 @@ from zope.interface import provider
 
 PROGRAM = "inprocess.py"
 
+
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print or write the tables."""
     options = parse(arguments)

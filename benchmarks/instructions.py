@@ -14,7 +14,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from attrs import frozen
@@ -22,14 +24,13 @@ from contenders import CASES, Case
 from report import README, cells, heading, report_in, software, table, write_readme
 
 PROGRAM = "instructions.py"
-REQUESTS = 50
 WORSE = 1.03
 """How many times its ratio in the table a ratio may be."""
 
 
 @frozen
 class Count:
-    """Instructions a request.
+    """Instructions a request, once for each seed of the hashes.
 
     Attributes:
         case: what was counted.
@@ -38,13 +39,19 @@ class Count:
     """
 
     case: Case
-    theirs: float
-    ours: float
+    theirs: tuple[float, ...]
+    ours: tuple[float, ...]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Ours by theirs, in rising order."""
+        pairs = zip(self.ours, self.theirs, strict=True)
+        return sorted(our / their for our, their in pairs)
 
     @property
     def ratio(self) -> float:
-        """Ours by theirs."""
-        return self.ours / self.theirs
+        """The one in the middle."""
+        return median(self.ratios)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -53,25 +60,25 @@ def main(arguments: Sequence[str]) -> None:
     committed = report_in(README.read_text(), PROGRAM)
     if options.check and f" {software()};" not in committed:
         raise SystemExit(not_comparable(committed))
-    counts = count(options.case or [case.name for case in CASES], options.requests)
+    counts = count(options.case or [case.name for case in CASES], options.requests, options.seeds)
     report = f"{heading(PROGRAM, arguments)}\n\n{counts_table(counts)}"
     print(report)
     if options.write_readme:
         write_readme(PROGRAM, report)
     if options.check:
-        raise SystemExit("\n".join(worsened(counts, ratios(committed))) or 0)
+        raise SystemExit("\n".join(worsened(counts, ratios_in(committed))) or 0)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument(
-        "--requests",
-        type=int,
-        default=REQUESTS,
-        metavar="N",
-        help="requests to count; default: %(default)s",
-    )
+
+    def number(option: str, default: int, help: str) -> None:
+        help += "; default: %(default)s"
+        parser.add_argument(option, type=int, default=default, metavar="N", help=help)
+
+    number("--requests", 50, "requests to count")
+    number("--seeds", 3, "count so many times, each with another seed of the hashes")
     parser.add_argument(
         "--case",
         action="append",
@@ -88,8 +95,23 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def count(names: Sequence[str], requests: int) -> list[Count]:
-    """Count the instructions of the cases with these names."""
+def count(names: Sequence[str], requests: int, seeds: int) -> list[Count]:
+    """Count the instructions of the cases with these names, on all processors."""
+
+    def with_seed(seed: int) -> dict[str, tuple[float, float]]:
+        return count_once(names, requests, seed)
+
+    with ThreadPool(os.cpu_count()) as pool:
+        counts = pool.map(with_seed, range(seeds), chunksize=1)
+    return [
+        Count(case, *zip(*(each[case.name] for each in counts), strict=True))
+        for case in CASES
+        if case.name in names
+    ]
+
+
+def count_once(names: Sequence[str], requests: int, seed: int) -> dict[str, tuple[float, float]]:
+    """Their instructions a request and ours, by case, where hashes have this seed."""
     with TemporaryDirectory() as directory:
         run = subprocess.run(
             [
@@ -103,14 +125,16 @@ def count(names: Sequence[str], requests: int) -> list[Count]:
                 *names,
             ],
             capture_output=True,
-            env=environment(),
+            env=environment(seed),
             text=True,
         )
         if run.returncode:
             raise SystemExit(run.stderr)
-        return [
-            found(json.loads(line), Path(directory), requests) for line in run.stdout.splitlines()
-        ]
+        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        return {
+            name: (total(directory, theirs) / requests, total(directory, ours) / requests)
+            for name, theirs, ours in lines
+        }
 
 
 def valgrind() -> str:
@@ -121,44 +145,40 @@ def valgrind() -> str:
     return path
 
 
-def environment() -> dict[str, str]:
-    """The same for each run: no random hashes, and little that is the caller's."""
+def environment(seed: int) -> dict[str, str]:
+    """What hashes depend on, and as little as can be of what is the caller's."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    return {**kept, "PYTHONHASHSEED": "0"}
+    return {**kept, "PYTHONHASHSEED": f"{seed}"}
 
 
-def found(line: tuple[str, int, int], directory: Path, requests: int) -> Count:
-    """What callgrind has written for one case."""
-    name, theirs, ours = line
-    [case] = [case for case in CASES if case.name == name]
-    return Count(case, *(total(directory / f"{pid}.2") / requests for pid in (theirs, ours)))
-
-
-def total(dump: Path) -> int:
-    """How many instructions there were from the first mark to the second."""
-    [number] = re.findall(r"^totals: (\d+)$", dump.read_text(), re.M)
+def total(directory: str, pid: int) -> int:
+    """How many instructions this process took from its first mark to its second."""
+    dump = Path(directory, f"{pid}.2").read_text()
+    [number] = re.findall(r"^totals: (\d+)$", dump, re.M)
     return int(number)
 
 
 def counts_table(counts: Sequence[Count]) -> str:
     """The table of how many instructions requests take."""
-    header = ("case", "against", "its instructions", "cancelweb's", "ratio")
+    header = ("case", "against", "its instructions", "cancelweb's", "ratio", "from", "to")
     rows = [
         (
             each.case.name,
             each.case.against,
-            f"{each.theirs:,.0f}",
-            f"{each.ours:,.0f}",
+            f"{median(each.theirs):,.0f}",
+            f"{median(each.ours):,.0f}",
             f"{each.ratio:.3f}",
+            f"{each.ratios[0]:.3f}",
+            f"{each.ratios[-1]:.3f}",
         )
         for each in counts
     ]
     return table(header, rows)
 
 
-def ratios(report: str) -> dict[str, float]:
+def ratios_in(report: str) -> dict[str, float]:
     """The ratios in a report, by case."""
-    return {row[0]: float(row[-1]) for row in cells(report)[2:]}
+    return {row[0]: float(row[4]) for row in cells(report)[2:]}
 
 
 def worsened(counts: Sequence[Count], before: dict[str, float]) -> list[str]:

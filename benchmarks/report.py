@@ -1,4 +1,4 @@
-"""How the programs here show what they have found: tables in Markdown, each in its place in README.md.
+"""How the programs here show what they found: tables in Markdown, in their place in README.md.
 
 Nothing is measured here.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ def begin(program: str) -> str:
 
 def heading(program: str, arguments: Sequence[str]) -> str:
     """With what its tables were made."""
-    command = " ".join([f"python benchmarks/{program}", *arguments])
+    command = shlex.join(["python", f"benchmarks/{program}", *arguments])
     machine = f"{platform.system()}, {processor()}, {os.cpu_count()} processors"
     return f"Made with `{command}` on {software()}; {machine}."
 
