@@ -39,6 +39,9 @@ from twisted.web.server import Request, Site
 
 from cancelweb import CancellingResource
 
+MakeRoot = Callable[[Stage], Any]
+End = Callable[[Stage], None] | None
+
 REQUEST = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 _ADDRESS = IPv4Address("TCP", "127.0.0.1", 80)
@@ -80,8 +83,14 @@ class Contender:
 
     root: Any
     stage: Stage
-    end: Callable[[Stage], None] | None
+    end: End
     request_factory: type[Request] = Request
+
+    @classmethod
+    def of(cls, make_root: MakeRoot, end: End) -> Contender:
+        """One with a stage of its own."""
+        stage = Stage()
+        return cls(make_root(stage), stage, end)
 
     def connect(self) -> Connection:
         """Open a connection."""
@@ -123,27 +132,24 @@ class Case:
 
     name: str
     against: str
-    make_ours: Callable[[Stage], Any]
-    make_theirs: Callable[[Stage], Any]
-    end: Callable[[Stage], None] | None
+    make_ours: MakeRoot
+    make_theirs: MakeRoot
+    end: End
     is_abandoned: bool = False
     ratio_at_most: float | None = None
     extra_at_most: float | None = None
 
     def ours(self) -> Contender:
         """The one with cancelweb."""
-        return self._contender(self.make_ours)
+        return Contender.of(self.make_ours, self.end)
 
     def theirs(self) -> Contender:
         """The one without."""
-        return self._contender(self.make_theirs)
-
-    def _contender(self, make_root: Callable[[Stage], Any]) -> Contender:
-        stage = Stage()
-        return Contender(make_root(stage), stage, self.end)
+        return Contender.of(self.make_theirs, self.end)
 
 
-def _wrapped(stage: Stage) -> CancellingResource:
+def wrapped_bytes(stage: Stage) -> CancellingResource:
+    """Bytes through a `CancellingResource`."""
     return CancellingResource(PlainBytes(stage))
 
 
@@ -157,25 +163,26 @@ def _wrapped_tree(stage: Stage) -> CancellingResource:
     return CancellingResource(_tree(stage))
 
 
-def _wrapped_deferred(stage: Stage) -> CancellingResource:
+def wrapped_deferred(stage: Stage) -> CancellingResource:
+    """A Deferred through a `CancellingResource`."""
     return CancellingResource(UndecoratedDeferred(stage))
 
 
 _RECIPE = "the tutorial's recipe"
 _CAREFUL = "a careful handler"
 _PLAIN = "no cancellation"
-KLEIN = "Klein"
+_KLEIN = "Klein"
 
 _call, _work = Stage.end_call, Stage.end_work
 
 CASES = (
     Case("`IDelayedCall`", _RECIPE, DecoratedCall, CallByHand, _call, ratio_at_most=1.06),
     Case("`Deferred`", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, ratio_at_most=1.00),
-    Case("`Deferred` of Klein", KLEIN, DecoratedDeferred, klein_deferred, _work),
+    Case("`Deferred` of Klein", _KLEIN, DecoratedDeferred, klein_deferred, _work),
     Case(
         "`Deferred`, `CancellingResource`",
         _CAREFUL,
-        _wrapped_deferred,
+        wrapped_deferred,
         DeferredByHand,
         _work,
         ratio_at_most=1.08,
@@ -191,14 +198,14 @@ CASES = (
     Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
     Case(
         "coroutine of Klein",
-        KLEIN,
+        _KLEIN,
         DecoratedCoroutine,
         klein_coroutine,
         _work,
         ratio_at_most=0.51,
     ),
     Case("bytes", _PLAIN, DecoratedBytes, PlainBytes, None, extra_at_most=0.6),
-    Case("bytes, `CancellingResource`", _PLAIN, _wrapped, PlainBytes, None, extra_at_most=1.5),
+    Case("bytes, `CancellingResource`", _PLAIN, wrapped_bytes, PlainBytes, None, extra_at_most=1.5),
     Case(
         "bytes, child of a `CancellingResource`",
         _PLAIN,
@@ -229,7 +236,7 @@ CASES = (
     Case("coroutine, abandoned", _CAREFUL, UnobservedCoroutine, CoroutineByHand, _work, True),
     Case(
         "coroutine of Klein, abandoned",
-        KLEIN,
+        _KLEIN,
         UnobservedCoroutine,
         klein_coroutine,
         _work,

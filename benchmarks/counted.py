@@ -10,30 +10,49 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 
-from contenders import CASES, Contender
+from contenders import CASES, Case, Contender, End, MakeRoot
 from inprocess import log_to_nobody
 from measure import Runner, no_collector
+from steps import STEPS
+
+TABLES = {"cases": CASES, **STEPS}
 
 WARM_UP = 60
 """Requests that do not count: they go by until the interpreter has adapted to its work."""
 
 
-def main(requests: int, names: Sequence[str]) -> None:
+def main(requests: int, cases: Sequence[Case]) -> None:
     """Run the cases; prints the process numbers of each: theirs, then ours."""
     log_to_nobody()
-    for case in CASES:
-        if case.name in names:
-            pids = [fork(each, case.is_abandoned, requests) for each in (case.theirs, case.ours)]
-            print(json.dumps([case.name, *pids]), flush=True)
+    for case in cases:
+        pids = [
+            fork(make, case.end, case.is_abandoned, requests)
+            for make in (case.make_theirs, case.make_ours)
+        ]
+        print(json.dumps(pids), flush=True)
 
 
-def fork(make: Callable[[], Contender], is_abandoned: bool, requests: int) -> int:
+def place_of(case: Case) -> str:
+    """Where a case stands: the name of its table, and its place there."""
+    [place] = [f"{name}:{cases.index(case)}" for name, cases in TABLES.items() if case in cases]
+    return place
+
+
+def find_case(place: str) -> Case:
+    """The case that stands there."""
+    name, _, index = place.partition(":")
+    return TABLES[name][int(index)]
+
+
+@cache
+def fork(make_root: MakeRoot, end: End, is_abandoned: bool, requests: int) -> int:
     """Run a contender in a child, and wait for its end; returns the child's number."""
     pid = os.fork()
     if not pid:
-        run(Runner(make(), is_abandoned), requests)
+        run(Runner(Contender.of(make_root, end), is_abandoned), requests)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     if status:
@@ -52,4 +71,4 @@ def run(runner: Runner, requests: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), [find_case(each) for each in sys.argv[2:]])

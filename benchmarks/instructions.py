@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 from contenders import CASES, Case
+from counted import place_of
 from report import README, cells, heading, report_in, software, table, write_readme
 
 PROGRAM = "instructions.py"
@@ -43,6 +44,16 @@ class Count:
     ours: tuple[float, ...]
 
     @property
+    def their_median(self) -> float:
+        """Those of what is compared with, in the middle."""
+        return median(self.theirs)
+
+    @property
+    def our_median(self) -> float:
+        """Those with cancelweb, in the middle."""
+        return median(self.ours)
+
+    @property
     def ratios(self) -> list[float]:
         """Ours by theirs, in rising order."""
         pairs = zip(self.ours, self.theirs, strict=True)
@@ -58,9 +69,10 @@ def main(arguments: Sequence[str]) -> None:
     """Count, and print, write or check the table."""
     options = parse(arguments)
     committed = report_in(README.read_text(), PROGRAM)
-    if options.check and f" {software()};" not in committed:
-        raise SystemExit(not_comparable(committed))
-    counts = count(options.case or [case.name for case in CASES], options.requests, options.seeds)
+    if options.check and not is_comparable(committed, software()):
+        raise SystemExit(f"cannot compare on {software()}: {committed.splitlines()[0]}")
+    cases = [case for case in CASES if not options.case or case.name in options.case]
+    counts = count(cases, options.requests, options.seeds)
     report = f"{heading(PROGRAM, arguments)}\n\n{counts_table(counts)}"
     print(report)
     if options.write_readme:
@@ -92,37 +104,40 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help=f"fail where a ratio is more than {WORSE - 1:.0%} above the one in README.md",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.case and options.write_readme:
+        parser.error("the table in README.md has all cases: leave out --case")
+    return options
 
 
-def count(names: Sequence[str], requests: int, seeds: int) -> list[Count]:
-    """Count the instructions of the cases with these names, on all processors."""
+def count(cases: Sequence[Case], requests: int, seeds: int) -> list[Count]:
+    """Count the instructions of these cases, on all processors."""
 
-    def with_seed(seed: int) -> dict[str, tuple[float, float]]:
-        return count_once(names, requests, seed)
+    def with_seed(seed: int) -> list[tuple[float, float]]:
+        return count_once(cases, requests, seed)
 
     with ThreadPool(os.cpu_count()) as pool:
-        counts = pool.map(with_seed, range(seeds), chunksize=1)
+        by_seed = pool.map(with_seed, range(seeds), chunksize=1)
+    by_case = zip(*by_seed, strict=True)
     return [
-        Count(case, *zip(*(each[case.name] for each in counts), strict=True))
-        for case in CASES
-        if case.name in names
+        Count(case, *zip(*counts, strict=True)) for case, counts in zip(cases, by_case, strict=True)
     ]
 
 
-def count_once(names: Sequence[str], requests: int, seed: int) -> dict[str, tuple[float, float]]:
-    """Their instructions a request and ours, by case, where hashes have this seed."""
+def count_once(cases: Sequence[Case], requests: int, seed: int) -> list[tuple[float, float]]:
+    """Their instructions a request and ours, of each case, where hashes have this seed."""
     with TemporaryDirectory() as directory:
         run = subprocess.run(
             [
                 valgrind(),
                 "--tool=callgrind",
                 "--dump-before=getppid",
+                "--dump-line=no",
                 f"--callgrind-out-file={directory}/%p",
                 sys.executable,
                 Path(__file__).with_name("counted.py"),
                 f"{requests}",
-                *names,
+                *map(place_of, cases),
             ],
             capture_output=True,
             env=environment(seed),
@@ -130,11 +145,11 @@ def count_once(names: Sequence[str], requests: int, seed: int) -> dict[str, tupl
         )
         if run.returncode:
             raise SystemExit(run.stderr)
-        lines = [json.loads(line) for line in run.stdout.splitlines()]
-        return {
-            name: (total(directory, theirs) / requests, total(directory, ours) / requests)
-            for name, theirs, ours in lines
-        }
+        pairs = [json.loads(line) for line in run.stdout.splitlines()]
+        return [
+            (total(directory, theirs) / requests, total(directory, ours) / requests)
+            for theirs, ours in pairs
+        ]
 
 
 def valgrind() -> str:
@@ -165,8 +180,8 @@ def counts_table(counts: Sequence[Count]) -> str:
         (
             each.case.name,
             each.case.against,
-            f"{median(each.theirs):,.0f}",
-            f"{median(each.ours):,.0f}",
+            f"{each.their_median:,.0f}",
+            f"{each.our_median:,.0f}",
             f"{each.ratio:.3f}",
             f"{each.ratios[0]:.3f}",
             f"{each.ratios[-1]:.3f}",
@@ -183,17 +198,31 @@ def ratios_in(report: str) -> dict[str, float]:
 
 def worsened(counts: Sequence[Count], before: dict[str, float]) -> list[str]:
     """A line for each case whose ratio is too much above the one that it had before."""
-    return [
-        f"{each.case.name}: {each.ratio:.3f} times the instructions of {each.case.against}, "
-        f"{each.ratio / before[each.case.name] - 1:+.1%} from {before[each.case.name]:.3f}"
-        for each in counts
-        if each.ratio > before.get(each.case.name, each.ratio) * WORSE
-    ]
+    lines = []
+    for each in counts:
+        name, was = each.case.name, before.get(each.case.name)
+        if was is None:
+            lines.append(f"{name}: not in README.md; --write-readme puts it there")
+        elif each.ratio > was * WORSE:
+            lines.append(
+                f"{name}: {each.ratio:.3f} times the instructions of {each.case.against}, "
+                f"{each.ratio / was - 1:+.1%} from {was:.3f}"
+            )
+    return lines
 
 
-def not_comparable(report: str) -> str:
-    """Why the numbers of this Python say nothing about a report."""
-    return f"cannot compare on {software()}: {report.splitlines()[0]}"
+def is_comparable(report: str, software: str) -> bool:
+    """Whether the ratios in a report were made with this software.
+
+    On another Python, or another Twisted, the same code has ratios that differ by more than what is
+    looked for; on another patch of the same Python they do not.
+    """
+    return f" {without_patch(software)};" in without_patch(report)
+
+
+def without_patch(text: str) -> str:
+    """The text, with no third number in the version of Python."""
+    return re.sub(r"(Python \d+\.\d+)[\w.+]*", r"\1", text)
 
 
 if __name__ == "__main__":

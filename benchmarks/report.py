@@ -30,7 +30,7 @@ def heading(program: str, arguments: Sequence[str]) -> str:
 
 def software() -> str:
     """The Python that runs this, and the packages that count."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "attrs"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "attrs", "klein"))
     return f"{platform.python_implementation()} {platform.python_version()}, {packages}"
 
 
