@@ -10,6 +10,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from types import CodeType
 
@@ -24,6 +25,7 @@ PROGRAM = "costs.py"
 TABLES = Path(__file__).parents[1] / "docs" / "explanation" / "costs"
 TRACED = {"deferred": "decorated", "abandoned": "decorated"}
 """The steps whose functions are listed."""
+STEP_HEADER = ("", "µs", "over the floor", "instructions", "over the floor")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,14 +33,14 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     log_to_nobody()
     options.directory.mkdir(exist_ok=True)
+    counts = iter(count(list(chain(*STEPS.values())), options.requests, options.seeds))
     for name, steps in STEPS.items():
-        timings = [time_case(step, options.rounds, 5) for step in steps]
-        counts = count(steps, options.requests, options.seeds)
-        write(options.directory / f"{name}.csv", step_rows(timings, counts))
+        rows = [step_row(time_case(step, options.rounds, 5), next(counts)) for step in steps]
+        write(options.directory / f"{name}.csv", [STEP_HEADER, *rows])
     for name, step in TRACED.items():
         [case] = [each for each in STEPS[name] if each.name == step]
         write(options.directory / f"{name}_functions.csv", function_rows(case))
-    made = heading(PROGRAM, []).replace("`", "``")
+    made = heading(PROGRAM, arguments).replace("`", "``")
     (options.directory / "made.txt").write_text(f"{made}\n")
 
 
@@ -65,17 +67,15 @@ def write(path: Path, rows: Iterable[Sequence[str]]) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def step_rows(timings: Sequence[Timing], counts: Sequence[Count]) -> Iterable[Sequence[str]]:
-    """The table of what each step takes."""
-    yield "", "µs", "over the floor", "instructions", "over the floor"
-    for timing, each in zip(timings, counts, strict=True):
-        yield (
-            each.case.name.replace("`", "``"),
-            f"{timing.ours.median:.1f}",
-            f"{timing.extra.median:+.2f}",
-            f"{each.our_median:,.0f}",
-            f"{each.our_median - each.their_median:+,.0f}",
-        )
+def step_row(timing: Timing, count: Count) -> Sequence[str]:
+    """What a step takes."""
+    return (
+        count.case.name.replace("`", "``"),
+        f"{timing.ours.median:.1f}",
+        f"{timing.extra.median:+.2f}",
+        f"{count.our_median:,.0f}",
+        f"{count.our_median - count.their_median:+,.0f}",
+    )
 
 
 def function_rows(case: Case) -> Iterable[Sequence[str]]:

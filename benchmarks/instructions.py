@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from multiprocessing.pool import ThreadPool
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -116,8 +116,8 @@ def count(cases: Sequence[Case], requests: int, seeds: int) -> list[Count]:
     def with_seed(seed: int) -> list[tuple[float, float]]:
         return count_once(cases, requests, seed)
 
-    with ThreadPool(os.cpu_count()) as pool:
-        by_seed = pool.map(with_seed, range(seeds), chunksize=1)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        by_seed = list(pool.map(with_seed, range(seeds)))
     by_case = zip(*by_seed, strict=True)
     return [
         Count(case, *zip(*counts, strict=True)) for case, counts in zip(cases, by_case, strict=True)
