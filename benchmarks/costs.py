@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
+from statistics import median
 from types import CodeType
 
 from contenders import Case
 from inprocess import log_to_nobody
 from instructions import Count, count
-from measure import Timing, time_case
+from measure import time_in_turn
 from report import heading
 from steps import STEPS, bytecodes
 
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str]) -> None:
     options.directory.mkdir(exist_ok=True)
     counts = iter(count(list(chain(*STEPS.values())), options.requests, options.seeds))
     for name, steps in STEPS.items():
-        rows = [step_row(time_case(step, options.rounds, 5), next(counts)) for step in steps]
+        times = time_steps(steps, options.rounds)
+        rows = [step_row(next(counts), *each) for each in times]
         write(options.directory / f"{name}.csv", [STEP_HEADER, *rows])
     for name, step in TRACED.items():
         [case] = [each for each in STEPS[name] if each.name == step]
@@ -67,12 +70,22 @@ def write(path: Path, rows: Iterable[Sequence[str]]) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def step_row(timing: Timing, count: Count) -> Sequence[str]:
+def time_steps(steps: Sequence[Case], rounds: int) -> list[tuple[float, float]]:
+    """The microseconds that each step takes, and those over the floor, from the same rounds."""
+    contenders = [*(step.ours() for step in steps), steps[0].theirs()]
+    *taken, floor = time_in_turn(contenders, steps[0].is_abandoned, rounds, requests=5)
+    return [
+        (median(each), median(one - low for one, low in zip(each, floor, strict=True)))
+        for each in taken
+    ]
+
+
+def step_row(count: Count, taken: float, over_the_floor: float) -> Sequence[str]:
     """What a step takes."""
     return (
         count.case.name.replace("`", "``"),
-        f"{timing.ours.median:.1f}",
-        f"{timing.extra.median:+.2f}",
+        f"{taken:.1f}",
+        f"{over_the_floor:+.2f}",
         f"{count.our_median:,.0f}",
         f"{count.our_median - count.their_median:+,.0f}",
     )
@@ -88,8 +101,10 @@ def function_rows(case: Case) -> Iterable[Sequence[str]]:
 
 
 def name_of(function: CodeType) -> str:
-    """Its module and its name in it."""
-    return f"{Path(function.co_filename).stem}.{function.co_qualname.replace('.<locals>', '')}"
+    """Its module and its name in it; what attrs generates has its class in the name of the file."""
+    generated = re.match(r"<attrs generated methods cancelweb\.(.+)>", function.co_filename)
+    place = generated[1] if generated else Path(function.co_filename).stem
+    return f"{place}.{function.co_qualname.replace('.<locals>', '')}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from weakref import WeakSet
 
@@ -114,17 +114,24 @@ def no_collector() -> Iterator[None]:
 
 
 def time_case(case: Case, rounds: int, requests: int) -> Timing:
-    """Time the two in turn, in random order, for so many rounds."""
-    ours, theirs = (Runner(make(), case.is_abandoned) for make in (case.ours, case.theirs))
-    order = [ours, theirs]
-    taken: dict[Runner, list[float]] = {ours: [], theirs: []}
+    """Time the two of a case."""
+    return _timing(*time_in_turn([case.ours(), case.theirs()], case.is_abandoned, rounds, requests))
+
+
+def time_in_turn(
+    contenders: Sequence[Contender], is_abandoned: bool, rounds: int, requests: int
+) -> list[list[float]]:
+    """Time contenders in turn, in random order, for so many rounds; returns what each took."""
+    runners = [Runner(contender, is_abandoned) for contender in contenders]
+    order = runners.copy()
+    taken: dict[Runner, list[float]] = {runner: [] for runner in runners}
     with no_collector():
         for _ in range(WARM_UP + rounds):
             random.shuffle(order)
             for runner in order:
                 taken[runner].append(runner.run(requests))
             gc.collect()
-    return _timing(taken[ours][WARM_UP:], taken[theirs][WARM_UP:])
+    return [taken[runner][WARM_UP:] for runner in runners]
 
 
 def _timing(ours: list[float], theirs: list[float]) -> Timing:
