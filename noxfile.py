@@ -1,5 +1,7 @@
 """What is checked, and how: `nox -l` lists the sessions, plain `nox` runs all that must pass."""
 
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -72,11 +74,30 @@ def tests(session: nox.Session, twisted: str) -> None:
     session.run("coverage", "report")
 
 
+def made_with() -> dict[str, str]:
+    """Return the versions with which the table of instructions was made; others have others."""
+    readme = Path("benchmarks", "README.md").read_text()
+    report = readme.partition("<!-- written by instructions.py from here -->")[2]
+    versions = re.findall(r"(CPython|Twisted|attrs|klein) ([\w.]+)", report.partition(";")[0])
+    return dict(versions)
+
+
+@nox.session(python=made_with()["CPython"].rpartition(".")[0])
+def instructions(session: nox.Session) -> None:
+    """Fail if requests take more instructions than the table in benchmarks/README.md says."""
+    if shutil.which("valgrind") is None:
+        session.skip("it counts with valgrind: apt-get install valgrind")
+    packages = {name: version for name, version in made_with().items() if name != "CPython"}
+    session.install(".", *(f"{name}=={version}" for name, version in packages.items()))
+    session.run("python", "benchmarks/instructions.py", "--check", *session.posargs)
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure what a request costs."""
-    session.install(".")
+    """Measure what a request costs, and whether it costs more while many others wait."""
+    session.install(".", *group("bench"))
     session.run("python", "benchmarks/inprocess.py", *session.posargs)
+    session.run("python", "benchmarks/growth.py")
 
 
 @nox.session(default=False)

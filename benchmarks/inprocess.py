@@ -7,20 +7,16 @@ The tables are made here; what is compared, and how, stands in the modules besid
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
-from collections.abc import Iterable, Sequence
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Sequence
 
 from contenders import CASES, Case
 from measure import Leftovers, Spread, Timing, find_leftovers, time_case
+from report import heading, table, write_readme, yes_or_no
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from zope.interface import provider
 
-README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- written by inprocess.py from here -->", "<!-- to here -->"
+PROGRAM = "inprocess.py"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,14 +25,14 @@ def main(arguments: Sequence[str]) -> None:
     log_to_nobody()
     report = "\n\n".join(
         [
-            heading(arguments),
+            heading(PROGRAM, arguments),
             times(options.rounds, options.requests),
             leftovers(options.leftovers),
         ]
     )
     print(report)
     if options.write_readme:
-        README.write_text(with_report(README.read_text(), report))
+        write_readme(PROGRAM, report)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -62,27 +58,6 @@ def log_to_nobody() -> None:
 @provider(ILogObserver)
 def nobody(event: LogEvent) -> None:
     """Read the log, and do nothing."""
-
-
-def heading(arguments: Sequence[str]) -> str:
-    """With what the tables were made."""
-    command = " ".join(["python benchmarks/inprocess.py", *arguments])
-    software = f"{platform.python_implementation()} {platform.python_version()}"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "attrs"))
-    return (
-        f"Made with `{command}` on {software}, {packages}; {platform.system()}, {processor()}, "
-        f"{os.cpu_count()} processors."
-    )
-
-
-def processor() -> str:
-    """What the machine's processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def times(rounds: int, requests: int) -> str:
@@ -152,24 +127,6 @@ def leftover_row(case: Case, requests: int) -> tuple[str, ...]:
 def is_clean(ours: Leftovers, theirs: Leftovers) -> bool:
     """Whether cancelweb has left nothing of its own behind."""
     return ours.garbage <= theirs.garbage and ours.scopes == ours.requests == 0
-
-
-def yes_or_no(met: bool) -> str:
-    """How a table says whether a target is met."""
-    return "yes" if met else "**no**"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def with_report(text: str, report: str) -> str:
-    """The text, with the report in its place."""
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n{report}\n\n{END}{after}"
 
 
 if __name__ == "__main__":
