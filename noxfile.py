@@ -72,6 +72,13 @@ def tests(session: nox.Session, twisted: str) -> None:
     session.run("coverage", "report")
 
 
+@nox.session
+def compat(session: nox.Session) -> None:
+    """Run the tests of Twisted's web and of Klein, plain and with every Site wrapped."""
+    session.install(".", *group("compat"))
+    session.run("python", "-m", "tests.compat")
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure what a request costs."""
