@@ -4,6 +4,7 @@ What belongs here: real sockets for one test, of which nothing is left at its en
 not: servers in a process of their own, which `_servers` starts.
 """
 
+import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +15,11 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
 from ._servers import LOOPBACK, reactor
+
+_MASKED = re.compile(
+    rb"(?<=\r\nDate: )[^\r]*"  # of the response
+    rb"|(?<=boundary=\")[0-9a-f]+|(?<=\r\n--)[0-9a-f]+"  # of several ranges: time and process
+)
 
 
 class Wire(Protocol):
@@ -93,3 +99,8 @@ def request(
     if body:
         head.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join([*head, *lines, b"", body])
+
+
+def masked(answer: bytes) -> bytes:
+    """An answer without what differs by the clock on the wall."""
+    return _MASKED.sub(b"(masked)", answer)

@@ -16,7 +16,7 @@ from twisted.web.util import DeferredResource
 
 from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
 
-from ._loopback import connect, listen, request, serve
+from ._loopback import connect, listen, masked, request, serve
 from ._scopes import Leaf
 from ._servers import LOOPBACK
 
@@ -57,9 +57,11 @@ class DistribTests(TestCase):
         return await wire.closed
 
     async def test_wrapped_front(self) -> None:
-        """The page comes from the worker, and the scope ends with it."""
+        """The worker's page comes, the same bytes as without us, and the scope ends with it."""
+        plain = await self.ask(self.subscribe(Leaf(lambda _: b"page")))
         answer = await self.ask(self.wrap(self.subscribe(Leaf(lambda _: b"page"))))
-        self.assertTrue(answer.endswith(b"\r\n\r\n4\r\npage\r\n0\r\n\r\n"), answer)
+        self.assertIn(b"page", answer)
+        self.assertEqual(masked(answer), masked(plain))
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
     async def test_nothing_of_ours_is_sent(self) -> None:
