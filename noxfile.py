@@ -92,6 +92,13 @@ def instructions(session: nox.Session) -> None:
     session.run("python", "benchmarks/instructions.py", "--check", *session.posargs)
 
 
+@nox.session
+def compat(session: nox.Session) -> None:
+    """Run the tests of Twisted's web and of Klein, plain and with every Site wrapped."""
+    session.install(".", *group("compat"))
+    session.run("python", "-m", "tests.compat")
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure what a request costs, and whether it costs more while many others wait."""

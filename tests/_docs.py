@@ -26,8 +26,9 @@ TUTORIAL = {
 }
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
+STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
-OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, ASYNCIO}
+OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, STOP_PROGRAM, ASYNCIO}
 
 
 @define(frozen=True)

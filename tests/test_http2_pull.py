@@ -7,11 +7,13 @@ over HTTP/2, which needs but a clock.
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.static import File
 
-from cancelweb import cancel_on_disconnect
+from cancelweb import CancellingResource, cancel_on_disconnect
 
 from ._http2 import HTTP2Client
 from ._inmemory import H2Connection
@@ -67,3 +69,55 @@ class PullingTests(TestCase):
         await turns()
         self.assertEqual(producer.pulls, before)
         self.assertTrue(producer.is_stopped)
+
+
+class WatchedFile(File):
+    """A file that shows what it has opened."""
+
+    isLeaf = True
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.opened: list[Any] = []
+
+    def openForReading(self) -> Any:
+        """Note what is opened."""
+        self.opened.append(super().openForReading())
+        return self.opened[-1]
+
+
+class FileTests(TestCase):
+    """`static.File`, which is pulled: Twisted alone leaves it open until it is collected."""
+
+    def setUp(self) -> None:
+        """A file of some size."""
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"x" * 1_000_000)
+        self.file = WatchedFile(path)
+        self.client = HTTP2Client()
+        clock = Clock()
+        site = Site(CancellingResource(self.file, observers=()), reactor=clock)
+        self.connection = H2Connection(site, clock, self.client)
+
+    def ask(self) -> Any:
+        """Ask for the file, of which nothing is read yet; returns what the server has open."""
+        self.stream = self.client.get("/")
+        self.connection.pump()
+        self.addCleanup(lambda: Deferred.fromCoroutine(turns()))
+        (opened,) = self.file.opened
+        self.assertFalse(opened.closed)
+        return opened
+
+    def test_reset(self) -> None:
+        """It is closed when its stream is reset."""
+        opened = self.ask()
+        self.client.reset(self.stream)
+        self.connection.pump()
+        self.assertTrue(opened.closed)
+
+    def test_lost(self) -> None:
+        """It is closed when the connection is lost."""
+        opened = self.ask()
+        self.connection.disconnect()
+        self.assertTrue(opened.closed)

@@ -85,7 +85,10 @@ def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | 
         The scope to run the handler in, or None where it is not to be run; and whether this door
         is the outermost, whose business the end of the request is.
     """
-    if scope is not None and scope.phase is not CLOSED:
+    if not isinstance(scope, Scope):
+        # A copy that `twisted.web.distrib` has made of a request has a stand-in there.
+        scope = None
+    elif scope.phase is not CLOSED:
         scope.join(options)
         return (None if _is_refused(scope.options, request) else scope), False
     was_here = scope is not None and scope.options.includes(options)

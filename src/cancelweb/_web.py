@@ -18,6 +18,7 @@ from ._hooks import Hook
 from ._log import name_of
 from ._options import Options, checked_options
 from ._respond import Rendered
+from ._scope import ATTRIBUTE
 from ._serve import serve
 from .causes import Observer
 
@@ -181,7 +182,8 @@ class CancellingResource:
 
     def render(self, request: Any) -> Rendered:
         """See `IResource`: the wrapped resource's rendering, in a scope."""
-        request.render = _LateRender(ref(request), self._options)
+        late = _LateRender(ref(request), self._options)
+        request.render, request.getStateToCopyFor = late, late.state_to_copy
         return serve(self._options, request, self._resource.render, (request,), {})
 
     @property
@@ -205,6 +207,10 @@ def _wrapped(resource: Any, options: Options) -> CancellingResource:
     return wrapper
 
 
+_OURS = frozenset(("render", "getStateToCopyFor", ATTRIBUTE))
+"""What is put into the attributes of a request that is alive."""
+
+
 @define(eq=False)
 class _LateRender:
     """Stands for ``request.render``, which renders what a wrapped resource delivers late.
@@ -219,3 +225,13 @@ class _LateRender:
         request = self.request()
         if request is not None:
             type(request).render(request, _wrapped(resource, self.options))
+
+    def state_to_copy(self, issuer: object) -> dict[str, object]:
+        """Stands for ``getStateToCopyFor``: `twisted.web.distrib` sends a request's attributes.
+
+        Ours would arrive as stand-ins that hide the copy's own, and cannot be called; nor can the
+        Deferreds of those who wait for the end on this side.
+        """
+        request: Any = self.request()
+        state = type(request).getStateToCopyFor(request, issuer)
+        return {key: state[key] for key in state if key not in _OURS} | {"notifications": []}

@@ -1,0 +1,106 @@
+"""Sites on loopback in the test's own process, and clients that send bytes as they are.
+
+What belongs here: real sockets for one test, of which nothing is left at its end. What does
+not: servers in a process of their own, which `_servers` starts.
+"""
+
+import re
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from twisted.web.server import Site
+
+from ._servers import LOOPBACK, reactor
+
+_MASKED = re.compile(
+    rb"(?<=\r\nDate: )[^\r]*"  # of the response
+    rb"|(?<=boundary=\")[0-9a-f]+|(?<=\r\n--)[0-9a-f]+"  # of several ranges: time and process
+)
+
+
+class Wire(Protocol):
+    """A connection of a client, and the bytes that came.
+
+    Attributes:
+        received: All that has come so far.
+        closed: Fires with all that came when the connection is over.
+    """
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.closed: Deferred[bytes] = Deferred()
+        self._waiting: list[tuple[bytes, Deferred[None]]] = []
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    async def until(self, wanted: bytes) -> None:
+        """Wait until these bytes have come."""
+        entry = (wanted, Deferred[None]())
+        self._waiting.append(entry)
+        self._look()
+        await entry[1]
+
+    async def leave(self) -> None:
+        """Close the connection, behind all that was sent."""
+        assert self.transport is not None
+        self.transport.loseConnection()
+        await self.closed
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep what comes, and tell those who wait for it."""
+        self.received += data
+        self._look()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Hand out all that came; what was waited for will not come."""
+        for _, waiting in self._waiting:
+            waiting.errback(reason)
+        self.closed.callback(self.received)
+
+    def _look(self) -> None:
+        for entry in [entry for entry in self._waiting if entry[0] in self.received]:
+            self._waiting.remove(entry)
+            entry[1].callback(None)
+
+
+def listen(test: TestCase, factory: Any) -> int:
+    """Listen for the length of a test, on the port that is returned."""
+    port = reactor.listenTCP(0, factory, interface=LOOPBACK)
+    test.addCleanup(port.stopListening)
+    number: int = port.getHost().port
+    return number
+
+
+async def connect(test: TestCase, port: int) -> Wire:
+    """Connect to a port on loopback; whatever happens, the test ends without the connection."""
+    wire = Wire()
+    await TCP4ClientEndpoint(reactor, LOOPBACK, port).connect(Factory.forProtocol(lambda: wire))
+    test.addCleanup(wire.leave)
+    return wire
+
+
+def serve(test: TestCase, resource: Any) -> int:
+    """Serve a resource for the length of a test, and wait for its connections at the end."""
+    return listen(test, Site(resource))
+
+
+def request(
+    target: bytes = b"/", method: bytes = b"GET", *lines: bytes, body: bytes = b""
+) -> bytes:
+    """The bytes of a request, after whose response the server is to hang up."""
+    head = [method + b" " + target + b" HTTP/1.1", b"Host: localhost", b"Connection: close"]
+    if body:
+        head.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join([*head, *lines, b"", body])
+
+
+def masked(answer: bytes) -> bytes:
+    """An answer without what differs by the clock on the wall."""
+    return _MASKED.sub(b"(masked)", answer)
