@@ -26,8 +26,9 @@ TUTORIAL = {
 }
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
+DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
-OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, ASYNCIO}
+OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, DRIVER, ASYNCIO}
 
 
 @define(frozen=True)
