@@ -64,9 +64,9 @@ def nobody(event: LogEvent) -> None:
     """Read the log, and do nothing."""
 
 
-def heading(arguments: Sequence[str]) -> str:
+def heading(arguments: Sequence[str], program: str = "inprocess.py") -> str:
     """With what the tables were made."""
-    command = " ".join(["python benchmarks/inprocess.py", *arguments])
+    command = " ".join([f"python benchmarks/{program}", *arguments])
     software = f"{platform.python_implementation()} {platform.python_version()}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "attrs"))
     return (
