@@ -375,12 +375,13 @@ class CancelTests(DatabaseTestCase):
         gc.disable()
         self.addCleanup(gc.enable)
 
-        def interact(transaction: Any) -> None:
-            transaction.execute(ENDLESS)
+        def use(connection: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute(ENDLESS)
 
-        for run in (self.pool.runInteraction, self.pool.runWithConnection):
+        for run, argument in [(self.pool.runWithConnection, use), (self.pool.runQuery, ENDLESS)]:
             begun = self.begun
-            query = run(interact)
+            query = run(argument)
             await begun
             query.cancel()
             with self.assertRaises(CancelledError):
@@ -494,26 +495,35 @@ class BrokenTests(DatabaseTestCase):
 
     async def test_next_use_waits_for_the_interrupt(self) -> None:
         """While an interrupt is under way, its connection is not even rolled back."""
-        go_on, interrupted = threading.Event(), Deferred[None]()
+        go_on, raised = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
+        noted = self.note_rollbacks()
         interrupt = SQLite.interrupt
 
         def slow(adapter: SQLite) -> None:
             interrupt(adapter)
-            if not go_on.is_set():
-                reactor.callFromThread(interrupted.callback, None)
-                go_on.wait()
+            go_on.wait()
+
+        def interact(transaction: Any) -> None:
+            try:
+                transaction.execute(ENDLESS)
+            finally:
+                reactor.callFromThread(raised.callback, None)
 
         with patch.object(SQLite, "interrupt", slow):
-            query = await self.endless()
+            begun = self.begun
+            interaction = self.pool.runInteraction(interact)
             following = self.rows()
-            query.cancel()
-            await interrupted
-            # The reactor runs: it is not what waits.
-            self.assertNoResult(query)
+            await begun
+            interaction.cancel()
+            await raised
+            # More than enough for a rollback; and the reactor runs: it is not what waits.
+            for _ in range(20):
+                await deferLater(reactor, 0.002)
+            self.assertEqual(noted, [])
             go_on.set()
             with self.assertRaises(CancelledError):
-                await query
+                await interaction
         self.assertEqual(await following, [])
 
 

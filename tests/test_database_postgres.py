@@ -181,7 +181,11 @@ class Contract:
             await sent
             while "active" in self.server.states(self.name):
                 await deferLater(reactor, 0.002)
-            self.assertEqual(self.server.states(self.name), ["idle in transaction (aborted)"])
+            # More than enough for a rollback.
+            for _ in range(20):
+                states = self.server.states(self.name)
+                self.assertEqual(states, ["idle in transaction (aborted)"])
+                await deferLater(reactor, 0.002)
             self.assertNoResult(query)
             go_on.set()
             with self.assertRaises(CancelledError):

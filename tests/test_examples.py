@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -93,6 +94,7 @@ class ExamplesTests(TestCase):
             path=str(self.directory),
         )
         self.addCleanup(process.stop)
+        self.process: Any = process
         started = await process.log.expect(r"Site.* starting on \d+")
         return Server(int(started.rpartition(" ")[2]), process.log)
 
@@ -214,6 +216,15 @@ class ExamplesTests(TestCase):
         await server.log.expect("the query has ended", within=AT_ONCE)
         await self.assert_stopped(server)
         self.assert_quiet(server)
+
+    async def test_query_does_not_delay_the_end(self) -> None:
+        """A server whose query runs is asked to stop, and has stopped at once."""
+        server = await self.serve("query.py")
+        await server.connect(Reader("/"))
+        await server.log.expect("the query begins")
+        self.process.transport.signalProcess("TERM")
+        # After the pool's threads have been waited for.
+        await server.log.expect("Main loop terminated", within=AT_ONCE)
 
     async def test_async_query_stops(self) -> None:
         """An asynchronous driver's query is gone when who asked for it has left."""

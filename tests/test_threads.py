@@ -357,7 +357,7 @@ class LeftoverTests(ThreadTestCase):
         self.addCleanup(gc.enable)
         own = ThreadPool(1, 1)
         own.start()
-        worker = self.worker()
+        worker = self.worker(failing(CancelledError()))
         first = defer_to_thread_pool(reactor, own, worker)
         await worker.begun
         second = defer_to_thread_pool(reactor, own, int)

@@ -71,8 +71,8 @@ class ThreadCall:
         return function()
 
     def _ended(self, success: bool, result: Any) -> None:
-        # Called in the thread, where the frames of a failure are best let go of: some of what they
-        # hold, such as a cursor of SQLite, may make who frees it wait for another thread.
+        # Called in the thread. The thread pool's own frame refers to the failure that refers to it,
+        # so that only the garbage collector would free what these frames hold.
         if self.is_cancelled and isinstance(result, Failure) and is_cancellation(result):
             clean(result)
         self.reactor.callFromThread(self._settle, result)
