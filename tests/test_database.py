@@ -456,8 +456,19 @@ class BrokenTests(DatabaseTestCase):
 
     async def test_lost_while_it_is_cancelled(self) -> None:
         """A cancel of a use whose connection is lost waits for its end."""
-        go_on, lost = threading.Event(), Deferred[None]()
+        go_on, lost, looked = threading.Event(), Deferred[None](), Deferred[None]()
         self.addCleanup(go_on.set)
+        look = self.pool.interruptible_of
+
+        def tell() -> None:
+            if not looked.called:
+                looked.callback(None)
+
+        def looking(thread: int) -> Any:
+            reactor.callFromThread(tell)
+            return look(thread)
+
+        self.patch(self.pool, "interruptible_of", looking)
 
         def lose(connection: Any) -> None:
             connection._pool.disconnect(connection._connection)
@@ -468,6 +479,7 @@ class BrokenTests(DatabaseTestCase):
         using = self.pool.runWithConnection(lose)
         await lost
         using.cancel()
+        await looked
         go_on.set()
         with self.assertRaises(KeyError):
             await using
