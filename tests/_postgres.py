@@ -4,6 +4,7 @@ What belongs here: starting the server, and its own list of sessions. What does 
 anything that is tested.
 """
 
+import atexit
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -43,7 +44,10 @@ class Postgres:
         # A server refuses to run as root: then it runs as a user that pgserver makes.
         server = get_server(directory, cleanup_mode="delete")
         dsn = server.get_uri()
-        return cls(directory, dsn, psycopg.connect(dsn, autocommit=True))
+        admin = psycopg.connect(dsn, autocommit=True)
+        # Before the server is stopped.
+        atexit.register(admin.close)
+        return cls(directory, dsn, admin)
 
     def dsn_of(self, name: str) -> str:
         """Where to connect to, as an application of this name."""
