@@ -27,8 +27,9 @@ TUTORIAL = {
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
+DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
-OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, STOP_PROGRAM, ASYNCIO}
+OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, STOP_PROGRAM, DRIVER, ASYNCIO}
 
 
 @define(frozen=True)

@@ -8,6 +8,7 @@ import doctest
 import inspect
 import re
 from ast import get_docstring, parse
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -147,6 +148,16 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(listed, set(cancelweb.__all__))
         methods = set(re.findall(r"^   \.\. py:method:: (\w+)\(\)", reference, re.M))
         self.assertEqual(methods, set(ICancellable))
+
+    def test_reference_of_modules_is_complete(self) -> None:
+        """Each module with a page of its own has its public names there, and the hooks' methods."""
+        for page in (DOCS / "reference").glob("*.rst"):
+            module = import_module(f"cancelweb.{page.stem}")
+            listed = re.findall(r"^\.\. (?:auto\w+|py:class):: (\w+)", page.read_text(), re.M)
+            self.assertEqual(sorted(listed), sorted(module.__all__), page)
+            methods = set(re.findall(r"^   \.\. py:method:: (\w+)\(", page.read_text(), re.M))
+            interfaces = [vars(module)[name] for name in listed if name.startswith("I")]
+            self.assertEqual(methods, {method for each in interfaces for method in each}, page)
 
     def test_scope_is_documented(self) -> None:
         """The reference has all public methods of a scope that have documentation for users."""

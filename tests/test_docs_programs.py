@@ -7,7 +7,9 @@ own.
 import re
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 from klein import Klein
 from twisted.internet import reactor as _installed_reactor
@@ -19,11 +21,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb._drivers import interruptible
 
 from ._docs import (
     ACQUIRE,
     ASYNCIO,
     DOCS,
+    DRIVER,
     TRACK,
     TUTORIAL,
     as_pattern,
@@ -95,6 +99,22 @@ class HowToTests(SynchronousTestCase):
         pool.arriving.callback(pool)
         self.assertEqual(client.response.body, b"12.50")
         self.assertEqual(pool.returned, [pool])
+
+    def test_adapter_of_another_driver(self) -> None:
+        """The adapter is found for the driver's connections, stops them, and knows the error."""
+        cancelled: list[object] = []
+        driver: Any = ModuleType("oracledb")
+        driver.Error = type("Error", (Exception,), {})
+        driver.Connection = type("Connection", (), {"cancel": lambda self: cancelled.append(self)})
+        with patch.dict(sys.modules, oracledb=driver):
+            run(DRIVER.read_text())
+        connection = driver.Connection()
+        adapter = interruptible(connection)
+        adapter.interrupt()
+        self.assertEqual(cancelled, [connection])
+        for code, is_ours in [("ORA-01013", True), ("ORA-00942", False)]:
+            error = driver.Error(SimpleNamespace(full_code=code))
+            self.assertEqual(adapter.is_interruption(error), is_ours)
 
     def test_decorated_view_of_framework(self) -> None:
         """A decorated view of Klein is answered at once, with an empty page."""

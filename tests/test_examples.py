@@ -9,11 +9,13 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ._http1 import Visit
+from ._postgres import postgres
 from ._servers import LOOPBACK, REPOSITORY, LoggedProcess, Server, reactor
 
 EXAMPLES = REPOSITORY / "examples"
@@ -79,7 +81,7 @@ class ExamplesTests(TestCase):
         self.directory = Path(self.mktemp()).resolve()
         self.directory.mkdir()
 
-    async def serve(self, example: str) -> Server:
+    async def serve(self, example: str, **environment: str) -> Server:
         """Run an example's command, on a port that the kernel chose, for the length of a test."""
         process = LoggedProcess()
         path = os.pathsep.join(filter(None, [str(EXAMPLES), os.environ.get("PYTHONPATH")]))
@@ -88,10 +90,11 @@ class ExamplesTests(TestCase):
             process,
             sys.executable,
             [*twist, *command(example), "--listen", f"tcp:0:interface={LOOPBACK}"],
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **environment},
             path=str(self.directory),
         )
         self.addCleanup(process.stop)
+        self.process: Any = process
         started = await process.log.expect(r"Site.* starting on \d+")
         return Server(int(started.rpartition(" ")[2]), process.log)
 
@@ -194,6 +197,54 @@ class ExamplesTests(TestCase):
         await self.assert_stopped(server)
         self.assert_quiet(server)
 
+    async def test_thread_stops(self) -> None:
+        """A computation in a thread ends when who asked for it has left."""
+        server = await self.serve("cpu_loop.py")
+        leaver = await server.connect(Reader("/"))
+        await server.log.expect("counting begins")
+        leaver.leave()
+        await server.log.expect(r"\d+ primes below \d{1,6}$", within=AT_ONCE)
+        await self.assert_stopped(server)
+        self.assert_quiet(server)
+
+    async def test_query_stops(self) -> None:
+        """A query ends when who asked for it has left, and who waits gets its result."""
+        server = await self.serve("query.py")
+        leaver = await server.connect(Reader("/"))
+        await server.log.expect("the query begins")
+        leaver.leave()
+        await server.log.expect("the query has ended", within=AT_ONCE)
+        await self.assert_stopped(server)
+        self.assert_quiet(server)
+
+    async def test_query_does_not_delay_the_end(self) -> None:
+        """A server whose query runs is asked to stop, and has stopped at once."""
+        server = await self.serve("query.py")
+        await server.connect(Reader("/"))
+        await server.log.expect("the query begins")
+        self.process.transport.signalProcess("TERM")
+        # After the pool's threads have been waited for.
+        await server.log.expect("Main loop terminated", within=AT_ONCE)
+
+    async def test_async_query_stops(self) -> None:
+        """An asynchronous driver's query is gone when who asked for it has left."""
+        database = postgres()
+        name = "async-example"
+        server = await self.serve(
+            "async_query.py",
+            PGHOST=str(database.directory),
+            PGUSER="postgres",
+            PGAPPNAME=name,
+        )
+        leaver = await server.connect(Reader("/"))
+        await database.running(name)
+        leaver.leave()
+        await self.assert_stopped(server)
+        self.assertEqual(database.sessions(name), [])
+        waiter = await server.connect(Reader("/"))
+        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n42\n"))
+        self.assert_quiet(server)
+
 
 class StyleTests(SynchronousTestCase):
     """What all examples have in common."""
@@ -208,4 +259,4 @@ class StyleTests(SynchronousTestCase):
         """Each example that is a module stands in a test of this module."""
         tests = Path(__file__).read_text()
         for path in EXAMPLES.glob("*.py"):
-            self.assertIn(f'self.serve("{path.name}")', tests)
+            self.assertRegex(tests, rf'self.serve\(\s*"{path.name}"[,)]')

@@ -1,0 +1,240 @@
+"""A pool of database connections whose queries stop in the database when they are cancelled.
+
+How a statement is stopped stands in `_drivers`, how a call waits for its thread in `_threadcall`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from threading import Event, Lock
+from typing import Any
+
+from attrs import define, field
+from twisted.enterprise import adbapi
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.threadpool import ThreadPool
+
+from ._drivers import IInterruptible, interruptible
+from ._log import log
+from ._threadcall import ThreadCall
+
+__all__ = ["Committed", "ConnectionPool", "IInterruptible"]
+
+FIRST_PAUSE, LAST_PAUSE = 0.01, 1.0
+"""Seconds from one interrupt to the next; each pause is twice the one before."""
+
+EXTRAS = {"psycopg": "postgres"}
+
+
+class Committed(CancelledError):
+    """The cancel came too late: the transaction was being committed, or had been.
+
+    Any other CancelledError of a query means that it was rolled back, or never begun.
+
+    Attributes:
+        result: what the query came to.
+    """
+
+    def __init__(self, result: object) -> None:
+        super().__init__("cancelled after the transaction was committed")
+        self.result = result
+
+
+class Connection(adbapi.Connection):
+    """A connection that is closed when it cannot be rolled back: the next use opens another."""
+
+    def rollback(self) -> None:
+        """Roll back, or close.
+
+        Raises:
+            Exception: whatever the driver has raised, or `adbapi.ConnectionLost`.
+        """
+        try:
+            super().rollback()
+        except adbapi.ConnectionLost:
+            raise
+        except Exception:
+            self._pool.disconnect(self._connection)
+            raise
+
+
+class ConnectionPool(adbapi.ConnectionPool):
+    """A `twisted.enterprise.adbapi.ConnectionPool` whose queries can be stopped.
+
+    It takes the same arguments, and has the same methods. The Deferreds of ``runQuery``,
+    ``runOperation``, ``runInteraction`` and ``runWithConnection`` can be cancelled: what still
+    waits for a thread never begins; a statement that runs is stopped in the database, and the
+    transaction is rolled back. The Deferred fires when the thread and its connection are free
+    again: with CancelledError, with `Committed` if it was too late, or with the failure, if there
+    was one that is not the cancel's.
+
+    From the cancel on, each further statement of the same call is stopped as well. The connection
+    is not used for anything else before the cancel is over.
+
+    Raises:
+        ImportError: the driver is not installed; names the extra of cancelweb that brings it.
+    """
+
+    connectionFactory = Connection
+
+    _interrupters: ThreadPool | None = None
+    """To stop a statement may block: psycopg opens a network connection for it. The threads of the
+    pool itself may all be busy, with what is to be stopped."""
+
+    def __init__(self, dbapiName: str, *connargs: Any, **connkw: Any) -> None:
+        try:
+            super().__init__(dbapiName, *connargs, **connkw)
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            extra = EXTRAS[error.name]
+            raise ImportError(
+                f"ConnectionPool({dbapiName!r}) needs {error.name}: pip install cancelweb[{extra}]",
+                name=error.name,
+            ) from error
+
+    def start(self) -> None:
+        """See `adbapi.ConnectionPool.start`: the reactor calls it, maybe inside `__init__`."""
+        if not self.running:
+            self._interrupters = ThreadPool(0, self.max, f"{self.name or self.dbapiName}-interrupt")
+            self._interrupters.start()
+        super().start()
+
+    def finalClose(self) -> None:
+        """See `adbapi.ConnectionPool.finalClose`: waits for the threads, as that does."""
+        super().finalClose()
+        if self._interrupters is not None:
+            self._interrupters.stop()
+
+    def connect(self) -> Any:
+        """See `adbapi.ConnectionPool.connect`.
+
+        Raises:
+            TypeError: cancelweb does not know how to stop the statements of such a connection;
+                says how to register an adapter.
+        """
+        connection = super().connect()
+        interruptible(connection)
+        return connection
+
+    def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        """See `adbapi.ConnectionPool.runWithConnection`."""
+        return self._defer(self._runWithConnection, func, *args, **kw)
+
+    def runInteraction(
+        self, interaction: Callable[..., Any], *args: Any, **kw: Any
+    ) -> Deferred[Any]:
+        """See `adbapi.ConnectionPool.runInteraction`; all queries and operations come here."""
+        return self._defer(self._runInteraction, partial(_interact, interaction), *args, **kw)
+
+    def _defer(
+        self, run: Callable[..., Any], function: Callable[..., Any], *args: Any, **kw: Any
+    ) -> Deferred[Any]:
+        use = _Use(self._reactor, self)
+        return use.start(self.threadpool, run, partial(use.call, function), *args, **kw)
+
+    def interrupt_in_thread(self, interrupt: Callable[[], None]) -> None:
+        """Call what may block; from the reactor's thread, for something that runs."""
+        assert self._interrupters is not None
+        self._interrupters.callInThread(interrupt)
+
+    def interruptible_of(self, thread: int) -> Any:
+        """The `IInterruptible` of a thread's connection; None where that was lost."""
+        connection = self.connections.get(thread)
+        return None if connection is None else interruptible(connection)
+
+
+def _interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:
+    """Call; if it fails, close its cursor, which adbapi does only where it succeeds.
+
+    The failure's traceback refers to the cursor. SQLite's, if it is open, takes the connection's
+    mutex when it is freed, and so blocks whichever thread the garbage collector happens to run in,
+    the reactor's too, for as long as the connection's next statement takes.
+    """
+    try:
+        return interaction(transaction, *args, **kw)
+    except BaseException:
+        # It may have been closed before, or be lost with its connection.
+        with suppress(Exception):
+            transaction.close()
+        raise
+
+
+@define(eq=False)
+class _Use(ThreadCall):
+    """One use of a connection, by one of the pool's threads.
+
+    Attributes:
+        pool: whose connection it is.
+    """
+
+    pool: ConnectionPool
+    _thread: int | None = field(default=None, init=False)
+    """While the connection may be interrupted: which thread uses it."""
+    _interrupting: Lock = field(factory=Lock, init=False)
+    """Held while an interrupt is under way, and to begin and end what may be interrupted."""
+    _over: Event = field(factory=Event, init=False)
+
+    def call(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Call the user's function; if it is cancelled meanwhile, raise CancelledError.
+
+        It is adbapi that calls this, in the thread, and commits or rolls back afterwards.
+        """
+        self._begin()
+        try:
+            result = function(*args, **kw)
+        except Exception as error:
+            if not self._is_interruption(error):
+                raise
+        finally:
+            self._end()
+        if self.is_cancelled:
+            # Not from inside the `except`: this would refer to the driver's error and its frames.
+            raise CancelledError()
+        return result
+
+    def _begin(self) -> None:
+        with self._interrupting:
+            if self.is_cancelled:
+                raise CancelledError()
+            self._thread = self.pool.threadID()
+
+    def _end(self) -> None:
+        # Waits for an interrupt that is under way: it is not to hit what comes next, not even the
+        # rollback.
+        with self._interrupting:
+            self._thread = None
+        self._over.set()
+
+    def _is_interruption(self, error: Exception) -> bool:
+        used = self.pool.interruptible_of(self.pool.threadID())
+        return self.is_cancelled and used is not None and used.is_interruption(error)
+
+    def stop(self) -> None:
+        """See `ThreadCall.stop`."""
+        self.pool.interrupt_in_thread(self._interrupt)
+
+    def _interrupt(self) -> None:
+        # One that comes before the database has begun a statement, or between two, stops nothing.
+        pause = FIRST_PAUSE
+        while self._is_interrupted() and not self._over.wait(pause):
+            pause = min(2 * pause, LAST_PAUSE)
+
+    def _is_interrupted(self) -> bool:
+        with self._interrupting:
+            if self._thread is None:
+                # Not begun: then it never will. Or at its end already.
+                return False
+            used = self.pool.interruptible_of(self._thread)
+            try:
+                if used is not None:
+                    used.interrupt()
+            except Exception:
+                log.failure("the statement of {connection} was not stopped", connection=used)
+            return True
+
+    def late(self, result: object) -> Exception:
+        """See `ThreadCall.late`."""
+        return Committed(result)

@@ -1,0 +1,70 @@
+"""Functions in threads, for requests whose clients may leave.
+
+As `twisted.internet.threads`, but for the cancelling: what the thread is told, and when the
+Deferred fires. How, stands in `_threadcall`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
+from twisted.python.threadpool import ThreadPool
+
+from ._context import current
+from ._threadcall import ThreadCall
+from ._watching import global_reactor
+
+__all__ = ["defer_to_thread", "defer_to_thread_pool"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def defer_to_thread(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+    """Call a function in a thread of the reactor's pool.
+
+    The reactor is that of the current scope, where it has threads, or else the global one.
+
+    Args:
+        f: called in a copy of the caller's context: `cancelweb.current_scope` gives the caller's,
+            whose ``check`` raises `cancelweb.ScopeCancelled` once it has been cancelled.
+        *args: what it is called with.
+        **kwargs: and by name.
+
+    Returns:
+        A Deferred that fires with what ``f`` returned or raised. When it is cancelled and ``f``
+        has not begun, ``f`` is never called, and the Deferred fails with CancelledError at once.
+        A call that has begun cannot be ended from outside: the Deferred fires when ``f`` has
+        really come to its end, be it cancelled once or twice. What it returns then is dropped for
+        CancelledError; what it raises is the failure, whatever it is.
+    """
+    reactor = _reactor()
+    return defer_to_thread_pool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
+
+
+def defer_to_thread_pool(
+    reactor: IReactorFromThreads,
+    threadpool: ThreadPool,
+    f: Callable[P, R],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Deferred[R]:
+    """Call a function in a thread of a pool of your own; the rest is as in `defer_to_thread`.
+
+    Args:
+        reactor: in whose thread the Deferred fires.
+        threadpool: where ``f`` is called; one that has been stopped never calls it.
+        f: as in `defer_to_thread`.
+        *args: what it is called with.
+        **kwargs: and by name.
+    """
+    return ThreadCall(reactor).start(threadpool, f, *args, **kwargs)
+
+
+def _reactor() -> Any:
+    scope: Any = current.get()
+    reactor = None if scope is None else scope.clock
+    return reactor if IReactorThreads.providedBy(reactor) else global_reactor()
