@@ -142,6 +142,14 @@ class Stopping:
         """See `Keeper`."""
         (self._work or {}).pop(work, None)
 
+    def release(self, canceller: object) -> None:
+        """Track no longer what is tracked with this canceller; it runs on."""
+        for work in list(self._work or ()):
+            if work.canceller is canceller and not work.is_returned:
+                work.keeper = None
+                self.drop(work)
+        self.advance()
+
     @property
     def is_working(self) -> bool:
         """Whether there is work to wait for."""
