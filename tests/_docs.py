@@ -26,8 +26,9 @@ TUTORIAL = {
 }
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
+SHIELD = DOCS / "howto" / "snippets" / "shield.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
-OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, ASYNCIO}
+OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, SHIELD, ASYNCIO}
 
 
 @define(frozen=True)

@@ -194,6 +194,20 @@ class ExamplesTests(TestCase):
         await self.assert_stopped(server)
         self.assert_quiet(server)
 
+    async def test_shared_report_is_made_once(self) -> None:
+        """Of two who ask for one report one leaves, and the other gets it; of two more, none."""
+        server = await self.serve("shared_report.py")
+        leaver, waiter = [await server.connect(Reader("/2026")) for _ in range(2)]
+        leaver.leave()
+        await self.assert_stopped(server)
+        self.assertIn(b"The report of 2026.", await waiter.answer)
+        self.assertEqual(len(server.log.matching("2026 is begun")), 1)
+        for leaver in [await server.connect(Reader("/2025")) for _ in range(2)]:
+            leaver.leave()
+        await server.log.expect("the report of 2025 has ended", within=AT_ONCE)
+        self.assertEqual(len(server.log.matching("2025 is begun")), 1)
+        self.assert_quiet(server)
+
 
 class StyleTests(SynchronousTestCase):
     """What all examples have in common."""
