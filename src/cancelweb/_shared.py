@@ -237,4 +237,4 @@ def _copied(result: Any) -> Any:
         return result
     error.__cause__, error.__context__ = original.__cause__, original.__context__
     error.__suppress_context__ = original.__suppress_context__
-    return Failure(error, result.type, result.getTracebackObject())
+    return Failure(error, result.type, result.tb)
