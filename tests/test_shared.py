@@ -297,6 +297,15 @@ class LingerTests(Base):
         errand.end()
         self.assertEqual((self.clock.getDelayedCalls(), of_cancelweb(events)), ([], []))
 
+    def test_one_waiter_cancels_another_on_delivery(self) -> None:
+        """That is no reason to wait for anything, or to stop a run that is over."""
+        waiting: list[Deferred[Any]] = []
+        for _ in range(2):
+            waiting.append(self.shared("year").addCallback(lambda _: waiting[1].cancel()))
+        self.reports.running[0].callback(None)
+        self.failureResultOf(waiting[1], CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_the_clock_of_the_scope(self) -> None:
         """Without a clock of its own it takes that of the scope in which the run is begun."""
         shared = Shared(self.reports, 2)
@@ -356,15 +365,16 @@ class FailureTests(Base):
 
         shared = Shared(work)
 
-        async def waiter(secret: object) -> None:
+        async def waiter(number: int) -> None:
             try:
                 await shared()
             except ValueError as error:
                 errors.append(error)
 
-        for _ in range(3):
-            Deferred.fromCoroutine(waiter(object()))
+        for number in range(3):
+            Deferred.fromCoroutine(waiter(number))
         self.reports.running[0].errback(ValueError("broken"))
+        self.assertEqual(len(set(errors)), 3)
         for error in errors:
             self.assertEqual(error.args, ("broken",))
             names = [frame.f_code.co_name for frame in frames_of(error)]
@@ -434,11 +444,12 @@ class ContextTests(SynchronousTestCase):
         report: Deferred[Any] = Deferred(lambda _: seen.append(variable.get()))
         shared = Shared[[], Any](lambda: report)
 
-        async def handler(request: object) -> None:
+        def handler(request: object) -> Deferred[Any]:
             variable.set("mine")
-            await shared()
+            return shared()
 
         Visit(handler).disconnect()
+        variable.set("nobody's")
         self.assertEqual(seen, ["nobody's"])
 
     def test_of_the_waiters(self) -> None:
