@@ -27,8 +27,9 @@ TUTORIAL = {
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
+VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
-OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, SHIELD, ASYNCIO}
+OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, SHIELD, VANISHED, ASYNCIO}
 
 
 @define(frozen=True)
