@@ -47,12 +47,11 @@ class Pages(Resource):
         await Deferred[None]()
 
 
-async def serve(_: object, seconds: str, address: str, *endpoint: str) -> None:
+async def serve(seconds: str, address: str) -> None:
     """Serve what is noticed, and what is not."""
-    kind, options = endpoint or ("tcp", "")
     plain, noticing = Site(Pages("plain")), notice_vanished(Site(Pages("noticing")), int(seconds))
     ports = [
-        await serverFromString(reactor, f"{kind}:0:interface={address}{options}").listen(site)
+        await serverFromString(reactor, f"tcp:0:interface={address}").listen(site)
         for site in (plain, noticing)
     ]
     tell("ports " + " ".join(str(port.getHost().port) for port in ports))
@@ -73,5 +72,5 @@ def visit(address: str, port: str, path: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        react(lambda clock: Deferred.fromCoroutine(serve(clock, *sys.argv[2:])))
+        react(lambda _: Deferred.fromCoroutine(serve(*sys.argv[2:])))
     visit(*sys.argv[2:])

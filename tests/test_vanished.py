@@ -47,10 +47,10 @@ class CutTests(TestCase):
         self.addCleanup(process.stop)
         return process
 
-    async def cut_off(self, *endpoint: str) -> LoggedProcess:
+    async def cut_off(self) -> LoggedProcess:
         """Clients of two pages on two ports, who vanish; returns the server."""
         self.cable = Cable.lay(self)
-        server = self.spawn(0, "serve", str(SECONDS), ADDRESSES[0], *endpoint)
+        server = self.spawn(0, "serve", str(SECONDS), ADDRESSES[0])
         ports = (await server.log.expect("^ports")).split()[1:]
         visits = [(port, path) for port in ports for path in ("/waiting", "/streaming")]
         for client in [self.spawn(1, "visit", ADDRESSES[0], *visit) for visit in visits]:
