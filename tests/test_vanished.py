@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -190,6 +191,15 @@ class FactoryTests(SynchronousTestCase):
         transport.connect(notice_vanished(site, 15).buildProtocol(None))
         transport.deliver(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertIn(PAGE, transport.value())
+
+    def test_leaves_protocols_as_they_were(self) -> None:
+        """Once it is connected a protocol is as its factory made it."""
+        factory = Factory.forProtocol(Protocol)
+        protocol: Any = notice_vanished(factory, 15).buildProtocol(None)
+        plain: Any = factory.buildProtocol(None)
+        for each in protocol, plain:
+            each.makeConnection(StringTransport())
+        self.assertEqual(set(vars(protocol)), set(vars(plain)))
 
     def test_a_factory_that_refuses(self) -> None:
         """A factory may refuse a connection by building nothing."""

@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IProtocolFactory, ITCPTransport
 from twisted.protocols.policies import ProtocolWrapper
-from zope.interface import directlyProvides, providedBy
 
 from ._log import log
 
@@ -92,9 +91,9 @@ class _Noticing:
 
     def __init__(self, factory: Any, options: dict[int, int]) -> None:
         self._factory, self._options = factory, options
-        directlyProvides(self, providedBy(factory))
 
     def __getattr__(self, name: str) -> Any:
+        # Its interfaces, too, such as the one by which TLS finds that it speaks HTTP/2.
         return getattr(self._factory, name)
 
     def __repr__(self) -> str:
