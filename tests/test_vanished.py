@@ -262,3 +262,8 @@ class HowToTests(SynchronousTestCase):
         names = run(VANISHED.read_text())
         (service,) = names["application"].getComponent(IServiceCollection)
         self.assertRegex(repr(service.factory), "notice_vanished <.*Site")
+
+
+if not hasattr(socket, "TCP_USER_TIMEOUT"):
+    for _case in CutTests, OptionsTests, SlowReaderTests:
+        _case.skip = "TCP_USER_TIMEOUT is needed, which only Linux has"
