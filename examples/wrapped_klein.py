@@ -27,6 +27,7 @@ async def wait(request: IRequest, seconds: int) -> bytes:
     progress.start(0.5)
     # A cancelled coroutine leaves a LoopingCall running. One that is tracked ends with its request.
     current_scope().track(progress)
+    current_scope().on_cancel(lambda scope: log.info("given up: {cause}", cause=scope.cause))
     await deferLater(reactor, seconds)
     return b"done\n"
 

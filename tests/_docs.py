@@ -28,8 +28,19 @@ TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
 DRIVER = DOCS / "howto" / "snippets" / "driver.py"
+SHIELD = DOCS / "howto" / "snippets" / "shield.py"
+VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
-OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, STOP_PROGRAM, DRIVER, ASYNCIO}
+OWN_PROGRAMS = {
+    *TUTORIAL.values(),
+    TRACK,
+    ACQUIRE,
+    STOP_PROGRAM,
+    DRIVER,
+    SHIELD,
+    VANISHED,
+    ASYNCIO,
+}
 
 
 @define(frozen=True)

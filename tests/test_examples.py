@@ -43,10 +43,12 @@ def command(example: str) -> list[str]:
 class Reader(Visit):
     """A client that can tell when something has come."""
 
-    def __init__(self, path: str, method: str = "GET", body: bytes = b"") -> None:
+    def __init__(
+        self, path: str, method: str = "GET", body: bytes = b"", header: str = "Accept: */*"
+    ) -> None:
         super().__init__(path)
         self._request = (
-            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
         self._wanted: list[tuple[bytes, Deferred[bytes]]] = []
@@ -121,11 +123,12 @@ class ExamplesTests(TestCase):
         self.assert_quiet(server)
 
     async def test_klein_view_leaves_nothing_running(self) -> None:
-        """A LoopingCall that a Klein view has started stops when the client leaves."""
+        """What a Klein view has started stops when the client leaves, and its hook is run."""
         server = await self.serve("wrapped_klein.py")
         leaver = await server.connect(Reader("/30"))
         await server.log.expect("still at it")
         leaver.leave()
+        await server.log.expect("given up: the client disconnected", within=AT_ONCE)
         await self.assert_stopped(server)
         until_now = len(server.log.matching("still at it"))
         waiter = await server.connect(Reader("/2"))
@@ -243,6 +246,91 @@ class ExamplesTests(TestCase):
         self.assertEqual(database.sessions(name), [])
         waiter = await server.connect(Reader("/"))
         self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n42\n"))
+        self.assert_quiet(server)
+
+    async def test_shared_report_is_made_once(self) -> None:
+        """Of two who ask for one report one leaves, and the other gets it; of two more, none."""
+        server = await self.serve("shared_report.py")
+        leaver, waiter = [await server.connect(Reader("/2026")) for _ in range(2)]
+        leaver.leave()
+        await self.assert_stopped(server)
+        self.assertIn(b"The report of 2026.", await waiter.answer)
+        self.assertEqual(len(server.log.matching("2026 is begun")), 1)
+        for leaver in [await server.connect(Reader("/2025")) for _ in range(2)]:
+            leaver.leave()
+        await server.log.expect("the report of 2025 has ended", within=AT_ONCE)
+        self.assertEqual(len(server.log.matching("2025 is begun")), 1)
+        self.assert_quiet(server)
+
+    async def test_deadline_travels(self) -> None:
+        """Each hop has less left than the one before, and all have stopped when it is over."""
+        server = await self.serve("deadline.py")
+        waiter = await server.connect(Reader("/3", header="X-Timeout: 2"))
+        self.assertIn(b"HTTP/1.1 504 ", await waiter.answer)
+        for hop in range(4):
+            await server.log.expect(rf"GET /{hop}: stopped after", within=AT_ONCE)
+        self.assert_quiet(server)
+        lines = server.log.matching("hops to go")
+        left = [float(line.split()[-3]) for line in lines]
+        self.assertEqual((len(left), left), (4, sorted(left, reverse=True)))
+        self.assertTrue(all(1 < each <= 2 for each in left), left)
+
+    async def test_deadline_is_bounded_by_the_server(self) -> None:
+        """Who gives more time than the server, none or nonsense, has the server's."""
+        server = await self.serve("deadline.py")
+        for header in "X-Timeout: 3000", "X-Timeout: soon", "X-Timeout: -1", "Accept: */*":
+            leaver = await server.connect(Reader("/0", header=header))
+            await server.log.expect("0 hops to go")
+            leaver.leave()
+            await self.assert_stopped(server)
+            (line,) = server.log.matching("hops to go")
+            self.assertTrue(20 < float(line.split()[-3]) <= 30, (header, line))
+            server.log.lines.clear()
+
+    async def test_deadline_leaver_stops_all_hops(self) -> None:
+        """Who leaves is noticed at the far end, too."""
+        server = await self.serve("deadline.py")
+        leaver = await server.connect(Reader("/3"))
+        await server.log.expect("0 hops to go")
+        leaver.leave()
+        for hop in range(4):
+            await server.log.expect(rf"GET /{hop}: stopped .*disconnected", within=AT_ONCE)
+        self.assert_quiet(server)
+
+    async def test_flask_thread_sees_that_its_client_left(self) -> None:
+        """The thread of a Flask view stops when the client leaves; who waits is answered."""
+        server = await self.serve("flask_app.py")
+        waiter = await server.connect(Reader("/1"))
+        self.assertTrue((await waiter.answer).endswith(b"done\n"))
+        leaver = await server.connect(Reader("/30"))
+        leaver.leave()
+        await server.log.expect("the thread has stopped: the client disconnected", within=AT_ONCE)
+        self.assert_quiet(server)
+
+    async def test_inline_callbacks_are_cancelled_where_they_wait(self) -> None:
+        """A generator asks no further, and its `finally` may wait."""
+        server = await self.serve("inline_callbacks.py")
+        leaver = await server.connect(Reader("/"))
+        await server.log.expect("quarter 1 is asked for")
+        leaver.leave()
+        await server.log.expect("a hook was told: the client disconnected", within=AT_ONCE)
+        await self.assert_stopped(server)
+        self.assertEqual(len(server.log.matching("the connection is given back")), 1)
+        waiter = await server.connect(Reader("/"))
+        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n1000\n"))
+        self.assertEqual(len(server.log.matching("quarter 2 is asked for")), 1)
+        self.assert_quiet(server)
+
+    async def test_template_is_stopped_in_its_slow_part(self) -> None:
+        """The renderer that waits is cancelled; who waits gets the whole page."""
+        server = await self.serve("template_page.py")
+        leaver = await server.connect(Reader("/"))
+        await server.log.expect("the news are asked for")
+        leaver.leave()
+        await server.log.expect("the source is closed", within=AT_ONCE)
+        await self.assert_stopped(server)
+        waiter = await server.connect(Reader("/"))
+        self.assertIn(b"<!DOCTYPE html>\n<html><h1>Today</h1><p>No news.</p>", await waiter.answer)
         self.assert_quiet(server)
 
 

@@ -4,6 +4,8 @@ Re-exports the public names; no logic.
 """
 
 from ._scope import Scope, current_scope, scope_of
+from ._shared import Shared
+from ._shield import detach, shield
 from ._web import CancellingResource, cancel_on_disconnect
 from .causes import (
     Cause,
@@ -31,10 +33,13 @@ __all__ = [
     "ResponseFinished",
     "Scope",
     "ScopeCancelled",
+    "Shared",
     "TimedOut",
     "access_log_499",
     "cancel_on_disconnect",
     "current_scope",
+    "detach",
     "log_outcome",
     "scope_of",
+    "shield",
 ]

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ._watching import global_reactor
 from .causes import Cause, Observer, TimedOut, check_status
+from .interfaces import IMonitor
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """The methods that a `CancellingResource` lets a disconnect cancel: those that RFC 9110,
@@ -49,6 +50,11 @@ def _clock(_: object, attribute: Attribute[Any], value: object) -> None:
 def _flag(_: object, attribute: Attribute[bool], value: object) -> None:
     if not isinstance(value, bool):
         raise TypeError(f"{attribute.name} must be True or False, not {value!r}")
+
+
+def _monitor(_: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not IMonitor.providedBy(value):
+        raise TypeError(f"{attribute.name} must provide IMonitor; {value!r} does not")
 
 
 def _one_argument(name: str, function: object) -> None:
@@ -131,6 +137,7 @@ class Options:
     methods: frozenset[bytes] | None = None
     any_method: bool = False
     dry_run: bool = field(default=False, validator=_flag)
+    monitor: Any = field(default=None, validator=_monitor)
     parts: tuple[Options, ...] = ()
     is_demanding: bool = field(init=False)
     """Whether a scope has something to do when it is opened."""
@@ -182,6 +189,7 @@ class Options:
             methods=_inner_first(inner.methods, self.methods),
             any_method=self.any_method or inner.any_method,
             dry_run=self.dry_run or inner.dry_run,
+            monitor=_inner_first(inner.monitor, self.monitor),
             parts=(*(self.parts or (self,)), inner),
         )
 

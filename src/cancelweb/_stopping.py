@@ -175,6 +175,14 @@ class Stopping:
         first = [] if self.returned is None else [self.returned]
         return [*first, *(self._work or ())]
 
+    def release(self, canceller: object) -> None:
+        """Track no longer what is tracked with this canceller; it runs on."""
+        for work in list(self._work or ()):
+            if work.canceller is canceller and not work.is_returned:
+                work.keeper = None
+                self.drop(work)
+        self.advance()
+
     @property
     def is_working(self) -> bool:
         """Whether there is work to wait for."""

@@ -1,4 +1,4 @@
-"""What users implement to teach cancelweb a new kind of work.
+"""What users implement to teach cancelweb a new kind of work, and what doors know of a monitor.
 
 Interfaces only; no logic, and no import from the rest of the package.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-__all__ = ["ICancellable"]
+__all__ = ["ICancellable", "IMonitor"]
 
 
 class ICancellable(Interface):
@@ -40,3 +40,20 @@ class ICancellable(Interface):
             ``CancelledError`` where the work was stopped by ``cancel``). The result of work that
             a handler returned is used as that of a Deferred would be.
         """
+
+
+class IMonitor(Interface):
+    """What a door tells the monitor that it was given.
+
+    Called in the reactor's thread. What is raised goes to the code that has detached the work.
+    """
+
+    def work_detached(work: Any) -> None:  # noqa: N805 - an interface has no self
+        """Work goes on outside its request: a drain is to wait for it.
+
+        Args:
+            work: has a ``cancel()``, which asks it to stop. Hold it until it has ended.
+        """
+
+    def detached_work_ended(work: Any) -> None:  # noqa: N805
+        """This work, of which it was told, has ended, however; told once."""

@@ -1,0 +1,44 @@
+"""A slow report that is made once for all who ask for it at the same time.
+
+Run it::
+
+    PYTHONPATH=examples twist web --class=shared_report.Reports
+
+Ask twice, `curl http://localhost:8080/2026 & curl http://localhost:8080/2026`: the log tells of one
+report. Interrupt one of the two, and the other gets it; interrupt both, and it is stopped.
+"""
+
+from functools import partial
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+
+from cancelweb import Shared, cancel_on_disconnect
+
+log = Logger()
+
+
+@partial(Shared, linger=0.5)
+async def report(year: str) -> bytes:
+    """Stand for something slow; it is given half a second for a client who asks again."""
+    log.info("the report of {year} is begun", year=year)
+    try:
+        await deferLater(reactor, 3)
+    finally:
+        log.info("the report of {year} has ended", year=year)
+    return f"The report of {year}.\n".encode()
+
+
+class Reports(Resource):
+    """Shows the report of any year."""
+
+    isLeaf = True
+
+    @cancel_on_disconnect
+    async def render_GET(self, request: IRequest) -> bytes:
+        """Wait for the report, whoever was the first to ask."""
+        year: bytes = request.postpath[0]
+        return await report(year.decode())

@@ -1,0 +1,134 @@
+"""Noticing that a client has vanished without closing its connection.
+
+Configures the connections of a factory, such as a Site; knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IProtocolFactory, ITCPTransport
+from twisted.protocols.policies import ProtocolWrapper
+
+from ._log import log
+
+__all__ = ["notice_vanished"]
+
+FactoryT = TypeVar("FactoryT")
+
+LONGEST = 2 * 32767
+"""Seconds: the half of it is the most that Linux takes for ``TCP_KEEPIDLE``."""
+
+
+def notice_vanished(factory: FactoryT, seconds: int) -> FactoryT:
+    """Have the connections of a factory break when nothing has been heard from the peer.
+
+    A client whose cable is pulled, or whose phone is in a tunnel, closes nothing; over HTTP/1.1
+    Twisted would wait for it for ever. With this, its connection is lost ``seconds`` after the
+    last sign of life, or a little sooner, also while it is being sent to. The client need not
+    send anything: its system answers the probes.
+
+    The options are those of TCP (tcp(7) of Linux): keepalive for a connection on which nothing is
+    sent, ``TCP_USER_TIMEOUT`` (RFC 5482) for one on which something is. The latter also breaks the
+    connection to a client that is there, but has taken in nothing for as long.
+
+    Connections that are not TCP, such as UNIX sockets, are left as they are. Where the platform
+    lacks an option (only Linux has ``TCP_USER_TIMEOUT``), the others are set, and a warning is
+    logged when this is called.
+
+    Args:
+        factory: a Site, or any other protocol factory, for TCP or TLS.
+        seconds: from 2 to 65534, a whole number.
+
+    Returns:
+        What to listen with in place of the factory. It looks and behaves the same otherwise.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; says which, and what to give instead.
+    """
+    if not IProtocolFactory.providedBy(factory):
+        raise TypeError(f"factory must be a protocol factory such as a Site, not {factory!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int):
+        raise TypeError(f"seconds must be a whole number of seconds, not {seconds!r}")
+    if not 2 <= seconds <= LONGEST:
+        raise ValueError(f"seconds must be from 2 to {LONGEST}, not {seconds!r}")
+    options = dict(_options(seconds))
+    return cast(FactoryT, _Noticing(factory, options))
+
+
+def _options(seconds: int) -> Iterator[tuple[int, int]]:
+    """What to set on a TCP socket.
+
+    With a user timeout, Linux breaks a silent connection at the first probe that is sent after
+    it, so there must be one in the interval before ``seconds`` are over.
+    """
+    interval = max(1, seconds // 20)
+    idle = seconds // 2
+    wanted = [
+        (["TCP_KEEPIDLE", "TCP_KEEPALIVE"], idle),  # the second on macOS
+        (["TCP_KEEPINTVL"], interval),
+        (["TCP_KEEPCNT"], (seconds - idle) // interval),
+        (["TCP_USER_TIMEOUT"], 1000 * (seconds - interval)),
+    ]
+    for names, value in wanted:
+        known = [getattr(socket, name) for name in names if hasattr(socket, name)]
+        if known:
+            yield known[0], value
+        else:
+            log.warn(
+                "this platform has no {option}: some clients that vanish are noticed later than "
+                "after {seconds} s, or not at all",
+                option=names[0],
+                seconds=seconds,
+            )
+
+
+class _Noticing:
+    """A factory that is another one, except that it configures connections."""
+
+    def __init__(self, factory: Any, options: dict[int, int]) -> None:
+        self._factory, self._options = factory, options
+
+    def __getattr__(self, name: str) -> Any:
+        # Its interfaces, too, such as the one by which TLS finds that it speaks HTTP/2.
+        return getattr(self._factory, name)
+
+    def __repr__(self) -> str:
+        return f"<notice_vanished {self._factory!r}>"
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 - Twisted's name
+        """See `IProtocolFactory`."""
+        protocol = self._factory.buildProtocol(addr)
+        if protocol is not None:
+            _before_connection(protocol, self._configure)
+        return protocol
+
+    def _configure(self, transport: Any) -> None:
+        while isinstance(transport, ProtocolWrapper):
+            # Such as TLS.
+            transport = transport.transport
+        # Twisted's transport of a UNIX socket says that it is one of TCP.
+        is_tcp = ITCPTransport.providedBy(transport)
+        if is_tcp and isinstance(transport.getHost(), IPv4Address | IPv6Address):
+            transport.setTcpKeepAlive(True)
+            for option, value in self._options.items():
+                transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _before_connection(protocol: Any, configure: Callable[[Any], None]) -> None:
+    """Have the transport configured before the protocol is given it.
+
+    No protocol is put between the two: code that takes over a connection, for a WebSocket, needs
+    to find them as Twisted made them.
+    """
+    make_connection = protocol.makeConnection
+
+    def configure_first(transport: Any) -> None:
+        del protocol.makeConnection
+        configure(transport)
+        make_connection(transport)
+
+    protocol.makeConnection = configure_first

@@ -1,0 +1,76 @@
+"""Two network namespaces, a cable between them, and processes at its ends.
+
+What belongs here: making and cutting the cable. What does not: the programs that use it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from attrs import define
+from twisted.internet.protocol import ProcessProtocol
+from twisted.trial.unittest import FailTest, SkipTest, TestCase
+
+from ._servers import REPOSITORY, reactor
+
+ADDRESSES = ("10.99.0.1", "10.99.0.2")
+"""Of the two ends; nobody outside the namespaces sees them."""
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+@define(frozen=True)
+class Cable:
+    """A cable; the first end is the server's."""
+
+    namespaces: tuple[str, str]
+
+    @classmethod
+    def lay(cls, test: TestCase) -> "Cable":
+        """Lay a cable for the length of a test.
+
+        Raises:
+            SkipTest: This machine cannot, and is somebody's own; says what is missing.
+            FailTest: It cannot, and is CI, where a skip would go unseen.
+        """
+        refuse = FailTest if os.environ.get("CI") == "true" else SkipTest
+        if shutil.which("ip") is None:
+            raise refuse("to cut a connection takes ip: install iproute2")
+        cable = cls((f"cancelweb-{os.getpid()}-a", f"cancelweb-{os.getpid()}-b"))
+        try:
+            for each in cable.namespaces:
+                _ip("netns", "add", each)
+                test.addCleanup(_ip, "netns", "del", each)
+            cable._connect()
+        except subprocess.CalledProcessError as error:
+            raise refuse(f"to cut a connection takes network namespaces: {error.stderr}") from error
+        return cable
+
+    def _connect(self) -> None:
+        here, there = self.namespaces
+        _ip("-n", here, "link", "add", "cable", "type", "veth", "peer", "cable", "netns", there)
+        for namespace, address in zip(self.namespaces, ADDRESSES, strict=True):
+            _ip("-n", namespace, "address", "add", f"{address}/24", "dev", "cable")
+            _ip("-n", namespace, "link", "set", "cable", "up")
+
+    def cut(self) -> None:
+        """Cut it: from now on nothing arrives at either end, and neither is told."""
+        _ip("-n", self.namespaces[1], "link", "set", "cable", "down")
+
+    def spawn(self, end: int, process: ProcessProtocol, *arguments: str) -> None:
+        """Run Python with these arguments at one end."""
+        reactor.spawnProcess(
+            process,
+            shutil.which("ip"),
+            ["ip", "netns", "exec", self.namespaces[end], sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, _paths()))},
+            path=str(REPOSITORY),
+        )
+
+
+def _paths() -> list[Path | str]:
+    return [REPOSITORY, *filter(None, [os.environ.get("PYTHONPATH")])]
