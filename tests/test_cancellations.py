@@ -9,13 +9,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
     DeferredList,
     gatherResults,
 )
+from twisted.internet.error import ConnectingCancelledError
 from twisted.python.failure import Failure
+from twisted.web.client import RequestGenerationFailed, ResponseFailed, ResponseNeverReceived
 from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import Element, TagLoader, renderer, tags
 
@@ -23,6 +26,11 @@ from cancelweb import Disconnected, Ended, scope_of
 
 from ._inmemory import Client, log_events, no_cycles, of_cancelweb
 from ._pages import PAGE, PageTestCase
+
+
+def failing_with(error: Exception) -> Deferred[Any]:
+    """Work that says in its own words that it was cancelled."""
+    return Deferred(lambda deferred: deferred.errback(error))
 
 
 class DisguiseTests(PageTestCase):
@@ -48,6 +56,17 @@ class DisguiseTests(PageTestCase):
         """Such as the FirstError of a DeferredList, also of one in another."""
         both: Any = partial(DeferredList, fireOnOneErrback=True, consumeErrors=True)
         self.assert_stopped(lambda: both([both([Deferred()])]))
+
+    def test_connecting(self) -> None:
+        """Such as what an endpoint says whose attempt to connect was cancelled."""
+        here = IPv4Address("TCP", "127.0.0.1", 80)
+        self.assert_stopped(lambda: failing_with(ConnectingCancelledError(here)))
+
+    def test_agent(self) -> None:
+        """Such as what Twisted's `Agent` makes of it, in each phase of a request."""
+        for error in [RequestGenerationFailed, ResponseFailed, ResponseNeverReceived]:
+            self.outcomes.clear()
+            self.assert_stopped(partial(failing_with, error([Failure(CancelledError())])))
 
     def test_template(self) -> None:
         """Such as the FlattenerError of a template that waits.

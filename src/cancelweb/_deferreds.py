@@ -13,7 +13,7 @@ from types import GeneratorType
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError
-from twisted.internet.error import ProcessTerminated
+from twisted.internet.error import ConnectingCancelledError, ProcessTerminated
 from twisted.internet.task import TaskStopped
 from twisted.python.failure import Failure
 from twisted.web.error import FlattenerError
@@ -54,7 +54,7 @@ def is_cancellation(failure: Failure) -> bool:
 
 def _says_cancelled(error: object) -> bool:
     match error:
-        case CancelledError() | TaskStopped():
+        case CancelledError() | TaskStopped() | ConnectingCancelledError():
             return True
         case asyncio.CancelledError() | concurrent.futures.CancelledError():
             return True
@@ -64,6 +64,10 @@ def _says_cancelled(error: object) -> bool:
             return _says_cancelled(error.args[0])
         case BaseExceptionGroup():
             return all(_says_cancelled(each) for each in error.exceptions)
+    # What twisted.web.client raises; it is not imported for this alone.
+    match getattr(error, "reasons", None):
+        case [Failure() as reason, *_]:
+            return is_cancellation(reason)
     return False
 
 
