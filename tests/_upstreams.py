@@ -58,7 +58,7 @@ class Exchange(Protocol):
         waiting: Deferred[None] = Deferred()
         self._wanted.append((wanted, waiting))
         self.dataReceived(b"")
-        return waiting.addTimeout(20, reactor)
+        return waiting.addTimeout(10, reactor)
 
     async def asked(self) -> None:
         """Wait until the request's headers are there."""
@@ -114,7 +114,7 @@ class Upstream(Factory):
             waiting.callback(self._arrived.pop(0))
         else:
             self._awaited.append(waiting)
-        return waiting.addTimeout(20, reactor)
+        return waiting.addTimeout(10, reactor)
 
 
 class Endless:
@@ -220,3 +220,30 @@ class Deaf:
         """Give the port back."""
         self._inside.close()
         self._listener.close()
+
+
+class Asker(Visit):
+    """A client whose request the test writes, byte by byte.
+
+    Args:
+        lines: the request line and the headers.
+        body: what follows them.
+        reads: whether it reads the answer.
+    """
+
+    def __init__(self, *lines: bytes, body: bytes = b"", reads: bool = True) -> None:
+        super().__init__("/")
+        if body:
+            lines = (*lines, b"Content-Length: %d" % len(body))
+        self._request = b"\r\n".join([*lines, b"", body])
+        self._reads = reads
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        if not self._reads:
+            transport.pauseProducing()
+        transport.write(self._request)
+
+    def has(self, part: bytes) -> bool:
+        """Whether this is in what has come."""
+        return part in self._received

@@ -22,6 +22,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from ._context import current
+from ._deferreds import is_cancellation
 from ._inflow import Inflow
 from .interfaces import ICancellable
 
@@ -39,6 +40,8 @@ class CancellingAgent:
     when the scope is cancelled, and when the response to the scope's own client is finished.
 
     Without a current scope, what can be cancelled are the request, as above, and ``readBody``.
+    A request that is cancelled fails with ``CancelledError``, and not, as that of a plain agent,
+    with an error of the connection.
 
     Attributes:
         agent: the `IAgent` that does the work.
@@ -57,7 +60,12 @@ class CancellingAgent:
         if bodyProducer is not None:
             bodyProducer = _RequestBody(bodyProducer)
         answer: Deferred[Any] = self.agent.request(method, uri, headers, bodyProducer)
-        return answer.addCallback(_Response, current.get())
+        return answer.addCallbacks(_Response, _undisguised, callbackArgs=(current.get(),))
+
+
+def _undisguised(failure: Failure) -> Failure:
+    """A cancelled request fails with ResponseFailed, say, for which handlers have an `except`."""
+    return Failure(CancelledError()) if is_cancellation(failure) else failure
 
 
 class _RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
