@@ -132,7 +132,7 @@ class LeaveTests(ProxyTestCase):
         # More than the buffers hold is read by somebody.
         await self.until(lambda: source.said > PLENTY)
         exchange.transport.abortConnection()
-        await exchange.lost
+        await self.until(lambda: "tcp.Client" not in str(reactor.getReaders()))
 
 
 class PressureTests(ProxyTestCase):

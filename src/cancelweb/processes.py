@@ -50,11 +50,11 @@ def run(
         reactor: what runs the child; the scope's, or the one that runs, unless given.
 
     Returns:
-        A Deferred that fires once no process of the group is left: with the output, error output
-        and exit status (negative: the signal that ended it) as ``subprocess.CompletedProcess``;
-        or fails, with ``CancelledError`` where it was cancelled, with
-        ``subprocess.CalledProcessError`` where ``check`` says so, and with ``OSError`` where the
-        program could not be started.
+        A Deferred that fires once no process of the group is left. It fires with the output, the
+        error output and the exit status (negative for a signal that ended it) in a
+        ``subprocess.CompletedProcess``. It fails with ``CancelledError`` where it was cancelled,
+        with ``subprocess.CalledProcessError`` where ``check`` says so, and with ``OSError`` where
+        the program could not be started.
 
     Raises:
         TypeError: ``args`` is no sequence of arguments.

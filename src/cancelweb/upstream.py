@@ -44,7 +44,7 @@ class CancellingAgent:
     with an error of the connection.
 
     Attributes:
-        agent: the `IAgent` that does the work.
+        agent: the ``IAgent`` that does the work.
     """
 
     agent: Any
