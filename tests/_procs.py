@@ -11,7 +11,7 @@ from pathlib import Path
 
 def running(mark: str) -> list[int]:
     """The processes that run with this text in their command line; zombies do not run."""
-    listed = subprocess.run(["ps", "-eo", "pid=,stat=,args="], capture_output=True, text=True)
+    listed = subprocess.run(["ps", "-wweo", "pid=,stat=,args="], capture_output=True, text=True)
     rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
     return [int(pid) for pid, state, args in rows if mark in args and not state.startswith("Z")]
 

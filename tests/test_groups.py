@@ -46,7 +46,12 @@ class GroupTestCase(TestCase):
 
     def setUp(self) -> None:
         self.mark = f"mark-{os.getpid()}-{id(self)}"
-        self.outcomes: list[Outcome] = []
+        self.addCleanup(self.kill_rest)
+
+    def kill_rest(self) -> None:
+        """Leave nothing running where a test has failed."""
+        for pid in running(self.mark):
+            os.kill(pid, signal.SIGKILL)
 
     def shell(self, script: str) -> list[str]:
         """A shell, and everything that it starts with `$0` in the arguments, is marked."""
