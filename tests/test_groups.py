@@ -72,8 +72,13 @@ class GroupTestCase(TestCase):
 
     async def settled(self) -> None:
         """Wait until nothing is left of children that nobody waits for."""
-        await self.until(lambda: not any("Child." in str(e) for e in reactor.getDelayedCalls()))
+        await self.until(lambda: not self.is_at_work())
         self.assert_gone()
+
+    def is_at_work(self) -> bool:
+        """Whether there are processes, or timers that look after them."""
+        timers = any("Child." in str(each) for each in reactor.getDelayedCalls())
+        return timers or bool(running(self.mark)) or bool(zombies())
 
     def assert_gone(self) -> None:
         """Nothing of it is left."""
