@@ -18,7 +18,14 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 import cancelweb
-from cancelweb import CancellingResource, ICancellable, cancel_on_disconnect
+from cancelweb import (
+    CancellingResource,
+    ICancellable,
+    cancel_on_disconnect,
+    processes,
+    proxy,
+    upstream,
+)
 
 from ._docs import DOCS, EXAMPLES, OWN_PROGRAMS, PAGES, README, directives, included, run, section
 from ._inmemory import Client
@@ -144,8 +151,11 @@ class ListTests(SynchronousTestCase):
     def test_reference_is_complete(self) -> None:
         """The reference has every public name, and each method of the interface."""
         reference = (DOCS / "reference.rst").read_text()
-        listed = set(re.findall(r"^\.\. (?:auto\w+|py:class):: (\w+)", reference, re.M))
-        self.assertEqual(listed, set(cancelweb.__all__))
+        found = re.findall(r"^\.\. (?:auto\w+|py:class):: (?:([\w.]+)\.)?(\w+)", reference, re.M)
+        for module in [cancelweb, processes, proxy, upstream]:
+            of_package = "" if module is cancelweb else module.__name__
+            listed = {name for where, name in found if where == of_package}
+            self.assertEqual(listed, set(module.__all__))
         methods = set(re.findall(r"^   \.\. py:method:: (\w+)\(\)", reference, re.M))
         self.assertEqual(methods, set(ICancellable))
 

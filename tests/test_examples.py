@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ._http1 import Visit
 from ._postgres import postgres
+from ._procs import running
 from ._servers import LOOPBACK, REPOSITORY, LoggedProcess, Server, reactor
+from ._upstreams import HEAD, Upstream
 
 EXAMPLES = REPOSITORY / "examples"
 
@@ -187,6 +190,52 @@ class ExamplesTests(TestCase):
         server = await self.serve("subprocess_.py")
         waiter = await server.connect(Reader("/"))
         self.assertIn(b"\n3\n", await waiter.answer)
+        self.assert_quiet(server)
+
+    async def test_pipeline_is_gone(self) -> None:
+        """Of the pipeline of who leaves nothing runs any more; who waits gets its output."""
+        server = await self.serve("disk_usage.py")
+        waiter = await server.connect(Reader("/"))
+        self.assertIn(b"\t/usr\n", await waiter.answer)
+        leaver = await server.connect(Reader("/"))
+        while not running("du -a /usr"):
+            await deferLater(reactor, 0.01)
+        leaver.leave()
+        await server.log.expect(r"\[cancelweb#info\] .*: stopped .*disconnected")
+        self.assertEqual(running("du -a /usr"), [])
+        self.assert_quiet(server)
+
+    async def test_gateway_tells_upstream(self) -> None:
+        """Who leaves the gateway has left the server behind it, too; who stays is served."""
+        behind = await self.serve("stream.py")
+        gateway = await self.serve("gateway.py", UPSTREAM_PORT=str(behind.port))
+        stayer, leaver = [await gateway.connect(Reader("/")) for _ in range(2)]
+        await leaver.received(b"data: tick 2\n\n")
+        leaver.leave()
+        for server in [gateway, behind]:
+            await self.assert_stopped(server)
+            self.assert_quiet(server)
+        await stayer.received(b"data: tick 4\n\n")
+        stayer.leave()
+
+    async def test_weather_is_asked_for(self) -> None:
+        """Who leaves while the other server speaks has its connection closed."""
+        upstream = Upstream()
+        port = reactor.listenTCP(0, upstream, interface=LOOPBACK)
+        self.addCleanup(port.stopListening)
+        server = await self.serve("weather.py", UPSTREAM_PORT=str(port.getHost().port))
+        leaver = await server.connect(Reader("/"))
+        exchange = await upstream.exchange()
+        await exchange.asked()
+        exchange.say(HEAD)
+        leaver.leave()
+        await self.assert_stopped(server)
+        await exchange.lost
+        waiter = await server.connect(Reader("/"))
+        exchange = await upstream.exchange()
+        await exchange.asked()
+        exchange.say(HEAD + bytes(1000))
+        self.assertIn(b"1000 bytes of weather", await waiter.answer)
         self.assert_quiet(server)
 
     async def test_generator_is_closed(self) -> None:

@@ -1,0 +1,26 @@
+"""Which reactor serves those who were given none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import Interface
+
+from ._context import current
+from ._watching import global_reactor
+
+
+def reactor_for(given: Any, needed: type[Interface]) -> Any:
+    """The reactor that was given, else that of the current scope, else the one that runs.
+
+    The clock of a scope may be something else, in tests, say: it counts if it provides what is
+    needed.
+    """
+    if given is not None:
+        return given
+    scope = current.get()
+    if scope is not None:
+        scope.find_clock(scope.request)
+        if needed.providedBy(scope.clock):
+            return scope.clock
+    return global_reactor()

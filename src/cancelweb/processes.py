@@ -1,0 +1,169 @@
+"""Child processes that end with their whole process group.
+
+What users call, and the output as they read it; the child itself and its group are `_children`'s
+business. For POSIX systems.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorProcess
+
+from ._children import Argument, Child, Completed
+from ._reactors import reactor_for
+
+__all__ = ["Output", "run", "stream"]
+
+_STREAM_ERRORS = 2**16
+"""How much of the end of its standard error is kept of a child that is streamed."""
+
+
+def run(
+    args: Sequence[Argument],
+    *,
+    stdin: bytes = b"",
+    cwd: Argument | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+    grace: float = 3.0,
+    reactor: Any = None,
+) -> Deferred[Completed]:
+    """Run a program, and collect its output.
+
+    The child leads a session and process group of its own. When the Deferred is cancelled, the
+    whole group gets TERM, and KILL if something of it is left after ``grace`` seconds. What a
+    child that has ended by itself has left of its group is stopped in the same way, once all
+    output has been read. A process that has started a session of its own is out of reach.
+
+    Args:
+        args: the program, looked up in ``PATH``, and its arguments. For a shell's pipeline
+            ``["sh", "-c", pipeline]``.
+        stdin: the bytes that it can read from its standard input.
+        cwd: the directory it runs in; this process's unless given.
+        env: its environment; this process's unless given.
+        check: whether an exit status other than 0 is an error.
+        grace: seconds between TERM and KILL, 0 or more.
+        reactor: what runs the child; the scope's, or the one that runs, unless given.
+
+    Returns:
+        A Deferred that fires once no process of the group is left. It fires with the output, the
+        error output and the exit status (negative for a signal that ended it) in a
+        ``subprocess.CompletedProcess``. It fails with ``CancelledError`` where it was cancelled,
+        with ``subprocess.CalledProcessError`` where ``check`` says so, and with ``OSError`` where
+        the program could not be started.
+
+    Raises:
+        TypeError: ``args`` is no sequence of arguments.
+        ValueError: ``grace`` is negative.
+    """
+    child = _child(args, stdin, cwd, env, grace, reactor, sys.maxsize)
+    return Deferred.fromCoroutine(_collect(child, check))
+
+
+async def _collect(child: Child, check: bool) -> Completed:
+    out = b"".join([chunk async for chunk in Output(child, False)])
+    completed = child.completed(out)
+    if check:
+        completed.check_returncode()
+    return completed
+
+
+def stream(
+    args: Sequence[Argument],
+    *,
+    stdin: bytes = b"",
+    cwd: Argument | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+    grace: float = 3.0,
+    reactor: Any = None,
+) -> Output:
+    """Run a program, and get its output as it comes.
+
+    A handler may return the iterator: the client is then sent the output as fast as it reads, and
+    the child waits for a slow one. The child is started when the first chunk is asked for, and
+    stopped, as `run` does, when the iterator is cancelled, closed, or dropped.
+
+    Args:
+        args: as for `run`, like all the others.
+        stdin: see there.
+        cwd: see there.
+        env: see there.
+        check: whether an exit status other than 0 is an error, raised after all output:
+            ``subprocess.CalledProcessError`` with the last 64 KiB of the error output.
+        grace: see there.
+        reactor: see there.
+
+    Returns:
+        An async iterator of bytes.
+
+    Raises:
+        TypeError: ``args`` is no sequence of arguments.
+        ValueError: ``grace`` is negative.
+    """
+    return Output(_child(args, stdin, cwd, env, grace, reactor, _STREAM_ERRORS), check)
+
+
+def _child(
+    args: Sequence[Argument],
+    stdin: bytes,
+    cwd: Argument | None,
+    env: Mapping[str, str] | None,
+    grace: float,
+    reactor: Any,
+    keep: int,
+) -> Child:
+    if isinstance(args, str | bytes) or not isinstance(args, Sequence) or not args:
+        raise TypeError(
+            f"args must be a program and its arguments, such as ['sort', '-u'], not {args!r}; "
+            "for a shell use ['sh', '-c', command]"
+        )
+    if grace < 0:
+        raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
+    reactor = reactor_for(reactor, IReactorProcess)
+    return Child(reactor, list(args), cwd, env, stdin, grace, keep)
+
+
+class Output(AsyncIterator[bytes]):
+    """The output of a child, chunk by chunk; what `stream` returns.
+
+    It ends once no process of the child's group is left.
+    """
+
+    # No async generator: outside asyncio nobody closes one that is dropped. Only whoever reads
+    # refers to this object.
+
+    def __init__(self, child: Child, check: bool) -> None:
+        self._child, self._check = child, check
+        self._is_open = True
+
+    async def __anext__(self) -> bytes:
+        child = self._child
+        if not (child.is_started or self._is_open):
+            raise StopAsyncIteration
+        try:
+            chunk = await child.read()
+            if chunk:
+                return chunk
+            await child.when_gone()
+        except CancelledError:
+            await self.aclose()
+            raise
+        if self._check:
+            child.completed(None).check_returncode()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop the child, and wait until its group has gone. May be called again."""
+        self._is_open = False
+        if self._child.is_started:
+            self._child.stop()
+            await self._child.when_gone()
+
+    def __del__(self) -> None:
+        if self._child.is_started:
+            self._child.stop()

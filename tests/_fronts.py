@@ -1,0 +1,164 @@
+"""nginx and HAProxy on loopback, for the length of a test.
+
+What belongs here: their configurations, and starting them. What does not: knowing what they tell
+the server behind them.
+"""
+
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SkipTest, TestCase
+
+from ._servers import LOOPBACK, LoggedProcess, Server
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+_NGINX = """
+daemon off;
+master_process off;
+pid {directory}/pid;
+error_log stderr notice;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  proxy_cache_path {directory}/cache keys_zone=pages:1m;
+  server {{
+    listen {host}:{port};
+    proxy_http_version 1.1;
+    location / {{
+      proxy_pass http://{host}:{behind};
+      {settings}
+    }}
+  }}
+}}
+"""
+
+_HAPROXY = """
+defaults
+  timeout connect 10s
+  timeout client 60s
+  timeout server 60s
+  {defaults}
+frontend front
+  bind {host}:{port}
+  default_backend back
+backend back
+  {backend}
+  server behind {host}:{behind}
+"""
+
+_HAPROXY_LISTEN = """
+defaults
+  timeout connect 10s
+  timeout client 60s
+  timeout server 60s
+  mode http
+listen both
+  bind {host}:{port}
+  option abortonclose
+  server behind {host}:{behind}
+"""
+
+Front = Callable[[TestCase, int], Any]
+"""Starts a server in front of one that listens on this port; awaited, it is that `Server`."""
+
+
+def nginx(settings: str = "") -> Front:
+    """nginx, with these settings of its `location`."""
+    return lambda test, behind: _start(test, "nginx", _NGINX, behind, {"settings": settings})
+
+
+def haproxy(defaults: str = "mode http", backend: str = "") -> Front:
+    """HAProxy, with these settings of its `defaults`, and of its `backend`."""
+    settings = {"defaults": defaults, "backend": backend}
+    return lambda test, behind: _start(test, "haproxy", _HAPROXY, behind, settings)
+
+
+def haproxy_listen() -> Front:
+    """HAProxy with a `listen` section that aborts on close."""
+    return lambda test, behind: _start(test, "haproxy", _HAPROXY_LISTEN, behind, {})
+
+
+async def nothing(test: TestCase, behind: int) -> Server:
+    """Nothing at all."""
+    return Server(behind, LoggedProcess().log)
+
+
+async def _start(
+    test: TestCase, name: str, template: str, behind: int, settings: Mapping[str, str]
+) -> Server:
+    directory = Path(test.mktemp()).resolve()
+    directory.mkdir()
+    port = free_port()
+    configuration = directory / "configuration"
+    configuration.write_text(
+        template.format(host=LOOPBACK, port=port, behind=behind, directory=directory, **settings)
+    )
+    process = LoggedProcess()
+    command = _command(name, configuration)
+    reactor.spawnProcess(process, command[0], command, env=None)
+    test.addCleanup(process.stop)
+    await _until_it_listens(port)
+    return Server(port, process.log)
+
+
+def _command(name: str, configuration: Path) -> list[str]:
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise SkipTest(f"{name} is not installed: apt-get install {name}")
+    options = ["-e", "stderr", "-p", str(configuration.parent), "-c", str(configuration)]
+    return [program, *(options if name == "nginx" else ["-db", "-f", str(configuration)])]
+
+
+def free_port() -> int:
+    """A port on which nobody listens just now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _until_it_listens(port: int) -> None:
+    while True:
+        try:
+            await _connect_once(port)
+        except ConnectError:
+            await deferLater(reactor, 0.01)
+        else:
+            return
+
+
+async def _connect_once(port: int) -> None:
+    probe = _Probe()
+    await TCP4ClientEndpoint(reactor, LOOPBACK, port).connect(Factory.forProtocol(lambda: probe))
+    await probe.lost
+
+
+class _Probe(Protocol):
+    """Connects, and closes at once."""
+
+    def __init__(self) -> None:
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)

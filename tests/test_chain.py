@@ -1,0 +1,111 @@
+"""The whole chain: client, nginx or HAProxy, gateway, backend, PostgreSQL; all real, on loopback.
+
+The client leaves, and the query at the far end is gone.
+"""
+
+from typing import Any
+
+import psycopg
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThread
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
+from cancelweb.proxy import ReverseProxyResource
+
+from ._fronts import Front, haproxy, nginx, nothing
+from ._postgres import postgres
+from ._scopes import Leaf
+from ._servers import LOOPBACK, Server
+from ._upstreams import Asker, GatewayTestCase
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+SLOW = "SELECT pg_sleep(600)"
+
+
+def query(dsn: str, statement: str) -> Deferred[bytes]:
+    """The last hop: a statement that is cancelled in the database with its Deferred."""
+    connection = psycopg.connect(dsn, autocommit=True)
+
+    def run() -> bytes:
+        with connection:
+            return str(connection.execute(statement.encode()).fetchone()).encode()
+
+    async def running() -> bytes:
+        try:
+            return await deferToThread(run)
+        except CancelledError:
+            await deferToThread(connection.cancel_safe)
+            raise
+
+    return Deferred.fromCoroutine(running())
+
+
+class ChainTests(GatewayTestCase):
+    """A client at one end, a query at the other."""
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.database = postgres()
+        self.name = f"chain-{id(self)}"
+        self.outcomes: dict[str, Deferred[Outcome]] = {}
+
+    def observer(self, name: str) -> Any:
+        """Tells of one hop's outcome."""
+        told: Deferred[Outcome] = Deferred()
+        self.outcomes[name] = told
+        return told.callback
+
+    async def chain(self, front: Front, statement: str) -> Server:
+        """Build it, from the far end on; returns its near end."""
+        dsn = self.database.dsn_of(self.name)
+
+        def handler(request: Request) -> Deferred[bytes]:
+            return query(dsn, statement)
+
+        decorate: Any = cancel_on_disconnect(observers=self.observer("backend"))
+        backend = self.serve(Leaf(decorate(handler)))
+        proxy: Any = ReverseProxyResource(LOOPBACK, backend.port, b"")
+        root: Any = CancellingResource(proxy, observers=self.observer("gateway"))
+        server: Server = await front(self, self.serve(root).port)
+        return server
+
+    async def ask(self, server: Server) -> Asker:
+        """A client at the near end."""
+        lines = (b"GET /report HTTP/1.1", b"Host: localhost", b"Connection: close")
+        return await server.connect(Asker(*lines))
+
+    async def assert_gone(self, front: Front) -> None:
+        """The client leaves, and the query at the far end is gone."""
+        client = await self.ask(await self.chain(front, SLOW))
+        [session] = await self.database.running(self.name)
+        self.assertEqual(session.query, SLOW)
+        client.leave()
+        await self.until(lambda: not self.database.states(self.name))
+        for told in self.outcomes.values():
+            self.assertEqual((await told).ended, Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_gateway_alone(self) -> None:
+        """With nothing before the gateway."""
+        await self.assert_gone(nothing)
+
+    async def test_nginx(self) -> None:
+        """Behind nginx with its defaults."""
+        await self.assert_gone(nginx())
+
+    async def test_haproxy(self) -> None:
+        """Behind HAProxy, with `option abortonclose` in `defaults`."""
+        await self.assert_gone(haproxy("mode http\n  option abortonclose"))
+
+    async def test_patient_client(self) -> None:
+        """A client that stays gets the answer of the query."""
+        client = await self.ask(await self.chain(nginx(), "SELECT 6 * 7"))
+        self.assertTrue((await client.answer).endswith(b"(42,)"))
+        for told in self.outcomes.values():
+            self.assertEqual((await told).ended, Ended.COMPLETED)
