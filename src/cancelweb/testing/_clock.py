@@ -1,0 +1,60 @@
+"""Moving a `twisted.internet.task.Clock` one delayed call at a time, and naming those calls.
+
+Knows Twisted's Clock only; nothing of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
+
+from .._log import log, name_of
+
+
+def step(clock: Clock) -> bool:
+    """Run the next delayed call, at its time; of several that are due together, only the first.
+
+    As in a reactor, what it raises is logged.
+
+    Returns:
+        Whether there was one.
+    """
+    calls = clock.getDelayedCalls()
+    if not calls:
+        return False
+    call: Any = min(calls, key=_due)
+    clock.rightNow = max(clock.rightNow, call.getTime())
+    clock.calls.remove(call)
+    call.called = 1
+    logging(call.func, *call.args, **call.kw)
+    return True
+
+
+def turn(clock: Clock) -> None:
+    """Run what is due now, and what that makes due now."""
+    while any(call.getTime() <= clock.seconds() for call in clock.getDelayedCalls()):
+        step(clock)
+
+
+def logging(function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    """Call, and log what is raised, as a reactor does."""
+    try:
+        function(*args, **kwargs)
+    except Exception:
+        log.failure("{function} failed", function=name_of(function))
+
+
+DUE = ", due in "
+
+
+def descriptions(calls: Iterable[Any], clock: Clock) -> list[str]:
+    """Delayed calls as they are named in messages."""
+    now = clock.seconds()
+    return [f"{name_of(each.func)}{DUE}{each.getTime() - now:g} s" for each in calls]
+
+
+def _due(call: IDelayedCall) -> float:
+    return call.getTime()
