@@ -114,7 +114,10 @@ class _Puller:
     def __init__(self, producer: Any, request: Any, clock: Clock) -> None:
         self._producer, self._request = producer, request
         self._is_paused = self._has_ended = False
-        cooperator = Cooperator(scheduler=lambda function: clock.callLater(0, function))
+        cooperator = Cooperator(
+            terminationPredicateFactory=lambda: lambda: True,
+            scheduler=lambda function: clock.callLater(0, function),
+        )
         self._task = cooperator.cooperate(self._pull())
 
     def _pull(self) -> Iterator[None]:
