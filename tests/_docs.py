@@ -27,7 +27,11 @@ TUTORIAL = {
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
-OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, ASYNCIO}
+LEAVING = [
+    DOCS / "howto" / "snippets" / name
+    for name in ("leaving_before.py", "leaving_after.py", "test_leaving.py")
+]
+OWN_PROGRAMS = {*TUTORIAL.values(), TRACK, ACQUIRE, ASYNCIO, *LEAVING}
 
 
 @define(frozen=True)

@@ -30,7 +30,7 @@ def body_of(exchange: Exchange) -> bytes:
 def echo(request: Request) -> bytes:
     """A handler that answers with what it was sent."""
     content: Any = request.content
-    return request.method + b" " + request.uri + b" " + content.read()
+    return b" ".join([request.method, request.uri, content.read()])
 
 
 def waiting(request: Request) -> int:
@@ -245,7 +245,8 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_completed(self) -> None:
         """One that has completed has one, too; even if nothing was to be waited for."""
-        for handler, seconds in [(Slow(self.clock), 2), (cancel_on_disconnect(echo), 0)]:
+        handlers: list[Any] = [Slow(self.clock), cancel_on_disconnect(echo)]
+        for handler, seconds in zip(handlers, (2, 0), strict=True):
             exchange = self.get(handler)
             exchange.advance(seconds)
             assert exchange.outcome is not None

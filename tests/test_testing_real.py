@@ -223,7 +223,7 @@ def heard(request: Request, notes: Notes) -> None:
     """Note how the request ends."""
 
     def lost(failure: Failure) -> None:
-        notes.add(f"lost: {failure.type.__name__}")
+        notes.add(f"lost: {type(failure.value).__name__}")
 
     request.notifyFinish().addCallbacks(lambda _: notes.add("finished"), lost)
 

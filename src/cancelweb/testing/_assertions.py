@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..causes import Ended, Outcome, ResponseFinished
 from ._client import Client
+from ._clock import turn
 from ._exchange import Exchange
 
 
@@ -46,12 +47,13 @@ def assert_no_leaks(client: Client) -> None:
     """Insist that nothing is left of what the client has asked for.
 
     Looks for scopes that are open, delayed calls that were not on the clock when the client was
-    made, and failures logged since, unhandled errors in Deferreds among them. Close connections
-    first: an idle one has a timer.
+    made, and failures logged since, unhandled errors in Deferreds among them. What is due now is
+    run first. Close connections before: an idle one has a timer.
 
     Raises:
         AssertionError: something is left; says what.
     """
+    turn(client.clock)
     found = [f"open: {each}" for each in client.leaks.open_scopes()]
     found += [f"on the clock: {each}" for each in client.leaks.calls()]
     found += [f"logged: {each}" for each in client.leaks.errors()]

@@ -42,7 +42,7 @@ class HTTP2Connection:
         server.requestFactory = recording(site.requestFactory, clock, self._note)
         server.site = server.factory = site
         server.callLater, server.timeOut = clock.callLater, site.timeOut
-        self._transport = Transport(clock)
+        self._transport = Transport(clock, self.receive)
         self._transport.connect(server)
         self._transport.registerProducer(server, True)
         self._h2 = ClientSide(H2Configuration(client_side=True))

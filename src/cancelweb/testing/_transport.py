@@ -5,6 +5,7 @@ What HTTP makes of the bytes is for others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -28,6 +29,10 @@ class Transport(StringTransport):
     closes the connection, that happens a turn later. While the server has paused its transport, it
     sees neither bytes nor the end, as with TCP.
 
+    Args:
+        clock: for what happens a turn later.
+        arrived: called, a turn later, when there is something for the client to read.
+
     Attributes:
         aborted: whether the server threw the connection away.
     """
@@ -35,9 +40,10 @@ class Transport(StringTransport):
     aborted = False
     disconnected = False
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, arrived: Callable[[], object] | None = None) -> None:
         super().__init__(hostAddress=SERVER, peerAddress=CLIENT, lenient=True)
         self._clock = clock
+        self._arrived = arrived
         self._protocol: Any = None
         self._unread = bytearray()
         self._unsent = bytearray()
@@ -136,6 +142,8 @@ class Transport(StringTransport):
 
     def _flush_unsent(self) -> None:
         if self._is_read:
+            if self._arrived is not None and self._unsent and not self.value():
+                self._clock.callLater(0, self._arrived)
             super().write(bytes(self._unsent))
             self._unsent.clear()
             self._ask_for_more()
