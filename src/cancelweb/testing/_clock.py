@@ -5,6 +5,7 @@ Knows Twisted's Clock only; nothing of requests.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,18 +15,21 @@ from twisted.internet.task import Clock
 from .._log import log, name_of
 
 
-def step(clock: Clock) -> bool:
+def step(clock: Clock, until: float = math.inf) -> bool:
     """Run the next delayed call, at its time; of several that are due together, only the first.
 
     As in a reactor, what it raises is logged.
 
+    Args:
+        clock: the clock.
+        until: run nothing that is due later.
+
     Returns:
         Whether there was one.
     """
-    calls = clock.getDelayedCalls()
-    if not calls:
+    call: Any = min(clock.getDelayedCalls(), key=_due, default=None)
+    if call is None or call.getTime() > until:
         return False
-    call: Any = min(calls, key=_due)
     clock.rightNow = max(clock.rightNow, call.getTime())
     clock.calls.remove(call)
     call.called = 1
@@ -39,9 +43,8 @@ AT_ONCE = 10_000
 def turn(clock: Clock) -> None:
     """Run what is due now, and what that makes due now, unless there is no end to that."""
     for _ in range(AT_ONCE):
-        if not any(call.getTime() <= clock.seconds() for call in clock.getDelayedCalls()):
+        if not step(clock, clock.seconds()):
             break
-        step(clock)
 
 
 def logging(function: Callable[..., object], *args: Any, **kwargs: Any) -> None:

@@ -174,10 +174,10 @@ class Stream(Exchange):
 
     def take_body(self, data: bytes) -> None:
         """A part of its body has come."""
-        if self._response is not None:
-            self._response.body += data
+        assert self._response is not None, "h2 sees to the order"
+        self._response.body += data
 
     def end(self) -> None:
         """The answer is complete."""
-        if self._response is not None:
-            self._response.is_complete = True
+        assert self._response is not None, "h2 sees to the order"
+        self._response.is_complete = True

@@ -47,9 +47,9 @@ class Leaks:
         return [repr(each.scope) for each in self.served if each.scope and not each.exits]
 
     def errors(self) -> list[str]:
-        """What was logged of failures; unhandled errors in Deferreds among them."""
+        """What was logged of failures, each once; unhandled errors in Deferreds among them."""
         gc.collect()
-        return [_text(each) for each in self._events if _is_error(each)]
+        return list(dict.fromkeys(_text(each) for each in self._events if _is_error(each)))
 
 
 def _calls(clock: Clock) -> list[Any]:

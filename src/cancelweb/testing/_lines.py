@@ -74,8 +74,6 @@ def is_being_cancelled(waiting: Any) -> bool:
     """
     for each in _chain(waiting):
         for referent in gc.get_referents(each):
-            if isinstance(referent, GeneratorExit):
-                return True
             if isinstance(referent, BaseException) and is_cancellation(Failure(referent)):
                 return True
     return False
@@ -106,7 +104,5 @@ def _awaited(waiting: Any) -> Any:
 
 def _wrapped(inner: object) -> Any:
     """What is behind a step of an async generator, or behind a coroutine's ``__await__``."""
-    if type(inner).__module__ != "builtins":
-        return None
     found = [each for each in gc.get_referents(inner) if isinstance(each, SUSPENDABLE)]
     return found[0] if found else None

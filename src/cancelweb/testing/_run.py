@@ -77,11 +77,11 @@ class Run:
             try:
                 with watching(self._waits):
                     self._visit()
+                    self._judge(root)
                     left = added(files(), before)
                     calls = self.client.leaks.calls()
                     self._visit_again()
                 self._take_stock(calls, left)
-                self._note(self._check(root))
             finally:
                 self.client.leaks.close()
         return self
@@ -139,7 +139,7 @@ class Run:
         for _ in range(self.plan.max_points):
             for each in self._followed:
                 each.look_again()
-            if self._is_quiet() or self._clock.seconds() > until or not step(self._clock):
+            if self._is_quiet() or not step(self._clock, until):
                 break
 
     def _is_quiet(self) -> bool:
@@ -164,13 +164,16 @@ class Run:
 
     # --- the verdict ---
 
+    def _judge(self, root: Any) -> None:
+        if self.point is not None and self.plan.must_stop and not self.is_beside:
+            self._note(judge(self._followed, self.exchange.served, self.plan.patience))
+        self._note(self._check(root))
+
     def _take_stock(self, calls: list[str], files: list[str]) -> None:
         answers = {who: Answer.to(each) for who, each in self._others.items()}
         self._hang_up()
         errors = self.client.leaks.errors()
         self.stock = Stock(Answer.to(self.exchange), answers, calls, files, errors)
-        if self.point is not None and self.plan.must_stop and not self.is_beside:
-            self._note(judge(self._followed, self.exchange.served, self.plan.patience))
         self._note(self.stock.problems(self.base, self.body))
 
     def _check(self, root: Any) -> Problems:
