@@ -37,7 +37,7 @@ def step(clock: Clock, until: float = math.inf) -> bool:
     return True
 
 
-AT_ONCE = 10_000
+AT_ONCE = 1000
 
 
 def turn(clock: Clock) -> None:

@@ -46,7 +46,7 @@ class Exchange(ABC):
     @property
     @abstractmethod
     def is_over(self) -> bool:
-        """Whether nothing more can come: the answer is complete, or the connection is lost."""
+        """Whether the answer is complete, or the connection is lost."""
 
     @property
     @abstractmethod

@@ -19,7 +19,7 @@ class Problem(Enum):
     NOT_STOPPED = "not stopped"
     """The handler waits on as if nothing had happened, or has survived its cancellation."""
     SWALLOWED = "swallowed the cancellation"
-    """The handler was made to go on, and did not end: it waits for something else."""
+    """The handler was made to go on and did not end, but waits for something else."""
     LEFT = "left behind"
     """A delayed call, a temporary file, or a scope that has not closed."""
     ERROR = "error"

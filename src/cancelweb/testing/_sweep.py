@@ -67,7 +67,7 @@ def sweep(
         What was covered; ``print`` it.
 
     Raises:
-        SweepFailed: something was found; an AssertionError that has the `report` and tells it.
+        SweepFailed: something was found; an AssertionError that has the report and tells it.
     """
     ask = request if callable(request) else lambda client: client.get(request)
     plan = Plan(make_resource, ask, check, must_stop, forced, max_points, patience)
