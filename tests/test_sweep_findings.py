@@ -40,7 +40,7 @@ class StoppedTests(SweepTestCase):
             return NOT_DONE_YET
 
         first, second = self.findings(plain(handler))
-        self.assertIn("not stopped: the handler waited on at test_sweep.py", first)
+        self.assertIn("not stopped: the handler waited on at test_sweep_findings.py", first)
         self.assertIn("await sleep(clock)", first)
         self.assertIn("error: RuntimeError: Request.finish called", second)
 
@@ -67,8 +67,10 @@ class StoppedTests(SweepTestCase):
             ensureDeferred(go(request, clock))
             return NOT_DONE_YET
 
-        (point,) = self.failed(plain(handler)).points
-        self.assertTrue(point.is_forced)
+        report = self.failed(plain(handler))
+        self.assertEqual([each.is_forced for each in report.points], [True])
+        problems = [each.problem for each in report.findings]
+        self.assertEqual(problems, [Problem.NOT_STOPPED, Problem.ERROR])
 
     def test_plain_timer(self) -> None:
         """A timer that nobody cancels is left on the clock."""
@@ -135,7 +137,9 @@ class StoppedTests(SweepTestCase):
             return b""
 
         findings = self.findings(resource(handler))
-        self.assertIn("left behind: after 60 s it still cleans up at test_sweep.py", findings[0])
+        self.assertIn(
+            "left behind: after 60 s it still cleans up at test_sweep_findings.py", findings[0]
+        )
 
     def test_survivor(self) -> None:
         """Work that survives its cancellation was not stopped."""
