@@ -31,6 +31,10 @@ DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
+LEAVING = [
+    DOCS / "howto" / "snippets" / name
+    for name in ("leaving_before.py", "leaving_after.py", "test_leaving.py")
+]
 OWN_PROGRAMS = {
     *TUTORIAL.values(),
     TRACK,
@@ -40,6 +44,7 @@ OWN_PROGRAMS = {
     SHIELD,
     VANISHED,
     ASYNCIO,
+    *LEAVING,
 }
 
 

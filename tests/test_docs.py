@@ -24,6 +24,7 @@ from cancelweb import (
     cancel_on_disconnect,
     processes,
     proxy,
+    testing,
     upstream,
 )
 
@@ -152,7 +153,7 @@ class ListTests(SynchronousTestCase):
         """The reference has every public name, and each method of the interface."""
         reference = (DOCS / "reference.rst").read_text()
         found = re.findall(r"^\.\. (?:auto\w+|py:class):: (?:([\w.]+)\.)?(\w+)", reference, re.M)
-        for module in [cancelweb, processes, proxy, upstream]:
+        for module in [cancelweb, processes, proxy, testing, upstream]:
             of_package = "" if module is cancelweb else module.__name__
             listed = {name for where, name in found if where == of_package}
             self.assertEqual(listed, set(module.__all__))

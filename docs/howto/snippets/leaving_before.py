@@ -1,0 +1,75 @@
+"""Three handlers, each with a bug that shows only when a client leaves."""
+
+import os
+import tempfile
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.task import deferLater
+from twisted.web.resource import Resource
+
+from cancelweb import cancel_on_disconnect
+
+
+class Export(Resource):
+    """Writes a report to a temporary file first."""
+
+    isLeaf = True
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    @cancel_on_disconnect
+    async def render_GET(self, request):
+        handle, path = tempfile.mkstemp()
+        with open(handle, "wb") as file:
+            await deferLater(self.clock, 1)  # a query
+            file.write(b"the report")
+        with open(path, "rb") as file:
+            report = file.read()
+        os.unlink(path)
+        return report
+
+
+class Booking(Resource):
+    """Books one at a time."""
+
+    isLeaf = True
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+        self.lock = DeferredLock()
+
+    @cancel_on_disconnect
+    async def render_GET(self, request):
+        await self.lock.acquire()
+        await deferLater(self.clock, 1)  # a payment
+        self.lock.release()
+        return b"booked"
+
+
+class Rates(Resource):
+    """Asks a slow service once for all who wait."""
+
+    isLeaf = True
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+        self.running = None
+        self.waiting = []
+
+    @cancel_on_disconnect
+    def render_GET(self, request):
+        if self.running is None:
+            self.running = deferLater(self.clock, 1, lambda: b"1.09")  # the service
+            self.running.addBoth(self.tell)
+        waiter = Deferred(lambda _: self.running.cancel())
+        self.waiting.append(waiter)
+        return waiter
+
+    def tell(self, result):
+        waiting, self.waiting, self.running = self.waiting, [], None
+        for waiter in waiting:
+            waiter.callback(result)

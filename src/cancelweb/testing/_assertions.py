@@ -1,0 +1,72 @@
+"""The usual assertions, each of which says what was found where it fails."""
+
+from __future__ import annotations
+
+from ..causes import Ended, Outcome, ResponseFinished
+from ._client import Client
+from ._clock import turn
+from ._exchange import Exchange
+
+
+def assert_stopped(exchange: Exchange) -> None:
+    """Insist that the handler's work was stopped.
+
+    For a handler under cancelweb that is what its outcome says. For any other it is that nothing
+    which came onto the clock since the client was made is still there.
+
+    Raises:
+        AssertionError: it was not; says what became of it.
+    """
+    if exchange.served is None:
+        raise AssertionError(f"{exchange}: the server has not read the request")
+    outcome = exchange.outcome
+    if outcome is not None:
+        if isinstance(outcome.cause, ResponseFinished | None) or outcome.ended > Ended.STOPPED:
+            raise AssertionError(f"{exchange} was not stopped: {_told(outcome)}{_answer(exchange)}")
+    elif exchange.served.scope is not None:
+        raise AssertionError(f"{exchange} was not stopped: it still runs{_answer(exchange)}")
+    elif left := exchange.client.leaks.calls():
+        raise AssertionError(f"{exchange} was not stopped: on the clock there is {', '.join(left)}")
+
+
+def assert_not_cancelled(exchange: Exchange) -> None:
+    """Insist that the work was left alone: it has run to its end, or still runs.
+
+    Raises:
+        AssertionError: it was cancelled, or would have been without ``dry_run`` or ``methods``;
+            says why.
+    """
+    served = exchange.served
+    scope = None if served is None else served.scope
+    cause = None if scope is None else scope.cause
+    if cause is not None:
+        raise AssertionError(f"{exchange} was cancelled: {cause}")
+
+
+def assert_no_leaks(client: Client) -> None:
+    """Insist that nothing is left of what the client has asked for.
+
+    Looks for scopes that are open, delayed calls that were not on the clock when the client was
+    made, and failures logged since, unhandled errors in Deferreds among them. What is due now is
+    run first. Close connections before: an idle one has a timer.
+
+    Raises:
+        AssertionError: something is left; says what.
+    """
+    turn(client.clock)
+    found = [f"open: {each}" for each in client.leaks.open_scopes()]
+    found += [f"on the clock: {each}" for each in client.leaks.calls()]
+    found += [f"logged: {each}" for each in client.leaks.errors()]
+    if found:
+        raise AssertionError("something is left:\n  " + "\n  ".join(found))
+
+
+def _told(outcome: Outcome) -> str:
+    cause = "it was not cancelled" if outcome.cause is None else str(outcome.cause)
+    failure = "" if outcome.failure is None else f", with {outcome.failure.value!r}"
+    return f"{cause}; its work {outcome.ended.name.lower()}{failure}"
+
+
+def _answer(exchange: Exchange) -> str:
+    response = exchange.response
+    return "" if response is None else f"; it was answered with {response.code}"

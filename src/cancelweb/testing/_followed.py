@@ -1,0 +1,97 @@
+"""What becomes of the coroutines and generators that waited when the client left.
+
+Looking and judging; nothing here makes them go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+from attrs import define
+
+from ..causes import Ended, Outcome
+from ._lines import Line, is_being_cancelled, line_of, position_of
+from ._report import Problem, Problems
+from ._served import Served
+
+
+class Fate(Enum):
+    """What a coroutine has done since the client left."""
+
+    UNTOUCHED = "it waits where it waited"
+    ENDING = "it is in a finally or an except that its cancellation brought it to"
+    ENDED = "it has ended"
+    WENT_ON = "it was resumed, and then waited for something else"
+
+
+@define(eq=False)
+class Followed:
+    """One coroutine or generator that waited when the client left.
+
+    Attributes:
+        line: where it waited; where it waits now, once it went on.
+    """
+
+    waiting: Any
+    line: Line | None
+    fate: Fate = Fate.UNTOUCHED
+    _position: object = None
+
+    def __attrs_post_init__(self) -> None:
+        self._position = position_of(self.waiting)
+
+    def look_first(self) -> None:
+        """Its client has just left: was it stopped?"""
+        if position_of(self.waiting) != self._position:
+            self._look()
+
+    def look_again(self) -> None:
+        """Something has happened."""
+        if self.fate is Fate.ENDING:
+            self._look()
+
+    def _look(self) -> None:
+        line = line_of(self.waiting)
+        if not position_of(self.waiting):
+            self.fate = Fate.ENDED
+        elif is_being_cancelled(self.waiting):
+            self.fate, self.line = Fate.ENDING, line
+        else:
+            self.fate, self.line = Fate.WENT_ON, line
+
+
+def follow(found: Iterable[Any]) -> list[Followed]:
+    """Those of the user's that wait now."""
+    lines = [(each, line_of(each)) for each in found]
+    return [Followed(each, line) for each, line in lines if line is not None]
+
+
+def judge(followed: list[Followed], served: Served | None, patience: float) -> Problems:
+    """What is wrong with how the handler took its client's leaving, when all is quiet again."""
+    for each in followed:
+        if each.fate is Fate.WENT_ON:
+            yield Problem.SWALLOWED, f"after it the handler waited at {each.line}"
+        elif each.fate is Fate.ENDING:
+            yield Problem.LEFT, f"after {patience:g} s it still cleans up at {each.line}"
+    if served is not None and served.scope is not None:
+        yield from _judge_scope(followed, served)
+    else:
+        for each in followed:
+            if each.fate is Fate.UNTOUCHED:
+                yield Problem.NOT_STOPPED, f"the handler waited on at {each.line}"
+
+
+def _judge_scope(followed: list[Followed], served: Served) -> Problems:
+    if served.exits > 1:
+        yield Problem.HOOKS, f"they were run {served.exits} times"
+    if served.outcome is None:
+        yield Problem.LEFT, f"{served.scope!r} has not closed"
+    elif _has_survived(served.outcome) and not any(e.fate is Fate.WENT_ON for e in followed):
+        at = ", ".join(str(each.line) for each in followed if each.fate is not Fate.ENDED)
+        yield Problem.NOT_STOPPED, f"the work survived its cancellation; {at or 'no line is known'}"
+
+
+def _has_survived(outcome: Outcome) -> bool:
+    return outcome.cause is not None and outcome.ended is Ended.SURVIVED

@@ -1,0 +1,105 @@
+"""What requests leave behind: on the clock, in the log, in their scopes, among temporary files.
+
+Taking stock before and after; who asks, and when, is for others.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+
+from ._clock import DUE, descriptions
+from ._served import Served
+
+
+class Leaks:
+    """Takes stock when it is made, and tells later what has been added.
+
+    Attributes:
+        served: the requests that are looked at.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.served: list[Served] = []
+        self._clock = clock
+        self._own = [each.func for each in _calls(clock)]
+        self._events: list[LogEvent] = []
+        observer = cast(ILogObserver, self._events.append)
+        globalLogPublisher.addObserver(observer)
+        self.close = weakref.finalize(self, globalLogPublisher.removeObserver, observer)
+
+    def calls(self) -> list[str]:
+        """Delayed calls of functions that were not on the clock before."""
+        calls = [each for each in _calls(self._clock) if each.func not in self._own]
+        return descriptions(calls, self._clock)
+
+    def open_scopes(self) -> list[str]:
+        """Scopes that have not closed, and what runs in them."""
+        return [repr(each.scope) for each in self.served if each.scope and not each.exits]
+
+    def errors(self) -> list[str]:
+        """What was logged of failures, each once; unhandled errors in Deferreds among them."""
+        gc.collect()
+        return list(dict.fromkeys(_text(each) for each in self._events if _is_error(each)))
+
+
+def _calls(clock: Clock) -> list[Any]:
+    return list(clock.getDelayedCalls())
+
+
+def _is_error(event: LogEvent) -> bool:
+    if event.get("log_failure") is not None:
+        return True
+    is_ours = event.get("log_namespace") == "cancelweb"
+    return is_ours and event["log_level"] in (LogLevel.error, LogLevel.critical)
+
+
+def _text(event: LogEvent) -> str:
+    failure = event.get("log_failure")
+    text = formatEvent(event).strip().partition("\n")[0]
+    return text if failure is None else f"{failure.type.__name__}: {failure.getErrorMessage()}"
+
+
+def added(after: Iterable[str], before: Iterable[str]) -> list[str]:
+    """What there is more of; when a delayed call is due makes no difference."""
+    left = Counter(map(_timeless, before))
+    found = []
+    for each in after:
+        if left[_timeless(each)] > 0:
+            left[_timeless(each)] -= 1
+        else:
+            found.append(each)
+    return found
+
+
+def _timeless(text: str) -> str:
+    return text.partition(DUE)[0]
+
+
+@contextmanager
+def temporary_files() -> Iterator[Callable[[], list[str]]]:
+    """Have temporary files made in a new directory; gives what tells which are there."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        tempfile.tempdir = directory
+        try:
+            yield lambda: _files_in(directory)
+        finally:
+            tempfile.tempdir = before
+
+
+def _files_in(directory: str) -> list[str]:
+    found = []
+    for path, directories, files in os.walk(directory):
+        found += [os.path.relpath(os.path.join(path, name), directory) for name in directories]
+        found += [os.path.relpath(os.path.join(path, name), directory) for name in files]
+    return sorted(found)

@@ -1,0 +1,108 @@
+"""Where coroutines and generators wait, as Python's own objects tell it.
+
+Nothing here knows Deferreds, or changes anything.
+"""
+
+from __future__ import annotations
+
+import gc
+import linecache
+from collections.abc import Iterator
+from pathlib import PurePath
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from typing import Any
+
+from attrs import frozen
+from twisted.python.failure import Failure
+
+from .._deferreds import is_cancellation
+
+SUSPENDABLE = (CoroutineType, GeneratorType, AsyncGeneratorType)
+
+
+@frozen
+class Line:
+    """A line of code.
+
+    Attributes:
+        path: of its file.
+        number: in the file.
+        function: that it is in.
+    """
+
+    path: str
+    number: int
+    function: str
+
+    def __str__(self) -> str:
+        source = linecache.getline(self.path, self.number).strip()
+        return f"{PurePath(self.path).name}:{self.number} in {self.function}: {source}"
+
+
+def is_foreign(frame: FrameType, *packages: str) -> bool:
+    """Whether the code belongs to one of these packages."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in packages
+
+
+def line_of(waiting: Any) -> Line | None:
+    """Where a coroutine or generator waits: the innermost line that is not a library's.
+
+    Returns:
+        Where there is none outside of Twisted, that inside; None for cancelweb's own, and where
+        it does not wait.
+    """
+    frames = [each for each in _frames(waiting) if not is_foreign(each, "cancelweb")]
+    users = [each for each in frames if not is_foreign(each, "twisted")]
+    chosen = (users or frames)[-1:]
+    return _line(chosen[0]) if chosen else None
+
+
+def _line(frame: FrameType) -> Line:
+    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+
+
+def position_of(waiting: Any) -> list[tuple[int, int]]:
+    """Something that changes whenever it goes on, and is empty when it has ended."""
+    return [(id(each), each.f_lasti) for each in _frames(waiting)]
+
+
+def is_being_cancelled(waiting: Any) -> bool:
+    """Whether it waits in a ``finally`` or ``except`` that a cancellation brought it to.
+
+    CPython keeps the exception that a generator handles inside the generator, and tells nobody
+    but the garbage collector.
+    """
+    for each in _chain(waiting):
+        for referent in gc.get_referents(each):
+            if isinstance(referent, BaseException) and is_cancellation(Failure(referent)):
+                return True
+    return False
+
+
+def _frames(waiting: Any) -> Iterator[FrameType]:
+    for each in _chain(waiting):
+        for name in ("cr_frame", "gi_frame", "ag_frame"):
+            frame = getattr(each, name, None)
+            if frame is not None:
+                yield frame
+
+
+def _chain(waiting: Any) -> Iterator[Any]:
+    """What awaits what, from the outside in."""
+    while isinstance(waiting, SUSPENDABLE):
+        yield waiting
+        waiting = _awaited(waiting)
+
+
+def _awaited(waiting: Any) -> Any:
+    for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+        inner = getattr(waiting, name, None)
+        if inner is not None:
+            return inner if isinstance(inner, SUSPENDABLE) else _wrapped(inner)
+    return None
+
+
+def _wrapped(inner: object) -> Any:
+    """What is behind a step of an async generator, or behind a coroutine's ``__await__``."""
+    found = [each for each in gc.get_referents(inner) if isinstance(each, SUSPENDABLE)]
+    return found[0] if found else None

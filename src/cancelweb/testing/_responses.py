@@ -1,0 +1,94 @@
+"""What a client of HTTP/1.1 makes of the bytes that a server sent.
+
+Parsing, of as much as there is; connections are for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import define, field
+from twisted.web.http_headers import Headers
+
+BODILESS = (204, 304)
+
+
+@define
+class Response:
+    """One answer, as far as it has come.
+
+    Attributes:
+        code: the status code.
+        headers: those of the head, in Twisted's class.
+        body: with the chunked encoding undone.
+        is_complete: whether the client can tell that there is no more to come.
+    """
+
+    code: int
+    headers: Headers = field(factory=Headers)
+    body: bytes = b""
+    is_complete: bool = False
+
+    def _first(self, name: bytes) -> bytes | None:
+        values = self.headers.getRawHeaders(name)
+        return values[0] if values else None
+
+
+def parse(data: bytes, methods: Iterable[bytes], at_end: bool) -> list[Response]:
+    """The answers in what a server sent, in the order of the requests.
+
+    Args:
+        data: all bytes of the connection until now.
+        methods: those of the requests, since nothing else tells which answer has no body.
+        at_end: whether the connection is over.
+    """
+    responses = []
+    for method in methods:
+        response, data = _head(data)
+        if response is None:
+            break
+        data = _take_body(response, data, method, at_end)
+        responses.append(response)
+        if not response.is_complete:
+            break
+    return responses
+
+
+def _head(data: bytes) -> tuple[Response | None, bytes]:
+    head, separator, rest = data.partition(b"\r\n\r\n")
+    if not separator:
+        return None, data
+    status_line, *lines = head.split(b"\r\n")
+    code = int(status_line.split(b" ", 2)[1])
+    if code < 200:
+        # Informational, such as 100 Continue: the answer is yet to come (RFC 9110, section 15.2).
+        return _head(rest)
+    response = Response(code)
+    for line in lines:
+        name, _, value = line.partition(b":")
+        response.headers.addRawHeader(name, value.strip())
+    return response, rest
+
+
+def _take_body(response: Response, data: bytes, method: bytes, at_end: bool) -> bytes:
+    """Read the body; returns what follows it."""
+    length = response._first(b"content-length")
+    if method == b"HEAD" or response.code in BODILESS:
+        response.is_complete = True
+        return data
+    if response._first(b"transfer-encoding") == b"chunked":
+        return _take_chunks(response, data)
+    size = len(data) if length is None else int(length)
+    response.body = data[:size]
+    response.is_complete = at_end if length is None else len(response.body) == size
+    return data[size:]
+
+
+def _take_chunks(response: Response, data: bytes) -> bytes:
+    while b"\r\n" in data and not response.is_complete:
+        line, _, data = data.partition(b"\r\n")
+        size = int(line, 16)
+        response.body += data[:size]
+        response.is_complete = size == 0
+        data = data[size + 2 :]
+    return data

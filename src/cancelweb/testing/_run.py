@@ -1,0 +1,195 @@
+"""One run of a sweep: ask, leave at one point or at none, and take stock.
+
+Which runs there are is for `_sweep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.task import Clock
+
+from ._client import Client
+from ._clock import descriptions, logging, step, turn
+from ._exchange import Exchange
+from ._followed import Followed, follow, judge
+from ._leaks import added, temporary_files
+from ._lines import Line, line_of, position_of
+from ._report import Finding, Point, Problem, Problems
+from ._stock import Answer, Stock
+from ._waits import Waits, watching
+
+
+@frozen
+class Plan:
+    """What a sweep was told to do; see `sweep`."""
+
+    make_resource: Callable[[Clock], Any]
+    ask: Callable[[Client], Exchange]
+    check: Callable[[Any], object]
+    must_stop: bool
+    forced: bool
+    max_points: int
+    patience: float
+
+
+@define(eq=False)
+class Run:
+    """One request, from the start of its server to the end of all that it left behind.
+
+    Attributes:
+        target: the number of the point to leave at, or None.
+        base: what there was at the end when nobody left.
+        body: what every client is to get, where that is known.
+        count: the points until now.
+        point: where the client left, once it has.
+        is_endless: nobody left, and yet the request has not ended.
+        findings: what is wrong.
+    """
+
+    plan: Plan
+    is_beside: bool
+    target: int | None = None
+    base: Stock | None = None
+    body: bytes | None = None
+    count: int = 0
+    point: Point | None = None
+    is_endless: bool = False
+    findings: list[Finding] = field(factory=list)
+    stock: Stock = field(init=False)
+    client: Client = field(init=False)
+    exchange: Exchange = field(init=False)
+    _others: dict[str, Exchange] = field(factory=dict)
+    _followed: list[Followed] = field(factory=list)
+    _waits: Waits = field(init=False)
+    _is_asking: bool = True
+
+    def play(self) -> Run:
+        """Do it all."""
+        clock = Clock()
+        self._waits = Waits(self._is_to_hold)
+        with temporary_files() as files:
+            root = self.plan.make_resource(clock)
+            self.client = Client(root, clock)
+            before = files()
+            try:
+                with watching(self._waits):
+                    self._visit()
+                    self._judge(root)
+                    left = added(files(), before)
+                    calls = self.client.leaks.calls()
+                    self._visit_again()
+                self._take_stock(calls, left)
+            finally:
+                self.client.leaks.close()
+        return self
+
+    # --- the visit ---
+
+    def _visit(self) -> None:
+        self.exchange = self.plan.ask(self.client)
+        if self.is_beside:
+            self._others["another client"] = self.plan.ask(self.client)
+        if self._reach():
+            self._leave()
+        self._is_asking = False
+        self._settle()
+        self._hang_up()
+
+    def _reach(self) -> bool:
+        """Go on to the point; returns whether there is one of this number."""
+        while self._waits.held or not self.exchange.is_over:
+            if not self._waits.held:
+                self.count += 1
+            if self._waits.held or self.count == self.target:
+                return True
+            if self.count >= self.plan.max_points or not step(self._clock):
+                self.is_endless = self.target is None
+                break
+        return False
+
+    def _is_to_hold(self) -> bool:
+        if not self._is_asking or not self.plan.forced or self.is_beside or self._waits.held:
+            return False
+        self.count += 1
+        return self.count == self.target
+
+    def _leave(self) -> None:
+        self._followed = follow(self._waits.found)
+        calls = descriptions(self._clock.getDelayedCalls(), self._clock)
+        self.point = Point(
+            self.count,
+            self._clock.seconds(),
+            self.lines(),
+            tuple(calls),
+            is_forced=bool(self._waits.held),
+            is_beside=self.is_beside,
+        )
+        logging(self.exchange.disconnect)
+        turn(self._clock)
+        for each in self._followed:
+            each.look_first()
+        self._waits.release()
+
+    def _settle(self) -> None:
+        """Let all come to its end that does."""
+        until = self._clock.seconds() + self.plan.patience
+        for _ in range(self.plan.max_points):
+            for each in self._followed:
+                each.look_again()
+            if self._is_quiet() or not step(self._clock, until):
+                break
+
+    def _is_quiet(self) -> bool:
+        is_answered = all(each.is_over for each in (self.exchange, *self._others.values()))
+        return (
+            (is_answered or self.is_endless)
+            and not self.client.leaks.open_scopes()
+            and not any(position_of(each) for each in self._waits.found)
+        )
+
+    def _hang_up(self) -> None:
+        # An idle connection has a timer.
+        for each in (self.exchange, *self._others.values()):
+            logging(each.disconnect)
+        turn(self._clock)
+
+    def _visit_again(self) -> None:
+        again = self._others["a following client"] = self.plan.ask(self.client)
+        for _ in range(2 * self.plan.max_points):
+            if again.is_over or not step(self._clock):
+                break
+
+    # --- the verdict ---
+
+    def _judge(self, root: Any) -> None:
+        if self.point is not None and self.plan.must_stop and not self.is_beside:
+            self._note(judge(self._followed, self.exchange.served, self.plan.patience))
+        self._note(self._check(root))
+
+    def _take_stock(self, calls: list[str], files: list[str]) -> None:
+        answers = {who: Answer.to(each) for who, each in self._others.items()}
+        self._hang_up()
+        errors = self.client.leaks.errors()
+        self.stock = Stock(Answer.to(self.exchange), answers, calls, files, errors)
+        self._note(self.stock.problems(self.base, self.body))
+
+    def _check(self, root: Any) -> Problems:
+        try:
+            self.plan.check(root)
+        except AssertionError as error:
+            yield Problem.CHECK, str(error)
+
+    def _note(self, problems: Problems) -> None:
+        self.findings += [Finding(problem, text, self.point) for problem, text in problems]
+
+    @property
+    def _clock(self) -> Clock:
+        return self.client.clock
+
+    def lines(self) -> tuple[Line, ...]:
+        """Where handlers wait now."""
+        lines = (line_of(each) for each in self._waits.found)
+        return tuple(dict.fromkeys(each for each in lines if each is not None))

@@ -1,0 +1,153 @@
+"""The server's side of each request: Twisted's own Request, its scope, and how that ended.
+
+What the client sees is for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from attrs import define, evolve
+from twisted.internet.task import Clock, Cooperator
+from twisted.web.http import Request
+
+from .._log import log, log_outcome
+from .._scope import ATTRIBUTE, Scope
+from ..causes import Outcome
+
+SERVED = "_cancelweb_served"
+
+
+@define(eq=False)
+class Served:
+    """One request as the server has it.
+
+    Attributes:
+        request: Twisted's.
+        scope: where the handler is under cancelweb.
+        outcome: there once the scope has closed.
+        exits: how often the scope's hooks have been run.
+    """
+
+    request: Request
+    clock: Clock
+    scope: Scope | None = None
+    outcome: Outcome | None = None
+    exits: int = 0
+
+    def opened(self, scope: Scope) -> None:
+        """A door has met the request: be told how it ends."""
+        self.scope = scope
+        options = scope.options
+        default = (log_outcome,) if options.observers is None else options.observers
+        observed = evolve(options, observers=(*default, self._tell), parts=(options,))
+        scope.options = observed
+        scope.on_exit(self._count)
+
+    def _tell(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def _count(self, scope: Scope) -> None:
+        self.exits += 1
+
+
+def recording(
+    factory: Callable[..., Request], clock: Clock, note: Callable[[Any, Served], None]
+) -> Callable[..., Request]:
+    """A request factory whose requests are watched.
+
+    Args:
+        factory: the Site's own.
+        clock: the client's.
+        note: told of each request: the channel it came on, and the server's side of it.
+    """
+
+    def make(channel: Any, *args: Any, **kwargs: Any) -> Request:
+        request = factory(channel, *args, **kwargs)
+        served = Served(request, clock)
+        kind: Any = type(request)
+        request.__class__ = _watched(kind)
+        setattr(request, SERVED, served)
+        note(channel, served)
+        return request
+
+    return make
+
+
+@cache
+def _watched(kind: Any) -> Any:
+    """A class of requests that tell of their scope, and whose pull producers run on the clock."""
+
+    class Watched(kind):  # type: ignore[misc]
+        def registerProducer(self, producer: Any, streaming: bool) -> None:
+            if not streaming:
+                # Twisted pulls with the cooperator of the global reactor.
+                producer = _Puller(producer, self, getattr(self, SERVED).clock)
+            super().registerProducer(producer, True)
+
+        def unregisterProducer(self) -> None:
+            if isinstance(self.producer, _Puller):
+                self.producer.end()
+            super().unregisterProducer()
+
+    def get(request: Any) -> object:
+        try:
+            return request.__dict__[ATTRIBUTE]
+        except KeyError:
+            raise AttributeError(ATTRIBUTE) from None
+
+    def keep(request: Any, scope: Scope) -> None:
+        request.__dict__[ATTRIBUTE] = scope
+        getattr(request, SERVED).opened(scope)
+
+    setattr(Watched, ATTRIBUTE, property(get, keep))
+    Watched.__name__, Watched.__qualname__ = kind.__name__, kind.__qualname__
+    Watched.__module__, Watched.__doc__ = kind.__module__, kind.__doc__
+    return Watched
+
+
+class _Puller:
+    """Pulls a producer once a turn of the clock, until it is told to pause or to stop."""
+
+    def __init__(self, producer: Any, request: Any, clock: Clock) -> None:
+        self._producer, self._request = producer, request
+        self._is_paused = self._has_ended = False
+        cooperator = Cooperator(
+            terminationPredicateFactory=lambda: lambda: True,
+            scheduler=lambda function: clock.callLater(0, function),
+        )
+        self._task = cooperator.cooperate(self._pull())
+
+    def _pull(self) -> Iterator[None]:
+        while not self._has_ended:
+            try:
+                self._producer.resumeProducing()
+            except Exception:
+                log.failure("{producer} failed", producer=self._producer)
+                self._request.unregisterProducer()
+            yield None
+
+    def end(self) -> None:
+        """Pull no more."""
+        self._has_ended = True
+
+    def resumeProducing(self) -> None:
+        """See `IPushProducer`."""
+        if self._is_paused and not self._has_ended:
+            self._is_paused = False
+            self._task.resume()
+
+    def pauseProducing(self) -> None:
+        """See `IPushProducer`."""
+        if not self._is_paused and not self._has_ended:
+            self._is_paused = True
+            self._task.pause()
+
+    def stopProducing(self) -> None:
+        """See `IPushProducer`."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._task.stop()
+            self._producer.stopProducing()

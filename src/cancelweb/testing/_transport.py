@@ -1,0 +1,179 @@
+"""The server's end of a connection in memory, which behaves as a TCP connection of Twisted does.
+
+What HTTP makes of the bytes is for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+BUFFER_SIZE = 2**16
+"""How much a server's transport takes before it pauses the producer; as in
+``twisted.internet.abstract.FileDescriptor``."""
+
+SERVER = IPv4Address("TCP", "127.0.0.1", 80)
+CLIENT = IPv4Address("TCP", "127.0.0.1", 50000)
+
+
+class Transport(StringTransport):
+    """A connection, whose other end is the test.
+
+    What the server writes has arrived at once, unless the client does not read. Where the server
+    closes the connection, that happens a turn later. While the server has paused its transport, it
+    sees neither bytes nor the end, as with TCP.
+
+    Args:
+        clock: for what happens a turn later.
+        arrived: called, a turn later, when there is something for the client to read.
+
+    Attributes:
+        aborted: whether the server threw the connection away.
+    """
+
+    aborted = False
+    disconnected = False
+
+    def __init__(self, clock: Clock, arrived: Callable[[], object] | None = None) -> None:
+        super().__init__(hostAddress=SERVER, peerAddress=CLIENT, lenient=True)
+        self._clock = clock
+        self._arrived = arrived
+        self._protocol: Any = None
+        self._unread = bytearray()
+        self._unsent = bytearray()
+        self._lost: Failure | None = None
+        self._is_read = True
+        self._has_paused = False
+        self._is_resuming = False
+
+    def connect(self, protocol: Any) -> None:
+        """Connect the server's protocol."""
+        self._protocol = protocol
+        protocol.makeConnection(self)
+
+    # --- what the client does ---
+
+    def deliver(self, data: bytes) -> None:
+        """Bytes arrive; they wait while the server reads nothing."""
+        if self.connected and not self.disconnecting:
+            self._unread += data
+            self._flush_unread()
+
+    def lose(self, reason: Failure) -> None:
+        """The connection is lost, unless the server does not look."""
+        self._lost = self._lost or reason
+        if self.producerState == "producing" or self.disconnecting:
+            self._lose()
+
+    def read(self, is_reading: bool) -> None:
+        """The client stops reading, or reads on."""
+        self._is_read = is_reading
+        if is_reading:
+            self._flush_unsent()
+
+    # --- what the server does ---
+
+    def write(self, data: bytes) -> None:
+        """Take bytes, which are lost if there is nobody left to send them to."""
+        if self.connected and not self.aborted:
+            self._unsent += data
+            if self._lost is not None:
+                # Sending is what makes a connection notice that its other end is gone.
+                self._clock.callLater(0, self._lose)
+            self._flush_unsent()
+
+    def writeSequence(self, data: Any) -> None:  # noqa: N802
+        """Take them all."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Close, once all is sent."""
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._flush_unsent()
+
+    def abortConnection(self) -> None:
+        """Close without sending what is left."""
+        if self.connected and not self.aborted:
+            self.aborted = self.disconnecting = True
+            self._lost = Failure(ConnectionAborted())
+            self._clock.callLater(0, self._lose)
+
+    def resumeProducing(self) -> None:
+        """Read on; what has come meanwhile is there at once."""
+        super().resumeProducing()
+        self._flush_unread()
+        if self._lost is not None and self.connected:
+            self._clock.callLater(0, self._lose)
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+        if self.producerState == "producing":
+            super().pauseProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Take a producer; one that comes too late is stopped."""
+        if not self.connected:
+            producer.stopProducing()
+            return
+        super().registerProducer(producer, streaming)
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """Let go of it; the connection is closed, if that waited for it."""
+        super().unregisterProducer()
+        if self.disconnecting:
+            self._flush_unsent()
+
+    # --- between the two ---
+
+    def _flush_unread(self) -> None:
+        # The protocol may pause, close, or be told to, at any byte it is given.
+        if self._unread and self.producerState == "producing" and self.connected:
+            data, self._unread = bytes(self._unread), bytearray()
+            self._protocol.dataReceived(data)
+
+    def _flush_unsent(self) -> None:
+        if self._is_read:
+            if self._arrived is not None and self._unsent and not self.value():
+                self._clock.callLater(0, self._arrived)
+            super().write(bytes(self._unsent))
+            self._unsent.clear()
+            self._ask_for_more()
+        elif len(self._unsent) > BUFFER_SIZE and self.streaming and not self._has_paused:
+            assert self.producer is not None, "a streaming one is registered"
+            self._has_paused = True
+            self.producer.pauseProducing()
+
+    def _ask_for_more(self) -> None:
+        if self.producer is not None and (self._has_paused or not self.streaming):
+            if not self._is_resuming:
+                # A turn later, as when the kernel has taken what was written.
+                self._is_resuming = True
+                self._clock.callLater(0, self._resume)
+        elif self.disconnecting and self._lost is None:
+            self._lost = Failure(ConnectionDone())
+            self._clock.callLater(0, self._lose)
+
+    def _resume(self) -> None:
+        self._is_resuming = self._has_paused = False
+        if self.producer is not None:
+            self.producer.resumeProducing()
+
+    def _lose(self) -> None:
+        if not self.connected:
+            return
+        self.connected, self.disconnected = False, True
+        producer, self.producer = self.producer, None
+        protocol, self._protocol = self._protocol, None
+        # In this order in twisted.internet.abstract and tcp.
+        if producer is not None:
+            producer.stopProducing()
+        protocol.connectionLost(self._lost)

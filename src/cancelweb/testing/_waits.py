@@ -1,0 +1,125 @@
+"""Watching what is awaited, by standing in front of two public methods of Deferred.
+
+Which waits there are, and how one is made of an await that would not wait. What follows from that
+is for `_run`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore
+from twisted.python.failure import Failure
+
+from ._lines import SUSPENDABLE, is_foreign
+
+
+@define(eq=False)
+class Waits:
+    """What waits, or has waited, since the watch began.
+
+    Attributes:
+        is_to_hold: asked at each await of a Deferred that has fired, whether to make it wait.
+        found: the coroutines and generators that have waited for a Deferred.
+        held: Deferreds that hold up an await for no other reason than that.
+    """
+
+    is_to_hold: Callable[[], bool]
+    found: list[Any] = field(factory=list)
+    held: list[Deferred[None]] = field(factory=list)
+
+    def note(self, generator: Any) -> None:
+        """It waits, or would if it had to."""
+        if not any(each is generator for each in self.found):
+            self.found.append(generator)
+
+    def hold(self, deferred: Deferred[Any], frame: Any) -> Deferred[None] | None:
+        """What an await must wait for although its Deferred has fired, or None."""
+        if frame is None or is_foreign(frame, "twisted", "cancelweb") or not _has_fired(deferred):
+            return None
+        if not self.is_to_hold():
+            return None
+        held: Deferred[None] = Deferred()
+        self.held.append(held)
+        return held
+
+    def release(self) -> None:
+        """Hold nothing up any longer."""
+        for each in self.held:
+            if not each.called:
+                each.callback(None)
+
+
+@contextmanager
+def watching(waits: Waits) -> Iterator[None]:
+    """Watch all that is awaited in this process.
+
+    A coroutine's ``await`` calls ``Deferred.__await__``; where that has to wait, and for every
+    ``yield`` of ``inlineCallbacks``, Twisted (24.7 to 26.10) calls ``addBoth`` with the coroutine
+    or generator among the arguments.
+    """
+    patched: Any = Deferred
+    original_await, original_add_both = patched.__await__, patched.addBoth
+
+    def awaited(self: Deferred[Any]) -> Generator[Any, Any, Any]:
+        here = inspect.currentframe()
+        held = waits.hold(self, here and here.f_back)
+        if held is not None:
+            try:
+                yield from original_await(held)
+            except CancelledError:
+                _give_back(self)
+                raise
+        return (yield from original_await(self))
+
+    def add_both(self: Deferred[Any], callback: Any, *args: Any, **kwargs: Any) -> Any:
+        for generator in args:
+            if isinstance(generator, SUSPENDABLE):
+                waits.note(generator)
+                if inspect.isgenerator(generator):
+                    _hold_up(self, waits.hold(self, generator.gi_frame), original_add_both)
+        return original_add_both(self, callback, *args, **kwargs)
+
+    patched.__await__, patched.addBoth = awaited, add_both
+    try:
+        yield
+    finally:
+        patched.__await__, patched.addBoth = original_await, original_add_both
+
+
+def _hold_up(deferred: Deferred[Any], held: Deferred[None] | None, add_both: Any) -> None:
+    """Have a generator that yields the Deferred wait for another one first."""
+    if held is None:
+        return
+    fired = deferred.result
+
+    def give_back(failure: Failure) -> Failure:
+        _give_back_value(fired)
+        return failure
+
+    held.addCallbacks(lambda _: fired, give_back)
+    add_both(deferred, lambda _: held)
+
+
+def _has_fired(deferred: Deferred[Any]) -> bool:
+    return (
+        bool(deferred.called) and not deferred.paused and not isinstance(deferred.result, Deferred)
+    )
+
+
+def _give_back(deferred: Deferred[Any]) -> None:
+    """Its await was cancelled, so that nobody will take the result."""
+    if isinstance(deferred.result, Failure):
+        deferred.addErrback(lambda failure: None)
+    else:
+        _give_back_value(deferred.result)
+
+
+def _give_back_value(value: object) -> None:
+    # Somebody who still waits for a lock, and is cancelled, never gets it.
+    if isinstance(value, DeferredLock | DeferredSemaphore):
+        value.release()

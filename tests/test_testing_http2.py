@@ -1,0 +1,181 @@
+"""The public client over HTTP/2, in memory, and that a real connection agrees with it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, serverFromString, wrapClientTLS
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+from twisted.web.static import File
+
+from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
+from cancelweb.testing import Client, assert_stopped
+
+from ._http2 import HTTP2Client
+from ._scopes import Leaf
+from ._servers import LOOPBACK, SelfSigned
+
+reactor: Any = _installed_reactor
+
+
+def echo(request: Request) -> bytes:
+    """A handler that answers with what it was sent."""
+    content: Any = request.content
+    return b" ".join([request.method, request.uri, content.read()])
+
+
+class StreamTests(SynchronousTestCase):
+    """Streams in memory."""
+
+    def setUp(self) -> None:
+        """Connect to a handler that waits."""
+        self.asked: list[Deferred[bytes]] = []
+
+        def wait(request: Request) -> Deferred[bytes]:
+            self.asked.append(Deferred())
+            return self.asked[-1]
+
+        self.connection = Client(Leaf(cancel_on_disconnect(wait))).connect_http2()
+
+    def test_answers(self) -> None:
+        """Streams have a code, headers and a body."""
+        connection = Client(Leaf(echo)).connect_http2()
+        got, posted = connection.get(b"/a", {b"x-mine": b"1"}), connection.post(b"/b", b"body")
+        got.advance(0)
+        for stream, body in (got, b"GET /a "), (posted, b"POST /b body"):
+            assert stream.response is not None and stream.request is not None
+            self.assertEqual((stream.response.code, stream.response.body), (200, body))
+            length = stream.response.headers.getRawHeaders(b"content-length")
+            self.assertEqual(length, [b"%d" % len(body)])
+            self.assertTrue(stream.is_over)
+        self.assertEqual(got.request and got.request.getHeader(b"x-mine"), b"1")
+
+    def test_reset(self) -> None:
+        """A stream that is reset stops its handler, and no other."""
+        leaver, stayer = self.connection.get(b"/1"), self.connection.get(b"/2")
+        leaver.reset()
+        leaver.reset()
+        assert_stopped(leaver)
+        self.assertTrue(leaver.is_over)
+        self.assertIsNone(stayer.outcome)
+        self.asked[1].callback(b"answer")
+        stayer.advance(0)
+        assert stayer.response is not None and stayer.outcome is not None
+        self.assertEqual(stayer.response.body, b"answer")
+        self.assertIs(stayer.outcome.ended, Ended.COMPLETED)
+
+    def test_disconnect(self) -> None:
+        """A connection that is closed takes all its streams along."""
+        streams = [self.connection.get(), self.connection.get()]
+        self.assertFalse(self.connection.is_closed)
+        streams[0].disconnect()
+        self.assertTrue(self.connection.is_closed)
+        for stream in streams:
+            assert_stopped(stream)
+            self.assertIsNone(stream.response)
+
+    def test_reset_by_the_server(self) -> None:
+        """A response that the server breaks off is over, and not complete."""
+
+        def begin(request: Request) -> Deferred[bytes]:
+            request.write(b"some")
+            return Deferred()
+
+        connection = Client(Leaf(cancel_on_disconnect(timeout=3)(begin))).connect_http2()
+        stream = connection.get()
+        stream.advance(3)
+        stream.advance(0)
+        assert stream.response is not None
+        self.assertEqual((stream.response.body, stream.was_reset), (b"some", True))
+        self.assertFalse(stream.response.is_complete)
+
+    def test_file(self) -> None:
+        """A file larger than all windows comes whole."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"x" * 300_000)
+        page = File(str(path))
+        page.isLeaf = True
+        stream = Client(page).connect_http2().get()
+        for _ in range(20):
+            stream.advance(0)
+        assert stream.response is not None
+        self.assertEqual(len(stream.response.body), 300_000)
+        self.assertTrue(stream.response.is_complete)
+
+    def test_closed_by_the_server(self) -> None:
+        """A server that ends the connection, as Twisted does when it is idle, closes it."""
+        clock = Clock()
+        site = Site(Resource(), reactor=clock, timeout=60)
+        connection = Client(site).connect_http2()
+        clock.pump([61, 0, 20])
+        self.assertTrue(connection.is_closed)
+
+    def test_extra(self) -> None:
+        """Without the extra, the error names it."""
+        client = Client(Resource())
+        hidden = {"h2": None, "h2.config": None, "cancelweb.testing._http2": None}
+        with patch.dict(sys.modules, hidden):
+            error = self.assertRaises(ImportError, client.connect_http2)
+        self.assertIn("cancelweb[http2]", str(error))
+
+
+class AgreementTests(TestCase):
+    """A story over TLS, and in memory."""
+
+    timeout = 60
+
+    async def over_tls(self, root: Resource) -> list[object]:
+        """One of two streams is reset, for real."""
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        server = serverFromString(reactor, certificate.listen())
+        port: Any = await server.listen(Site(root))
+        self.addCleanup(port.stopListening)
+        plain = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
+        endpoint = wrapClientTLS(certificate.trusting(b"h2"), plain)
+        client: Any = await endpoint.connect(Factory.forProtocol(HTTP2Client))
+        leaver, stayer = client.get("/1"), client.get("/2")
+        await client.ping()
+        client.reset(leaver)
+        await client.ping()
+        self.waiting[-1].callback(b"answer")
+        await stayer.until(lambda stream: stream.ended)
+        await client.close()
+        return [*self.told, stayer.body]
+
+    async def in_memory(self, root: Resource) -> list[object]:
+        """The same with the kit."""
+        connection = Client(root).connect_http2()
+        leaver, stayer = connection.get(b"/1"), connection.get(b"/2")
+        leaver.reset()
+        self.waiting[-1].callback(b"answer")
+        stayer.advance(0)
+        assert stayer.response is not None and stayer.response.is_complete
+        connection.disconnect()
+        return [*self.told, stayer.response.body]
+
+    async def test_reset_of_one_among_two(self) -> None:
+        """A reset stops one handler, the other answers: over TLS as in memory."""
+        results = []
+        for way in self.over_tls, self.in_memory:
+            self.told: list[object] = []
+            self.waiting: list[Deferred[bytes]] = []
+
+            def tell(outcome: Outcome, told: list[object] = self.told) -> None:
+                failure = outcome.cause.failure if isinstance(outcome.cause, Disconnected) else None
+                told.append((outcome.path, outcome.ended, failure and failure.type))
+
+            def wait(request: Request, waiting: list[Deferred[bytes]] = self.waiting) -> object:
+                waiting.append(Deferred())
+                return waiting[-1]
+
+            results.append(await way(Leaf(cancel_on_disconnect(observers=tell)(wait))))
+        self.assertEqual(results[0], results[1])
+        ended = [each[1] for each in self.told if isinstance(each, tuple)]
+        self.assertEqual(ended, [Ended.STOPPED, Ended.COMPLETED])

@@ -1,0 +1,140 @@
+"""The transport in memory behaves as a connection over TCP does, whatever protocol is on it."""
+
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb.testing._transport import BUFFER_SIZE, Transport
+
+
+class Noting(Protocol):
+    """Notes what it is told, also as a producer."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """Note."""
+        self.told.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note."""
+        self.told.append(reason.type)
+
+    def pauseProducing(self) -> None:
+        """Note."""
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        """Note."""
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        """Note."""
+        self.told.append("stop")
+
+
+class TransportTests(SynchronousTestCase):
+    """One connection."""
+
+    def setUp(self) -> None:
+        """Connect."""
+        self.clock = Clock()
+        self.transport = Transport(self.clock)
+        self.protocol = Noting()
+        self.transport.connect(self.protocol)
+        self.told = self.protocol.told
+
+    def test_paused_transport_sees_nothing(self) -> None:
+        """While it is paused neither bytes nor the end are seen; both come when it is resumed."""
+        self.transport.pauseProducing()
+        self.transport.pauseProducing()
+        self.transport.deliver(b"data")
+        self.transport.lose(Failure(ConnectionLost()))
+        self.clock.advance(0)
+        self.assertEqual(self.told, [])
+        self.transport.resumeProducing()
+        self.clock.advance(0)
+        self.assertEqual(self.told, [b"data", ConnectionLost])
+
+    def test_end_is_told_once(self) -> None:
+        """Whatever ends the connection, and how often, the protocol is told once."""
+        self.transport.loseConnection()
+        self.transport.loseConnection()
+        self.transport.lose(Failure(ConnectionLost()))
+        self.clock.advance(0)
+        self.transport.abortConnection()
+        self.transport.deliver(b"late")
+        self.transport.write(b"late")
+        self.assertEqual(self.told, [ConnectionDone])
+        self.assertEqual(self.transport.value(), b"")
+
+    def test_abort(self) -> None:
+        """An abort drops what the client has not read."""
+        self.transport.read(False)
+        self.transport.write(b"unread")
+        self.transport.abortConnection()
+        self.transport.abortConnection()
+        self.transport.write(b"late")
+        self.clock.advance(0)
+        self.assertEqual(self.told, [ConnectionAborted])
+        self.assertEqual(self.transport.value(), b"")
+
+    def test_pull_producer(self) -> None:
+        """A pull producer is asked again each time that all is sent, until it has gone."""
+        self.transport.registerProducer(self.protocol, False)
+        self.assertEqual(self.told, ["resume"])
+        self.transport.writeSequence([b"o", b"ne"])
+        self.transport.write(b"two")
+        self.clock.advance(0)
+        self.assertEqual(self.told, ["resume", "resume"])
+        self.transport.write(b"three")
+        self.transport.unregisterProducer()
+        self.clock.advance(0)
+        self.assertEqual(self.told, ["resume", "resume"])
+        self.assertEqual(self.transport.value(), b"onetwothree")
+
+    def test_closes_when_producer_is_through(self) -> None:
+        """A connection with a pull producer is closed when that has gone."""
+        self.transport.registerProducer(self.protocol, False)
+        self.transport.loseConnection()
+        self.transport.read(False)
+        self.transport.unregisterProducer()
+        self.clock.advance(0)
+        self.assertEqual(self.told, ["resume"])
+        self.transport.read(True)
+        self.clock.advance(0)
+        self.assertEqual(self.told, ["resume", ConnectionDone])
+
+    def test_pauses_push_producer_once(self) -> None:
+        """A push producer is paused once while the client does not read."""
+        self.transport.registerProducer(self.protocol, True)
+        self.transport.read(False)
+        self.transport.write(b"x" * BUFFER_SIZE)
+        self.assertEqual(self.told, [])
+        self.transport.write(b"x")
+        self.transport.write(b"x")
+        self.assertEqual(self.told, ["pause"])
+        self.transport.read(True)
+        self.clock.advance(0)
+        self.assertEqual(self.told, ["pause", "resume"])
+
+    def test_late_producer(self) -> None:
+        """A producer that comes when the connection is over is stopped."""
+        self.transport.lose(Failure(ConnectionDone()))
+        self.transport.registerProducer(self.protocol, True)
+        self.assertEqual(self.told, [ConnectionDone, "stop"])
+
+    def test_arrival_is_told_once(self) -> None:
+        """Whoever waits for data is told once for all that was sent in a turn."""
+        arrived: list[bytes] = []
+        transport = Transport(self.clock, lambda: arrived.append(transport.value()))
+        transport.connect(Noting())
+        transport.write(b"one")
+        transport.write(b"two")
+        self.clock.advance(0)
+        self.assertEqual(arrived, [b"onetwo"])
