@@ -19,6 +19,7 @@ from twisted.web.iweb import IRenderable
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
+from ._abandoned import abandon
 from ._answering import NOTHING, Answering
 from ._cancellers import COMMON, find_canceller
 from ._deferreds import clean, is_cancellation
@@ -31,7 +32,7 @@ from ._requests import (
     stop_producer,
 )
 from ._scope import Scope
-from ._states import FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
+from ._states import CLOSED, FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
 from ._stream import Stream, close_stream
 from .causes import Disconnected, Ended
 
@@ -204,6 +205,8 @@ class Response(Answering):
         else:
             scope.record.would_have_cancelled = Disconnected(failure)
             scope.end(LOST)
+        if scope.phase is not CLOSED:
+            abandon(self.channel, scope)
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()

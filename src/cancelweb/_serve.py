@@ -11,12 +11,14 @@ from typing import Any
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
+from ._abandoned import abandon, is_overrun
 from ._context import current
 from ._options import Options
-from ._requests import cause_of_death, fate_of, guard
+from ._requests import brief_answer, cause_of_death, fate_of, guard, is_reset
 from ._respond import Rendered, Response
 from ._scope import ATTRIBUTE, Scope
 from ._states import CLOSED, OPEN
+from .causes import RapidReset
 
 
 def serve(
@@ -29,7 +31,13 @@ def serve(
     """
     scope = getattr(request, ATTRIBUTE, None)
     is_outermost = True
-    if scope is None and not request.finished and getattr(request, "channel", 1) is not None:
+    channel = getattr(request, "channel", 1)
+    # Over HTTP/2 only.
+    connection = getattr(channel, "_conn", None)
+    if connection is not None and scope is None and _is_overrun(options, connection):
+        return _turn_away(options, request)
+    is_here = channel is not None and (connection is None or not is_reset(channel))
+    if scope is None and not request.finished and is_here:
         scope = request._cancelweb_scope = Scope(request, options)
         if options.is_demanding:
             scope.enter(options)
@@ -45,7 +53,8 @@ def serve(
             result = Failure()
         # A lost request has the channel None, a finished one has no channel.
         channel = getattr(request, "channel", None)
-        if type(result) is bytes and is_outermost and channel is not None and scope.discard():
+        stays = is_outermost and is_here and channel is not None
+        if type(result) is bytes and stays and scope.discard():
             return result
         response = Response(
             scope, request=request, handler=handler, method=request.method, channel=channel
@@ -79,7 +88,10 @@ def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | 
         is_over = was_here and fate_of(request) is not OPEN
         return _open(options.spent() if is_over else options, request), True
     if not was_here:
-        _open(options, request).refuse(cause_of_death(fate_of(request)))
+        scope = _open(options, request)
+        scope.refuse(cause_of_death(fate_of(request)))
+        if scope.phase is not CLOSED:
+            abandon(request.channel, scope)
     return None, True
 
 
@@ -90,3 +102,18 @@ def _is_refused(options: Options, request: Any) -> bool:
         return False
     guard(request, fate)
     return not options.dry_run and options.may_cancel(request.method)
+
+
+def _is_overrun(options: Options, connection: Any) -> bool:
+    return not options.dry_run and is_overrun(connection, options.max_cleanups)
+
+
+def _turn_away(options: Options, request: Any) -> Rendered:
+    """Answer without the handler and without hooks, which are what there is too much of."""
+    cause = RapidReset()
+    _open(options.only_told(), request).refuse(cause)
+    fate = fate_of(request)
+    if fate is OPEN:
+        return brief_answer(request, cause)
+    guard(request, fate)
+    return NOT_DONE_YET
