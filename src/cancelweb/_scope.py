@@ -71,8 +71,10 @@ class Scope(Lifetime):
             TypeError: cancelweb does not know how to stop it; says how to register a canceller.
             RuntimeError: it is an asyncio future whose event loop does not run.
         """
-        canceller = self.in_context(canceller_for, work)
-        self.add(Work(self, canceller, coroutine=work if isinstance(work, CoroutineType) else None))
+        with self.together():
+            canceller = self.in_context(canceller_for, work)
+            coroutine = work if isinstance(work, CoroutineType) else None
+            self.add(Work(self, canceller, coroutine=coroutine))
         return canceller if isinstance(canceller, Deferred) else work
 
     def on_cancel(self, hook: HookT) -> HookT:
