@@ -31,7 +31,7 @@ class TCPTests(LeaverTestCase):
 
     def still_there(self) -> list[object]:
         """What is left of requests, but for what Twisted leaves to the collector."""
-        gc.collect(1)
+        gc.collect()
         return list(self.alive)
 
     async def stopped(self, client: AnyClient) -> None:

@@ -70,3 +70,5 @@ class ReachedTests(SynchronousTestCase):
         self.assertEqual(self.steps, [])
         self.cleaned.callback(None)
         self.assertEqual(self.steps, ["cleaned"])
+        visit.clock.advance(5)
+        self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
