@@ -154,8 +154,8 @@ class BoundTests(RapidResetTestCase):
 class AtOnceTests(RapidResetTestCase):
     """Streams that are opened and reset in one read: the server hears of both at once.
 
-    In plain Twisted even a page of bytes raises there, and the connection is lost with a traceback
-    in the log.
+    In plain Twisted even a page of bytes raises there, where another stream follows, and the
+    connection is lost with a traceback in the log.
     """
 
     def test_not_handled(self) -> None:
