@@ -108,6 +108,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def hammer(session: nox.Session) -> None:
+    """Run random histories and storms of clients for long; prints the figures of the docs."""
+    session.install(".", *group("test"))
+    session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests.hammer"]))
+
+
+@nox.session(default=False)
 def mutation(session: nox.Session) -> None:
     """Change the core in many small ways, and list the changes that no quick test notices."""
     # Not cancelweb itself: what is tested is a copy with all the changes in it.

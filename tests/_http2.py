@@ -89,8 +89,8 @@ class HTTP2Client(Protocol):
         self._h2.initiate_connection()
         self._flush()
 
-    def get(self, path: str, method: str = "GET") -> Stream:
-        """Open a stream with a request without a body."""
+    def get(self, path: str, method: str = "GET", *, is_whole: bool = True) -> Stream:
+        """Open a stream with a request without a body, or with one that is still to come."""
         stream = Stream(self._h2.get_next_available_stream_id())
         self.streams[stream.stream_id] = stream
         self._h2.send_headers(
@@ -101,7 +101,7 @@ class HTTP2Client(Protocol):
                 (":scheme", "https"),
                 (":authority", self._authority),
             ],
-            end_stream=True,
+            end_stream=is_whole,
         )
         self._flush()
         return stream

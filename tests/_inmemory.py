@@ -50,6 +50,10 @@ class Transport(StringTransport):
         if self._protocol is not None and not self.aborted:
             super().write(data)
 
+    def writeSequence(self, data: Any) -> None:
+        """Take bytes in pieces, likewise."""
+        self.write(b"".join(data))
+
     def loseConnection(self) -> None:
         """Close."""
         if not self.disconnecting:

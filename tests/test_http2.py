@@ -5,69 +5,15 @@ What belongs here: several streams on one connection in memory. What does not: T
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 
-from cancelweb import Disconnected, Ended, TimedOut, cancel_on_disconnect
+from cancelweb import Disconnected, Ended, TimedOut
 
-from ._http2 import HTTP2Client, Stream
-from ._inmemory import H2Connection, no_cycles
-from ._pages import PAGE, Handler, NoHead, Page
-from ._streams import TURN, StreamTestCase
-
-
-class DeafClient(HTTP2Client):
-    """A client that can stop reading, so that the server may send no more."""
-
-    is_deaf = False
-
-    def dataReceived(self, data: bytes) -> None:
-        if not self.is_deaf:
-            super().dataReceived(data)
-
-
-class HTTP2TestCase(StreamTestCase):
-    """A test over HTTP/2."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.works: dict[bytes, Deferred[bytes]] = {}
-        self.stopped: list[bytes] = []
-
-    def work(self, request: Any) -> object:
-        """Wait, each path for itself."""
-        path = request.path
-        self.works[path] = Deferred(lambda _: self.stopped.append(path))
-        return self.works[path]
-
-    def connect(self, handler: Handler, page: type[Page] = Page, **options: Any) -> None:
-        """Connect to a page that the decorated handler makes."""
-        options.setdefault("observers", self.outcomes.append)
-        decorate: Any = cancel_on_disconnect(**options)
-        self.open(page(decorate(handler)))
-
-    def open(self, page: Page) -> None:
-        """Connect to the page."""
-        self.client = DeafClient()
-        site = Site(page, reactor=self.clock)
-        self.connection = H2Connection(site, self.clock, self.client)
-
-    def get(self, path: str = "/", method: str = "GET") -> Stream:
-        """Ask for the page."""
-        stream = self.client.get(path, method)
-        self.exchange()
-        return stream
-
-    def exchange(self) -> None:
-        """Let everything that was sent arrive, on either side."""
-        for _ in range(5):
-            self.connection.pump()
-            self.clock.advance(TURN)
-
-    def headers(self, stream: Stream) -> dict[bytes, bytes]:
-        """What the answer says of itself, but for the date."""
-        return {name: value for name, value in stream.headers.items() if name != b"date"}
+from ._inmemory import no_cycles
+from ._multiplexed import HTTP2TestCase
+from ._pages import PAGE, NoHead, Page
+from ._streams import TURN
 
 
 class CompletingTests(HTTP2TestCase):

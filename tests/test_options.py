@@ -41,6 +41,13 @@ OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
     ],
     "cleanup_timeout": [("10", TypeError), (0, ValueError)],
     "survivor_after": [("5", TypeError), (0, ValueError)],
+    "max_cleanups": [
+        ("100", TypeError),
+        (True, TypeError),
+        (1.0, TypeError),
+        (0, ValueError),
+        (-1, ValueError),
+    ],
     "on_cancel": [
         (None, TypeError),
         (5, TypeError),
@@ -74,6 +81,7 @@ RIGHT: dict[str, list[object]] = {
     "timeout_status": [None, 400, 599],
     "cleanup_timeout": [None, 0.5],
     "survivor_after": [None, 0.5],
+    "max_cleanups": [None, 1],
     "on_cancel": [(), len, [len, repr], (each for each in [len]), dict, lambda scope, more=1: None],
     "on_exit": [(), len],
     "observers": [None, (), print, [print]],

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Draining, Ended, current_scope
 
-from ._scopes import Visit
+from ._scopes import Errand, Visit
 
 
 class ReachedTests(SynchronousTestCase):
@@ -60,3 +60,15 @@ class ReachedTests(SynchronousTestCase):
         self.assertEqual(self.steps, [])
         self.cleaned.callback(None)
         self.assertEqual(self.steps, ["cleaned"])
+
+    def test_by_what_it_tracks_itself_when_it_comes_too_late(self) -> None:
+        """A coroutine that is tracked on a cancelled scope is asked once, with what it tracks."""
+        self.begun.callback(None)
+        visit = Visit(lambda _: Errand(obedient=False))
+        visit.disconnect()
+        visit.scope.track(self.child())
+        self.assertEqual(self.steps, [])
+        self.cleaned.callback(None)
+        self.assertEqual(self.steps, ["cleaned"])
+        visit.clock.advance(5)
+        self.assertEqual(visit.outcome.ended, Ended.SURVIVED)

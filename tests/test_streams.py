@@ -190,7 +190,7 @@ class FailingTests(StreamTestCase):
         """One that fails later has its connection aborted, and is logged once."""
         for handler in self.stream(b"chunk", KeyError()):
             client = self.visit(handler)
-            self.turn()
+            self.turn(2)
             self.assertTrue(client.is_aborted)
             self.assertFalse(client.response.is_complete)
             self.logged_error(KeyError)

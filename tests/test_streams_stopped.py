@@ -38,6 +38,7 @@ class StoppingTests(StreamTestCase):
         """What an async generator waits for is cancelled, once, and its `finally` runs."""
         client = self.visit(self.async_generator)
         self.step(1)
+        self.turn()
         client.disconnect()
         self.assertEqual(self.produced, [b"chunk", "stopped", "closed"])
         self.assert_stopped()
@@ -112,7 +113,9 @@ class StoppingTests(StreamTestCase):
             except Exception:
                 return
 
-        self.visit(handler).disconnect()
+        client = self.visit(handler)
+        self.turn()
+        client.disconnect()
         self.assert_stopped(ended=Ended.COMPLETED)
 
     def test_refuses_to_close(self) -> None:

@@ -57,8 +57,7 @@ class Answering(Work):
     def _is_answerable(self, scope: Scope) -> bool:
         if scope.cause is not None or scope.fate is not OPEN:
             return False
-        # Once we have subscribed the scope is told of the request's fate.
-        return not self._rendering or fate_of(self.request) is OPEN
+        return fate_of(self.request) is OPEN
 
     def _write_whole(self, body: bytes, scope: Scope) -> None:
         if not self._is_answerable(scope):

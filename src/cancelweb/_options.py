@@ -40,6 +40,15 @@ def _error_status(_: object, attribute: Attribute[int | None], value: object) ->
         check_status(attribute.name, value)
 
 
+def _count(_: object, attribute: Attribute[int | None], value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{attribute.name} must be an int, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{attribute.name} must be 1 or more, not {value!r}")
+
+
 def _clock(_: object, attribute: Attribute[Any], value: object) -> None:
     if value is not None and not IReactorTime.providedBy(value):
         raise TypeError(
@@ -133,6 +142,8 @@ class Options:
     observers: tuple[Observer, ...] | None = None
     cleanup_timeout: float | None = field(default=None, validator=_seconds)
     survivor_after: float | None = field(default=None, validator=_seconds)
+    max_cleanups: int | None = field(default=None, validator=_count)
+    """Of the door that meets a request first; asked before there is a scope."""
     clock: Any = field(default=None, validator=_clock)
     methods: frozenset[bytes] | None = None
     any_method: bool = False
@@ -169,6 +180,10 @@ class Options:
     def spent(self) -> Options:
         """These options for a second scope of a request whose hooks have been run."""
         return evolve(self, hooks=(), observers=(), timeout=None, parts=(self,))
+
+    def only_told(self) -> Options:
+        """These options for a request that is turned away: only its observers are told."""
+        return evolve(self, hooks=(), timeout=None)
 
     def includes(self, other: Options) -> bool:
         """Whether ``other`` is this door, or one of those that met in it."""

@@ -23,7 +23,26 @@ def fate_of(request: Any) -> Fate:
     if request.finished:
         return FINISHED
     # Test doubles have no channel at all; a lost request has None.
-    return LOST if getattr(request, "channel", request) is None else OPEN
+    channel = getattr(request, "channel", request)
+    return LOST if channel is None or is_reset(channel) else OPEN
+
+
+def connection_of(request: Any) -> Any:
+    """The connection of a request over HTTP/2; None for others, and for what was lost."""
+    return getattr(getattr(request, "channel", None), "_conn", None)
+
+
+def is_reset(channel: Any) -> bool:
+    """Whether a stream of HTTP/2 is closed, though Twisted has told nobody yet.
+
+    Whoever writes to a stream that was reset in the very read in which it was opened, raises out
+    of Twisted's ``dataReceived``, which costs all its siblings their connection.
+    """
+    connection = getattr(channel, "_conn", None)
+    if connection is None:
+        return False
+    stream = connection.conn.streams.get(channel.streamID)
+    return stream is None or stream.closed
 
 
 def cause_of_death(fate: Fate) -> Cause:
@@ -73,6 +92,14 @@ def send_error(request: Any, status: int) -> None:
     request.etag = request.lastModified = None
     brief = RESPONSES.get(status, b"Stopped").decode("ascii")
     errorPage(status, brief, "The request was stopped before it was done.").render(request)
+
+
+def brief_answer(request: Any, cause: Cause) -> bytes:
+    """The whole answer, which costs little, to a request that is not to be handled."""
+    request.setResponseCode(cause.status)
+    request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+    request.setHeader(b"cache-control", b"no-store")
+    return f"{cause}\n".encode()
 
 
 def has_begun(request: Any) -> bool:

@@ -18,6 +18,7 @@ from twisted.web.iweb import IRenderable
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
+from ._abandoned import abandon
 from ._answering import NOTHING, Answering
 from ._cancellers import COMMON, find_canceller
 from ._deferreds import clean, is_cancellation
@@ -32,7 +33,7 @@ from ._requests import (
     stop_producer,
 )
 from ._scope import Scope
-from ._states import FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
+from ._states import CLOSED, FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
 from ._stream import Stream, close_stream
 from .causes import Disconnected, Ended
 
@@ -103,9 +104,10 @@ class Response(Answering):
         is_called_late = scope.response is not None
         if is_outermost:
             scope.respond_with(self)
-        if request.finished or getattr(request, "channel", request) is None:
+        fate = fate_of(request)
+        if fate is not OPEN:
             if is_outermost and scope.fate is OPEN:
-                (self._finished if request.finished else self._lost)(None)
+                (self._finished if fate is FINISHED else self._lost)(None)
         elif self._early is not NOTHING:
             if isinstance(self._early, Failure):
                 self._raise(self._early, scope, is_outermost, is_called_late)
@@ -257,6 +259,8 @@ class Response(Answering):
         else:
             scope.record.would_have_cancelled = Disconnected(failure)
             scope.end(LOST)
+        if scope.phase is not CLOSED:
+            abandon(self.channel, scope)
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()

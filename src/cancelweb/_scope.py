@@ -69,11 +69,12 @@ class Scope(Lifetime):
             TypeError: cancelweb does not know how to stop it; says how to register a canceller.
             RuntimeError: it is an asyncio future whose event loop does not run.
         """
-        canceller = self.in_context(canceller_for, work)
-        tracked = Work(self, canceller)
-        if isinstance(work, CoroutineType):
-            tracked.coroutine = work
-        self.add(tracked)
+        with self.together():
+            canceller = self.in_context(canceller_for, work)
+            tracked = Work(self, canceller)
+            if isinstance(work, CoroutineType):
+                tracked.coroutine = work
+            self.add(tracked)
         return canceller if isinstance(canceller, Deferred) else work
 
     def on_cancel(self, hook: HookT) -> HookT:

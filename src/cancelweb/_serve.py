@@ -11,13 +11,17 @@ from typing import Any
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
+from ._abandoned import abandon, is_overrun
 from ._cancellers import COMMON
 from ._context import current
 from ._options import Options
-from ._requests import cause_of_death, fate_of, guard
+from ._requests import brief_answer, cause_of_death, connection_of, fate_of, guard
 from ._respond import Rendered, Response
 from ._scope import ATTRIBUTE, Scope
 from ._states import CLOSED, OPEN
+from .causes import RapidReset
+
+HTTP2 = b"HTTP/2"
 
 
 def serve(
@@ -31,7 +35,7 @@ def serve(
     scope = getattr(request, ATTRIBUTE, None)
     is_outermost = True
     try:
-        is_new = scope is None and request.channel is not None
+        is_new = scope is None and request.channel is not None and request.clientproto != HTTP2
     except AttributeError:
         is_new = False  # A finished request has no channel, and a test double may have none.
     if is_new:
@@ -40,6 +44,8 @@ def serve(
         scope.request, scope.options, scope.is_bare = request, options, True
         if options.is_demanding:
             scope.enter(options)
+    elif scope is None and _is_overrun(options, request):
+        return _turn_away(options, request)
     else:
         scope, is_outermost = _meet(options, request, scope)
         if scope is None:
@@ -72,7 +78,9 @@ def serve(
 def _open(options: Options, request: Any) -> Scope:
     scope: Scope = Scope()
     request._cancelweb_scope = scope
-    scope.request, scope.options, scope.is_bare = request, options, True
+    scope.request, scope.options = request, options
+    # Over HTTP/2 it may be lost while nobody is told.
+    scope.is_bare = connection_of(request) is None
     if options.is_demanding:
         scope.enter(options)
     return scope
@@ -96,7 +104,10 @@ def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | 
         is_over = was_here and fate_of(request) is not OPEN
         return _open(options.spent() if is_over else options, request), True
     if not was_here:
-        _open(options, request).refuse(cause_of_death(fate_of(request)))
+        scope = _open(options, request)
+        scope.refuse(cause_of_death(fate_of(request)))
+        if scope.phase is not CLOSED:
+            abandon(request.channel, scope)
     return None, True
 
 
@@ -107,3 +118,21 @@ def _is_refused(options: Options, request: Any) -> bool:
         return False
     guard(request, fate)
     return not options.dry_run and options.may_cancel(request.method)
+
+
+def _is_overrun(options: Options, request: Any) -> bool:
+    connection = connection_of(request)
+    if connection is None or options.dry_run:
+        return False
+    return is_overrun(connection, options.max_cleanups)
+
+
+def _turn_away(options: Options, request: Any) -> Rendered:
+    """Answer without the handler and without hooks, which are what there is too much of."""
+    cause = RapidReset()
+    _open(options.only_told(), request).refuse(cause)
+    fate = fate_of(request)
+    if fate is OPEN:
+        return brief_answer(request, cause)
+    guard(request, fate)
+    return NOT_DONE_YET

@@ -5,7 +5,8 @@ What follows when all of it has stopped is for `_lifetime`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -161,6 +162,23 @@ class Stopping:
             # With the rest, so that each piece of work is reached just once.
             return False
         return self.fate is not FINISHED or not work.is_returned
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is tracked inside, on a scope that is cancelled, is asked to stop together.
+
+        A coroutine that is tracked late may itself track what it then awaits: asked each for
+        itself, it would be cancelled twice, and its ``finally`` cut short.
+        """
+        if self.cause is None or self.phase is not LIVE or self._is_about_to_stop:
+            yield
+            return
+        self._is_about_to_stop = True
+        try:
+            yield
+        finally:
+            self._is_about_to_stop = False
+            self._ask(running(self.works, beside_returned=self.fate is FINISHED))
 
     def drop(self, work: Work) -> None:
         """See `Keeper`."""

@@ -16,6 +16,9 @@ from twisted.internet.task import deferLater
 from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
+from ._requests import fate_of
+from ._states import OPEN
+
 
 @implementer(IPushProducer)
 @define(eq=False)
@@ -45,7 +48,7 @@ class Stream:
             await close_stream(chunks)
             raise
         if isinstance(chunks, Iterator):
-            chunks = _one_a_turn(chunks, self.clock)
+            chunks = _as_async(chunks)
         try:
             await self._write_all(chunks)
         finally:
@@ -67,8 +70,10 @@ class Stream:
             self.request.write(chunk)
             if self.request.method == b"HEAD":
                 return
-            if self._gate is not None:
-                await self._gate
+            if fate_of(self.request) is OPEN and _is_closed_over_tls(self.request):
+                self.request.transport.abortConnection()
+            # A turn even where nobody pauses us: it is in another one that a loss is told.
+            await (self._gate or deferLater(self.clock, 0))
 
     def pauseProducing(self) -> None:
         """See `IPushProducer`: the client is slow."""
@@ -86,11 +91,20 @@ class Stream:
         self.pauseProducing()
 
 
-async def _one_a_turn(chunks: Iterator[object], clock: IReactorTime) -> AsyncIterator[object]:
+def _is_closed_over_tls(request: Any) -> bool:
+    """Whether the client has closed its TLS connection in good order.
+
+    All that is written is dropped then, but Twisted tells nobody before the producer is through,
+    which an endless one never is.
+    """
+    transport = getattr(getattr(request, "transport", None), "transport", None)
+    return bool(getattr(transport, "disconnecting", False))
+
+
+async def _as_async(chunks: Iterator[object]) -> AsyncIterator[object]:
     try:
         for chunk in chunks:
             yield chunk
-            await deferLater(clock, 0)
     finally:
         await close_stream(chunks)
 

@@ -42,6 +42,7 @@ def cancel_on_disconnect(
     observers: Observers | None = ...,
     cleanup_timeout: float | None = ...,
     survivor_after: float | None = ...,
+    max_cleanups: int | None = ...,
     clock: IReactorTime | None = ...,
 ) -> Callable[[Callable[P, object]], Callable[P, Rendered]]: ...
 
@@ -56,6 +57,7 @@ def cancel_on_disconnect(
     observers: Observers | None = None,
     cleanup_timeout: float | None = None,
     survivor_after: float | None = None,
+    max_cleanups: int | None = None,
     clock: IReactorTime | None = None,
 ) -> Any:
     """Stop what a render method returns when its client leaves; a decorator, bare or with options.
@@ -82,6 +84,10 @@ def cancel_on_disconnect(
         cleanup_timeout: seconds that each hook is waited for; 10 unless given.
         survivor_after: seconds after which work that was asked to stop and still runs is named
             a survivor and no longer waited for; 5 unless given.
+        max_cleanups: how many requests that a client has abandoned on one HTTP/2 connection may
+            still be stopping or cleaning up; 100 unless given. While there are as many, the
+            connection's further requests are answered 429, and their handlers are not run. Where
+            doors meet, the outermost decides.
         clock: where time is taken from; the Site's reactor unless given.
 
     Returns:
@@ -98,6 +104,7 @@ def cancel_on_disconnect(
         observers=observers,
         cleanup_timeout=cleanup_timeout,
         survivor_after=survivor_after,
+        max_cleanups=max_cleanups,
         clock=clock,
         any_method=True,
     )
@@ -156,6 +163,7 @@ class CancellingResource:
         observers: Observers | None = None,
         cleanup_timeout: float | None = None,
         survivor_after: float | None = None,
+        max_cleanups: int | None = None,
         clock: IReactorTime | None = None,
         methods: Iterable[str | bytes] | None = None,
         dry_run: bool = False,
@@ -171,6 +179,7 @@ class CancellingResource:
             observers=observers,
             cleanup_timeout=cleanup_timeout,
             survivor_after=survivor_after,
+            max_cleanups=max_cleanups,
             clock=clock,
             methods=methods,
             dry_run=dry_run,

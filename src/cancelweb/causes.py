@@ -21,6 +21,7 @@ __all__ = [
     "Ended",
     "Observer",
     "Outcome",
+    "RapidReset",
     "ResponseFinished",
     "ScopeCancelled",
     "TimedOut",
@@ -91,6 +92,19 @@ class Draining(Cause):
 
 
 @frozen
+class RapidReset(Cause):
+    """The client abandons requests faster than they can be cleaned up.
+
+    Its request was answered without its handler; see the option ``max_cleanups``.
+    """
+
+    status: ClassVar[int] = 429
+
+    def __str__(self) -> str:
+        return "too many abandoned requests of this connection are still being cleaned up"
+
+
+@frozen
 class ResponseFinished(Cause):
     """The response was finished while work that was tracked beside it still ran."""
 
@@ -122,7 +136,7 @@ class Ended(IntEnum):
     SURVIVED = 3
     """It still ran ``survivor_after`` seconds after it was asked to stop."""
     REFUSED = 4
-    """It never began, since the client had gone before the handler was called."""
+    """It never began, since its client had gone or was turned away."""
 
 
 @frozen

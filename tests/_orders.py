@@ -1,0 +1,404 @@
+"""Random histories of one request, and what must hold at each step: the promises.
+
+One machine is one request: who handles it behind which doors, what is tracked and registered, and
+what then befalls it. The short run is in `test_orders`, the long one in `hammer`.
+"""
+
+import gc
+from collections.abc import Callable
+from typing import Any, ClassVar
+from weakref import ref
+
+from attrs import define, field
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from cancelweb import (
+    CancellingResource,
+    Cause,
+    Disconnected,
+    Draining,
+    Ended,
+    Outcome,
+    ResponseFinished,
+    Scope,
+    TimedOut,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
+
+from ._inmemory import Client
+from ._jobs import KINDS, CancellerError, Job, Loop, Timer, WorkError
+from ._nests import NESTS, wrapped_in_wrapped
+from ._pages import PAGE
+from ._scopes import Handler, Leaf
+
+Options = dict[str, Any]
+
+
+class HookError(Exception):
+    """What a hook raises."""
+
+
+def decorated(handler: Handler, outer: Options, inner: Options) -> Resource:
+    """One decorated handler."""
+    decorate: Any = cancel_on_disconnect(**outer)
+    return Leaf(decorate(handler))
+
+
+def wrapped(handler: Handler, outer: Options, inner: Options) -> Resource:
+    """One wrapped resource."""
+    return CancellingResource(Leaf(handler), **outer)  # type: ignore[return-value]
+
+
+WRAPPED_ONLY = [wrapped, wrapped_in_wrapped]
+DOORS = [decorated, *WRAPPED_ONLY, *(each for each in NESTS if each is not wrapped_in_wrapped)]
+OURS = (WorkError, HookError, CancellerError)
+PATIENCE = 3
+
+
+@define(eq=False)
+class Hook:
+    """A cleanup hook that notes when it is run, and does one of several things."""
+
+    history: "Orders"
+    does: str
+    for_cancelled: bool
+    runs: int = 0
+    at_once: bool = False
+    done: Deferred[None] = field(factory=Deferred)
+
+    def __call__(self, scope: Scope) -> object:
+        """Run."""
+        self.runs += 1
+        self.history.ran(self, scope)
+        match self.does:
+            case "raise":
+                raise HookError
+            case "wait":
+                return self.done
+            case "register":
+                self.history.register("return", self.for_cancelled)
+            case "track":
+                self.history.track(KINDS[0])
+            case "cancel":
+                assert not scope.cancel(Draining()), "cancelled by a hook"
+        return None
+
+
+class Orders(RuleBasedStateMachine):
+    """One request."""
+
+    steps: ClassVar[int] = 0
+    """How many were made, of all histories."""
+    remains: ClassVar[list["ref[Any]"]] = []
+    """What only the collector may find."""
+    flush: ClassVar[Callable[[], list[Failure]]] = list
+    """Gives the failures that were logged since it was called last."""
+
+    # --- how it begins ---
+
+    @initialize(
+        doors=st.sampled_from(DOORS),
+        kind=st.sampled_from([None, *KINDS]),
+        method=st.sampled_from([b"GET", b"POST"]),
+        timeouts=st.tuples(*[st.sampled_from([None, 2, 4])] * 2),
+        dry_run=st.booleans(),
+    )
+    def begin(
+        self,
+        doors: Any,
+        kind: type[Job] | None,
+        method: bytes,
+        timeouts: tuple[float | None, float | None],
+        dry_run: bool,
+    ) -> None:
+        """Ask for a page whose making is one piece of work, or for which nobody waits."""
+        self.outcomes: list[Outcome] = []
+        self.jobs: list[Job] = []
+        self.jobs_of_hooks: list[Job] = []
+        self.hooks: list[Hook] = []
+        self.stack: list[Hook] = []
+        self.registering: Hook | None = None
+        self.sealed: bytes | None = None
+        self.has_written = self.has_failed = False
+        self.returned: Job | None = None
+        self.errors: list[Failure] = []
+        self.dry_run = dry_run and doors in WRAPPED_ONLY
+        self.may_cancel = method == b"GET" or doors not in WRAPPED_ONLY
+        both: list[Options] = [{"timeout": each, "on_exit": self.new_hook()} for each in timeouts]
+        outer, inner = both
+        if doors in (decorated, wrapped):
+            del self.hooks[1:], self.stack[1:]
+        outer |= {"observers": self.outcomes.append}
+        outer |= {"survivor_after": PATIENCE, "cleanup_timeout": PATIENCE}
+        if self.dry_run:
+            outer["dry_run"] = True
+
+        def handler(request: Any) -> object:
+            self.request = request
+            self.scope = scope_of(request)
+            assert current_scope() is self.scope, "not one scope"
+            if kind is None:
+                return NOT_DONE_YET
+            self.returned = kind(request, self.client.clock)
+            self.jobs.append(self.returned)
+            return self.returned.start()
+
+        self.client = Client(doors(handler, outer, inner))
+        self.client.request(method)
+
+    def new_hook(self, does: str = "return", for_cancelled: bool = False) -> Hook:
+        """A hook on the stack."""
+        hook = Hook(self, does, for_cancelled)
+        self.hooks.append(hook)
+        self.stack.append(hook)
+        return hook
+
+    # --- what is known ---
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the scope has let go of the request."""
+        return self.scope.request is None
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether nobody waits for the request."""
+        return bool(self.request.finished) or self.request.channel is None
+
+    @property
+    def is_cleaning(self) -> bool:
+        """Whether the hooks of the stack are run, or were."""
+        return any(hook.runs and not hook.at_once for hook in self.hooks)
+
+    def ran(self, hook: Hook, scope: Scope) -> None:
+        """A hook is run: it is the one that was just registered, or the last of the stack."""
+        assert scope is self.scope and current_scope() is scope, "not its scope"
+        if hook is self.registering:
+            hook.at_once = True
+            return
+        while self.stack and self.stack[-1] is not hook:
+            skipped = self.stack.pop()
+            assert skipped.for_cancelled and not self.is_cancelled, "not the last in"
+        assert self.stack, "run twice, or never registered"
+        self.stack.pop()
+        waited_for = [job for job in self.jobs if not job.asked]
+        assert all(job.has_ended for job in waited_for), "cleaned up while work ran"
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the scope was cancelled, as hooks see it."""
+        return self.scope.cause is not None and not self.dry_run
+
+    # --- what happens ---
+
+    @rule(kind=st.sampled_from(KINDS))
+    def track(self, kind: type[Job]) -> None:
+        """Track more work."""
+        job = kind(self.request, self.client.clock)
+        (self.jobs_of_hooks if self.is_cleaning else self.jobs).append(job)
+        self.scope.track(job.start())
+
+    @rule(
+        does=st.sampled_from(["return", "raise", "wait", "register", "track", "cancel"]),
+        for_cancelled=st.booleans(),
+    )
+    def register(self, does: str, for_cancelled: bool) -> None:
+        """Register a hook."""
+        is_too_late = does == "cancel" and not self.is_cleaning
+        outer, hook = self.registering, self.new_hook("return" if is_too_late else does)
+        hook.for_cancelled = for_cancelled
+        self.registering = hook
+        (self.scope.on_cancel if for_cancelled else self.scope.on_exit)(hook)
+        if hook.at_once or (for_cancelled and self.is_closed):
+            self.stack.remove(hook)
+        self.registering = outer
+
+    @precondition(lambda self: self.jobs)
+    @rule(index=st.integers(0, 5), how=st.sampled_from(["end", "fail", "cancel"]))
+    def settle(self, index: int, how: str) -> None:
+        """Some work goes on or ends: well, badly, or because somebody else has cancelled it."""
+        job = self.jobs[index % len(self.jobs)]
+        had_ended, is_first = job.has_ended, not job.gate.called
+        is_open = not self.is_dead and self.scope.cause is None
+        error = {"fail": WorkError(), "cancel": CancelledError()}.get(how)
+        asked = job.asked
+        job.settle(Failure(error) if error else PAGE if job is self.returned else None)
+        self.has_failed |= how != "end"
+        job.asked = asked  # If it was cancelled just now, then not by its scope.
+        self.client.clock.advance(0)
+        leaves_the_answer = isinstance(job, Timer | Loop)
+        if job.has_ended and not had_ended and is_first and not leaves_the_answer:
+            self.check_told(job, how, is_open)
+
+    def check_told(self, job: Job, how: str, was_open: bool) -> None:
+        """What became of the returned work has been sent; an error has been logged."""
+        errors = type(self).flush()
+        self.errors += errors
+        is_answer = job is self.returned and was_open and self.scope.cause is None
+        if how == "fail" and (is_answer or job.fails_openly):
+            assert [each for each in errors if each.check(WorkError)], "swallowed"
+        if is_answer:
+            assert self.is_dead or self.client.is_aborted, "hangs"
+            if not self.has_written:
+                assert self.client.response.status == (200 if how == "end" else 500)
+
+    @rule(seconds=st.sampled_from([0, 1, 2, 5]))
+    def advance(self, seconds: int) -> None:
+        """Time goes by."""
+        for _ in range(seconds or 1):
+            self.acting(lambda: self.client.clock.advance(min(seconds, 1)))
+
+    @rule()
+    def leave(self) -> None:
+        """The client leaves."""
+        was_open, before = not self.is_dead, self.scope.cause
+        self.client.disconnect()
+        if was_open and before is None and self.may_cancel and not self.dry_run:
+            assert isinstance(self.scope.cause, Disconnected), "not cancelled"
+        else:
+            assert self.scope.cause == before or self.scope.cause == ResponseFinished()
+
+    @rule()
+    def finish(self) -> None:
+        """Somebody finishes the response."""
+        if not self.is_dead:
+            self.request.finish()
+
+    @rule()
+    def write(self) -> None:
+        """Somebody writes a part of the response."""
+        if not self.is_dead:
+            self.has_written = True
+            self.request.write(b"part")
+
+    @rule()
+    def cancel(self) -> None:
+        """The server cancels."""
+        self.acting(lambda: self.scope.cancel(Draining()))
+
+    def acting(self, act: Callable[[], object]) -> None:
+        """Whatever this cancels for a client that waits is answered in this turn."""
+        was_open, before = not self.is_dead, self.scope.cause
+        act()
+        cause = self.scope.cause
+        if was_open and before is None and isinstance(cause, Draining | TimedOut):
+            if self.has_written:
+                assert self.client.is_aborted, "not aborted"
+            else:
+                assert self.client.response.status == 503, "not answered"
+
+    @rule()
+    def finish_hooks(self) -> None:
+        """All hooks that wait come to an end."""
+        for hook in self.hooks:
+            if not hook.done.called:
+                hook.done.callback(None)
+
+    @precondition(lambda self: self.is_dead)
+    @rule()
+    def touch(self) -> None:
+        """Somebody treats a dead request as if it lived."""
+        producer = StringTransport()
+        self.request.write(b"late")
+        self.request.registerProducer(producer, True)
+        assert producer.producerState == "stopped"
+        self.request.unregisterProducer()
+        self.request.loseConnection()
+        if not self.request.finished:
+            self.request.finish()
+
+    # --- what holds at any time ---
+
+    def due(self) -> list[Job]:
+        """The work that must have been asked to stop by now, unless it has ended."""
+        if self.is_closed:
+            return self.jobs + self.jobs_of_hooks
+        if self.scope.cause is None:
+            return []
+        beside = self.scope.cause == ResponseFinished()
+        return [job for job in self.jobs if not (beside and job is self.returned)]
+
+    @invariant()
+    def promises(self) -> None:
+        """Each is a line."""
+        type(self).steps += 1
+        self.errors += type(self).flush()
+        works = self.jobs + self.jobs_of_hooks
+        assert all(job.asked <= 1 for job in works), "1: asked twice"
+        assert all(job.asked or job.has_ended for job in self.due()), "1: not asked"
+        if self.sealed is None and (self.is_dead or self.client.is_aborted):
+            self.sealed = self.client.received
+        assert self.sealed in (None, self.client.received), "2: touched when it was dead"
+        assert all(hook.runs <= 1 for hook in self.hooks), "3: run twice"
+        foreign = [each for each in self.errors if not each.check(*OURS, CancelledError)]
+        assert not foreign, f"4: an error of our making: {foreign}"
+        assert scope_of(self.request) is self.scope, "7: another scope"
+        assert len(self.outcomes) == self.is_closed, "12: told twice, or not, or too early"
+        if self.dry_run:
+            assert self.scope.cause in (None, ResponseFinished()), "11: cancelled in a dry run"
+        cut: tuple[type[Cause], ...] = (Disconnected, TimedOut)
+        assert self.may_cancel or not isinstance(self.scope.cause, cut), "11: cut"
+
+    # --- how it ends ---
+
+    def teardown(self) -> None:
+        """The client leaves at last, a long time goes by, and all work ends."""
+        self.leave()
+        self.client.clock.pump([1] * (PATIENCE + 1))
+        self.end_all()
+        self.client.clock.pump([1] * (PATIENCE * (len(self.hooks) + 3)))
+        self.promises()
+        self.check_end()
+        self.check_nothing_is_left()
+
+    def end_all(self) -> None:
+        """All work ends, also what waits twice."""
+        for job in 2 * (self.jobs + self.jobs_of_hooks):
+            if not job.has_ended:
+                job.settle(None)
+
+    def check_end(self) -> None:
+        """What holds in the end."""
+        (outcome,) = self.outcomes
+        assert outcome.cause == self.scope.cause, "12: another cause"
+        assert (outcome.cause is None) == (outcome.cancelled is None)
+        if outcome.cancelled is not None:
+            assert outcome.opened <= outcome.cancelled <= outcome.closed
+        if outcome.ended is Ended.COMPLETED:
+            assert outcome.failure is None
+        assert self.client.clock.getDelayedCalls() == [], "8: a timer is left"
+        for hook in self.hooks:
+            assert hook.runs == (self.is_cancelled or not hook.for_cancelled), "3: not run"
+
+    def check_nothing_is_left(self) -> None:
+        """Nothing holds on to the request, or to what was done for it.
+
+        Where work failed, a cycle of Twisted's own failure and its frames may do so, until the
+        collector comes.
+        """
+        left = [ref(self.request), ref(self.scope), *map(ref, self.jobs)]
+        self.errors.clear()
+        type(self).flush()
+        del self.request, self.scope, self.client, self.outcomes
+        del self.jobs, self.jobs_of_hooks, self.hooks, self.stack, self.returned, self.registering
+        alive = [each for each in left if each() is not None]
+        if self.has_failed:
+            type(self).remains.extend(alive)
+        else:
+            assert [each() for each in alive] == [], "8: something is left"
+
+    @classmethod
+    def check_remains(cls) -> None:
+        """Nor does anything outlive the collector."""
+        gc.collect()
+        remains = [each() for each in cls.remains if each() is not None]
+        cls.remains.clear()
+        assert remains == [], "8: something is left"
