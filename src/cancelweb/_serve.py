@@ -40,8 +40,9 @@ def serve(
         is_new = False  # A finished request has no channel, and a test double may have none.
     if is_new:
         # As _open, which is for all others.
-        scope = request._cancelweb_scope = Scope()
+        scope = Scope()
         scope.request, scope.options, scope.is_bare = request, options, True
+        request._cancelweb_scope = scope
         if options.is_demanding:
             scope.enter(options)
     elif scope is None and _is_overrun(options, request):
@@ -77,10 +78,10 @@ def serve(
 
 def _open(options: Options, request: Any) -> Scope:
     scope: Scope = Scope()
-    request._cancelweb_scope = scope
     scope.request, scope.options = request, options
     # Over HTTP/2 it may be lost while nobody is told.
     scope.is_bare = connection_of(request) is None
+    request._cancelweb_scope = scope
     if options.is_demanding:
         scope.enter(options)
     return scope
