@@ -410,6 +410,9 @@ class HandlerTests(GroupTestCase):
     async def test_other_clock(self) -> None:
         """Where the scope's clock runs no processes, the reactor does."""
         clock = Clock()
+        turns = LoopingCall(clock.advance, 0)
+        turns.start(0)
+        self.addCleanup(turns.stop)
         client, outcome = self.visit(lambda _: stream(["echo", "hello"]), clock=clock)
         await outcome
         self.assertEqual(client.response.body, b"hello\n")
