@@ -9,10 +9,11 @@ from __future__ import annotations
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import provider
 
 from cancelweb import cancel_on_disconnect
 
@@ -20,6 +21,16 @@ BODY = b"<html><body>Sorry to keep you waiting.</body></html>"
 DELAY = 5
 
 log = Logger()
+
+
+def log_to_nobody() -> None:
+    """Give the log a reader who does nothing: while it has none, it keeps the events."""
+    globalLogBeginner.beginLoggingTo([nobody], discardBuffer=True, redirectStandardIO=False)
+
+
+@provider(ILogObserver)
+def nobody(event: LogEvent) -> None:
+    """Read the log, and do nothing."""
 
 
 @define(eq=False)

@@ -7,20 +7,15 @@ The tables are made here; what is compared, and how, stands in the modules besid
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
-from collections.abc import Iterable, Sequence
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Sequence
 
 from contenders import CASES, Case
-from measure import Leftovers, Spread, Timing, find_leftovers, time_case
-from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
-from zope.interface import provider
+from handlers import log_to_nobody
+from measure import Leftovers, Timing, find_leftovers, time_case
+from report import Parser, deliver, heading, spread, table, yes_or_no
 
-README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- written by inprocess.py from here -->", "<!-- to here -->"
+PROGRAM = "inprocess.py"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,60 +24,21 @@ def main(arguments: Sequence[str]) -> None:
     log_to_nobody()
     report = "\n\n".join(
         [
-            heading(arguments),
+            heading(PROGRAM, arguments, ("Twisted", "attrs")),
             times(options.rounds, options.requests),
             leftovers(options.leftovers),
         ]
     )
-    print(report)
-    if options.write_readme:
-        README.write_text(with_report(README.read_text(), report))
+    deliver(PROGRAM, report, options.write_readme)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-
-    def number(option: str, default: int, help: str) -> None:
-        help += "; default: %(default)s"
-        parser.add_argument(option, type=int, default=default, metavar="N", help=help)
-
-    number("--rounds", 2000, "rounds of each pair, two at least")
-    number("--requests", 5, "requests to each of a pair in a round")
-    number("--leftovers", 10_000, "requests after which to look for what is left of them")
-    parser.add_argument("--write-readme", action="store_true", help="put the tables in README.md")
+    parser = Parser(__doc__)
+    parser.number("--rounds", 2000, "rounds of each pair, two at least")
+    parser.number("--requests", 5, "requests to each of a pair in a round")
+    parser.number("--leftovers", 10_000, "requests after which to look for what is left of them")
     return parser.parse_args(arguments)
-
-
-def log_to_nobody() -> None:
-    """Give the log a reader who does nothing: while it has none, it keeps the events."""
-    globalLogBeginner.beginLoggingTo([nobody], discardBuffer=True, redirectStandardIO=False)
-
-
-@provider(ILogObserver)
-def nobody(event: LogEvent) -> None:
-    """Read the log, and do nothing."""
-
-
-def heading(arguments: Sequence[str]) -> str:
-    """With what the tables were made."""
-    command = " ".join(["python benchmarks/inprocess.py", *arguments])
-    software = f"{platform.python_implementation()} {platform.python_version()}"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "attrs"))
-    return (
-        f"Made with `{command}` on {software}, {packages}; {platform.system()}, {processor()}, "
-        f"{os.cpu_count()} processors."
-    )
-
-
-def processor() -> str:
-    """What the machine's processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def times(rounds: int, requests: int) -> str:
@@ -119,11 +75,6 @@ def verdict(case: Case, timing: Timing) -> tuple[str, str]:
     return "", ""
 
 
-def spread(of: Spread, form: str) -> str:
-    """A median with its quartiles."""
-    return f"{of.median:{form}} ({of.lower:{form}} to {of.upper:{form}})"
-
-
 def leftovers(requests: int) -> str:
     """The table of what requests leave behind."""
     header = ("case", "its garbage", "cancelweb's garbage", "scopes", "requests", "met")
@@ -152,24 +103,6 @@ def leftover_row(case: Case, requests: int) -> tuple[str, ...]:
 def is_clean(ours: Leftovers, theirs: Leftovers) -> bool:
     """Whether cancelweb has left nothing of its own behind."""
     return ours.garbage <= theirs.garbage and ours.scopes == ours.requests == 0
-
-
-def yes_or_no(met: bool) -> str:
-    """How a table says whether a target is met."""
-    return "yes" if met else "**no**"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def with_report(text: str, report: str) -> str:
-    """The text, with the report in its place."""
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n{report}\n\n{END}{after}"
 
 
 if __name__ == "__main__":

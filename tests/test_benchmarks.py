@@ -22,8 +22,9 @@ sys.path.append(str(BENCHMARKS))
 
 from contenders import CASES, REQUEST, Case, Connection, Contender  # noqa: E402
 from handlers import BODY, DeferredByHand, Page, Stage  # noqa: E402
-from inprocess import BEGIN, END, is_clean, verdict, with_report  # noqa: E402
-from measure import Leftovers, Spread, Timing, find_leftovers, no_collector  # noqa: E402
+from inprocess import PROGRAM, is_clean, verdict  # noqa: E402
+from measure import Leftovers, Timing, find_leftovers, no_collector  # noqa: E402
+from report import END, Spread, begin, with_report  # noqa: E402
 
 ARGUMENTS = ("--rounds", "2", "--requests", "1", "--leftovers", "3")
 
@@ -203,14 +204,17 @@ class ProgramTests(SynchronousTestCase):
             self.assertEqual([line.startswith(f"| {case.name} |") for line in lines].count(True), 2)
 
     def test_the_report_is_put_in_its_place(self) -> None:
-        """What was between the marks in the README is replaced, and nothing else."""
-        text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-        self.assertEqual(with_report(text, "new"), f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n")
+        """What was between the program's marks in the README is replaced, and nothing else."""
+        one, other = (f"{begin(name)}\nold\n{END}\n" for name in ("one.py", "other.py"))
+        found = with_report(f"before\n{one}between\n{other}after\n", "one.py", "new")
+        new = f"{begin('one.py')}\n\nnew\n\n{END}\n"
+        self.assertEqual(found, f"before\n{new}between\n{other}after\n")
 
     def test_the_readme_has_a_place_for_the_report(self) -> None:
-        """The README in the repository has both marks, once."""
-        text = (BENCHMARKS / "README.md").read_text()
-        self.assertEqual((text.count(BEGIN), text.count(END)), (1, 1))
+        """The README in the repository has the program's mark, once, and an end behind it."""
+        before, after = (BENCHMARKS / "README.md").read_text().split(begin(PROGRAM))
+        self.assertNotIn(END, before)
+        self.assertIn(END, after)
 
 
 def timing(ratio: float, extra: float) -> Timing:

@@ -1,0 +1,102 @@
+"""What the programs share: their options, their tables, and their places in README.md.
+
+Nothing is measured here, and no module of the project imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from attrs import frozen
+
+README = Path(__file__).with_name("README.md")
+END = "<!-- to here -->"
+
+
+@frozen
+class Spread:
+    """A median and its quartiles."""
+
+    lower: float
+    median: float
+    upper: float
+
+    @classmethod
+    def of(cls, samples: Iterable[float]) -> Spread:
+        """The spread of two samples or more."""
+        return cls(*statistics.quantiles(samples, n=4, method="inclusive"))
+
+
+class Parser(argparse.ArgumentParser):
+    """The options of a program."""
+
+    def __init__(self, about: str | None) -> None:
+        super().__init__(description=str(about).splitlines()[0])
+        self.add_argument("--write-readme", action="store_true", help="put the tables in README.md")
+
+    def number(self, option: str, default: int, about: str) -> None:
+        """Add an option that is a number."""
+        about += "; default: %(default)s"
+        self.add_argument(option, type=int, default=default, metavar="N", help=about)
+
+
+def deliver(program: str, report: str, write_readme: bool) -> None:
+    """Print the report of a program, and put it in the README if that is wanted."""
+    print(report)
+    if write_readme:
+        README.write_text(with_report(README.read_text(), program, report))
+
+
+def with_report(text: str, program: str, report: str) -> str:
+    """The text, with the program's report in its place."""
+    before, rest = text.split(begin(program))
+    after = rest.split(END, 1)[1]
+    return f"{before}{begin(program)}\n\n{report}\n\n{END}{after}"
+
+
+def begin(program: str) -> str:
+    """The mark behind which the report of a program stands."""
+    return f"<!-- written by {program} from here -->"
+
+
+def heading(program: str, arguments: Sequence[str], packages: Sequence[str]) -> str:
+    """With what the tables were made."""
+    command = " ".join([f"python benchmarks/{program}", *arguments])
+    software = [f"{platform.python_implementation()} {platform.python_version()}"]
+    software += [f"{name} {version(name)}" for name in packages]
+    return (
+        f"Made with `{command}` on {', '.join(software)}; {platform.system()}, {processor()}, "
+        f"{os.cpu_count()} processors."
+    )
+
+
+def processor() -> str:
+    """What the machine's processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def spread(of: Spread, form: str) -> str:
+    """A median with its quartiles."""
+    return f"{of.median:{form}} ({of.lower:{form}} to {of.upper:{form}})"
+
+
+def yes_or_no(met: bool) -> str:
+    """How a table says whether a target is met."""
+    return "yes" if met else "**no**"
