@@ -167,6 +167,13 @@ class DeferredByHand(Page):
             log.failure("the work for a client who has left failed", failure=failure)
 
 
+class DeferredPage(Page):
+    """What it returns is for a wrapper to handle."""
+
+    def render_GET(self, request: Request) -> Deferred[bytes]:
+        return self.stage.begin()
+
+
 class DecoratedDeferred(Page):
     """The same with cancelweb."""
 

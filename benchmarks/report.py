@@ -45,6 +45,13 @@ class Parser(argparse.ArgumentParser):
         about += "; default: %(default)s"
         self.add_argument(option, type=int, default=default, metavar="N", help=about)
 
+    def names(self, option: str, known: Sequence[str], about: str) -> None:
+        """Add an option that is some names of these, or all."""
+        about += f", of {', '.join(known)}; default: all"
+        self.add_argument(
+            option, nargs="+", choices=known, default=known, metavar="NAME", help=about
+        )
+
 
 def deliver(program: str, report: str, write_readme: bool) -> None:
     """Print the report of a program, and put it in the README if that is wanted."""
