@@ -74,7 +74,7 @@ def tests(session: nox.Session, twisted: str) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure what a request costs; takes about half an hour, and a machine with nothing to do."""
+    """Measure what a request costs; takes most of an hour, on a machine with nothing else to do."""
     session.install(".", *group("bench"))
     for program in ("inprocess.py", "sockets.py", "waiting.py", "soak.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)

@@ -1,6 +1,6 @@
 """The contenders that run on asyncio, and how they are served.
 
-Each as its own documentation has it, access logs off, and keep-alive as long as Twisted's.
+Each as its own documentation has it, access logs off.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from collections.abc import Awaitable, Callable
 
 import uvicorn
 from aiohttp import web
-from control import STDIN, Control
+from control import KEEP_ALIVE, STDIN, Control
 from handlers import BODY
 from ledger import SOON, Books, Ledger
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-
-KEEP_ALIVE = 60
 
 
 class Work:

@@ -21,6 +21,9 @@ STDIN, STDOUT = 0, 1
 TICK = 0.001
 """Seconds between two looks at how long the event loop stalls."""
 
+KEEP_ALIVE = 600
+"""Seconds for which a server is to keep an idle connection: longer than a crowd takes to gather."""
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -52,6 +55,7 @@ class Control:
         return {
             "soon": self.books.soon.counts(),
             "never": self.books.never.counts(),
+            "now": time.monotonic(),
             "cpu": time.process_time(),
             "resident": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE,
             "stall": self._stall,

@@ -41,6 +41,11 @@ def connect(port: int, address: str = "127.0.0.1") -> socket.socket:
 def exchange(client: socket.socket) -> bytes:
     """Ask for the page that comes soon; returns all of its response."""
     client.sendall(SOON)
+    return receive(client)
+
+
+def receive(client: socket.socket) -> bytes:
+    """Wait for a response; returns all of it."""
     received = b""
     while not is_complete(received):
         more = client.recv(65536)
@@ -136,7 +141,9 @@ class Clients:
         for batch in batches(range(number)):
             fresh = [connect(port, address) for _ in batch]
             for client in fresh:
-                exchange(client)
+                client.sendall(SOON)
+            for client in fresh:
+                receive(client)
             self.waiting += fresh
         return len(self.waiting)
 

@@ -64,7 +64,7 @@ def measure_throughput(
     return Throughput(
         per_second=load["responses"] / load["seconds"],
         per_cpu_second=served / used,
-        busy=used / seconds,
+        busy=used / (last["now"] - first["now"]),
         share=load["share"],
     )
 

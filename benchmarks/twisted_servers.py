@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from control import STDIN, Control
+from control import KEEP_ALIVE, STDIN, Control
 from handlers import (
     BODY,
     CallByHand,
@@ -23,7 +23,6 @@ from handlers import (
     Stage,
     log_to_nobody,
 )
-from klein import Klein
 from ledger import SOON, Books, Ledger
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
@@ -134,39 +133,15 @@ PAGES: dict[str, Callable[[Stage], Any]] = {
 def root_of(name: str, soon: Stage, never: Stage) -> Any:
     """The resource at the root of a contender's site."""
     if name.startswith("klein"):
+        # It takes long to import, and the others need not.
+        from klein_pages import klein_root
+
         return klein_root(name, soon, never)
     root = Resource()
     page = PAGES.get(name, DeferredPage)
     root.putChild(b"soon", page(soon))
     root.putChild(b"never", page(never))
     return CancellingResource(root) if name == "wrapped" else root
-
-
-def klein_root(name: str, soon: Stage, never: Stage) -> Any:
-    """Both pages, as Klein has them."""
-    app: Any = Klein()
-    for path, stage in (("/soon", soon), ("/never", never)):
-        view = klein_coroutine if name == "klein_async" else klein_deferred
-        app.route(path, endpoint=path)(view(stage))
-    return app.resource()
-
-
-def klein_deferred(stage: Stage) -> Callable[[Request], object]:
-    """A view that returns a Deferred."""
-
-    def view(request: Request) -> Deferred[bytes]:
-        return stage.begin()
-
-    return view
-
-
-def klein_coroutine(stage: Stage) -> Callable[[Request], object]:
-    """A view that is a coroutine function."""
-
-    async def view(request: Request) -> bytes:
-        return await stage.begin()
-
-    return view
 
 
 # --- how they are served ---
@@ -190,7 +165,7 @@ def stages(books: Books) -> tuple[Stage, Stage]:
 def serve(name: str, books: Books, listening: socket.socket, control: Control) -> None:
     """Serve until the process ends."""
     log_to_nobody()
-    site = QuietSite(root_of(name, *stages(books)))
+    site = QuietSite(root_of(name, *stages(books)), timeout=KEEP_ALIVE)
     reactor.adoptStreamPort(listening.fileno(), socket.AF_INET, site)
     listening.close()
     control.later = reactor.callLater

@@ -177,13 +177,13 @@ class CreditTests(SynchronousTestCase):
 class ClientTests(SynchronousTestCase):
     """The clients know what is a whole response, and what is none."""
 
-    def exchange(self, response: bytes) -> bytes:
+    def receive(self, response: bytes) -> bytes:
         """What a client gets from a server that answers so, and closes."""
         client, server = socket.socketpair()
         with client, server:
             server.sendall(response)
             server.shutdown(socket.SHUT_WR)
-            return load.exchange(client)
+            return load.receive(client)
 
     def test_whole_responses(self) -> None:
         """With Content-Length and in chunks, a response is whole when the last byte is there."""
@@ -195,13 +195,11 @@ class ClientTests(SynchronousTestCase):
 
     def test_errors_are_no_responses(self) -> None:
         """Any status but 200 is an error."""
-        self.assertRaises(
-            ValueError, self.exchange, b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
-        )
+        self.assertRaises(ValueError, self.receive, b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
 
     def test_half_responses_are_none(self) -> None:
         """A server that leaves early is an error."""
-        self.assertRaises(ConnectionError, self.exchange, HEAD + b"Content-Length: 3\r\n\r\na")
+        self.assertRaises(ConnectionError, self.receive, HEAD + b"Content-Length: 3\r\n\r\na")
 
 
 class KeepingPage(Page):
