@@ -41,13 +41,10 @@ ROSTER = {
 
 PACKAGES = ("Twisted", "attrs", "klein", "aiohttp", "starlette", "uvicorn", "uvloop", "httptools")
 
-REFERENCES = ("recipe", "careful")
-"""Those with whom all are compared."""
-
 
 def chosen(names: Iterable[str], *, cancelling: bool = False) -> list[str]:
-    """These and the references, in the roster's order; only those that cancel, if so wanted."""
-    wanted = {*names, *REFERENCES}
+    """These, in the roster's order; only those that cancel, if so wanted."""
+    wanted = set(names)
     return [
         name
         for name, entrant in ROSTER.items()

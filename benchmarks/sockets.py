@@ -38,8 +38,9 @@ LATENCY = tuple(Target(ours, "recipe", at_most=1.05) for ours in ("call", "defer
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print or write the tables."""
     options = parse(arguments)
+    names = chosen([*options.contenders, "careful", "recipe"])
     with ExitStack() as stack:
-        servers = {name: stack.enter_context(Server(name)) for name in chosen(options.contenders)}
+        servers = {name: stack.enter_context(Server(name)) for name in names}
         clients = stack.enter_context(Clients())
         parts = [
             heading(PROGRAM, arguments, PACKAGES),
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = Parser(__doc__)
-    parser.names("--contenders", list(ROSTER), "who competes, beside the references")
+    parser.names("--contenders", list(ROSTER), "who competes, beside the two by hand")
     parser.number("--rounds", 10, "rounds, two at least")
     parser.number("--connections", 64, "connections that are kept busy")
     parser.number("--milliseconds", 1000, "how long, for each contender in each round")

@@ -33,11 +33,13 @@ def main(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = Parser(__doc__)
-    parser.names("--contenders", list(ROSTER), "who competes, beside the references")
+    parser.names("--contenders", list(ROSTER), "who competes, beside the careful handler")
     parser.number("--rounds", 5, "rounds, two at least")
     parser.number("--waiting", 10_000, "clients who wait while memory is looked at")
     parser.number("--leaving", 20_000, "clients who leave at once")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.contenders = [*options.contenders, "careful"]
+    return options
 
 
 def memory(options: argparse.Namespace) -> str:
