@@ -29,8 +29,11 @@ class Spread:
 
     @classmethod
     def of(cls, samples: Iterable[float]) -> Spread:
-        """The spread of two samples or more."""
-        return cls(*statistics.quantiles(samples, n=4, method="inclusive"))
+        """The spread of some samples; one has none."""
+        found = list(samples)
+        if len(found) == 1:
+            found *= 2  # before Python 3.13 quantiles need two
+        return cls(*statistics.quantiles(found, n=4, method="inclusive"))
 
 
 class Parser(argparse.ArgumentParser):

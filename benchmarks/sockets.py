@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = Parser(__doc__)
     parser.names("--contenders", list(ROSTER), "who competes, beside the two by hand")
-    parser.number("--rounds", 10, "rounds, two at least")
+    parser.number("--rounds", 10, "rounds")
     parser.number("--connections", 64, "connections that are kept busy")
     parser.number("--milliseconds", 1000, "how long, for each contender in each round")
     parser.number("--probes", 200, "clients who leave, for each contender in each round")

@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = Parser(__doc__)
     parser.names("--contenders", list(ROSTER), "who competes, beside the careful handler")
-    parser.number("--rounds", 5, "rounds, two at least")
+    parser.number("--rounds", 5, "rounds")
     parser.number("--waiting", 10_000, "clients who wait while memory is looked at")
     parser.number("--leaving", 20_000, "clients who leave at once")
     options = parser.parse_args(arguments)

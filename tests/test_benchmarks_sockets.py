@@ -66,7 +66,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_sockets(self) -> None:
         """Every contender answers, all but bare Twisted are left, and each target is judged."""
-        arguments = ["--rounds", "2", "--connections", "3", "--milliseconds", "30", "--probes", "2"]
+        arguments = ["--rounds", "1", "--connections", "3", "--milliseconds", "30", "--probes", "2"]
         printed, tables = run("sockets.py", *arguments)
         self.assertIn(f"`python benchmarks/sockets.py {' '.join(arguments)}`", printed)
         self.assert_whole(tables)
@@ -79,7 +79,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_waiting(self) -> None:
         """All who wait are stopped when they leave, by everyone but bare Twisted."""
-        arguments = "--rounds 2 --waiting 60 --leaving 70 --contenders bare starlette wrapped"
+        arguments = "--rounds 1 --waiting 60 --leaving 70 --contenders bare starlette wrapped"
         _, tables = run("waiting.py", *arguments.split())
         self.assert_whole(tables)
         memory, memory_targets, storm, storm_targets = tables
@@ -244,6 +244,10 @@ class TargetTests(SynchronousTestCase):
         """Each round's figures are compared with those of the same round."""
         row = self.row(Target("deferred", "careful"), [2, 30, 40], [1, 10, 10])
         self.assertIn("3.000 (2.500 to 3.500)", row)
+
+    def test_one_round_has_no_spread(self) -> None:
+        """The quartiles of one ratio are that ratio."""
+        self.assertIn("3.000 (3.000 to 3.000)", self.row(Target("deferred", "careful"), [3], [1]))
 
     def test_at_most(self) -> None:
         """A ratio may be as high as the target, and no higher."""
