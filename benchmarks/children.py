@@ -6,6 +6,7 @@ A child that dies, or does not answer in time, is an error here, never a figure.
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -28,6 +29,8 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            # Else a connection takes some hundred bytes more in one run than in the next.
+            env={**os.environ, "PYTHONHASHSEED": "0"},
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout

@@ -22,7 +22,10 @@ TICK = 0.001
 """Seconds between two looks at how long the event loop stalls."""
 
 KEEP_ALIVE = 600
-"""Seconds for which a server is to keep an idle connection: longer than a crowd takes to gather."""
+"""Seconds for which an idle connection is kept, where there must be a limit.
+
+Longer than a crowd takes to gather.
+"""
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -57,6 +60,7 @@ class Control:
             "never": self.books.never.counts(),
             "now": time.monotonic(),
             "cpu": time.process_time(),
+            "delayed": int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9,
             "resident": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE,
             "stall": self._stall,
             "collected": self._collected,

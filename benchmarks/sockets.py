@@ -76,13 +76,15 @@ def throughput(servers: dict[str, Server], clients: Clients, options: argparse.N
     }
     uses = {
         "server's CPU use": (samples(found, lambda each: each.busy), ".0%"),
+        "it waits for a CPU": (samples(found, lambda each: each.delayed), ".0%"),
         "clients' CPU use": (samples(found, lambda each: each.share), ".0%"),
     }
     note = (
         f"With {connections} keep-alive connections, on each a request as soon as the one before "
         f"is answered. Medians of {options.rounds} rounds of {seconds:g} s, with the quartiles "
         "behind; every response that a client has got is one that the server's work has "
-        "completed. Higher is better."
+        "completed. Higher is better. Where a server has to wait for a CPU, the machine had other "
+        "things to do, and requests a second say little."
     )
     shown = figures(what, ",.0f", "careful", uses)
     return "\n\n".join(["### Requests", shown, comparison(what, THROUGHPUT), note])

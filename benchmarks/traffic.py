@@ -25,12 +25,14 @@ class Throughput:
         per_second: requests in a second.
         per_cpu_second: requests in a second of the server's own processor time.
         busy: which part of the time the server's processor time was.
+        delayed: for which part of the time it could run, but others had all processors.
         share: which part of the time that of the clients was.
     """
 
     per_second: float
     per_cpu_second: float
     busy: float
+    delayed: float
     share: float
 
 
@@ -59,12 +61,13 @@ def measure_throughput(
         last = server.status()
         load = clients.end_load()
         loads.append(connections + load["responses"] + load["late"])
-    used = last["cpu"] - first["cpu"]
+    used, took = (last[each] - first[each] for each in ("cpu", "now"))
     served = last["soon"]["completed"] - first["soon"]["completed"]
     return Throughput(
         per_second=load["responses"] / load["seconds"],
         per_cpu_second=served / used,
-        busy=used / (last["now"] - first["now"]),
+        busy=used / took,
+        delayed=(last["delayed"] - first["delayed"]) / took,
         share=load["share"],
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from control import KEEP_ALIVE, STDIN, Control
+from control import STDIN, Control
 from handlers import (
     BODY,
     CallByHand,
@@ -165,7 +165,7 @@ def stages(books: Books) -> tuple[Stage, Stage]:
 def serve(name: str, books: Books, listening: socket.socket, control: Control) -> None:
     """Serve until the process ends."""
     log_to_nobody()
-    site = QuietSite(root_of(name, *stages(books)), timeout=KEEP_ALIVE)
+    site = QuietSite(root_of(name, *stages(books)), timeout=None)
     reactor.adoptStreamPort(listening.fileno(), socket.AF_INET, site)
     listening.close()
     control.later = reactor.callLater
