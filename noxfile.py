@@ -1,5 +1,7 @@
 """What is checked, and how: `nox -l` lists the sessions, plain `nox` runs all that must pass."""
 
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -72,12 +74,37 @@ def tests(session: nox.Session, twisted: str) -> None:
     session.run("coverage", "report")
 
 
+def made_with() -> dict[str, str]:
+    """Return the versions with which the table of instructions was made; others have others."""
+    readme = Path("benchmarks", "README.md").read_text()
+    report = readme.partition("<!-- written by instructions.py from here -->")[2]
+    versions = re.findall(r"(CPython|Twisted|attrs|klein) ([\w.]+)", report.partition(";")[0])
+    return dict(versions)
+
+
+@nox.session(python=made_with()["CPython"].rpartition(".")[0])
+def instructions(session: nox.Session) -> None:
+    """Fail if requests take more instructions than the table in benchmarks/README.md says."""
+    if shutil.which("valgrind") is None:
+        session.skip("it counts with valgrind: apt-get install valgrind")
+    packages = {name: version for name, version in made_with().items() if name != "CPython"}
+    session.install(".", *(f"{name}=={version}" for name, version in packages.items()))
+    session.run("python", "benchmarks/instructions.py", "--check", *session.posargs)
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure what a request costs; takes most of an hour, on a machine with nothing else to do."""
+    if shutil.which("valgrind") is None:
+        session.error("instructions are counted with valgrind: apt-get install valgrind")
     session.install(".", *group("bench"))
-    for program in ("inprocess.py", "sockets.py", "waiting.py", "soak.py"):
+    for program in ("inprocess.py", "growth.py", "sockets.py", "waiting.py", "soak.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)
+    # These only show: what is committed of them is to be made anew on purpose.
+    session.run("python", "benchmarks/instructions.py")
+    tables = session.create_tmp()
+    session.run("python", "benchmarks/costs.py", "--directory", tables)
+    session.log(f"the tables of the costs are in {tables}")
 
 
 @nox.session(default=False)

@@ -17,12 +17,18 @@ from handlers import (
     DecoratedCoroutine,
     DecoratedDeferred,
     DeferredByHand,
+    DeferredUntilDeadline,
+    DeferredWithDeadline,
+    DeferredWithHook,
+    LoggedDeferredByHand,
     PlainBytes,
     Stage,
+    UndecoratedDeferred,
     UnobservedCall,
     UnobservedCoroutine,
     UnobservedDeferred,
 )
+from klein_pages import klein_coroutine, klein_deferred
 from twisted.internet.address import IPv4Address
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.testing import StringTransport
@@ -31,6 +37,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from cancelweb import CancellingResource
+
+MakeRoot = Callable[[Stage], Any]
+End = Callable[[Stage], None] | None
 
 REQUEST = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -73,8 +82,14 @@ class Contender:
 
     root: Any
     stage: Stage
-    end: Callable[[Stage], None] | None
+    end: End
     request_factory: type[Request] = Request
+
+    @classmethod
+    def of(cls, make_root: MakeRoot, end: End) -> Contender:
+        """One with a stage of its own."""
+        stage = Stage()
+        return cls(make_root(stage), stage, end)
 
     def connect(self) -> Connection:
         """Open a connection."""
@@ -116,27 +131,24 @@ class Case:
 
     name: str
     against: str
-    make_ours: Callable[[Stage], Any]
-    make_theirs: Callable[[Stage], Any]
-    end: Callable[[Stage], None] | None
+    make_ours: MakeRoot
+    make_theirs: MakeRoot
+    end: End
     is_abandoned: bool = False
     ratio_at_most: float | None = None
     extra_at_most: float | None = None
 
     def ours(self) -> Contender:
         """The one with cancelweb."""
-        return self._contender(self.make_ours)
+        return Contender.of(self.make_ours, self.end)
 
     def theirs(self) -> Contender:
         """The one without."""
-        return self._contender(self.make_theirs)
-
-    def _contender(self, make_root: Callable[[Stage], Any]) -> Contender:
-        stage = Stage()
-        return Contender(make_root(stage), stage, self.end)
+        return Contender.of(self.make_theirs, self.end)
 
 
-def _wrapped(stage: Stage) -> CancellingResource:
+def wrapped_bytes(stage: Stage) -> CancellingResource:
+    """Bytes through a `CancellingResource`."""
     return CancellingResource(PlainBytes(stage))
 
 
@@ -150,43 +162,82 @@ def _wrapped_tree(stage: Stage) -> CancellingResource:
     return CancellingResource(_tree(stage))
 
 
+def wrapped_deferred(stage: Stage) -> CancellingResource:
+    """A Deferred through a `CancellingResource`."""
+    return CancellingResource(UndecoratedDeferred(stage))
+
+
 _RECIPE = "the tutorial's recipe"
 _CAREFUL = "a careful handler"
 _PLAIN = "no cancellation"
+_KLEIN = "Klein"
 
 _call, _work = Stage.end_call, Stage.end_work
 
 CASES = (
-    Case("`IDelayedCall`", _RECIPE, DecoratedCall, CallByHand, _call, ratio_at_most=1.10),
-    Case("`Deferred`", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, ratio_at_most=1.04),
-    Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
-    Case("bytes", _PLAIN, DecoratedBytes, PlainBytes, None, extra_at_most=0.6),
-    Case("bytes, `CancellingResource`", _PLAIN, _wrapped, PlainBytes, None),
-    Case("bytes, child of a `CancellingResource`", _PLAIN, _wrapped_tree, _tree, None),
-    Case("`IDelayedCall`, abandoned", _RECIPE, DecoratedCall, CallByHand, _call, True),
+    Case("`IDelayedCall`", _RECIPE, DecoratedCall, CallByHand, _call, ratio_at_most=1.06),
+    Case("`Deferred`", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, ratio_at_most=1.00),
+    Case("`Deferred` of Klein", _KLEIN, DecoratedDeferred, klein_deferred, _work),
     Case(
-        "`IDelayedCall`, abandoned, no observers",
-        _RECIPE,
-        UnobservedCall,
-        CallByHand,
-        _call,
-        is_abandoned=True,
+        "`Deferred`, `CancellingResource`",
+        _CAREFUL,
+        wrapped_deferred,
+        DeferredByHand,
+        _work,
+        ratio_at_most=1.08,
     ),
-    Case("`Deferred`, abandoned", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, True),
+    Case("`Deferred`, hook", "cancelweb without", DeferredWithHook, DecoratedDeferred, _work),
     Case(
-        "`Deferred`, abandoned, no observers",
+        "`Deferred`, deadline",
+        f"{_CAREFUL}, `addTimeout`",
+        DeferredWithDeadline,
+        DeferredUntilDeadline,
+        _work,
+    ),
+    Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
+    Case(
+        "coroutine of Klein",
+        _KLEIN,
+        DecoratedCoroutine,
+        klein_coroutine,
+        _work,
+        ratio_at_most=0.51,
+    ),
+    Case("bytes", _PLAIN, DecoratedBytes, PlainBytes, None, extra_at_most=0.6),
+    Case("bytes, `CancellingResource`", _PLAIN, wrapped_bytes, PlainBytes, None, extra_at_most=1.5),
+    Case(
+        "bytes, child of a `CancellingResource`",
+        _PLAIN,
+        _wrapped_tree,
+        _tree,
+        None,
+        extra_at_most=1.5,
+    ),
+    Case("`IDelayedCall`, abandoned", _RECIPE, UnobservedCall, CallByHand, _call, True),
+    Case(
+        "`Deferred`, abandoned",
         _CAREFUL,
         UnobservedDeferred,
         DeferredByHand,
         _work,
         is_abandoned=True,
+        ratio_at_most=1.05,
     ),
-    Case("coroutine, abandoned", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work, True),
     Case(
-        "coroutine, abandoned, no observers",
-        _CAREFUL,
+        "`Deferred`, abandoned, logged",
+        f"{_CAREFUL} that logs it",
+        DecoratedDeferred,
+        LoggedDeferredByHand,
+        _work,
+        is_abandoned=True,
+        ratio_at_most=1.05,
+    ),
+    Case("coroutine, abandoned", _CAREFUL, UnobservedCoroutine, CoroutineByHand, _work, True),
+    Case(
+        "coroutine of Klein, abandoned",
+        _KLEIN,
         UnobservedCoroutine,
-        CoroutineByHand,
+        klein_coroutine,
         _work,
         is_abandoned=True,
     ),

@@ -15,10 +15,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import provider
 
-from cancelweb import cancel_on_disconnect
+from cancelweb import Scope, cancel_on_disconnect
 
 BODY = b"<html><body>Sorry to keep you waiting.</body></html>"
 DELAY = 5
+
+DEADLINE = 30
 
 log = Logger()
 
@@ -31,6 +33,10 @@ def log_to_nobody() -> None:
 @provider(ILogObserver)
 def nobody(event: LogEvent) -> None:
     """Read the log, and do nothing."""
+
+
+def clean_up(scope: Scope) -> None:
+    """A hook."""
 
 
 @define(eq=False)
@@ -102,6 +108,26 @@ class CallPage(Page):
         request.finish()
 
 
+class BareCall(CallPage):
+    """The least there can be: who leaves is not noticed."""
+
+    def render_GET(self, request: Request) -> int:
+        self.stage.clock.callLater(DELAY, self._delayedRender, request)
+        return NOT_DONE_YET
+
+
+class NotifiedCall(CallPage):
+    """The floor: who leaves is noticed, and nothing is done about it."""
+
+    def render_GET(self, request: Request) -> int:
+        request.notifyFinish().addErrback(self._left)
+        self.stage.clock.callLater(DELAY, self._delayedRender, request)
+        return NOT_DONE_YET
+
+    def _left(self, _: Failure) -> None:
+        pass
+
+
 class CallByHand(CallPage):
     """The tutorial's recipe."""
 
@@ -131,6 +157,30 @@ class UnobservedCall(CallPage):
 
 
 # --- a Deferred ---
+
+
+class BareDeferred(Page):
+    """The least there can be: who leaves is not noticed, and no error is answered."""
+
+    def render_GET(self, request: Request) -> int:
+        self.stage.begin().addCallback(self._send, request)
+        return NOT_DONE_YET
+
+    def _send(self, body: bytes, request: Request) -> None:
+        request.setHeader(b"content-length", b"%d" % len(body))
+        request.write(body)
+        request.finish()
+
+
+class NotifiedDeferred(BareDeferred):
+    """The floor: who leaves is noticed, and nothing is done about it."""
+
+    def render_GET(self, request: Request) -> int:
+        request.notifyFinish().addErrback(self._left)
+        return super().render_GET(request)
+
+    def _left(self, _: Failure) -> None:
+        pass
 
 
 class DeferredByHand(Page):
@@ -167,17 +217,55 @@ class DeferredByHand(Page):
             log.failure("the work for a client who has left failed", failure=failure)
 
 
-class DeferredPage(Page):
-    """What it returns is for a wrapper to handle."""
-
-    def render_GET(self, request: Request) -> Deferred[bytes]:
-        return self.stage.begin()
-
-
 class DecoratedDeferred(Page):
     """The same with cancelweb."""
 
     @cancel_on_disconnect
+    def render_GET(self, request: Request) -> Deferred[bytes]:
+        return self.stage.begin()
+
+
+class DeferredUntilDeadline(DeferredByHand):
+    """The careful handler, of work that may take so long and no longer."""
+
+    def begin(self) -> Deferred[bytes]:
+        return self.stage.begin().addTimeout(DEADLINE, self.stage.clock)
+
+
+class LoggedDeferredByHand(DeferredByHand):
+    """The careful handler, that says in the log who has left."""
+
+    def render_GET(self, request: Request) -> int:
+        work = self.begin()
+        request.notifyFinish().addCallbacks(self._finished, self._gone, errbackArgs=(work, request))
+        work.addCallback(self._send, request)
+        work.addErrback(self._failed, request)
+        return NOT_DONE_YET
+
+    def _gone(self, reason: Failure, work: Deferred[None], request: Request) -> None:
+        work.cancel()
+        log.info("{method} {uri}: left", method=request.method, uri=request.uri, reason=reason)
+
+
+class DeferredWithHook(Page):
+    """With cancelweb, and a hook."""
+
+    @cancel_on_disconnect(on_exit=clean_up)
+    def render_GET(self, request: Request) -> Deferred[bytes]:
+        return self.stage.begin()
+
+
+class DeferredWithDeadline(Page):
+    """With cancelweb, and a deadline."""
+
+    @cancel_on_disconnect(timeout=DEADLINE)
+    def render_GET(self, request: Request) -> Deferred[bytes]:
+        return self.stage.begin()
+
+
+class UndecoratedDeferred(Page):
+    """What it returns is for a wrapper to handle."""
+
     def render_GET(self, request: Request) -> Deferred[bytes]:
         return self.stage.begin()
 

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     log_to_nobody()
     report = "\n\n".join(
         [
-            heading(PROGRAM, arguments, ("Twisted", "attrs")),
+            heading(PROGRAM, arguments),
             times(options.rounds, options.requests),
             leftovers(options.leftovers),
         ]

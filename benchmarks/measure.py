@@ -9,7 +9,8 @@ import contextlib
 import gc
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from weakref import WeakSet
 
 from attrs import define, field, frozen
@@ -69,18 +70,20 @@ class Runner:
     def run(self, requests: int) -> float:
         """Send requests; returns the microseconds that each took.
 
-        To open connections takes none. The processor's time is what counts, so that the machine
-        may do something else beside.
+        The processor's time is what counts, so that the machine may do something else beside.
         """
+        send = self.prepare(requests)
+        start = time.process_time()
+        send()
+        return (time.process_time() - start) * 1e6 / requests
+
+    def prepare(self, requests: int) -> Callable[[], None]:
+        """Open what connections are needed; returns what sends the requests, and ends each."""
         if self.is_abandoned:
             connections = [self.contender.connect() for _ in range(requests)]
-            start = time.process_time()
-            self.contender.abandon(connections)
-        else:
-            self._kept_alive.received()
-            start = time.process_time()
-            self.contender.complete(self._kept_alive, requests)
-        return (time.process_time() - start) * 1e6 / requests
+            return partial(self.contender.abandon, connections)
+        self._kept_alive.received()
+        return partial(self.contender.complete, self._kept_alive, requests)
 
 
 @contextlib.contextmanager
@@ -97,17 +100,24 @@ def no_collector() -> Iterator[None]:
 
 
 def time_case(case: Case, rounds: int, requests: int) -> Timing:
-    """Time the two in turn, in random order, for so many rounds."""
-    ours, theirs = (Runner(make(), case.is_abandoned) for make in (case.ours, case.theirs))
-    order = [ours, theirs]
-    taken: dict[Runner, list[float]] = {ours: [], theirs: []}
+    """Time the two of a case."""
+    return _timing(*time_in_turn([case.ours(), case.theirs()], case.is_abandoned, rounds, requests))
+
+
+def time_in_turn(
+    contenders: Sequence[Contender], is_abandoned: bool, rounds: int, requests: int
+) -> list[list[float]]:
+    """Time contenders in turn, in random order, for so many rounds; returns what each took."""
+    runners = [Runner(contender, is_abandoned) for contender in contenders]
+    order = runners.copy()
+    taken: dict[Runner, list[float]] = {runner: [] for runner in runners}
     with no_collector():
         for _ in range(WARM_UP + rounds):
             random.shuffle(order)
             for runner in order:
                 taken[runner].append(runner.run(requests))
             gc.collect()
-    return _timing(taken[ours][WARM_UP:], taken[theirs][WARM_UP:])
+    return [taken[runner][WARM_UP:] for runner in runners]
 
 
 def _timing(ours: list[float], theirs: list[float]) -> Timing:

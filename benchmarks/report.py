@@ -8,12 +8,16 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from attrs import frozen
+
+PACKAGES = ("Twisted", "attrs", "klein")
+"""What takes part in every program."""
 
 README = Path(__file__).with_name("README.md")
 END = "<!-- to here -->"
@@ -39,9 +43,11 @@ class Spread:
 class Parser(argparse.ArgumentParser):
     """The options of a program."""
 
-    def __init__(self, about: str | None) -> None:
+    def __init__(self, about: str | None, *, in_readme: bool = True) -> None:
         super().__init__(description=str(about).splitlines()[0])
-        self.add_argument("--write-readme", action="store_true", help="put the tables in README.md")
+        if in_readme:
+            help = "put the tables in README.md"
+            self.add_argument("--write-readme", action="store_true", help=help)
 
     def number(self, option: str, default: int, about: str) -> None:
         """Add an option that is a number."""
@@ -65,9 +71,20 @@ def deliver(program: str, report: str, write_readme: bool) -> None:
 
 def with_report(text: str, program: str, report: str) -> str:
     """The text, with the program's report in its place."""
-    before, rest = text.split(begin(program))
-    after = rest.split(END, 1)[1]
+    before, _, after = divide(text, program)
     return f"{before}{begin(program)}\n\n{report}\n\n{END}{after}"
+
+
+def report_in(text: str, program: str) -> str:
+    """The report that the text has of this program."""
+    return divide(text, program)[1].strip()
+
+
+def divide(text: str, program: str) -> tuple[str, str, str]:
+    """What stands before this program's report, the report, and what stands after it."""
+    before, rest = text.split(begin(program))
+    report, _, after = rest.partition(END)
+    return before, report, after
 
 
 def begin(program: str) -> str:
@@ -75,15 +92,17 @@ def begin(program: str) -> str:
     return f"<!-- written by {program} from here -->"
 
 
-def heading(program: str, arguments: Sequence[str], packages: Sequence[str]) -> str:
-    """With what the tables were made."""
-    command = " ".join([f"python benchmarks/{program}", *arguments])
-    software = [f"{platform.python_implementation()} {platform.python_version()}"]
-    software += [f"{name} {version(name)}" for name in packages]
-    return (
-        f"Made with `{command}` on {', '.join(software)}; {platform.system()}, {processor()}, "
-        f"{os.cpu_count()} processors."
-    )
+def heading(program: str, arguments: Sequence[str], others: Sequence[str] = ()) -> str:
+    """With what the tables were made; others are packages that take part in this program only."""
+    command = shlex.join(["python", f"benchmarks/{program}", *arguments])
+    machine = f"{platform.system()}, {processor()}, {os.cpu_count()} processors"
+    return f"Made with `{command}` on {software(others)}; {machine}."
+
+
+def software(others: Sequence[str] = ()) -> str:
+    """The Python that runs this, and the packages that count."""
+    packages = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *others))
+    return f"{platform.python_implementation()} {platform.python_version()}, {packages}"
 
 
 def processor() -> str:
@@ -100,6 +119,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cells(text: str) -> list[list[str]]:
+    """The rows of the tables in a text, their headers too."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def spread(of: Spread, form: str) -> str:

@@ -39,7 +39,8 @@ ROSTER = {
     "wrapped": Entrant("cancelweb, `CancellingResource`"),
 }
 
-PACKAGES = ("Twisted", "attrs", "klein", "aiohttp", "starlette", "uvicorn", "uvloop", "httptools")
+OTHER_PACKAGES = ("aiohttp", "starlette", "uvicorn", "uvloop", "httptools")
+"""What takes part beside that on which everything here runs."""
 
 
 def chosen(names: Iterable[str], *, cancelling: bool = False) -> list[str]:

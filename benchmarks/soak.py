@@ -12,22 +12,20 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
-from typing import Any
 
 from attrs import define, field, frozen
-from contenders import REQUEST, Connection, Contender
+from contenders import REQUEST, Connection, Contender, End, MakeRoot, wrapped_deferred
 from handlers import (
     DecoratedCall,
     DecoratedCoroutine,
     DecoratedDeferred,
-    DeferredPage,
     Stage,
     log_to_nobody,
 )
 from report import Parser, deliver, heading, table, yes_or_no
 from twisted.web.server import Request
 
-from cancelweb import CancellingResource, Scope
+from cancelweb import Scope
 
 PROGRAM = "soak.py"
 
@@ -38,12 +36,7 @@ EACH = 3
 """Of so many requests one is abandoned."""
 
 
-def wrapped_deferred(stage: Stage) -> CancellingResource:
-    """A page that returns a Deferred, wrapped."""
-    return CancellingResource(DeferredPage(stage))
-
-
-KINDS: tuple[tuple[Callable[[Stage], Any], Callable[[Stage], None]], ...] = (
+KINDS: tuple[tuple[MakeRoot, End], ...] = (
     (DecoratedCall, Stage.end_call),
     (DecoratedDeferred, Stage.end_work),
     (DecoratedCoroutine, Stage.end_work),
@@ -114,7 +107,7 @@ def main(arguments: Sequence[str]) -> None:
     log_to_nobody()
     found = soak(options.requests, options.early)
     parts = [
-        heading(PROGRAM, arguments, ("Twisted", "attrs")),
+        heading(PROGRAM, arguments),
         table(("figure", "found", "target", "met"), rows(found, options)),
     ]
     deliver(PROGRAM, "\n\n".join(parts), options.write_readme)
@@ -130,7 +123,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def soak(requests: int, early: int) -> Soak:
     """Have a page of each kind visited in turn."""
-    visitors = [visitors_of(make_root, end) for make_root, end in KINDS]
+    visitors = [Visitors(Contender.of(make_root, end)) for make_root, end in KINDS]
     visits = endless_visits(visitors)
     tracemalloc.start()
     run(islice(visits, early))
@@ -146,12 +139,6 @@ def soak(requests: int, early: int) -> Soak:
         scopes=alive(Scope),
         requests=alive(Request),
     )
-
-
-def visitors_of(make_root: Callable[[Stage], Any], end: Callable[[Stage], None]) -> Visitors:
-    """The clients of a page of its own."""
-    stage = Stage()
-    return Visitors(Contender(make_root(stage), stage, end))
 
 
 def endless_visits(visitors: Sequence[Visitors]) -> Iterable[Callable[[], None]]:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from children import Clients, Server
 from comparison import Target, comparison, figures, in_turn, samples
 from report import Parser, deliver, heading
-from roster import PACKAGES, ROSTER, chosen
+from roster import OTHER_PACKAGES, ROSTER, chosen
 from traffic import (
     Latency,
     Throughput,
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         servers = {name: stack.enter_context(Server(name)) for name in names}
         clients = stack.enter_context(Clients())
         parts = [
-            heading(PROGRAM, arguments, PACKAGES),
+            heading(PROGRAM, arguments, OTHER_PACKAGES),
             throughput(servers, clients, options),
             latency(servers, clients, options),
         ]

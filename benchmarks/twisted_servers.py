@@ -13,14 +13,14 @@ from attrs import define, field
 from control import STDIN, Control
 from handlers import (
     BODY,
+    BareDeferred,
     CallByHand,
     DecoratedCall,
     DecoratedCoroutine,
     DecoratedDeferred,
     DeferredByHand,
-    DeferredPage,
-    Page,
     Stage,
+    UndecoratedDeferred,
     log_to_nobody,
 )
 from ledger import SOON, Books, Ledger
@@ -29,7 +29,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import Site
 from zope.interface import implementer
 
 from cancelweb import CancellingResource
@@ -107,21 +107,8 @@ class NeverStage(Stage):
 # --- the contenders ---
 
 
-class BarePage(Page):
-    """What one writes who has never heard of disconnects."""
-
-    def render_GET(self, request: Request) -> int:
-        self.stage.begin().addCallback(self._send, request)
-        return NOT_DONE_YET
-
-    def _send(self, body: bytes, request: Request) -> None:
-        request.setHeader(b"content-length", b"%d" % len(body))
-        request.write(body)
-        request.finish()
-
-
 PAGES: dict[str, Callable[[Stage], Any]] = {
-    "bare": BarePage,
+    "bare": BareDeferred,
     "recipe": CallByHand,
     "careful": DeferredByHand,
     "call": DecoratedCall,
@@ -138,7 +125,7 @@ def root_of(name: str, soon: Stage, never: Stage) -> Any:
 
         return klein_root(name, soon, never)
     root = Resource()
-    page = PAGES.get(name, DeferredPage)
+    page = PAGES.get(name, UndecoratedDeferred)
     root.putChild(b"soon", page(soon))
     root.putChild(b"never", page(never))
     return CancellingResource(root) if name == "wrapped" else root

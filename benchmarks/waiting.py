@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from comparison import Target, comparison, figures, in_turn, samples
 from crowd import Memory, Storm, measure_memory, measure_storm, possible
 from report import Parser, deliver, heading
-from roster import PACKAGES, ROSTER, chosen
+from roster import OTHER_PACKAGES, ROSTER, chosen
 
 PROGRAM = "waiting.py"
 
@@ -27,7 +27,7 @@ UNTIL_STOPPED, STALL = JUDGED = ("ms until all is stopped", "longest stall, ms")
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print or write the tables."""
     options = parse(arguments)
-    parts = [heading(PROGRAM, arguments, PACKAGES), memory(options), storm(options)]
+    parts = [heading(PROGRAM, arguments, OTHER_PACKAGES), memory(options), storm(options)]
     deliver(PROGRAM, "\n\n".join(parts), options.write_readme)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define
 from twisted.python.failure import Failure
 
 from ._deferreds import is_answerers_business
@@ -30,7 +29,6 @@ NOTHING = object()
 """Stands for no early result."""
 
 
-@define(eq=False, repr=False)
 class Answering(Work):
     """The work that a handler returned, as far as its answer goes.
 
@@ -44,14 +42,17 @@ class Answering(Work):
 
     is_returned = True
 
-    request: Any = None
-    handler: object = None
-    method: bytes = b""
-    channel: Any = None
     _early: Any = NOTHING
     """The result, where there is one before the handler's call has returned to Twisted."""
     _rendering: bool = True
     _subscription: Any = None
+
+    def __init__(self, scope: Scope, request: Any, handler: object, channel: Any) -> None:
+        self.keeper = scope
+        self.request = request
+        self.handler = handler
+        self.method: bytes = request.method
+        self.channel = channel
 
     def _is_answerable(self, scope: Scope) -> bool:
         if scope.cause is not None or scope.fate is not OPEN:
@@ -64,7 +65,10 @@ class Answering(Work):
             return
         if self._rendering:
             self._early = body
-            return
+        else:
+            self._send(body)
+
+    def _send(self, body: bytes) -> None:
         request = self.request
         if body or request.method != b"HEAD":
             request.setHeader(b"content-length", b"%d" % len(body))

@@ -26,6 +26,7 @@ from ._twisted_kinds import (
     DelayedCallCanceller,
     LoopingCallCanceller,
     ProcessCanceller,
+    timer_canceller,
 )
 from .interfaces import ICancellable
 
@@ -38,7 +39,7 @@ for _canceller, _kind in [
     (DeferredCanceller, Deferred),
     (_started, CoroutineType),
     (DelayedCallCanceller, DelayedCall),
-    (DelayedCallCanceller, IDelayedCall),
+    (timer_canceller, IDelayedCall),
     (LoopingCallCanceller, LoopingCall),
     (CooperativeTaskCanceller, CooperativeTask),
     (ProcessCanceller, IProcessTransport),

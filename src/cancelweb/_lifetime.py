@@ -7,8 +7,8 @@ The machinery below `Scope`, which is what users see. It is told of the request'
 from __future__ import annotations
 
 from contextvars import copy_context
+from typing import Any
 
-from attrs import define
 from twisted.internet.defer import Deferred
 
 from ._cancellers import find_canceller
@@ -26,11 +26,11 @@ from ._states import (
     Fate,
 )
 from ._stopping import Stopping
+from ._watching import global_reactor
 from ._work import is_unsettled, running
 from .causes import Cause, Ended, Observer
 
 
-@define(eq=False, repr=False)
 class Lifetime(Stopping):
     """The closing sequence."""
 
@@ -40,8 +40,10 @@ class Lifetime(Stopping):
             self.add_hook(hook, for_cancelled)
         if options.timeout is not None:
             self._limit(options.timeout)
-        if options.observers and self.opened is None:
-            self.opened = self.clock.seconds()
+        if options.observers:
+            self.is_bare = False
+            if self.opened is None:
+                self.opened = self.clock.seconds()
 
     def join(self, options: Options) -> None:
         """Another door has met the same request."""
@@ -50,19 +52,25 @@ class Lifetime(Stopping):
             self._clock = None
             self.enter(options)
 
-    def suspend(self) -> None:
+    def suspend(self, request: Any) -> None:
         """The handler goes on after its call has returned: keep its context."""
         self._context = copy_context()
-        if self.opened is None:
-            if self._clock is None:
-                self._clock = self.options.clock_for(self.request)
-            self.opened = self._clock.seconds()
+        if self.is_bare or self.opened is None:
+            clock = self.options.clock
+            if clock is None:
+                try:
+                    clock = request.site.reactor
+                except AttributeError:
+                    clock = global_reactor()
+            self._clock = clock
+            self.opened = clock.seconds()
 
     def add_hook(self, hook: Hook, for_cancelled: bool) -> None:
         """Take on a hook; run it at once, if its occasion has been."""
         if self._is_cancelled if for_cancelled else self.phase is CLOSED:
             Deferred.fromCoroutine(self._run_hook(hook))
         elif self.phase is not CLOSED:
+            self.is_bare = False
             if self._hooks is None:
                 self._hooks = []
             self._hooks.append((hook, for_cancelled))
@@ -93,7 +101,7 @@ class Lifetime(Stopping):
             if self._has_tracked or is_faked_head:
                 self._stop_rest(is_faked_head and not self.options.dry_run)
         self._settle_the_mute()
-        if self._has_tracked or not self._work or self.cause is not None:
+        if self._has_tracked or not self.works or self.cause is not None:
             self.advance()
         # Otherwise there is only what the handler returned, which will tell when it ends.
 
@@ -101,7 +109,7 @@ class Lifetime(Stopping):
         """Clean up and close, if the request has ended and there is no work to wait for."""
         if self.phase is not LIVE or self.fate is OPEN:
             return
-        if not self._work and self.discard():
+        if self.discard():
             return
         if not self.is_working:
             self._clean_up()
@@ -110,7 +118,7 @@ class Lifetime(Stopping):
             self._stop_rest(is_faked_head=False)
 
     def _awaits_returned(self) -> bool:
-        return any(work.is_returned and is_unsettled(work) for work in self._work or ())
+        return any(work.is_returned and is_unsettled(work) for work in self.works)
 
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""
@@ -121,10 +129,8 @@ class Lifetime(Stopping):
 
     def discard(self) -> bool:
         """Close at once, if there is nothing to wait for, to run and to tell."""
-        if self._work or self._hooks or self._record or self.options.observers:
+        if not self.is_bare or self.returned is not None:
             return False
-        if self._timer is not None:
-            self._disarm()
         self.phase = CLOSED
         self.request = self.response = self._context = None
         return True
@@ -172,11 +178,11 @@ class Lifetime(Stopping):
         return self.options.observers
 
     def _let_go(self) -> None:
-        works, self.phase = self._work, CLOSED
+        works, self.phase = self.works, CLOSED
         if works:
             self._ask(running(works))
             for work in works:
                 work.forget()
         self._disarm()
-        self.request = self.response = self._work = self._hooks = self._context = None
-        self._record = None
+        self.request = self.response = self.returned = self._work = self._hooks = None
+        self._context = self._record = None

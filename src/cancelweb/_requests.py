@@ -117,7 +117,7 @@ def stop_producer(producer: Any) -> None:
         log.failure("{producer} could not be stopped", producer=producer)
 
 
-def _ignore(*args: object) -> None:
+def ignore(*args: object) -> None:
     """Stands where a dead request would raise."""
 
 
@@ -131,10 +131,10 @@ class _ClosedChannel:
 
     isSecure = staticmethod(lambda: False)  # what Twisted says without a channel
     registerProducer = staticmethod(_refuse_producer)
-    unregisterProducer = loseConnection = staticmethod(_ignore)
+    unregisterProducer = loseConnection = staticmethod(ignore)
 
 
-_CLOSED_CHANNEL = _ClosedChannel()
+CLOSED_CHANNEL = _ClosedChannel()
 
 
 def guard(request: Any, fate: Fate) -> None:
@@ -146,8 +146,8 @@ def guard(request: Any, fate: Fate) -> None:
     """
     if fate is FINISHED:
         # Most requests end here, and few keys in a dict are cheap.
-        request.write, request.channel = _ignore, _CLOSED_CHANNEL
+        request.write, request.channel = ignore, CLOSED_CHANNEL
     else:
-        request.write = request.finish = _ignore
+        request.write = request.finish = ignore
         request.registerProducer = _refuse_producer
-        request.unregisterProducer = request.loseConnection = _ignore
+        request.unregisterProducer = request.loseConnection = ignore

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, NoReturn
 
-from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
@@ -24,8 +23,10 @@ from ._cancellers import COMMON, find_canceller
 from ._deferreds import clean, is_cancellation
 from ._log import log, name_of
 from ._requests import (
+    CLOSED_CHANNEL,
     fate_of,
     guard,
+    ignore,
     is_faked_head,
     is_taken_over,
     stop_producer,
@@ -39,7 +40,6 @@ Rendered = bytes | int
 """What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
 
 
-@define(eq=False, repr=False)
 class Response(Answering):
     """What one handler returned, and what is made of it.
 
@@ -48,13 +48,49 @@ class Response(Answering):
 
     # --- what the handler's call came to ---
 
+    def wait_for(self, work: Any, scope: Scope) -> bool:
+        """Wait for the first work of a scope, of one of the commonest kinds.
+
+        For most requests that is the whole story; `take` and `give_back` tell the others.
+
+        Returns:
+            Whether nothing else has come of it, so that there is nothing to give back yet.
+        """
+        request = self.request
+        scope.suspend(request)
+        kind = type(work)
+        settled = self.settled
+        if kind is Deferred:
+            self.canceller = work
+            scope.returned = self
+            work.addCallbacks(settled, settled)
+        else:
+            canceller = self.canceller = COMMON[kind](work)
+            if scope.is_bare:
+                scope.returned = self
+                if type(canceller) is Deferred:
+                    canceller.addCallbacks(settled, settled)
+                else:
+                    canceller.watch(settled)
+            else:
+                # A coroutine has tracked something, or cancelled its own scope.
+                scope.add(self)
+            if request.finished or request.channel is None:
+                self._rendering = False
+                return False
+        self._rendering = False
+        if scope.returned is None:
+            return False
+        scope.response = self
+        self._subscription = subscription = request.notifyFinish()
+        subscription.addCallbacks(self._finished, self._lost)
+        return True
+
     def take(self, result: Any, scope: Scope) -> None:
         """Take what the handler returned, or the failure that it raised; called in its context."""
-        scope.suspend()
+        scope.suspend(self.request)
         kind = type(result)
-        if kind in COMMON:
-            self._wait_for(COMMON[kind](result), scope)
-        elif kind is bytes or kind is Failure or result is NOT_DONE_YET:
+        if kind is bytes or kind is Failure or result is NOT_DONE_YET:
             self._take(result, scope)
         else:
             # None, too: only what was waited for may come to nothing.
@@ -63,22 +99,20 @@ class Response(Answering):
 
     def give_back(self, scope: Scope, is_outermost: bool) -> Rendered:
         """What to return to Twisted, or to the door outside; raises what was raised."""
-        fate = fate_of(self.request)
+        request = self.request
         is_called_late = scope.response is not None
         if is_outermost:
             scope.respond_with(self)
-        if self._early is not NOTHING and fate is OPEN:
+        if request.finished or getattr(request, "channel", request) is None:
+            if is_outermost and scope.fate is OPEN:
+                (self._finished if request.finished else self._lost)(None)
+        elif self._early is not NOTHING:
             if isinstance(self._early, Failure):
                 self._raise(self._early, scope, is_outermost, is_called_late)
             return self._give_early(self._early, scope, is_outermost)
-        if is_outermost and scope.fate is OPEN:
-            if fate is OPEN:
-                self._subscription = self.request.notifyFinish()
-                self._subscription.addCallbacks(self._finished, self._lost)
-            elif fate is FINISHED:
-                self._finished(None)
-            else:
-                self._lost(None)
+        elif is_outermost and scope.fate is OPEN:
+            self._subscription = subscription = request.notifyFinish()
+            subscription.addCallbacks(self._finished, self._lost)
         return NOT_DONE_YET
 
     def _give_early(self, result: Rendered, scope: Scope, is_outermost: bool) -> Rendered:
@@ -113,14 +147,29 @@ class Response(Answering):
         if scope is None:
             self._settled_late(result)
             return
-        scope.drop(self)
+        if scope.returned is self:
+            scope.returned = None
+            if scope.is_bare and not self._rendering:
+                # What most requests come to.
+                if scope.fate is FINISHED:
+                    if result is NOT_DONE_YET:
+                        scope.discard()
+                        return
+                elif type(result) is bytes:
+                    self._send(result)
+                    return
+        else:
+            scope.drop(self)
+        self._came_to(result, scope)
+        if scope.phase is LIVE:
+            scope.advance()
+
+    def _came_to(self, result: Any, scope: Scope) -> None:
         if scope.cause is not None and isinstance(result, Failure) and is_cancellation(result):
             scope.record.worsen(Ended.STOPPED)
             clean(result)
         else:
             self._take(result, scope)
-        if scope.phase is LIVE:
-            scope.advance()
 
     def _settled_late(self, result: object) -> None:
         if isinstance(result, Failure) and not is_cancellation(result):
@@ -186,9 +235,13 @@ class Response(Answering):
     def _finished(self, _: object) -> None:
         request = self.request
         scope: Any = self.keeper
-        guard(request, FINISHED)
-        is_faked_head = request.method == b"HEAD" and self.method != b"HEAD"
-        scope.end(FINISHED, None, is_faked_head)
+        request.write, request.channel = ignore, CLOSED_CHANNEL
+        if scope.is_bare and scope.fate is OPEN and request.method is self.method:
+            # As scope.end(); what may still run will tell when it ends.
+            scope.fate = FINISHED
+            scope.discard()
+        else:
+            scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
 
     def _lost(self, failure: Failure | None) -> None:
         request = self.request

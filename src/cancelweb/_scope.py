@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any, TypeVar, overload
 
-from attrs import define
 from twisted.internet.defer import Deferred
 
 from ._acquire import Acquisition
@@ -29,7 +28,6 @@ ATTRIBUTE = "_cancelweb_scope"
 """Where a request keeps its scope."""
 
 
-@define(eq=False, repr=False)
 class Scope(Lifetime):
     """The lifetime of one request.
 
@@ -72,7 +70,10 @@ class Scope(Lifetime):
             RuntimeError: it is an asyncio future whose event loop does not run.
         """
         canceller = self.in_context(canceller_for, work)
-        self.add(Work(self, canceller, coroutine=work if isinstance(work, CoroutineType) else None))
+        tracked = Work(self, canceller)
+        if isinstance(work, CoroutineType):
+            tracked.coroutine = work
+        self.add(tracked)
         return canceller if isinstance(canceller, Deferred) else work
 
     def on_cancel(self, hook: HookT) -> HookT:

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
+from ._cancellers import COMMON
 from ._context import current
 from ._options import Options
 from ._requests import cause_of_death, fate_of, guard
@@ -29,8 +30,14 @@ def serve(
     """
     scope = getattr(request, ATTRIBUTE, None)
     is_outermost = True
-    if scope is None and not request.finished and getattr(request, "channel", 1) is not None:
-        scope = request._cancelweb_scope = Scope(request, options)
+    try:
+        is_new = scope is None and request.channel is not None
+    except AttributeError:
+        is_new = False  # A finished request has no channel, and a test double may have none.
+    if is_new:
+        # As _open, which is for all others.
+        scope = request._cancelweb_scope = Scope()
+        scope.request, scope.options, scope.is_bare = request, options, True
         if options.is_demanding:
             scope.enter(options)
     else:
@@ -40,25 +47,32 @@ def serve(
     token = current.set(scope)
     try:
         try:
-            result = handler(*args, **kwargs)
+            result = handler(*args, **kwargs) if kwargs else handler(*args)
         except BaseException:
             result = Failure()
-        # A lost request has the channel None, a finished one has no channel.
-        channel = getattr(request, "channel", None)
-        if type(result) is bytes and is_outermost and channel is not None and scope.discard():
+        try:
+            channel = request.channel
+        except AttributeError:
+            channel = None
+        is_simple = is_outermost and scope.is_bare and channel is not None
+        if is_simple and isinstance(result, bytes):
+            scope.discard()
             return result
-        response = Response(
-            scope, request=request, handler=handler, method=request.method, channel=channel
-        )
-        response.take(result, scope)
+        response = Response(scope, request, handler, channel)
+        if is_simple and type(result) in COMMON:
+            if response.wait_for(result, scope):
+                return NOT_DONE_YET
+        else:
+            response.take(result, scope)
     finally:
         current.reset(token)
     return response.give_back(scope, is_outermost)
 
 
 def _open(options: Options, request: Any) -> Scope:
-    scope: Scope = Scope(request, options)
+    scope: Scope = Scope()
     request._cancelweb_scope = scope
+    scope.request, scope.options, scope.is_bare = request, options, True
     if options.is_demanding:
         scope.enter(options)
     return scope

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVar
 
-from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -36,11 +35,15 @@ R = TypeVar("R")
 SURVIVOR_AFTER = 5.0
 
 
-@define(eq=False, repr=False)
 class Stopping:
-    """The state of a scope, its work, its deadline, and its cancel."""
+    """The state of a scope, its work, its deadline, and its cancel.
 
-    request: Any
+    Made without arguments; `_serve` tells it the request and the options. Not of attrs,
+    since most requests need no more of a scope than that it can be found: what is the same for all
+    of them stands in the class until it changes.
+    """
+
+    request: Any = None
     options: Options
     cause: Cause | None = None
     deadline: float | None = None
@@ -50,8 +53,14 @@ class Stopping:
     response: Any = None
     """What Twisted has been given for a response that is not there yet: its ``answer(cause)`` is
     called in the turn of the cancel, and ``is_interruptible`` tells whether the deadline counts."""
+    returned: Work | None = None
+    """What the handler returned, if there is no other work, until it has settled."""
+    is_bare: bool
+    """Whether there was nothing yet but what the handler returned: nothing else to wait for, to
+    run, or to tell."""
     _clock: IReactorTime | None = None
     _work: dict[Work, None] | None = None
+    """All other work."""
     _hooks: list[tuple[Hook, bool]] | None = None
     _context: Context | None = None
     _timer: IDelayedCall | None = None
@@ -78,6 +87,7 @@ class Stopping:
     def record(self) -> Record:
         """What is noted for the outcome."""
         if self._record is None:
+            self.is_bare = False
             self._record = Record()
         return self._record
 
@@ -89,6 +99,7 @@ class Stopping:
         sooner = self.deadline is None or deadline < self.deadline
         if sooner and self.cause is None and self.fate is OPEN:
             self._disarm()
+            self.is_bare = False
             self.deadline = deadline
             self._timer = self.clock.callLater(seconds, self._expire, seconds)
 
@@ -106,6 +117,7 @@ class Stopping:
 
     def add(self, work: Work) -> None:
         """Take on a piece of work; on a scope that is cancelled or closed, stop it."""
+        self.is_bare = False
         if not work.is_returned:
             self._has_tracked = True
         if self.phase is CLOSED:
@@ -125,6 +137,18 @@ class Stopping:
         if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
 
+    def wait_for(self, work: Work) -> None:
+        """Take on what the handler returned; as `add`, for the commonest kinds."""
+        canceller = work.canceller
+        if not self.is_bare or self.returned is not None:
+            self.add(work)
+            return
+        self.returned = work
+        if type(canceller) is Deferred:
+            canceller.addCallbacks(work.settled, work.settled)
+        else:
+            canceller.watch(work.settled)
+
     def _is_to_stop(self, work: Work) -> bool:
         """Whether work that comes late is to be stopped at once.
 
@@ -140,12 +164,21 @@ class Stopping:
 
     def drop(self, work: Work) -> None:
         """See `Keeper`."""
-        (self._work or {}).pop(work, None)
+        if work is self.returned:
+            self.returned = None
+        elif self._work:
+            self._work.pop(work, None)
+
+    @property
+    def works(self) -> list[Work]:
+        """All the work that is tracked, the oldest first."""
+        first = [] if self.returned is None else [self.returned]
+        return [*first, *(self._work or ())]
 
     @property
     def is_working(self) -> bool:
         """Whether there is work to wait for."""
-        return any(is_unsettled(work) for work in self._work or ())
+        return any(is_unsettled(work) for work in self.works)
 
     def stop(self, cause: Cause, beside_returned: bool = False) -> bool:
         """Cancel: mark the scope, ask the work to stop, answer.
@@ -188,7 +221,7 @@ class Stopping:
 
     def _stop_work(self, beside_returned: bool = False) -> None:
         self._is_about_to_stop = False
-        self._ask(running(self._work, beside_returned))
+        self._ask(running(self.works, beside_returned))
         if self.response is not None and self.cause is not None:
             self.response.answer(self.cause)
         self.advance()
@@ -203,7 +236,7 @@ class Stopping:
             self._await_survivors()
 
     def _await_survivors(self) -> None:
-        due = [work.due for work in self._work or () if work.step is ASKED]
+        due = [work.due for work in self.works if work.step is ASKED]
         if due:
             delay = max(0.0, min(due) - self.clock.seconds())
             # Told what is due: the time when it is called may be less, by a rounding error.
@@ -211,18 +244,18 @@ class Stopping:
 
     def _name_survivors(self, due: float) -> None:
         self._timer = None
-        for work in list(self._work or ()):
+        for work in self.works:
             if work.step is ASKED and work.due <= due:
                 work.survives(self._patience)
         self._await_survivors()
         self.advance()
 
     def _settle_the_mute(self) -> None:
-        for work in list(self._work or ()):
+        for work in self.works:
             if work.step is RUNNING and isinstance(work.canceller, Canceller):
                 work.canceller.response_over()
 
     def _stop_rest(self, is_faked_head: bool) -> None:
         beside_returned = not is_faked_head
-        if running(self._work, beside_returned):
+        if running(self.works, beside_returned):
             self.stop(ResponseFinished(), beside_returned)

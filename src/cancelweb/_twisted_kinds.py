@@ -33,48 +33,84 @@ class DeferredCanceller(Canceller):
         self.deferred.cancel()
 
 
-@define(eq=False)
-class DelayedCallCanceller(OneShot):
-    """Cancels a timer; notices when it has run, has raised, or was cancelled by somebody else."""
+class DelayedCallCanceller(Canceller):
+    """Cancels a timer; notices when it has run, has raised, or was cancelled by somebody else.
 
-    call: Any
-    _func: Any = field(default=None, init=False, repr=False)
-    _canceller: Any = field(default=None, init=False, repr=False)
+    For timers whose ``func`` and ``canceller`` can be replaced. Not of attrs, whose ``__init__``
+    would set what few of them ever need.
+    """
+
+    _settled: Settled
+    _func: Any
+    _canceller: Any
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
 
     def watch(self, settled: Settled) -> None:
         call = self.call
-        if not call.active():
-            was_cancelled = getattr(call, "cancelled", False)
-            settled(Failure(CancelledError()) if was_cancelled else NOT_DONE_YET)
+        if call.called or call.cancelled:
+            settled(_result_of(call))
             return
         self._settled = settled
-        if hasattr(call, "func") and hasattr(call, "canceller"):
-            self._func, self._canceller = call.func, call.canceller
-            call.func, call.canceller = self._run, self._cancelled
+        self._func, self._canceller = call.func, call.canceller
+        call.func, call.canceller = self._run, self._cancelled
 
     def cancel(self) -> None:
         if self.call.active():
             self.call.cancel()
-        if self._func is None:
-            self.settle(Failure(CancelledError()))
-
-    def response_over(self) -> None:
-        if self._func is None:
-            self.settle(NOT_DONE_YET)
 
     def _run(self, *args: Any, **kwargs: Any) -> None:
-        if self.end_with(self._restore(), *args, **kwargs):
-            self.settle(NOT_DONE_YET)
+        call, settled = self.call, self._settled
+        # They must not go on referring to us, who refer to them.
+        call.func, call.canceller = self._func, self._canceller
+        self._settled = log_rest
+        self.is_ending = True
+        try:
+            self._func(*args, **kwargs)
+        except BaseException:
+            failure = Failure()
+            if settled(failure) is failure:
+                raise
+        else:
+            settled(NOT_DONE_YET)
 
     def _cancelled(self, call: Any) -> None:
-        self._restore()
+        call.func, call.canceller = self._func, self._canceller
         call.canceller(call)
+        settled, self._settled = self._settled, log_rest
+        settled(Failure(CancelledError()))
+
+
+@define(eq=False)
+class ForeignCallCanceller(OneShot):
+    """Cancels a timer that does not tell when it has run: it is over when the response is."""
+
+    call: Any
+
+    def watch(self, settled: Settled) -> None:
+        self._settled = settled
+        if not self.call.active():
+            self.settle(_result_of(self.call))
+
+    def cancel(self) -> None:
+        if self.call.active():
+            self.call.cancel()
         self.settle(Failure(CancelledError()))
 
-    def _restore(self) -> Any:
-        # The call must not go on referring to us, who refer to it.
-        self.call.func, self.call.canceller = self._func, self._canceller
-        return self._func
+    def response_over(self) -> None:
+        self.settle(NOT_DONE_YET)
+
+
+def timer_canceller(call: Any) -> Canceller:
+    """The canceller for any `IDelayedCall`."""
+    is_like_twisted = hasattr(call, "func") and hasattr(call, "canceller")
+    return DelayedCallCanceller(call) if is_like_twisted else ForeignCallCanceller(call)
+
+
+def _result_of(call: Any) -> object:
+    was_cancelled = getattr(call, "cancelled", False)
+    return Failure(CancelledError()) if was_cancelled else NOT_DONE_YET
 
 
 @define(eq=False)

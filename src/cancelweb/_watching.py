@@ -57,7 +57,6 @@ def global_reactor() -> Any:
 
 
 @implementer(ICancellable)
-@define(eq=False)
 class Canceller:
     """What the package's own cancellers share.
 
@@ -67,8 +66,8 @@ class Canceller:
         is_ending: the work's own code is on its last function, and cannot be stopped any more.
     """
 
-    clock: IReactorTime | None = field(default=None, init=False, repr=False)
-    is_ending: bool = field(default=False, init=False, repr=False)
+    clock: IReactorTime | None = None
+    is_ending: bool = False
 
     def watch(self, settled: Settled) -> None:
         """Have ``settled`` called once, when the work has ended; at once, if it has already."""

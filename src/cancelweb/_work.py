@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any, ClassVar, Protocol
 
-from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -40,7 +39,6 @@ class Keeper(Protocol):
         """Go on, if there is nothing left to wait for."""
 
 
-@define(eq=False)
 class Work:
     """One piece of work, whose result is its owner's.
 
@@ -54,11 +52,13 @@ class Work:
     is_returned: ClassVar[bool] = False
     """Whether a handler returned it, so that its result is the response."""
 
-    keeper: Keeper | None
-    canceller: Any = None
     step: Step = RUNNING
     due: float = 0.0
     coroutine: Any = None
+
+    def __init__(self, keeper: Keeper, canceller: Any) -> None:
+        self.keeper: Keeper | None = keeper
+        self.canceller = canceller
 
     def settled(self, result: Any) -> Any:
         """Told of the end, once; returns what is left of the result for whoever is next."""

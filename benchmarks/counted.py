@@ -1,0 +1,74 @@
+"""What runs under valgrind for `instructions.py`: each contender in a process of its own.
+
+Each is a fork of the same process, so none finds anything that another has left: no warm cache of
+the interpreter, no memory in use. What is counted stands between two calls of `getppid`, which
+nothing else here calls, and at which callgrind writes down its count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+
+from contenders import CASES, Case, Contender, End, MakeRoot
+from handlers import log_to_nobody
+from measure import Runner, no_collector
+from steps import STEPS
+
+TABLES = {"cases": CASES, **STEPS}
+
+WARM_UP = 60
+"""Requests that do not count: they go by until the interpreter has adapted to its work."""
+
+
+def main(requests: int, cases: Sequence[Case]) -> None:
+    """Run the cases; prints the process numbers of each: theirs, then ours."""
+    log_to_nobody()
+    for case in cases:
+        pids = [
+            fork(make, case.end, case.is_abandoned, requests)
+            for make in (case.make_theirs, case.make_ours)
+        ]
+        print(json.dumps(pids), flush=True)
+
+
+def place_of(case: Case) -> str:
+    """Where a case stands: the name of its table, and its place there."""
+    [place] = [f"{name}:{cases.index(case)}" for name, cases in TABLES.items() if case in cases]
+    return place
+
+
+def find_case(place: str) -> Case:
+    """The case that stands there."""
+    name, _, index = place.partition(":")
+    return TABLES[name][int(index)]
+
+
+@cache
+def fork(make_root: MakeRoot, end: End, is_abandoned: bool, requests: int) -> int:
+    """Run a contender in a child, and wait for its end; returns the child's number."""
+    pid = os.fork()
+    if not pid:
+        run(Runner(Contender.of(make_root, end), is_abandoned), requests)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise SystemExit(f"process {pid} ended with status {status}")
+    return pid
+
+
+def run(runner: Runner, requests: int) -> None:
+    """Send requests, the last of them between two marks."""
+    with no_collector():
+        runner.prepare(WARM_UP)()
+        send = runner.prepare(requests)
+        os.getppid()
+        send()
+        os.getppid()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), [find_case(each) for each in sys.argv[2:]])
