@@ -101,10 +101,17 @@ def compat(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure what a request costs, and whether it costs more while many others wait."""
+    """Measure what a request costs; takes most of an hour, on a machine with nothing else to do."""
+    if shutil.which("valgrind") is None:
+        session.error("instructions are counted with valgrind: apt-get install valgrind")
     session.install(".", *group("bench"))
-    session.run("python", "benchmarks/inprocess.py", *session.posargs)
-    session.run("python", "benchmarks/growth.py")
+    for program in ("inprocess.py", "growth.py", "sockets.py", "waiting.py", "soak.py"):
+        session.run("python", f"benchmarks/{program}", *session.posargs)
+    # These only show: what is committed of them is to be made anew on purpose.
+    session.run("python", "benchmarks/instructions.py")
+    tables = session.create_tmp()
+    session.run("python", "benchmarks/costs.py", "--directory", tables)
+    session.log(f"the tables of the costs are in {tables}")
 
 
 @nox.session(default=False)

@@ -27,9 +27,8 @@ from handlers import (
     UnobservedCall,
     UnobservedCoroutine,
     UnobservedDeferred,
-    klein_coroutine,
-    klein_deferred,
 )
+from klein_pages import klein_coroutine, klein_deferred
 from twisted.internet.address import IPv4Address
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.testing import StringTransport

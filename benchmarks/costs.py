@@ -17,10 +17,10 @@ from statistics import median
 from types import CodeType
 
 from contenders import Case
-from inprocess import log_to_nobody
+from handlers import log_to_nobody
 from instructions import Count, count
 from measure import time_in_turn
-from report import heading
+from report import Parser, heading
 from steps import STEPS, bytecodes
 
 PROGRAM = "costs.py"
@@ -49,15 +49,10 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-
-    def number(option: str, default: int, help: str) -> None:
-        help += "; default: %(default)s"
-        parser.add_argument(option, type=int, default=default, metavar="N", help=help)
-
-    number("--rounds", 2000, "rounds in which each step is timed, two at least")
-    number("--requests", 50, "requests whose instructions are counted")
-    number("--seeds", 3, "count so many times, each with another seed of the hashes")
+    parser = Parser(__doc__, in_readme=False)
+    parser.number("--rounds", 2000, "rounds in which each step is timed, two at least")
+    parser.number("--requests", 50, "requests whose instructions are counted")
+    parser.number("--seeds", 3, "count so many times, each with another seed of the hashes")
     parser.add_argument(
         "--directory", type=Path, default=TABLES, help="where to write; default: the docs"
     )

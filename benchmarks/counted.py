@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from contenders import CASES, Case, Contender, End, MakeRoot
-from inprocess import log_to_nobody
+from handlers import log_to_nobody
 from measure import Runner, no_collector
 from steps import STEPS
 

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 from contenders import REQUEST, Connection, Contender
-from handlers import DeferredByHand, Stage, UnobservedDeferred
-from inprocess import log_to_nobody
+from handlers import DeferredByHand, Stage, UnobservedDeferred, log_to_nobody
 from measure import Runner, no_collector
-from report import heading, table, write_readme
+from report import Parser, deliver, heading, table
 
 PROGRAM = "growth.py"
 OPEN = (1, 100, 20_000)
@@ -46,21 +45,14 @@ def main(arguments: Sequence[str]) -> None:
     log_to_nobody()
     grown = [each for name in MAKERS for each in growth(name, options)]
     report = f"{heading(PROGRAM, arguments)}\n\n{growth_table(grown)}"
-    print(report)
-    if options.write_readme:
-        write_readme(PROGRAM, report)
+    deliver(PROGRAM, report, options.write_readme)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-
-    def number(option: str, default: int, help: str) -> None:
-        help += "; default: %(default)s"
-        parser.add_argument(option, type=int, default=default, metavar="N", help=help)
-
-    number("--rounds", 1000, "rounds of 5 requests to each")
-    number("--closed", 60_000, "how many waiting requests to stop, at least")
+    parser = Parser(__doc__)
+    parser.number("--rounds", 1000, "rounds of 5 requests to each")
+    parser.number("--closed", 60_000, "how many waiting requests to stop, at least")
     parser.add_argument(
         "--open",
         type=int,
@@ -69,7 +61,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="how many requests wait; default: %(default)s",
     )
-    parser.add_argument("--write-readme", action="store_true", help="put the table in README.md")
     return parser.parse_args(arguments)
 
 

@@ -7,13 +7,13 @@ not measured here.
 from __future__ import annotations
 
 from attrs import define, field
-from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import provider
 
 from cancelweb import Scope, cancel_on_disconnect
 
@@ -23,6 +23,16 @@ DELAY = 5
 DEADLINE = 30
 
 log = Logger()
+
+
+def log_to_nobody() -> None:
+    """Give the log a reader who does nothing: while it has none, it keeps the events."""
+    globalLogBeginner.beginLoggingTo([nobody], discardBuffer=True, redirectStandardIO=False)
+
+
+@provider(ILogObserver)
+def nobody(event: LogEvent) -> None:
+    """Read the log, and do nothing."""
 
 
 def clean_up(scope: Scope) -> None:
@@ -254,7 +264,7 @@ class DeferredWithDeadline(Page):
 
 
 class UndecoratedDeferred(Page):
-    """To be wrapped."""
+    """What it returns is for a wrapper to handle."""
 
     def render_GET(self, request: Request) -> Deferred[bytes]:
         return self.stage.begin()
@@ -295,28 +305,3 @@ class UnobservedCoroutine(Page):
     @cancel_on_disconnect(observers=())
     async def render_GET(self, request: Request) -> bytes:
         return await self.stage.begin()
-
-
-# --- Klein ---
-
-
-def klein_deferred(stage: Stage) -> object:
-    """Klein, whose view returns a Deferred."""
-    app = Klein()
-
-    @app.route("/page")
-    def page(request: Request) -> Deferred[bytes]:
-        return stage.begin()
-
-    return app.resource()
-
-
-def klein_coroutine(stage: Stage) -> object:
-    """Klein, whose view is a coroutine."""
-    app = Klein()
-
-    @app.route("/page")
-    async def page(request: Request) -> bytes:
-        return await stage.begin()
-
-    return app.resource()

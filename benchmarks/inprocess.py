@@ -11,10 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from contenders import CASES, Case
-from measure import Leftovers, Spread, Timing, find_leftovers, time_case
-from report import heading, table, write_readme, yes_or_no
-from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
-from zope.interface import provider
+from handlers import log_to_nobody
+from measure import Leftovers, Timing, find_leftovers, time_case
+from report import Parser, deliver, heading, spread, table, yes_or_no
 
 PROGRAM = "inprocess.py"
 
@@ -30,34 +29,16 @@ def main(arguments: Sequence[str]) -> None:
             leftovers(options.leftovers),
         ]
     )
-    print(report)
-    if options.write_readme:
-        write_readme(PROGRAM, report)
+    deliver(PROGRAM, report, options.write_readme)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-
-    def number(option: str, default: int, help: str) -> None:
-        help += "; default: %(default)s"
-        parser.add_argument(option, type=int, default=default, metavar="N", help=help)
-
-    number("--rounds", 2000, "rounds of each pair, two at least")
-    number("--requests", 5, "requests to each of a pair in a round")
-    number("--leftovers", 10_000, "requests after which to look for what is left of them")
-    parser.add_argument("--write-readme", action="store_true", help="put the tables in README.md")
+    parser = Parser(__doc__)
+    parser.number("--rounds", 2000, "rounds of each pair, two at least")
+    parser.number("--requests", 5, "requests to each of a pair in a round")
+    parser.number("--leftovers", 10_000, "requests after which to look for what is left of them")
     return parser.parse_args(arguments)
-
-
-def log_to_nobody() -> None:
-    """Give the log a reader who does nothing: while it has none, it keeps the events."""
-    globalLogBeginner.beginLoggingTo([nobody], discardBuffer=True, redirectStandardIO=False)
-
-
-@provider(ILogObserver)
-def nobody(event: LogEvent) -> None:
-    """Read the log, and do nothing."""
 
 
 def times(rounds: int, requests: int) -> str:
@@ -92,11 +73,6 @@ def verdict(case: Case, timing: Timing) -> tuple[str, str]:
         met = timing.extra.median <= case.extra_at_most
         return f"≤ {case.extra_at_most:+.1f} µs", yes_or_no(met)
     return "", ""
-
-
-def spread(of: Spread, form: str) -> str:
-    """A median with its quartiles."""
-    return f"{of.median:{form}} ({of.lower:{form}} to {of.upper:{form}})"
 
 
 def leftovers(requests: int) -> str:

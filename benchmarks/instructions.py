@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from attrs import frozen
 from contenders import CASES, Case
 from counted import place_of
-from report import README, cells, heading, report_in, software, table, write_readme
+from report import README, Parser, cells, deliver, heading, report_in, software, table
 
 PROGRAM = "instructions.py"
 WORSE = 1.03
@@ -74,23 +74,16 @@ def main(arguments: Sequence[str]) -> None:
     cases = [case for case in CASES if not options.case or case.name in options.case]
     counts = count(cases, options.requests, options.seeds)
     report = f"{heading(PROGRAM, arguments)}\n\n{counts_table(counts)}"
-    print(report)
-    if options.write_readme:
-        write_readme(PROGRAM, report)
+    deliver(PROGRAM, report, options.write_readme)
     if options.check:
         raise SystemExit("\n".join(worsened(counts, ratios_in(committed))) or 0)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-
-    def number(option: str, default: int, help: str) -> None:
-        help += "; default: %(default)s"
-        parser.add_argument(option, type=int, default=default, metavar="N", help=help)
-
-    number("--requests", 50, "requests to count")
-    number("--seeds", 3, "count so many times, each with another seed of the hashes")
+    parser = Parser(__doc__)
+    parser.number("--requests", 50, "requests to count")
+    parser.number("--seeds", 3, "count so many times, each with another seed of the hashes")
     parser.add_argument(
         "--case",
         action="append",
@@ -98,7 +91,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="NAME",
         help="count this case of README.md's table, and no other that is not named likewise",
     )
-    parser.add_argument("--write-readme", action="store_true", help="put the table in README.md")
     parser.add_argument(
         "--check",
         action="store_true",

@@ -8,34 +8,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
-import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from weakref import WeakSet
 
 from attrs import define, field, frozen
 from contenders import Case, Connection, Contender
+from report import Spread
 from twisted.web.server import Request
 
 from cancelweb import Scope, scope_of
 
 WARM_UP = 20
 """Rounds that do not count."""
-
-
-@frozen
-class Spread:
-    """A median and its quartiles."""
-
-    lower: float
-    median: float
-    upper: float
-
-    @classmethod
-    def of(cls, samples: Iterable[float]) -> Spread:
-        """The spread of two samples or more."""
-        return cls(*statistics.quantiles(samples, n=4, method="inclusive"))
 
 
 @frozen

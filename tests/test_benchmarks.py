@@ -24,8 +24,8 @@ sys.path.append(str(BENCHMARKS))
 from contenders import CASES, REQUEST, Case, Connection, Contender  # noqa: E402
 from handlers import BODY, DeferredByHand, Page, Stage  # noqa: E402
 from inprocess import PROGRAM, is_clean, verdict  # noqa: E402
-from measure import Leftovers, Spread, Timing, find_leftovers, no_collector  # noqa: E402
-from report import END, begin, report_in, with_report  # noqa: E402
+from measure import Leftovers, Timing, find_leftovers, no_collector  # noqa: E402
+from report import END, Spread, begin, report_in, with_report  # noqa: E402
 
 ARGUMENTS = ("--rounds", "2", "--requests", "1", "--leftovers", "3")
 
