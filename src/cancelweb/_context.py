@@ -16,7 +16,12 @@ current: ContextVar[Any] = ContextVar("cancelweb_scope", default=None)
 
 
 def call_in(scope: object, context: Context | None, function: Callable[..., R], *args: Any) -> R:
-    """Call in a copy of the context, or of the caller's: no context can be entered twice."""
-    copy = copy_context() if context is None else context.copy()
+    """Call in a copy of the context, or of the caller's: no context can be entered twice.
+
+    In the handler's context the scope is current already.
+    """
+    if context is not None:
+        return context.copy().run(function, *args)
+    copy = copy_context()
     copy.run(current.set, scope)
     return copy.run(function, *args)

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from ._cancellers import find_canceller
 from ._log import log
 from ._watching import watch
 
@@ -20,24 +21,33 @@ Hook = Callable[[Any], object]
 CLEANUP_TIMEOUT = 10.0
 
 
-async def run_hook(
+def result_of(hook: Hook, scope: object) -> Any:
+    """Call the hook; returns the canceller of what it returned, or None if that was nothing."""
+    result = hook(scope)
+    return None if result is None else find_canceller(result)
+
+
+def run_hook(
     start: Callable[[], object], name: str, seconds: float, clock: IReactorTime
-) -> None:
-    """Run a hook to its end, but go on without it after some seconds; log whatever goes wrong.
+) -> Deferred[None] | None:
+    """Run a hook; log whatever goes wrong.
 
     Args:
-        start: calls the hook; returns the canceller of what the hook returned, or None.
+        start: calls the hook, as `result_of` does.
         name: how the log calls the hook.
         seconds: how long to wait. A hook that takes longer is not stopped.
         clock: tells when the seconds are over.
+
+    Returns:
+        None if there is nothing to wait for, else a Deferred that fires once the hook has ended, or
+        once the seconds are over.
     """
     try:
         running = start()
     except Exception:
         log.failure("cleanup hook {hook} failed", hook=name)
-        return
-    if running is not None:
-        await _ended_or_late(running, name, seconds, clock)
+        return None
+    return None if running is None else _ended_or_late(running, name, seconds, clock)
 
 
 def _ended_or_late(running: Any, name: str, seconds: float, clock: IReactorTime) -> Deferred[None]:

@@ -11,8 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ._cancellers import find_canceller
-from ._hooks import CLEANUP_TIMEOUT, Hook, run_hook
+from ._hooks import CLEANUP_TIMEOUT, Hook, result_of, run_hook
 from ._log import log_outcome, name_of
 from ._options import Options
 from ._record import tell
@@ -68,7 +67,7 @@ class Lifetime(Stopping):
     def add_hook(self, hook: Hook, for_cancelled: bool) -> None:
         """Take on a hook; run it at once, if its occasion has been."""
         if self._is_cancelled if for_cancelled else self.phase is CLOSED:
-            Deferred.fromCoroutine(self._run_hook(hook))
+            self._run_hook(hook)
         elif self.phase is not CLOSED:
             self.is_bare = False
             if self._hooks is None:
@@ -96,12 +95,15 @@ class Lifetime(Stopping):
             return
         if cause is not None:
             self.stop(cause)
+            if self.phase is CLOSED:
+                return
         elif fate is FINISHED and self.cause is None:
             self._disarm()
             if self._has_tracked or is_faked_head:
                 self._stop_rest(is_faked_head and not self.options.dry_run)
-        self._settle_the_mute()
-        if self._has_tracked or not self.works or self.cause is not None:
+        if self._work:
+            self._settle_the_mute()
+        if self._has_tracked or self._is_idle or self.cause is not None:
             self.advance()
         # Otherwise there is only what the handler returned, which will tell when it ends.
 
@@ -111,7 +113,7 @@ class Lifetime(Stopping):
             return
         if self.discard():
             return
-        if not self.is_working:
+        if self._is_idle or not self.is_working:
             self._clean_up()
         elif self._has_tracked and not self._awaits_returned():
             # Tracked after the response was finished; or lost with nothing left to return.
@@ -141,25 +143,26 @@ class Lifetime(Stopping):
 
     def _clean_up(self) -> None:
         self.phase = CLEANING
-        self._disarm()
-        if self._hooks:
-            Deferred.fromCoroutine(self._run_hooks())
-        else:
-            self._close()
+        if self._timer is not None:
+            self._disarm()
+        self._run_hooks()
 
-    async def _run_hooks(self) -> None:
+    def _run_hooks(self) -> None:
         while self._hooks:
             hook, for_cancelled = self._hooks.pop()
             if not for_cancelled or self._is_cancelled:
-                await self._run_hook(hook)
+                ended = self._run_hook(hook)
+                if ended is not None and not ended.called:
+                    ended.addCallback(lambda _: self._run_hooks())
+                    return
         self._close()
 
-    async def _run_hook(self, hook: Hook) -> None:
+    def _run_hook(self, hook: Hook) -> Deferred[None] | None:
         def start() -> object:
-            return self._call(lambda: find_canceller(hook(self)))
+            return self._call(result_of, hook, self)
 
         seconds = self.options.cleanup_timeout or CLEANUP_TIMEOUT
-        await run_hook(start, name_of(hook), seconds, self.clock)
+        return run_hook(start, name_of(hook), seconds, self.clock)
 
     def _close(self) -> None:
         observers = self._observers()
@@ -178,11 +181,13 @@ class Lifetime(Stopping):
         return self.options.observers
 
     def _let_go(self) -> None:
-        works, self.phase = self.works, CLOSED
-        if works:
+        self.phase = CLOSED
+        if not self._is_idle:
+            works = self.works
             self._ask(running(works))
             for work in works:
                 work.forget()
-        self._disarm()
+        if self._timer is not None:
+            self._disarm()
         self.request = self.response = self.returned = self._work = self._hooks = None
         self._context = self._record = None

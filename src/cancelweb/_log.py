@@ -60,6 +60,8 @@ def _printable(text: bytes | str) -> str:
     # A client may have chosen these: no control character may reach a terminal or forge a line.
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

@@ -67,7 +67,7 @@ class Response(Answering):
             work.addCallbacks(settled, settled)
         else:
             canceller = self.canceller = COMMON[kind](work)
-            if scope.is_bare:
+            if scope.is_bare or scope.is_fresh:
                 scope.returned = self
                 if type(canceller) is Deferred:
                     canceller.addCallbacks(settled, settled)

@@ -61,12 +61,14 @@ def serve(
             channel = request.channel
         except AttributeError:
             channel = None
-        is_simple = is_outermost and scope.is_bare and channel is not None
-        if is_simple and isinstance(result, bytes):
-            scope.discard()
+        is_whole = is_outermost and channel is not None
+        if is_whole and scope.is_bare and isinstance(result, bytes):
+            # As scope.discard().
+            scope.request = scope._context = None
+            scope.phase = CLOSED
             return result
         response = Response(scope, request, handler, channel)
-        if is_simple and type(result) in COMMON:
+        if is_whole and type(result) in COMMON and (scope.is_bare or scope.is_fresh):
             if response.wait_for(result, scope):
                 return NOT_DONE_YET
         else:

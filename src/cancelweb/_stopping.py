@@ -138,18 +138,6 @@ class Stopping:
         if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
 
-    def wait_for(self, work: Work) -> None:
-        """Take on what the handler returned; as `add`, for the commonest kinds."""
-        canceller = work.canceller
-        if not self.is_bare or self.returned is not None:
-            self.add(work)
-            return
-        self.returned = work
-        if type(canceller) is Deferred:
-            canceller.addCallbacks(work.settled, work.settled)
-        else:
-            canceller.watch(work.settled)
-
     def _is_to_stop(self, work: Work) -> bool:
         """Whether work that comes late is to be stopped at once.
 
@@ -191,7 +179,7 @@ class Stopping:
     def works(self) -> list[Work]:
         """All the work that is tracked, the oldest first."""
         first = [] if self.returned is None else [self.returned]
-        return [*first, *(self._work or ())]
+        return [*first, *self._work] if self._work else first
 
     def release(self, canceller: object) -> None:
         """Track no longer what is tracked with this canceller; it runs on."""
@@ -200,6 +188,16 @@ class Stopping:
                 work.keeper = None
                 self.drop(work)
         self.advance()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no work is tracked."""
+        return self.returned is None and not self._work
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether no work is tracked, and none is to be stopped as soon as it is."""
+        return self._is_idle and self.cause is None and self.phase is LIVE
 
     @property
     def is_working(self) -> bool:
@@ -223,7 +221,8 @@ class Stopping:
             return False
         self.cause = cause
         self.record.cancelled = self.clock.seconds()
-        self._disarm()
+        if self._timer is not None:
+            self._disarm()
         if self.response is not None and current.get() is not self:
             self._stop_work(beside_returned)
             return True
@@ -248,6 +247,8 @@ class Stopping:
     def _stop_work(self, beside_returned: bool = False) -> None:
         self._is_about_to_stop = False
         self._ask(running(self.works, beside_returned))
+        if self.phase is CLOSED:
+            return
         if self.response is not None and self.cause is not None:
             self.response.answer(self.cause)
         self.advance()
@@ -258,7 +259,7 @@ class Stopping:
 
     def _ask(self, works: list[Work]) -> None:
         ask_all(works, self.clock, self._patience, self._call)
-        if self._timer is None and self.phase is not CLOSED:
+        if self.phase is not CLOSED and self._timer is None:
             self._await_survivors()
 
     def _await_survivors(self) -> None:

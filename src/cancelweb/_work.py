@@ -155,6 +155,13 @@ def ask_all(
         patience: the seconds after which it will be named a survivor.
         call: calls a canceller's ``cancel``.
     """
+    if len(works) == 1:
+        [work] = works
+        if isinstance(work.canceller, Canceller):
+            work.canceller.clock = clock
+        work.step, work.due = ASKED, clock.seconds() + patience
+        work.ask(call)
+        return
     armed = [(work, _arm(work.canceller, clock), _position(work.coroutine)) for work in works]
     due = clock.seconds() + patience
     for work, waits_for, position in armed:
