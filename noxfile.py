@@ -1,5 +1,6 @@
 """What is checked, and how: `nox -l` lists the sessions, plain `nox` runs all that must pass."""
 
+import os
 import re
 import shutil
 import sys
@@ -69,7 +70,7 @@ def tests(session: nox.Session, twisted: str) -> None:
     # Absolute, for subprocesses that run elsewhere; one a session, so that sessions do not mix.
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "twisted.trial", "tests")
+    session.run("coverage", "run", "-m", "twisted.trial", f"-j{os.cpu_count()}", "tests")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
