@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from ._hooks import CLEANUP_TIMEOUT, Hook, result_of, run_hook
 from ._log import log_outcome, name_of
-from ._options import Options
+from ._options import Options, added
 from ._record import tell
 from ._states import (
     CLEANING,
@@ -41,8 +41,10 @@ class Lifetime(Stopping):
             self._limit(options.timeout)
         if options.observers:
             self.is_bare = False
-            if self.opened is None:
-                self.opened = self.clock.seconds()
+        for monitor in options.monitors:
+            monitor.scope_opened(self)
+        if self.opened is None and (options.monitors or options.observers):
+            self.opened = self.clock.seconds()
 
     def join(self, options: Options) -> None:
         """Another door has met the same request."""
@@ -133,12 +135,19 @@ class Lifetime(Stopping):
         """Close at once, if there is nothing to wait for, to run and to tell."""
         if not self.is_bare or self.returned is not None:
             return False
+        if self.options.monitors:
+            observers = self._tell_monitors()
+            if observers:
+                self._tell(observers)
+                return True
         self.phase = CLOSED
         self.request = self.response = self._context = None
         return True
 
     def abandon(self) -> None:
         """Close without hooks and observers: the handler is about to be called once more."""
+        for monitor in self.options.monitors:
+            monitor.scope_abandoned(self)
         self._let_go()
 
     def _clean_up(self) -> None:
@@ -165,15 +174,36 @@ class Lifetime(Stopping):
         return run_hook(start, name_of(hook), seconds, self.clock)
 
     def _close(self) -> None:
-        observers = self._observers()
-        if not observers:
+        observers = added(self._observers(), self._tell_monitors())
+        if observers:
+            self._tell(observers)
+        else:
             self._let_go()
-            return
+
+    def _tell_monitors(self) -> tuple[Observer, ...]:
+        observers: tuple[Observer, ...] = ()
+        for monitor in self.options.monitors:
+            more = monitor.scope_closed(self)
+            if more:
+                observers = added(observers, more)
+        return observers
+
+    def _tell(self, observers: tuple[Observer, ...]) -> None:
         closed = self.clock.seconds()
         opened = closed if self.opened is None else self.opened
         outcome = self.record.outcome(self.request, self.cause, opened, closed)
         self._let_go()
         tell(observers, outcome)
+
+    @property
+    def ended(self) -> Ended:
+        """How its work has ended, so far."""
+        return Ended.COMPLETED if self._record is None else self._record.ended
+
+    @property
+    def would_have_cancelled(self) -> Cause | None:
+        """What would have cancelled it, but for a dry run or its method."""
+        return None if self._record is None else self._record.would_have_cancelled
 
     def _observers(self) -> tuple[Observer, ...]:
         if self.options.observers is None:
