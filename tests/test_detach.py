@@ -218,6 +218,7 @@ class MonitorTests(SynchronousTestCase):
         self.monitor = Monitor()
         self.visit = Visit(waiting)
         self.visit.scope.options = evolve(self.visit.scope.options, monitors=(self.monitor,))
+        self.monitor.scope_opened(self.visit.scope)
 
     def detach(self, work: object) -> None:
         """Detach."""

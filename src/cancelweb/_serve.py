@@ -44,7 +44,7 @@ def serve(
         scope.request, scope.options, scope.is_bare = request, options, True
         request._cancelweb_scope = scope
         if options.is_demanding:
-            why = options.draining()
+            why: Cause | None = options.draining()
             if why is not None:
                 return _turn_away(options, request, why)
             scope.enter(options)
@@ -65,10 +65,7 @@ def serve(
         except AttributeError:
             channel = None
         is_whole = is_outermost and channel is not None
-        if is_whole and scope.is_bare and isinstance(result, bytes):
-            # As scope.discard().
-            scope.request = scope._context = None
-            scope.phase = CLOSED
+        if is_whole and scope.is_bare and isinstance(result, bytes) and scope.discard():
             return result
         response = Response(scope, request, handler, channel)
         if is_whole and type(result) in COMMON and (scope.is_bare or scope.is_fresh):
