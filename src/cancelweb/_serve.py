@@ -15,7 +15,7 @@ from ._abandoned import abandon, is_overrun
 from ._cancellers import COMMON
 from ._context import current
 from ._options import Options
-from ._requests import brief_answer, cause_of_death, connection_of, fate_of, guard
+from ._requests import brief_answer, cause_of_death, connection_of, fate_of, guard, hear_of_finish
 from ._respond import Rendered, Response
 from ._scope import ATTRIBUTE, Scope
 from ._states import CLOSED, OPEN
@@ -81,6 +81,7 @@ def _open(options: Options, request: Any) -> Scope:
     scope.request, scope.options = request, options
     # Over HTTP/2 it may be lost while nobody is told.
     scope.is_bare = connection_of(request) is None
+    hear_of_finish(request)
     request._cancelweb_scope = scope
     if options.is_demanding:
         scope.enter(options)
