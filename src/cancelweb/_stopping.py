@@ -258,7 +258,10 @@ class Stopping:
 
     def _ask(self, works: list[Work]) -> None:
         ask_all(works, self.clock, self._patience, self._call)
-        if self._timer is None and self.phase is not CLOSED:
+        if self.phase is CLOSED:
+            for work in works:
+                work.watch_over(self.clock, self._patience)
+        elif self._timer is None:
             self._await_survivors()
 
     def _await_survivors(self) -> None:

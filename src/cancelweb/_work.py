@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any, ClassVar, Protocol
+from weakref import ReferenceType, ref
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from ._acquire import Acquisition
@@ -55,6 +56,7 @@ class Work:
     step: Step = RUNNING
     due: float = 0.0
     coroutine: Any = None
+    _alarm: IDelayedCall | None = None
 
     def __init__(self, keeper: Keeper, canceller: Any) -> None:
         self.keeper: Keeper | None = keeper
@@ -65,6 +67,8 @@ class Work:
         self.step = SETTLED
         keeper = self.keeper
         if keeper is None:
+            if self._alarm is not None:
+                self._alarm.cancel()
             self.forget()
             return result
         if not self._was_stopped(result, keeper):
@@ -92,13 +96,19 @@ class Work:
             if self.step is ASKED:
                 self._survives()
 
+    def watch_over(self, clock: IReactorTime, seconds: float) -> None:
+        """Its scope has closed and holds nothing: have it named all the same, if it runs on."""
+        if self.step is ASKED:
+            self._alarm = clock.callLater(seconds, _outlived, ref(self), seconds)
+
     def survives(self, seconds: float) -> None:
         """It still runs, so many seconds after it was asked to stop: nobody waits any longer."""
+        self._alarm = None
         self._survives()
         log.warn(
             "{canceller} of {request} still runs {seconds:g} s after it was asked to stop",
             canceller=self.canceller,
-            request=None if self.keeper is None else self.keeper.request,
+            request="a request that is over" if self.keeper is None else self.keeper.request,
             seconds=seconds,
         )
 
@@ -114,6 +124,12 @@ class Work:
             self.canceller.forget()
         elif self.step is SETTLED and isinstance(self.canceller, Deferred):
             self.canceller.addErrback(ignore_cancellation)
+
+
+def _outlived(reference: ReferenceType[Work], seconds: float) -> None:
+    work = reference()
+    if work is not None:
+        work.survives(seconds)
 
 
 def running(works: Iterable[Work] | None, beside_returned: bool = False) -> list[Work]:
