@@ -49,13 +49,14 @@ class Lifetime(Stopping):
         """Another door has met the same request."""
         if not self.options.includes(options):
             self.options = self.options.joined(options)
-            self._clock = None
+            if options.clock is not None:
+                self._clock = options.clock
             self.enter(options)
 
     def suspend(self, request: Any) -> None:
         """The handler goes on after its call has returned: keep its context."""
         self._context = copy_context()
-        if self.is_bare or self.opened is None:
+        if self.opened is None:
             clock = self.options.clock
             if clock is None:
                 try:
@@ -123,7 +124,7 @@ class Lifetime(Stopping):
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""
         self.cause = cause
-        self.record.cancelled = self.clock.seconds()
+        self.opened = self.record.cancelled = self.clock.seconds()
         self.record.worsen(Ended.REFUSED)
         self.end(LOST)
 
@@ -167,8 +168,7 @@ class Lifetime(Stopping):
             self._let_go()
             return
         closed = self.clock.seconds()
-        opened = closed if self.opened is None else self.opened
-        outcome = self.record.outcome(self.request, self.cause, opened, closed)
+        outcome = self.record.outcome(self.request, self.cause, self.opened, closed)
         self._let_go()
         tell(observers, outcome)
 

@@ -71,6 +71,8 @@ def serve(
                 return NOT_DONE_YET
         else:
             response.take(result, scope)
+            # If it is an error, its traceback refers to this frame.
+            result = None
     finally:
         current.reset(token)
     return response.give_back(scope, is_outermost)
@@ -79,8 +81,8 @@ def serve(
 def _open(options: Options, request: Any) -> Scope:
     scope: Scope = Scope()
     scope.request, scope.options = request, options
-    # Over HTTP/2 it may be lost while nobody is told.
-    scope.is_bare = connection_of(request) is None
+    # Nobody will be told of the end that is past, nor, over HTTP/2, of every loss to come.
+    scope.is_bare = fate_of(request) is OPEN and connection_of(request) is None
     hear_of_finish(request)
     request._cancelweb_scope = scope
     if options.is_demanding:

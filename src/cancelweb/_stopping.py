@@ -50,7 +50,8 @@ class Stopping:
     deadline: float | None = None
     fate: Fate = OPEN
     phase: Phase = LIVE
-    opened: float | None = None
+    opened: Any = None
+    """When; known once the handler's call has returned, or was refused."""
     response: Any = None
     """What Twisted has been given for a response that is not there yet: its ``answer(cause)`` is
     called in the turn of the cancel, and ``is_interruptible`` tells whether the deadline counts."""
@@ -137,18 +138,6 @@ class Stopping:
         too_late = self.cause is not None or self.phase is not LIVE
         if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
-
-    def wait_for(self, work: Work) -> None:
-        """Take on what the handler returned; as `add`, for the commonest kinds."""
-        canceller = work.canceller
-        if not self.is_bare or self.returned is not None:
-            self.add(work)
-            return
-        self.returned = work
-        if type(canceller) is Deferred:
-            canceller.addCallbacks(work.settled, work.settled)
-        else:
-            canceller.watch(work.settled)
 
     def _is_to_stop(self, work: Work) -> bool:
         """Whether work that comes late is to be stopped at once.
@@ -247,6 +236,9 @@ class Stopping:
 
     def _stop_work(self, beside_returned: bool = False) -> None:
         self._is_about_to_stop = False
+        if self.phase is not LIVE:
+            # All had ended before its turn to be asked; what hooks track is left to run.
+            return
         self._ask(running(self.works, beside_returned))
         if self.response is not None and self.cause is not None:
             self.response.answer(self.cause)
