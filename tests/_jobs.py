@@ -3,6 +3,7 @@
 What belongs here: pieces of work for random histories. What does not: the histories.
 """
 
+from itertools import count
 from typing import Any, ClassVar, cast
 from weakref import ref
 
@@ -25,16 +26,24 @@ class CancellerError(Exception):
     """What a canceller at fault raises."""
 
 
+TURNS = count()
+
+
 class Job:
     """One piece of work.
 
     Attributes:
         asked: How often it was asked to stop, as far as the work itself can tell.
+        asked_at: When, the last time.
+        turn: Which of all jobs was asked before which.
         has_ended: Whether it runs no more.
         fails_openly: Whether what it fails with is logged, if nobody else is told.
     """
 
     fails_openly: ClassVar[bool] = False
+
+    asked_at: float
+    turn: int
 
     def __init__(self, request: Request, clock: Clock) -> None:
         self.asked = 0
@@ -43,6 +52,11 @@ class Job:
         self.last: Deferred[Any] = Deferred()
         self._request = request
         self._clock = clock
+
+    def was_asked(self) -> None:
+        """Note that it was asked to stop."""
+        self.asked += 1
+        self.asked_at, self.turn = self._clock.seconds(), next(TURNS)
 
     def start(self) -> Any:
         """Begin; returns what is tracked, or returned by a handler."""
@@ -67,7 +81,7 @@ class Obedient(Job):
 
     def cancel(self) -> None:
         """Stop."""
-        self.asked += 1
+        self.was_asked()
         self.settle(Failure(CancelledError()))
 
     def when_settled(self) -> Deferred[Any]:
@@ -86,7 +100,7 @@ class Deaf(Obedient):
 
     def cancel(self) -> None:
         """Do not."""
-        self.asked += 1
+        self.was_asked()
 
 
 class Faulty(Obedient):
@@ -94,7 +108,7 @@ class Faulty(Obedient):
 
     def cancel(self) -> None:
         """Raise."""
-        self.asked += 1
+        self.was_asked()
         raise CancellerError
 
 
@@ -108,7 +122,7 @@ class Wire(Job):
     def _ended(self, result: object) -> object:
         self.has_ended = True
         if isinstance(result, Failure) and result.check(CancelledError):
-            self.asked += 1
+            self.was_asked()
         return result
 
 
@@ -117,6 +131,20 @@ class Bare(Wire):
 
     def start(self) -> Deferred[Any]:
         return self.gate.addBoth(self._ended)
+
+
+class Listening(Wire):
+    """A Deferred that fires when the request ends, before the scope is told of it."""
+
+    def start(self) -> Deferred[Any]:
+        request: Any = self._request
+        if not request.finished and request.channel is not None:
+            request.notifyFinish().addBoth(self._request_ended)
+        return super().start()
+
+    def _request_ended(self, _: object) -> None:
+        if not self.gate.called:
+            self.settle(PAGE)
 
 
 class Await(Job):
@@ -137,7 +165,7 @@ class Await(Job):
         try:
             return await deferred
         except CancelledError:
-            self.asked += 1
+            self.was_asked()
             raise
 
 
@@ -196,8 +224,10 @@ class Generator(Job):
             result = yield self.pause(self.gate)
             return result
         finally:
-            yield self.pause(self.last)
-            self.has_ended = True
+            try:
+                yield self.pause(self.last)
+            finally:
+                self.has_ended = True
 
     def pause(self, deferred: Deferred[Any]) -> Deferred[Any]:
         """Wait, and note the cancel."""
@@ -205,7 +235,7 @@ class Generator(Job):
 
     def _noted(self, failure: Failure) -> Failure:
         if failure.check(CancelledError):
-            self.asked += 1
+            self.was_asked()
         return failure
 
 
@@ -227,7 +257,7 @@ class Timer(Job):
         return self.call
 
     def _cancelled(self) -> None:
-        self.asked += 1
+        self.was_asked()
         self.has_ended = True
 
     def _answer(self) -> None:
@@ -253,7 +283,7 @@ class Loop(Job):
         return self.loop
 
     def _ended(self, _: object) -> None:
-        self.asked += 1
+        self.was_asked()
         self.has_ended = True
 
     def settle(self, result: object) -> None:
@@ -268,6 +298,7 @@ KINDS: list[type[Job]] = [
     Faulty,
     Wire,
     Bare,
+    Listening,
     Await,
     Slow,
     Chained,

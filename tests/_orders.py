@@ -5,7 +5,7 @@ what then befalls it. The short run is in `test_orders`, the long one in `hammer
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from weakref import ref
 
@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from twisted.web.util import DeferredResource
 
 from cancelweb import (
     CancellingResource,
@@ -34,7 +37,7 @@ from cancelweb import (
 )
 
 from ._inmemory import Client
-from ._jobs import KINDS, CancellerError, Job, Loop, Timer, WorkError
+from ._jobs import KINDS, CancellerError, Faulty, Job, Loop, Timer, WorkError
 from ._nests import NESTS, wrapped_in_wrapped
 from ._pages import PAGE
 from ._scopes import Handler, Leaf
@@ -61,6 +64,13 @@ WRAPPED_ONLY = [wrapped, wrapped_in_wrapped]
 DOORS = [decorated, *WRAPPED_ONLY, *(each for each in NESTS if each is not wrapped_in_wrapped)]
 OURS = (WorkError, HookError, CancellerError)
 PATIENCE = 3
+
+
+def go_on(job: Job, result: object) -> None:
+    """Have work go on; if it is cancelled by that, then not by its scope."""
+    asked = job.asked
+    job.settle(result)
+    job.asked = asked
 
 
 @define(eq=False)
@@ -107,7 +117,9 @@ class Orders(RuleBasedStateMachine):
     @initialize(
         doors=st.sampled_from(DOORS),
         kind=st.sampled_from([None, *KINDS]),
-        method=st.sampled_from([b"GET", b"POST"]),
+        method=st.sampled_from([b"GET", b"POST", b"HEAD"]),
+        entry=st.sampled_from(["at once", "late", "left", "finished"]),
+        is_plain=st.booleans(),
         timeouts=st.tuples(*[st.sampled_from([None, 2, 4])] * 2),
         dry_run=st.booleans(),
     )
@@ -116,10 +128,16 @@ class Orders(RuleBasedStateMachine):
         doors: Any,
         kind: type[Job] | None,
         method: bytes,
+        entry: str,
+        is_plain: bool,
         timeouts: tuple[float | None, float | None],
         dry_run: bool,
     ) -> None:
-        """Ask for a page whose making is one piece of work, or for which nobody waits."""
+        """Ask for a page whose making is one piece of work, or for which nobody waits.
+
+        A HEAD is faked by Twisted with a GET. The page may be found late, when the client has
+        left, or has been answered. Plain doors have neither hooks nor observers.
+        """
         self.outcomes: list[Outcome] = []
         self.jobs: list[Job] = []
         self.jobs_of_hooks: list[Job] = []
@@ -127,32 +145,78 @@ class Orders(RuleBasedStateMachine):
         self.stack: list[Hook] = []
         self.registering: Hook | None = None
         self.sealed: bytes | None = None
-        self.has_written = self.has_failed = False
+        self.has_written = self.has_failed = self.has_run = self.is_faked_head = False
         self.returned: Job | None = None
         self.errors: list[Failure] = []
+        self.told_of: set[Job] = set()
+        self.survivors: set[Job] = set()
+        self.warnings = 0
+        globalLogPublisher.addObserver(self.note_warning)  # type: ignore[arg-type]
         self.dry_run = dry_run and doors in WRAPPED_ONLY
-        self.may_cancel = method == b"GET" or doors not in WRAPPED_ONLY
-        both: list[Options] = [{"timeout": each, "on_exit": self.new_hook()} for each in timeouts]
-        outer, inner = both
-        if doors in (decorated, wrapped):
-            del self.hooks[1:], self.stack[1:]
-        outer |= {"observers": self.outcomes.append}
-        outer |= {"survivor_after": PATIENCE, "cleanup_timeout": PATIENCE}
-        if self.dry_run:
-            outer["dry_run"] = True
+        self.may_cancel = method != b"POST" or doors not in WRAPPED_ONLY
+        self.is_watched = not is_plain
+        # Where the handler is not run, the door inside may not be met.
+        has_inner = doors not in (decorated, wrapped) and entry in ("at once", "late")
+        outer, inner = self.options(timeouts, has_inner)
 
         def handler(request: Any) -> object:
             self.request = request
-            self.scope = scope_of(request)
-            assert current_scope() is self.scope, "not one scope"
+            if request.method == b"HEAD" and not self.is_dead:
+                self.is_faked_head = True
+                raise UnsupportedMethod((b"GET",))
+            self.has_run = True
+            assert scope_of(request) is current_scope(), "not one scope"
             if kind is None:
                 return NOT_DONE_YET
             self.returned = kind(request, self.client.clock)
             self.jobs.append(self.returned)
             return self.returned.start()
 
-        self.client = Client(doors(handler, outer, inner))
+        self.enter(doors(handler, outer, inner), method, entry)
+
+    def options(self, timeouts: Iterable[float | None], has_inner: bool) -> list[Options]:
+        """What the doors are given."""
+        both: list[Options] = [{"timeout": each} for each in timeouts]
+        outer, inner = both
+        outer |= {"survivor_after": PATIENCE, "cleanup_timeout": PATIENCE}
+        if self.dry_run:
+            outer["dry_run"] = True
+        if self.is_watched:
+            outer |= {"observers": self.outcomes.append, "on_exit": self.new_hook()}
+            if has_inner:
+                inner["on_exit"] = self.new_hook()
+        return both
+
+    def enter(self, resource: Any, method: bytes, entry: str) -> None:
+        """Ask for it."""
+        found: Deferred[Any] = Deferred()
+
+        def find(request: Any) -> object:
+            self.request = request
+            return DeferredResource(found).render(request)
+
+        is_late = entry != "at once"
+        self.client = Client(Leaf(find) if is_late else resource)
         self.client.request(method)
+        if is_late:
+            self.die(entry)
+            is_refused = self.is_dead and self.may_cancel and not self.dry_run
+            found.callback(resource)
+            assert self.has_run != is_refused, "6: run in vain, or not run"
+        self.scope = scope_of(self.request)
+
+    def die(self, how: str) -> None:
+        """The client has left by now, or was answered."""
+        if how == "left":
+            self.client.disconnect()
+        elif how == "finished":
+            self.request.finish()
+
+    def note_warning(self, event: LogEvent) -> None:
+        """Count the survivors that are named."""
+        is_named = " still runs {seconds:g} s after it was asked" in str(event.get("log_format"))
+        # Faulty work is named in the turn in which it was asked.
+        self.warnings += is_named and event["seconds"] > 0
 
     def new_hook(self, does: str = "return", for_cancelled: bool = False) -> Hook:
         """A hook on the stack."""
@@ -180,7 +244,7 @@ class Orders(RuleBasedStateMachine):
 
     def ran(self, hook: Hook, scope: Scope) -> None:
         """A hook is run: it is the one that was just registered, or the last of the stack."""
-        assert scope is self.scope and current_scope() is scope, "not its scope"
+        assert scope is scope_of(self.request) and current_scope() is scope, "not its scope"
         if hook is self.registering:
             hook.at_once = True
             return
@@ -229,10 +293,8 @@ class Orders(RuleBasedStateMachine):
         had_ended, is_first = job.has_ended, not job.gate.called
         is_open = not self.is_dead and self.scope.cause is None
         error = {"fail": WorkError(), "cancel": CancelledError()}.get(how)
-        asked = job.asked
-        job.settle(Failure(error) if error else PAGE if job is self.returned else None)
+        go_on(job, Failure(error) if error else PAGE if job is self.returned else None)
         self.has_failed |= how != "end"
-        job.asked = asked  # If it was cancelled just now, then not by its scope.
         self.client.clock.advance(0)
         leaves_the_answer = isinstance(job, Timer | Loop)
         if job.has_ended and not had_ended and is_first and not leaves_the_answer:
@@ -255,6 +317,7 @@ class Orders(RuleBasedStateMachine):
         """Time goes by."""
         for _ in range(seconds or 1):
             self.acting(lambda: self.client.clock.advance(min(seconds, 1)))
+            self.check_survivors()
 
     @rule()
     def leave(self) -> None:
@@ -323,8 +386,13 @@ class Orders(RuleBasedStateMachine):
             return self.jobs + self.jobs_of_hooks
         if self.scope.cause is None:
             return []
-        beside = self.scope.cause == ResponseFinished()
-        return [job for job in self.jobs if not (beside and job is self.returned)]
+        return [job for job in self.jobs if not (self.is_spared and job is self.returned)]
+
+    @property
+    def is_spared(self) -> bool:
+        """Whether the returned work may run to its end, since the response is finished."""
+        is_faked = self.is_faked_head and not self.dry_run
+        return self.scope.cause == ResponseFinished() and not is_faked
 
     @invariant()
     def promises(self) -> None:
@@ -341,20 +409,43 @@ class Orders(RuleBasedStateMachine):
         foreign = [each for each in self.errors if not each.check(*OURS, CancelledError)]
         assert not foreign, f"4: an error of our making: {foreign}"
         assert scope_of(self.request) is self.scope, "7: another scope"
-        assert len(self.outcomes) == self.is_closed, "12: told twice, or not, or too early"
+        told = self.is_closed and self.is_watched
+        self.check_order()
+        self.check_survivors()
+        assert len(self.outcomes) == told, "12: told twice, or not, or too early"
         if self.dry_run:
             assert self.scope.cause in (None, ResponseFinished()), "11: cancelled in a dry run"
         cut: tuple[type[Cause], ...] = (Disconnected, TimedOut)
         assert self.may_cancel or not isinstance(self.scope.cause, cut), "11: cut"
+
+    def check_order(self) -> None:
+        """What was returned was asked first, then the rest, the newest first."""
+        for works in (self.jobs, self.jobs_of_hooks):
+            asked = [job for job in reversed(works) if job.asked and job not in self.told_of]
+            if self.is_spared and self.returned in asked:
+                asked.remove(self.returned)  # What it awaits was tracked, and stopped.
+            asked.sort(key=lambda job: job is not self.returned)
+            assert asked == sorted(asked, key=lambda job: job.turn), "1: in another order"
+            self.told_of.update(asked)
+
+    def check_survivors(self) -> None:
+        """What still runs so long after it was asked is named once; what is faulty is logged."""
+        overdue = self.client.clock.seconds() - PATIENCE
+        for job in self.due():
+            if job.asked and not job.has_ended and job.asked_at <= overdue:
+                self.survivors.add(job)
+        named = [job for job in self.survivors if not isinstance(job, Faulty)]
+        assert self.warnings == len(named), "9: runs unseen, or was named and does not run"
 
     # --- how it ends ---
 
     def teardown(self) -> None:
         """The client leaves at last, a long time goes by, and all work ends."""
         self.leave()
-        self.client.clock.pump([1] * (PATIENCE + 1))
+        self.advance(PATIENCE + 1)
         self.end_all()
-        self.client.clock.pump([1] * (PATIENCE * (len(self.hooks) + 3)))
+        self.advance(PATIENCE * (len(self.hooks) + 3))
+        globalLogPublisher.removeObserver(self.note_warning)  # type: ignore[arg-type]
         self.promises()
         self.check_end()
         self.check_nothing_is_left()
@@ -363,17 +454,16 @@ class Orders(RuleBasedStateMachine):
         """All work ends, also what waits twice."""
         for job in 2 * (self.jobs + self.jobs_of_hooks):
             if not job.has_ended:
-                job.settle(None)
+                go_on(job, None)
 
     def check_end(self) -> None:
         """What holds in the end."""
-        (outcome,) = self.outcomes
-        assert outcome.cause == self.scope.cause, "12: another cause"
-        assert (outcome.cause is None) == (outcome.cancelled is None)
-        if outcome.cancelled is not None:
-            assert outcome.opened <= outcome.cancelled <= outcome.closed
-        if outcome.ended is Ended.COMPLETED:
-            assert outcome.failure is None
+        for outcome in self.outcomes:
+            assert outcome.cause == self.scope.cause, "12: another cause"
+            assert (outcome.cause is None) == (outcome.cancelled is None)
+            assert outcome.opened <= (outcome.cancelled or outcome.opened) <= outcome.closed
+            if outcome.ended is Ended.COMPLETED:
+                assert outcome.failure is None
         assert self.client.clock.getDelayedCalls() == [], "8: a timer is left"
         for hook in self.hooks:
             assert hook.runs == (self.is_cancelled or not hook.for_cancelled), "3: not run"
@@ -388,6 +478,7 @@ class Orders(RuleBasedStateMachine):
         self.errors.clear()
         type(self).flush()
         del self.request, self.scope, self.client, self.outcomes
+        del self.told_of, self.survivors
         del self.jobs, self.jobs_of_hooks, self.hooks, self.stack, self.returned, self.registering
         alive = [each for each in left if each() is not None]
         if self.has_failed:

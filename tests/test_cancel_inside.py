@@ -8,8 +8,9 @@ from contextvars import copy_context
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import Draining, Ended, current_scope, scope_of
+from cancelweb import Draining, Ended, Scope, current_scope, scope_of
 
 from ._scopes import Errand, Visit
 
@@ -80,6 +81,25 @@ class CancelFromInsideTests(SynchronousTestCase):
         visit = Visit(handler)
         visit.clock.advance(0)
         self.assertEqual(visit.response.status, 503)
+
+    def test_and_finishes_itself(self) -> None:
+        """What a hook tracks before the turn in which the work would be asked is left to run."""
+        cleaning, done = Errand(), Deferred[None]()
+
+        def clean_up(scope: Scope) -> Deferred[None]:
+            scope.track(cleaning)
+            return done
+
+        def handler(request: Request) -> int:
+            current_scope().cancel(Draining())
+            request.finish()
+            return NOT_DONE_YET
+
+        visit = Visit(handler, on_exit=clean_up)
+        visit.clock.advance(0)
+        self.assertEqual(cleaning.asked, [])
+        done.callback(None)
+        self.assertEqual(cleaning.asked, [""])
 
     def test_before_the_client_leaves(self) -> None:
         """A client that leaves in the same turn changes neither the cause nor the turn."""

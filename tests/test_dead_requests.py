@@ -99,6 +99,17 @@ class OnEntryTests(SynchronousTestCase):
         cancel_on_disconnect(**self.options)(self.handler)(request)
         self.assertNotIn("handler", self.ran)
 
+    def test_work_in_an_unsafe_method_finished_by_somebody(self) -> None:
+        """The scope of a POST that is run all the same ends with its work, and holds nothing."""
+        result: Deferred[bytes] = Deferred()
+        _, request = kept_request(b"POST")
+        request.finish()
+        CancellingResource(Leaf(lambda _: result)).render(request)
+        self.assertIs(scope_of(request).request, request)
+        self.assertEqual(getattr(request, "notifications"), [])  # noqa: B009
+        result.callback(b"page")
+        self.assertIs(scope_of(request).request, None)
+
     def test_dry_run(self) -> None:
         """In a dry run it is run, and the outcome says what would have been."""
         client, request = kept_request()

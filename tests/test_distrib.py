@@ -7,6 +7,7 @@ What belongs here: a wrapper on either side. What a dead request does is for
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.spread.pb import PBServerFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.distrib import ResourcePublisher, ResourceSubscription
@@ -17,8 +18,8 @@ from twisted.web.util import DeferredResource
 from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
 
 from ._loopback import connect, listen, masked, request, serve
-from ._scopes import Leaf
-from ._servers import LOOPBACK
+from ._scopes import Handler, Leaf
+from ._servers import LOOPBACK, reactor
 
 
 class DistribTests(TestCase):
@@ -90,6 +91,49 @@ class DistribTests(TestCase):
         answer = await self.ask(self.wrap(self.subscribe(self.wrap(Leaf(lambda _: b"page")))))
         self.assertIn(b"page", answer)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
+
+    async def test_worker_that_waits(self) -> None:
+        """A worker's scope ends with the response, whoever finishes that, and how late."""
+
+        def late(_: Request) -> Deferred[bytes]:
+            return deferLater(reactor, 0, lambda: b"page")
+
+        async def finish_itself(request: Request) -> None:
+            request.write(await late(request))
+            request.finish()
+
+        async def give_bytes(request: Request) -> bytes:
+            return await late(request)
+
+        async def write_only(request: Request) -> None:
+            request.write(await late(request))
+
+        handlers: list[Handler] = [finish_itself, give_bytes, write_only, late]
+        for handler in handlers:
+            self.outcomes.clear()
+            answer = await self.ask(self.subscribe(self.wrap(Leaf(handler))))
+            self.assertEqual(answer.count(b"page"), 1)
+            self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+        self.assertEqual(self.flushWarnings(), [])
+
+    async def test_worker_that_finishes_later(self) -> None:
+        """So it does where nobody waits for what finishes the response."""
+
+        def render(request: Request) -> int:
+            reactor.callLater(0, request.write, b"page")
+            reactor.callLater(0, lambda: request.finish())
+            return NOT_DONE_YET
+
+        self.assertIn(b"page", await self.ask(self.subscribe(self.wrap(Leaf(render)))))
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+
+    async def test_worker_that_fails(self) -> None:
+        """And where it fails."""
+        failing = Leaf(lambda _: deferLater(reactor, 0, lambda: 1 / 0))
+        answer = await self.ask(self.subscribe(self.wrap(failing)))
+        self.assertIn(b" 500 ", answer)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_decorated_front(self) -> None:
         """So they have where the front is decorated, whose scope's attribute is sent along."""

@@ -3,6 +3,7 @@
 What a handler gets to see of a death is for `test_dead_requests`.
 """
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -69,6 +70,30 @@ class GuardTests(SynchronousTestCase):
                 request.finish()
             self.assertEqual(self.visit.received, received)
         self.assertEqual(self.flushWarnings(), [])
+
+    def test_work_that_the_end_of_the_request_settles(self) -> None:
+        """Who is told of the end before the scope may settle the work: nothing of it is sent."""
+        for how in ("lost", "finished"):
+            result: Deferred[bytes] = Deferred()
+            kept: list[Request] = []
+            page = Leaf(cancel_on_disconnect(partial(self.settled_by_the_end, kept, result)))
+            client = Client(page)
+            client.request()
+            if how == "lost":
+                client.disconnect()
+            else:
+                kept[0].finish()
+            self.assertEqual(result.result, None)
+            self.assertNotIn(b"late", client.received)
+
+    @staticmethod
+    def settled_by_the_end(
+        kept: list[Request], result: Deferred[bytes], request: Request
+    ) -> Deferred[bytes]:
+        """A handler whose result comes when its request ends."""
+        kept.append(request)
+        request.notifyFinish().addBoth(lambda _: result.callback(b"late"))
+        return result
 
     def test_a_producer_is_stopped(self) -> None:
         """A producer that is registered on it is told to stop, once, and produces nothing."""

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.web.error import UnsupportedMethod
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import Ended, current_scope, scope_of
+from cancelweb import Ended, cancel_on_disconnect, current_scope, scope_of
 
-from ._inmemory import Client
+from ._inmemory import Client, no_cycles
 from ._pages import PAGE, Handler, NoHead, Page, PageTestCase
+from ._scopes import Leaf
 
 VERSIONS = [b"HTTP/1.1", b"HTTP/1.0"]
 METHODS = [b"GET", b"HEAD"]
@@ -92,6 +95,21 @@ class FakedHeadTests(PageTestCase):
             client.request(b"HEAD")
         self.assertEqual(ours.response, plain.response)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_leaves_no_cycle(self) -> None:
+        """Nor is anything of the refusal of the HEAD left to the collector."""
+
+        def handler(request: Request) -> int:
+            if request.method == b"HEAD":
+                raise UnsupportedMethod((b"GET",))
+            return NOT_DONE_YET
+
+        with no_cycles(self):
+            client = Client(Leaf(cancel_on_disconnect(handler)), Clock())
+            client.request(b"HEAD")
+            self.assertEqual(client.response.status, 200)
+            client.disconnect()
+            del client
 
     def test_tracked_work(self) -> None:
         """What was tracked beside it is stopped as well."""

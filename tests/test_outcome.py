@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
 
-from ._inmemory import Client
+from ._inmemory import Client, log_events, of_cancelweb
 from ._scopes import Errand, Leaf, Visit, kept_request, raising, waiting
 
 
@@ -55,6 +55,35 @@ class OutcomeTests(SynchronousTestCase):
         result.callback(b"page")
         for visit, closed in ((late, 3), (at_once, 2)):
             self.assertEqual((visit.outcome.opened, visit.outcome.closed), (0, closed))
+
+    def test_times_of_doors_that_meet_late(self) -> None:
+        """A door that is met when the handler has waited opens nothing anew."""
+        waited: Deferred[None] = Deferred()
+        inner = CancellingResource(Leaf(waiting))
+
+        async def handler(request: Request) -> Any:
+            await waited
+            return inner.render(request)
+
+        events = log_events(self)
+        client = Client(Leaf(cancel_on_disconnect(handler)))
+        client.request()
+        client.clock.advance(2)
+        waited.callback(None)
+        client.disconnect()
+        (event,) = of_cancelweb(events)
+        self.assertEqual(event["outcome"].opened, 0)
+
+    def test_times_of_a_refusal(self) -> None:
+        """A scope that was refused was opened then, however long its hooks take."""
+        client, request = kept_request()
+        client.disconnect()
+        events, hook = log_events(self), Deferred[None]()
+        cancel_on_disconnect(on_exit=lambda _: hook)(waiting)(request)
+        client.clock.advance(2)
+        hook.callback(None)
+        (event,) = of_cancelweb(events)
+        self.assertEqual((event["outcome"].opened, event["outcome"].closed), (0, 2))
 
     def test_stopped(self) -> None:
         """Work that stopped when it was asked: the cause, and three times."""

@@ -69,6 +69,13 @@ class ResultTests(PageTestCase):
         """Bytes are the page."""
         self.assert_page(lambda _: PAGE)
 
+    def test_bytes_of_a_subclass(self) -> None:
+        """So are those of a class of their own, as in Twisted."""
+        page = type("Page", (bytes,), {})(PAGE)
+        self.assert_page(lambda _: page)
+        for handler in (lambda _: page, lambda _: at_once(page)):
+            self.assertEqual(self.visit(handler).response.body, PAGE)
+
     def test_no_bytes(self) -> None:
         """No bytes at all are a page as well, with a length of 0."""
         self.assert_page(lambda _: b"", b"")

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import ref
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,12 +42,37 @@ class LateWorkTests(SynchronousTestCase):
             Visit(lambda _: b"page", observers=observers).scope.track(late)
             self.assertEqual(late.asked, [""])
 
-    def test_on_a_closed_scope_leaves_no_timer(self) -> None:
-        """It may take its time to stop: nobody waits for it."""
-        visit = Visit(lambda _: b"page", observers=())
-        before = visit.clock.getDelayedCalls()
-        visit.scope.track(Errand(obedient=False))
+    def test_on_a_closed_scope_and_runs_on(self) -> None:
+        """Nobody waits for it, but some seconds later it is named a survivor, once."""
+        events, late = log_events(self), Errand(obedient=False)
+        visit = Visit(lambda _: b"page", survivor_after=5)
+        visit.scope.track(late)
+        visit.clock.advance(4)
+        self.assertEqual(of_cancelweb(events), [])
+        visit.clock.advance(1)
+        (event,) = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(event),
+            f"{late!r} of a request that is over still runs 5 s after it was asked to stop",
+        )
+        late.end()
+
+    def test_on_a_closed_scope_and_stops_in_time(self) -> None:
+        """It leaves no timer, be it late or obedient."""
+        visit, late = Visit(lambda _: b"page", observers=()), Errand(obedient=False)
+        before = list(visit.clock.getDelayedCalls())
+        visit.scope.track(late)
+        late.end()
+        visit.scope.track(Errand())
         self.assertEqual(visit.clock.getDelayedCalls(), before)
+
+    def test_of_a_hook_that_runs_on(self) -> None:
+        """What a hook tracks is asked as the scope closes, and is named in its turn."""
+        events, late = log_events(self), Errand(obedient=False)
+        visit = Visit(lambda _: b"page", on_exit=lambda scope: scope.track(late) and None)
+        self.assertEqual((len(visit.outcomes), late.asked), (1, [""]))
+        visit.clock.advance(5)
+        self.assertEqual(len(of_cancelweb(events)), 1)
 
     def test_on_a_closed_scope_is_not_kept(self) -> None:
         """A closed scope does not hold on to it."""
@@ -56,6 +82,7 @@ class LateWorkTests(SynchronousTestCase):
         del late
         gc.collect()
         self.assertIsNone(gone())
+        visit.clock.advance(5)
 
     def test_a_deferred_on_a_closed_scope(self) -> None:
         """Its cancellation, which nobody handles, is no unhandled error."""

@@ -25,7 +25,6 @@ from ._states import (
     Fate,
 )
 from ._stopping import Stopping
-from ._watching import global_reactor
 from ._work import is_unsettled, running
 from .causes import Cause, Ended, Observer
 
@@ -50,21 +49,16 @@ class Lifetime(Stopping):
         """Another door has met the same request."""
         if not self.options.includes(options):
             self.options = self.options.joined(options)
-            self._clock = None
+            if options.clock is not None:
+                self._clock = options.clock
             self.enter(options)
 
     def suspend(self, request: Any) -> None:
         """The handler goes on after its call has returned: keep its context."""
         self._context = copy_context()
-        if self.is_bare or self.opened is None:
-            clock = self.options.clock
-            if clock is None:
-                try:
-                    clock = request.site.reactor
-                except AttributeError:
-                    clock = global_reactor()
-            self._clock = clock
-            self.opened = clock.seconds()
+        if self.opened is None:
+            self._clock = self.options.clock_for(request)
+            self.opened = self._clock.seconds()
 
     def add_hook(self, hook: Hook, for_cancelled: bool) -> None:
         """Take on a hook; run it at once, if its occasion has been."""
@@ -113,8 +107,6 @@ class Lifetime(Stopping):
         """Clean up and close, if the request has ended and there is no work to wait for."""
         if self.phase is not LIVE or self.fate is OPEN:
             return
-        if self.discard():
-            return
         if self._is_idle or not self.is_working:
             self._clean_up()
         elif self._has_tracked and not self._awaits_returned():
@@ -127,7 +119,7 @@ class Lifetime(Stopping):
     def refuse(self, cause: Cause) -> None:
         """The handler was not run: its client had gone."""
         self.cause = cause
-        self.record.cancelled = self.clock.seconds()
+        self.opened = self.record.cancelled = self.clock.seconds()
         self.record.worsen(Ended.REFUSED)
         self.end(LOST)
 
@@ -190,8 +182,7 @@ class Lifetime(Stopping):
 
     def _tell(self, observers: tuple[Observer, ...]) -> None:
         closed = self.clock.seconds()
-        opened = closed if self.opened is None else self.opened
-        outcome = self.record.outcome(self.request, self.cause, opened, closed)
+        outcome = self.record.outcome(self.request, self.cause, self.opened, closed)
         self._let_go()
         tell(observers, outcome)
 

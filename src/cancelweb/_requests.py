@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
@@ -25,6 +26,28 @@ def fate_of(request: Any) -> Fate:
     # Test doubles have no channel at all; a lost request has None.
     channel = getattr(request, "channel", request)
     return LOST if channel is None or is_reset(channel) else OPEN
+
+
+def hear_of_finish(request: Any) -> None:
+    """Have a worker's copy of a request notice its own end, as any other request does.
+
+    `twisted.web.distrib` puts the ``finish`` of the front's request on the copy, so that neither
+    ``finished`` nor ``notifyFinish`` of the copy ever tell.
+    """
+    remote_finish = vars(request).get("finish")
+    if remote_finish is None or hasattr(request, "channel"):
+        return
+
+    def finish() -> None:
+        request.finish, request.finished = remote_finish, 1
+        remote_finish()
+        listeners, request.notifications = request.notifications, []
+        for each in listeners:
+            each.callback(None)
+
+    # Those of the front, if they were sent along, cannot be told from here.
+    own = [each for each in request.notifications if isinstance(each, Deferred)]
+    request.finish, request.notifications = finish, own
 
 
 def connection_of(request: Any) -> Any:

@@ -91,8 +91,7 @@ class Response(Answering):
     def take(self, result: Any, scope: Scope) -> None:
         """Take what the handler returned, or the failure that it raised; called in its context."""
         scope.suspend(self.request)
-        kind = type(result)
-        if kind is bytes or kind is Failure or result is NOT_DONE_YET:
+        if isinstance(result, bytes | Failure) or result is NOT_DONE_YET:
             self._take(result, scope)
         else:
             # None, too: only what was waited for may come to nothing.
@@ -138,8 +137,13 @@ class Response(Answering):
                 scope.abandon()
             else:
                 scope.end(FINISHED)
-        # Before Twisted 24.10 it may be a fake.
-        raise error.with_traceback(frames if isinstance(frames, TracebackType) else None)
+        self._early = NOTHING
+        try:
+            # Before Twisted 24.10 it may be a fake.
+            raise error.with_traceback(frames if isinstance(frames, TracebackType) else None)
+        finally:
+            # Through its traceback the error refers to this frame.
+            del failure, error, frames
 
     # --- results ---
 
@@ -159,8 +163,11 @@ class Response(Answering):
                         scope.discard()
                         return
                 elif type(result) is bytes:
-                    self._send(result)
-                    return
+                    request = self.request
+                    # Whoever listens to notifyFinish before us may have settled it just now.
+                    if not request.finished and request.channel is not None:
+                        self._send(result)
+                        return
         else:
             scope.drop(self)
         self._came_to(result, scope)
@@ -185,7 +192,7 @@ class Response(Answering):
         self.keeper = self.request = self.handler = self.channel = None
 
     def _take(self, result: Any, scope: Scope) -> None:
-        if type(result) is bytes:
+        if isinstance(result, bytes):
             self._write_whole(result, scope)
         elif isinstance(result, Failure):
             self._failed(result, scope)

@@ -15,7 +15,7 @@ from ._abandoned import abandon, is_overrun
 from ._cancellers import COMMON
 from ._context import current
 from ._options import Options
-from ._requests import brief_answer, cause_of_death, connection_of, fate_of, guard
+from ._requests import brief_answer, cause_of_death, connection_of, fate_of, guard, hear_of_finish
 from ._respond import Rendered, Response
 from ._scope import ATTRIBUTE, Scope
 from ._states import CLOSED, OPEN
@@ -68,11 +68,14 @@ def serve(
         if is_whole and scope.is_bare and isinstance(result, bytes) and scope.discard():
             return result
         response = Response(scope, request, handler, channel)
-        if is_whole and type(result) in COMMON and (scope.is_bare or scope.is_fresh):
+        is_simple = scope.is_bare or (scope.is_fresh and fate_of(request) is OPEN)
+        if is_whole and is_simple and type(result) in COMMON:
             if response.wait_for(result, scope):
                 return NOT_DONE_YET
         else:
             response.take(result, scope)
+            # If it is an error, its traceback refers to this frame.
+            result = None
     finally:
         current.reset(token)
     return response.give_back(scope, is_outermost)
@@ -81,8 +84,9 @@ def serve(
 def _open(options: Options, request: Any) -> Scope:
     scope: Scope = Scope()
     scope.request, scope.options = request, options
-    # Over HTTP/2 it may be lost while nobody is told.
-    scope.is_bare = connection_of(request) is None
+    # Nobody will be told of the end that is past, nor, over HTTP/2, of every loss to come.
+    scope.is_bare = fate_of(request) is OPEN and connection_of(request) is None
+    hear_of_finish(request)
     request._cancelweb_scope = scope
     if options.is_demanding:
         scope.enter(options)

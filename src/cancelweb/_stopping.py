@@ -50,7 +50,8 @@ class Stopping:
     deadline: float | None = None
     fate: Fate = OPEN
     phase: Phase = LIVE
-    opened: float | None = None
+    opened: Any = None
+    """When; known once the handler's call has returned, or was refused."""
     response: Any = None
     """What Twisted has been given for a response that is not there yet: its ``answer(cause)`` is
     called in the turn of the cancel, and ``is_interruptible`` tells whether the deadline counts."""
@@ -175,10 +176,7 @@ class Stopping:
 
     def drop(self, work: Work) -> None:
         """See `Keeper`."""
-        if work is self.returned:
-            self.returned = None
-        elif self._work:
-            self._work.pop(work, None)
+        (self._work or {}).pop(work, None)
 
     @property
     def works(self) -> list[Work]:
@@ -251,12 +249,13 @@ class Stopping:
 
     def _stop_work(self, beside_returned: bool = False) -> None:
         self._is_about_to_stop = False
-        self._ask(running(self.works, beside_returned))
-        if self.phase is CLOSED:
+        if self.phase is not LIVE:
+            # All had ended before its turn to be asked; what hooks track is left to run.
             return
-        if self.response is not None and self.cause is not None:
+        self._ask(running(self.works, beside_returned))
+        if self.phase is not CLOSED:
             self.response.answer(self.cause)
-        self.advance()
+            self.advance()
 
     @property
     def _patience(self) -> float:
@@ -264,7 +263,10 @@ class Stopping:
 
     def _ask(self, works: list[Work]) -> None:
         ask_all(works, self.clock, self._patience, self._call)
-        if self.phase is not CLOSED and self._timer is None:
+        if self.phase is CLOSED:
+            for work in works:
+                work.watch_over(self.clock, self._patience)
+        elif self._timer is None:
             self._await_survivors()
 
     def _await_survivors(self) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any, ClassVar, Protocol
+from weakref import ReferenceType, ref
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from ._acquire import Acquisition
@@ -67,6 +68,7 @@ class Work:
     due: float = 0.0
     coroutine: Any = None
     survival: Survival | None = None
+    _alarm: IDelayedCall | None = None
 
     def __init__(self, keeper: Keeper, canceller: Any) -> None:
         self.keeper: Keeper | None = keeper
@@ -78,6 +80,8 @@ class Work:
         self.end_survival()
         keeper = self.keeper
         if keeper is None:
+            if self._alarm is not None:
+                self._alarm.cancel()
             self.forget()
             return result
         if not self._was_stopped(result, keeper):
@@ -105,6 +109,11 @@ class Work:
             if self.step is ASKED:
                 self.survives(0.0)
 
+    def watch_over(self, clock: IReactorTime, seconds: float) -> None:
+        """Its scope has closed and holds nothing: have it named all the same, if it runs on."""
+        if self.step is ASKED:
+            self._alarm = clock.callLater(seconds, _outlived, ref(self), seconds)
+
     def survives(self, seconds: float) -> None:
         """It still runs, so many seconds after it was asked to stop: nobody waits any longer."""
         self.step = SURVIVOR
@@ -112,6 +121,16 @@ class Work:
         if keeper is not None:
             keeper.record.worsen(Ended.SURVIVED)
             self.survival = survive(self, keeper, seconds)
+
+    def outlives(self, seconds: float) -> None:
+        """It still runs, so many seconds after it was asked to stop by a scope that had closed."""
+        self.step, self._alarm = SURVIVOR, None
+        log.warn(
+            "{canceller} of a request that is over still runs {seconds:g} s after it was asked to "
+            "stop",
+            canceller=self.canceller,
+            seconds=seconds,
+        )
 
     def end_survival(self) -> None:
         """It has ended, although it had been named a survivor."""
@@ -126,6 +145,12 @@ class Work:
             self.canceller.forget()
         elif self.step is SETTLED and isinstance(self.canceller, Deferred):
             self.canceller.addErrback(ignore_cancellation)
+
+
+def _outlived(reference: ReferenceType[Work], seconds: float) -> None:
+    work = reference()
+    if work is not None:
+        work.outlives(seconds)
 
 
 def running(works: Iterable[Work] | None, beside_returned: bool = False) -> list[Work]:
