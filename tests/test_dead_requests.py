@@ -202,6 +202,17 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
+    def test_answered_by_somebody_else(self) -> None:
+        """What the work comes to when somebody else has answered is dropped."""
+        result: Deferred[bytes] = Deferred()
+        client, request = kept_request()
+        cancel_on_disconnect(lambda _: result)(request)
+        request.write(b"theirs")
+        request.finish()
+        result.callback(b"ours")
+        self.assertEqual(client.response.body, b"theirs")
+        self.assertIsNone(scope_of(request).request)
+
     def test_in_an_unsafe_method(self) -> None:
         """A POST behind a wrapper goes on, guarded."""
         result: Deferred[bytes] = Deferred()

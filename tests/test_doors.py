@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Generator
 from functools import partial
 from typing import Any, assert_type
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -236,6 +237,18 @@ class TestDoubleTests(SynchronousTestCase):
         request = DummyRequest([])
         cancel_on_disconnect(lambda _: succeed(None))(request)
         self.assertEqual((request.written, request.finished), ([], 1))
+
+    def test_without_a_site(self) -> None:
+        """Where nobody tells a clock, it is the global reactor's."""
+        clocks: list[object] = []
+
+        @cancel_on_disconnect
+        def handler(_: object) -> bytes:
+            clocks.append(current_scope().clock)
+            return b"page"
+
+        self.assertEqual(handler(DummyRequest([])), b"page")
+        self.assertEqual(clocks, [reactor])
 
     def test_is_cancelled(self) -> None:
         """A DummyRequest that fails is a client that has left: the scope closes."""

@@ -193,6 +193,24 @@ class ReturnedTests(ProcessTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assert_ended(Ended.FAILED)
 
+    async def test_tracked_protocol_raises(self) -> None:
+        """If the protocol of a tracked one raises, the error is Twisted's to log, and told."""
+
+        class Raising(Child):
+            def processEnded(self, reason: Failure) -> None:
+                super().processEnded(reason)
+                raise KeyError
+
+        def handler(_: object) -> object:
+            current_scope().track(self.start("exit 0", child=Raising()))
+            return NOT_DONE_YET
+
+        client = self.visit(handler)
+        await self.child.ended
+        client.disconnect()
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assert_ended(Ended.FAILED)
+
     async def test_ended_before(self) -> None:
         """One that has ended when it is returned has left the answer to others."""
         process = self.start("exit 0")

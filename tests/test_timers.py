@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from cancelweb import Ended, scope_of
+from cancelweb import Ended, ICancellable, scope_of
 
 from ._inmemory import Client, no_cycles
 from ._pages import PAGE, Memory
@@ -140,6 +140,14 @@ class DelayedCallTests(TrackingTestCase):
         self.assertEqual(client.received, b"")
         finish(self.request)
         self.assertEqual(client.response.body, PAGE)
+
+    def test_over_when_asked(self) -> None:
+        """A call that is over is left alone by its canceller."""
+        call = self.clock.callLater(1, self.noop)
+        canceller = ICancellable(call)
+        self.clock.advance(1)
+        canceller.cancel()
+        self.assertEqual((call.called, call.cancelled), (1, 0))
 
     def test_already_cancelled(self) -> None:
         """A call that was cancelled when it is returned will never answer: 500."""
