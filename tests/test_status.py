@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +21,7 @@ from cancelweb.status._history import GAP, SECONDS, History
 from cancelweb.status._page import duration, number
 from cancelweb.status._resource import FILES, HEADERS
 
+from ._docs import DOCS, STATUS, run
 from ._inmemory import Client, log_events, no_cycles, of_cancelweb
 from ._monitored import Monitored, stubborn
 from ._responses import Response
@@ -467,6 +469,28 @@ class ServingTests(StatusTestCase):
         self.assertEqual(client.response.headers[b"location"], b"./a:status/")
         client.request(path=b"/a:status/")
         self.assertIn(b"<h1>", client.responses[1].body)
+
+    def test_program_of_the_docs(self) -> None:
+        """The program of the how-to shows the requests of its site on loopback, on another port."""
+        names = run(STATUS.read_text())
+        Client(names["site"], self.clock).request(path=b"/none")
+        client = Client(names["status"], self.clock)
+        client.request(path=b"/json")
+        self.assertEqual(json.loads(client.response.body)["opened"], 1)
+        services = IServiceCollection(names["application"])
+        self.assertEqual(len(list(services)), 2)
+
+    def test_keys_are_documented(self) -> None:
+        """The reference has each key of the JSON, also of the objects in it."""
+        self.site.visit()
+        self.site.visit().disconnect()
+        self.site.survivor(after=1)
+        self.clock.advance(1)
+        told = self.json()
+        keys = {*told, *told["oldest"][0], *told["surviving"][0], *told["totals"][0]}
+        reference = (DOCS / "reference" / "status.rst").read_text()
+        quoted = set(re.findall(r"\w+", " ".join(re.findall(r"``.+?``", reference, re.S))))
+        self.assertEqual(keys - quoted, set())
 
     def test_needs_a_monitor(self) -> None:
         """Anything else than a Monitor is refused, and the error names what was passed."""
