@@ -217,6 +217,7 @@ class Tab:
             deviceScaleFactor=1,
             mobile=False,
         )
+        await self.call("Emulation.setScrollbarsHidden", hidden=True)
         preferred = {"name": "prefers-color-scheme", "value": scheme}
         await self.call("Emulation.setEmulatedMedia", features=[preferred])
 

@@ -64,7 +64,7 @@ class StatusTests(TestCase):
         tab = await (await launch(self)).tab()
         url = f"http://{LOOPBACK}:{listen(self, status)}/"
         for scheme in ("light", "dark"):
-            await tab.look(880, 980, scheme)
+            await tab.look(960, 900, scheme)
             await tab.load(url)
             await tab.evaluate(until("document.querySelector('#connection').textContent == 'Live'"))
             picture = await tab.picture()
