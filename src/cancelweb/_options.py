@@ -211,14 +211,14 @@ class Options:
         return Options(
             timeout=self.timeout,
             timeout_status=_inner_first(inner.timeout_status, self.timeout_status),
-            observers=added(self.observers, inner.observers),
+            observers=_observers_added(self.observers, inner.observers),
             cleanup_timeout=_inner_first(inner.cleanup_timeout, self.cleanup_timeout),
             survivor_after=_inner_first(inner.survivor_after, self.survivor_after),
             clock=_inner_first(inner.clock, self.clock),
             methods=_inner_first(inner.methods, self.methods),
             any_method=self.any_method or inner.any_method,
             dry_run=self.dry_run or inner.dry_run,
-            monitors=added(self.monitors, inner.monitors) or (),
+            monitors=added(self.monitors, inner.monitors),
             parts=(*(self.parts or (self,)), inner),
         )
 
@@ -227,11 +227,17 @@ def _inner_first(inner: Any, outer: Any) -> Any:
     return outer if inner is None else inner
 
 
-def added(outer: tuple[T, ...] | None, inner: tuple[T, ...] | None) -> tuple[T, ...] | None:
-    """Those of the outer door, then those of the inner one that it does not have; or None."""
-    # The default is told of nothing twice, nor is one observer that two doors were given.
+def _observers_added(
+    outer: tuple[Observer, ...] | None, inner: tuple[Observer, ...] | None
+) -> tuple[Observer, ...] | None:
+    # The default is told of nothing twice.
     if outer is None or inner is None:
         return outer if inner is None else inner
+    return added(outer, inner)
+
+
+def added(outer: tuple[T, ...], inner: tuple[T, ...]) -> tuple[T, ...]:
+    """The observers or monitors of two doors: what both were given counts once."""
     return (*outer, *(each for each in inner if each not in outer))
 
 

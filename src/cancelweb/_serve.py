@@ -44,8 +44,9 @@ def serve(
         scope.request, scope.options, scope.is_bare = request, options, True
         request._cancelweb_scope = scope
         if options.is_demanding:
-            if options.draining is not None:
-                return _turn_away(options, request, options.draining)
+            why = options.draining
+            if why is not None:
+                return _turn_away(options, request, why)
             scope.enter(options)
     elif scope is None and (why := _why_turned_away(options, request)) is not None:
         return _turn_away(options, request, why)

@@ -38,19 +38,21 @@ class Monitor:
         clock: where a drain takes its time from; the Site's reactor unless given.
 
     Attributes:
-        observers: who are told the `Outcome` of each scope.
+        is_draining: whether `drain` has been called: new requests are turned away.
     """
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
         if clock is not None and not IReactorTime.providedBy(clock):
             raise TypeError(f"clock must provide IReactorTime, as reactors do; {clock!r} does not")
         self._clock = clock
-        self.observers: tuple[Observer, ...] = ()
+        self.is_draining = False
+        self._observers: tuple[Observer, ...] = ()
         self._scopes: dict[Scope, None] = {}
         self._survivors: dict[Survivor, None] = {}
         # By identity: a user's own kind of work may be equal to another, or have no hash.
         self._detached: dict[int, Any] = {}
-        self._totals: Counter[tuple[str, str]] = Counter()
+        self._completed = 0
+        self._others: Counter[tuple[str, str]] = Counter()
         self._would_have: Counter[str] = Counter()
         self._drain: Drain | None = None
 
@@ -80,16 +82,18 @@ class Monitor:
     @property
     def opened(self) -> int:
         """How many scopes there ever were."""
-        return len(self._scopes) + self._totals.total()
+        return len(self._scopes) + self._completed + self._others.total()
 
     @property
     def totals(self) -> Mapping[tuple[str, str], int]:
         """How many scopes have closed, by cause and by how their work ended.
 
         The keys are pairs of strings: the name of the cause's class, or ``"none"``; and the name
-        of an `Ended`, in lower case. The mapping stays up to date, and has no key for nothing.
+        of an `Ended`, in lower case. What has not happened has no key.
         """
-        return MappingProxyType(self._totals)
+        totals = Counter(self._others)
+        totals["none", "completed"] += self._completed
+        return MappingProxyType(+totals)
 
     @property
     def would_have_cancelled(self) -> Mapping[str, int]:
@@ -97,12 +101,7 @@ class Monitor:
 
         In a dry run; also requests of methods that a disconnect or a deadline may not cancel.
         """
-        return MappingProxyType(self._would_have)
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether `drain` has been called: new requests are turned away."""
-        return self._drain is not None
+        return MappingProxyType(Counter(self._would_have))
 
     @property
     def retry_after(self) -> int:
@@ -118,7 +117,7 @@ class Monitor:
         Raises:
             TypeError: it cannot be called with one argument.
         """
-        self.observers += callables("observers", observer)
+        self._observers += callables("observers", observer)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Turn new requests away, let the others finish, and cancel those that take too long.
@@ -151,6 +150,7 @@ class Monitor:
             raise TypeError(f"seconds must be a number of seconds, not {seconds!r}")
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds must be 0 or more and finite, not {seconds!r}")
+        self.is_draining = True
         if self._drain is None:
             self._drain = Drain(self, self._find_clock(), seconds)
             self._drain.start()
@@ -168,15 +168,23 @@ class Monitor:
         """See `IMonitor`."""
         self._scopes[scope] = None
 
-    def scope_closed(self, scope: Scope) -> None:
+    def scope_closed(self, scope: Scope) -> tuple[Observer, ...]:
         """See `IMonitor`."""
-        self._scopes.pop(scope, None)
+        del self._scopes[scope]
+        if scope.is_bare:
+            self._completed += 1
+        else:
+            self._count(scope)
+        if self._drain is not None:
+            self._drain.look()
+        return self._observers
+
+    def _count(self, scope: Scope) -> None:
         cause, would = scope.cause, scope.would_have_cancelled
         name = "none" if cause is None else type(cause).__name__
-        self._totals[name, scope.ended.name.lower()] += 1
+        self._others[name, scope.ended.name.lower()] += 1
         if would is not None:
             self._would_have[type(would).__name__] += 1
-        self._changed()
 
     def scope_abandoned(self, scope: Scope) -> None:
         """See `IMonitor`."""
@@ -197,9 +205,6 @@ class Monitor:
     def detached_work_ended(self, work: Any) -> None:
         """See `IMonitor`."""
         self._detached.pop(id(work), None)
-        self._changed()
-
-    def _changed(self) -> None:
         if self._drain is not None:
             self._drain.look()
 
