@@ -14,6 +14,7 @@ from twisted.internet.tcp import Server
 
 from ._hooks import CLEANUP_TIMEOUT
 from ._log import log
+from ._requests import has_streams
 from ._states import LIVE
 from ._stopping import SURVIVOR_AFTER
 from ._watching import Canceller
@@ -140,7 +141,10 @@ class Drain:
     def _is_sending(self) -> bool:
         if not IReactorFDSet.providedBy(self._clock):
             return False
-        return any(isinstance(each, Server) for each in self._clock.getWriters())
+        if any(isinstance(each, Server) for each in self._clock.getWriters()):
+            return True
+        readers = [each for each in self._clock.getReaders() if isinstance(each, Server)]
+        return any(has_streams(each.protocol) for each in readers)
 
     def _pause(self, seconds: float) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()
