@@ -61,7 +61,7 @@ class Soon(Resource):
 
     async def render(self, request: Request) -> bytes:
         """Wait, and send."""
-        seconds, count = request.postpath
+        seconds, count = request.postpath or ()
         tell("at {uri}", uri=request.uri.decode())
         await deferLater(reactor, float(seconds))
         return b"." * int(count)

@@ -23,7 +23,7 @@ from .test_status_browser import until
 
 PICTURES = DOCS / "_static"
 
-SHOP = '''
+SHOP = """
 from twisted.internet.defer import CancelledError, Deferred
 
 
@@ -44,7 +44,7 @@ async def export(request):
 
 async def upload(request):
     return await Deferred()
-'''
+"""
 """What is served: the pictures show its lines, and no path of the machine that takes them."""
 
 

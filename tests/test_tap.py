@@ -1,23 +1,29 @@
 """The command line of `twist cancelweb`: what each option does, and what is said of a wrong one.
 
-Servers that run are for `test_tap_server`.
+Servers that are processes, which signals stop, are for `test_tap_server`.
 """
 
+import signal
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web import tap as twisted_tap
 from twisted.web.resource import Resource
 from twisted.web.server import Site
+from twisted.web.twcgi import CGIScript
 
 from cancelweb import Outcome, Scope, tap
 from cancelweb.monitor import Monitor
 
+from ._http1 import Visit
 from ._inmemory import Client, log_events, of_cancelweb
 from ._scopes import Leaf, waiting
+from ._servers import reactor
 
 ENDPOINT = "tcp:0:interface=127.0.0.1"
 
@@ -36,10 +42,6 @@ def observer(outcome: Outcome) -> None:
 
 class NotAResource:
     """Something that can be made, but not served."""
-
-
-class Status(Resource):
-    """Stands for the status page."""
 
 
 class Shy(Resource):
@@ -143,6 +145,15 @@ class OptionsTests(SynchronousTestCase):
         self.assertLess(set(theirs.longOpt), set(ours.longOpt))
         self.assertLessEqual(set(theirs.shortOpt), set(ours.shortOpt))
 
+    def test_twisteds_own_do_what_they_do(self) -> None:
+        """What was checked is passed on to Twisted."""
+        options = parsed(
+            *("--path", ".", "--processor", ".sh=twisted.web.twcgi.CGIScript"),
+            *("--add-header", "Server: mine"),
+        )
+        self.assertIs(options["root"].processors[".sh"], CGIScript)
+        self.assertEqual(options["extraHeaders"], [("Server", "mine")])
+
     def test_help_tells_of_each(self) -> None:
         """The help has a text for each option."""
         for line in str(tap.Options()).splitlines():
@@ -210,7 +221,6 @@ class OptionsTests(SynchronousTestCase):
 
     def test_status_is_on_loopback(self) -> None:
         """The status page is for this machine only, unless its endpoint names an interface."""
-        self.patch(tap, "STATUS", f"{__name__}.Status")
         for given, endpoint in {
             "9000": "tcp:9000:interface=127.0.0.1",
             "tcp:9000": "tcp:9000:interface=127.0.0.1",
@@ -247,3 +257,71 @@ class ServiceTests(SynchronousTestCase):
         """What is served to another web server is wrapped as well."""
         (factory,) = self.factories("--personal", "--listen", ENDPOINT)
         self.assertRegex(repr(factory.root.site.resource), "^<CancellingResource of ")
+
+
+class RunningTests(TestCase):
+    """A server that runs in this process."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        """Twisted has its signal handlers back in the end."""
+        for each in signal.SIGINT, signal.SIGTERM:
+            self.addCleanup(signal.signal, each, signal.getsignal(each))
+
+    async def visit(self, path: str, page: str) -> Visit:
+        """Ask for a page at a UNIX socket."""
+        visit = Visit(page)
+        await UNIXClientEndpoint(reactor, path).connect(Factory.forProtocol(lambda: visit))
+        return visit
+
+    async def test_stopping_drains(self) -> None:
+        """To stop the service is to drain: it has ended when each request is answered."""
+        web, status = self.mktemp(), self.mktemp()
+        server = tap.makeService(
+            parsed(
+                *("--class", "tests._served.Pages", "--drain", "0.2"),
+                *("--listen", f"unix:{web}", "--status", f"unix:{status}"),
+            )
+        )
+        server.privilegedStartService()
+        server.startService()
+        waiter = await self.visit(web, "/waiting")
+        page = await (await self.visit(status, "/")).answer
+        self.assertIn(b"/waiting", page)
+        stopped = server.stopService()
+        during = await (await self.visit(status, "/")).answer
+        self.assertIn(b"/waiting", during)
+        self.assertIn(b" 503 ", (await waiter.answer).splitlines()[0])
+        await stopped
+        self.assertFalse(Path(web).exists() or Path(status).exists())
+
+    async def test_signals_from_then_on(self) -> None:
+        """Once it is being stopped SIGINT kills, and SIGTERM does nothing."""
+        server = tap.makeService(parsed("--listen", ENDPOINT))
+        server.startService()
+        self.assertNotEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
+        stopped = server.stopService()
+        self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+        await stopped
+
+    def refused(self, start: str, *options: str) -> Any:
+        """The factory of a server that cannot start, which says and logs why in one line."""
+        events = log_events(self)
+        server = tap.makeService(parsed(*options))
+        line = str(self.assertRaises(SystemExit, getattr(server, start)).code)
+        (event,) = of_cancelweb(events)
+        self.assertEqual(line, f"cancelweb: cannot start: {event['error']}")
+        (web,) = cast(Any, server)
+        (port,) = web
+        return port.factory
+
+    def test_port_that_is_none(self) -> None:
+        """A port that cannot be listened on ends the program in one line."""
+        for start in "privilegedStartService", "startService":
+            self.refused(start, "--listen", "tcp:99999").doStop()
+
+    def test_log_that_cannot_be_written(self) -> None:
+        """So does an access log that cannot be written."""
+        self.refused("startService", "--listen", ENDPOINT, "--logfile", "/no/such")

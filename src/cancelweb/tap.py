@@ -1,13 +1,12 @@
 """``twist cancelweb``: whatever ``twist web`` serves, with cancellation around it.
 
-The command line, and how the server starts and stops; what is served is Twisted's business. The
-one place in the package that touches signals.
+The command line and what is made of it; what is served is Twisted's business, and how the server
+starts and stops is that of `_server`.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -17,29 +16,26 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listening
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 from twisted.web import tap
 from twisted.web.server import Site
 
-from ._log import log
 from ._options import checked_options
+from ._server import DrainingService
 from ._watching import global_reactor
 from ._web import CancellingResource
 from .connections import check_seconds, notice_vanished
 from .monitor import Monitor
 from .observers import access_log_499, log_outcome
+from .status import StatusResource
 
 DRAIN = 5.0
 """Seconds; with what follows it stays below the ten that ``docker stop`` waits."""
 
 CLEAR = (AttributeError, ImportError, OSError, TypeError, ValueError)
 """Exceptions whose text can stand alone."""
-
-STATUS = "cancelweb.status.StatusResource"
 
 LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": r"\:\:1"}
 
@@ -212,7 +208,6 @@ class Options(tap.Options):
         if self["status"] is not None:
             with _checking("status", self["status"]):
                 serverFromString(global_reactor(), self["status"])
-                namedAny(STATUS)
 
     def wrapped(self, resource: Any, monitor: Monitor) -> CancellingResource:
         """The resource with cancellation around it, as the options say."""
@@ -243,71 +238,8 @@ def makeService(options: Options) -> MultiService:
         factory = notice_vanished(factory, options["keepalive"])
     for each in web:
         each.factory = factory
-    server = _Server(web, monitor, options["drain"])
+    server = DrainingService(web, monitor, options["drain"])
     if options["status"] is not None:
-        _status_page(options["status"], monitor).setServiceParent(server)
+        page: Any = Site(StatusResource(monitor))
+        listening(options["status"], page).setServiceParent(server)
     return server
-
-
-def _status_page(endpoint: str, monitor: Monitor) -> Any:
-    return listening(endpoint, Site(namedAny(STATUS)(monitor)))
-
-
-class _Server(MultiService):
-    """A web server that drains when it is stopped; what else is in it is stopped after that."""
-
-    def __init__(self, web: MultiService, monitor: Monitor, seconds: float) -> None:
-        super().__init__()
-        web.setServiceParent(self)
-        self._web, self._monitor, self._seconds = web, monitor, seconds
-
-    def privilegedStartService(self) -> None:
-        """See `IService`."""
-        with _listening():
-            super().privilegedStartService()
-
-    def startService(self) -> None:
-        """See `IService`."""
-        with _listening():
-            super().startService()
-
-    def stopService(self) -> Deferred[None]:
-        """Drain, and stop.
-
-        This is a trigger of ``before`` the shutdown: Twisted loses no connection before the
-        Deferred that is returned has fired.
-        """
-        _stop_at_once_on_interrupt()
-        return Deferred.fromCoroutine(self._drain())
-
-    async def _drain(self) -> None:
-        log.info(
-            "stopping: {count} requests in flight have {seconds:g} s to finish; SIGINT stops at "
-            "once",
-            count=len(self._monitor.scopes),
-            seconds=self._seconds,
-        )
-        not_listening = maybeDeferred(self._web.disownServiceParent)
-        await DeferredList([not_listening, self._monitor.drain(self._seconds)])
-        await super().stopService()
-
-
-@contextmanager
-def _listening() -> Iterator[None]:
-    """Have a port that cannot be listened on, or a log that cannot be written, told in one line."""
-    try:
-        yield
-    except (CannotListenError, OSError, OverflowError) as error:
-        # Where twistd has become a daemon, nobody sees standard error.
-        log.error("cannot start: {error}", error=error)
-        raise SystemExit(f"cancelweb: cannot start: {error}") from error
-
-
-def _stop_at_once_on_interrupt() -> None:
-    # Told a second time, Twisted only logs that it is not running any more, and goes on waiting.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, _go_on)
-
-
-def _go_on(*_: object) -> None:
-    """Do what was begun: to be told again to stop changes nothing."""
