@@ -5,7 +5,7 @@ Each page tells the log how far it is.
 
 from collections.abc import Callable, Iterable
 from time import sleep
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
@@ -61,7 +61,7 @@ class Soon(Resource):
 
     async def render(self, request: Request) -> bytes:
         """Wait, and send."""
-        seconds, count = request.postpath or ()
+        seconds, count = cast(list[bytes], request.postpath)
         tell("at {uri}", uri=request.uri.decode())
         await deferLater(reactor, float(seconds))
         return b"." * int(count)

@@ -3,7 +3,11 @@
 Servers that are processes, which signals stop, are for `test_tap_server`.
 """
 
+import os
+import re
+import shlex
 import signal
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,10 +24,11 @@ from twisted.web.twcgi import CGIScript
 from cancelweb import Outcome, Scope, tap
 from cancelweb.monitor import Monitor
 
+from ._docs import DOCS, EXAMPLES, PAGES, README
 from ._http1 import Visit
 from ._inmemory import Client, log_events, of_cancelweb
 from ._scopes import Leaf, waiting
-from ._servers import reactor
+from ._servers import REPOSITORY, reactor
 
 ENDPOINT = "tcp:0:interface=127.0.0.1"
 
@@ -232,6 +237,39 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(parsed("--status", given)["status"], endpoint)
 
 
+class DocsTests(SynchronousTestCase):
+    """What the docs say of the command line."""
+
+    def setUp(self) -> None:
+        """Commands are for the repository, with the examples where Python finds modules."""
+        here = Path.cwd()
+        os.chdir(REPOSITORY)
+        self.addCleanup(os.chdir, here)
+        self.patch(sys, "path", [str(EXAMPLES), *sys.path])
+
+    def test_commands(self) -> None:
+        """Each command that is shown is one that can be given."""
+        shown = "".join(page.read_text() for page in [README, *PAGES])
+        commands = re.findall(r"^ *(?:\$ )?(?:PYTHONPATH=\S+ )?twist cancelweb (.*)", shown, re.M)
+        for command in commands:
+            if command == "--timeout soon":
+                continue
+            self.assertIsNotNone(parsed(*shlex.split(command))["root"], command)
+        self.assertGreater(len(commands), 3)
+
+    def test_table(self) -> None:
+        """The how-to lists all options that `twist web` has not, with their defaults."""
+        page = (DOCS / "howto" / "run.rst").read_text()
+        listed = re.findall(r"^   \* - ``--([\w-]+)(?: \w+)?``\n     - (.*)$", page, re.M)
+        ours = {name.rstrip("=") for name in tap.Options().longOpt}
+        theirs = {name.rstrip("=") for name in twisted_tap.Options().longOpt}
+        self.assertEqual({name for name, _ in listed}, ours - theirs)
+        help_text = re.sub(r"\s+", " ", str(tap.Options()))
+        for name, default in listed:
+            if default not in ("none", "no"):
+                self.assertRegex(help_text, rf"--{name}= [^\[]*\[default: {default}\]")
+
+
 class ServiceTests(SynchronousTestCase):
     """What is made of the options, before it runs."""
 
@@ -324,4 +362,4 @@ class RunningTests(TestCase):
 
     def test_log_that_cannot_be_written(self) -> None:
         """So does an access log that cannot be written."""
-        self.refused("startService", "--listen", ENDPOINT, "--logfile", "/no/such")
+        self.refused("startService", "--listen", ENDPOINT, "--logfile", "/no/such").stopFactory()

@@ -32,7 +32,7 @@ from .observers import access_log_499, log_outcome
 from .status import StatusResource
 
 DRAIN = 5.0
-"""Seconds; with what follows it stays below the ten that ``docker stop`` waits."""
+"""Seconds; leaves as many for the cleanup before ``docker stop``, for one, loses its patience."""
 
 CLEAR = (AttributeError, ImportError, OSError, TypeError, ValueError)
 """Exceptions whose text can stand alone."""
