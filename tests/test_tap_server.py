@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError, ProcessDone
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from ._http1 import Visit
@@ -52,6 +53,40 @@ class Lasting(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Keep what comes."""
         self.received += data
+
+
+class Keen(Lasting):
+    """Asks again as soon as it was answered, for as long as the connection is left open.
+
+    Attributes:
+        lost: Fires when it is closed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.answered_often: Deferred[None] = Deferred()
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        """Begin."""
+        self._ask_again()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Ask again."""
+        super().dataReceived(data)
+        if self.received.endswith(b"quick"):
+            self._ask_again()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell."""
+        self.lost.callback(None)
+
+    def _ask_again(self) -> None:
+        self.asked += 1
+        self.ask("/quick")
+        if self.asked == 10:
+            self.answered_often.callback(None)
 
 
 class _ServerTestCase(TestCase):
@@ -188,6 +223,21 @@ class DrainTests(_ServerTestCase):
             self.assertEqual(len(process.log.matching(line)), 20, line)
         self.assert_quiet(process)
 
+    async def test_nobody_is_left_without_an_answer(self) -> None:
+        """Clients who ask without end are all answered until they are told to go."""
+        process, server = await self.start(*PAGES, "--drain", "20")
+        keen = [await server.connect(Keen()) for _ in range(30)]
+        await gatherResults([each.answered_often for each in keen])
+        visit = await self.visit(server, "/soon/3/3")
+        process.signal("TERM")
+        await gatherResults([each.lost for each in keen])
+        for each in keen:
+            self.assertEqual(each.received.count(b"HTTP/1.1 200 "), each.asked - 1)
+            self.assertEqual(each.received.count(b"HTTP/1.1 503 "), 1)
+        self.assertTrue((await visit.answer).endswith(b"\r\n\r\n..."))
+        await process.end()
+        self.assert_quiet(process)
+
     async def test_detached_work_is_waited_for(self) -> None:
         """Work that goes on without its request is over before the server ends."""
         process, server = await self.start(*PAGES)
@@ -220,11 +270,11 @@ class DrainTests(_ServerTestCase):
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         process, server = await self.start(*PAGES, "--drain", "2", certificate=certificate)
         client = await server.connect(HTTP2Client(), b"h2")
-        soon, waiting = client.get("/soon/1/3000000"), client.get("/waiting")
+        soon, waiting = client.get("/soon/1/3000"), client.get("/waiting")
         await client.ping()
         process.signal("TERM")
         await soon.until(lambda stream: stream.ended)
-        self.assertEqual((soon.headers[b":status"], len(soon.body)), (b"200", 3_000_000))
+        self.assertEqual((soon.headers[b":status"], len(soon.body)), (b"200", 3000))
         await waiting.until(lambda stream: stream.ended)
         self.assertEqual(waiting.headers[b":status"], b"503")
         await process.end()
