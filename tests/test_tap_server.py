@@ -160,9 +160,9 @@ class ServingTests(_ServerTestCase):
         self.assert_quiet(process)
 
     async def test_tls(self) -> None:
-        """`--listen ssl:…` serves over HTTPS."""
+        """`--listen ssl:…` serves over HTTPS, also with `--keepalive`."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
-        _, server = await self.start(*PAGES, certificate=certificate)
+        _, server = await self.start(*PAGES, "--keepalive", "30", certificate=certificate)
         await self.assert_stops_work(server)
 
 
@@ -306,11 +306,11 @@ class DrainTests(_ServerTestCase):
         self.assertEqual(process.log.matching("no longer waiting"), [])
 
     async def test_interrupted_behind_a_stuck_thread(self) -> None:
-        """Also when a thread cannot be stopped."""
+        """Also when the drain is over, and a thread is left that cannot be stopped."""
         process, server = await self.start("--wsgi", "tests._served.stuck", "--drain", "0")
         await self.visit(server, "/")
         process.signal("TERM")
-        await server.log.expect("Main loop terminated|wsgi|stopping")
+        await server.log.expect("GET /: .*: the server is shutting down")
         process.signal("INT")
         reason = await process.end(within=AT_ONCE)
         self.assertEqual(reason.signal, signal.SIGINT)

@@ -6,8 +6,6 @@ What a drain is, the monitor knows; here it is put between the ports and the end
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -31,15 +29,17 @@ class DrainingService(MultiService):
         web.setServiceParent(self)
         self._web, self._monitor, self._seconds = web, monitor, seconds
 
-    def privilegedStartService(self) -> None:
-        """See `IService`."""
-        with _listening():
-            super().privilegedStartService()
-
     def startService(self) -> None:
-        """See `IService`."""
-        with _listening():
+        """See `IService`.
+
+        Raises:
+            SystemExit: with status 1 and one line: a port cannot be listened on, or a log cannot be
+                written. (twistd has called ``privilegedStartService``, whose errors it logs.)
+        """
+        try:
             super().startService()
+        except (CannotListenError, OSError, OverflowError) as error:
+            raise SystemExit(f"cancelweb: cannot start: {error}") from error
 
     def stopService(self) -> Deferred[None]:
         """Drain, and stop.
@@ -60,17 +60,6 @@ class DrainingService(MultiService):
         not_listening = maybeDeferred(self._web.disownServiceParent)
         await DeferredList([not_listening, self._monitor.drain(self._seconds)])
         await super().stopService()
-
-
-@contextmanager
-def _listening() -> Iterator[None]:
-    """Have a port that cannot be listened on, or a log that cannot be written, told in one line."""
-    try:
-        yield
-    except (CannotListenError, OSError, OverflowError) as error:
-        # Where twistd has become a daemon, nobody sees standard error.
-        log.error("cannot start: {error}", error=error)
-        raise SystemExit(f"cancelweb: cannot start: {error}") from error
 
 
 def _stop_at_once_on_interrupt() -> None:
