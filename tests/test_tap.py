@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web import tap as twisted_tap
 from twisted.web.resource import Resource
@@ -26,9 +28,10 @@ from cancelweb.monitor import Monitor
 
 from ._docs import DOCS, EXAMPLES, PAGES, README
 from ._http1 import Visit
+from ._http2 import HTTP2Client
 from ._inmemory import Client, log_events, of_cancelweb
 from ._scopes import Leaf, waiting
-from ._servers import REPOSITORY, reactor
+from ._servers import REPOSITORY, Log, SelfSigned, Server, reactor
 
 ENDPOINT = "tcp:0:interface=127.0.0.1"
 
@@ -333,6 +336,26 @@ class RunningTests(TestCase):
         self.assertIn(b" 503 ", (await waiter.answer).splitlines()[0])
         await stopped
         self.assertFalse(Path(web).exists() or Path(status).exists())
+
+    async def test_stopping_sends_what_http2_holds_back(self) -> None:
+        """Over HTTP/2 it has ended when all of an answer has been handed to the network."""
+        certificate, events = SelfSigned.make(Path(self.mktemp()).resolve()), log_events(self)
+        command = ("--class", "tests._served.Pages", "--listen", certificate.listen())
+        server = tap.makeService(parsed(*command))
+        server.startService()
+        started = [re.search(r"starting on (\d+)", formatEvent(event)) for event in events]
+        (port,) = [int(each[1]) for each in started if each]
+        client = await Server(port, Log(), certificate).connect(HTTP2Client(), b"h2")
+        self.addCleanup(client.close)
+        stream = client.get("/soon/0.1/3000000")
+        await client.ping()
+        await server.stopService()
+        # As the reactor does next.
+        for each in reactor.getReaders():
+            if isinstance(each, tcp.Server):
+                each.loseConnection()
+        await stream.until(lambda stream: stream.ended)
+        self.assertEqual(len(stream.body), 3_000_000)
 
     async def test_signals_from_then_on(self) -> None:
         """Once it is being stopped SIGINT kills, and SIGTERM does nothing."""
