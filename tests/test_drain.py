@@ -26,7 +26,7 @@ from cancelweb.monitor import Monitor
 
 from ._http2 import HTTP2Client
 from ._inmemory import Client, H2Connection, log_events, of_cancelweb
-from ._scopes import Errand, Handler, Leaf, waiting
+from ._scopes import Errand, Handler, Leaf, returning, waiting
 
 
 class DrainTestCase(SynchronousTestCase):
@@ -123,7 +123,7 @@ class NewRequestsTests(DrainTestCase):
 
     def test_at_a_door_inside(self) -> None:
         """Where only a part of a site is drained, its handlers are not run."""
-        inner = CancellingResource(Leaf(self.fail), monitor=self.monitor)
+        inner: Any = CancellingResource(Leaf(self.fail), monitor=self.monitor)
         root = Resource()
         root.putChild(b"part", inner)
         root.putChild(b"rest", Leaf(lambda _: b"page"))
@@ -156,7 +156,7 @@ class InFlightTests(DrainTestCase):
     def test_may_finish(self) -> None:
         """One that ends in time is answered as ever; the drain is over when the last has ended."""
         answers: list[Deferred[bytes]] = [Deferred(), Deferred()]
-        clients = [self.client(lambda _, answer=answer: answer) for answer in answers]
+        clients = [self.client(returning(answer)) for answer in answers]
         for client in clients:
             client.request()
         done = self.drain()
@@ -405,7 +405,7 @@ class DryRunTests(DrainTestCase):
         """They are counted, each by its cause, and so are those of methods that may not be cut."""
         for timeout in None, 3:
             errand = Errand()
-            client = self.client(lambda _, errand=errand: errand, dry_run=True, timeout=timeout)
+            client = self.client(returning(errand), dry_run=True, timeout=timeout)
             client.request()
             if timeout:
                 self.clock.advance(3)
