@@ -191,11 +191,14 @@ class Options:
         """These options for a request that is turned away: only its observers are told."""
         return evolve(self, hooks=(), timeout=None)
 
-    @property
-    def draining(self) -> Draining | None:
-        """Why new requests are turned away, where one of the monitors has them drained."""
+    def draining(self, known: tuple[Any, ...] = ()) -> Draining | None:
+        """Why a request is turned away, where one of the monitors has new ones drained.
+
+        Args:
+            known: the monitors for which it is not new.
+        """
         for monitor in self.monitors:
-            if monitor.is_draining and not self.dry_run:
+            if monitor.is_draining and not self.dry_run and monitor not in known:
                 return Draining(monitor.retry_after)
         return None
 
