@@ -16,9 +16,8 @@ from cancelweb.status import StatusResource
 from ._chromium import launch
 from ._docs import DOCS
 from ._inmemory import Client
-from ._loopback import listen
+from ._loopback import listen_for_browser
 from ._monitored import Monitored
-from ._servers import LOOPBACK
 from .test_status_browser import until
 
 PICTURES = DOCS / "_static"
@@ -61,8 +60,8 @@ class StatusTests(TestCase):
             self.pass_second(second)
             Client(status, clock).request()
             clock.advance(1)
+        url, _ = listen_for_browser(self, status)
         tab = await (await launch(self)).tab()
-        url = f"http://{LOOPBACK}:{listen(self, status)}/"
         for scheme in ("light", "dark"):
             await tab.look(960, 900, scheme)
             await tab.load(url)

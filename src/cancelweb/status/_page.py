@@ -23,13 +23,16 @@ def asset(name: str) -> bytes:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``."""
+    """Seconds as people say them: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``.
+
+    No line breaks between a number and its unit.
+    """
     if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
+        return f"{max(seconds, 0):.1f}\xa0s"
     minutes, rest = divmod(int(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return f"{minutes}\xa0min {rest}\xa0s" if minutes else f"{rest}\xa0s"
+    return f"{minutes // 60}\xa0h {minutes % 60}\xa0min"
 
 
 def number(value: float) -> str:

@@ -151,7 +151,7 @@ class StatusResource(Resource):
     All who look share one rendering a second. While nobody looks it costs nothing.
 
     Args:
-        monitor: the `Monitor` that was given to a `CancellingResource`.
+        monitor: the `cancelweb.monitor.Monitor` that a `cancelweb.CancellingResource` was given.
 
     Raises:
         TypeError: ``monitor`` is none.
