@@ -116,6 +116,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def screenshots(session: nox.Session) -> None:
+    """Take the pictures of the docs anew, from the real pages in a real browser."""
+    session.install(".", *group("test"))
+    session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests.screenshots"]))
+
+
+@nox.session(default=False)
 def hammer(session: nox.Session) -> None:
     """Run random histories and storms of clients for long; prints the figures of the docs."""
     session.install(".", *group("test"))

@@ -29,6 +29,7 @@ ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
 DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
+STATUS = DOCS / "howto" / "snippets" / "status.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
 LEAVING = [
@@ -42,6 +43,7 @@ OWN_PROGRAMS = {
     STOP_PROGRAM,
     DRIVER,
     SHIELD,
+    STATUS,
     VANISHED,
     ASYNCIO,
     *LEAVING,

@@ -10,6 +10,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
@@ -68,6 +70,45 @@ class Wire(Protocol):
         for entry in [entry for entry in self._waiting if entry[0] in self.received]:
             self._waiting.remove(entry)
             entry[1].callback(None)
+
+
+class Connections(WrappingFactory):
+    """A factory that knows its connections, as for clients that close them when they like."""
+
+    def __init__(self, wrapped: Any) -> None:
+        super().__init__(wrapped)
+        self._waiting: list[Deferred[None]] = []
+
+    def unregisterProtocol(self, p: Any) -> None:
+        """See `WrappingFactory`; tells when it was the last."""
+        super().unregisterProtocol(p)
+        while self._waiting and not self.protocols:
+            self._waiting.pop().callback(None)
+
+    def abort(self) -> None:
+        """Throw away what there is."""
+        for connection in self.protocols:
+            connection.transport.abortConnection()
+
+    async def all_closed(self) -> None:
+        """Wait until there is none."""
+        if self.protocols:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+        # What is wrapped is told of the end after us.
+        await deferLater(reactor, 0)
+
+
+def listen_for_browser(test: TestCase, site: Site) -> tuple[str, Connections]:
+    """Serve a site for the length of a test; its end waits until the browser has hung up.
+
+    Returns:
+        The URL of its root, and its connections.
+    """
+    connections = Connections(site)
+    test.addCleanup(connections.all_closed)
+    return f"http://{LOOPBACK}:{listen(test, connections)}/", connections
 
 
 def listen(test: TestCase, factory: Any) -> int:

@@ -44,15 +44,12 @@ REPOSITORY = Path(__file__).parents[1]
 LOOPBACK = "127.0.0.1"
 
 # A log in text: where it goes to a pipe, `twist` would write JSON.
-TWIST = ("-m", "twisted", "--log-format=text", "web")
+_TWIST = ("-m", "twisted", "--log-format=text")
 # No pid file: two servers may run at once.
-TWISTD = (
-    "-c",
-    "from twisted.scripts.twistd import run; run()",
-    "-n",
-    "--pidfile=",
-    "web",
-)
+_TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=")
+
+TWIST, TWISTD = (*_TWIST, "web"), (*_TWISTD, "web")
+TWIST_CANCELWEB, TWISTD_CANCELWEB = (*_TWIST, "cancelweb"), (*_TWISTD, "cancelweb")
 
 
 @define(eq=False)
@@ -108,9 +105,14 @@ class Log:
 
 @define(eq=False)
 class LoggedProcess(ProcessProtocol):
-    """A process whose output, standard error included, is a log."""
+    """A process whose output, standard error included, is a log.
+
+    Attributes:
+        reason: The exception that says how it ended; None while it runs.
+    """
 
     log: Log = Factory(Log)
+    reason: Any = None
     _ended: Deferred[None] = Factory(Deferred)
     _partial: dict[int, bytes] = Factory(dict)
 
@@ -123,18 +125,28 @@ class LoggedProcess(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """Tell both who wait for a line and who wait for the end."""
+        self.reason = reason.value
         self.log.close()
         self._ended.callback(None)
 
-    async def stop(self) -> None:
-        """Ask the process to stop, and wait for its end."""
+    def signal(self, name: str) -> None:
+        """Send it a signal, such as `TERM`."""
         assert self.transport is not None
-        kill = reactor.callLater(10, self.transport.signalProcess, "KILL")
-        with suppress(ProcessExitedAlready):
-            self.transport.signalProcess("TERM")
+        self.transport.signalProcess(name)
+
+    async def end(self, within: float = 20) -> Any:
+        """Wait until it has ended, which it is made to if it takes too long; returns why."""
+        kill = reactor.callLater(within, self.signal, "KILL")
         await self._ended
         if kill.active():
             kill.cancel()
+        return self.reason
+
+    async def stop(self) -> None:
+        """Ask the process to stop, and wait for its end."""
+        with suppress(ProcessExitedAlready):
+            self.signal("TERM")
+        await self.end(within=10)
 
 
 @define(frozen=True)
@@ -222,15 +234,31 @@ async def serve(
     Returns:
         The server, once it listens, on a port that the kernel chose.
     """
+    _, server = await launch(test, (*command, "--path", "examples"), certificate)
+    return server
+
+
+async def launch(
+    test: TestCase,
+    command: tuple[str, ...],
+    certificate: SelfSigned | None = None,
+    python: str = sys.executable,
+    env: dict[str, str] | None = None,
+) -> tuple[LoggedProcess, Server]:
+    """Run a server for the length of a test, as `serve` does.
+
+    Args:
+        test: The test, at whose end the server is stopped.
+        command: The arguments of Python, without where to listen.
+        certificate: As for `serve`.
+        python: The interpreter.
+        env: The environment; this process's own unless given.
+    """
     listen = certificate.listen() if certificate else f"tcp:0:interface={LOOPBACK}"
     process = LoggedProcess()
     reactor.spawnProcess(
-        process,
-        sys.executable,
-        [sys.executable, *command, "--path", "examples", "--listen", listen],
-        env=None,
-        path=str(REPOSITORY),
+        process, python, [python, *command, "--listen", listen], env=env, path=str(REPOSITORY)
     )
     test.addCleanup(process.stop)
     started = await process.log.expect(r"Site.* starting on \d+")
-    return Server(int(started.rpartition(" ")[2]), process.log, certificate)
+    return process, Server(int(started.rpartition(" ")[2]), process.log, certificate)

@@ -26,7 +26,7 @@ from cancelweb.monitor import Monitor
 
 from ._http2 import HTTP2Client
 from ._inmemory import Client, H2Connection, log_events, of_cancelweb
-from ._scopes import Errand, Handler, Leaf, waiting
+from ._scopes import Errand, Handler, Leaf, returning, waiting
 
 
 class DrainTestCase(SynchronousTestCase):
@@ -123,7 +123,7 @@ class NewRequestsTests(DrainTestCase):
 
     def test_at_a_door_inside(self) -> None:
         """Where only a part of a site is drained, its handlers are not run."""
-        inner = CancellingResource(Leaf(self.fail), monitor=self.monitor)
+        inner: Any = CancellingResource(Leaf(self.fail), monitor=self.monitor)
         root = Resource()
         root.putChild(b"part", inner)
         root.putChild(b"rest", Leaf(lambda _: b"page"))
@@ -156,7 +156,7 @@ class InFlightTests(DrainTestCase):
     def test_may_finish(self) -> None:
         """One that ends in time is answered as ever; the drain is over when the last has ended."""
         answers: list[Deferred[bytes]] = [Deferred(), Deferred()]
-        clients = [self.client(lambda _, answer=answer: answer) for answer in answers]
+        clients = [self.client(returning(answer)) for answer in answers]
         for client in clients:
             client.request()
         done = self.drain()
@@ -252,6 +252,21 @@ class InFlightTests(DrainTestCase):
         self.advance(0)
         self.assertEqual((client.response.body, done), (b"bye", [None]))
 
+    def test_one_that_cannot_be_cancelled(self) -> None:
+        """That is logged, and the others are cancelled all the same."""
+        clients = [self.client(waiting) for _ in range(2)]
+        for client in clients:
+            client.request()
+
+        def fail(cause: object) -> None:
+            raise ValueError("a request like no other")
+
+        self.patch(self.monitor.scopes[0], "stop", fail)
+        self.drain(0)
+        self.advance(0)
+        self.assertEqual(clients[1].response.status, 503)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_of_a_decorated_handler(self) -> None:
         """A decorated handler behind the door is drained as well."""
         client = self.client(cancel_on_disconnect(waiting))
@@ -286,8 +301,8 @@ class CleanupTests(DrainTestCase):
         client = self.client(waiting, on_exit=hook)
         client.request()
         client.disconnect()
-        done = self.drain()
-        self.advance(9.5)
+        done = self.drain(5)
+        self.advance(5, 4.5)
         self.assertEqual((step.called, done), (False, []))
         step.callback(None)
         self.advance(0)
@@ -370,6 +385,20 @@ class DetachedTests(DrainTestCase):
         self.advance(5)
         self.assertEqual(done, [None])
 
+    def test_has_the_clock_of_the_drain(self) -> None:
+        """A detached timer, say, that is far off is cancelled on time."""
+        self.errand.end()
+
+        def handler(request: Request) -> bytes:
+            detach(self.clock.callLater(60, self.fail))
+            return b"page"
+
+        self.client(handler).request()
+        done = self.drain(0)
+        self.advance(0, 10)
+        self.assertEqual((done, self.monitor.detached), ([None], ()))
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+
     def fail_to_cancel(self) -> None:
         """A canceller with an error."""
         raise ValueError("a canceller's bug")
@@ -405,7 +434,7 @@ class DryRunTests(DrainTestCase):
         """They are counted, each by its cause, and so are those of methods that may not be cut."""
         for timeout in None, 3:
             errand = Errand()
-            client = self.client(lambda _, errand=errand: errand, dry_run=True, timeout=timeout)
+            client = self.client(returning(errand), dry_run=True, timeout=timeout)
             client.request()
             if timeout:
                 self.clock.advance(3)

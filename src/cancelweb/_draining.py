@@ -14,6 +14,7 @@ from twisted.internet.tcp import Server
 
 from ._hooks import CLEANUP_TIMEOUT
 from ._log import log
+from ._requests import has_streams
 from ._states import LIVE
 from ._stopping import SURVIVOR_AFTER
 from ._watching import Canceller
@@ -49,7 +50,7 @@ class Drain:
 
     def start(self) -> None:
         """Go through all the steps."""
-        Deferred.fromCoroutine(self._run()).addErrback(self._failed)
+        Deferred.fromCoroutine(self._run())
 
     def when_done(self) -> Deferred[None]:
         """A Deferred of its own for whoever asks; to cancel it stops only the wait."""
@@ -64,10 +65,6 @@ class Drain:
         """Something has ended: is it what is waited for?"""
         if self._awaited is not None and self._awaited[0]():
             self._awaited[1].callback(None)
-
-    def _failed(self, failure: Any) -> None:
-        log.failure("the drain failed", failure=failure)
-        self._done()
 
     def _done(self) -> None:
         self._is_done = True
@@ -102,7 +99,14 @@ class Drain:
         for scope in self._monitor.scopes:
             # One that is cleaning up is left to it.
             if scope.phase is LIVE:
-                scope.stop(Draining())
+                self._cancel(scope)
+
+    def _cancel(self, scope: Any) -> None:
+        try:
+            scope.stop(Draining())
+        except Exception:
+            # Its request may be of a kind that cannot be answered; the others are to be.
+            log.failure("{scope} could not be cancelled", scope=scope)
 
     def _stop_detached(self) -> None:
         for work in self._monitor.detached:
@@ -140,7 +144,10 @@ class Drain:
     def _is_sending(self) -> bool:
         if not IReactorFDSet.providedBy(self._clock):
             return False
-        return any(isinstance(each, Server) for each in self._clock.getWriters())
+        if any(isinstance(each, Server) for each in self._clock.getWriters()):
+            return True
+        readers = [each for each in self._clock.getReaders() if isinstance(each, Server)]
+        return any(has_streams(each.protocol) for each in readers)
 
     def _pause(self, seconds: float) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.pages import errorPage
@@ -53,6 +54,17 @@ def hear_of_finish(request: Any) -> None:
 def connection_of(request: Any) -> Any:
     """The connection of a request over HTTP/2; None for others, and for what was lost."""
     return getattr(getattr(request, "channel", None), "_conn", None)
+
+
+def has_streams(protocol: Any) -> bool:
+    """Whether a connection has streams of HTTP/2 that are not over.
+
+    Twisted keeps what is written to them, and hands it to the transport in pieces, as fast as the
+    client takes it; a stream is over when its last piece has been handed on.
+    """
+    while isinstance(protocol, ProtocolWrapper):
+        protocol = protocol.wrappedProtocol  # from TLS to what is in it
+    return bool(getattr(getattr(protocol, "_channel", None), "streams", None))
 
 
 def is_reset(channel: Any) -> bool:

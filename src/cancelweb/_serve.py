@@ -44,9 +44,9 @@ def serve(
         scope.request, scope.options, scope.is_bare = request, options, True
         request._cancelweb_scope = scope
         if options.is_demanding:
-            why: Cause | None = options.draining()
-            if why is not None:
-                return _turn_away(options, request, why)
+            draining = options.draining()
+            if draining is not None:
+                return _turn_away(options, request, draining)
             scope.enter(options)
     elif scope is None and (why := _why_turned_away(options, request)) is not None:
         return _turn_away(options, request, why)

@@ -51,12 +51,17 @@ def notice_vanished(factory: FactoryT, seconds: int) -> FactoryT:
     """
     if not IProtocolFactory.providedBy(factory):
         raise TypeError(f"factory must be a protocol factory such as a Site, not {factory!r}")
+    check_seconds(seconds)
+    options = dict(_options(seconds))
+    return cast(FactoryT, _Noticing(factory, options))
+
+
+def check_seconds(seconds: object) -> None:
+    """Raise a TypeError or ValueError unless a client may be silent for as many seconds."""
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise TypeError(f"seconds must be a whole number of seconds, not {seconds!r}")
     if not 2 <= seconds <= LONGEST:
         raise ValueError(f"seconds must be from 2 to {LONGEST}, not {seconds!r}")
-    options = dict(_options(seconds))
-    return cast(FactoryT, _Noticing(factory, options))
 
 
 def _options(seconds: int) -> Iterator[tuple[int, int]]:

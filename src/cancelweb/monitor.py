@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from math import ceil
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from ._blind import find_blind, warn_once
 from ._draining import Drain
 from ._options import callables
 from ._scope import Scope
@@ -54,6 +56,7 @@ class Monitor:
         self._completed = 0
         self._others: Counter[tuple[str, str]] = Counter()
         self._would_have: Counter[str] = Counter()
+        self._warned: WeakSet[Any] = WeakSet()
         self._drain: Drain | None = None
 
     def __repr__(self) -> str:
@@ -109,7 +112,7 @@ class Monitor:
         return 1 if self._drain is None else max(1, ceil(self._drain.remaining()))
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell an observer the `Outcome` of each scope that closes, besides the door's own.
+        """Tell an observer the `cancelweb.Outcome` of each scope, besides the door's own.
 
         Args:
             observer: what it raises is logged.
@@ -124,10 +127,10 @@ class Monitor:
 
         From now on, for good, what comes to the doors of this monitor is answered 503, with
         ``Retry-After`` and ``Connection: close``, and no handler is run for it. After ``seconds``
-        what is left is cancelled with `Draining`, whatever its method, and answered likewise. Then
-        the cleanup hooks are waited for, and what was detached. That has ``cleanup_timeout``'s 10
-        seconds, counted from when the last scope has closed; what then still runs is asked to
-        stop, and has 5 seconds more. What is not over by then is logged, and left.
+        what is left is cancelled with `cancelweb.Draining`, whatever its method, and answered
+        likewise. Then the cleanup hooks are waited for, and what was detached: for ten seconds from
+        when the last scope has closed. What of it then still runs is asked to stop, and has five
+        seconds more. What is not over by then is logged, and left.
 
         In a dry run nothing is turned away or cancelled, and nothing is waited for after
         ``seconds``.
@@ -155,6 +158,21 @@ class Monitor:
             self._drain = Drain(self, self._find_clock(), seconds)
             self._drain.start()
         return self._drain.when_done()
+
+    def blind_spots(self) -> tuple[Scope, ...]:
+        """The open scopes whose clients could leave unseen, because nobody reads from them.
+
+        Twisted stops reading a connection on which more than 16 KiB wait behind a request that is
+        not answered yet. Whether its client has left shows when it reads on, or writes; until then
+        only a ``timeout`` stops the work. For each such connection a warning is logged, the first
+        time. Call this every few seconds to have it in the log.
+
+        Only for HTTP/1.1 and reactors that provide ``IReactorFDSet``, as all do but IOCP's.
+        """
+        blind = find_blind(self._scopes)
+        for scope, connection in blind:
+            warn_once(scope.request, connection, self._warned)
+        return tuple(scope for scope, _ in blind)
 
     def _find_clock(self) -> Any:
         if self._clock is not None:

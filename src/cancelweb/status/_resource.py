@@ -1,0 +1,175 @@
+"""Serving the status page: what is at which path, and the headers that go with it.
+
+What is told stands in `_facts`, how it looks in `_page`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from attrs import asdict, define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.web.resource import Resource
+from twisted.web.template import flattenString
+from twisted.web.util import redirectTo
+
+from .._scope import current_scope
+from .._web import cancel_on_disconnect
+from ..monitor import Monitor
+from ._facts import read
+from ._history import History
+from ._page import DOCTYPE, Page, asset
+
+INTERVAL = 1.0
+"""Seconds between two events."""
+
+FRESH = 0.9 * INTERVAL
+"""For how many seconds a page that was rendered is good for others who look."""
+
+HEADERS = {
+    # Nothing from elsewhere, nothing inline, and nobody puts it into a frame.
+    b"content-security-policy": (
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    b"cross-origin-resource-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+}
+
+FILES = {
+    b"style.css": b"text/css; charset=utf-8",
+    b"page.js": b"text/javascript; charset=utf-8",
+    b"icon.svg": b"image/svg+xml",
+}
+
+
+@define(eq=False)
+class Look:
+    """What all who look at a monitor share: its history, and the page as it was last rendered.
+
+    So they cost one rendering a second, however many they are.
+    """
+
+    monitor: Monitor
+    _history: History = field(factory=History)
+    _page: bytes = b""
+    _rendered: float | None = None
+
+    async def page(self, clock: IReactorTime) -> bytes:
+        """The page as it is now, or was a moment ago."""
+        now = clock.seconds()
+        if self._rendered is None or not 0 <= now - self._rendered < FRESH:
+            self._rendered = now
+            status = read(self.monitor, clock)
+            self._history.note(now, status.in_flight, status.cancelled)
+            self._page = DOCTYPE + await flattenString(None, Page(status, self._history, now))
+        return self._page
+
+
+class Part(Resource):
+    """One path below a `StatusResource`."""
+
+    isLeaf = True
+    content_type = b"text/html; charset=utf-8"
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self.look = look
+
+    def render(self, request: Any) -> Any:
+        """See `IResource`; sets the headers, for errors too."""
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        request.setHeader(b"content-type", self.content_type)
+        return super().render(request)
+
+
+class PagePart(Part):
+    """The page."""
+
+    @cancel_on_disconnect(observers=())
+    async def render_GET(self, request: Any) -> bytes:
+        """As it is now."""
+        return await self.look.page(current_scope().clock)
+
+
+class EventsPart(Part):
+    """The page, again and again, as Server-Sent Events (WHATWG HTML, section 9.2)."""
+
+    content_type = b"text/event-stream"
+
+    @cancel_on_disconnect(observers=())
+    async def render_GET(self, request: Any) -> AsyncIterator[bytes]:
+        """As long as the client stays; one that takes in nothing is sent nothing."""
+        clock = current_scope().clock
+        while True:
+            page = await self.look.page(clock)
+            yield b"".join(b"data: %b\n" % line for line in page.split(b"\n")) + b"\n"
+            await deferLater(clock, INTERVAL)
+
+
+class JSONPart(Part):
+    """The same for scripts."""
+
+    content_type = b"application/json"
+
+    @cancel_on_disconnect(observers=())
+    def render_GET(self, request: Any) -> bytes:
+        """As it is now."""
+        status = read(self.look.monitor, current_scope().clock)
+        return json.dumps(asdict(status), indent=1).encode()
+
+
+class FilePart(Part):
+    """A file that does not change."""
+
+    def __init__(self, look: Look, name: bytes) -> None:
+        super().__init__(look)
+        self.content_type = FILES[name]
+        self._content = asset(name.decode())
+
+    def render_GET(self, request: Any) -> bytes:
+        """The file."""
+        return self._content
+
+
+class StatusResource(Resource):
+    """A page that shows what a monitor knows, and keeps itself up to date.
+
+    Put it on an endpoint of its own that only the people on call can reach: it shows the paths that
+    clients ask for. It can be read without JavaScript, and loads nothing from elsewhere.
+
+    * ``/``: the page. Ages, deadlines and counts are of the last second.
+    * ``/json``: the same as JSON, for scripts.
+    * ``/events``: what the page listens to (Server-Sent Events); each is the page once more.
+
+    All who look share one rendering a second. While nobody looks it costs nothing.
+
+    Args:
+        monitor: the `cancelweb.monitor.Monitor` that a `cancelweb.CancellingResource` was given.
+
+    Raises:
+        TypeError: ``monitor`` is none.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__()
+        if not isinstance(monitor, Monitor):
+            raise TypeError(f"StatusResource shows a cancelweb.monitor.Monitor, not {monitor!r}")
+        look = Look(monitor)
+        self.putChild(b"", PagePart(look))
+        self.putChild(b"json", JSONPart(look))
+        self.putChild(b"events", EventsPart(look))
+        for name in FILES:
+            self.putChild(name, FilePart(look, name))
+
+    def render_GET(self, request: Any) -> bytes:
+        """Reached below another resource, and without the slash that relative links need."""
+        return redirectTo(
+            b"./" + request.uri.partition(b"?")[0].rpartition(b"/")[2] + b"/", request
+        )

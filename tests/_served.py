@@ -1,0 +1,112 @@
+"""What the tests of `twist cancelweb` serve: named on its command line, run in its process.
+
+Each page tells the log how far it is.
+"""
+
+from collections.abc import Callable, Iterable
+from time import sleep
+from typing import Any, cast
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.web.resource import NoResource, Resource
+from twisted.web.server import Request
+
+from cancelweb import Outcome, Scope, detach
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+tell = Logger(namespace="served").info
+
+
+class Pages(Resource):
+    """The root."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Find the page of this name."""
+        return PAGES.get(path, NoResource)()
+
+
+class Quick(Resource):
+    """A page that is there at once."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer."""
+        return b"quick"
+
+
+class Waiting(Resource):
+    """A page that never comes."""
+
+    isLeaf = True
+
+    async def render(self, request: Request) -> bytes:
+        """Wait, and tell."""
+        tell("at {uri}", uri=request.uri.decode())
+        try:
+            return await Deferred[bytes]()
+        finally:
+            tell("no longer waiting")
+
+
+class Soon(Resource):
+    """`/soon/2/300`: 300 bytes after 2 seconds."""
+
+    isLeaf = True
+
+    async def render(self, request: Request) -> bytes:
+        """Wait, and send."""
+        seconds, count = cast(list[bytes], request.postpath)
+        tell("at {uri}", uri=request.uri.decode())
+        await deferLater(reactor, float(seconds))
+        return b"." * int(count)
+
+
+class Detaching(Resource):
+    """A page that is there at once, and goes on for half a second."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer."""
+        detach(deferLater(reactor, 0.5, tell, "the detached work is done"))
+        return b"detached"
+
+
+PAGES: dict[bytes, Callable[[], Resource]] = {
+    b"quick": Quick,
+    b"waiting": Waiting,
+    b"soon": Soon,
+    b"detaching": Detaching,
+}
+
+
+async def hook(scope: Scope) -> None:
+    """Take a while, and tell."""
+    await deferLater(reactor, 0.3)
+    tell("the hook has run: {cause}", cause=scope.cause)
+
+
+def observer(outcome: Outcome) -> None:
+    """Tell."""
+    tell("observed: {path} {ended}", path=outcome.path, ended=outcome.ended.name)
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """A WSGI application: a page after a second."""
+    tell("at {path}", path=environ["PATH_INFO"])
+    sleep(1)
+    start_response("200 OK", [])
+    return [b"from a thread"]
+
+
+def stuck(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """A WSGI application that cannot be stopped."""
+    tell("at {path}", path=environ["PATH_INFO"])
+    sleep(60)
+    raise AssertionError("should have been killed")
