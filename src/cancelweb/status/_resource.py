@@ -39,6 +39,8 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
+    # An nginx in between is to pass on each event when it comes.
+    b"x-accel-buffering": b"no",
 }
 
 FILES = {
@@ -64,10 +66,10 @@ class Look:
         """The page as it is now, or was a moment ago."""
         now = clock.seconds()
         if self._rendered is None or not 0 <= now - self._rendered < FRESH:
-            self._rendered = now
             status = read(self.monitor, clock)
             self._history.note(now, status.in_flight, status.cancelled)
             self._page = DOCTYPE + await flattenString(None, Page(status, self._history, now))
+            self._rendered = now
         return self._page
 
 
