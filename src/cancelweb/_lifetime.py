@@ -143,6 +143,7 @@ class Lifetime(Stopping):
         self.phase = CLEANING
         self._disarm()
         if self._hooks:
+            self._stopped = self.clock.seconds()
             Deferred.fromCoroutine(self._run_hooks())
         else:
             self._close()
@@ -168,7 +169,8 @@ class Lifetime(Stopping):
             return
         closed = self.clock.seconds()
         opened = closed if self.opened is None else self.opened
-        outcome = self.record.outcome(self.request, self.cause, opened, closed)
+        stopped = closed if self._stopped is None else self._stopped
+        outcome = self.record.outcome(self.request, self.cause, opened, stopped, closed)
         self._let_go()
         tell(observers, outcome)
 
