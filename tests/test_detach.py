@@ -7,15 +7,22 @@ import gc
 from typing import Any
 from weakref import ref
 
-from attrs import define, evolve, field
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
-from cancelweb import Draining, Ended, Scope, cancel_on_disconnect, current_scope, detach
+from cancelweb import (
+    CancellingResource,
+    Draining,
+    Ended,
+    Scope,
+    cancel_on_disconnect,
+    current_scope,
+    detach,
+)
 from cancelweb._options import Options
-from cancelweb.interfaces import IMonitor
+from cancelweb.monitor import Monitor
 
 from ._inmemory import Client, no_cycles
 from ._scopes import Errand, Leaf, Visit, waiting
@@ -203,22 +210,6 @@ def in_scope(scope: Scope, call: Any) -> None:
     scope.in_context(call)
 
 
-@implementer(IMonitor)
-@define(eq=False)
-class Monitor:
-    """A monitor that knows of nothing but detached work."""
-
-    running: list[Any] = field(factory=list)
-
-    def work_detached(self, work: Any) -> None:
-        """Hold it."""
-        self.running.append(work)
-
-    def detached_work_ended(self, work: Any) -> None:
-        """Let it go."""
-        self.running.remove(work)
-
-
 class MonitorTests(SynchronousTestCase):
     """A door with a monitor."""
 
@@ -226,7 +217,7 @@ class MonitorTests(SynchronousTestCase):
         """A request, to a door with a monitor."""
         self.monitor = Monitor()
         self.visit = Visit(waiting)
-        self.visit.scope.options = evolve(self.visit.scope.options, monitor=self.monitor)
+        self.visit.scope.options = evolve(self.visit.scope.options, monitors=(self.monitor,))
 
     def detach(self, work: object) -> None:
         """Detach."""
@@ -238,11 +229,11 @@ class MonitorTests(SynchronousTestCase):
         for work in works:
             self.detach(work)
         self.visit.disconnect()
-        self.assertEqual(self.monitor.running, works)
+        self.assertEqual([*self.monitor.detached], works)
         works[0].callback(None)
-        self.assertEqual(self.monitor.running, works[1:])
+        self.assertEqual([*self.monitor.detached], works[1:])
         works[1].errback(ValueError())
-        self.assertEqual(self.monitor.running, [])
+        self.assertEqual([*self.monitor.detached], [])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_work_that_has_ended(self) -> None:
@@ -250,13 +241,13 @@ class MonitorTests(SynchronousTestCase):
         work: Deferred[None] = Deferred()
         work.callback(None)
         self.detach(work)
-        self.assertEqual(self.monitor.running, [])
+        self.assertEqual([*self.monitor.detached], [])
 
     def test_can_stop_it(self) -> None:
         """What it holds can be asked to stop; that is logged."""
         self.detach(Deferred())
-        self.monitor.running[0].cancel()
-        self.assertEqual(self.monitor.running, [])
+        self.monitor.detached[0].cancel()
+        self.assertEqual([*self.monitor.detached], [])
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_a_drain_of_the_request(self) -> None:
@@ -264,16 +255,21 @@ class MonitorTests(SynchronousTestCase):
         errand = Errand()
         self.detach(errand)
         self.visit.scope.cancel(Draining())
-        self.assertEqual((errand.asked, self.monitor.running), ([], [errand]))
+        self.assertEqual((errand.asked, [*self.monitor.detached]), ([], [errand]))
 
     def test_of_doors_that_meet(self) -> None:
-        """The innermost monitor decides."""
+        """The monitors of all of them know it, each once."""
         inner = Monitor()
-        outer = Options(monitor=self.monitor)
-        self.assertIs(outer.joined(Options(monitor=inner)).monitor, inner)
-        self.assertIs(outer.joined(Options()).monitor, self.monitor)
+        both = Options(monitors=(self.monitor,)).joined(Options(monitors=(inner, self.monitor)))
+        self.visit.scope.options = both
+        work: Deferred[None] = Deferred()
+        self.detach(work)
+        self.assertEqual((self.monitor.detached, inner.detached), ((work,), (work,)))
+        work.callback(None)
+        self.assertEqual((self.monitor.detached, inner.detached), ((), ()))
 
     def test_something_else(self) -> None:
         """What is no monitor is a TypeError."""
-        with self.assertRaisesRegex(TypeError, "monitor must provide IMonitor"):
-            Options(monitor=object())
+        wrong: Any = object()
+        with self.assertRaisesRegex(TypeError, "monitor must be a cancelweb.monitor.Monitor"):
+            CancellingResource(Leaf(waiting), monitor=wrong)

@@ -29,7 +29,10 @@ class SurvivorTests(SynchronousTestCase):
         visit.clock.advance(0.2)
         (event,) = of_cancelweb(events)
         self.assertEqual(event["log_level"].name, "warn")
-        self.assertRegex(formatEvent(event), r"^<.*> still runs 2 s after it was asked to stop$")
+        self.assertRegex(
+            formatEvent(event),
+            r"^<.*> of GET / still runs 2 s after it was asked to stop, and waits at <.*>$",
+        )
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_is_named_whenever_it_was_asked(self) -> None:
@@ -87,7 +90,10 @@ class SurvivorTests(SynchronousTestCase):
         visit.clock.advance(6)
         events = log_events(self)
         work.fail(ValueError())
-        (event,) = of_cancelweb(events)
+        (end, event) = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(end), "work of GET / has ended, 6.0 s after it was asked to stop"
+        )
         self.assertEqual(formatEvent(event), "work that outlived its scope failed")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 

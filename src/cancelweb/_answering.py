@@ -142,4 +142,4 @@ class Answering(Work):
         if has_begun(request):
             self._abort(scope)
         else:
-            send_error(request, scope.options.status_of(cause))
+            send_error(request, scope.options.status_of(cause), cause)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from ._cancellers import find_canceller
 from ._hooks import CLEANUP_TIMEOUT, Hook, run_hook
 from ._log import log_outcome, name_of
-from ._options import Options
+from ._options import Options, added
 from ._record import tell
 from ._states import (
     CLEANING,
@@ -42,8 +42,10 @@ class Lifetime(Stopping):
             self._limit(options.timeout)
         if options.observers:
             self.is_bare = False
-            if self.opened is None:
-                self.opened = self.clock.seconds()
+        for monitor in options.monitors:
+            monitor.scope_opened(self)
+        if self.opened is None and (options.observers or options.monitors):
+            self.opened = self.clock.seconds()
 
     def join(self, options: Options) -> None:
         """Another door has met the same request."""
@@ -131,12 +133,17 @@ class Lifetime(Stopping):
         """Close at once, if there is nothing to wait for, to run and to tell."""
         if not self.is_bare or self.returned is not None:
             return False
+        if self.options.monitors:
+            self._close()
+            return True
         self.phase = CLOSED
         self.request = self.response = self._context = None
         return True
 
     def abandon(self) -> None:
         """Close without hooks and observers: the handler is about to be called once more."""
+        for monitor in self.options.monitors:
+            monitor.scope_abandoned(self)
         self._let_go()
 
     def _clean_up(self) -> None:
@@ -163,7 +170,10 @@ class Lifetime(Stopping):
         await run_hook(start, name_of(hook), seconds, self.clock)
 
     def _close(self) -> None:
-        observers = self._observers()
+        observers: tuple[Observer, ...] | None = self._observers()
+        for monitor in self.options.monitors:
+            monitor.scope_closed(self)
+            observers = added(observers, monitor.observers)
         if not observers:
             self._let_go()
             return
@@ -173,6 +183,16 @@ class Lifetime(Stopping):
         outcome = self.record.outcome(self.request, self.cause, opened, stopped, closed)
         self._let_go()
         tell(observers, outcome)
+
+    @property
+    def ended(self) -> Ended:
+        """How its work has ended, so far."""
+        return Ended.COMPLETED if self._record is None else self._record.ended
+
+    @property
+    def would_have_cancelled(self) -> Cause | None:
+        """What would have cancelled it, but for a dry run or its method."""
+        return None if self._record is None else self._record.would_have_cancelled
 
     def _observers(self) -> tuple[Observer, ...]:
         if self.options.observers is None:

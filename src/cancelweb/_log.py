@@ -33,8 +33,8 @@ def log_outcome(outcome: Outcome) -> None:
         cause=outcome.cause,
         ended=outcome.ended,
         seconds=outcome.closed - outcome.opened,
-        method_text=_printable(outcome.method),
-        path_text=_printable(outcome.path),
+        method_text=printable(outcome.method),
+        path_text=printable(outcome.path),
         ended_text=outcome.ended.name.lower(),
         reason=_reason_text(outcome),
         failure_text=_failure_text(outcome),
@@ -56,7 +56,8 @@ def name_of(function: object) -> str:
     return str(getattr(function, "__qualname__", None) or safe_repr(function))
 
 
-def _printable(text: bytes | str) -> str:
+def printable(text: bytes | str) -> str:
+    """Text that is safe to log."""
     # A client may have chosen these: no control character may reach a terminal or forge a line.
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
@@ -65,9 +66,9 @@ def _printable(text: bytes | str) -> str:
 
 def _reason_text(outcome: Outcome) -> str:
     if outcome.cause is not None:
-        return f": {_printable(str(outcome.cause))}"
+        return f": {printable(str(outcome.cause))}"
     if outcome.would_have_cancelled is not None:
-        would = _printable(str(outcome.would_have_cancelled))
+        would = printable(str(outcome.would_have_cancelled))
         return f": would have been cancelled: {would}"
     return ""
 
@@ -75,5 +76,5 @@ def _reason_text(outcome: Outcome) -> str:
 def _failure_text(outcome: Outcome) -> str:
     if outcome.failure is None:
         return ""
-    message = _printable(outcome.failure.getErrorMessage())
+    message = printable(outcome.failure.getErrorMessage())
     return f": {type(outcome.failure.value).__name__}: {message}"

@@ -9,14 +9,16 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import Attribute, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from ._watching import global_reactor
-from .causes import Cause, Observer, TimedOut, check_status
+from .causes import Cause, Draining, Observer, TimedOut, check_status
 from .interfaces import IMonitor
+
+T = TypeVar("T")
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """The methods that a `CancellingResource` lets a disconnect cancel: those that RFC 9110,
@@ -61,9 +63,13 @@ def _flag(_: object, attribute: Attribute[bool], value: object) -> None:
         raise TypeError(f"{attribute.name} must be True or False, not {value!r}")
 
 
-def _monitor(_: object, attribute: Attribute[Any], value: object) -> None:
-    if value is not None and not IMonitor.providedBy(value):
-        raise TypeError(f"{attribute.name} must provide IMonitor; {value!r} does not")
+def _monitors(_: object, attribute: object, value: tuple[object, ...]) -> None:
+    for monitor in value:
+        if not IMonitor.providedBy(monitor):
+            raise TypeError(
+                f"monitor must be a cancelweb.monitor.Monitor, or provide IMonitor; {monitor!r} "
+                "does not"
+            )
 
 
 def _one_argument(name: str, function: object) -> None:
@@ -148,13 +154,13 @@ class Options:
     methods: frozenset[bytes] | None = None
     any_method: bool = False
     dry_run: bool = field(default=False, validator=_flag)
-    monitor: Any = field(default=None, validator=_monitor)
+    monitors: tuple[Any, ...] = field(default=(), validator=_monitors)
     parts: tuple[Options, ...] = ()
     is_demanding: bool = field(init=False)
     """Whether a scope has something to do when it is opened."""
 
     def __attrs_post_init__(self) -> None:
-        demanding = bool(self.hooks or self.observers or self.timeout is not None)
+        demanding = bool(self.hooks or self.observers or self.monitors or self.timeout is not None)
         object.__setattr__(self, "is_demanding", demanding)
 
     def may_cancel(self, method: bytes) -> bool:
@@ -179,11 +185,19 @@ class Options:
 
     def spent(self) -> Options:
         """These options for a second scope of a request whose hooks have been run."""
-        return evolve(self, hooks=(), observers=(), timeout=None, parts=(self,))
+        return evolve(self, hooks=(), observers=(), monitors=(), timeout=None, parts=(self,))
 
     def only_told(self) -> Options:
         """These options for a request that is turned away: only its observers are told."""
         return evolve(self, hooks=(), timeout=None)
+
+    @property
+    def draining(self) -> Draining | None:
+        """Why new requests are turned away, where one of the monitors has them drained."""
+        for monitor in self.monitors:
+            if monitor.is_draining and not self.dry_run:
+                return Draining(monitor.retry_after)
+        return None
 
     def includes(self, other: Options) -> bool:
         """Whether ``other`` is this door, or one of those that met in it."""
@@ -192,19 +206,19 @@ class Options:
     def joined(self, inner: Options) -> Options:
         """These options with those of a door inside: the innermost that gave one decides.
 
-        Observers add up; hooks and deadlines are taken on by the scope.
+        Observers and monitors add up; hooks and deadlines are taken on by the scope.
         """
         return Options(
             timeout=self.timeout,
             timeout_status=_inner_first(inner.timeout_status, self.timeout_status),
-            observers=_added(self.observers, inner.observers),
+            observers=added(self.observers, inner.observers),
             cleanup_timeout=_inner_first(inner.cleanup_timeout, self.cleanup_timeout),
             survivor_after=_inner_first(inner.survivor_after, self.survivor_after),
             clock=_inner_first(inner.clock, self.clock),
             methods=_inner_first(inner.methods, self.methods),
             any_method=self.any_method or inner.any_method,
             dry_run=self.dry_run or inner.dry_run,
-            monitor=_inner_first(inner.monitor, self.monitor),
+            monitors=added(self.monitors, inner.monitors) or (),
             parts=(*(self.parts or (self,)), inner),
         )
 
@@ -213,9 +227,8 @@ def _inner_first(inner: Any, outer: Any) -> Any:
     return outer if inner is None else inner
 
 
-def _added(
-    outer: tuple[Observer, ...] | None, inner: tuple[Observer, ...] | None
-) -> tuple[Observer, ...] | None:
+def added(outer: tuple[T, ...] | None, inner: tuple[T, ...] | None) -> tuple[T, ...] | None:
+    """Those of the outer door, then those of the inner one that it does not have; or None."""
     # The default is told of nothing twice, nor is one observer that two doors were given.
     if outer is None or inner is None:
         return outer if inner is None else inner
@@ -228,6 +241,7 @@ def checked_options(
     on_exit: object = (),
     observers: object = None,
     methods: Iterable[str | bytes] | None = None,
+    monitor: object = None,
     **settings: Any,
 ) -> Options:
     """The options as a user gives them, checked.
@@ -241,5 +255,6 @@ def checked_options(
         hooks=tuple(hooks),
         observers=None if observers is None else callables("observers", observers),
         methods=method_names(methods),
+        monitors=() if monitor is None else (monitor,),
         **settings,
     )

@@ -40,7 +40,7 @@ class Record:
         """The outcome; of the request it tells the method and the path."""
         return Outcome(
             method=request.method,
-            path=request.uri.partition(b"?")[0],
+            path=path_of(request),
             cause=cause,
             ended=self.ended,
             opened=opened,
@@ -63,6 +63,12 @@ class Record:
         cleaned = Failure(error, self.failure.type)
         cleaned.cleanFailure()
         return cleaned
+
+
+def path_of(request: Any) -> bytes:
+    """The request's target, still quoted, without the query."""
+    path: bytes = request.uri.partition(b"?")[0]
+    return path
 
 
 def tell(observers: Iterable[Observer], outcome: Outcome) -> None:

@@ -15,7 +15,7 @@ from twisted.web.pages import errorPage
 from ._deferreds import ignore_cancellation
 from ._log import log
 from ._states import FINISHED, LOST, OPEN, Fate
-from .causes import Cause, Disconnected, ResponseFinished
+from .causes import Cause, Disconnected, Draining, ResponseFinished
 
 
 def fate_of(request: Any) -> Fate:
@@ -81,8 +81,9 @@ _OF_THE_PAGE = (
 )
 
 
-def send_error(request: Any, status: int) -> None:
+def send_error(request: Any, status: int, cause: Cause) -> None:
     """Answer with an error page in place of the handler's."""
+    say_goodbye(request, cause)
     # What the handler has said of its page is not true of this one, which nobody may keep.
     for name in _OF_THE_PAGE:
         request.responseHeaders.removeHeader(name)
@@ -96,10 +97,22 @@ def send_error(request: Any, status: int) -> None:
 
 def brief_answer(request: Any, cause: Cause) -> bytes:
     """The whole answer, which costs little, to a request that is not to be handled."""
+    say_goodbye(request, cause)
     request.setResponseCode(cause.status)
     request.setHeader(b"content-type", b"text/plain; charset=utf-8")
     request.setHeader(b"cache-control", b"no-store")
     return f"{cause}\n".encode()
+
+
+def say_goodbye(request: Any, cause: Cause) -> None:
+    """Have the connection closed behind the answer, if the server is about to go."""
+    if not isinstance(cause, Draining):
+        return
+    request.setHeader(b"retry-after", b"%d" % cause.retry_after)
+    # A stream of HTTP/2 is over with its response, and may not have a header of connections.
+    if hasattr(request.channel, "persistent"):
+        request.setHeader(b"connection", b"close")
+        request.channel.persistent = False
 
 
 def has_begun(request: Any) -> bool:

@@ -66,6 +66,7 @@ class Response(Answering):
             scope.returned = self
             work.addCallbacks(settled, settled)
         else:
+            self.coroutine = work
             canceller = self.canceller = COMMON[kind](work)
             if scope.is_bare:
                 scope.returned = self
@@ -167,6 +168,7 @@ class Response(Answering):
             scope.advance()
 
     def _came_to(self, result: Any, scope: Scope) -> None:
+        self.end_survival()
         if scope.cause is not None and isinstance(result, Failure) and is_cancellation(result):
             scope.record.worsen(Ended.STOPPED)
             clean(result)
@@ -174,6 +176,7 @@ class Response(Answering):
             self._take(result, scope)
 
     def _settled_late(self, result: object) -> None:
+        self.end_survival()
         if isinstance(result, Failure) and not is_cancellation(result):
             log.failure("work that outlived its scope failed", failure=result)
 
@@ -199,6 +202,7 @@ class Response(Answering):
     def _follow(self, work: Any, scope: Scope) -> None:
         """Wait for what the handler returned, or for what that came to."""
         try:
+            self.coroutine = work
             canceller = scope.in_context(self._canceller, work, scope)
         except Exception:
             self._failed(Failure(), scope)

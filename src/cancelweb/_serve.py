@@ -19,7 +19,7 @@ from ._requests import brief_answer, cause_of_death, connection_of, fate_of, gua
 from ._respond import Rendered, Response
 from ._scope import ATTRIBUTE, Scope
 from ._states import CLOSED, OPEN
-from .causes import RapidReset
+from .causes import Cause, RapidReset
 
 HTTP2 = b"HTTP/2"
 
@@ -44,9 +44,11 @@ def serve(
         scope.request, scope.options, scope.is_bare = request, options, True
         request._cancelweb_scope = scope
         if options.is_demanding:
+            if options.draining is not None:
+                return _turn_away(options, request, options.draining)
             scope.enter(options)
-    elif scope is None and _is_overrun(options, request):
-        return _turn_away(options, request)
+    elif scope is None and (why := _why_turned_away(options, request)) is not None:
+        return _turn_away(options, request, why)
     else:
         scope, is_outermost = _meet(options, request, scope)
         if scope is None:
@@ -98,7 +100,11 @@ def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | 
         # A copy that `twisted.web.distrib` has made of a request has a stand-in there.
         scope = None
     elif scope.phase is not CLOSED:
+        why = None if scope.options.includes(options) else options.draining
         scope.join(options)
+        if why is not None:
+            scope.stop(why)
+            return None, False
         return (None if _is_refused(scope.options, request) else scope), False
     was_here = scope is not None and scope.options.includes(options)
     if not _is_refused(options, request):
@@ -121,16 +127,15 @@ def _is_refused(options: Options, request: Any) -> bool:
     return not options.dry_run and options.may_cancel(request.method)
 
 
-def _is_overrun(options: Options, request: Any) -> bool:
+def _why_turned_away(options: Options, request: Any) -> Cause | None:
     connection = connection_of(request)
     if connection is None or options.dry_run:
-        return False
-    return is_overrun(connection, options.max_cleanups)
+        return options.draining
+    return RapidReset() if is_overrun(connection, options.max_cleanups) else options.draining
 
 
-def _turn_away(options: Options, request: Any) -> Rendered:
-    """Answer without the handler and without hooks, which are what there is too much of."""
-    cause = RapidReset()
+def _turn_away(options: Options, request: Any, cause: Cause) -> Rendered:
+    """Answer without the handler and without hooks: there is too much of them, or no time."""
     _open(options.only_told(), request).refuse(cause)
     fate = fate_of(request)
     if fate is OPEN:

@@ -135,17 +135,17 @@ def detach(work: object) -> None:
     """
     scope = current.get()
     canceller = call_in(None, None, canceller_for, work)
-    monitor = None
+    monitors: tuple[Any, ...] = ()
     if scope is not None:
-        monitor = scope.options.monitor
+        monitors = scope.options.monitors
         scope.release(canceller)
-    if monitor is not None:
+    for monitor in monitors:
         monitor.work_detached(canceller)
 
     def ended(result: object) -> None:
         if isinstance(result, Failure):
             log.failure("detached work {canceller} failed", failure=result, canceller=canceller)
-        if monitor is not None:
+        for monitor in monitors:
             monitor.detached_work_ended(canceller)
 
     watch(canceller, ended)

@@ -94,6 +94,11 @@ class Stopping:
             self._record = Record()
         return self._record
 
+    @property
+    def monitors(self) -> tuple[Any, ...]:
+        """Who are told of survivors."""
+        return self.options.monitors
+
     def advance(self) -> None:
         """See `Lifetime.advance`."""
 

@@ -21,6 +21,7 @@ from ._respond import Rendered
 from ._scope import ATTRIBUTE
 from ._serve import serve
 from .causes import Observer
+from .interfaces import IMonitor
 
 P = ParamSpec("P")
 
@@ -144,6 +145,8 @@ class CancellingResource:
         methods: the names of the methods that a disconnect or a deadline may cancel, str or
             bytes; GET, HEAD and OPTIONS unless given. For others ``timeout`` does nothing; ``()``
             allows none.
+        monitor: a `cancelweb.monitor.Monitor`, which knows what goes on and can drain it. Where
+            doors meet, each of their monitors is told of the request, once.
         dry_run: cancel nothing, answer nothing, run no ``on_cancel`` hook; outcomes tell what
             would have been cancelled.
         timeout: this option, and those not named here, are as in `cancel_on_disconnect`.
@@ -166,6 +169,7 @@ class CancellingResource:
         max_cleanups: int | None = None,
         clock: IReactorTime | None = None,
         methods: Iterable[str | bytes] | None = None,
+        monitor: IMonitor | None = None,
         dry_run: bool = False,
     ) -> None:
         if isinstance(resource, type) or not hasattr(resource, "render"):
@@ -182,6 +186,7 @@ class CancellingResource:
             max_cleanups=max_cleanups,
             clock=clock,
             methods=methods,
+            monitor=monitor,
             dry_run=dry_run,
         )
 

@@ -18,6 +18,7 @@ from ._deferreds import ignore_cancellation, innermost, is_cancellation
 from ._log import log
 from ._record import Record
 from ._states import ASKED, RUNNING, SETTLED, SURVIVOR, Step
+from ._survivors import Survival, survive
 from ._watching import Canceller
 from .causes import Cause, Ended
 
@@ -32,6 +33,14 @@ class Keeper(Protocol):
     def record(self) -> Record:
         """Where it is noted how work ended."""
 
+    @property
+    def clock(self) -> IReactorTime:
+        """Where its time is taken from."""
+
+    @property
+    def monitors(self) -> tuple[Any, ...]:
+        """Who are told of survivors."""
+
     def drop(self, work: Work) -> None:
         """The work is over."""
 
@@ -45,7 +54,8 @@ class Work:
     Attributes:
         keeper: None once the scope has closed.
         canceller: an `ICancellable` or a Deferred.
-        due: when, having been asked to stop, it will be named a survivor.
+        asked: when it was asked to stop.
+        due: when, if it still runs, it will be named a survivor.
         coroutine: what it was tracked as, where that was a coroutine.
     """
 
@@ -53,8 +63,10 @@ class Work:
     """Whether a handler returned it, so that its result is the response."""
 
     step: Step = RUNNING
+    asked: float = 0.0
     due: float = 0.0
     coroutine: Any = None
+    survival: Survival | None = None
 
     def __init__(self, keeper: Keeper, canceller: Any) -> None:
         self.keeper: Keeper | None = keeper
@@ -63,6 +75,7 @@ class Work:
     def settled(self, result: Any) -> Any:
         """Told of the end, once; returns what is left of the result for whoever is next."""
         self.step = SETTLED
+        self.end_survival()
         keeper = self.keeper
         if keeper is None:
             self.forget()
@@ -90,22 +103,21 @@ class Work:
         except Exception:
             log.failure("the canceller {canceller} failed", canceller=self.canceller)
             if self.step is ASKED:
-                self._survives()
+                self.survives(0.0)
 
     def survives(self, seconds: float) -> None:
         """It still runs, so many seconds after it was asked to stop: nobody waits any longer."""
-        self._survives()
-        log.warn(
-            "{canceller} of {request} still runs {seconds:g} s after it was asked to stop",
-            canceller=self.canceller,
-            request=None if self.keeper is None else self.keeper.request,
-            seconds=seconds,
-        )
-
-    def _survives(self) -> None:
         self.step = SURVIVOR
-        if self.keeper is not None:
-            self.keeper.record.worsen(Ended.SURVIVED)
+        keeper = self.keeper
+        if keeper is not None:
+            keeper.record.worsen(Ended.SURVIVED)
+            self.survival = survive(self, keeper, seconds)
+
+    def end_survival(self) -> None:
+        """It has ended, although it had been named a survivor."""
+        survival, self.survival = self.survival, None
+        if survival is not None:
+            survival.end()
 
     def forget(self) -> None:
         """The scope closes. A cancellation of ours that nobody has handled by now is no error."""
@@ -156,10 +168,10 @@ def ask_all(
         call: calls a canceller's ``cancel``.
     """
     armed = [(work, _arm(work.canceller, clock), _position(work.coroutine)) for work in works]
-    due = clock.seconds() + patience
+    now = clock.seconds()
     for work, waits_for, position in armed:
         if work.step is RUNNING:
-            work.step, work.due = ASKED, due
+            work.step, work.asked, work.due = ASKED, now, now + patience
             is_reached = waits_for is not None and waits_for.called
             if not is_reached and position == _position(work.coroutine):
                 work.ask(call)

@@ -24,6 +24,7 @@ __all__ = [
     "RapidReset",
     "ResponseFinished",
     "ScopeCancelled",
+    "Survivor",
     "TimedOut",
 ]
 
@@ -85,7 +86,13 @@ class TimedOut(Cause):
 
 @frozen
 class Draining(Cause):
-    """The server is shutting down."""
+    """The server is shutting down.
+
+    Attributes:
+        retry_after: the seconds that the answer's ``Retry-After`` asks the client to wait.
+    """
+
+    retry_after: int = 1
 
     def __str__(self) -> str:
         return "the server is shutting down"
@@ -167,6 +174,26 @@ class Outcome:
     closed: float
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
+
+
+@frozen(eq=False)
+class Survivor:
+    """Work that outlived its cancellation, as it was when that was noticed.
+
+    Attributes:
+        method: the method of its request, such as ``b"GET"``.
+        path: the target of its request, still quoted, without the query.
+        cause: why it was asked to stop.
+        since: when it was; seconds, on the scope's clock.
+        where: what it waits at, as far as Python can tell. A coroutine's chain of awaits, one
+            ``file:line in function`` a line, the innermost last; or a thread's or process's id.
+    """
+
+    method: bytes
+    path: bytes
+    cause: Cause | None
+    since: float
+    where: str
 
 
 Observer = Callable[[Outcome], object]

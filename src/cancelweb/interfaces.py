@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 __all__ = ["ICancellable", "IMonitor"]
 
@@ -43,12 +43,44 @@ class ICancellable(Interface):
 
 
 class IMonitor(Interface):
-    """What a door tells the monitor that it was given.
+    """What a door tells the monitor that it was given, and asks it.
 
-    Called in the reactor's thread. What is raised goes to the code that has detached the work.
+    Called in the reactor's thread, and not to raise. Each request that a door meets is told of
+    once, in the order of these methods.
     """
 
-    def work_detached(work: Any) -> None:  # noqa: N805 - an interface has no self
+    is_draining = Attribute("Whether new requests are to be answered 503, without their handler.")
+    retry_after = Attribute("Whole seconds that a client is told to wait then, 1 or more.")
+    observers = Attribute("A tuple: who are told the `Outcome` of each request, as a door's are.")
+
+    def scope_opened(scope: Any) -> None:  # noqa: N805 - an interface has no self
+        """A door has met a request, or, where doors meet, the door that has this monitor.
+
+        Args:
+            scope: the `Scope`. Hold it until it has closed.
+        """
+
+    def scope_closed(scope: Any) -> None:  # noqa: N805
+        """A scope closes: its work has ended, its hooks have been run.
+
+        Args:
+            scope: has its request, ``cause``, ``ended`` and ``would_have_cancelled`` still.
+        """
+
+    def scope_abandoned(scope: Any) -> None:  # noqa: N805
+        """As if there had been no such scope: its request is rendered once more, in another."""
+
+    def work_survives(survivor: Any) -> None:  # noqa: N805
+        """Work has outlived its cancellation.
+
+        Args:
+            survivor: a `Survivor`. Hold it until it has ended, which may be after its scope closed.
+        """
+
+    def survivor_ended(survivor: Any) -> None:  # noqa: N805
+        """This survivor, of which it was told, has ended."""
+
+    def work_detached(work: Any) -> None:  # noqa: N805
         """Work goes on outside its request: a drain is to wait for it.
 
         Args:

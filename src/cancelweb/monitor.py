@@ -1,0 +1,214 @@
+"""The open scopes of a site, what became of the others, and how to have them all come to an end.
+
+What doors tell is kept here, and nothing of a scope that has closed; the steps of a drain stand in
+`_draining`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from math import ceil
+from types import MappingProxyType
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from ._draining import Drain
+from ._options import callables
+from ._scope import Scope
+from ._watching import global_reactor
+from ._where import innermost_line
+from .causes import Observer, Survivor
+from .interfaces import IMonitor
+
+__all__ = ["Monitor", "Survivor", "where_it_waits"]
+
+
+@implementer(IMonitor)
+class Monitor:
+    """What goes on in the doors that were given it, and what has.
+
+    One monitor may be given to several doors; where these meet on a request, it counts once. For
+    the reactor's thread.
+
+    Args:
+        clock: where a drain takes its time from; the Site's reactor unless given.
+
+    Attributes:
+        observers: who are told the `Outcome` of each scope.
+    """
+
+    def __init__(self, clock: IReactorTime | None = None) -> None:
+        if clock is not None and not IReactorTime.providedBy(clock):
+            raise TypeError(f"clock must provide IReactorTime, as reactors do; {clock!r} does not")
+        self._clock = clock
+        self.observers: tuple[Observer, ...] = ()
+        self._scopes: dict[Scope, None] = {}
+        self._survivors: dict[Survivor, None] = {}
+        # By identity: a user's own kind of work may be equal to another, or have no hash.
+        self._detached: dict[int, Any] = {}
+        self._totals: Counter[tuple[str, str]] = Counter()
+        self._would_have: Counter[str] = Counter()
+        self._drain: Drain | None = None
+
+    def __repr__(self) -> str:
+        return f"<Monitor: {len(self._scopes)} of {self.opened} scopes open>"
+
+    # --- what users ask ---
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes that are open, the oldest first."""
+        return tuple(self._scopes)
+
+    @property
+    def survivors(self) -> tuple[Survivor, ...]:
+        """The work that has outlived its cancellation and still runs, the oldest first.
+
+        Its scope may have closed long ago.
+        """
+        return tuple(self._survivors)
+
+    @property
+    def detached(self) -> tuple[Any, ...]:
+        """The detached work that still runs, the oldest first; each has a ``cancel()``."""
+        return tuple(self._detached.values())
+
+    @property
+    def opened(self) -> int:
+        """How many scopes there ever were."""
+        return len(self._scopes) + self._totals.total()
+
+    @property
+    def totals(self) -> Mapping[tuple[str, str], int]:
+        """How many scopes have closed, by cause and by how their work ended.
+
+        The keys are pairs of strings: the name of the cause's class, or ``"none"``; and the name
+        of an `Ended`, in lower case. The mapping stays up to date, and has no key for nothing.
+        """
+        return MappingProxyType(self._totals)
+
+    @property
+    def would_have_cancelled(self) -> Mapping[str, int]:
+        """How many closed scopes would have been cancelled, by the name of the cause's class.
+
+        In a dry run; also requests of methods that a disconnect or a deadline may not cancel.
+        """
+        return MappingProxyType(self._would_have)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether `drain` has been called: new requests are turned away."""
+        return self._drain is not None
+
+    @property
+    def retry_after(self) -> int:
+        """The seconds that clients who are turned away are asked to wait: what a drain has left."""
+        return 1 if self._drain is None else max(1, ceil(self._drain.remaining()))
+
+    def add_observer(self, observer: Observer) -> None:
+        """Tell an observer the `Outcome` of each scope that closes, besides the door's own.
+
+        Args:
+            observer: what it raises is logged.
+
+        Raises:
+            TypeError: it cannot be called with one argument.
+        """
+        self.observers += callables("observers", observer)
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """Turn new requests away, let the others finish, and cancel those that take too long.
+
+        From now on, for good, what comes to the doors of this monitor is answered 503, with
+        ``Retry-After`` and ``Connection: close``, and no handler is run for it. After ``seconds``
+        what is left is cancelled with `Draining`, whatever its method, and answered likewise. Then
+        the cleanup hooks are waited for, and what was detached. That has ``cleanup_timeout``'s 10
+        seconds, counted from when the last scope has closed; what then still runs is asked to
+        stop, and has 5 seconds more. What is not over by then is logged, and left.
+
+        In a dry run nothing is turned away or cancelled, and nothing is waited for after
+        ``seconds``.
+
+        Ports are not closed, and signals are not touched: have it called, and waited for, with
+        ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30)``.
+
+        Args:
+            seconds: how long requests may go on; 0 or more.
+
+        Returns:
+            A Deferred that fires with None when it is all over and what was answered has been
+            handed to the network. A drain cannot be stopped, and is the same for all who call
+            for it: the ``seconds`` of the first count.
+
+        Raises:
+            TypeError, ValueError: ``seconds`` is not a number of seconds.
+        """
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"seconds must be a number of seconds, not {seconds!r}")
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"seconds must be 0 or more and finite, not {seconds!r}")
+        if self._drain is None:
+            self._drain = Drain(self, self._find_clock(), seconds)
+            self._drain.start()
+        return self._drain.when_done()
+
+    def _find_clock(self) -> Any:
+        if self._clock is not None:
+            return self._clock
+        scope = next(iter(self._scopes), None)
+        return global_reactor() if scope is None else scope.clock
+
+    # --- what doors tell ---
+
+    def scope_opened(self, scope: Scope) -> None:
+        """See `IMonitor`."""
+        self._scopes[scope] = None
+
+    def scope_closed(self, scope: Scope) -> None:
+        """See `IMonitor`."""
+        self._scopes.pop(scope, None)
+        cause, would = scope.cause, scope.would_have_cancelled
+        name = "none" if cause is None else type(cause).__name__
+        self._totals[name, scope.ended.name.lower()] += 1
+        if would is not None:
+            self._would_have[type(would).__name__] += 1
+        self._changed()
+
+    def scope_abandoned(self, scope: Scope) -> None:
+        """See `IMonitor`."""
+        self._scopes.pop(scope, None)
+
+    def work_survives(self, survivor: Survivor) -> None:
+        """See `IMonitor`."""
+        self._survivors[survivor] = None
+
+    def survivor_ended(self, survivor: Survivor) -> None:
+        """See `IMonitor`."""
+        self._survivors.pop(survivor, None)
+
+    def work_detached(self, work: Any) -> None:
+        """See `IMonitor`."""
+        self._detached[id(work)] = work
+
+    def detached_work_ended(self, work: Any) -> None:
+        """See `IMonitor`."""
+        self._detached.pop(id(work), None)
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._drain is not None:
+            self._drain.look()
+
+
+def where_it_waits(scope: Scope) -> str:
+    """Where what a scope's handler returned waits: ``file.py:123 in function``.
+
+    Of the innermost frame that Python can tell of: an awaited Deferred does not tell what it waits
+    for. Where there is no coroutine, a description of the work; empty where there is none.
+    """
+    returned = scope.returned or next((work for work in scope.works if work.is_returned), None)
+    return "" if returned is None else innermost_line(returned)
