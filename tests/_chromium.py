@@ -9,6 +9,7 @@ events on 4. So a browser needs no port, and a test no further package.
 import json
 import os
 import shutil
+from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,23 @@ class Tab:
     async def press(self, key: str) -> None:
         """Press a key: reaches the page also while the next one is loading."""
         await self.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+
+    async def look(self, width: int, height: int, scheme: str = "light") -> None:
+        """Look through a window of this size, and prefer a color scheme."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        preferred = {"name": "prefers-color-scheme", "value": scheme}
+        await self.call("Emulation.setEmulatedMedia", features=[preferred])
+
+    async def picture(self) -> bytes:
+        """What is to be seen, as a PNG."""
+        shot = await self.call("Page.captureScreenshot", format="png")
+        return b64decode(shot["data"])
 
     async def stop_loading(self) -> None:
         """Do what the button beside the address bar does."""

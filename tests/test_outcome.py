@@ -58,7 +58,7 @@ class OutcomeTests(SynchronousTestCase):
             self.assertEqual((visit.outcome.opened, visit.outcome.closed), (0, closed))
 
     def test_stopped(self) -> None:
-        """Work that stopped some time after it was asked, before a hook: the cause and the times."""
+        """Work that stopped some time after it was asked: the cause, and all times."""
         work, slow = Errand(obedient=False), Deferred[None]()
         visit = Visit(lambda _: work, on_cancel=lambda _: slow)
         visit.clock.advance(2)
