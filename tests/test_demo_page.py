@@ -9,10 +9,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
+
+from cancelweb.demo.jobs import SECONDS, ticks
 
 from ._demo import Visitor, serve_demo
 from ._loopback import Wire, connect, listen, request
@@ -142,6 +145,21 @@ class PageTests(SynchronousTestCase):
             {"http://${location.hostname}:${port}"},
         )
         self.assertNotRegex(PAGE, r"<(?:script|img|link|iframe)[^>]* (?:src|href)=\"(?!data:)")
+
+
+class TicksTests(SynchronousTestCase):
+    """The stream, on a clock that the test moves."""
+
+    def test_it_ends(self) -> None:
+        """Who waits long enough gets all of it."""
+        clock = Clock()
+
+        async def read() -> list[bytes]:
+            return [tick async for tick in ticks(clock)]
+
+        reading = Deferred.fromCoroutine(read())
+        clock.pump([0.1] * 10 * SECONDS)
+        self.assertEqual(len(self.successResultOf(reading)), 10 * SECONDS)
 
 
 class BrowserTests(TestCase):

@@ -35,7 +35,7 @@ class MonitorCollector:
 
     Keep one for each monitor and registry; it may be collected from any thread. The values of the
     label ``cause`` are ``none`` and the names of the classes of causes, those of ``outcome`` the
-    members of `Ended` in lower case. There are no labels for methods and paths: a client could
+    members of `cancelweb.Ended` in lower case. There are no labels for methods and paths: a client could
     make up as many as it likes.
 
     Args:
