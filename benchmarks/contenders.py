@@ -38,6 +38,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from cancelweb import CancellingResource
+from cancelweb.monitor import Monitor
 
 MakeRoot = Callable[[Stage], Any]
 End = Callable[[Stage], None] | None
@@ -168,6 +169,16 @@ def wrapped_deferred(stage: Stage) -> CancellingResource:
     return CancellingResource(UndecoratedDeferred(stage))
 
 
+def monitored_bytes(stage: Stage) -> CancellingResource:
+    """Bytes through a `CancellingResource` with a monitor."""
+    return CancellingResource(PlainBytes(stage), monitor=Monitor())
+
+
+def monitored_deferred(stage: Stage) -> CancellingResource:
+    """A Deferred through a `CancellingResource` with a monitor."""
+    return CancellingResource(UndecoratedDeferred(stage), monitor=Monitor())
+
+
 _RECIPE = "the tutorial's recipe"
 _CAREFUL = "a careful handler"
 _PLAIN = "no cancellation"
@@ -194,6 +205,22 @@ CASES = (
         DeferredWithDeadline,
         DeferredUntilDeadline,
         _work,
+    ),
+    Case(
+        "`Deferred`, monitor",
+        "cancelweb without",
+        monitored_deferred,
+        wrapped_deferred,
+        _work,
+        extra_at_most=1.0,
+    ),
+    Case(
+        "bytes, monitor",
+        "cancelweb without",
+        monitored_bytes,
+        wrapped_bytes,
+        None,
+        extra_at_most=1.0,
     ),
     Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
     Case(

@@ -110,6 +110,11 @@ def waiting(request: Request) -> Deferred[bytes]:
     return Deferred()
 
 
+def returning(result: object) -> Handler:
+    """A handler of this result."""
+    return lambda _: result
+
+
 def raising(request: Request) -> bytes:
     """A handler with an error."""
     raise ValueError("the handler's")

@@ -22,7 +22,7 @@ from cancelweb.monitor import Monitor, where_it_waits
 
 from ._inmemory import Client, no_cycles
 from ._pages import Memory
-from ._scopes import Errand, Handler, Leaf, raising, waiting
+from ._scopes import Errand, Handler, Leaf, raising, returning, waiting
 
 
 class MonitorTestCase(SynchronousTestCase):
@@ -85,7 +85,7 @@ class TotalsTests(MonitorTestCase):
     def test_a_request_that_completes(self) -> None:
         """Bytes and a Deferred's result both count as completed, for no cause."""
         for result in b"", Deferred[bytes]():
-            client = self.client(lambda _, result=result: result)
+            client = self.client(returning(result))
             client.request()
             if isinstance(result, Deferred):
                 result.callback(b"")
@@ -181,7 +181,8 @@ class DoorsThatMeetTests(MonitorTestCase):
         """Each of them counts it, once: the site's knows of all, and that of a part of its own."""
         part = Monitor()
         root = Resource()
-        root.putChild(b"part", CancellingResource(Leaf(waiting), monitor=part))
+        door: Any = CancellingResource(Leaf(waiting), monitor=part)
+        root.putChild(b"part", door)
         root.putChild(b"other", Leaf(waiting))
         for path in b"/part", b"/other":
             client = Client(CancellingResource(root, monitor=self.monitor))

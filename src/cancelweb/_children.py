@@ -20,6 +20,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from ._inflow import Inflow
+from ._where import Place
 
 Completed = subprocess.CompletedProcess[bytes]
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -76,6 +77,7 @@ class Child(ProcessProtocol):
         grace: seconds between TERM and KILL.
         keep: how many bytes of the end of its error output are kept.
         is_started: whether it was started; it may have ended since.
+        place: tells its process's id.
     """
 
     reactor: Any
@@ -86,6 +88,7 @@ class Child(ProcessProtocol):
     grace: float
     keep: int
     is_started: bool = False
+    place: Place = field(factory=lambda: Place("a process that has not begun"))
     _stdout: Inflow = field(factory=Inflow)
     _stderr: bytearray = field(factory=bytearray)
     _status: int | None = None
@@ -115,6 +118,7 @@ class Child(ProcessProtocol):
         transport: Any = self.transport
         self._stdout.producer = transport
         self._group, self.is_started = transport.pid, True
+        self.place.text = f"process {self._group} and its group"
         transport.write(self.stdin)
         transport.closeStdin()
 

@@ -14,6 +14,7 @@ from twisted.internet.tcp import Server
 
 from ._hooks import CLEANUP_TIMEOUT
 from ._log import log
+from ._states import LIVE
 from ._stopping import SURVIVOR_AFTER
 from ._watching import Canceller
 from .causes import Draining
@@ -76,23 +77,32 @@ class Drain:
 
     async def _run(self) -> None:
         await self._until(self._is_idle, self.remaining())
-        for scope in self._monitor.scopes:
-            scope.stop(Draining())
+        self._cancel_scopes()
         # Each scope has its own bounds, survivor_after and cleanup_timeout.
-        await self._until(self._is_closed, None)
-        await self._until(self._is_idle, max(self.remaining(), CLEANUP_TIMEOUT))
+        await self._until(self._are_closed, None)
+        await self._until(self._is_nothing_detached, max(self.remaining(), CLEANUP_TIMEOUT))
         self._stop_detached()
-        await self._until(self._is_idle, SURVIVOR_AFTER)
+        await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
         for work in self._monitor.detached:
             log.warn("{work} is detached, and still runs after the drain", work=work)
         await self._until_sent()
         self._done()
 
-    def _is_closed(self) -> bool:
+    def _is_idle(self) -> bool:
+        return not self._monitor.scopes and self._is_nothing_detached()
+
+    def _are_closed(self) -> bool:
+        # In a dry run they end when they will.
         return all(scope.options.dry_run for scope in self._monitor.scopes)
 
-    def _is_idle(self) -> bool:
-        return not self._monitor.scopes and not self._monitor.detached
+    def _is_nothing_detached(self) -> bool:
+        return not self._monitor.detached
+
+    def _cancel_scopes(self) -> None:
+        for scope in self._monitor.scopes:
+            # One that is cleaning up is left to it.
+            if scope.phase is LIVE:
+                scope.stop(Draining())
 
     def _stop_detached(self) -> None:
         for work in self._monitor.detached:

@@ -44,7 +44,7 @@ class Lifetime(Stopping):
             self.is_bare = False
         for monitor in options.monitors:
             monitor.scope_opened(self)
-        if self.opened is None and (options.observers or options.monitors):
+        if self.opened is None and (options.monitors or options.observers):
             self.opened = self.clock.seconds()
 
     def join(self, options: Options) -> None:
@@ -134,8 +134,10 @@ class Lifetime(Stopping):
         if not self.is_bare or self.returned is not None:
             return False
         if self.options.monitors:
-            self._close()
-            return True
+            observers = self._tell_monitors()
+            if observers:
+                self._tell(observers)
+                return True
         self.phase = CLOSED
         self.request = self.response = self._context = None
         return True
@@ -170,13 +172,21 @@ class Lifetime(Stopping):
         await run_hook(start, name_of(hook), seconds, self.clock)
 
     def _close(self) -> None:
-        observers: tuple[Observer, ...] | None = self._observers()
-        for monitor in self.options.monitors:
-            monitor.scope_closed(self)
-            observers = added(observers, monitor.observers)
-        if not observers:
+        observers = added(self._observers(), self._tell_monitors())
+        if observers:
+            self._tell(observers)
+        else:
             self._let_go()
-            return
+
+    def _tell_monitors(self) -> tuple[Observer, ...]:
+        observers: tuple[Observer, ...] = ()
+        for monitor in self.options.monitors:
+            more = monitor.scope_closed(self)
+            if more:
+                observers = added(observers, more)
+        return observers
+
+    def _tell(self, observers: tuple[Observer, ...]) -> None:
         closed = self.clock.seconds()
         opened = closed if self.opened is None else self.opened
         stopped = closed if self._stopped is None else self._stopped

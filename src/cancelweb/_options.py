@@ -191,11 +191,14 @@ class Options:
         """These options for a request that is turned away: only its observers are told."""
         return evolve(self, hooks=(), timeout=None)
 
-    @property
-    def draining(self) -> Draining | None:
-        """Why new requests are turned away, where one of the monitors has them drained."""
+    def draining(self, known: tuple[Any, ...] = ()) -> Draining | None:
+        """Why a request is turned away, where one of the monitors has new ones drained.
+
+        Args:
+            known: the monitors for which it is not new.
+        """
         for monitor in self.monitors:
-            if monitor.is_draining and not self.dry_run:
+            if monitor.is_draining and not self.dry_run and monitor not in known:
                 return Draining(monitor.retry_after)
         return None
 
@@ -211,14 +214,14 @@ class Options:
         return Options(
             timeout=self.timeout,
             timeout_status=_inner_first(inner.timeout_status, self.timeout_status),
-            observers=added(self.observers, inner.observers),
+            observers=_observers_added(self.observers, inner.observers),
             cleanup_timeout=_inner_first(inner.cleanup_timeout, self.cleanup_timeout),
             survivor_after=_inner_first(inner.survivor_after, self.survivor_after),
             clock=_inner_first(inner.clock, self.clock),
             methods=_inner_first(inner.methods, self.methods),
             any_method=self.any_method or inner.any_method,
             dry_run=self.dry_run or inner.dry_run,
-            monitors=added(self.monitors, inner.monitors) or (),
+            monitors=added(self.monitors, inner.monitors),
             parts=(*(self.parts or (self,)), inner),
         )
 
@@ -227,11 +230,17 @@ def _inner_first(inner: Any, outer: Any) -> Any:
     return outer if inner is None else inner
 
 
-def added(outer: tuple[T, ...] | None, inner: tuple[T, ...] | None) -> tuple[T, ...] | None:
-    """Those of the outer door, then those of the inner one that it does not have; or None."""
-    # The default is told of nothing twice, nor is one observer that two doors were given.
+def _observers_added(
+    outer: tuple[Observer, ...] | None, inner: tuple[Observer, ...] | None
+) -> tuple[Observer, ...] | None:
+    # The default is told of nothing twice.
     if outer is None or inner is None:
         return outer if inner is None else inner
+    return added(outer, inner)
+
+
+def added(outer: tuple[T, ...], inner: tuple[T, ...]) -> tuple[T, ...]:
+    """The observers or monitors of two doors: what both were given counts once."""
     return (*outer, *(each for each in inner if each not in outer))
 
 

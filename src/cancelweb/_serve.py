@@ -44,8 +44,9 @@ def serve(
         scope.request, scope.options, scope.is_bare = request, options, True
         request._cancelweb_scope = scope
         if options.is_demanding:
-            if options.draining is not None:
-                return _turn_away(options, request, options.draining)
+            draining = options.draining()
+            if draining is not None:
+                return _turn_away(options, request, draining)
             scope.enter(options)
     elif scope is None and (why := _why_turned_away(options, request)) is not None:
         return _turn_away(options, request, why)
@@ -100,7 +101,7 @@ def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | 
         # A copy that `twisted.web.distrib` has made of a request has a stand-in there.
         scope = None
     elif scope.phase is not CLOSED:
-        why = None if scope.options.includes(options) else options.draining
+        why = options.draining(known=scope.options.monitors)
         scope.join(options)
         if why is not None:
             scope.stop(why)
@@ -130,8 +131,8 @@ def _is_refused(options: Options, request: Any) -> bool:
 def _why_turned_away(options: Options, request: Any) -> Cause | None:
     connection = connection_of(request)
     if connection is None or options.dry_run:
-        return options.draining
-    return RapidReset() if is_overrun(connection, options.max_cleanups) else options.draining
+        return options.draining()
+    return RapidReset() if is_overrun(connection, options.max_cleanups) else options.draining()
 
 
 def _turn_away(options: Options, request: Any, cause: Cause) -> Rendered:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from threading import Lock
+from threading import Lock, current_thread
 from typing import Any
 
 from attrs import define, field
@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from ._deferreds import clean, is_cancellation
+from ._where import Place, place
 
 
 @define(eq=False)
@@ -32,6 +33,7 @@ class ThreadCall:
     _function: Callable[[], Any] | None = field(default=None, init=False)
     _claim: Lock = field(factory=Lock, init=False)
     """Taken once, and never given back: by the thread that begins, or else by the cancel."""
+    _place: Place = field(factory=lambda: Place("a thread that has not begun"), init=False)
     _is_over: bool = field(default=False, init=False)
     _waiting: Deferred[Any] | None = field(default=None, init=False)
 
@@ -68,6 +70,8 @@ class ThreadCall:
             return None
         function: Any = self._function
         self._function = None
+        thread = current_thread()
+        self._place.text = f"thread {thread.native_id} ({thread.name})"
         return function()
 
     def _ended(self, success: bool, result: Any) -> None:
@@ -88,6 +92,7 @@ class ThreadCall:
 
     def _wait(self) -> Deferred[Any]:
         self._waiting = Deferred(self._cancel)
+        place(self._waiting, self._place)
         return self._waiting.addBoth(self._fired)
 
     def _fired(self, result: Any) -> Any:

@@ -9,25 +9,48 @@ import asyncio
 import gc
 from collections.abc import Iterator
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import Any
+from typing import Any, TypeVar
 
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_repr
 
 from ._deferreds import innermost
 
-ATTRIBUTE = "cancelweb_where"
-"""Where a Deferred keeps a function that tells what it waits for."""
+R = TypeVar("R")
+
+ATTRIBUTE = "_cancelweb_place"
+"""Where a Deferred may keep the `Place` where its work is done."""
 
 _SUSPENDED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 _DEFERRED: Any = Deferred
-_OF_DEFERREDS = _DEFERRED.__await__.__code__
+_AWAITING_DEFERRED = _DEFERRED.__await__.__code__
+
+
+@define(eq=False)
+class Place:
+    """Where work is done that has no frames in this thread.
+
+    Attributes:
+        text: such as the id of a thread or a process; may be set in any thread.
+    """
+
+    text: str
+
+
+def place(deferred: Deferred[R], at: Place) -> Deferred[R]:
+    """Note where the work is done for which a Deferred waits."""
+    setattr(deferred, ATTRIBUTE, at)
+    return deferred
 
 
 def where(work: Any) -> str:
     """The chain of awaits of a `Work`, innermost last, or else what kind of work it is."""
-    return "\n".join(_lines(work)) or safe_repr(work.canceller)
+    waits = work.canceller if work.coroutine is None else work.coroutine
+    if isinstance(waits, asyncio.Task):
+        waits = waits.get_coro()
+    return "\n".join(_chain(waits)) or safe_repr(work.canceller)
 
 
 def innermost_line(work: Any) -> str:
@@ -35,39 +58,21 @@ def innermost_line(work: Any) -> str:
     return where(work).rpartition("\n")[2]
 
 
-def _lines(work: Any) -> list[str]:
-    waits: Any = work.canceller if work.coroutine is None else work.coroutine
-    lines = []
-    for frame, awaited in _chain(waits):
-        lines.append(_line(frame))
-        waits = awaited
-    lines += _told_by(waits)
-    return lines
-
-
-def _chain(waits: Any) -> Iterator[tuple[FrameType, Any]]:
-    """Each frame, and what it awaits."""
-    while True:
-        waits = _suspended(waits)
-        if waits is None:
-            return
+def _chain(waits: Any) -> Iterator[str]:
+    while isinstance(waits, _SUSPENDED):
         frame, awaited = _parts(waits)
-        if frame is None or frame.f_code is _OF_DEFERREDS:
+        if frame is None:
+            # It has ended.
             return
-        yield frame, awaited
-        waits = awaited
+        yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+        waits = _behind(awaited)
+    if isinstance(waits, Deferred):
+        at = getattr(waits, ATTRIBUTE, None) or getattr(innermost(waits), ATTRIBUTE, None)
+        if at is not None:
+            yield at.text
 
 
-def _suspended(awaited: Any) -> Any:
-    """What has a frame: the thing itself, or, as for ``anext()``, what it stands for."""
-    if awaited is None or isinstance(awaited, _SUSPENDED):
-        return awaited
-    if isinstance(awaited, Deferred):
-        return None
-    return next((each for each in gc.get_referents(awaited) if isinstance(each, _SUSPENDED)), None)
-
-
-def _parts(suspended: Any) -> tuple[Any, Any]:
+def _parts(suspended: Any) -> tuple[FrameType | None, Any]:
     if isinstance(suspended, CoroutineType):
         return suspended.cr_frame, suspended.cr_await
     if isinstance(suspended, AsyncGeneratorType):
@@ -75,18 +80,17 @@ def _parts(suspended: Any) -> tuple[Any, Any]:
     return suspended.gi_frame, suspended.gi_yieldfrom
 
 
-def _line(frame: FrameType) -> str:
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+def _behind(awaited: Any) -> Any:
+    """What an awaited thing is, or what it stands for, as the iterator of a Deferred or a task.
 
-
-def _told_by(waits: Any) -> list[str]:
-    """What the end of the chain says of itself."""
-    if isinstance(waits, asyncio.Task):
-        return [_line(frame) for frame in waits.get_stack()]
-    if isinstance(waits, GeneratorType):
-        # A Deferred's own, which refers to it.
-        waits = next((d for d in gc.get_referents(waits) if isinstance(d, Deferred)), waits)
-    if isinstance(waits, Deferred):
-        waits = innermost(waits)
-    tell = getattr(waits, ATTRIBUTE, None)
-    return [] if tell is None else [tell()]
+    These refer to it, and have no attribute that tells.
+    """
+    is_of_deferred = isinstance(awaited, GeneratorType) and awaited.gi_code is _AWAITING_DEFERRED
+    if isinstance(awaited, _SUSPENDED) and not is_of_deferred:
+        return awaited
+    for each in gc.get_referents(awaited):
+        if isinstance(each, asyncio.Task):
+            return each.get_coro()
+        if isinstance(each, (*_SUSPENDED, Deferred)):
+            return each
+    return None

@@ -51,7 +51,6 @@ class IMonitor(Interface):
 
     is_draining = Attribute("Whether new requests are to be answered 503, without their handler.")
     retry_after = Attribute("Whole seconds that a client is told to wait then, 1 or more.")
-    observers = Attribute("A tuple: who are told the `Outcome` of each request, as a door's are.")
 
     def scope_opened(scope: Any) -> None:  # noqa: N805 - an interface has no self
         """A door has met a request, or, where doors meet, the door that has this monitor.
@@ -60,11 +59,15 @@ class IMonitor(Interface):
             scope: the `Scope`. Hold it until it has closed.
         """
 
-    def scope_closed(scope: Any) -> None:  # noqa: N805
+    def scope_closed(scope: Any) -> tuple[Any, ...]:  # noqa: N805
         """A scope closes: its work has ended, its hooks have been run.
 
         Args:
-            scope: has its request, ``cause``, ``ended`` and ``would_have_cancelled`` still.
+            scope: has its request, ``cause``, ``ended`` and ``would_have_cancelled`` still. Where
+                it ``is_bare`` it has completed, without a cause.
+
+        Returns:
+            Who is told its `Outcome`, besides the door's observers.
         """
 
     def scope_abandoned(scope: Any) -> None:  # noqa: N805

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from math import ceil
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from ._blind import find_blind, warn_once
 from ._draining import Drain
 from ._options import callables
 from ._scope import Scope
@@ -38,20 +40,23 @@ class Monitor:
         clock: where a drain takes its time from; the Site's reactor unless given.
 
     Attributes:
-        observers: who are told the `Outcome` of each scope.
+        is_draining: whether `drain` has been called: new requests are turned away.
     """
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
         if clock is not None and not IReactorTime.providedBy(clock):
             raise TypeError(f"clock must provide IReactorTime, as reactors do; {clock!r} does not")
         self._clock = clock
-        self.observers: tuple[Observer, ...] = ()
+        self.is_draining = False
+        self._observers: tuple[Observer, ...] = ()
         self._scopes: dict[Scope, None] = {}
         self._survivors: dict[Survivor, None] = {}
         # By identity: a user's own kind of work may be equal to another, or have no hash.
         self._detached: dict[int, Any] = {}
-        self._totals: Counter[tuple[str, str]] = Counter()
+        self._completed = 0
+        self._others: Counter[tuple[str, str]] = Counter()
         self._would_have: Counter[str] = Counter()
+        self._warned: WeakSet[Any] = WeakSet()
         self._drain: Drain | None = None
 
     def __repr__(self) -> str:
@@ -80,16 +85,18 @@ class Monitor:
     @property
     def opened(self) -> int:
         """How many scopes there ever were."""
-        return len(self._scopes) + self._totals.total()
+        return len(self._scopes) + self._completed + self._others.total()
 
     @property
     def totals(self) -> Mapping[tuple[str, str], int]:
         """How many scopes have closed, by cause and by how their work ended.
 
         The keys are pairs of strings: the name of the cause's class, or ``"none"``; and the name
-        of an `Ended`, in lower case. The mapping stays up to date, and has no key for nothing.
+        of an `Ended`, in lower case. What has not happened has no key.
         """
-        return MappingProxyType(self._totals)
+        totals = Counter(self._others)
+        totals["none", "completed"] += self._completed
+        return MappingProxyType(+totals)
 
     @property
     def would_have_cancelled(self) -> Mapping[str, int]:
@@ -97,12 +104,7 @@ class Monitor:
 
         In a dry run; also requests of methods that a disconnect or a deadline may not cancel.
         """
-        return MappingProxyType(self._would_have)
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether `drain` has been called: new requests are turned away."""
-        return self._drain is not None
+        return MappingProxyType(Counter(self._would_have))
 
     @property
     def retry_after(self) -> int:
@@ -118,7 +120,7 @@ class Monitor:
         Raises:
             TypeError: it cannot be called with one argument.
         """
-        self.observers += callables("observers", observer)
+        self._observers += callables("observers", observer)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Turn new requests away, let the others finish, and cancel those that take too long.
@@ -151,10 +153,26 @@ class Monitor:
             raise TypeError(f"seconds must be a number of seconds, not {seconds!r}")
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds must be 0 or more and finite, not {seconds!r}")
+        self.is_draining = True
         if self._drain is None:
             self._drain = Drain(self, self._find_clock(), seconds)
             self._drain.start()
         return self._drain.when_done()
+
+    def blind_spots(self) -> tuple[Scope, ...]:
+        """The open scopes whose clients could leave unseen, because nobody reads from them.
+
+        Twisted stops reading a connection on which more than 16 KiB wait behind a request that is
+        not answered yet. Whether its client has left shows when it reads on, or writes; until then
+        only a ``timeout`` stops the work. For each such connection a warning is logged, the first
+        time. Call this every few seconds to have it in the log.
+
+        Only for HTTP/1.1 and reactors that provide `IReactorFDSet`, as all do but IOCP's.
+        """
+        blind = find_blind(self._scopes)
+        for scope, connection in blind:
+            warn_once(scope.request, connection, self._warned)
+        return tuple(scope for scope, _ in blind)
 
     def _find_clock(self) -> Any:
         if self._clock is not None:
@@ -168,15 +186,23 @@ class Monitor:
         """See `IMonitor`."""
         self._scopes[scope] = None
 
-    def scope_closed(self, scope: Scope) -> None:
+    def scope_closed(self, scope: Scope) -> tuple[Observer, ...]:
         """See `IMonitor`."""
-        self._scopes.pop(scope, None)
+        del self._scopes[scope]
+        if scope.is_bare:
+            self._completed += 1
+        else:
+            self._count(scope)
+        if self._drain is not None:
+            self._drain.look()
+        return self._observers
+
+    def _count(self, scope: Scope) -> None:
         cause, would = scope.cause, scope.would_have_cancelled
         name = "none" if cause is None else type(cause).__name__
-        self._totals[name, scope.ended.name.lower()] += 1
+        self._others[name, scope.ended.name.lower()] += 1
         if would is not None:
             self._would_have[type(would).__name__] += 1
-        self._changed()
 
     def scope_abandoned(self, scope: Scope) -> None:
         """See `IMonitor`."""
@@ -197,9 +223,6 @@ class Monitor:
     def detached_work_ended(self, work: Any) -> None:
         """See `IMonitor`."""
         self._detached.pop(id(work), None)
-        self._changed()
-
-    def _changed(self) -> None:
         if self._drain is not None:
             self._drain.look()
 

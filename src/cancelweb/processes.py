@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorProcess
 
 from ._children import Argument, Child, Completed
 from ._reactors import reactor_for
+from ._where import place
 
 __all__ = ["Output", "run", "stream"]
 
@@ -61,7 +62,7 @@ def run(
         ValueError: ``grace`` is negative.
     """
     child = _child(args, stdin, cwd, env, grace, reactor, sys.maxsize)
-    return Deferred.fromCoroutine(_collect(child, check))
+    return place(Deferred.fromCoroutine(_collect(child, check)), child.place)
 
 
 async def _collect(child: Child, check: bool) -> Completed:

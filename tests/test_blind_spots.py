@@ -1,0 +1,96 @@
+"""Connections that nobody reads from, so that a disconnect cannot be seen.
+
+What belongs here: what a monitor says of them, on real connections.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    connectProtocol,
+)
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, formatEvent
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.server import Request, Site
+
+from cancelweb import CancellingResource, Scope
+from cancelweb.monitor import Monitor
+
+from ._inmemory import Client, log_events, of_cancelweb
+from ._loopback import Wire, listen
+from ._scopes import Leaf, waiting
+from ._servers import LOOPBACK, reactor
+
+GET = b"GET /slow?secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class BlindSpotTests(TestCase):
+    """A client that sends more behind its request than Twisted takes in."""
+
+    timeout = 20
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        """A request in flight."""
+        self.monitor = Monitor()
+        self.begun: Deferred[None] = Deferred()
+        site = Site(CancellingResource(Leaf(self.handler), monitor=self.monitor))
+        endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, listen(self, site))
+        self.wire: Any = await connectProtocol(endpoint, Wire())
+        self.wire.send(GET)
+        await self.begun
+        self.events = log_events(self)  # type: ignore[arg-type]
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        """End the connection at both sides: the server may not see that the client has left."""
+        for scope in self.monitor.scopes:
+            scope.request.transport.abortConnection()
+        self.wire.transport.abortConnection()
+        await self.wire.closed
+        while self.monitor.scopes:
+            await deferLater(reactor, 0.01)
+
+    def handler(self, request: Request) -> Deferred[bytes]:
+        """Begin, and wait."""
+        self.begun.callback(None)
+        return waiting(request)
+
+    async def until_blind(self) -> Scope:
+        """Send until it is, and have a look."""
+        self.wire.send(GET * 1000)
+        while not self.monitor.blind_spots():
+            await deferLater(reactor, 0.01)
+        (scope,) = self.monitor.blind_spots()
+        return scope
+
+    async def test_a_usual_request(self) -> None:
+        """A request whose connection is read is none."""
+        self.assertEqual(self.monitor.blind_spots(), ())
+        self.assertEqual(of_cancelweb(self.events), [])
+
+    async def test_is_told(self) -> None:
+        """The scope is named, and a warning logged, once for each connection."""
+        scope = await self.until_blind()
+        self.assertEqual(scope, self.monitor.scopes[0])
+        (event,) = of_cancelweb(self.events, LogLevel.warn)
+        self.assertTrue(formatEvent(event).startswith("the connection of GET /slow is not read,"))
+
+    async def test_is_one_indeed(self) -> None:
+        """Its client leaves, and nobody sees it."""
+        scope = await self.until_blind()
+        self.wire.transport.abortConnection()
+        await self.wire.closed
+        await deferLater(reactor, 0.1)
+        self.assertEqual((scope.cause, self.monitor.blind_spots()), (None, (scope,)))
+
+
+class ElsewhereTests(SynchronousTestCase):
+    """Where it cannot be told."""
+
+    def test_without_a_reactor_that_tells(self) -> None:
+        """Where the reactor does not tell whom it reads from, nothing is said."""
+        monitor = Monitor()
+        client = Client(CancellingResource(Leaf(waiting), monitor=monitor))
+        client.request()
+        self.assertEqual(monitor.blind_spots(), ())

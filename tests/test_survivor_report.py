@@ -1,0 +1,293 @@
+"""What is told of survivors: where they wait, and when they end.
+
+What belongs here: the report and the monitor's list. What does not: which work is a survivor, and
+what becomes of its scope (`test_survivors`).
+"""
+
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogEvent, formatEvent
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Disconnected
+from cancelweb.monitor import Monitor, Survivor, where_it_waits
+from cancelweb.processes import run
+from cancelweb.threads import defer_to_thread
+
+from ._inmemory import Client, log_events, of_cancelweb
+from ._pages import Memory
+from ._scopes import Errand, Handler, Leaf
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+def line_of(function: Any, offset: int) -> str:
+    """How the report calls a line of a function, counted from its first."""
+    code = function.__code__
+    return f"{code.co_filename}:{code.co_firstlineno + offset} in {code.co_qualname}"
+
+
+async def stubborn(deferred: Deferred[Any]) -> None:
+    """Swallow the cancellation, and wait for something else."""
+    try:
+        await Deferred()
+    except CancelledError:
+        await deferred
+
+
+async def outer(deferred: Deferred[Any]) -> bytes:
+    """Wait for something stubborn."""
+    await stubborn(deferred)
+    return b""
+
+
+class ReportTestCase(SynchronousTestCase):
+    """A monitor, and clients who leave."""
+
+    def setUp(self) -> None:
+        """A monitor."""
+        self.monitor = Monitor()
+        self.clock = Clock()
+
+    def leave(self, handler: Handler, seconds: float = 5, path: bytes = b"/") -> list[LogEvent]:
+        """Ask, leave, and wait; returns what was logged of survivors."""
+        events = log_events(self)
+        root = CancellingResource(Leaf(handler), monitor=self.monitor, observers=())
+        client = Client(root, self.clock)
+        client.request(path=path)
+        client.disconnect()
+        self.clock.advance(seconds)
+        return of_cancelweb(events)
+
+
+class SurvivorTests(ReportTestCase):
+    """One survivor."""
+
+    def test_is_known_to_the_monitor_until_it_ends(self) -> None:
+        """It is there after its scope has closed, and until it ends."""
+        errand = Errand(obedient=False)
+        self.clock.advance(3)
+        self.leave(lambda _: errand, path=b"/slow%20page?secret")
+        (survivor,) = self.monitor.survivors
+        self.assertEqual(self.monitor.scopes, ())
+        self.assertEqual((survivor.method, survivor.path), (b"GET", b"/slow%20page"))
+        self.assertIsInstance(survivor.cause, Disconnected)
+        self.assertEqual(survivor.since, 3.0)
+        self.assertEqual(survivor.where, repr(errand))
+        errand.end()
+        self.assertEqual(self.monitor.survivors, ())
+
+    def test_is_logged_once_and_when_it_ends(self) -> None:
+        """The log tells of it in time, and again when it ends, with how long that took."""
+        errand = Errand(obedient=False)
+        (first,) = self.leave(lambda _: errand)
+        self.clock.advance(60)
+        events = log_events(self)
+        errand.end()
+        (last,) = of_cancelweb(events)
+        self.assertEqual((first["log_level"].name, last["log_level"].name), ("warn", "info"))
+        self.assertEqual(first["where"], repr(errand))
+        self.assertEqual(
+            formatEvent(last), "work of GET / has ended, 65.0 s after it was asked to stop"
+        )
+        self.assertIs(first["survivor"], last["survivor"])
+
+    def test_that_ends_before_its_scope_closes(self) -> None:
+        """It is forgotten as soon as it ends, while other work is still waited for."""
+        first, second = Errand(obedient=False), Errand(obedient=False)
+        handled: list[Request] = []
+
+        def handler(request: Request) -> Errand:
+            scope = self.monitor.scopes[0]
+            scope.track(second)
+            scope.on_exit(lambda _: Deferred())
+            handled.append(request)
+            return first
+
+        self.leave(handler)
+        self.assertEqual((len(self.monitor.survivors), len(self.monitor.scopes)), (2, 1))
+        for each in first, second:
+            each.end()
+        self.assertEqual((self.monitor.survivors, len(self.monitor.scopes)), ((), 1))
+
+    def test_whose_canceller_fails(self) -> None:
+        """It is one at once."""
+        errand = Errand()
+        self.patch(errand, "cancel", self.raise_error)
+        self.leave(lambda _: errand, 0)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(self.monitor.survivors), 1)
+        errand.end()
+        self.assertEqual(self.monitor.survivors, ())
+
+    def raise_error(self) -> None:
+        """A canceller with an error."""
+        raise ValueError("a canceller's bug")
+
+    def test_holds_no_request(self) -> None:
+        """While it runs, nothing that is kept of it refers to its request or scope."""
+        memory, wait = Memory(), Deferred[None]()
+        errand = Errand(obedient=False)
+
+        def handler(request: Request) -> Errand:
+            memory.note(request)
+            return errand
+
+        self.leave(handler)
+        self.assertEqual((len(self.monitor.survivors), memory.alive()), (1, []))
+        errand.end()
+        wait.callback(None)
+
+    def test_what_a_client_chose_cannot_forge_a_line(self) -> None:
+        """No control character of a path reaches the log."""
+        errand = Errand(obedient=False)
+
+        def handler(request: Request) -> Errand:
+            # Twisted refuses it by now, but older ones do not.
+            request.uri = b"/\x1b[2J"
+            return errand
+
+        (event,) = self.leave(handler)
+        self.assertIn("/\\x1b[2J still runs", formatEvent(event))
+        errand.end()
+
+
+class WhereTests(ReportTestCase):
+    """Where it waits."""
+
+    def where(self) -> list[str]:
+        """That of the only survivor, line by line."""
+        (survivor,) = self.monitor.survivors
+        return survivor.where.splitlines()
+
+    def test_of_a_coroutine(self) -> None:
+        """It is the chain of awaits, file and line of each, the innermost last."""
+        wait: Deferred[None] = Deferred()
+        (event,) = self.leave(lambda _: outer(wait))
+        self.assertEqual(self.where(), [line_of(outer, 2), line_of(stubborn, 5)])
+        self.assertIn(line_of(stubborn, 5), formatEvent(event))
+        wait.callback(None)
+        self.assertEqual(self.monitor.survivors, ())
+
+    def test_of_a_tracked_coroutine(self) -> None:
+        """So it is of one that is tracked."""
+        wait: Deferred[None] = Deferred()
+
+        def handler(request: Request) -> Deferred[bytes]:
+            self.monitor.scopes[0].track(outer(wait))
+            return Deferred()
+
+        self.leave(handler)
+        self.assertEqual(self.where(), [line_of(outer, 2), line_of(stubborn, 5)])
+        wait.callback(None)
+
+    def test_of_a_stream(self) -> None:
+        """Of an async generator, and of what it awaits."""
+        wait: Deferred[None] = Deferred()
+
+        async def chunks(request: Request) -> AsyncIterator[bytes]:
+            await stubborn(wait)
+            yield b""
+
+        self.leave(chunks)
+        self.assertEqual(self.where()[0], line_of(chunks, 1))
+        self.assertEqual(self.where()[-1], line_of(stubborn, 5))
+        wait.callback(None)
+
+    def test_of_one_that_iterates(self) -> None:
+        """The frames behind ``async for`` are found as well."""
+        wait: Deferred[None] = Deferred()
+
+        async def chunks() -> AsyncIterator[bytes]:
+            await stubborn(wait)
+            yield b""
+
+        async def handler(request: Request) -> bytes:
+            return b"".join([chunk async for chunk in chunks()])
+
+        self.leave(handler)
+        self.assertEqual(self.where()[-2:], [line_of(chunks, 1), line_of(stubborn, 5)])
+        wait.callback(None)
+
+    def test_of_other_work(self) -> None:
+        """Of a Deferred Python cannot tell, so that it is named as it is."""
+        wait: Deferred[bytes] = Deferred(lambda deferred: deferred.pause())
+        self.leave(lambda _: wait)
+        self.assertEqual(self.where(), [repr(wait)])
+        wait.unpause()
+
+    def test_of_a_scope(self) -> None:
+        """`where_it_waits` is the last line of it, of work that was not cancelled, too."""
+        wait: Deferred[None] = Deferred()
+        client = Client(CancellingResource(Leaf(lambda _: outer(wait)), monitor=self.monitor))
+        client.request()
+        (scope,) = self.monitor.scopes
+        self.assertEqual(where_it_waits(scope), line_of(stubborn, 3))
+        client.disconnect()
+        self.assertEqual(where_it_waits(scope), line_of(stubborn, 5))
+        wait.callback(None)
+        self.assertEqual(where_it_waits(scope), "")
+
+
+class ThreadsAndProcessesTests(TestCase):
+    """Work outside the process's main thread."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        """A monitor, and a clock that the test moves."""
+        self.monitor = Monitor()
+        self.clock = Clock()
+
+    def leave(self, client: Client) -> Survivor:
+        """Leave, wait, and see what survives."""
+        client.disconnect()
+        client.clock.advance(5)
+        (survivor,) = self.monitor.survivors
+        return survivor
+
+    def ask(self, handler: Handler) -> Client:
+        """Send a request."""
+        root = CancellingResource(Leaf(handler), monitor=self.monitor, observers=())
+        client = Client(root)
+        client.request()
+        return client
+
+    async def until_no_survivor(self) -> None:
+        """Wait until the last has ended."""
+        while self.monitor.survivors:
+            await deferLater(reactor, 0.01)
+
+    async def test_a_thread(self) -> None:
+        """Of a thread its id and its name are told."""
+        begun: Deferred[threading.Thread] = Deferred()
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+
+        def work() -> None:
+            reactor.callFromThread(begun.callback, threading.current_thread())
+            go_on.wait()
+
+        async def handler(request: Request) -> bytes:
+            await defer_to_thread(work)
+            return b""
+
+        client = self.ask(handler)
+        thread = await begun
+        last = self.leave(client).where.splitlines()[-1]
+        self.assertEqual(last, f"thread {thread.native_id} ({thread.name})")
+        go_on.set()
+        await self.until_no_survivor()
+
+    async def test_a_child_process(self) -> None:
+        """Of a child process its group's id is told."""
+        client = self.ask(lambda _: run(["sleep", "60"], grace=0, reactor=reactor))
+        self.assertRegex(self.leave(client).where, r"^process \d+ and its group$")
+        await self.until_no_survivor()
