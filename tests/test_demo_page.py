@@ -110,13 +110,24 @@ class WorkTests(TestCase):
         self.assertTrue(answer.endswith(b"\r\n72000006000000\n"), answer)
         await self.watcher.until_state(answered=1, running=0)
 
+    async def test_strange_paths(self) -> None:
+        """Whatever stands behind the name of the work, the list goes on."""
+        await self.serve()
+        await self.ask("/on/stream/%ff/x", "/off/stream/2", "/on/%ff", "/on/chain/-100")
+        state = await self.watcher.until_state(running=5)
+        kinds = sorted((row["kind"], row["hop"]) for row in state["rows"])
+        chain = [("chain", 1), ("chain", 2), ("chain", 3)]
+        self.assertEqual(kinds, [*chain, ("stream", 1), ("stream", 2)])
+
     async def test_further_ports_serve_the_same(self) -> None:
         """A browser that has used up its connections to one port finds others."""
         await self.serve()
         state = await self.watcher.until_state(running=0)
         for self.port in (state["ports"][0], state["ports"][-1]):
             [wire] = await self.ask("/")
-            self.assertIn(b"<!doctype html>", await wire.closed)
+            page = await wire.closed
+            self.assertIn(b"<!doctype html>", page)
+            self.assertIn(b"Content-Security-Policy: default-src 'none'", page)
 
 
 class CommandTests(TestCase):
@@ -132,6 +143,13 @@ class CommandTests(TestCase):
         self.assertEqual((output, status), (b"", 1))
         self.assertEqual(errors.decode().count("\n"), 1, errors)
         self.assertIn(f"cannot listen on port {port}", errors.decode())
+
+    async def test_port_that_is_none(self) -> None:
+        """What is no number of a port is refused, with status 2."""
+        command = ["-m", "cancelweb", "--serve", "--port", "65536"]
+        output, errors, status = await getProcessOutputAndValue(sys.executable, command, env=None)
+        self.assertEqual((output, status), (b"", 2))
+        self.assertIn("from 0 to 65535, not 65536", errors.decode().splitlines()[-1])
 
 
 class PageTests(SynchronousTestCase):

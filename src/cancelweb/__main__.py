@@ -48,7 +48,10 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument(
         "--port", type=int, default=8080, help="where to serve it; 8080 unless given, 0 for any"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error(f"argument --port: must be from 0 to 65535, not {options.port}")
+    return options
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ class MonitorCollector:
 
     Keep one for each monitor and registry; it may be collected from any thread. The values of the
     label ``cause`` are ``none`` and the names of the classes of causes, those of ``outcome`` the
-    members of `cancelweb.Ended` in lower case. There are no labels for methods and paths: a client could
-    make up as many as it likes.
+    members of `cancelweb.Ended` in lower case. There are no labels for methods and paths: a client
+    could make up as many as it likes.
 
     Args:
         monitor: what to show. Becomes one more observer of its requests.
@@ -62,6 +62,7 @@ class MonitorCollector:
 
     def collect(self) -> Iterable[Metric]:
         """What there is to show now; ``prometheus_client`` calls this for each page."""
+        # Maybe in a thread. What a monitor tells are copies, each made in one step of CPython's.
         yield from self._counters()
         yield from self._gauges()
         yield from self._stop.collect()
@@ -74,8 +75,7 @@ class MonitorCollector:
         requests = CounterMetricFamily(
             "cancelweb_requests", "Requests that have ended.", labels=("cause", "outcome")
         )
-        # Copied in one step: the reactor's thread goes on counting.
-        for labels, count in list(self._monitor.totals.items()):
+        for labels, count in self._monitor.totals.items():
             requests.add_metric(labels, count)
         yield requests
         spared = CounterMetricFamily(
@@ -83,7 +83,7 @@ class MonitorCollector:
             "Requests that would have been cancelled, but for a dry run or their method.",
             labels=("cause",),
         )
-        for cause, count in list(self._monitor.would_have_cancelled.items()):
+        for cause, count in self._monitor.would_have_cancelled.items():
             spared.add_metric((cause,), count)
         yield spared
 

@@ -25,6 +25,7 @@ SECONDS = 10
 """How long a child and a stream go on. A report, which computes as fast as it can, takes less."""
 ROWS = 12_000_000
 HOPS = 3
+LATER_HOPS = [b"%d" % hop for hop in range(2, HOPS + 1)]
 THREADS = 16
 
 SQL = """
@@ -86,7 +87,7 @@ class Jobs:
 
     async def chain(self, request: Any) -> bytes:
         """Ask the next server, which is this one; the last of them makes a report."""
-        hop = int(request.postpath[0]) if request.postpath else 1
+        hop = hop_of(request)
         if hop == HOPS:
             return await self.report(request)
         path = b"/".join(request.prepath[:2])
@@ -99,6 +100,12 @@ class Jobs:
         for start in (self.report, self.process, self.stream, self.chain):
             root.putChild(start.__name__.encode(), Job(start))
         return root
+
+
+def hop_of(request: Any) -> int:
+    """Which server of a chain a request asks: the first, unless its path says another."""
+    asked = request.postpath[0] if request.postpath else b""
+    return int(asked) if asked in LATER_HOPS else 1
 
 
 async def ticks(reactor: Any) -> AsyncIterator[bytes]:

@@ -22,7 +22,7 @@ from .. import CancellingResource, Outcome, Scope, cancel_on_disconnect
 from .._requests import fate_of
 from .._states import OPEN
 from ..monitor import Monitor, where_it_waits
-from .jobs import Jobs
+from .jobs import Jobs, hop_of
 from .server import LOOPBACK
 
 TICK = 0.25
@@ -122,11 +122,11 @@ class Demonstration:
 
 def row(scope: Scope, now: float) -> dict[str, object]:
     """One request in the list."""
-    _, way, kind, *hop = scope.request.path.decode().split("/")
+    way, kind = scope.request.prepath[:2]
     return {
-        "kind": kind,
-        "hop": int(hop[0]) if hop else 1,
-        "cancelling": way == "on",
+        "kind": kind.decode(),
+        "hop": hop_of(scope.request),
+        "cancelling": way == b"on",
         "age": now - (now if scope.opened is None else scope.opened),
         "left": fate_of(scope.request) is not OPEN,
         "where": where_it_waits(scope).rpartition(os.sep)[2],
