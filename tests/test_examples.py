@@ -400,6 +400,26 @@ class ExamplesTests(TestCase):
         self.assertIn(b"<!DOCTYPE html>\n<html><h1>Today</h1><p>No news.</p>", await waiter.answer)
         self.assert_quiet(server)
 
+    async def test_monitor_lets_requests_finish(self) -> None:
+        """It tells of who waits and who has left; at the shutdown the one is answered."""
+        server = await self.serve("monitored.py")
+        leaver = await server.connect(Reader("/report/30"))
+        overview = b""
+        while b"/report/30': " not in overview:
+            overview = await (await server.connect(Reader("/monitor"))).answer
+        self.assertRegex(overview, rb"monitored\.py:\d+ in Report\.render_GET\n")
+        leaver.leave()
+        await server.log.expect("stopped .*disconnected", within=AT_ONCE)
+        overview = await (await server.connect(Reader("/monitor"))).answer
+        self.assertIn(b"stopped, cause: Disconnected: 1\n", overview)
+        waiter = await server.connect(Reader("/report/1"))
+        overview = b""
+        while b"/report/1': " not in overview:
+            overview = await (await server.connect(Reader("/monitor"))).answer
+        self.process.transport.signalProcess("TERM")
+        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\ndone\n"))
+        self.assert_quiet(server)
+
 
 class StyleTests(SynchronousTestCase):
     """What all examples have in common."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb.monitor import Monitor
 
 
 async def awaiting(outcome: object) -> None:
@@ -73,6 +74,7 @@ OF_RESOURCE: dict[str, list[tuple[object, type[Exception]]]] = {
         ([""], ValueError),
         (["GÉT"], ValueError),
     ],
+    "monitor": [(5, TypeError), (Monitor, TypeError)],
     "dry_run": [(1, TypeError), ("yes", TypeError), (None, TypeError)],
 }
 

@@ -112,7 +112,7 @@ class Monitor:
         return 1 if self._drain is None else max(1, ceil(self._drain.remaining()))
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell an observer the `Outcome` of each scope that closes, besides the door's own.
+        """Tell an observer the `cancelweb.Outcome` of each scope that closes, besides the door's own.
 
         Args:
             observer: what it raises is logged.
@@ -127,7 +127,7 @@ class Monitor:
 
         From now on, for good, what comes to the doors of this monitor is answered 503, with
         ``Retry-After`` and ``Connection: close``, and no handler is run for it. After ``seconds``
-        what is left is cancelled with `Draining`, whatever its method, and answered likewise. Then
+        what is left is cancelled with `cancelweb.Draining`, whatever its method, and answered likewise. Then
         the cleanup hooks are waited for, and what was detached. That has ``cleanup_timeout``'s 10
         seconds, counted from when the last scope has closed; what then still runs is asked to
         stop, and has 5 seconds more. What is not over by then is logged, and left.
@@ -167,7 +167,7 @@ class Monitor:
         only a ``timeout`` stops the work. For each such connection a warning is logged, the first
         time. Call this every few seconds to have it in the log.
 
-        Only for HTTP/1.1 and reactors that provide `IReactorFDSet`, as all do but IOCP's.
+        Only for HTTP/1.1 and reactors that provide ``IReactorFDSet``, as all do but IOCP's.
         """
         blind = find_blind(self._scopes)
         for scope, connection in blind:

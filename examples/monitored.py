@@ -1,0 +1,59 @@
+"""A monitor: who is at work, how it ended for the others, and a shutdown that lets them finish.
+
+Run it::
+
+    PYTHONPATH=examples twist web --class=monitored.root
+
+Ask for `curl http://localhost:8080/report/3` a few times, and leave some of them; then
+`curl http://localhost:8080/monitor` tells. Stop the server while someone waits: he has five seconds
+more, and a newcomer on an open connection is sent away.
+"""
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+
+from cancelweb import CancellingResource
+from cancelweb.monitor import Monitor, where_it_waits
+
+
+class Report(Resource):
+    """Takes as many seconds as the path says."""
+
+    isLeaf = True
+
+    async def render_GET(self, request: IRequest) -> bytes:
+        """A report; wrapped, so that it may be a coroutine."""
+        await deferLater(reactor, float(request.postpath[0]))
+        return b"done\n"
+
+
+class Overview(Resource):
+    """What a monitor knows, as text."""
+
+    isLeaf = True
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__()
+        self._monitor = monitor
+
+    def render_GET(self, request: IRequest) -> bytes:
+        """A line for each scope that is open, and one for each way in which others ended."""
+        lines = [
+            f"{scope.request.path!r}: {where_it_waits(scope)}" for scope in self._monitor.scopes
+        ]
+        lines += [
+            f"{ended}, cause: {cause}: {n}" for (cause, ended), n in self._monitor.totals.items()
+        ]
+        return "".join(f"{line}\n" for line in lines).encode()
+
+
+def root() -> Resource:
+    """The reports behind a monitor, and the overview beside them, which it does not count."""
+    monitor = Monitor()
+    reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 5)
+    tree = Resource()
+    tree.putChild(b"report", CancellingResource(Report(), monitor=monitor))
+    tree.putChild(b"monitor", Overview(monitor))
+    return tree
