@@ -9,6 +9,8 @@ Ask for `curl http://localhost:8080/report/3` a few times, and leave some of the
 more, and a newcomer on an open connection is sent away.
 """
 
+from typing import Any
+
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.web.iweb import IRequest
@@ -53,7 +55,8 @@ def root() -> Resource:
     """The reports behind a monitor, and the overview beside them, which it does not count."""
     monitor = Monitor()
     reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 5)
+    reports: Any = CancellingResource(Report(), monitor=monitor)
     tree = Resource()
-    tree.putChild(b"report", CancellingResource(Report(), monitor=monitor))
+    tree.putChild(b"report", reports)
     tree.putChild(b"monitor", Overview(monitor))
     return tree

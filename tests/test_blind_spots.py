@@ -3,13 +3,17 @@
 What belongs here: what a monitor says of them, on real connections.
 """
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     connectProtocol,
+    serverFromString,
+    wrapClientTLS,
 )
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -21,7 +25,7 @@ from cancelweb.monitor import Monitor
 from ._inmemory import Client, log_events, of_cancelweb
 from ._loopback import Wire, listen
 from ._scopes import Leaf, waiting
-from ._servers import LOOPBACK, reactor
+from ._servers import LOOPBACK, SelfSigned, reactor
 
 GET = b"GET /slow?secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -34,22 +38,27 @@ class BlindSpotTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         """A request in flight."""
         self.monitor = Monitor()
-        self.begun: Deferred[None] = Deferred()
         site = Site(CancellingResource(Leaf(self.handler), monitor=self.monitor))
-        endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, listen(self, site))
-        self.wire: Any = await connectProtocol(endpoint, Wire())
-        self.wire.send(GET)
-        await self.begun
-        self.events = log_events(self)  # type: ignore[arg-type]
+        self.wires: list[Any] = []
+        await self.ask(TCP4ClientEndpoint(reactor, LOOPBACK, listen(self, site)))
+        self.events = log_events(self)
 
     async def tearDown(self) -> None:  # type: ignore[override]
         """End the connection at both sides: the server may not see that the client has left."""
         for scope in self.monitor.scopes:
             scope.request.transport.abortConnection()
-        self.wire.transport.abortConnection()
-        await self.wire.closed
+        for wire in self.wires:
+            wire.transport.abortConnection()
+            await wire.closed
         while self.monitor.scopes:
             await deferLater(reactor, 0.01)
+
+    async def ask(self, endpoint: IStreamClientEndpoint) -> None:
+        """Send a request, and wait until it is in hand."""
+        self.begun: Deferred[None] = Deferred()
+        self.wires.append(await connectProtocol(endpoint, Wire()))
+        self.wires[-1].send(GET)
+        await self.begun
 
     def handler(self, request: Request) -> Deferred[bytes]:
         """Begin, and wait."""
@@ -58,11 +67,11 @@ class BlindSpotTests(TestCase):
 
     async def until_blind(self) -> Scope:
         """Send until it is, and have a look."""
-        self.wire.send(GET * 1000)
-        while not self.monitor.blind_spots():
+        blind = len(self.monitor.blind_spots())
+        self.wires[-1].send(GET * 1000)
+        while len(self.monitor.blind_spots()) == blind:
             await deferLater(reactor, 0.01)
-        (scope,) = self.monitor.blind_spots()
-        return scope
+        return self.monitor.blind_spots()[-1]
 
     async def test_a_usual_request(self) -> None:
         """A request whose connection is read is none."""
@@ -79,10 +88,24 @@ class BlindSpotTests(TestCase):
     async def test_is_one_indeed(self) -> None:
         """Its client leaves, and nobody sees it."""
         scope = await self.until_blind()
-        self.wire.transport.abortConnection()
-        await self.wire.closed
+        self.wires[0].transport.abortConnection()
+        await self.wires[0].closed
         await deferLater(reactor, 0.1)
         self.assertEqual((scope.cause, self.monitor.blind_spots()), (None, (scope,)))
+
+    async def test_over_tls(self) -> None:
+        """It is told over TLS, too; and of each connection for itself."""
+        first = await self.until_blind()
+        certificate = SelfSigned.make(Path(self.mktemp()))
+        site = Site(CancellingResource(Leaf(self.handler), monitor=self.monitor))
+        port = await serverFromString(reactor, certificate.listen()).listen(site)
+        self.addCleanup(port.stopListening)
+        endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
+        await self.ask(wrapClientTLS(certificate.trusting(), endpoint))
+        self.assertEqual(self.monitor.blind_spots(), (first,))
+        second = await self.until_blind()
+        self.assertEqual(self.monitor.blind_spots(), (first, second))
+        self.assertEqual(len(of_cancelweb(self.events, LogLevel.warn)), 2)
 
 
 class ElsewhereTests(SynchronousTestCase):

@@ -252,6 +252,21 @@ class InFlightTests(DrainTestCase):
         self.advance(0)
         self.assertEqual((client.response.body, done), (b"bye", [None]))
 
+    def test_one_that_cannot_be_cancelled(self) -> None:
+        """That is logged, and the others are cancelled all the same."""
+        clients = [self.client(waiting) for _ in range(2)]
+        for client in clients:
+            client.request()
+
+        def fail(cause: object) -> None:
+            raise ValueError("a request like no other")
+
+        self.patch(self.monitor.scopes[0], "stop", fail)
+        self.drain(0)
+        self.advance(0)
+        self.assertEqual(clients[1].response.status, 503)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_of_a_decorated_handler(self) -> None:
         """A decorated handler behind the door is drained as well."""
         client = self.client(cancel_on_disconnect(waiting))
@@ -286,8 +301,8 @@ class CleanupTests(DrainTestCase):
         client = self.client(waiting, on_exit=hook)
         client.request()
         client.disconnect()
-        done = self.drain()
-        self.advance(9.5)
+        done = self.drain(5)
+        self.advance(5, 4.5)
         self.assertEqual((step.called, done), (False, []))
         step.callback(None)
         self.advance(0)
@@ -369,6 +384,20 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.advance(5)
         self.assertEqual(done, [None])
+
+    def test_has_the_clock_of_the_drain(self) -> None:
+        """A detached timer, say, that is far off is cancelled on time."""
+        self.errand.end()
+
+        def handler(request: Request) -> bytes:
+            detach(self.clock.callLater(60, self.fail))
+            return b"page"
+
+        self.client(handler).request()
+        done = self.drain(0)
+        self.advance(0, 10)
+        self.assertEqual((done, self.monitor.detached), ([None], ()))
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def fail_to_cancel(self) -> None:
         """A canceller with an error."""

@@ -21,7 +21,7 @@ from cancelweb import (
 from cancelweb.monitor import Monitor, where_it_waits
 
 from ._inmemory import Client, no_cycles
-from ._pages import Memory
+from ._pages import Memory, NoHead
 from ._scopes import Errand, Handler, Leaf, raising, returning, waiting
 
 
@@ -229,17 +229,33 @@ class ForgettingTests(MonitorTestCase):
 
     def test_a_head_that_is_rendered_twice(self) -> None:
         """A HEAD for which Twisted calls the handler again, with a GET, counts once."""
-
-        class Page(Resource):
-            isLeaf = True
-
-            def render_GET(self, request: Request) -> bytes:
-                return b"page"
-
-        client = Client(CancellingResource(Page(), monitor=self.monitor))
+        page = NoHead(lambda _: b"page")
+        client = Client(CancellingResource(page, monitor=self.monitor))
         client.request(method=b"HEAD")
         self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
         self.assertEqual(client.response.status, 200)
+
+    def test_a_websocket(self) -> None:
+        """A scope is forgotten when its connection is taken over, though that goes on."""
+
+        def take_over(request: Request) -> int:
+            channel: Any = request.channel
+            channel.dataReceived = channel.connectionLost = lambda _: None
+            request.setResponseCode(101)
+            request.write(b"")
+            return NOT_DONE_YET
+
+        client = self.client(take_over)
+        client.request()
+        self.assertEqual(self.monitor.scopes, ())
+        self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
+        self.assertFalse(client.is_closed)
+
+    def test_tells_what_it_holds(self) -> None:
+        """Its `repr` has the numbers."""
+        self.client(waiting).request()
+        self.client(lambda _: b"").request()
+        self.assertEqual(repr(self.monitor), "<Monitor: 1 of 2 scopes open>")
 
 
 class WhereTests(MonitorTestCase):
@@ -265,6 +281,19 @@ class WhereTests(MonitorTestCase):
         errand = Errand()
         self.client(lambda _: errand).request()
         self.assertEqual(where_it_waits(self.monitor.scopes[0]), repr(errand))
+
+    def test_a_coroutine_that_has_come_to_more(self) -> None:
+        """Where a coroutine has ended in other work, it is that, of whatever kind."""
+        errand, wait = Errand(), Deferred[bytes]()
+
+        async def handler(request: Request) -> object:
+            return errand if request.path == b"/errand" else wait
+
+        for path in b"/errand", b"/wait":
+            self.client(handler).request(path=path)
+        first, second = self.monitor.scopes
+        self.assertEqual(where_it_waits(first), repr(errand))
+        self.assertEqual(where_it_waits(second), repr(wait))
 
     def test_no_work(self) -> None:
         """Where there is none it is empty."""

@@ -4,8 +4,10 @@ What belongs here: the report and the monitor's list. What does not: which work 
 what becomes of its scope (`test_survivors`).
 """
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
@@ -16,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Disconnected
+from cancelweb._where import where
 from cancelweb.monitor import Monitor, Survivor, where_it_waits
 from cancelweb.processes import run
 from cancelweb.threads import defer_to_thread
@@ -222,6 +225,52 @@ class WhereTests(ReportTestCase):
         self.leave(lambda _: wait)
         self.assertEqual(self.where(), [repr(wait)])
         wait.unpause()
+
+    def test_of_a_generator(self) -> None:
+        """Of an iterator that is streamed it is where it will go on."""
+
+        def chunks(request: Request) -> Iterator[bytes]:
+            while True:
+                yield b"chunk"
+
+        client = Client(CancellingResource(Leaf(chunks), monitor=self.monitor))
+        client.request()
+        self.assertEqual(where_it_waits(self.monitor.scopes[0]), line_of(chunks, 2))
+        client.disconnect()
+
+    def test_of_a_coroutine_that_has_ended(self) -> None:
+        """It waits nowhere; there is only the work that it was."""
+
+        async def done() -> None:
+            pass
+
+        coroutine, errand = done(), Errand()
+        with self.assertRaises(StopIteration):
+            coroutine.send(None)
+        work: Any = SimpleNamespace(canceller=errand, coroutine=coroutine)
+        self.assertEqual(where(work), repr(errand))
+
+    def test_of_asyncio_tasks(self) -> None:
+        """Tasks are followed: one that was returned, and one that is awaited."""
+
+        async def inner(future: asyncio.Future[None]) -> None:
+            await future
+
+        async def waits_for(task: asyncio.Task[None]) -> None:
+            await task
+
+        async def main() -> None:
+            future = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(inner(future))
+            waiter = asyncio.create_task(waits_for(task))
+            await asyncio.sleep(0)
+            work: Any = SimpleNamespace(canceller=None, coroutine=waiter)
+            expected = [line_of(waits_for, 1), line_of(inner, 1)]
+            self.assertEqual(where(work).splitlines(), expected)
+            future.set_result(None)
+            await waiter
+
+        asyncio.run(main())
 
     def test_of_a_scope(self) -> None:
         """`where_it_waits` is the last line of it, of work that was not cancelled, too."""

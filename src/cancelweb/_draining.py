@@ -49,7 +49,7 @@ class Drain:
 
     def start(self) -> None:
         """Go through all the steps."""
-        Deferred.fromCoroutine(self._run()).addErrback(self._failed)
+        Deferred.fromCoroutine(self._run())
 
     def when_done(self) -> Deferred[None]:
         """A Deferred of its own for whoever asks; to cancel it stops only the wait."""
@@ -64,10 +64,6 @@ class Drain:
         """Something has ended: is it what is waited for?"""
         if self._awaited is not None and self._awaited[0]():
             self._awaited[1].callback(None)
-
-    def _failed(self, failure: Any) -> None:
-        log.failure("the drain failed", failure=failure)
-        self._done()
 
     def _done(self) -> None:
         self._is_done = True
@@ -102,7 +98,14 @@ class Drain:
         for scope in self._monitor.scopes:
             # One that is cleaning up is left to it.
             if scope.phase is LIVE:
-                scope.stop(Draining())
+                self._cancel(scope)
+
+    def _cancel(self, scope: Any) -> None:
+        try:
+            scope.stop(Draining())
+        except Exception:
+            # Its request may be of a kind that cannot be answered; the others are to be.
+            log.failure("{scope} could not be cancelled", scope=scope)
 
     def _stop_detached(self) -> None:
         for work in self._monitor.detached:

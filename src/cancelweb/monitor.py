@@ -112,7 +112,7 @@ class Monitor:
         return 1 if self._drain is None else max(1, ceil(self._drain.remaining()))
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell an observer the `cancelweb.Outcome` of each scope that closes, besides the door's own.
+        """Tell an observer the `cancelweb.Outcome` of each scope, besides the door's own.
 
         Args:
             observer: what it raises is logged.
@@ -127,10 +127,10 @@ class Monitor:
 
         From now on, for good, what comes to the doors of this monitor is answered 503, with
         ``Retry-After`` and ``Connection: close``, and no handler is run for it. After ``seconds``
-        what is left is cancelled with `cancelweb.Draining`, whatever its method, and answered likewise. Then
-        the cleanup hooks are waited for, and what was detached. That has ``cleanup_timeout``'s 10
-        seconds, counted from when the last scope has closed; what then still runs is asked to
-        stop, and has 5 seconds more. What is not over by then is logged, and left.
+        what is left is cancelled with `cancelweb.Draining`, whatever its method, and answered
+        likewise. Then the cleanup hooks are waited for, and what was detached: for ten seconds from
+        when the last scope has closed. What of it then still runs is asked to stop, and has five
+        seconds more. What is not over by then is logged, and left.
 
         In a dry run nothing is turned away or cancelled, and nothing is waited for after
         ``seconds``.
