@@ -123,6 +123,14 @@ def screenshots(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def screenshots(session: nox.Session) -> None:
+    """Make the pictures of the docs anew, from the real pages in a real browser."""
+    session.install(".", *group("test"))
+    pictures = sorted(map(str, Path("docs", "screenshots").glob("*.py")))
+    session.run("python", "-m", "twisted.trial", *(session.posargs or pictures))
+
+
+@nox.session(default=False)
 def hammer(session: nox.Session) -> None:
     """Run random histories and storms of clients for long; prints the figures of the docs."""
     session.install(".", *group("test"))

@@ -63,6 +63,8 @@ class ShownCodeTests(SynchronousTestCase):
         shown = {path for page in PAGES for path, _ in included(page)}
         there = {*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.rpy"), *OWN_PROGRAMS}
         there |= {*DOCS.glob("*/**/*.py"), *DOCS.glob("*/**/*.rpy")}
+        # What makes the pictures is run for them, and not shown.
+        there -= {*DOCS.glob("screenshots/*.py")}
         self.assertEqual(there - shown, set())
 
     def test_code_in_pages_is_included_or_doctested(self) -> None:
@@ -70,6 +72,19 @@ class ShownCodeTests(SynchronousTestCase):
         for page in PAGES:
             blocks = {e.argument for e in directives(page.read_text()) if e.name == "code-block"}
             self.assertLessEqual(blocks, {"console", "text", "pycon"}, page)
+
+    def test_pictures_are_there_and_small(self) -> None:
+        """Each picture that README and docs show is there, is made by a session, and is small."""
+        shown = {
+            README.parent / each
+            for each in re.findall(r"(?:src|srcset)=\"(\S+)\"", README.read_text())
+        }
+        for page in PAGES:
+            names = re.findall(r"^ *\.\. (?:image|figure):: (\S+\.webp)$", page.read_text(), re.M)
+            shown |= {(page.parent / name).resolve() for name in names}
+        self.assertEqual(shown, {*DOCS.glob("screenshots/*.webp")})
+        for picture in shown:
+            self.assertLess(picture.stat().st_size, 100_000, picture)
 
     def test_doctests(self) -> None:
         """The doctests in pages and README give the results that they show."""

@@ -269,6 +269,24 @@ class ExamplesTests(TestCase):
         await self.assert_stopped(server)
         self.assert_quiet(server)
 
+    async def test_metrics_tell_of_a_leaver(self) -> None:
+        """Who has left is in the metrics, and so is who still waits."""
+        server = await self.serve("metrics.py")
+        leaver, _ = await server.connect(Reader("/")), await server.connect(Reader("/"))
+        await self.metrics(server, b"\ncancelweb_requests_in_flight 2.0\n")
+        leaver.leave()
+        await self.assert_stopped(server)
+        page = await self.metrics(server, b"\ncancelweb_requests_in_flight 1.0\n")
+        self.assertIn(b'{cause="Disconnected",outcome="stopped"} 1.0\n', page)
+        self.assert_quiet(server)
+
+    async def metrics(self, server: Server, wanted: bytes) -> bytes:
+        """Scrape until a page of metrics has these bytes."""
+        page = b""
+        while wanted not in page:
+            page = await (await server.connect(Reader("/metrics"))).answer
+        return page
+
     async def test_query_does_not_delay_the_end(self) -> None:
         """A server whose query runs is asked to stop, and has stopped at once."""
         server = await self.serve("query.py")

@@ -23,7 +23,7 @@ FREE = {"__init__", "__main__"}
 
 DEPENDENCIES = {"twisted", "attrs", "zope"}
 
-EXTRAS = {"testing": {"h2"}}
+EXTRAS = {"prometheus": {"prometheus_client"}, "testing": {"h2"}}
 """What a module may import besides, where it is installed."""
 
 Import = tuple[ast.stmt, str]

@@ -155,7 +155,7 @@ class DefaultLogTests(LogTestCase):
     def test_nor_can_whatever_twisted_lets_through(self) -> None:
         """Any byte that is not printable ASCII is escaped, in the method and in the path."""
         every = bytes(range(256))
-        log_outcome(Outcome(every, every, Disconnected(), Ended.STOPPED, 0, 0, 0))
+        log_outcome(Outcome(every, every, Disconnected(), Ended.STOPPED, 0, 0, 0, 0))
         self.assertTrue(self.line.isascii() and self.line.isprintable(), self.line)
 
     def test_an_error_cannot_forge_a_line(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import ref
 
 from attrs.exceptions import FrozenInstanceError
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
@@ -37,6 +37,7 @@ class OutcomeTests(SynchronousTestCase):
                 ended=Ended.COMPLETED,
                 opened=0,
                 cancelled=None,
+                stopped=2,
                 closed=2,
             ),
         )
@@ -86,17 +87,20 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual((event["outcome"].opened, event["outcome"].closed), (0, 2))
 
     def test_stopped(self) -> None:
-        """Work that stopped when it was asked: the cause, and three times."""
-        slow = Deferred[None]()
-        visit = Visit(waiting, on_cancel=lambda _: slow)
+        """Work that stopped some time after it was asked: the cause, and all times."""
+        work, slow = Errand(obedient=False), Deferred[None]()
+        visit = Visit(lambda _: work, on_cancel=lambda _: slow)
         visit.clock.advance(2)
         visit.disconnect()
+        visit.clock.advance(1)
+        work.fail(CancelledError())
         visit.clock.advance(3)
         slow.callback(None)
         outcome = visit.outcome
         self.assertEqual(outcome.ended, Ended.STOPPED)
         self.assertIsInstance(outcome.cause, Disconnected)
-        self.assertEqual((outcome.opened, outcome.cancelled, outcome.closed), (0, 2, 5))
+        self.assertEqual((outcome.opened, outcome.cancelled), (0, 2))
+        self.assertEqual((outcome.stopped, outcome.closed), (3, 6))
         self.assertIsNone(outcome.failure)
 
     def test_failed(self) -> None:
@@ -157,7 +161,7 @@ class OutcomeTests(SynchronousTestCase):
         visit.disconnect()
         visit.clock.advance(1)
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
-        self.assertEqual((visit.outcome.cancelled, visit.outcome.closed), (0, 1))
+        self.assertEqual((visit.outcome.cancelled, visit.outcome.stopped), (0, 1))
 
     def test_refused(self) -> None:
         """A handler that was not called, since its client had gone."""

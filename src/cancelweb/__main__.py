@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
 from .demo import clients, report
+from .demo.serve import serve
 
 
 async def main(reactor: Any) -> None:
@@ -29,8 +30,8 @@ async def main(reactor: Any) -> None:
     print(report.conclusion(cancelling, plain))
 
 
-def parse(arguments: list[str]) -> None:
-    """Read the command line, which has no options yet but ``--help``.
+def parse(arguments: list[str]) -> Namespace:
+    """Read the command line.
 
     Raises:
         SystemExit: with status 0 after the help, with status 2 after a wrong argument.
@@ -41,11 +42,23 @@ def parse(arguments: list[str]) -> None:
         "loopback, with cancelweb and without, and show what became of it.",
         epilog="Exit status: 0 if all abandoned work was stopped, 1 if not.",
     )
-    parser.parse_args(arguments)
+    parser.add_argument(
+        "--serve", action="store_true", help="serve a page instead, to do it by hand in a browser"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8080, help="where to serve it; 8080 unless given, 0 for any"
+    )
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error(f"argument --port: must be from 0 to 65535, not {options.port}")
+    return options
 
 
 if __name__ == "__main__":
-    parse(sys.argv[1:])
+    options = parse(sys.argv[1:])
     # Twisted would take an interrupt for a success.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    react(main)
+    if options.serve:
+        react(serve, [options.port])
+    else:
+        react(main)

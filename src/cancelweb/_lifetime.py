@@ -146,6 +146,8 @@ class Lifetime(Stopping):
         self.phase = CLEANING
         if self._timer is not None:
             self._disarm()
+        if self._hooks:
+            self._stopped = self.clock.seconds()
         self._run_hooks()
 
     def _run_hooks(self) -> None:
@@ -182,7 +184,8 @@ class Lifetime(Stopping):
 
     def _tell(self, observers: tuple[Observer, ...]) -> None:
         closed = self.clock.seconds()
-        outcome = self.record.outcome(self.request, self.cause, self.opened, closed)
+        stopped = closed if self._stopped is None else self._stopped
+        outcome = self.record.outcome(self.request, self.cause, self.opened, stopped, closed)
         self._let_go()
         tell(observers, outcome)
 

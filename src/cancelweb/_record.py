@@ -34,7 +34,9 @@ class Record:
         self.worsen(Ended.FAILED)
         self.failure = self.failure or failure
 
-    def outcome(self, request: Any, cause: Cause | None, opened: float, closed: float) -> Outcome:
+    def outcome(
+        self, request: Any, cause: Cause | None, opened: float, stopped: float, closed: float
+    ) -> Outcome:
         """The outcome; of the request it tells the method and the path."""
         return Outcome(
             method=request.method,
@@ -43,6 +45,7 @@ class Record:
             ended=self.ended,
             opened=opened,
             cancelled=self.cancelled,
+            stopped=stopped,
             closed=closed,
             failure=self._cleaned_failure(),
             would_have_cancelled=self.would_have_cancelled,

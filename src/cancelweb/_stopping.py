@@ -67,6 +67,8 @@ class Stopping:
     _context: Context | None = None
     _timer: IDelayedCall | None = None
     """Until the cancel, the deadline's; after it, the survivors'."""
+    _stopped: float | None = None
+    """When the hooks began, if there were any."""
     _record: Record | None = None
     _has_tracked: bool = False
     """Whether there was ever other work than what the handler returned."""

@@ -158,6 +158,7 @@ class Outcome:
         opened: when the scope was opened; seconds, on the scope's clock, as are the others. For
             a reactor those of ``time.time``.
         cancelled: when it was cancelled, or None.
+        stopped: when its work had ended, or been named a survivor: then the hooks begin.
         closed: when it was closed, after the hooks.
         failure: the first real failure, cleaned of its frames, or None.
         would_have_cancelled: in a dry run, the cause that would have cancelled the scope.
@@ -169,6 +170,7 @@ class Outcome:
     ended: Ended
     opened: float
     cancelled: float | None
+    stopped: float
     closed: float
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
