@@ -78,7 +78,6 @@ class Response(Answering):
                 # A coroutine has tracked something, or cancelled its own scope.
                 scope.add(self)
             if request.finished or request.channel is None:
-                self._rendering = False
                 return False
         self._rendering = False
         if scope.returned is None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -107,6 +108,7 @@ class Connection:
     _client: Client
     _sent: list[bytes] = field(factory=list, init=False)
     _served: list[Served] = field(factory=list, init=False)
+    _later: list[IDelayedCall] = field(factory=list, init=False)
     _transport: Transport = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -150,12 +152,24 @@ class Connection:
         self.send(b"\r\n".join([*lines, b"", body]))
         return exchange
 
-    def send(self, data: bytes) -> None:
-        """Send bytes as they are, such as the rest of a body."""
-        self._transport.deliver(data)
+    def send(self, data: bytes, delay: float = 0.0) -> None:
+        """Send bytes as they are, such as the rest of a body.
+
+        Args:
+            data: what to send.
+            delay: how many seconds later, on the clock. A client that has left sends no more.
+        """
+        if delay:
+            later = self._client.clock.callLater(delay, self._transport.deliver, data)
+            self._later.append(later)
+        else:
+            self._transport.deliver(data)
 
     def disconnect(self, reason: Exception | None = None) -> None:
         """See `Exchange.disconnect`."""
+        for each in self._later:
+            if each.active():
+                each.cancel()
         self._transport.lose(Failure(done(reason)))
 
     def pause(self) -> None:

@@ -29,6 +29,7 @@ class Plan:
     make_resource: Callable[[Clock], Any]
     ask: Callable[[Client], Exchange]
     check: Callable[[Any], object]
+    leave: Callable[[Any], object]
     must_stop: bool
     forced: bool
     max_points: int
@@ -127,7 +128,7 @@ class Run:
             is_forced=bool(self._waits.held),
             is_beside=self.is_beside,
         )
-        logging(self.exchange.disconnect)
+        logging(self.plan.leave, self.exchange)
         turn(self._clock)
         for each in self._followed:
             each.look_first()

@@ -6,6 +6,7 @@ How one run goes is in `_run`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -24,6 +25,7 @@ def sweep(
     must_stop: bool = True,
     forced: bool = True,
     beside: bool = True,
+    leave: Callable[[Any], object] = methodcaller("disconnect"),
     endless: bool = False,
     max_points: int = 1000,
     patience: float = 60.0,
@@ -59,6 +61,9 @@ def sweep(
             cancelled, as the real thing might. (A ``DeferredLock`` or ``DeferredSemaphore``
             gets back what was acquired.)
         beside: False to leave out the second client.
+        leave: how the client leaves: called with what ``request`` has returned, it is to end that.
+            It closes the connection unless given; ``lambda stream: stream.reset()`` leaves a
+            stream of HTTP/2, and its connection goes on.
         endless: True for a request that never ends by itself, such as a stream of events.
         max_points: how far to go before a request counts as endless.
         patience: how many seconds on the clock cleaning up may take.
@@ -70,7 +75,7 @@ def sweep(
         SweepFailed: something was found; an AssertionError that has the report and tells it.
     """
     ask = request if callable(request) else lambda client: client.get(request)
-    plan = Plan(make_resource, ask, check, must_stop, forced, max_points, patience)
+    plan = Plan(make_resource, ask, check, leave, must_stop, forced, max_points, patience)
     runs: list[Run] = []
     is_complete = True
     for is_beside in (False, True) if beside else (False,):
