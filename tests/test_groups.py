@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
