@@ -25,7 +25,7 @@ class OutlivingTests(AskingTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.begun: Deferred[None] = Deferred()
-        self.got: Deferred[bytes] = Deferred()
+        self.got: Deferred[bytes | None] = Deferred()
 
     async def fetch(self) -> bytes:
         """Ask, and read the body."""
