@@ -101,10 +101,11 @@ def compat(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure what a request costs, and whether it costs more while many others wait."""
+    """Measure what a request costs, also while many others wait, and what clients leave behind."""
     session.install(".", *group("bench"))
     session.run("python", "benchmarks/inprocess.py", *session.posargs)
     session.run("python", "benchmarks/growth.py")
+    session.run("python", "benchmarks/wasted_work.py", "--directory", session.create_tmp())
 
 
 @nox.session(default=False)
