@@ -112,14 +112,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/instructions.py")
     tables = session.create_tmp()
     session.run("python", "benchmarks/costs.py", "--directory", tables)
-    session.log(f"the tables of the costs are in {tables}")
-
-
-@nox.session(default=False)
-def screenshots(session: nox.Session) -> None:
-    """Take the pictures of the docs anew, from the real pages in a real browser."""
-    session.install(".", *group("test"))
-    session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests.screenshots"]))
+    session.run("python", "benchmarks/wasted_work.py", "--directory", tables)
+    session.log(f"the tables of the costs and of wasted work are in {tables}")
 
 
 @nox.session(default=False)
@@ -127,7 +121,7 @@ def screenshots(session: nox.Session) -> None:
     """Make the pictures of the docs anew, from the real pages in a real browser."""
     session.install(".", *group("test"))
     pictures = sorted(map(str, Path("docs", "screenshots").glob("*.py")))
-    session.run("python", "-m", "twisted.trial", *(session.posargs or pictures))
+    session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests.screenshots", *pictures]))
 
 
 @nox.session(default=False)

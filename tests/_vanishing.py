@@ -1,14 +1,18 @@
-"""Programs whose connection is cut: a server with two ports, and a client that waits for it.
+"""Programs whose connection is cut: a server with three ports, and a client that waits for it.
 
 What belongs here: what runs inside a network namespace. What does not: making and cutting it.
 """
 
 import socket
+import ssl
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -28,7 +32,7 @@ def tell(text: str) -> None:
 
 
 class Pages(Resource):
-    """/waiting says one line and then nothing, /streaming goes on for ever."""
+    """/waiting… says one line and then nothing, /streaming… goes on for ever."""
 
     isLeaf = True
 
@@ -42,32 +46,72 @@ class Pages(Resource):
 
     async def _stream(self, request: Request) -> AsyncIterator[bytes]:
         yield b"here\n"
-        while request.path == b"/streaming":
+        while request.path.startswith(b"/streaming"):
             yield b"." * 100_000
         await Deferred[None]()
 
 
-async def serve(seconds: str, address: str) -> None:
-    """Serve what is noticed, and what is not."""
-    plain, noticing = Site(Pages("plain")), notice_vanished(Site(Pages("noticing")), int(seconds))
-    ports = [
-        await serverFromString(reactor, f"tcp:0:interface={address}").listen(site)
-        for site in (plain, noticing)
-    ]
+async def serve(seconds: str, address: str, certificate: str, key: str) -> None:
+    """Serve what is noticed, over TLS too, and what is not."""
+    tcp, tls = "tcp:0", f"ssl:0:certKey={certificate}:privateKey={key}"
+    ports = []
+    for name, endpoint in ("plain", tcp), ("tcp", tcp), ("tls", tls):
+        site = Site(Pages(name))
+        factory = site if name == "plain" else notice_vanished(site, int(seconds))
+        ports.append(
+            await serverFromString(reactor, f"{endpoint}:interface={address}").listen(factory)
+        )
     tell("ports " + " ".join(str(port.getHost().port) for port in ports))
     await Deferred[None]()
 
 
-def visit(address: str, port: str, path: str) -> None:
+def visit(address: str, port: str, protocol: str, path: str) -> None:
     """Ask for a page, read on for as long as there is something, and stay."""
     connection = socket.create_connection((address, int(port)))
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    while b"here" not in connection.recv(1000):
+    if protocol != "tcp":
+        connection = over_tls(connection, protocol)
+    read = ask_over_http2(connection, path) if protocol == "h2" else ask(connection, path)
+    while b"here" not in read():
         pass
     tell("received")
-    while path == "/streaming":
-        connection.recv(100_000)
+    while path.startswith("/streaming"):
+        read()
     time.sleep(60)
+
+
+def over_tls(connection: socket.socket, protocol: str) -> socket.socket:
+    """Negotiate this protocol, with whomever."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([protocol])
+    connection = context.wrap_socket(connection)
+    assert connection.selected_alpn_protocol() == protocol
+    return connection
+
+
+def ask(connection: socket.socket, path: str) -> Callable[[], bytes]:
+    """Ask over HTTP/1.1; returns what reads more."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return lambda: connection.recv(100_000)
+
+
+def ask_over_http2(connection: socket.socket, path: str) -> Callable[[], bytes]:
+    """Ask over HTTP/2; returns what reads more."""
+    h2 = H2Connection(H2Configuration(client_side=True))
+    names = (":method", ":path", ":scheme", ":authority")
+    h2.initiate_connection()
+    h2.send_headers(1, list(zip(names, ("GET", path, "https", "localhost"), strict=True)), True)
+    connection.sendall(h2.data_to_send())
+
+    def read() -> bytes:
+        events = h2.receive_data(connection.recv(100_000))
+        chunks = [event for event in events if isinstance(event, DataReceived)]
+        for chunk in chunks:
+            h2.acknowledge_received_data(chunk.flow_controlled_length, 1)
+        connection.sendall(h2.data_to_send())
+        return b"".join(chunk.data for chunk in chunks)
+
+    return read
 
 
 if __name__ == "__main__":

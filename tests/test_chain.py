@@ -1,17 +1,17 @@
 """The whole chain: client, nginx or HAProxy, gateway, backend, PostgreSQL; all real, on loopback.
 
-The client leaves, and the query at the far end is gone.
+The client leaves, and the query at the far end is gone. What belongs here: chains. What does not:
+the hops, each by itself.
 """
 
 from typing import Any
 
-import psycopg
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.threads import deferToThread
+from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
+from cancelweb.database import ConnectionPool
 from cancelweb.proxy import ReverseProxyResource
 
 from ._fronts import Front, haproxy, nginx, nothing
@@ -24,24 +24,6 @@ from ._upstreams import Asker, GatewayTestCase
 reactor: Any = _installed_reactor
 
 SLOW = "SELECT pg_sleep(600)"
-
-
-def query(dsn: str, statement: str) -> Deferred[bytes]:
-    """The last hop: a statement that is cancelled in the database with its Deferred."""
-    connection = psycopg.connect(dsn, autocommit=True)
-
-    def run() -> bytes:
-        with connection:
-            return str(connection.execute(statement.encode()).fetchone()).encode()
-
-    async def running() -> bytes:
-        try:
-            return await deferToThread(run)
-        except CancelledError:
-            await deferToThread(connection.cancel_safe)
-            raise
-
-    return Deferred.fromCoroutine(running())
 
 
 class ChainTests(GatewayTestCase):
@@ -63,10 +45,13 @@ class ChainTests(GatewayTestCase):
 
     async def chain(self, front: Front, statement: str) -> Server:
         """Build it, from the far end on; returns its near end."""
-        dsn = self.database.dsn_of(self.name)
+        pool = ConnectionPool(
+            "psycopg", self.database.dsn_of(self.name), cp_max=1, cp_reactor=reactor
+        )
+        self.addCleanup(pool.close)
 
-        def handler(request: Request) -> Deferred[bytes]:
-            return query(dsn, statement)
+        async def handler(request: Request) -> bytes:
+            return str(await pool.runQuery(statement)).encode()
 
         decorate: Any = cancel_on_disconnect(observers=self.observer("backend"))
         backend = self.serve(Leaf(decorate(handler)))
@@ -86,9 +71,10 @@ class ChainTests(GatewayTestCase):
         [session] = await self.database.running(self.name)
         self.assertEqual(session.query, SLOW)
         client.leave()
-        await self.until(lambda: not self.database.states(self.name))
         for told in self.outcomes.values():
             self.assertEqual((await told).ended, Ended.STOPPED)
+        # Not even a transaction is open.
+        self.assertEqual(self.database.states(self.name), ["idle"])
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_gateway_alone(self) -> None:
@@ -106,6 +92,6 @@ class ChainTests(GatewayTestCase):
     async def test_patient_client(self) -> None:
         """A client that stays gets the answer of the query."""
         client = await self.ask(await self.chain(nginx(), "SELECT 6 * 7"))
-        self.assertTrue((await client.answer).endswith(b"(42,)"))
+        self.assertTrue((await client.answer).endswith(b"[(42,)]"))
         for told in self.outcomes.values():
             self.assertEqual((await told).ended, Ended.COMPLETED)

@@ -296,6 +296,18 @@ class ExamplesTests(TestCase):
         # After the pool's threads have been waited for.
         await server.log.expect("Main loop terminated", within=AT_ONCE)
 
+    async def test_klein_query_stops(self) -> None:
+        """A Klein view's query stops in the database, and the hook is run when it has."""
+        server = await self.serve("klein_database.py")
+        waiter = await server.connect(Reader("/count/3"))
+        self.assertIn(b"\n6\n", await waiter.answer)
+        leaver = await server.connect(Reader("/count/1000000000"))
+        await server.log.expect("the query begins")
+        leaver.leave()
+        await server.log.expect("the query has stopped: the client disconnected", within=AT_ONCE)
+        await self.assert_stopped(server)
+        self.assert_quiet(server)
+
     async def test_async_query_stops(self) -> None:
         """An asynchronous driver's query is gone when who asked for it has left."""
         database = postgres()
@@ -369,6 +381,16 @@ class ExamplesTests(TestCase):
         server = await self.serve("flask_app.py")
         waiter = await server.connect(Reader("/1"))
         self.assertTrue((await waiter.answer).endswith(b"done\n"))
+        leaver = await server.connect(Reader("/30"))
+        leaver.leave()
+        await server.log.expect("the thread has stopped: the client disconnected", within=AT_ONCE)
+        self.assert_quiet(server)
+
+    async def test_django_thread_sees_that_its_client_left(self) -> None:
+        """So does that of a Django view."""
+        server = await self.serve("django_app.py")
+        waiter = await server.connect(Reader("/1"))
+        self.assertIn(b"\ndone\n", await waiter.answer)
         leaver = await server.connect(Reader("/30"))
         leaver.leave()
         await server.log.expect("the thread has stopped: the client disconnected", within=AT_ONCE)

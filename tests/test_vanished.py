@@ -49,11 +49,14 @@ class CutTests(TestCase):
         return process
 
     async def cut_off(self) -> LoggedProcess:
-        """Clients of two pages on two ports, who vanish; returns the server."""
+        """Clients of two pages in four ways, who vanish; returns the server."""
         self.cable = Cable.lay(self)
-        server = self.spawn(0, "serve", str(SECONDS), ADDRESSES[0])
-        ports = (await server.log.expect("^ports")).split()[1:]
-        visits = [(port, path) for port in ports for path in ("/waiting", "/streaming")]
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        files = (str(certificate.certificate), str(certificate.private_key))
+        server = self.spawn(0, "serve", str(SECONDS), ADDRESSES[0], *files)
+        plain, tcp, tls = (await server.log.expect("^ports")).split()[1:]
+        ways = [(plain, "tcp"), (tcp, "tcp"), (tls, "http/1.1"), (tls, "h2")]
+        visits = [(*way, f"{page}-{way[1]}") for way in ways for page in ("/waiting", "/streaming")]
         for client in [self.spawn(1, "visit", ADDRESSES[0], *visit) for visit in visits]:
             await client.log.expect("received")
         self.cable.cut()
@@ -63,8 +66,10 @@ class CutTests(TestCase):
         """Within the seconds, whether something is sent or not; a plain Site notices nothing."""
         server = await self.cut_off()
         for page in "waiting", "streaming":
-            # Two more for a machine that has a lot to do.
-            await server.log.expect(f"noticing/{page} ended: .*disconnected", within=SECONDS + 2)
+            for way in "tcp/{}-tcp", "tls/{}-http/1.1", "tls/{}-h2":
+                # Two more for a machine that has a lot to do.
+                ended = f"^{way.format(page)} ended: .*disconnected"
+                await server.log.expect(ended, within=SECONDS + 2)
         self.assertEqual(server.log.matching("plain"), [])
 
 

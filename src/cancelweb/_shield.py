@@ -6,7 +6,7 @@ Built on scopes, which know nothing of it but that it is work.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Generic, TypeVar, overload
 
 from attrs import define, field
@@ -66,12 +66,55 @@ class Shielded(OneShot):
     """Work that goes on when its scope is cancelled, and for which the scope waits.
 
     How it ends is the business of the code that awaits it.
+
+    Attributes:
+        scope: the scope, or None.
+        above: who tracks, once it has ended, what it has begun and left to run.
+        work: its canceller.
     """
 
-    work: Any
+    scope: Any
+    above: Any = field(repr=False)
+    work: Any = field(default=None, init=False)
+    _left: list[Any] = field(factory=list, init=False, repr=False)
+    _is_over: bool = field(default=False, init=False)
+
+    def start(self, work: Any) -> Any:
+        """Find its canceller; a coroutine is started, in a copy of the caller's context."""
+        self.work = copy_context().run(self._start, work)
+        return self.work
+
+    def _start(self, work: Any) -> Any:
+        innermost.set(self)
+        return canceller_for(work)
+
+    def track(self, work: Any) -> None:
+        """Have it stopped by the scope, as far as there is one, but not before this has ended."""
+        if not self._is_over:
+            self._left.append(work)
+        elif self.above is not None:
+            self.above.track(work)
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
+
+    def over(self) -> None:
+        """The work has ended."""
+        self._is_over = True
+        left, self._left = self._left, []
+        for work in left:
+            self.track(work)
+        self.settle(None)
+
+
+innermost: ContextVar[Shielded | None] = ContextVar("cancelweb_shielded", default=None)
+"""The shielded work that the code which runs is a part of."""
+
+
+def keeper() -> Any:
+    """Who is to track what the code that runs has begun: its shielded work, its scope, or None."""
+    scope, shielded = current.get(), innermost.get()
+    return shielded if shielded is not None and shielded.scope is scope else scope
 
 
 @overload
@@ -102,16 +145,17 @@ def shield(work: Any) -> Deferred[Any]:
     Raises:
         TypeError: cancelweb does not know this kind of work; says how to register a canceller.
     """
-    canceller = canceller_for(work)
-    shielded = Shielded(canceller)
+    scope = current.get()
+    shielded = Shielded(scope, keeper())
+    canceller = shielded.start(work)
     wait: Wait[Any] = Wait(lambda _: None)
-    waiting, scope = wait.deferred, current.get()
+    waiting = wait.deferred
     if scope is not None:
         scope.track(shielded)
 
     def ended(result: Any) -> None:
         wait.end(result)
-        shielded.settle(None)
+        shielded.over()
 
     watch(canceller, ended)
     assert waiting is not None

@@ -21,9 +21,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from ._context import current
 from ._deferreds import is_cancellation
 from ._inflow import Inflow
+from ._shield import keeper
 from .interfaces import ICancellable
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]
@@ -38,6 +38,10 @@ class CancellingAgent:
     connects and while it waits for the response's headers. This one does so as well while a body
     is sent from a file, and while the response's body is read, by whatever means, or lies unread:
     when the scope is cancelled, and when the response to the scope's own client is finished.
+
+    Shielded work may read to its end what it has asked for; what it has left unread is the scope's
+    then. Detached coroutines and runs of `cancelweb.Shared` have no scope. A request that had begun
+    when it was detached is still the scope's.
 
     Without a current scope, what can be cancelled are the request, as above, and ``readBody``.
     A request that is cancelled fails with ``CancelledError``, and not, as that of a plain agent,
@@ -60,7 +64,7 @@ class CancellingAgent:
         if bodyProducer is not None:
             bodyProducer = _RequestBody(bodyProducer)
         answer: Deferred[Any] = self.agent.request(method, uri, headers, bodyProducer)
-        return answer.addCallbacks(_Response, _undisguised, callbackArgs=(current.get(),))
+        return answer.addCallbacks(_Response, _undisguised, callbackArgs=(keeper(),))
 
 
 def _undisguised(failure: Failure) -> Failure:
@@ -90,11 +94,11 @@ class _RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
 class _Response(proxyForInterface(IResponse)):  # type: ignore[misc]
     """A response whose body can be dropped, read or not."""
 
-    def __init__(self, original: Any, scope: Any) -> None:
+    def __init__(self, original: Any, keeper: Any) -> None:
         super().__init__(original)
         self._delivery = _Delivery(original)
-        if scope is not None:
-            scope.track(self._delivery)
+        if keeper is not None:
+            keeper.track(self._delivery)
 
     def deliverBody(self, protocol: Any) -> None:
         self._delivery.begin(protocol)

@@ -1,0 +1,52 @@
+"""A Klein application whose queries stop in the database when their client leaves.
+
+Run it::
+
+    PYTHONPATH=examples twist web --class=klein_database.root
+
+`curl http://localhost:8080/count/30000000` takes some seconds, and `top` shows what it costs.
+Interrupt it: the processor is free at once, and the log tells that the query has stopped.
+"""
+
+from klein import Klein
+from twisted.internet import reactor
+from twisted.logger import Logger
+from twisted.web.iweb import IRequest
+
+from cancelweb import CancellingResource, Scope, current_scope
+from cancelweb.database import ConnectionPool
+
+log, app = Logger(), Klein()
+# SQLite wants to be told that the pool closes connections from another thread.
+pool = ConnectionPool("sqlite3", "report.db", check_same_thread=False, cp_reactor=reactor)
+
+SLOW_SQL = """
+    WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < ?)
+    SELECT sum(n) FROM counter
+"""
+
+
+@app.route("/count/<int:limit>")
+async def count(request: IRequest, limit: int) -> bytes:
+    """Ask the database, through as many functions as there are: none has to pass the scope on."""
+    return b"%d\n" % await total(limit)
+
+
+async def total(limit: int) -> int:
+    """The query, and a hook, although this function is given no request."""
+    scope = current_scope()
+    scope.on_cancel(given_up)
+    log.info("the query begins")
+    # Klein cancels what a view awaits. What is tracked as well is waited for before the hooks run.
+    ((number,),) = await scope.track(pool.runQuery(SLOW_SQL, (limit,)))
+    return int(number)
+
+
+def given_up(scope: Scope) -> None:
+    """Run when the query has really stopped."""
+    log.info("the query has stopped: {cause}", cause=scope.cause)
+
+
+def root() -> CancellingResource:
+    """Wrap the application; a query has ten seconds."""
+    return CancellingResource(app.resource(), timeout=10)

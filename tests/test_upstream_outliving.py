@@ -1,0 +1,180 @@
+"""Requests to an upstream, made by work that goes on when the client of the handler has left.
+
+What belongs here: what `detach`, `shield` and `Shared` start. What does not: what the handler
+itself asks for, which ends with its scope.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.client import readBody
+from twisted.web.server import Request
+
+from cancelweb import Ended, Shared, detach, shield
+
+from ._upstreams import Exchange, reactor
+from .test_upstream import AskingTestCase, always
+
+FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst"
+
+
+class OutlivingTests(AskingTestCase):
+    """A body that is read by work which the scope does not stop."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begun: Deferred[None] = Deferred()
+        self.got: Deferred[bytes | None] = Deferred()
+
+    async def fetch(self) -> bytes:
+        """Ask, and read the body."""
+        return await self.fetch_from(self.get())
+
+    async def fetch_from(self, asked: Deferred[Any]) -> bytes:
+        """Read the body of the response."""
+        response = await asked
+        reactor.callLater(0, self.begun.callback, None)
+        reading = readBody(response)
+        return await reading.addBoth(self.told)
+
+    def told(self, result: Any) -> Any:
+        """Note what has become of the body, and pass it on."""
+        self.got.callback(None if isinstance(result, Failure) else result)
+        return result
+
+    async def begin(self) -> Exchange:
+        """The upstream sends the first half of the body."""
+        exchange = await self.upstream.exchange()
+        await exchange.asked()
+        exchange.say(FIRST)
+        await self.begun
+        return exchange
+
+    async def assert_goes_on(self, exchange: Exchange) -> None:
+        """The second half comes, and is read."""
+        exchange.say(b" half")
+        self.assertEqual(await self.got, b"first half")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_detached(self) -> None:
+        """A detached coroutine reads its body to the end, also when the response is finished."""
+
+        async def handler(_: Request) -> bytes:
+            detach(self.fetch())
+            return b"done"
+
+        client = await self.visit(self.page(handler))
+        exchange = await self.begin()
+        self.assertTrue((await client.answer).endswith(b"done"))
+        self.assertEqual((await self.outcome).ended, Ended.COMPLETED)
+        await self.assert_goes_on(exchange)
+
+    async def test_detached_from_who_leaves(self) -> None:
+        """It does so when the client leaves."""
+
+        async def handler(_: Request) -> bytes:
+            detach(self.fetch())
+            return await Deferred()
+
+        client = await self.visit(self.page(handler))
+        exchange = await self.begin()
+        client.leave()
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+        await self.assert_goes_on(exchange)
+
+    async def test_detached_request(self) -> None:
+        """A request that was begun before it was detached is the scope's: its body is dropped."""
+        asked: list[Deferred[Any]] = []
+
+        async def handler(_: Request) -> bytes:
+            asked.append(self.get())
+            detach(asked[0])
+            return await Deferred()
+
+        client = await self.visit(self.page(handler))
+        exchange = await self.upstream.exchange()
+        await exchange.asked()
+        client.leave()
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+        exchange.say(FIRST)
+        await exchange.lost
+
+    async def test_shielded(self) -> None:
+        """A shielded coroutine reads its body to the end, and the scope waits for it."""
+        client = await self.visit(self.page(always(lambda: shield(self.fetch()))))
+        exchange = await self.begin()
+        client.leave()
+        await self.assert_goes_on(exchange)
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+
+    async def test_returned_by_shielded_work(self) -> None:
+        """A response that shielded work has returned is the scope's: its body is dropped."""
+
+        async def ask() -> Any:
+            return await self.get()
+
+        async def handler(_: Request) -> bytes:
+            response = await shield(ask())
+            reactor.callLater(0, self.begun.callback, None)
+            return await readBody(response)
+
+        client = await self.visit(self.page(handler))
+        await self.assert_dropped(await self.begin(), client)
+
+    async def test_shielded_twice(self) -> None:
+        """What is shielded within shielded work leaves its response to that."""
+
+        async def ask() -> Any:
+            return await self.get()
+
+        async def outer() -> bytes:
+            response = await shield(ask())
+            reactor.callLater(0, self.begun.callback, None)
+            return await readBody(response).addBoth(self.told)
+
+        client = await self.visit(self.page(always(lambda: shield(outer()))))
+        exchange = await self.begin()
+        client.leave()
+        await self.assert_goes_on(exchange)
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+
+    async def test_shielded_for_no_request(self) -> None:
+        """Outside of any scope shielded work reads on, too, and so does who is given a response."""
+
+        async def ask() -> Any:
+            return await self.get()
+
+        got = Deferred.fromCoroutine(self.fetch_from(shield(ask())))
+        exchange = await self.begin()
+        await self.assert_goes_on(exchange)
+        self.assertEqual(await got, b"first half")
+
+    async def test_detached_from_shielded_work(self) -> None:
+        """What shielded work detaches belongs to nobody."""
+
+        async def outer() -> bytes:
+            detach(self.fetch())
+            return b"done"
+
+        client = await self.visit(self.page(always(lambda: shield(outer()))))
+        exchange = await self.begin()
+        self.assertTrue((await client.answer).endswith(b"done"))
+        await self.assert_goes_on(exchange)
+
+    async def test_shared(self) -> None:
+        """One run for two requests reads on when the one that has begun it leaves."""
+        fetch = Shared(self.fetch)
+        leaver = await self.visit(self.page(always(fetch)))
+        exchange = await self.begin()
+        other = fetch()
+        leaver.leave()
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+        await self.assert_goes_on(exchange)
+        self.assertEqual(await other, b"first half")
+
+    async def test_shared_by_nobody(self) -> None:
+        """When the last has left, the connection is closed."""
+        client = await self.visit(self.page(always(Shared(self.fetch))))
+        exchange = await self.begin()
+        await self.assert_dropped(exchange, client)
