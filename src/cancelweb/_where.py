@@ -86,7 +86,7 @@ def _behind(awaited: Any) -> Any:
     These refer to it, and have no attribute that tells.
     """
     is_of_deferred = isinstance(awaited, GeneratorType) and awaited.gi_code is _AWAITING_DEFERRED
-    if isinstance(awaited, _SUSPENDED) and not is_of_deferred:
+    if isinstance(awaited, (*_SUSPENDED, Deferred)) and not is_of_deferred:
         return awaited
     for each in gc.get_referents(awaited):
         if isinstance(each, asyncio.Task):

@@ -92,7 +92,7 @@ class Monitor:
         """How many scopes have closed, by cause and by how their work ended.
 
         The keys are pairs of strings: the name of the cause's class, or ``"none"``; and the name
-        of an `Ended`, in lower case. What has not happened has no key.
+        of a `cancelweb.Ended`, in lower case. What has not happened has no key.
         """
         totals = Counter(self._others)
         totals["none", "completed"] += self._completed
