@@ -121,7 +121,9 @@ def screenshots(session: nox.Session) -> None:
     """Make the pictures of the docs anew, from the real pages in a real browser."""
     session.install(".", *group("test"))
     pictures = sorted(map(str, Path("docs", "screenshots").glob("*.py")))
-    session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests.screenshots", *pictures]))
+    session.run(
+        "python", "-m", "twisted.trial", *(session.posargs or ["tests.screenshots", *pictures])
+    )
 
 
 @nox.session(default=False)
