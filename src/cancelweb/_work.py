@@ -196,7 +196,8 @@ def ask_all(
         [work] = works
         if isinstance(work.canceller, Canceller):
             work.canceller.clock = clock
-        work.step, work.due = ASKED, clock.seconds() + patience
+        now = clock.seconds()
+        work.step, work.asked, work.due = ASKED, now, now + patience
         work.ask(call)
         return
     armed = [(work, _arm(work.canceller, clock), _position(work.coroutine)) for work in works]
