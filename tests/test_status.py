@@ -473,8 +473,11 @@ class ServingTests(StatusTestCase):
     def test_program_of_the_docs(self) -> None:
         """The program of the how-to shows the requests of its site on loopback, on another port."""
         names = run(STATUS.read_text())
-        Client(names["site"], self.clock).request(path=b"/none")
-        client = Client(names["status"], self.clock)
+        visitor, client = (Client(names[name], self.clock) for name in ("site", "status"))
+        for each in (visitor, client):
+            # The sites' time-outs are on the global reactor.
+            self.addCleanup(each.disconnect)
+        visitor.request(path=b"/none")
         client.request(path=b"/json")
         self.assertEqual(json.loads(client.response.body)["opened"], 1)
         services = IServiceCollection(names["application"])
