@@ -278,7 +278,7 @@ class ServiceTests(SynchronousTestCase):
 
     def factories(self, *arguments: str) -> list[Any]:
         """What the ports serve."""
-        (web,) = cast(Any, tap.makeService(parsed(*arguments)))
+        web, _ = cast(Any, tap.makeService(parsed(*arguments)))
         return [port.factory for port in web]
 
     def test_what_is_served_is_wrapped(self) -> None:
@@ -293,6 +293,17 @@ class ServiceTests(SynchronousTestCase):
         """Connections of every port are made to notice clients who vanish."""
         for factory in self.factories("--keepalive", "30", "--listen", ENDPOINT):
             self.assertRegex(repr(factory), "^<notice_vanished <twisted.web.server.Site")
+
+    def test_blind_spots(self) -> None:
+        """Connections that nobody reads are looked for all the time, and warned of."""
+        looks: list[Monitor] = []
+        self.patch(Monitor, "blind_spots", lambda monitor: looks.append(monitor))
+        _, looking = cast(Any, tap.makeService(parsed()))
+        looking.clock = Clock()
+        looking.startService()
+        looking.clock.pump([tap.LOOK_EVERY] * 3)
+        looking.stopService()
+        self.assertEqual(len(looks), 4)
 
     def test_personal(self) -> None:
         """What is served to another web server is wrapped as well."""
@@ -372,7 +383,7 @@ class RunningTests(TestCase):
         server = tap.makeService(parsed(*options))
         line = str(self.assertRaises(SystemExit, server.startService).code)
         self.assertRegex(line, "^cancelweb: cannot start: .+$")
-        (web,) = cast(Any, server)
+        web, _ = cast(Any, server)
         (port,) = web
         return port.factory
 

@@ -14,6 +14,7 @@ from inspect import signature
 from math import inf
 from typing import Any
 
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listening
 from twisted.internet.endpoints import serverFromString
@@ -98,6 +99,10 @@ def _on_loopback(description: str) -> str:
     if kind in LOOPBACK and ":interface=" not in description:
         return f"{description}:interface={LOOPBACK[kind]}"
     return description
+
+
+LOOK_EVERY = 10.0
+"""Seconds from one look for connections that nobody reads to the next."""
 
 
 class Options(tap.Options):
@@ -239,6 +244,7 @@ def makeService(options: Options) -> MultiService:
     for each in web:
         each.factory = factory
     server = DrainingService(web, monitor, options["drain"])
+    TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
         page: Any = Site(StatusResource(monitor))
         listening(options["status"], page).setServiceParent(server)
