@@ -42,12 +42,9 @@ class Overview(Resource):
 
     def render_GET(self, request: IRequest) -> bytes:
         """A line for each scope that is open, and one for each way in which others ended."""
-        lines = [
-            f"{scope.request.path!r}: {where_it_waits(scope)}" for scope in self._monitor.scopes
-        ]
-        lines += [
-            f"{ended}, cause: {cause}: {n}" for (cause, ended), n in self._monitor.totals.items()
-        ]
+        scopes, totals = self._monitor.scopes, self._monitor.totals
+        lines = [f"{scope.request.path!r}: {where_it_waits(scope)}" for scope in scopes]
+        lines += [f"{ended}, cause: {cause}: {n}" for (cause, ended), n in totals.items()]
         return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -447,9 +447,9 @@ class StyleTests(SynchronousTestCase):
     """What all examples have in common."""
 
     def test_under_sixty_lines(self) -> None:
-        """Each example has less than 60 lines."""
+        """Each example has less than 60 lines, but for what Grafana makes of a dashboard."""
         for path in EXAMPLES.iterdir():
-            if path.is_file():
+            if path.is_file() and path.suffix != ".json":
                 self.assertLess(len(path.read_text().splitlines()), 60, path.name)
 
     def test_each_is_tested(self) -> None:
