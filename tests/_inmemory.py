@@ -220,7 +220,9 @@ def no_cycles(test: SynchronousTestCase) -> Iterator[None]:
 
     Nor a Request, nor anything else of the test's own.
     """
-    gc.collect()
+    while gc.collect():
+        # What was garbage may have held more of it, of tests before.
+        pass
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         yield
