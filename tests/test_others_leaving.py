@@ -17,7 +17,8 @@ from typing import Any
 from flask import Flask
 from klein import Klein
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import blockingCallFromThread
+from twisted.internet.threads import blockingCallFromThread, deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import TestCase
 from twisted.web.proxy import ReverseProxyResource
 from twisted.web.script import ResourceScript
@@ -72,6 +73,12 @@ class WSGITests(LeavingTestCase):
         self.running: Deferred[None] = Deferred()
         self.done: Deferred[str] = Deferred()
         self.go_on = threading.Event()
+        self.pool = ThreadPool(0, 1)
+        self.pool.start()
+        self.addCleanup(self.pool.stop)
+        # The only thread: when its turn has come, the application's call is over. Until then that
+        # may need the reactor, to write what nobody reads any more.
+        self.addCleanup(deferToThreadPool, reactor, self.pool, lambda: None)
         self.addCleanup(self.go_on.set)
 
     def tell(self, deferred: Deferred[Any], result: Any) -> None:
@@ -80,7 +87,7 @@ class WSGITests(LeavingTestCase):
 
     def resource(self) -> WSGIResource:
         """The application as a resource."""
-        return WSGIResource(reactor, reactor.getThreadPool(), self.app)
+        return WSGIResource(reactor, self.pool, self.app)
 
     async def test_a_view(self) -> None:
         """A view runs to its end, and what it returns is dropped."""
