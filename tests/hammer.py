@@ -5,12 +5,10 @@ What belongs here: the sizes. What is done stands in `_orders` and `_storms`.
 
 import sys
 
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
 from ._leavers import Multiplexer
-from ._orders import Orders
+from ._orders import Orders, run_histories
 from ._storms import FloodTestCase, StormTestCase
 
 STEPS = 200_000
@@ -34,17 +32,7 @@ class OrdersTests(SynchronousTestCase):
         histories = 0
         while Watched.steps < STEPS:
             histories += 500
-            run_state_machine_as_test(
-                Watched,
-                settings=settings(
-                    max_examples=500,
-                    stateful_step_count=40,
-                    deadline=None,
-                    database=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-            Watched.check_remains()
+            run_histories(Watched, 500, 40)
         say(f"{Watched.steps} steps in {histories} histories")
 
 

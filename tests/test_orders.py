@@ -3,11 +3,9 @@
 The machine is in `_orders`; `nox -s hammer` runs it for longer.
 """
 
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from ._orders import Orders
+from ._orders import Orders, run_histories
 
 
 class HistoryTests(SynchronousTestCase):
@@ -19,14 +17,4 @@ class HistoryTests(SynchronousTestCase):
         class Watched(Orders):
             flush = self.flushLoggedErrors
 
-        run_state_machine_as_test(
-            Watched,
-            settings=settings(
-                max_examples=200,
-                stateful_step_count=20,
-                deadline=None,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-        Watched.check_remains()
+        run_histories(Watched, 200, 20)
