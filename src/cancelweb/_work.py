@@ -193,6 +193,7 @@ def ask_all(
         call: calls a canceller's ``cancel``.
     """
     if len(works) == 1:
+        # Most scopes have no more, and nothing that could reach it before it is asked.
         [work] = works
         if isinstance(work.canceller, Canceller):
             work.canceller.clock = clock
