@@ -1,4 +1,4 @@
-"""Answering a request: with the whole body, with an error, or by breaking off.
+"""The request's side of a response: answering whole, with an error, or not, and hearing of its end.
 
 What is to be answered, and when, is for `_respond`.
 """
@@ -9,21 +9,27 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from ._abandoned import abandon
 from ._deferreds import is_answerers_business
 from ._log import log, name_of
 from ._requests import (
+    CLOSED_CHANNEL,
     drop_producer,
     fate_of,
+    guard,
     has_begun,
+    ignore,
     is_faked_head,
     reset_stream,
     send_error,
+    stop_producer,
     tell_listeners,
 )
 from ._scope import Scope
-from ._states import OPEN
+from ._states import CLOSED, FINISHED, LOST, OPEN
+from ._stream import Stream
 from ._work import Work
-from .causes import Cause, ScopeCancelled
+from .causes import Cause, Disconnected, ScopeCancelled
 
 NOTHING = object()
 """Stands for no early result."""
@@ -143,3 +149,36 @@ class Answering(Work):
             self._abort(scope)
         else:
             send_error(request, scope.options.status_of(cause), cause)
+
+    # --- the end of the request ---
+
+    def _finished(self, _: object) -> None:
+        request = self.request
+        scope: Any = self.keeper
+        request.write, request.channel = ignore, CLOSED_CHANNEL
+        if scope.is_bare and scope.fate is OPEN and request.method is self.method:
+            # As scope.end(); what may still run will tell when it ends.
+            scope.fate = FINISHED
+            scope.discard()
+        else:
+            scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
+
+    def _lost(self, failure: Failure | None) -> None:
+        request = self.request
+        scope: Any = self.keeper
+        guard(request, LOST)
+        producer = getattr(request, "producer", None)
+        if producer is not None and request.transport is None:
+            # Over HTTP/2 nobody else stops it, and a pull producer would be pulled for ever.
+            self.channel.unregisterProducer()
+            stop_producer(producer)
+        if self.is_interruptible:
+            scope.end(LOST, Disconnected(failure))
+        else:
+            scope.record.would_have_cancelled = Disconnected(failure)
+            scope.end(LOST)
+        if scope.phase is not CLOSED:
+            abandon(self.channel, scope)
+        if isinstance(producer, Stream):
+            # If it was not cancelled, it runs to its end, unheard.
+            producer.resumeProducing()

@@ -18,24 +18,15 @@ from twisted.web.iweb import IRenderable
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
-from ._abandoned import abandon
 from ._answering import NOTHING, Answering
 from ._cancellers import COMMON, find_canceller
 from ._deferreds import clean, is_cancellation
 from ._log import log, name_of
-from ._requests import (
-    CLOSED_CHANNEL,
-    fate_of,
-    guard,
-    ignore,
-    is_faked_head,
-    is_taken_over,
-    stop_producer,
-)
+from ._requests import fate_of, is_faked_head, is_taken_over
 from ._scope import Scope
-from ._states import CLOSED, FINISHED, LIVE, LOST, OPEN, RUNNING, SETTLED
+from ._states import FINISHED, LIVE, OPEN, RUNNING, SETTLED
 from ._stream import Stream, close_stream
-from .causes import Disconnected, Ended
+from .causes import Ended
 
 Rendered = bytes | int
 """What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
@@ -241,36 +232,3 @@ class Response(Answering):
             return Deferred.fromCoroutine(close_stream(chunks))
         stream = Stream(self.request, scope.clock, lambda: scope.cause is not None)
         return Deferred.fromCoroutine(stream.run(chunks))
-
-    # --- the end of the request ---
-
-    def _finished(self, _: object) -> None:
-        request = self.request
-        scope: Any = self.keeper
-        request.write, request.channel = ignore, CLOSED_CHANNEL
-        if scope.is_bare and scope.fate is OPEN and request.method is self.method:
-            # As scope.end(); what may still run will tell when it ends.
-            scope.fate = FINISHED
-            scope.discard()
-        else:
-            scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
-
-    def _lost(self, failure: Failure | None) -> None:
-        request = self.request
-        scope: Any = self.keeper
-        guard(request, LOST)
-        producer = getattr(request, "producer", None)
-        if producer is not None and request.transport is None:
-            # Over HTTP/2 nobody else stops it, and a pull producer would be pulled for ever.
-            self.channel.unregisterProducer()
-            stop_producer(producer)
-        if self.is_interruptible:
-            scope.end(LOST, Disconnected(failure))
-        else:
-            scope.record.would_have_cancelled = Disconnected(failure)
-            scope.end(LOST)
-        if scope.phase is not CLOSED:
-            abandon(self.channel, scope)
-        if isinstance(producer, Stream):
-            # If it was not cancelled, it runs to its end, unheard.
-            producer.resumeProducing()
