@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from cancelweb import Disconnected, Draining, Scope, cancel_on_disconnect, scope_of
 
 from ._inmemory import Client
-from ._pages import PAGE
+from ._pages import PAGE, NoHead, Page
 from ._scopes import Errand, Handler, Leaf, lose
 
 
@@ -23,15 +23,17 @@ class BareTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.waits: Deferred[bytes] = Deferred()
 
-    def visit(self, handler: Handler) -> Client:
+    def visit(
+        self, handler: Handler, method: bytes = b"GET", page: type[Leaf | Page] = Leaf
+    ) -> Client:
         """Ask; note the scope."""
 
         def noting(request: Request) -> object:
             self.scope: Scope = scope_of(request)
             return handler(request)
 
-        client = Client(Leaf(cancel_on_disconnect(noting)))
-        client.request()
+        client = Client(page(cancel_on_disconnect(noting)))
+        client.request(method)
         return client
 
     def assert_closed(self) -> None:
@@ -144,3 +146,42 @@ class BareTests(SynchronousTestCase):
         self.assertIsNotNone(self.scope.request)
         self.waits.callback(b"more")
         self.assert_closed()
+
+    def test_failed_after_the_response(self) -> None:
+        """Work that fails when the response is out is logged: nobody else will tell."""
+        requests: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            requests.append(request)
+            return self.waits
+
+        self.visit(handler)
+        requests[0].finish()
+        self.waits.errback(ValueError())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assert_closed()
+
+    def test_under_a_faked_head(self) -> None:
+        """What is waited for when Twisted answers a HEAD that it fakes is stopped."""
+        client = self.visit(lambda _: self.waits, b"HEAD", NoHead)
+        self.assertEqual(client.response.status, 200)
+        self.assertTrue(self.waits.called)
+        self.assert_closed()
+
+    def test_settled_at_once_under_a_faked_head(self) -> None:
+        """What need not be waited for is what Twisted takes the length of its HEAD from."""
+        client = self.visit(lambda _: succeed(PAGE), b"HEAD", NoHead)
+        self.assertEqual(client.response.headers[b"content-length"], b"%d" % len(PAGE))
+        self.assertEqual(client.response.body, b"")
+        self.assert_closed()
+
+    def test_one_listener(self) -> None:
+        """However many doors meet, one of them listens to the end of the request."""
+        requests: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            requests.append(request)
+            return self.waits
+
+        self.visit(cancel_on_disconnect(cancel_on_disconnect(handler)))
+        self.assertEqual(len(requests[0].notifications), 1)

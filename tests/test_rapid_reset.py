@@ -186,6 +186,15 @@ class AtOnceTests(RapidResetTestCase):
 
     def test_a_sibling_that_answers_it(self) -> None:
         """What is settled for it by another stream, in the same read, is dropped as well."""
+        self.answer_from_a_sibling()
+        self.assertEqual([each.path for each in self.outcomes], [b"/other", b"/"])
+
+    def test_a_sibling_where_nobody_is_told(self) -> None:
+        """So is it where the scope has nothing else to do."""
+        self.answer_from_a_sibling(observers=())
+
+    def answer_from_a_sibling(self, **options: Any) -> None:
+        """Settle what one stream waits for in the read in which it is reset."""
 
         def handler(request: Any) -> object:
             if request.path == b"/other":
@@ -193,14 +202,13 @@ class AtOnceTests(RapidResetTestCase):
                 return PAGE
             return self.work(request)
 
-        self.connect(handler)
+        self.connect(handler, **options)
         first = self.get()
         other = self.client.get("/other")
         self.client.reset(first)
         self.exchange()
         self.assertEqual(other.body, PAGE)
         self.assertEqual(self.flushLoggedErrors(), [])
-        self.assertEqual([each.path for each in self.outcomes], [b"/other", b"/"])
 
     def test_bounded(self) -> None:
         """The hooks of the door are run for it, and bounded like any."""
