@@ -28,6 +28,7 @@ from handlers import (
     UnobservedDeferred,
 )
 from measure import Runner
+from skeleton import GuardingCall, GuardingWork, SkeletonBytes, SkeletonCall, SkeletonWork
 
 FLOOR = "the floor"
 
@@ -44,6 +45,8 @@ STEPS = {
             _work,
         ),
         Case("a careful handler", FLOOR, DeferredByHand, NotifiedDeferred, _work),
+        Case("a skeleton", FLOOR, SkeletonWork, NotifiedDeferred, _work),
+        Case("a skeleton that keeps three promises", FLOOR, GuardingWork, NotifiedDeferred, _work),
         Case("decorated", FLOOR, DecoratedDeferred, NotifiedDeferred, _work),
         Case("decorated, with a hook", FLOOR, DeferredWithHook, NotifiedDeferred, _work),
         Case("decorated, with a deadline", FLOOR, DeferredWithDeadline, NotifiedDeferred, _work),
@@ -53,10 +56,13 @@ STEPS = {
         Case("Twisted alone", FLOOR, BareCall, NotifiedCall, _call),
         Case("the floor: `notifyFinish`, one callback", FLOOR, NotifiedCall, NotifiedCall, _call),
         Case("the tutorial's recipe", FLOOR, CallByHand, NotifiedCall, _call),
+        Case("a skeleton", FLOOR, SkeletonCall, NotifiedCall, _call),
+        Case("a skeleton that keeps three promises", FLOOR, GuardingCall, NotifiedCall, _call),
         Case("decorated", FLOOR, DecoratedCall, NotifiedCall, _call),
     ),
     "bytes": (
         Case("the floor: Twisted alone", FLOOR, PlainBytes, PlainBytes, None),
+        Case("a skeleton", FLOOR, SkeletonBytes, PlainBytes, None),
         Case("decorated", FLOOR, DecoratedBytes, PlainBytes, None),
         Case("wrapped", FLOOR, wrapped_bytes, PlainBytes, None),
     ),
@@ -70,6 +76,7 @@ STEPS = {
             is_abandoned=True,
         ),
         Case("a careful handler", FLOOR, DeferredByHand, NotifiedDeferred, _work, True),
+        Case("a skeleton", FLOOR, SkeletonWork, NotifiedDeferred, _work, True),
         Case("decorated", FLOOR, UnobservedDeferred, NotifiedDeferred, _work, True),
         Case("decorated, logged", FLOOR, DecoratedDeferred, NotifiedDeferred, _work, True),
     ),
