@@ -3,6 +3,7 @@
 What becomes of other work is for the modules on tracking.
 """
 
+import asyncio
 import gc
 from typing import Any
 
@@ -120,6 +121,18 @@ class AcquireTests(SynchronousTestCase):
         self.source.callback("connection")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
+
+    def test_a_release_that_raises_what_is_no_exception(self) -> None:
+        """One that asks a cancelled asyncio task for its result is over as well."""
+
+        def release(resource: str) -> Any:
+            raise asyncio.CancelledError
+
+        visit = Visit(waiting)
+        visit.scope.acquire(self.source, release).addErrback(lambda _: None)
+        visit.disconnect()
+        self.source.callback("connection")
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_a_release_that_cannot_tell_when_it_ends(self) -> None:
         """So is that of a canceller at fault."""

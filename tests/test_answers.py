@@ -3,6 +3,7 @@
 When a request is cancelled is for the modules on deadlines and on the scope.
 """
 
+import asyncio
 import gzip
 from typing import Any, ClassVar
 
@@ -135,6 +136,22 @@ class FailureTests(SynchronousTestCase):
         result.errback(KeyError())
         self.assertEqual((visit.response.status, producer.stopped), (500, 1))
         self.assertEqual([each.type for each in self.flushLoggedErrors()], [KeyError])
+
+    def test_a_producer_that_cannot_be_stopped(self) -> None:
+        """The client is answered whatever its ``stopProducing`` raises, which is logged."""
+
+        class Stubborn(Producer):
+            def stopProducing(self) -> None:
+                raise asyncio.CancelledError
+
+        def handler(request: Request) -> Deferred[bytes]:
+            request.registerProducer(Stubborn(), True)
+            return Deferred()
+
+        visit = Visit(handler, timeout=1)
+        visit.clock.advance(1)
+        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
 
 class SiblingTests(SynchronousTestCase):

@@ -3,6 +3,8 @@
 When hooks run is for `test_hooks`.
 """
 
+import asyncio
+
 from twisted.internet.defer import Deferred
 
 from cancelweb import Draining, Ended, Scope
@@ -26,6 +28,18 @@ class IsolationTests(HookTestCase):
         self.assertEqual(self.ran, ["next"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertIn("broken", of_cancelweb(events)[0]["hook"])
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_one_that_raises_what_is_no_exception(self) -> None:
+        """So is one that asks a cancelled asyncio task for its result: that raises no Exception."""
+
+        def asking(scope: Scope) -> None:
+            raise asyncio.CancelledError
+
+        visit = Visit(waiting, on_cancel=[self.hook("next"), asking])
+        visit.disconnect()
+        self.assertEqual(self.ran, ["next"])
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_one_that_fails_later(self) -> None:

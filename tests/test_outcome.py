@@ -3,6 +3,7 @@
 The observers that the package brings along are for `test_logging`.
 """
 
+import asyncio
 import gc
 from typing import Any
 from weakref import ref
@@ -247,6 +248,17 @@ class ObserverTests(SynchronousTestCase):
         Visit(lambda _: b"page", observers=[broken, told.append])
         self.assertEqual(len(told), 1)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_one_that_raises_what_is_no_exception(self) -> None:
+        """So is one that raises what asyncio raises, which is no Exception."""
+
+        def broken(outcome: Outcome) -> None:
+            raise asyncio.CancelledError
+
+        told: list[Outcome] = []
+        Visit(lambda _: b"page", observers=[broken, told.append])
+        self.assertEqual(len(told), 1)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
     def test_after_the_hooks(self) -> None:
         """They are told when the last hook is through."""

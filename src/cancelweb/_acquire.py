@@ -66,7 +66,7 @@ class Acquisition:
     def _release(self, resource: Any) -> None:
         try:
             releasing = find_canceller(self.release(resource))
-        except Exception:
+        except BaseException:
             self._released(Failure())
             return
         if releasing is None:

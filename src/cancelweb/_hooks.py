@@ -44,7 +44,7 @@ def run_hook(
     """
     try:
         running = start()
-    except Exception:
+    except BaseException:  # asyncio's CancelledError is no Exception.
         log.failure("cleanup hook {hook} failed", hook=name)
         return None
     return None if running is None else _ended_or_late(running, name, seconds, clock)

@@ -188,7 +188,7 @@ def stop_producer(producer: Any) -> None:
     """Stop a producer, which may fail for itself."""
     try:
         producer.stopProducing()
-    except Exception:
+    except BaseException:
         log.failure("{producer} could not be stopped", producer=producer)
 
 

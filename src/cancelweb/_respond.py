@@ -210,7 +210,7 @@ class Response(Answering):
         try:
             self.coroutine = work
             canceller = scope.in_context(self._canceller, work, scope)
-        except Exception:
+        except BaseException:
             self._failed(Failure(), scope)
         else:
             self._wait_for(canceller, scope)

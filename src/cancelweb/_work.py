@@ -104,7 +104,7 @@ class Work:
         """Ask it to stop; a canceller that fails leaves a survivor."""
         try:
             call(self.canceller.cancel)
-        except Exception:
+        except BaseException:
             log.failure("the canceller {canceller} failed", canceller=self.canceller)
             if self.step is ASKED:
                 self.survives(0.0)
