@@ -7,7 +7,6 @@ handler returned, for `_respond`.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from types import CoroutineType
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
@@ -72,8 +71,7 @@ class Scope(Lifetime):
         with self.together():
             canceller = self.in_context(canceller_for, work)
             tracked = Work(self, canceller)
-            if isinstance(work, CoroutineType):
-                tracked.coroutine = work
+            tracked.coroutine = work
             self.add(tracked)
         return canceller if isinstance(canceller, Deferred) else work
 

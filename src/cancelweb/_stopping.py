@@ -24,6 +24,7 @@ from ._states import (
     LIVE,
     OPEN,
     RUNNING,
+    SETTLED,
     Fate,
     Phase,
 )
@@ -131,6 +132,8 @@ class Stopping:
             self._has_tracked = True
         if self.phase is CLOSED:
             work.keeper = None
+        elif self._work and self._has_inherited(work):
+            return
         elif self._work is None:
             self._work = {work: None}
         else:
@@ -145,6 +148,23 @@ class Stopping:
         too_late = self.cause is not None or self.phase is not LIVE
         if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
+
+    def _has_inherited(self, work: Work) -> bool:
+        """Whether the same work is tracked already: it is told of its end, and asked to stop, once.
+
+        Not so for a Deferred, which tells all: each of them what callbacks have made of it by then.
+        """
+        works = self._work or {}
+        if isinstance(work.canceller, Deferred):
+            return False
+        for former in works:
+            if former.coroutine is work.coroutine and former.step is not SETTLED:
+                if not former.is_returned:
+                    work.inherit(former)
+                    del works[former]
+                    works[work] = None
+                return True
+        return False
 
     def _is_to_stop(self, work: Work) -> bool:
         """Whether work that comes late is to be stopped at once.

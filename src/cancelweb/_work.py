@@ -57,7 +57,8 @@ class Work:
         canceller: an `ICancellable` or a Deferred.
         asked: when it was asked to stop.
         due: when, if it still runs, it will be named a survivor.
-        coroutine: what it was tracked as, where that was a coroutine.
+        coroutine: what was tracked or returned; a coroutine tells where it waits.
+        heir: who has taken its place, since the same work was tracked or returned once more.
     """
 
     is_returned: ClassVar[bool] = False
@@ -67,6 +68,7 @@ class Work:
     asked: float = 0.0
     due: float = 0.0
     coroutine: Any = None
+    heir: Work | None = None
     survival: Survival | None = None
     _alarm: IDelayedCall | None = None
 
@@ -83,7 +85,7 @@ class Work:
             if self._alarm is not None:
                 self._alarm.cancel()
             self.forget()
-            return result
+            return result if self.heir is None else self.heir.settled(result)
         if not self._was_stopped(result, keeper):
             keeper.drop(self)
         keeper.advance()
@@ -121,6 +123,13 @@ class Work:
         if keeper is not None:
             keeper.record.worsen(Ended.SURVIVED)
             self.survival = survive(self, keeper, seconds)
+
+    def inherit(self, former: Work) -> None:
+        """It is the same work: take its place, with whatever has become of it so far."""
+        former.heir, former.keeper = self, None
+        self.canceller, self.step = former.canceller, former.step
+        self.asked, self.due = former.asked, former.due
+        self.survival, former.survival = former.survival, None
 
     def outlives(self, seconds: float) -> None:
         """It still runs, so many seconds after it was asked to stop by a scope that had closed."""
