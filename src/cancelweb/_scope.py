@@ -66,7 +66,8 @@ class Scope(Lifetime):
 
         Raises:
             TypeError: cancelweb does not know how to stop it; says how to register a canceller.
-            RuntimeError: it is an asyncio future whose event loop does not run.
+            RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
+                that was never started.
         """
         with self.together():
             canceller = self.in_context(canceller_for, work)
