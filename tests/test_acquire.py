@@ -5,7 +5,7 @@ What becomes of other work is for the modules on tracking.
 
 import asyncio
 import gc
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -57,6 +57,29 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
         self.source.callback("connection")
         self.assertEqual(self.released, ["connection"])
+
+    def test_a_coroutine(self) -> None:
+        """What is acquired may be a coroutine, which is not cancelled either."""
+
+        async def connecting() -> str:
+            return await self.source
+
+        def handler(request: object) -> Deferred[str]:
+            return current_scope().acquire(connecting(), self.release)
+
+        Visit(handler).disconnect()
+        self.source.callback("connection")
+        self.assertEqual(self.released, ["connection"])
+
+    def test_what_is_no_work(self) -> None:
+        """What cannot be awaited, or not be called, is a TypeError, and nothing is waited for."""
+        visit = Visit(waiting)
+        with self.assertRaisesRegex(TypeError, "no canceller is registered for int"):
+            visit.scope.acquire(cast(Any, 5), self.release)
+        with self.assertRaisesRegex(TypeError, "release must be callable .* not None"):
+            visit.scope.acquire(self.source, cast(Any, None))
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_the_source_is_never_cancelled(self) -> None:
         """What is asked to stop is the wait: a cancelled source would drop its result."""

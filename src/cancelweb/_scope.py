@@ -6,7 +6,8 @@ handler returned, for `_respond`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
@@ -103,20 +104,28 @@ class Scope(Lifetime):
         self.add_hook(hook, False)
         return hook
 
-    def acquire(self, source: Deferred[T], release: Callable[[T], object]) -> Deferred[T]:
+    def acquire(
+        self, source: Awaitable[T] | Future[T], release: Callable[[T], object]
+    ) -> Deferred[T]:
         """Await a resource, and do not lose it if it arrives after the cancel.
 
         Args:
-            source: fires with the resource, such as a connection or a file. It is never
-                cancelled: Twisted drops the late result of a cancelled Deferred.
+            source: a Deferred, a coroutine, or other work that comes to the resource, such as a
+                connection or a file. It is never cancelled: Twisted drops the late result of a
+                cancelled Deferred.
             release: called with a resource that came too late; may return a Deferred.
 
         Returns:
             A Deferred that fires with the resource, which is from then on the caller's to
             release, so await it at once; or fails as ``source`` did; or, when it is cancelled,
             with CancelledError.
+
+        Raises:
+            TypeError: ``source`` is no such work, or ``release`` cannot be called.
         """
-        acquisition = Acquisition(source, release)
+        if not callable(release):
+            raise TypeError(f"release must be callable with the resource, not {release!r}")
+        acquisition = Acquisition(canceller_for(source), release)
         self.track(acquisition)
         return acquisition.start()
 
