@@ -12,6 +12,7 @@ from typing import ClassVar
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_str
 from twisted.web.http import SERVICE_UNAVAILABLE
 
 __all__ = [
@@ -127,7 +128,7 @@ class ScopeCancelled(CancelledError):
     """
 
     def __init__(self, cause: Cause) -> None:
-        super().__init__(str(cause))
+        super().__init__(safe_str(cause))
         self.cause = cause
 
 
