@@ -162,7 +162,8 @@ class Outcome:
         stopped: when its work had ended, or been named a survivor: then the hooks begin.
         closed: when it was closed, after the hooks.
         failure: the first real failure, cleaned of its frames, or None.
-        would_have_cancelled: in a dry run, the cause that would have cancelled the scope.
+        would_have_cancelled: the cause that would have cancelled the scope, but for a dry run; or
+            that the client left, where the request's method may not be cancelled for that.
     """
 
     method: bytes
