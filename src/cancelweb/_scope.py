@@ -16,6 +16,7 @@ from ._acquire import Acquisition
 from ._cancellers import canceller_for
 from ._context import current
 from ._lifetime import Lifetime
+from ._options import check_callable
 from ._states import FINISHED, LIVE
 from ._work import Work
 from .causes import Cause, ScopeCancelled
@@ -91,7 +92,11 @@ class Scope(Lifetime):
 
         Returns:
             The hook, so that this serves as a decorator.
+
+        Raises:
+            TypeError: it cannot be called.
         """
+        check_callable("on_cancel", hook)
         self.add_hook(hook, True)
         return hook
 
@@ -101,6 +106,7 @@ class Scope(Lifetime):
         As `on_cancel`; called at once where the scope has closed already. Where a handler returns
         a result that needs no waiting, that is before Twisted writes the response.
         """
+        check_callable("on_exit", hook)
         self.add_hook(hook, False)
         return hook
 
