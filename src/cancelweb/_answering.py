@@ -69,18 +69,26 @@ class Answering(Work):
 
     def _send(self, body: bytes) -> None:
         request = self.request
-        if body or request.method != b"HEAD":
-            request.setHeader(b"content-length", b"%d" % len(body))
-        request.write(body)
-        request.finish()
+        try:
+            if body or request.method != b"HEAD":
+                request.setHeader(b"content-length", b"%d" % len(body))
+            request.write(body)
+            request.finish()
+        except BaseException:
+            scope: Any = self.keeper
+            self._failed(Failure(), scope)
 
     def _written(self, scope: Scope) -> None:
         """The handler has written it all, unless it has left the rest to a producer."""
         request = self.request
         if not self._is_answerable(scope) or getattr(request, "producer", None) is not None:
             return
-        if not (self._rendering and is_faked_head(request)):
+        if self._rendering and is_faked_head(request):
+            return
+        try:
             request.finish()
+        except BaseException:
+            self._failed(Failure(), scope)
 
     def _failed(self, failure: Failure, scope: Scope) -> None:
         if not self._is_answerable(scope):
@@ -104,8 +112,20 @@ class Answering(Work):
         if has_begun(request):
             self._log_failure(failure)
             self._abort(scope)
-        else:
+            return
+        try:
             request.processingFailed(failure)
+        except BaseException:
+            self._break_off(scope)
+
+    def _break_off(self, scope: Scope) -> None:
+        """What a request of the user's own kind has raised stands in the way of an answer."""
+        failure = Failure()
+        scope.record.fail(failure)
+        log.failure(
+            "{handler} cannot be answered for", failure=failure, handler=name_of(self.handler)
+        )
+        self._abort(scope)
 
     def _abort(self, scope: Scope) -> None:
         if getattr(self.request, "transport", None) is not None:
@@ -141,5 +161,8 @@ class Answering(Work):
             return
         if has_begun(request):
             self._abort(scope)
-        else:
+            return
+        try:
             send_error(request, scope.options.status_of(cause), cause)
+        except BaseException:
+            self._break_off(scope)
