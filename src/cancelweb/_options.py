@@ -78,7 +78,7 @@ def check_callable(name: str, function: object) -> None:
         raise TypeError(f"{name} takes callables with one argument, not {function!r}")
 
 
-def _one_argument(name: str, function: object) -> None:
+def _one_argument(name: str, function: Any) -> None:
     check_callable(name, function)
     try:
         signature = inspect.signature(function)
