@@ -194,3 +194,12 @@ class AcquireTests(SynchronousTestCase):
         self.source.callback("connection")
         self.assertEqual((visit.outcome.ended, self.released), (Ended.SURVIVED, ["connection"]))
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_one_that_is_awaited_too_late(self) -> None:
+        """Whoever awaits it when its scope has closed is told that there is no resource."""
+        visit = Visit(waiting)
+        wanted = visit.scope.acquire(self.source, self.release)
+        visit.disconnect()
+        self.source.callback("connection")
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.failureResultOf(wanted, CancelledError)

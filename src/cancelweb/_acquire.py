@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ._cancellers import find_canceller
-from ._deferreds import ignore_cancellation
+from ._deferreds import forgive
 from ._watching import watch
 from .interfaces import ICancellable
 
@@ -56,7 +56,7 @@ class Acquisition:
 
     def forget(self) -> None:
         """The scope closes. A cancellation that nobody has handled by now is no error."""
-        self.arrived.addErrback(ignore_cancellation)
+        forgive(self.arrived)
 
     def _arrived(self, result: Any) -> None:
         if not self.arrived.called:

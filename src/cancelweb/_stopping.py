@@ -73,6 +73,8 @@ class Stopping:
     _record: Record | None = None
     _has_tracked: bool = False
     """Whether there was ever other work than what the handler returned."""
+    _late: list[Work] | None = None
+    """What is tracked on a closed scope, until it is asked."""
     _is_about_to_stop: bool = False
     """Cancelled, and the work will be asked in the next turn."""
 
@@ -132,6 +134,8 @@ class Stopping:
             self._has_tracked = True
         if self.phase is CLOSED:
             work.keeper = None
+            if self._late is not None:
+                self._late.append(work)
         elif self._work and self._has_inherited(work):
             return
         elif self._work is None:
@@ -173,7 +177,7 @@ class Stopping:
         left to run when the response is finished.
         """
         if self.phase is not LIVE:
-            return self.phase is CLOSED
+            return self.phase is CLOSED and self._late is None
         if self._is_about_to_stop:
             # With the rest, so that each piece of work is reached just once.
             return False
@@ -181,11 +185,20 @@ class Stopping:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is tracked inside, on a scope that is cancelled, is asked to stop together.
+        """What is tracked inside, where it is to be stopped at once, is asked to together.
 
         A coroutine that is tracked late may itself track what it then awaits: asked each for
         itself, it would be cancelled twice, and its ``finally`` cut short.
         """
+        if self.phase is CLOSED and self._late is None:
+            late: list[Work] = []
+            self._late = late
+            try:
+                yield
+            finally:
+                self._late = None
+                self._ask(running(late))
+            return
         if self.cause is None or self.phase is not LIVE or self._is_about_to_stop:
             yield
             return

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from ._acquire import Acquisition
-from ._deferreds import ignore_cancellation, innermost, is_cancellation
+from ._deferreds import forgive, innermost, is_cancellation
 from ._log import log
 from ._record import Record
 from ._states import ASKED, RUNNING, SETTLED, SURVIVOR, Step
@@ -153,7 +153,7 @@ class Work:
         if isinstance(self.canceller, Acquisition):
             self.canceller.forget()
         elif self.step is SETTLED and isinstance(self.canceller, Deferred):
-            self.canceller.addErrback(ignore_cancellation)
+            forgive(self.canceller)
 
 
 def _outlived(reference: ReferenceType[Work], seconds: float) -> None:
