@@ -104,6 +104,19 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual((outcome.stopped, outcome.closed), (3, 6))
         self.assertIsNone(outcome.failure)
 
+    def test_stopped_by_its_own_handler(self) -> None:
+        """So has work that its handler cancels itself, as one does without cancelweb."""
+
+        def handler(request: Request) -> Deferred[bytes]:
+            work: Deferred[bytes] = Deferred()
+            request.notifyFinish().addErrback(lambda _: work.cancel())
+            return work
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.assertIsInstance(visit.outcome.cause, Disconnected)
+
     def test_failed(self) -> None:
         """A handler that raised: the failure, without its frames."""
         outcome = Visit(raising).outcome

@@ -21,9 +21,9 @@ from ._requests import (
     tell_listeners,
 )
 from ._scope import Scope
-from ._states import OPEN
+from ._states import LOST, OPEN
 from ._work import Work
-from .causes import Cause, ScopeCancelled
+from .causes import Cause, Ended, ScopeCancelled
 
 NOTHING = object()
 """Stands for no early result."""
@@ -106,6 +106,9 @@ class Answering(Work):
             if not is_answerers_business(failure):
                 scope.record.fail(failure)
                 self._log_failure(failure)
+            elif scope.fate is OPEN and fate_of(request) is LOST:
+                # Who was told of the loss before us has stopped it.
+                scope.record.worsen(Ended.STOPPED)
             return
         scope.record.fail(failure)
         drop_producer(request)
