@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred
 
 from ._acquire import Acquisition
 from ._cancellers import canceller_for
-from ._context import current
+from ._context import call_in, current
 from ._lifetime import Lifetime
 from ._options import check_callable
 from ._states import FINISHED, LIVE
+from ._where import is_on_stack
 from ._work import Work
 from .causes import Cause, ScopeCancelled
 
@@ -138,8 +139,9 @@ class Scope(Lifetime):
     def cancel(self, cause: Cause) -> bool:
         """Cancel the scope: ask all its work to stop, and answer a client that still waits.
 
-        From inside the handler the scope is marked at once, and the work is asked in the next
-        turn of the reactor: a coroutine that runs cannot be interrupted.
+        From inside the handler, or from code that its coroutine has just had resumed, the scope is
+        marked at once, and the work is asked in the next turn of the reactor: a coroutine that runs
+        cannot be interrupted.
 
         Args:
             cause: why. Its ``status`` is that of the answer.
@@ -155,6 +157,9 @@ class Scope(Lifetime):
             raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
         if self.fate is FINISHED or self.phase is not LIVE:
             return False
+        if any(is_on_stack(work.coroutine) for work in self.works):
+            # It has had the code of another request run, which cancels it: as from inside.
+            return call_in(self, None, self.stop, cause)
         return self.stop(cause)
 
     def check(self) -> None:
