@@ -21,7 +21,7 @@ from twisted.web.template import Tag, flattenString
 from ._abandoned import abandon
 from ._answering import NOTHING, Answering
 from ._cancellers import COMMON, find_canceller
-from ._deferreds import clean, is_cancellation
+from ._deferreds import clean, forgive_flattened, is_cancellation
 from ._log import log, name_of
 from ._requests import (
     CLOSED_CHANNEL,
@@ -225,7 +225,7 @@ class Response(Answering):
         if canceller is not None:
             return canceller
         if IRenderable.providedBy(work) or isinstance(work, Tag):
-            page = flattenString(self.request, work)
+            page = flattenString(self.request, work).addErrback(forgive_flattened)
             return page.addCallback(b"<!DOCTYPE html>\n".__add__)
         if isinstance(work, Iterator | AsyncIterator):
             return self._stream(work, scope)
