@@ -14,7 +14,10 @@ from twisted.internet.defer import (
     CancelledError,
     Deferred,
     DeferredList,
+    FailureGroup,
+    fail,
     gatherResults,
+    race,
 )
 from twisted.internet.error import ConnectingCancelledError
 from twisted.python.failure import Failure
@@ -56,6 +59,16 @@ class DisguiseTests(PageTestCase):
         """Such as the FirstError of a DeferredList, also of one in another."""
         both: Any = partial(DeferredList, fireOnOneErrback=True, consumeErrors=True)
         self.assert_stopped(lambda: both([both([Deferred()])]))
+
+    def test_race(self) -> None:
+        """Such as the FailureGroup of a `race` in which nobody comes in."""
+        self.assert_stopped(lambda: race([Deferred[None](), Deferred()]))
+
+    def test_lost_race(self) -> None:
+        """But not one in which somebody has failed by himself."""
+        self.visit(lambda _: race([fail(KeyError()), Deferred[None]()])).disconnect()
+        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.logged_error(FailureGroup)
 
     def test_connecting(self) -> None:
         """Such as what an endpoint says whose attempt to connect was cancelled."""

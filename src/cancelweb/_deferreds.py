@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from types import GeneratorType
 from typing import Any
 
-from twisted.internet.defer import CancelledError, DebugInfo, Deferred, FirstError
+from twisted.internet.defer import CancelledError, DebugInfo, Deferred, FailureGroup, FirstError
 from twisted.internet.error import ConnectingCancelledError, ProcessTerminated
 from twisted.internet.task import TaskStopped
 from twisted.python.failure import Failure
@@ -62,6 +62,8 @@ def _says_cancelled(error: object) -> bool:
             return is_cancellation(error.subFailure)
         case FlattenerError():
             return _says_cancelled(error.args[0])
+        case FailureGroup():
+            return all(is_cancellation(each) for each in error.failures)
         case BaseExceptionGroup():
             return all(_says_cancelled(each) for each in error.exceptions)
     # What twisted.web.client raises; it is not imported for this alone.
