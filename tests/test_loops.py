@@ -48,6 +48,20 @@ class LoopingCallTests(TrackingTestCase):
         finish(self.request)
         self.assertEqual(client.response.body, PAGE)
 
+    def test_ended_before(self) -> None:
+        """One that has ended before it is returned has left the answer to others."""
+
+        def handler(request: Any) -> object:
+            self.request = request
+            loop = self.looping(lambda: loop.stop())
+            loop.start(1)
+            return loop
+
+        client = self.visit(handler)
+        finish(self.request)
+        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
     def test_never_started(self) -> None:
         """One that was never started is an error that says so: a later start would go unseen."""
         self.assert_failed(self.visit(lambda _: self.looping(self.fail)), RuntimeError)

@@ -132,10 +132,10 @@ class Stopping:
         self.is_bare = False
         if not work.is_returned:
             self._has_tracked = True
+        if self._late is not None:
+            self._late.append(work)
         if self.phase is CLOSED:
             work.keeper = None
-            if self._late is not None:
-                self._late.append(work)
         elif self._work and self._has_inherited(work):
             return
         elif self._work is None:
