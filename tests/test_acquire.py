@@ -3,8 +3,9 @@
 What becomes of other work is for the modules on tracking.
 """
 
+import asyncio
 import gc
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -56,6 +57,29 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
         self.source.callback("connection")
         self.assertEqual(self.released, ["connection"])
+
+    def test_a_coroutine(self) -> None:
+        """What is acquired may be a coroutine, which is not cancelled either."""
+
+        async def connecting() -> str:
+            return await self.source
+
+        def handler(request: object) -> Deferred[str]:
+            return current_scope().acquire(connecting(), self.release)
+
+        Visit(handler).disconnect()
+        self.source.callback("connection")
+        self.assertEqual(self.released, ["connection"])
+
+    def test_what_is_no_work(self) -> None:
+        """What cannot be awaited, or not be called, is a TypeError, and nothing is waited for."""
+        visit = Visit(waiting)
+        with self.assertRaisesRegex(TypeError, "no canceller is registered for int"):
+            visit.scope.acquire(cast(Any, 5), self.release)
+        with self.assertRaisesRegex(TypeError, "release must be callable .* not None"):
+            visit.scope.acquire(self.source, cast(Any, None))
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_the_source_is_never_cancelled(self) -> None:
         """What is asked to stop is the wait: a cancelled source would drop its result."""
@@ -121,6 +145,18 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
+    def test_a_release_that_raises_what_is_no_exception(self) -> None:
+        """One that asks a cancelled asyncio task for its result is over as well."""
+
+        def release(resource: str) -> Any:
+            raise asyncio.CancelledError
+
+        visit = Visit(waiting)
+        visit.scope.acquire(self.source, release).addErrback(lambda _: None)
+        visit.disconnect()
+        self.source.callback("connection")
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
     def test_a_release_that_cannot_tell_when_it_ends(self) -> None:
         """So is that of a canceller at fault."""
 
@@ -158,3 +194,12 @@ class AcquireTests(SynchronousTestCase):
         self.source.callback("connection")
         self.assertEqual((visit.outcome.ended, self.released), (Ended.SURVIVED, ["connection"]))
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_one_that_is_awaited_too_late(self) -> None:
+        """Whoever awaits it when its scope has closed is told that there is no resource."""
+        visit = Visit(waiting)
+        wanted = visit.scope.acquire(self.source, self.release)
+        visit.disconnect()
+        self.source.callback("connection")
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.failureResultOf(wanted, CancelledError)

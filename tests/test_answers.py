@@ -3,6 +3,8 @@
 When a request is cancelled is for the modules on deadlines and on the scope.
 """
 
+import asyncio
+import gc
 import gzip
 from typing import Any, ClassVar
 
@@ -17,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
 from twisted.web.test.requesthelper import DummyRequest
 from zope.interface import implementer
 
-from cancelweb import Cause, Draining, cancel_on_disconnect, current_scope, scope_of
+from cancelweb import Cause, Draining, TimedOut, cancel_on_disconnect, current_scope, scope_of
 
 from ._http2 import HTTP2Client
 from ._inmemory import Client, H2Connection
@@ -135,6 +137,94 @@ class FailureTests(SynchronousTestCase):
         result.errback(KeyError())
         self.assertEqual((visit.response.status, producer.stopped), (500, 1))
         self.assertEqual([each.type for each in self.flushLoggedErrors()], [KeyError])
+
+    def test_a_producer_that_cannot_be_stopped(self) -> None:
+        """The client is answered whatever its ``stopProducing`` raises, which is logged."""
+
+        class Stubborn(Producer):
+            def stopProducing(self) -> None:
+                raise asyncio.CancelledError
+
+        def handler(request: Request) -> Deferred[bytes]:
+            request.registerProducer(Stubborn(), True)
+            return Deferred()
+
+        visit = Visit(handler, timeout=1)
+        visit.clock.advance(1)
+        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+
+
+class BrokenRequestTests(SynchronousTestCase):
+    """A request of the site's own kind, of which a method raises: nobody is left waiting."""
+
+    def visit(self, broken: str, result: object, **options: Any) -> Visit:
+        """Ask for a page that is waited for, with a request of which one method raises."""
+
+        def handler(request: Any) -> object:
+            def fail(*_: object) -> None:
+                raise OSError(broken)
+
+            self.patch(request, broken, fail)
+            return result
+
+        return Visit(handler, **options)
+
+    def assert_broken_off(self, visit: Visit, errors: int) -> None:
+        """The connection is aborted, and all that was raised is logged."""
+        visit.clock.advance(0)
+        self.assertTrue(visit.is_aborted)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), errors)
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_page(self) -> None:
+        """Where a page that was waited for cannot be sent, nor an error page, it is broken off."""
+        for broken, errors in (("write", 2), ("finish", 1)):
+            result: Deferred[bytes] = Deferred()
+            visit = self.visit(broken, result)
+            result.callback(b"page")
+            self.assert_broken_off(visit, errors)
+            self.assertIsInstance(visit.outcome.failure, Failure)
+
+    def test_after_the_finish(self) -> None:
+        """What is raised when the response has been finished is logged, and spoils nothing."""
+        result: Deferred[bytes] = Deferred()
+
+        def handler(request: Any) -> Deferred[bytes]:
+            def finish() -> None:
+                Request.finish(request)
+                raise OSError
+
+            request.finish = finish
+            return result
+
+        visit = Visit(handler)
+        result.callback(b"page")
+        self.assertTrue(visit.response.is_complete)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(visit.outcome.cause, None)
+
+    def test_nothing_more(self) -> None:
+        """So it is where the handler has written it all, and it cannot be finished."""
+        result: Deferred[None] = Deferred()
+        visit = self.visit("finish", result)
+        result.callback(None)
+        self.assert_broken_off(visit, 2)
+
+    def test_error(self) -> None:
+        """So it is where the work fails, and the error page cannot be sent."""
+        result: Deferred[bytes] = Deferred()
+        visit = self.visit("write", result)
+        result.errback(OSError())
+        self.assert_broken_off(visit, 2)
+
+    def test_deadline(self) -> None:
+        """So it is where the page of a deadline cannot be sent; the work is stopped."""
+        visit = self.visit("write", Deferred[bytes](), timeout=1)
+        visit.clock.advance(1)
+        self.assert_broken_off(visit, 1)
+        self.assertEqual(visit.outcome.cause, TimedOut(1))
 
 
 class SiblingTests(SynchronousTestCase):

@@ -21,6 +21,7 @@ from cancelweb import (
     TimedOut,
 )
 
+from ._inmemory import log_events, of_cancelweb
 from ._scopes import Errand, Visit, waiting
 
 
@@ -106,6 +107,19 @@ class CauseTests(SynchronousTestCase):
         visit = Visit(waiting, timeout=1, timeout_status=504)
         visit.scope.cancel(Draining())
         self.assertEqual(visit.response.status, 503)
+
+    def test_a_users_own_may_have_a_broken_text(self) -> None:
+        """A cause whose text cannot be had is a cause all the same: the client is answered."""
+
+        class Unspeakable(Cause):
+            def __str__(self) -> str:
+                raise KeyError
+
+        events = log_events(self)
+        visit = Visit(waiting, observers=None)
+        self.assertTrue(visit.scope.cancel(Unspeakable()))
+        self.assertEqual(visit.response.status, 503)
+        self.assertEqual([each["log_level"].name for each in of_cancelweb(events)], ["info"])
 
     def test_say_what_happened(self) -> None:
         """Their text is for a log line."""

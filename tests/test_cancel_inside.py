@@ -3,7 +3,7 @@
 Whom a scope asks otherwise is for `test_scope`.
 """
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from contextvars import copy_context
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -119,6 +119,35 @@ class CancelFromInsideTests(SynchronousTestCase):
         visit.clock.advance(0)
         self.assertEqual((visit.outcome.cause, visit.outcome.ended), (Draining(), Ended.SURVIVED))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_by_another_request_that_it_has_resumed(self) -> None:
+        """Stops the work in the next turn, too: it is on the stack, below the other's code."""
+
+        async def waking(request: object) -> None:
+            await begin
+            other.callback(None)
+            await never
+
+        async def streaming(request: object) -> AsyncIterator[bytes]:
+            await begin
+            other.callback(None)
+            await never
+            yield b""
+
+        async def superseding(request: object) -> bytes:
+            await other
+            visit.scope.cancel(Draining())
+            return b"page"
+
+        for handler in (waking, streaming):
+            begin, other = Deferred[None](), Deferred[None]()
+            never = Deferred[None]()
+            visit, _ = Visit(handler), Visit(superseding)
+            begin.callback(None)
+            self.assertEqual((visit.scope.cause, never.called), (Draining(), False))
+            visit.clock.advance(0)
+            self.assertTrue(never.called)
+            self.assertEqual((visit.outcome.ended, visit.response.status), (Ended.STOPPED, 503))
 
     def test_in_another_context(self) -> None:
         """Is answered also where other code, with a context of its own, has cancelled."""

@@ -4,6 +4,7 @@ What belongs here: what becomes of tracked work whose canceller is good, slow or
 does not: what is peculiar to other kinds.
 """
 
+import asyncio
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -87,6 +88,20 @@ class BadCancellerTests(TrackingTestCase):
         self.logged_error(KeyError)
         bad.settled.callback(None)
 
+    def test_raises_what_is_no_exception(self) -> None:
+        """So is one that raises what asyncio raises, which is no Exception."""
+
+        class Raising(Query):
+            def cancel(self) -> None:
+                raise asyncio.CancelledError
+
+        bad = Raising()
+        self.leave(bad)
+        self.assertEqual(self.cleaned, 1)
+        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+        bad.settled.callback(None)
+
     def test_raises_in_a_deferred(self) -> None:
         """So is a Deferred whose canceller raises."""
 
@@ -148,6 +163,20 @@ class BadCancellerTests(TrackingTestCase):
 
         self.assert_failed(self.visit(lambda _: Mute()), KeyError)
 
+    def test_cannot_tell_and_says_so_as_asyncio_does(self) -> None:
+        """So is one that raises what is no Exception, although it is about a late result."""
+
+        class Mute(Query):
+            def when_settled(self) -> Deferred[Any]:
+                raise asyncio.CancelledError
+
+        result: Deferred[object] = Deferred()
+        client = self.visit(lambda _: result)
+        result.callback(Mute())
+        self.clock.advance(0)
+        self.assertEqual(client.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+
     def test_other_requests(self) -> None:
         """Nor does it harm another request on the same site."""
 
@@ -170,10 +199,15 @@ class BadCancellerTests(TrackingTestCase):
             pass
 
         def factory(_: object) -> object:
-            raise KeyError
+            raise SystemExit
 
         registerAdapter(factory, Unmakeable, ICancellable)
-        self.assert_failed(self.visit(lambda _: Unmakeable()), KeyError)
+        result: Deferred[object] = Deferred()
+        for client in (self.visit(lambda _: Unmakeable()), self.visit(lambda _: result)):
+            if not client.received:
+                result.callback(Unmakeable())
+            self.assertEqual(client.response.status, 500)
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
     def test_result_of_failure(self) -> None:
         """Tracked work of one's own that fails is logged, and told to the observers."""

@@ -499,10 +499,10 @@ class BrokenTests(DatabaseTestCase):
             interrupt(adapter)
 
         query = await self.endless()
-        with patch.object(SQLite, "interrupt", failing):
-            query.cancel()
-            with self.assertRaises(CancelledError):
-                await query
+        self.patch(SQLite, "interrupt", failing)
+        query.cancel()
+        with self.assertRaises(CancelledError):
+            await query
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
 
     async def test_next_use_waits_for_the_interrupt(self) -> None:
@@ -522,20 +522,20 @@ class BrokenTests(DatabaseTestCase):
             finally:
                 reactor.callFromThread(raised.callback, None)
 
-        with patch.object(SQLite, "interrupt", slow):
-            begun = self.begun
-            interaction = self.pool.runInteraction(interact)
-            following = self.rows()
-            await begun
-            interaction.cancel()
-            await raised
-            # More than enough for a rollback; and the reactor runs: it is not what waits.
-            for _ in range(20):
-                await deferLater(reactor, 0.002)
-            self.assertEqual(noted, [])
-            go_on.set()
-            with self.assertRaises(CancelledError):
-                await interaction
+        self.patch(SQLite, "interrupt", slow)
+        begun = self.begun
+        interaction = self.pool.runInteraction(interact)
+        following = self.rows()
+        await begun
+        interaction.cancel()
+        await raised
+        # More than enough for a rollback; and the reactor runs: it is not what waits.
+        for _ in range(20):
+            await deferLater(reactor, 0.002)
+        self.assertEqual(noted, [])
+        go_on.set()
+        with self.assertRaises(CancelledError):
+            await interaction
         self.assertEqual(await following, [])
 
 

@@ -7,7 +7,6 @@ as hitting the wrong query. What does not: what holds for every driver.
 import random
 import threading
 from typing import Any
-from unittest.mock import patch
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -174,22 +173,22 @@ class Contract:
                 reactor.callFromThread(sent.callback, None)
                 go_on.wait()
 
-        with patch.object(PostgreSQL, "interrupt", slow):
-            query = self.pool.runQuery("SELECT pg_sleep(60)")
-            await self.server.running(self.name)
-            query.cancel()
-            await sent
-            while "active" in self.server.states(self.name):
-                await deferLater(reactor, 0.002)
-            # More than enough for a rollback.
-            for _ in range(20):
-                states = self.server.states(self.name)
-                self.assertEqual(states, ["idle in transaction (aborted)"])
-                await deferLater(reactor, 0.002)
-            self.assertNoResult(query)
-            go_on.set()
-            with self.assertRaises(CancelledError):
-                await query
+        self.patch(PostgreSQL, "interrupt", slow)
+        query = self.pool.runQuery("SELECT pg_sleep(60)")
+        await self.server.running(self.name)
+        query.cancel()
+        await sent
+        while "active" in self.server.states(self.name):
+            await deferLater(reactor, 0.002)
+        # More than enough for a rollback.
+        for _ in range(20):
+            states = self.server.states(self.name)
+            self.assertEqual(states, ["idle in transaction (aborted)"])
+            await deferLater(reactor, 0.002)
+        self.assertNoResult(query)
+        go_on.set()
+        with self.assertRaises(CancelledError):
+            await query
         self.assertEqual(self.server.states(self.name), ["idle"])
 
 

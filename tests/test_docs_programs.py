@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
-from unittest.mock import patch
 
 from klein import Klein
 from twisted.internet import reactor as _installed_reactor
@@ -106,8 +105,9 @@ class HowToTests(SynchronousTestCase):
         driver: Any = ModuleType("oracledb")
         driver.Error = type("Error", (Exception,), {})
         driver.Connection = type("Connection", (), {"cancel": lambda self: cancelled.append(self)})
-        with patch.dict(sys.modules, oracledb=driver):
-            run(DRIVER.read_text())
+        sys.modules["oracledb"] = driver
+        self.addCleanup(sys.modules.pop, "oracledb")
+        run(DRIVER.read_text())
         connection = driver.Connection()
         adapter = interruptible(connection)
         adapter.interrupt()

@@ -10,8 +10,9 @@ from twisted.internet.defer import (
     Deferred,
 )
 from twisted.logger import LogLevel, formatEvent
-from twisted.web.error import UnsupportedMethod
+from twisted.web.error import FlattenerError, UnsupportedMethod
 from twisted.web.server import Request
+from twisted.web.template import tags
 
 from cancelweb import Ended
 
@@ -116,6 +117,14 @@ class ExceptionTests(PageTestCase):
         self.visit(handler)
         (failure,) = self.flushLoggedErrors(ZeroDivisionError)
         self.assertIn("return 1 / 0", failure.getTraceback())
+
+    def test_template(self) -> None:
+        """One in a template is answered and logged, too; the Deferred in it keeps its own."""
+        part: Deferred[str] = Deferred()
+        client = self.visit(lambda _: tags.p(part))
+        part.errback(KeyError())
+        self.assert_failed(client, FlattenerError)
+        self.failureResultOf(part, KeyError)
 
     def test_unsupported_method(self) -> None:
         """UnsupportedMethod is a 405, and no error."""

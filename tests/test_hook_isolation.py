@@ -3,9 +3,12 @@
 When hooks run is for `test_hooks`.
 """
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
 from twisted.internet.defer import Deferred
 
-from cancelweb import Draining, Ended, Scope
+from cancelweb import Draining, Ended, Scope, current_scope
 
 from ._inmemory import log_events, of_cancelweb
 from ._scopes import Errand, HookTestCase, Visit, waiting
@@ -27,6 +30,40 @@ class IsolationTests(HookTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertIn("broken", of_cancelweb(events)[0]["hook"])
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_one_that_raises_what_is_no_exception(self) -> None:
+        """So is one that asks a cancelled asyncio task for its result: that raises no Exception."""
+
+        def asking(scope: Scope) -> None:
+            raise asyncio.CancelledError
+
+        visit = Visit(waiting, on_cancel=[self.hook("next"), asking])
+        visit.disconnect()
+        self.assertEqual(self.ran, ["next"])
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_one_that_is_a_generator(self) -> None:
+        """One that lacks `@inlineCallbacks` would never begin: that is logged, and says so."""
+
+        def forgetful(scope: Scope) -> Iterator[Deferred[None]]:
+            yield Deferred()
+
+        async def streaming(scope: Scope) -> AsyncIterator[bytes]:
+            yield b""
+
+        def handler(request: object) -> Deferred[bytes]:
+            for hook in (forgetful, streaming):
+                current_scope().on_exit(hook)
+            return Deferred()
+
+        visit = Visit(handler, on_cancel=self.hook("next"))
+        visit.disconnect()
+        self.assertEqual(self.ran, ["next"])
+        errors = [each.getErrorMessage() for each in self.flushLoggedErrors(TypeError)]
+        self.assertEqual(len(errors), 2)
+        for error in errors:
+            self.assertIn("@inlineCallbacks", error)
 
     def test_one_that_fails_later(self) -> None:
         """So is one whose coroutine raises after it was suspended."""

@@ -5,7 +5,7 @@ is for the tests of the doors.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from weakref import ref
 
 from twisted.internet.defer import Deferred
@@ -173,6 +173,17 @@ class OrderTests(HookTestCase):
         visit.disconnect()
         self.assertEqual(self.ran, ["second", "first"])
         self.assertTrue(callable(first) and callable(second))
+
+
+class WrongHookTests(HookTestCase):
+    """What is no hook."""
+
+    def test_cannot_be_called(self) -> None:
+        """A hook that was called as it was given, say, is a TypeError there and then."""
+        scope = Visit(waiting).scope
+        for register in (scope.on_cancel, scope.on_exit):
+            with self.assertRaisesRegex(TypeError, f"{register.__name__} takes .*, not None"):
+                register(cast(Any, None))
 
 
 class LateHookTests(HookTestCase):

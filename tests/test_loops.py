@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Cooperator, LoopingCall, TaskStopped
 
-from cancelweb import Ended
+from cancelweb import Ended, scope_of
 
 from ._pages import PAGE
 from ._tracking import TrackingTestCase, finish
@@ -48,11 +48,26 @@ class LoopingCallTests(TrackingTestCase):
         finish(self.request)
         self.assertEqual(client.response.body, PAGE)
 
-    def test_never_started(self) -> None:
-        """One that was never started is no work."""
-        client = self.visit(lambda _: self.looping(self.fail))
-        client.disconnect()
+    def test_ended_before(self) -> None:
+        """One that has ended before it is returned has left the answer to others."""
+
+        def handler(request: Any) -> object:
+            self.request = request
+            loop = self.looping(lambda: loop.stop())
+            loop.start(1)
+            return loop
+
+        client = self.visit(handler)
+        finish(self.request)
+        self.assertEqual(client.response.body, PAGE)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
+    def test_never_started(self) -> None:
+        """One that was never started is an error that says so: a later start would go unseen."""
+        self.assert_failed(self.visit(lambda _: self.looping(self.fail)), RuntimeError)
+        self.track()
+        with self.assertRaisesRegex(RuntimeError, r"was never started: call its start\(\) first"):
+            scope_of(self.request).track(self.looping(self.fail))
 
     def test_stopped_in_between(self) -> None:
         """One whose last round is still under way has ended when that has."""

@@ -3,6 +3,7 @@
 The observers that the package brings along are for `test_logging`.
 """
 
+import asyncio
 import gc
 from typing import Any
 from weakref import ref
@@ -102,6 +103,19 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual((outcome.opened, outcome.cancelled), (0, 2))
         self.assertEqual((outcome.stopped, outcome.closed), (3, 6))
         self.assertIsNone(outcome.failure)
+
+    def test_stopped_by_its_own_handler(self) -> None:
+        """So has work that its handler cancels itself, as one does without cancelweb."""
+
+        def handler(request: Request) -> Deferred[bytes]:
+            work: Deferred[bytes] = Deferred()
+            request.notifyFinish().addErrback(lambda _: work.cancel())
+            return work
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.assertIsInstance(visit.outcome.cause, Disconnected)
 
     def test_failed(self) -> None:
         """A handler that raised: the failure, without its frames."""
@@ -247,6 +261,17 @@ class ObserverTests(SynchronousTestCase):
         Visit(lambda _: b"page", observers=[broken, told.append])
         self.assertEqual(len(told), 1)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_one_that_raises_what_is_no_exception(self) -> None:
+        """So is one that raises what asyncio raises, which is no Exception."""
+
+        def broken(outcome: Outcome) -> None:
+            raise asyncio.CancelledError
+
+        told: list[Outcome] = []
+        Visit(lambda _: b"page", observers=[broken, told.append])
+        self.assertEqual(len(told), 1)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
     def test_after_the_hooks(self) -> None:
         """They are told when the last hook is through."""

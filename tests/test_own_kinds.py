@@ -10,12 +10,14 @@ from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import LogLevel
 from twisted.python.components import registerAdapter
 from zope.interface import Interface, implementer, verify
 
-from cancelweb import Ended, ICancellable, current_scope, scope_of
+from cancelweb import Ended, ICancellable, Scope, current_scope, scope_of
 
-from ._inmemory import Client
+from ._inmemory import Client, log_events, of_cancelweb
 from ._pages import PAGE
 from ._tracking import Query, TrackingTestCase
 
@@ -133,6 +135,63 @@ class OwnKindTests(TrackingTestCase):
     async def coroutine(self) -> bytes:
         """A coroutine that waits."""
         return await Deferred[bytes]()
+
+    def test_tracked_and_returned(self) -> None:
+        """What is its own canceller, tracked and then returned, is one piece of work."""
+        client, query = self.visit_own(lambda query: current_scope().track(query))
+        query.settled.callback(PAGE)
+        self.assertEqual(client.response.body, PAGE)
+        client, query = self.visit_own(lambda query: current_scope().track(query))
+        client.disconnect()
+        self.assertEqual(query.cancels, 1)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
+
+    def test_tracked_twice(self) -> None:
+        """Nor is it asked twice if it is tracked twice, before the cancel or after it."""
+
+        class Slow(Query):
+            def cancel(self) -> None:
+                self.cancels += 1
+
+        events, work = log_events(self), Slow()
+        client = self.track(work, work)
+        scope = scope_of(self.request)
+        client.disconnect()
+        scope.track(work)
+        self.assertEqual(work.cancels, 1)
+        self.clock.advance(5)
+        self.assertEqual(len(of_cancelweb(events, LogLevel.warn)), 1)
+        scope.track(work)
+        work.settled.callback(None)
+        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+
+    def test_returned_and_tracked(self) -> None:
+        """Nor if it is tracked after it was returned."""
+        scopes: list[Scope] = []
+        work = Query()
+
+        def handler(request: object) -> object:
+            scopes.append(current_scope())
+            return work
+
+        client = self.visit(handler)
+        scopes[0].track(work)
+        client.disconnect()
+        self.assertEqual((work.cancels, self.outcome().ended), (1, Ended.STOPPED))
+
+    def test_begun_anew(self) -> None:
+        """What has ended, was begun anew and is tracked again is work like any other."""
+        loop = LoopingCall(str)
+        loop.clock = self.clock
+        loop.start(1)
+        client = self.track(loop)
+        scope, never = scope_of(self.request), Deferred[None]()
+        # It is asked, and the scope goes on waiting.
+        scope.track(never.addErrback(lambda _: Deferred()))
+        client.disconnect()
+        loop.start(1)
+        scope.track(loop)
+        self.assertFalse(loop.running)
 
     def test_result_is_taken_as_a_deferreds(self) -> None:
         """Its result may be further work."""

@@ -4,6 +4,7 @@ What belongs here: runs, waiters, and what each of them sees. What does not: ran
 events, which have a module of their own.
 """
 
+import asyncio
 import gc
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
@@ -197,19 +198,23 @@ class StoppingTests(Base):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_a_canceller_that_fails(self) -> None:
-        """Its error is logged, and the last goes on waiting for the run."""
+        """Its error, of whatever kind, is logged, and the last goes on waiting for the run."""
 
         class Faulty(Errand):
-            def cancel(self) -> None:
-                raise ValueError("broken")
+            error: type[BaseException] = ValueError
 
-        errand = Faulty()
-        last = shared_errand(errand)()
-        last.cancel()
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertNoResult(last)
-        errand.end()
-        self.failureResultOf(last, CancelledError)
+            def cancel(self) -> None:
+                raise self.error
+
+        for error in (ValueError, asyncio.CancelledError):
+            errand = Faulty()
+            errand.error = error
+            last = shared_errand(errand)()
+            last.cancel()
+            self.assertEqual(len(self.flushLoggedErrors(error)), 1)
+            self.assertNoResult(last)
+            errand.end()
+            self.failureResultOf(last, CancelledError)
 
 
 class LingerTests(Base):

@@ -90,6 +90,49 @@ class LateWorkTests(SynchronousTestCase):
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_a_deferred_on_a_closed_scope_is_awaited(self) -> None:
+        """Whoever awaits it is told of the cancellation: None would look like a result."""
+
+        async def awaiting() -> None:
+            await visit.scope.track(Deferred[None]())
+
+        visit = Visit(lambda _: b"page")
+        self.failureResultOf(Deferred.fromCoroutine(awaiting()), CancelledError)
+
+    def test_a_coroutine_on_a_closed_scope_is_not_cut(self) -> None:
+        """One that tracks what it then awaits is cancelled once: its `finally` may wait."""
+        tidied: Deferred[None] = Deferred()
+
+        async def tidying() -> None:
+            try:
+                await visit.scope.track(Deferred[None]())
+            finally:
+                await tidied
+
+        visit = Visit(lambda _: b"page")
+        work = visit.scope.track(tidying())
+        self.assertNoResult(work)
+        tidied.callback(None)
+        self.failureResultOf(work, CancelledError)
+
+    def test_a_deferred_is_awaited_when_its_scope_has_closed(self) -> None:
+        """So is who awaits it only when the scope that stopped it has closed."""
+        visit = Visit(waiting)
+        work = visit.scope.track(Deferred[None]())
+        visit.disconnect()
+        self.assertIs(visit.scope.request, None)
+        self.failureResultOf(work, CancelledError)
+
+    def test_a_deferred_that_fails_when_its_scope_has_closed(self) -> None:
+        """What is no cancellation, but comes of one, is logged as ever if nobody handles it."""
+        visit = Visit(waiting)
+        work: Deferred[None] = visit.scope.track(Deferred())
+        visit.disconnect()
+        work.addErrback(lambda _: 1 / 0)
+        del work
+        gc.collect()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_that_stopped_work_comes_to(self) -> None:
         """What a coroutine returns that has swallowed its cancellation is asked at once."""
         more = Errand()

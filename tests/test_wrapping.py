@@ -119,6 +119,14 @@ class TransparentTests(SynchronousTestCase):
         self.assertTrue(verifyObject(IResource, own))
         self.assertEqual(list(providedBy(own)), list(providedBy(Own())))
 
+    def test_is_a_resource_for_type_checkers(self) -> None:
+        """A wrapper can be put wherever a resource is wanted; mypy, too, looks at this test."""
+        wrapper: IResource = CancellingResource(Where(0))
+        parent = Resource()
+        parent.putChild(b"under", CancellingResource(Where(0)))
+        wrapper.putChild(b"child", parent)
+        self.assertFalse(wrapper.isLeaf)
+
     def test_an_adapter_finds_what_is_wrapped(self) -> None:
         """Attributes of the wrapped one are there, and a missing one is an AttributeError."""
         data = Data(b"data", "text/plain")

@@ -1,6 +1,6 @@
 """Awaiting a resource so that it is not lost when it arrives too late.
 
-Knows Deferreds only; the scope tracks an acquisition as it tracks any other work.
+Knows no scope; the scope tracks an acquisition as it tracks any other work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ._cancellers import find_canceller
-from ._deferreds import ignore_cancellation
+from ._deferreds import forgive
 from ._watching import watch
 from .interfaces import ICancellable
 
@@ -24,11 +24,15 @@ from .interfaces import ICancellable
 class Acquisition:
     """One resource on its way.
 
-    Nobody cancels ``source`` itself: Twisted drops the late result of a cancelled Deferred that
-    has no canceller, and with it whatever was acquired.
+    Attributes:
+        source: the canceller of what comes to the resource. Nobody calls it: Twisted drops the
+            late result of a cancelled Deferred that has no canceller, and with it whatever was
+            acquired.
+        release: called with what has come too late.
+        arrived: what the user awaits.
     """
 
-    source: Deferred[Any]
+    source: Any
     release: Callable[[Any], object]
     arrived: Deferred[Any] = field(init=False)
     _settled: Deferred[None] = field(init=False, factory=Deferred)
@@ -39,7 +43,7 @@ class Acquisition:
 
     def start(self) -> Deferred[Any]:
         """Begin to wait; returns what the user awaits."""
-        self.source.addBoth(self._arrived)
+        watch(self.source, self._arrived)
         return self.arrived
 
     def cancel(self) -> None:
@@ -52,7 +56,7 @@ class Acquisition:
 
     def forget(self) -> None:
         """The scope closes. A cancellation that nobody has handled by now is no error."""
-        self.arrived.addErrback(ignore_cancellation)
+        forgive(self.arrived)
 
     def _arrived(self, result: Any) -> None:
         if not self.arrived.called:
@@ -66,7 +70,7 @@ class Acquisition:
     def _release(self, resource: Any) -> None:
         try:
             releasing = find_canceller(self.release(resource))
-        except Exception:
+        except BaseException:
             self._released(Failure())
             return
         if releasing is None:

@@ -29,7 +29,7 @@ from ._scope import Scope
 from ._states import CLOSED, FINISHED, LOST, OPEN
 from ._stream import Stream
 from ._work import Work
-from .causes import Cause, Disconnected, ScopeCancelled
+from .causes import Cause, Disconnected, Ended, ScopeCancelled
 
 NOTHING = object()
 """Stands for no early result."""
@@ -75,18 +75,26 @@ class Answering(Work):
 
     def _send(self, body: bytes) -> None:
         request = self.request
-        if body or request.method != b"HEAD":
-            request.setHeader(b"content-length", b"%d" % len(body))
-        request.write(body)
-        request.finish()
+        try:
+            if body or request.method != b"HEAD":
+                request.setHeader(b"content-length", b"%d" % len(body))
+            request.write(body)
+            request.finish()
+        except BaseException:
+            scope: Any = self.keeper
+            self._failed(Failure(), scope)
 
     def _written(self, scope: Scope) -> None:
         """The handler has written it all, unless it has left the rest to a producer."""
         request = self.request
         if not self._is_answerable(scope) or getattr(request, "producer", None) is not None:
             return
-        if not (self._rendering and is_faked_head(request)):
+        if self._rendering and is_faked_head(request):
+            return
+        try:
             request.finish()
+        except BaseException:
+            self._failed(Failure(), scope)
 
     def _failed(self, failure: Failure, scope: Scope) -> None:
         if not self._is_answerable(scope):
@@ -104,14 +112,29 @@ class Answering(Work):
             if not is_answerers_business(failure):
                 scope.record.fail(failure)
                 self._log_failure(failure)
+            elif scope.fate is OPEN and fate_of(request) is LOST:
+                # Who was told of the loss before us has stopped it.
+                scope.record.worsen(Ended.STOPPED)
             return
         scope.record.fail(failure)
         drop_producer(request)
         if has_begun(request):
             self._log_failure(failure)
             self._abort(scope)
-        else:
+            return
+        try:
             request.processingFailed(failure)
+        except BaseException:
+            self._break_off(scope)
+
+    def _break_off(self, scope: Scope) -> None:
+        """What a request of the user's own kind has raised stands in the way of an answer."""
+        failure = Failure()
+        scope.record.fail(failure)
+        log.failure(
+            "{handler} cannot be answered for", failure=failure, handler=name_of(self.handler)
+        )
+        self._abort(scope)
 
     def _abort(self, scope: Scope) -> None:
         if getattr(self.request, "transport", None) is not None:
@@ -147,8 +170,11 @@ class Answering(Work):
             return
         if has_begun(request):
             self._abort(scope)
-        else:
+            return
+        try:
             send_error(request, scope.options.status_of(cause), cause)
+        except BaseException:
+            self._break_off(scope)
 
     # --- the end of the request ---
 

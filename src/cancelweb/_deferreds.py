@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from types import GeneratorType
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, FirstError
+from twisted.internet.defer import CancelledError, DebugInfo, Deferred, FailureGroup, FirstError
 from twisted.internet.error import ConnectingCancelledError, ProcessTerminated
 from twisted.internet.task import TaskStopped
 from twisted.python.failure import Failure
@@ -62,6 +62,8 @@ def _says_cancelled(error: object) -> bool:
             return is_cancellation(error.subFailure)
         case FlattenerError():
             return _says_cancelled(error.args[0])
+        case FailureGroup():
+            return all(is_cancellation(each) for each in error.failures)
         case BaseExceptionGroup():
             return all(_says_cancelled(each) for each in error.exceptions)
     # What twisted.web.client raises; it is not imported for this alone.
@@ -89,9 +91,34 @@ def clean(failure: Failure) -> None:
     failure.tb = error.__traceback__ = None
 
 
-def ignore_cancellation(failure: Failure) -> Failure | None:
-    """An errback for the end of a chain: a cancellation that nobody handled is no error."""
-    if not is_cancellation(failure):
-        return failure
-    clean(failure)
-    return None
+class _Forgiving(DebugInfo):
+    """Has Twisted log failures that nobody has handled by the end, but for cancellations."""
+
+    def __del__(self) -> None:
+        if self.failResult is not None and is_cancellation(self.failResult):
+            self.failResult = None
+        super().__del__()
+
+
+def forgive(deferred: Deferred[Any]) -> None:
+    """Have it be no error that nobody handles a cancellation; whoever still asks is told of it.
+
+    An errback at the end of its chain would hide it from who comes later: ``await`` gave None.
+    """
+    forgiving, former = _Forgiving(), deferred._debugInfo
+    if former is not None:
+        forgiving.failResult, former.failResult = former.failResult, None
+    deferred._debugInfo = forgiving
+    result = getattr(deferred, "result", None)
+    if isinstance(result, Failure) and is_cancellation(result):
+        clean(result)
+
+
+def forgive_flattened(failure: Failure) -> Failure:
+    """A template that is stopped leaves the failure of the Deferred in it to nobody."""
+    error = failure.value
+    if isinstance(error, FlattenerError) and is_cancellation(failure):
+        for each in error.args[1]:
+            if isinstance(each, Deferred):
+                forgive(each)
+    return failure

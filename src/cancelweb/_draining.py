@@ -104,7 +104,7 @@ class Drain:
     def _cancel(self, scope: Any) -> None:
         try:
             scope.stop(Draining())
-        except Exception:
+        except BaseException:
             # Its request may be of a kind that cannot be answered; the others are to be.
             log.failure("{scope} could not be cancelled", scope=scope)
 
@@ -114,7 +114,7 @@ class Drain:
                 work.clock = self._clock
             try:
                 work.cancel()
-            except Exception:
+            except BaseException:
                 log.failure("the canceller {canceller} failed", canceller=work)
 
     async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:

@@ -6,6 +6,7 @@ When they are run is the scope's business.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,9 +23,20 @@ CLEANUP_TIMEOUT = 10.0
 
 
 def result_of(hook: Hook, scope: object) -> Any:
-    """Call the hook; returns the canceller of what it returned, or None if that was nothing."""
+    """Call the hook; returns the canceller of what it returned, or None if that was nothing.
+
+    Raises:
+        TypeError: it is a generator, of which nothing has run.
+    """
     result = hook(scope)
-    return None if result is None else find_canceller(result)
+    if result is None:
+        return None
+    canceller = find_canceller(result)
+    if canceller is None and isinstance(result, GeneratorType | AsyncGeneratorType):
+        raise TypeError(
+            f"a hook must not be a generator: @inlineCallbacks is missing on {result!r}"
+        )
+    return canceller
 
 
 def run_hook(
@@ -44,7 +56,7 @@ def run_hook(
     """
     try:
         running = start()
-    except Exception:
+    except BaseException:  # asyncio's CancelledError is no Exception.
         log.failure("cleanup hook {hook} failed", hook=name)
         return None
     return None if running is None else _ended_or_late(running, name, seconds, clock)

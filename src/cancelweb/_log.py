@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.logger import Logger, LogLevel
-from twisted.python.reflect import safe_repr
+from twisted.python.reflect import safe_repr, safe_str
 
 from .causes import Ended, Outcome, ResponseFinished
 
@@ -68,9 +68,9 @@ def printable(text: bytes | str) -> str:
 
 def _reason_text(outcome: Outcome) -> str:
     if outcome.cause is not None:
-        return f": {printable(str(outcome.cause))}"
+        return f": {printable(safe_str(outcome.cause))}"
     if outcome.would_have_cancelled is not None:
-        would = printable(str(outcome.would_have_cancelled))
+        would = printable(safe_str(outcome.would_have_cancelled))
         return f": would have been cancelled: {would}"
     return ""
 

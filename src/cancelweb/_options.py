@@ -72,9 +72,14 @@ def _monitors(_: object, attribute: object, value: tuple[object, ...]) -> None:
             )
 
 
-def _one_argument(name: str, function: object) -> None:
+def check_callable(name: str, function: object) -> None:
+    """Raise a TypeError for the commonest mistake: a hook that was called when it was given."""
     if not callable(function):
         raise TypeError(f"{name} takes callables with one argument, not {function!r}")
+
+
+def _one_argument(name: str, function: Any) -> None:
+    check_callable(name, function)
     try:
         signature = inspect.signature(function)
     except ValueError:

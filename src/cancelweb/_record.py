@@ -76,5 +76,5 @@ def tell(observers: Iterable[Observer], outcome: Outcome) -> None:
     for observer in observers:
         try:
             observer(outcome)
-        except Exception:
+        except BaseException:
             log.failure("observer {observer} failed", observer=observer)

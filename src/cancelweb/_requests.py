@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.pages import errorPage
 
-from ._deferreds import ignore_cancellation
+from ._deferreds import forgive
 from ._log import log
 from ._states import FINISHED, LOST, OPEN, Fate
 from .causes import Cause, Disconnected, Draining, ResponseFinished
@@ -173,7 +173,7 @@ def tell_listeners(request: Any, subscription: object, failure: Failure) -> None
         request.notifications = [each for each in listeners if each is subscription]
     for each in others:
         each.errback(failure)
-        each.addErrback(ignore_cancellation)
+        forgive(each)
 
 
 def drop_producer(request: Any) -> None:
@@ -188,7 +188,7 @@ def stop_producer(producer: Any) -> None:
     """Stop a producer, which may fail for itself."""
     try:
         producer.stopProducing()
-    except Exception:
+    except BaseException:
         log.failure("{producer} could not be stopped", producer=producer)
 
 

@@ -20,7 +20,7 @@ from twisted.web.template import Tag, flattenString
 
 from ._answering import NOTHING, Answering
 from ._cancellers import COMMON, find_canceller
-from ._deferreds import clean, is_cancellation
+from ._deferreds import clean, forgive_flattened, is_cancellation
 from ._log import log, name_of
 from ._requests import fate_of, is_faked_head, is_taken_over
 from ._scope import Scope
@@ -201,7 +201,7 @@ class Response(Answering):
         try:
             self.coroutine = work
             canceller = scope.in_context(self._canceller, work, scope)
-        except Exception:
+        except BaseException:
             self._failed(Failure(), scope)
         else:
             self._wait_for(canceller, scope)
@@ -216,7 +216,7 @@ class Response(Answering):
         if canceller is not None:
             return canceller
         if IRenderable.providedBy(work) or isinstance(work, Tag):
-            page = flattenString(self.request, work)
+            page = flattenString(self.request, work).addErrback(forgive_flattened)
             return page.addCallback(b"<!DOCTYPE html>\n".__add__)
         if isinstance(work, Iterator | AsyncIterator):
             return self._stream(work, scope)

@@ -6,17 +6,19 @@ handler returned, for `_respond`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from types import CoroutineType
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
 
 from ._acquire import Acquisition
 from ._cancellers import canceller_for
-from ._context import current
+from ._context import call_in, current
 from ._lifetime import Lifetime
+from ._options import check_callable
 from ._states import FINISHED, LIVE
+from ._where import is_on_stack
 from ._work import Work
 from .causes import Cause, ScopeCancelled
 
@@ -67,13 +69,13 @@ class Scope(Lifetime):
 
         Raises:
             TypeError: cancelweb does not know how to stop it; says how to register a canceller.
-            RuntimeError: it is an asyncio future whose event loop does not run.
+            RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
+                that was never started.
         """
         with self.together():
             canceller = self.in_context(canceller_for, work)
             tracked = Work(self, canceller)
-            if isinstance(work, CoroutineType):
-                tracked.coroutine = work
+            tracked.coroutine = work
             self.add(tracked)
         return canceller if isinstance(canceller, Deferred) else work
 
@@ -91,7 +93,11 @@ class Scope(Lifetime):
 
         Returns:
             The hook, so that this serves as a decorator.
+
+        Raises:
+            TypeError: it cannot be called.
         """
+        check_callable("on_cancel", hook)
         self.add_hook(hook, True)
         return hook
 
@@ -101,31 +107,41 @@ class Scope(Lifetime):
         As `on_cancel`; called at once where the scope has closed already. Where a handler returns
         a result that needs no waiting, that is before Twisted writes the response.
         """
+        check_callable("on_exit", hook)
         self.add_hook(hook, False)
         return hook
 
-    def acquire(self, source: Deferred[T], release: Callable[[T], object]) -> Deferred[T]:
+    def acquire(
+        self, source: Awaitable[T] | Future[T], release: Callable[[T], object]
+    ) -> Deferred[T]:
         """Await a resource, and do not lose it if it arrives after the cancel.
 
         Args:
-            source: fires with the resource, such as a connection or a file. It is never
-                cancelled: Twisted drops the late result of a cancelled Deferred.
+            source: a Deferred, a coroutine, or other work that comes to the resource, such as a
+                connection or a file. It is never cancelled: Twisted drops the late result of a
+                cancelled Deferred.
             release: called with a resource that came too late; may return a Deferred.
 
         Returns:
             A Deferred that fires with the resource, which is from then on the caller's to
             release, so await it at once; or fails as ``source`` did; or, when it is cancelled,
             with CancelledError.
+
+        Raises:
+            TypeError: ``source`` is no such work, or ``release`` cannot be called.
         """
-        acquisition = Acquisition(source, release)
+        if not callable(release):
+            raise TypeError(f"release must be callable with the resource, not {release!r}")
+        acquisition = Acquisition(canceller_for(source), release)
         self.track(acquisition)
         return acquisition.start()
 
     def cancel(self, cause: Cause) -> bool:
         """Cancel the scope: ask all its work to stop, and answer a client that still waits.
 
-        From inside the handler the scope is marked at once, and the work is asked in the next
-        turn of the reactor: a coroutine that runs cannot be interrupted.
+        From inside the handler, or from code that its coroutine has just had resumed, the scope is
+        marked at once, and the work is asked in the next turn of the reactor: a coroutine that runs
+        cannot be interrupted.
 
         Args:
             cause: why. Its ``status`` is that of the answer.
@@ -141,6 +157,9 @@ class Scope(Lifetime):
             raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
         if self.fate is FINISHED or self.phase is not LIVE:
             return False
+        if any(is_on_stack(work.coroutine) for work in self.works):
+            # It has had the code of another request run, which cancels it: as from inside.
+            return call_in(self, None, self.stop, cause)
         return self.stop(cause)
 
     def check(self) -> None:

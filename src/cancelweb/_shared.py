@@ -190,7 +190,7 @@ class Run:
         try:
             # In no waiter's context, whoever it was who left.
             Context().run(self._canceller.cancel)
-        except Exception:
+        except BaseException:
             log.failure("the canceller {canceller} failed", canceller=self._canceller)
         if self.clock is not None and not self._is_over:
             self._timer = self.clock.callLater(SURVIVOR_AFTER, self._survives)

@@ -88,11 +88,20 @@ class Stopping(Tracking):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is tracked inside, on a scope that is cancelled, is asked to stop together.
+        """What is tracked inside, where it is to be stopped at once, is asked to together.
 
         A coroutine that is tracked late may itself track what it then awaits: asked each for
         itself, it would be cancelled twice, and its ``finally`` cut short.
         """
+        if self.phase is CLOSED and self._late is None:
+            late: list[Work] = []
+            self._late = late
+            try:
+                yield
+            finally:
+                self._late = None
+                self._ask(running(late))
+            return
         if self.cause is None or self.phase is not LIVE or self._is_about_to_stop:
             yield
             return

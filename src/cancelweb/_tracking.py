@@ -16,7 +16,7 @@ from ._context import call_in, current
 from ._hooks import Hook
 from ._options import Options
 from ._record import Record
-from ._states import CLOSED, FINISHED, LIVE, OPEN, RUNNING, Fate, Phase
+from ._states import CLOSED, FINISHED, LIVE, OPEN, RUNNING, SETTLED, Fate, Phase
 from ._watching import Canceller, watch
 from ._work import Work, is_unsettled
 from .causes import Cause
@@ -60,6 +60,8 @@ class Tracking:
     _record: Record | None = None
     _has_tracked: bool = False
     """Whether there was ever other work than what the handler returned."""
+    _late: list[Work] | None = None
+    """What is tracked on a closed scope, until it is asked."""
     _is_about_to_stop: bool = False
     """Cancelled, and the work will be asked in the next turn."""
 
@@ -106,8 +108,12 @@ class Tracking:
         self.is_bare = False
         if not work.is_returned:
             self._has_tracked = True
+        if self._late is not None:
+            self._late.append(work)
         if self.phase is CLOSED:
             work.keeper = None
+        elif self._work and self._has_inherited(work):
+            return
         elif self._work is None:
             self._work = {work: None}
         else:
@@ -123,6 +129,23 @@ class Tracking:
         if too_late and work.step is RUNNING and self._is_to_stop(work):
             self._ask([work])
 
+    def _has_inherited(self, work: Work) -> bool:
+        """Whether the same work is tracked already: it is told of its end, and asked to stop, once.
+
+        Not so for a Deferred, which tells all: each of them what callbacks have made of it by then.
+        """
+        works = self._work or {}
+        if isinstance(work.canceller, Deferred):
+            return False
+        for former in works:
+            if former.coroutine is work.coroutine and former.step is not SETTLED:
+                if not former.is_returned:
+                    work.inherit(former)
+                    del works[former]
+                    works[work] = None
+                return True
+        return False
+
     def _is_to_stop(self, work: Work) -> bool:
         """Whether work that comes late is to be stopped at once.
 
@@ -130,7 +153,7 @@ class Tracking:
         left to run when the response is finished.
         """
         if self.phase is not LIVE:
-            return self.phase is CLOSED
+            return self.phase is CLOSED and self._late is None
         if self._is_about_to_stop:
             # With the rest, so that each piece of work is reached just once.
             return False

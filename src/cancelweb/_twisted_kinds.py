@@ -120,6 +120,11 @@ class LoopingCallCanceller(Canceller):
     loop: LoopingCall
     _cancel_called: bool = field(default=False, init=False, repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        if self.loop.starttime is None:
+            # Nothing tells of a start that is still to come.
+            raise RuntimeError(f"{self.loop!r} was never started: call its start() first")
+
     def watch(self, settled: Settled) -> None:
         with warnings.catch_warnings():
             # The Deferred that start() returned is to be had nowhere else.

@@ -37,7 +37,7 @@ def _when_settled(canceller: Any) -> Deferred[Any]:
         settled = as_deferred(canceller.when_settled())
         if settled is None:
             raise TypeError(f"when_settled() of {canceller!r} must return a Deferred")
-    except Exception:
+    except BaseException:
         # The end of this work will never be told: the fault is all that came of it.
         settled = fail(Failure())
     return settled

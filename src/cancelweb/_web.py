@@ -12,7 +12,8 @@ from weakref import ReferenceType, ref
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import providedBy
+from twisted.web.resource import IResource
+from zope.interface import implementer, providedBy
 
 from ._hooks import Hook
 from ._log import name_of
@@ -132,6 +133,7 @@ def cancel_on_disconnect(
     return decorate if handler is None else decorate(handler)
 
 
+@implementer(IResource)
 class CancellingResource:
     """A resource that stops the work of another, its children included, when clients leave.
 
@@ -154,6 +156,10 @@ class CancellingResource:
     Raises:
         TypeError, ValueError: an option is wrong; at once, not on the first request.
     """
+
+    # For type checkers alone: these are the wrapped resource's own, as is all else.
+    isLeaf: bool
+    putChild: Callable[[bytes, IResource], None]
 
     def __init__(
         self,

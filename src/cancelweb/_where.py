@@ -53,6 +53,13 @@ def where(work: Any) -> str:
     return "\n".join(_chain(waits)) or safe_repr(work.canceller)
 
 
+def is_on_stack(suspended: Any) -> bool:
+    """Whether a coroutine or async generator runs in this moment: a cancel would be lost on it."""
+    if isinstance(suspended, AsyncGeneratorType):
+        return suspended.ag_running and suspended.ag_await is None
+    return isinstance(suspended, CoroutineType) and suspended.cr_running
+
+
 def innermost_line(work: Any) -> str:
     """The last of these lines."""
     return where(work).rpartition("\n")[2]

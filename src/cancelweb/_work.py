@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from ._acquire import Acquisition
-from ._deferreds import ignore_cancellation, innermost, is_cancellation
+from ._deferreds import forgive, innermost, is_cancellation
 from ._log import log
 from ._record import Record
 from ._states import ASKED, RUNNING, SETTLED, SURVIVOR, Step
@@ -57,7 +57,8 @@ class Work:
         canceller: an `ICancellable` or a Deferred.
         asked: when it was asked to stop.
         due: when, if it still runs, it will be named a survivor.
-        coroutine: what it was tracked as, where that was a coroutine.
+        coroutine: what was tracked or returned; a coroutine tells where it waits.
+        heir: who has taken its place, since the same work was tracked or returned once more.
     """
 
     is_returned: ClassVar[bool] = False
@@ -67,6 +68,7 @@ class Work:
     asked: float = 0.0
     due: float = 0.0
     coroutine: Any = None
+    heir: Work | None = None
     survival: Survival | None = None
     _alarm: IDelayedCall | None = None
 
@@ -83,7 +85,7 @@ class Work:
             if self._alarm is not None:
                 self._alarm.cancel()
             self.forget()
-            return result
+            return result if self.heir is None else self.heir.settled(result)
         if not self._was_stopped(result, keeper):
             keeper.drop(self)
         keeper.advance()
@@ -104,7 +106,7 @@ class Work:
         """Ask it to stop; a canceller that fails leaves a survivor."""
         try:
             call(self.canceller.cancel)
-        except Exception:
+        except BaseException:
             log.failure("the canceller {canceller} failed", canceller=self.canceller)
             if self.step is ASKED:
                 self.survives(0.0)
@@ -121,6 +123,13 @@ class Work:
         if keeper is not None:
             keeper.record.worsen(Ended.SURVIVED)
             self.survival = survive(self, keeper, seconds)
+
+    def inherit(self, former: Work) -> None:
+        """It is the same work: take its place, with whatever has become of it so far."""
+        former.heir, former.keeper = self, None
+        self.canceller, self.step = former.canceller, former.step
+        self.asked, self.due = former.asked, former.due
+        self.survival, former.survival = former.survival, None
 
     def outlives(self, seconds: float) -> None:
         """It still runs, so many seconds after it was asked to stop by a scope that had closed."""
@@ -144,7 +153,7 @@ class Work:
         if isinstance(self.canceller, Acquisition):
             self.canceller.forget()
         elif self.step is SETTLED and isinstance(self.canceller, Deferred):
-            self.canceller.addErrback(ignore_cancellation)
+            forgive(self.canceller)
 
 
 def _outlived(reference: ReferenceType[Work], seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import ClassVar
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_str
 from twisted.web.http import SERVICE_UNAVAILABLE
 
 __all__ = [
@@ -127,7 +128,7 @@ class ScopeCancelled(CancelledError):
     """
 
     def __init__(self, cause: Cause) -> None:
-        super().__init__(str(cause))
+        super().__init__(safe_str(cause))
         self.cause = cause
 
 
@@ -161,7 +162,8 @@ class Outcome:
         stopped: when its work had ended, or been named a survivor: then the hooks begin.
         closed: when it was closed, after the hooks.
         failure: the first real failure, cleaned of its frames, or None.
-        would_have_cancelled: in a dry run, the cause that would have cancelled the scope.
+        would_have_cancelled: the cause that would have cancelled the scope, but for a dry run; or
+            that the client left, where the request's method may not be cancelled for that.
     """
 
     method: bytes

@@ -18,7 +18,8 @@ class ICancellable(Interface):
 
     Register an adapter from your own kind of work with
     ``twisted.python.components.registerAdapter(factory, type_or_interface, ICancellable)``;
-    the factory is called with the work, once for each time that it is returned or tracked.
+    the factory is called with the work, once for each time that it is returned or tracked. Of
+    several cancellers for the same work on one scope only the first is used.
     """
 
     def cancel() -> None:
