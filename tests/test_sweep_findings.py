@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from twisted.internet.defer import (
@@ -12,17 +12,18 @@ from twisted.internet.defer import (
     DeferredSemaphore,
     ensureDeferred,
     fail,
+    gatherResults,
     inlineCallbacks,
     succeed,
 )
 from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import CancellingResource, cancel_on_disconnect, current_scope
+from cancelweb import CancellingResource, cancel_on_disconnect, current_scope, detach, shield
 from cancelweb.testing import Problem, sweep
 
 from ._scopes import Errand, Leaf
-from ._sweeps import SweepTestCase, plain, resource, sleep, two_waits
+from ._sweeps import Handler, SweepTestCase, plain, resource, sleep, two_waits
 
 
 class StoppedTests(SweepTestCase):
@@ -93,7 +94,7 @@ class StoppedTests(SweepTestCase):
 
         for make in resource(handler), lambda clock: CancellingResource(resource(handler)(clock)):
             (finding,) = self.findings(make)
-            self.assertIn("swallowed the cancellation: after it the handler waited", finding)
+            self.assertIn("swallowed the cancellation: after it the handler went on", finding)
             self.assertIn("await sleep(clock, 2)", finding)
 
     def test_cleaning_up_is_not_swallowing(self) -> None:
@@ -111,6 +112,41 @@ class StoppedTests(SweepTestCase):
             return b""
 
         self.assertEqual(len(sweep(resource(handler), beside=False).points), 2)
+
+    def test_swallowed_without_a_wait(self) -> None:
+        """One that goes on to what has fired already has swallowed it as well."""
+
+        async def handler(request: Request, clock: Clock) -> bytes:
+            with contextlib.suppress(Exception):
+                await sleep(clock)
+            await succeed("a row")
+            return b""
+
+        def generator(request: Request, clock: Clock) -> Generator[Any, Any, bytes]:
+            with contextlib.suppress(Exception):
+                yield sleep(clock)
+            yield succeed("a row")
+            return b""
+
+        for each, line in ((handler, "await"), (inlineCallbacks(generator), "yield")):
+            made: Any = resource(each)
+            (finding,) = self.findings(made, forced=True)
+            self.assertIn("swallowed the cancellation: after it the handler went on to", finding)
+            self.assertIn(f'{line} succeed("a row")', finding)
+            sweep(made, forced=False)
+
+    def test_cleaning_up_without_a_wait(self) -> None:
+        """One that cleans up with what has fired already has not."""
+
+        async def handler(request: Request, clock: Clock) -> bytes:
+            try:
+                await sleep(clock)
+            finally:
+                await succeed(None)
+                await succeed(None)
+            return b""
+
+        sweep(resource(handler))
 
     def test_swallowed_after_cleaning_up(self) -> None:
         """One that cleans up and then goes on has swallowed it all the same."""
@@ -171,6 +207,59 @@ class StoppedTests(SweepTestCase):
 
         sweep(make, lambda client: client.post(b"/", b"data"))
 
+    def test_not_returned(self) -> None:
+        """A coroutine that a handler has begun, and of which nobody knows, runs on in any scope."""
+
+        async def go(request: Request, clock: Clock) -> None:
+            await sleep(clock)
+            if request.channel is not None:
+                request.finish()
+
+        def begin(request: Request, clock: Clock) -> int:
+            ensureDeferred(go(request, clock))
+            return NOT_DONE_YET
+
+        def wrapped(clock: Clock) -> CancellingResource:
+            return CancellingResource(plain(begin)(clock))
+
+        for make in resource(begin), wrapped:
+            (finding,) = self.findings(make)
+            self.assertIn("not stopped: what is neither tracked nor detached ran on at", finding)
+            self.assertIn("await sleep(clock)", finding)
+        sweep(wrapped, lambda client: client.post(b"/", b"data"))
+
+    def test_begun_beside_the_handler(self) -> None:
+        """So does one that is begun beside the handler's own; tracked, detached or shielded not."""
+
+        async def beside(clock: Clock) -> None:
+            await sleep(clock)
+
+        def handler(keep: Callable[[Any], object]) -> Handler:
+            async def handle(request: Request, clock: Clock) -> bytes:
+                keep(ensureDeferred(beside(clock)))
+                await sleep(clock, 3)
+                return b""
+
+            return handle
+
+        (finding,) = self.findings(resource(handler(lambda work: None)))
+        self.assertIn("nor detached ran on at", finding)
+        for keep in (lambda work: current_scope().track(work), detach, shield):
+            sweep(resource(handler(keep)))
+
+    def test_shielded_by_a_coroutine_of_its_own(self) -> None:
+        """A shielded coroutine that survives is told as that, and once."""
+
+        async def slow(clock: Clock) -> None:
+            await sleep(clock, 30)
+
+        async def handler(request: Request, clock: Clock) -> bytes:
+            await shield(slow(clock))
+            return b""
+
+        (finding,) = self.findings(resource(handler))
+        self.assertIn("not stopped: the work survived its cancellation", finding)
+
 
 class LeftTests(SweepTestCase):
     """What is left behind."""
@@ -185,6 +274,34 @@ class LeftTests(SweepTestCase):
             return resource(two_waits)(clock)
 
         sweep(make)
+
+    def test_own_work(self) -> None:
+        """Nor is a coroutine that the resource has started for itself, or that its timer starts."""
+
+        def make(clock: Clock) -> Leaf:
+            async def poll() -> None:
+                while True:
+                    await succeed(None)
+                    await sleep(clock, 0.4)
+
+            async def tick() -> None:
+                await sleep(clock, 0.3)
+
+            def handler(request: Request) -> int:
+                answer = sleep(clock).addCallback(lambda _: request.finish())
+                request.notifyFinish().addErrback(lambda _: answer.cancel())
+                answer.addErrback(lambda failure: failure.trap(CancelledError) and None)
+                return NOT_DONE_YET
+
+            loop = LoopingCall(lambda: ensureDeferred(tick()))
+            loop.clock = clock
+            loop.start(0.5)
+            ensureDeferred(poll())
+            return Leaf(handler)
+
+        report = sweep(make)
+        self.assertEqual(report.lines, frozenset())
+        self.assertFalse(any(each.is_forced for each in report.points))
 
     def test_calls_of_completed_requests(self) -> None:
         """Nor what a request leaves that completes, such as a session's timer."""
@@ -247,6 +364,16 @@ class LeftTests(SweepTestCase):
         (finding,) = report.findings
         self.assertEqual((finding.problem, finding.point), (Problem.ERROR, None))
         self.assertIn("when nobody left:\n        error: ValueError: unhandled", str(report))
+
+    def test_unhandled_error(self) -> None:
+        """An unhandled error in a Deferred is told as that: it may have no other text."""
+
+        async def handler(request: Request, clock: Clock) -> bytes:
+            await gatherResults([sleep(clock), sleep(clock)])
+            return b""
+
+        (finding,) = self.findings(resource(handler), max_points=1, endless=True)
+        self.assertEqual(finding, "error: CancelledError (unhandled in a Deferred)")
 
     def test_disconnect_that_raises(self) -> None:
         """A producer that fails when it is stopped is reported, as a reactor logs it."""

@@ -17,7 +17,7 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from ._clock import DUE, descriptions
+from ._clock import DUE, descriptions, is_the_resources
 from ._served import Served
 
 
@@ -39,8 +39,11 @@ class Leaks:
 
     def calls(self) -> list[str]:
         """Delayed calls of functions that were not on the clock before."""
-        calls = [each for each in _calls(self._clock) if each.func not in self._own]
+        calls = [each for each in _calls(self._clock) if not self._was_there(each)]
         return descriptions(calls, self._clock)
+
+    def _was_there(self, call: Any) -> bool:
+        return call.func in self._own or is_the_resources(call)
 
     def open_scopes(self) -> list[str]:
         """Scopes that have not closed, and what runs in them."""
@@ -65,8 +68,12 @@ def _is_error(event: LogEvent) -> bool:
 
 def _text(event: LogEvent) -> str:
     failure = event.get("log_failure")
-    text = formatEvent(event).strip().partition("\n")[0]
-    return text if failure is None else f"{failure.type.__name__}: {failure.getErrorMessage()}"
+    if failure is None:
+        return formatEvent(event).strip().partition("\n")[0]
+    message = failure.getErrorMessage()
+    text = failure.type.__name__ + (f": {message}" if message else "")
+    is_unhandled = event.get("log_namespace") == "twisted.internet.defer"
+    return f"{text} (unhandled in a Deferred)" if is_unhandled else text
 
 
 def added(after: Iterable[str], before: Iterable[str]) -> list[str]:

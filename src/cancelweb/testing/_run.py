@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from twisted.internet.task import Clock
 
 from ._client import Client
-from ._clock import descriptions, logging, step, turn
+from ._clock import OwnersClock, descriptions, logging, owning, step, turn
 from ._exchange import Exchange
 from ._followed import Followed, follow, judge
 from ._leaks import added, temporary_files
@@ -66,22 +66,23 @@ class Run:
     _followed: list[Followed] = field(factory=list)
     _waits: Waits = field(init=False)
     _is_asking: bool = True
+    _is_leaving: bool = False
 
     def play(self) -> Run:
         """Do it all."""
-        clock = Clock()
+        clock = OwnersClock()
         self._waits = Waits(self._is_to_hold)
-        with temporary_files() as files:
-            root = self.plan.make_resource(clock)
+        with temporary_files() as files, watching(self._waits):
+            with owning(True):
+                root = self.plan.make_resource(clock)
             self.client = Client(root, clock)
             before = files()
             try:
-                with watching(self._waits):
-                    self._visit()
-                    self._judge(root)
-                    left = added(files(), before)
-                    calls = self.client.leaks.calls()
-                    self._visit_again()
+                self._visit()
+                self._judge(root)
+                left = added(files(), before)
+                calls = self.client.leaks.calls()
+                self._visit_again()
                 self._take_stock(calls, left)
             finally:
                 self.client.leaks.close()
@@ -112,13 +113,18 @@ class Run:
         return False
 
     def _is_to_hold(self) -> bool:
-        if not self._is_asking or not self.plan.forced or self.is_beside or self._waits.held:
+        if not self.plan.forced or self.is_beside:
+            return False
+        if self._is_leaving:
+            # Whoever goes on now has swallowed the cancellation, though nothing would hold him up.
+            return True
+        if not self._is_asking or self._waits.held:
             return False
         self.count += 1
         return self.count == self.target
 
     def _leave(self) -> None:
-        self._followed = follow(self._waits.found)
+        self._followed = follow(self._waits)
         calls = descriptions(self._clock.getDelayedCalls(), self._clock)
         self.point = Point(
             self.count,
@@ -128,20 +134,29 @@ class Run:
             is_forced=bool(self._waits.held),
             is_beside=self.is_beside,
         )
+        self._is_leaving = True
         logging(self.plan.leave, self.exchange)
         turn(self._clock)
         for each in self._followed:
             each.look_first()
+        self._is_leaving = False
         self._waits.release()
 
     def _settle(self) -> None:
         """Let all come to its end that does."""
         until = self._clock.seconds() + self.plan.patience
         for _ in range(self.plan.max_points):
-            for each in self._followed:
-                each.look_again()
+            self._look()
             if self._is_quiet() or not step(self._clock, until):
                 break
+
+    def _look(self) -> None:
+        served = self.exchange.served
+        has_closed = served is not None and served.has_closed
+        for each in self._followed:
+            each.look_again()
+            if has_closed:
+                each.look_last()
 
     def _is_quiet(self) -> bool:
         is_answered = all(each.is_over for each in (self.exchange, *self._others.values()))
