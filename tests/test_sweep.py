@@ -186,7 +186,19 @@ class EndlessTests(SweepTestCase):
 
 
 class ResourceTests(SweepTestCase):
-    """Whole trees."""
+    """What it is given."""
+
+    def test_no_maker(self) -> None:
+        """A resource in place of what makes one is refused, with what to do."""
+        page: Any = Resource()
+        error = self.assertRaises(TypeError, sweep, page)
+        self.assertIn("as in lambda clock: Page(clock)", str(error))
+
+    def test_no_request(self) -> None:
+        """So is a request function that returns no request."""
+        request: Any = lambda client: None  # noqa: E731
+        error = self.assertRaises(TypeError, sweep, resource(two_waits), request)
+        self.assertIn("request must return what client.get or its like does, not None", str(error))
 
     def test_tree(self) -> None:
         """A path below the root is swept."""

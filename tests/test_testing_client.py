@@ -74,6 +74,19 @@ class RequestTests(SynchronousTestCase):
         """A POST has a body."""
         self.assertEqual(body_of(self.client.post(b"/", b"data")), b"POST / data")
 
+    def test_strings(self) -> None:
+        """What is not bytes is refused, with what it is."""
+        client: Any = self.client
+        requests: list[tuple[Any, ...]] = [
+            ("path", b"GET", "/", {}, b""),
+            ("method", "GET", b"/", {}, b""),
+            ("headers", b"GET", b"/", {b"X-Mine": "1"}, b""),
+            ("body", b"POST", b"/", {}, "data"),
+        ]
+        for name, *request in requests:
+            error = self.assertRaises(TypeError, client.request, *request)
+            self.assertIn(f"{name} must be bytes, not '", str(error))
+
     def test_any_method(self) -> None:
         """Any other method can be sent, with or without a body."""
         self.assertEqual(body_of(self.client.request(b"PUT", b"/", body=b"it")), b"PUT / it")

@@ -57,6 +57,43 @@ class StreamTests(SynchronousTestCase):
             self.assertTrue(stream.is_over)
         self.assertEqual(got.request and got.request.getHeader(b"x-mine"), b"1")
 
+    def test_large_body(self) -> None:
+        """A body larger than a frame and all windows is sent as the server takes it."""
+        connection = Client(Leaf(echo)).connect_http2()
+        stream = connection.post(b"/", b"x" * 200_000)
+        for _ in range(20):
+            stream.advance(0)
+        assert stream.response is not None
+        self.assertEqual(stream.response.body, b"POST / " + b"x" * 200_000)
+
+    def test_large_body_of_one_that_leaves(self) -> None:
+        """Of a stream that was reset no more of the body is sent; of the next, all."""
+        self.connection._transport.pauseProducing()
+        leaver, stayer = (self.connection.post(b"/", b"x" * 200_000) for _ in range(2))
+        leaver.reset()
+        self.connection._transport.resumeProducing()
+        for _ in range(20):
+            stayer.advance(0)
+        self.assertEqual((len(leaver.unsent) > 0, stayer.unsent), (True, b""))
+        self.assertEqual(len(self.asked), 1)
+
+    def test_large_body_to_one_that_closes(self) -> None:
+        """A server that ends the connection is sent no more of a body."""
+        clock = Clock()
+        site = Site(Leaf(echo), reactor=clock, timeout=60)
+        connection = Client(site).connect_http2()
+        connection._transport.pauseProducing()
+        stream = connection.post(b"/", b"x" * 200_000)
+        clock.pump([61, 0, 20])
+        self.assertTrue(connection.is_closed)
+        self.assertIsNone(stream.response)
+
+    def test_strings(self) -> None:
+        """A path that is not bytes is refused."""
+        path: Any = "/"
+        error = self.assertRaises(TypeError, self.connection.get, path)
+        self.assertIn("path must be bytes, not '/'", str(error))
+
     def test_reset(self) -> None:
         """A stream that is reset stops its handler, and no other."""
         leaver, stayer = self.connection.get(b"/1"), self.connection.get(b"/2")

@@ -91,14 +91,22 @@ class Run:
     # --- the visit ---
 
     def _visit(self) -> None:
-        self.exchange = self.plan.ask(self.client)
+        self.exchange = self._ask()
         if self.is_beside:
-            self._others["another client"] = self.plan.ask(self.client)
+            self._others["another client"] = self._ask()
         if self._reach():
             self._leave()
         self._is_asking = False
         self._settle()
         self._hang_up()
+
+    def _ask(self) -> Exchange:
+        exchange = self.plan.ask(self.client)
+        if not isinstance(exchange, Exchange):
+            raise TypeError(
+                f"request must return what client.get or its like does, not {exchange!r}"
+            )
+        return exchange
 
     def _reach(self) -> bool:
         """Go on to the point; returns whether there is one of this number."""
@@ -173,7 +181,7 @@ class Run:
         turn(self._clock)
 
     def _visit_again(self) -> None:
-        again = self._others["a following client"] = self.plan.ask(self.client)
+        again = self._others["a following client"] = self._ask()
         for _ in range(2 * self.plan.max_points):
             if again.is_over or not step(self._clock):
                 break

@@ -77,7 +77,13 @@ def sweep(
 
     Raises:
         SweepFailed: something was found; an AssertionError that has the report and tells it.
+        TypeError: ``make_resource`` cannot be called, or ``request`` has made no request.
     """
+    if not callable(make_resource):
+        raise TypeError(
+            "make_resource must make a new resource for each run, as in lambda clock: "
+            f"Page(clock); {make_resource!r} cannot be called"
+        )
     ask = request if callable(request) else lambda client: client.get(request)
     plan = Plan(make_resource, ask, check, leave, must_stop, forced, max_points, patience)
     runs: list[Run] = []
