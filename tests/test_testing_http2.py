@@ -19,16 +19,11 @@ from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
 from cancelweb.testing import Client, assert_stopped
 
 from ._http2 import HTTP2Client
+from ._kit import echo
 from ._scopes import Leaf
 from ._servers import LOOPBACK, SelfSigned
 
 reactor: Any = _installed_reactor
-
-
-def echo(request: Request) -> bytes:
-    """A handler that answers with what it was sent."""
-    content: Any = request.content
-    return b" ".join([request.method, request.uri, content.read()])
 
 
 class StreamTests(SynchronousTestCase):

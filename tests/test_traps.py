@@ -79,11 +79,14 @@ class SilentTests(SynchronousTestCase):
 
     def waiting(self, timeout: float | None) -> Exchange:
         """Ask a Site with this idle timeout, and wait for longer."""
-        handler: Any = cancel_on_disconnect(lambda _: Deferred())
+
+        @cancel_on_disconnect
+        def handler(_: Request) -> Deferred[bytes]:
+            return Deferred()
+
         clock: Any = Clock()
-        stream = (
-            MemoryClient(Site(Leaf(handler), reactor=clock, timeout=timeout)).connect_http2().get()
-        )
+        site = Site(Leaf(handler), reactor=clock, timeout=timeout)
+        stream = MemoryClient(site).connect_http2().get()
         # A minute until Twisted says goodbye, and 15 seconds until it closes.
         clock.pump([60, 0, 15, 0])
         return stream

@@ -1,25 +1,20 @@
-"""The sweep finds what is wrong with a handler whose client leaves."""
+"""The sweep finds handlers that are not stopped when their client leaves."""
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Callable, Generator
 from typing import Any
 
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
-    DeferredSemaphore,
     ensureDeferred,
-    fail,
-    gatherResults,
     inlineCallbacks,
     succeed,
 )
-from twisted.internet.task import Clock, LoopingCall, deferLater
+from twisted.internet.task import Clock
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import CancellingResource, cancel_on_disconnect, current_scope, detach, shield
+from cancelweb import CancellingResource, current_scope, detach, shield
 from cancelweb.testing import Problem, sweep
 
 from ._scopes import Errand, Leaf
@@ -41,7 +36,7 @@ class StoppedTests(SweepTestCase):
             return NOT_DONE_YET
 
         first, second = self.findings(plain(handler))
-        self.assertIn("not stopped: the handler waited on at test_sweep_findings.py", first)
+        self.assertIn("not stopped: the handler waited on at test_sweep_stopped.py", first)
         self.assertIn("await sleep(clock)", first)
         self.assertIn("error: RuntimeError: Request.finish called", second)
 
@@ -174,7 +169,7 @@ class StoppedTests(SweepTestCase):
 
         findings = self.findings(resource(handler))
         self.assertIn(
-            "left behind: after 60 s it still cleans up at test_sweep_findings.py", findings[0]
+            "left behind: after 60 s it still cleans up at test_sweep_stopped.py", findings[0]
         )
 
     def test_survivor(self) -> None:
@@ -259,250 +254,3 @@ class StoppedTests(SweepTestCase):
 
         (finding,) = self.findings(resource(handler))
         self.assertIn("not stopped: the work survived its cancellation", finding)
-
-
-class LeftTests(SweepTestCase):
-    """What is left behind."""
-
-    def test_own_calls(self) -> None:
-        """What the resource has on the clock by itself is not left behind."""
-
-        def make(clock: Clock) -> Leaf:
-            loop = LoopingCall(lambda: None)
-            loop.clock = clock
-            loop.start(0.3)
-            return resource(two_waits)(clock)
-
-        sweep(make)
-
-    def test_own_work(self) -> None:
-        """Nor is a coroutine that the resource has started for itself, or that its timer starts."""
-
-        def make(clock: Clock) -> Leaf:
-            async def poll() -> None:
-                while True:
-                    await succeed(None)
-                    await sleep(clock, 0.4)
-
-            async def tick() -> None:
-                await sleep(clock, 0.3)
-
-            def handler(request: Request) -> int:
-                answer = sleep(clock).addCallback(lambda _: request.finish())
-                request.notifyFinish().addErrback(lambda _: answer.cancel())
-                answer.addErrback(lambda failure: failure.trap(CancelledError) and None)
-                return NOT_DONE_YET
-
-            loop = LoopingCall(lambda: ensureDeferred(tick()))
-            loop.clock = clock
-            loop.start(0.5)
-            ensureDeferred(poll())
-            return Leaf(handler)
-
-        report = sweep(make)
-        self.assertEqual(report.lines, frozenset())
-        self.assertFalse(any(each.is_forced for each in report.points))
-
-    def test_calls_of_completed_requests(self) -> None:
-        """Nor what a request leaves that completes, such as a session's timer."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            request.getSession()
-            return await two_waits(request, clock)
-
-        sweep(resource(handler))
-
-    def test_file(self) -> None:
-        """A temporary file is; one that was there before the request is not."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            handle, path = tempfile.mkstemp(prefix="mine")
-            os.close(handle)
-            await sleep(clock)
-            os.unlink(path)
-            return b""
-
-        def make(clock: Clock) -> Leaf:
-            tempfile.mkdtemp(prefix="own")
-            return resource(handler)(clock)
-
-        (finding,) = self.findings(make)
-        self.assertRegex(finding, "left behind: a temporary file: mine")
-
-    def test_open_scope(self) -> None:
-        """A scope that does not close is."""
-
-        async def hook(scope: object) -> None:
-            await Deferred()
-
-        make = resource(two_waits, on_cancel=hook, cleanup_timeout=100)
-        findings = self.findings(make)
-        self.assertRegex(findings[0], "left behind: <Scope of .* has not closed")
-
-    def test_hooks_that_ran_twice(self) -> None:
-        """The hooks of a scope are counted."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            served: Any = request.__dict__["_cancelweb_served"]
-            current_scope().on_cancel(lambda scope: served._count(scope))
-            return await two_waits(request, clock)
-
-        findings = self.findings(resource(handler))
-        self.assertIn("hooks: they were run 2 times", findings)
-
-    def test_error(self) -> None:
-        """A failure that is logged is reported; so is one when nobody leaves."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            try:
-                await sleep(clock)
-            finally:
-                fail(ValueError("unhandled"))
-            return b""
-
-        report = self.failed(resource(handler), beside=False)
-        (finding,) = report.findings
-        self.assertEqual((finding.problem, finding.point), (Problem.ERROR, None))
-        self.assertIn("when nobody left:\n        error: ValueError: unhandled", str(report))
-
-    def test_unhandled_error(self) -> None:
-        """An unhandled error in a Deferred is told as that: it may have no other text."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            await gatherResults([sleep(clock), sleep(clock)])
-            return b""
-
-        (finding,) = self.findings(resource(handler), max_points=1, endless=True)
-        self.assertEqual(finding, "error: CancelledError (unhandled in a Deferred)")
-
-    def test_disconnect_that_raises(self) -> None:
-        """A producer that fails when it is stopped is reported, as a reactor logs it."""
-
-        class Failing:
-            def stopProducing(self) -> None:
-                raise ValueError("mine")
-
-        def handler(request: Request, clock: Clock) -> int:
-            request.registerProducer(Failing(), True)
-            clock.callLater(1, lambda: (request.unregisterProducer(), request.finish()))
-            return NOT_DONE_YET
-
-        self.assertIn("error: ValueError: mine", self.findings(plain(handler)))
-
-    def test_check(self) -> None:
-        """A check is called with the resource, and what it asserts is reported."""
-
-        class Rows(Leaf):
-            rows = 0
-
-        def check(page: Rows) -> None:
-            assert not page.rows, "a row is left"
-
-        def make(clock: Clock) -> Rows:
-            async def handler(request: Request) -> bytes:
-                page.rows = 1
-                await sleep(clock)
-                page.rows = 0
-                return b""
-
-            page = Rows(cancel_on_disconnect(handler))
-            return page
-
-        (finding,) = self.findings(make, check=check)
-        self.assertTrue(finding.startswith("check: a row is left"), finding)
-
-
-class OthersTests(SweepTestCase):
-    """What other clients notice."""
-
-    def test_forced_lock(self) -> None:
-        """A lock whose forced await is cancelled is given back: nobody would have got it."""
-
-        def make(clock: Clock) -> Leaf:
-            semaphore = DeferredSemaphore(1)
-
-            async def handler(request: Request) -> bytes:
-                async with semaphore:
-                    await sleep(clock)
-                return b""
-
-            def generator(request: Request) -> Generator[Any, Any, bytes]:
-                yield semaphore.acquire()
-                try:
-                    yield sleep(clock)
-                finally:
-                    semaphore.release()
-                return b""
-
-            handlers: dict[bytes, Any] = {b"/a": handler, b"/g": inlineCallbacks(generator)}
-            decorate: Any = cancel_on_disconnect
-            return Leaf(decorate(lambda request: handlers[request.uri](request)))
-
-        for path in b"/a", b"/g":
-            self.assertTrue(any(each.is_forced for each in sweep(make, path).points))
-
-    def test_forced_failure(self) -> None:
-        """A failure whose forced await is cancelled is no unhandled error."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            try:
-                await fail(ValueError())
-            except ValueError:
-                return b"handled"
-            return b""
-
-        report = sweep(resource(handler), beside=False)
-        self.assertEqual([each.is_forced for each in report.points], [True])
-
-    def test_awaiting_one_deferred_twice(self) -> None:
-        """Two awaits of one Deferred: the second gets nothing, even if nobody leaves."""
-
-        def make(clock: Clock) -> Leaf:
-            shared: list[Deferred[bytes]] = []
-
-            async def handler(request: Request) -> bytes:
-                if not shared:
-                    shared.append(deferLater(clock, 1, lambda: b"rate"))
-                try:
-                    return await shared[0]
-                finally:
-                    shared.clear()
-
-            return Leaf(cancel_on_disconnect(handler))
-
-        report = self.failed(make)
-        text = "others: another client got 200 with b'' instead of b'rate'"
-        self.assertIn(f"when nobody left:\n        {text}", str(report))
-
-    def test_answers_that_differ_anyway(self) -> None:
-        """Where clients never get the same, only the status is compared; long bodies are cut."""
-
-        def make(clock: Clock) -> Leaf:
-            count = iter(range(100))
-
-            async def handler(request: Request) -> bytes:
-                await sleep(clock)
-                return b"%d" % next(count)
-
-            return Leaf(cancel_on_disconnect(handler))
-
-        sweep(make)
-
-    def test_long_bodies(self) -> None:
-        """Of long bodies the beginning is told."""
-
-        def make(clock: Clock) -> Leaf:
-            lost: list[object] = []
-
-            async def handler(request: Request) -> bytes:
-                try:
-                    await sleep(clock)
-                except CancelledError:
-                    lost.append(request)
-                    raise
-                return b"y" * 50 if lost else b"x" * 50
-
-            return Leaf(cancel_on_disconnect(handler))
-
-        (finding,) = self.findings(make)
-        self.assertIn(f"b'{'y' * 37}...' instead of b'{'x' * 37}...'", finding)
