@@ -5,12 +5,13 @@ How it leaves is in `test_testing_leaving`, how fast it reads in `test_testing_f
 
 from typing import Any
 
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 
+from cancelweb import cancel_on_disconnect
 from cancelweb.testing import Client
 from cancelweb.testing._responses import parse
 
@@ -117,6 +118,28 @@ class RequestTests(SynchronousTestCase):
         requests[0].write(b"two")
         requests[0].finish()
         self.assertEqual(body_of(exchange), b"one two")
+
+    def test_wait_after_wait(self) -> None:
+        """Time passes as in a reactor: a wait that follows another ends when it is due."""
+        clock = Clock()
+
+        async def handler(request: Request) -> bytes:
+            await deferLater(clock, 1)
+            await deferLater(clock, 0.7)
+            return b"%g" % clock.seconds()
+
+        exchange = Client(Leaf(cancel_on_disconnect(handler)), clock).get()
+        exchange.advance(1.7)
+        self.assertEqual(body_of(exchange), b"1.7")
+        exchange.advance(1)
+        self.assertEqual(clock.seconds(), 2.7)
+
+    def test_what_a_call_raises(self) -> None:
+        """What a delayed call raises is raised, as by `Clock.advance`."""
+        client = Client(Leaf(echo))
+        client.clock.callLater(1, int, "no number")
+        exchange = client.get()
+        self.assertRaises(ValueError, exchange.advance, 2)
 
     def test_pipelined(self) -> None:
         """What is sent before the answer to the first is answered behind it."""

@@ -70,6 +70,18 @@ def step(clock: Clock, until: float = math.inf) -> bool:
     return True
 
 
+def pass_time(clock: Clock, seconds: float) -> None:
+    """Let so many seconds pass, as a reactor would: each call runs when it is due.
+
+    ``Clock.advance`` runs them all at the end, so that a second wait begins too late. What a call
+    raises is raised.
+    """
+    until = clock.seconds() + seconds
+    while (due := min(map(_due, clock.getDelayedCalls()), default=math.inf)) < until:
+        clock.advance(max(0.0, due - clock.seconds()))
+    clock.advance(until - clock.seconds())
+
+
 AT_ONCE = 1000
 
 

@@ -16,6 +16,7 @@ from twisted.web.http import Request
 
 from .._log import name_of
 from ..causes import Outcome
+from ._clock import pass_time
 from ._responses import Response
 from ._served import Served
 
@@ -65,8 +66,12 @@ class Exchange(ABC):
         """
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass, on the clock of all that the client does."""
-        self.client.clock.advance(seconds)
+        """Let so many seconds pass, on the clock of all that the client does.
+
+        Each delayed call is run at its time, as in a reactor, so that what follows from one may
+        come in time as well. (``Clock.advance`` goes in one leap.)
+        """
+        pass_time(self.client.clock, seconds)
 
     @property
     def request(self) -> Request | None:
