@@ -1,29 +1,22 @@
-"""The public client over HTTP/2, in memory, and that a real connection agrees with it."""
+"""The public client over HTTP/2, in memory; in `test_testing_tls` real connections agree."""
 
 import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, serverFromString, wrapClientTLS
-from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from twisted.web.static import File
 
-from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
+from cancelweb import Ended, cancel_on_disconnect
 from cancelweb.testing import Client, assert_stopped
 
-from ._http2 import HTTP2Client
 from ._kit import echo
 from ._scopes import Leaf
-from ._servers import LOOPBACK, SelfSigned
-
-reactor: Any = _installed_reactor
 
 
 class StreamTests(SynchronousTestCase):
@@ -156,58 +149,3 @@ class StreamTests(SynchronousTestCase):
         with patch.dict(sys.modules, hidden):
             error = self.assertRaises(ImportError, client.connect_http2)
         self.assertIn("cancelweb[http2]", str(error))
-
-
-class AgreementTests(TestCase):
-    """A story over TLS, and in memory."""
-
-    timeout = 60
-
-    async def over_tls(self, root: Resource) -> list[object]:
-        """One of two streams is reset, for real."""
-        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
-        server = serverFromString(reactor, certificate.listen())
-        port: Any = await server.listen(Site(root))
-        self.addCleanup(port.stopListening)
-        plain = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
-        endpoint = wrapClientTLS(certificate.trusting(b"h2"), plain)
-        client: Any = await endpoint.connect(Factory.forProtocol(HTTP2Client))
-        leaver, stayer = client.get("/1"), client.get("/2")
-        await client.ping()
-        client.reset(leaver)
-        await client.ping()
-        self.waiting[-1].callback(b"answer")
-        await stayer.until(lambda stream: stream.ended)
-        await client.close()
-        return [*self.told, stayer.body]
-
-    async def in_memory(self, root: Resource) -> list[object]:
-        """The same with the kit."""
-        connection = Client(root).connect_http2()
-        leaver, stayer = connection.get(b"/1"), connection.get(b"/2")
-        leaver.reset()
-        self.waiting[-1].callback(b"answer")
-        stayer.advance(0)
-        assert stayer.response is not None and stayer.response.is_complete
-        connection.disconnect()
-        return [*self.told, stayer.response.body]
-
-    async def test_reset_of_one_among_two(self) -> None:
-        """A reset stops one handler, the other answers: over TLS as in memory."""
-        results = []
-        for way in self.over_tls, self.in_memory:
-            self.told: list[object] = []
-            self.waiting: list[Deferred[bytes]] = []
-
-            def tell(outcome: Outcome, told: list[object] = self.told) -> None:
-                failure = outcome.cause.failure if isinstance(outcome.cause, Disconnected) else None
-                told.append((outcome.path, outcome.ended, failure and failure.type))
-
-            def wait(request: Request, waiting: list[Deferred[bytes]] = self.waiting) -> object:
-                waiting.append(Deferred())
-                return waiting[-1]
-
-            results.append(await way(Leaf(cancel_on_disconnect(observers=tell)(wait))))
-        self.assertEqual(results[0], results[1])
-        ended = [each[1] for each in self.told if isinstance(each, tuple)]
-        self.assertEqual(ended, [Ended.STOPPED, Ended.COMPLETED])
