@@ -166,8 +166,8 @@ class AgreementTests(TestCase):
                 way.get(path)
             await way.settle()
             await way.close()
-            for path in (b"/1", b"/2", b"/begun"):
-                await self.stopped(self.works[path])
+            for work in self.works.values():
+                await self.stopped(work)
             return None
 
         _, *told = await self.both(story)

@@ -32,8 +32,8 @@ class Leaks:
         self.served: list[Served] = []
         self._clock = clock
         self._own = [each.func for each in _calls(clock)]
-        self._events: list[LogEvent] = []
-        observer = cast(ILogObserver, self._events.append)
+        self._errors: list[str] = []
+        observer = cast(ILogObserver, _noting(self._errors))
         globalLogPublisher.addObserver(observer)
         self.close = weakref.finalize(self, globalLogPublisher.removeObserver, observer)
 
@@ -52,7 +52,17 @@ class Leaks:
     def errors(self) -> list[str]:
         """What was logged of failures, each once; unhandled errors in Deferreds among them."""
         gc.collect()
-        return list(dict.fromkeys(_text(each) for each in self._events if _is_error(each)))
+        return list(dict.fromkeys(self._errors))
+
+
+def _noting(errors: list[str]) -> Callable[[LogEvent], None]:
+    """An observer that keeps the text of failures, and nothing that an event refers to."""
+
+    def note(event: LogEvent) -> None:
+        if _is_error(event):
+            errors.append(_text(event))
+
+    return note
 
 
 def _calls(clock: Clock) -> list[Any]:
