@@ -1,14 +1,11 @@
 """The sweep finds handlers that are not stopped when their client leaves."""
 
-import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import (
     CancelledError,
-    Deferred,
     ensureDeferred,
-    inlineCallbacks,
     succeed,
 )
 from twisted.internet.task import Clock
@@ -77,100 +74,6 @@ class StoppedTests(SweepTestCase):
 
         (finding,) = self.findings(plain(handler))
         self.assertRegex(finding, "left behind: on the clock: .*handler.*, due in 5 s")
-
-    def test_swallowed(self) -> None:
-        """A handler that goes on after its cancellation has swallowed it; the line is told."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            with contextlib.suppress(Exception):
-                await sleep(clock)
-            await sleep(clock, 2)
-            return b""
-
-        for make in resource(handler), lambda clock: CancellingResource(resource(handler)(clock)):
-            (finding,) = self.findings(make)
-            self.assertIn("swallowed the cancellation: after it the handler went on", finding)
-            self.assertIn("await sleep(clock, 2)", finding)
-
-    def test_cleaning_up_is_not_swallowing(self) -> None:
-        """A handler may wait in its finally and except."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            try:
-                try:
-                    await sleep(clock)
-                except CancelledError:
-                    await sleep(clock)
-                    raise
-            finally:
-                await sleep(clock)
-            return b""
-
-        self.assertEqual(len(sweep(resource(handler), beside=False).points), 2)
-
-    def test_swallowed_without_a_wait(self) -> None:
-        """One that goes on to what has fired already has swallowed it as well."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            with contextlib.suppress(Exception):
-                await sleep(clock)
-            await succeed("a row")
-            return b""
-
-        def generator(request: Request, clock: Clock) -> Generator[Any, Any, bytes]:
-            with contextlib.suppress(Exception):
-                yield sleep(clock)
-            yield succeed("a row")
-            return b""
-
-        for each, line in ((handler, "await"), (inlineCallbacks(generator), "yield")):
-            made: Any = resource(each)
-            (finding,) = self.findings(made, forced=True)
-            self.assertIn("swallowed the cancellation: after it the handler went on to", finding)
-            self.assertIn(f'{line} succeed("a row")', finding)
-            sweep(made, forced=False)
-
-    def test_cleaning_up_without_a_wait(self) -> None:
-        """One that cleans up with what has fired already has not."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            try:
-                await sleep(clock)
-            finally:
-                await succeed(None)
-                await succeed(None)
-            return b""
-
-        sweep(resource(handler))
-
-    def test_swallowed_after_cleaning_up(self) -> None:
-        """One that cleans up and then goes on has swallowed it all the same."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            try:
-                await sleep(clock)
-            except CancelledError:
-                await sleep(clock)
-            await sleep(clock, 2)
-            return b""
-
-        (finding,) = self.findings(resource(handler))
-        self.assertIn("await sleep(clock, 2)", finding)
-
-    def test_endless_cleaning_up(self) -> None:
-        """Cleaning up that does not end is reported."""
-
-        async def handler(request: Request, clock: Clock) -> bytes:
-            try:
-                await sleep(clock)
-            except CancelledError:
-                await Deferred()
-            return b""
-
-        findings = self.findings(resource(handler))
-        self.assertIn(
-            "left behind: after 60 s it still cleans up at test_sweep_stopped.py", findings[0]
-        )
 
     def test_survivor(self) -> None:
         """Work that survives its cancellation was not stopped."""

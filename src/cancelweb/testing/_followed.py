@@ -33,12 +33,14 @@ class Followed:
 
     Attributes:
         is_begun: whether a handler has begun it in its scope.
+        has_cleaned: whether it has waited in a finally or an except.
         line: where it waited; where it waits now, once it went on.
     """
 
     waiting: Any
     line: Line | None
     is_begun: bool
+    has_cleaned: bool = False
     fate: Fate = Fate.UNTOUCHED
     _position: object = None
 
@@ -65,7 +67,7 @@ class Followed:
         if not position_of(self.waiting):
             self.fate = Fate.ENDED
         elif is_being_cancelled(self.waiting):
-            self.fate, self.line = Fate.ENDING, line
+            self.fate, self.line, self.has_cleaned = Fate.ENDING, line, True
         else:
             self.fate, self.line = Fate.WENT_ON, line
 
@@ -101,12 +103,20 @@ def _judge_scope(followed: list[Followed], served: Served) -> Problems:
         at = ", ".join(str(each.line) for each in followed if each.fate is not Fate.ENDED)
         yield Problem.NOT_STOPPED, f"the work survived its cancellation; {at or 'no line is known'}"
     elif served.outcome.cause is not None:
-        for each in followed:
-            if each.fate is Fate.UNHEEDED:
-                yield (
-                    Problem.NOT_STOPPED,
-                    f"what is neither tracked nor detached ran on at {each.line}",
-                )
+        yield from _judge_outcome(followed, served.outcome)
+
+
+def _judge_outcome(followed: list[Followed], outcome: Outcome) -> Problems:
+    """Of a scope that was cancelled, and all of whose work has ended in time."""
+    for each in followed:
+        if each.fate is Fate.UNHEEDED:
+            text = f"what is neither tracked nor detached ran on at {each.line}"
+            yield Problem.NOT_STOPPED, text
+    seconds = outcome.stopped - (outcome.cancelled or 0.0)
+    # A coroutine has waited in an except, is told as such already, or was shielded.
+    is_known = any(each.has_cleaned or each.fate is not Fate.ENDED for each in followed)
+    if outcome.ended is Ended.COMPLETED and seconds and not is_known:
+        yield Problem.SWALLOWED, f"after it the work went on for {seconds:g} s, to its end"
 
 
 def _has_survived(outcome: Outcome) -> bool:
