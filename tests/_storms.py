@@ -23,6 +23,8 @@ from ._pages import PAGE
 from ._servers import reactor
 
 STOPPED = ("STOPPED", "Disconnected")
+SPARE = 100
+"""How many files the process may have open besides."""
 
 
 async def traced_memory() -> int:
@@ -63,6 +65,11 @@ class StormTestCase(LeaverTestCase):
 
     async def storm(self, size: int) -> None:
         """So many clients are connected together, and leave together; nothing of them is left."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        is_enough = limit == resource.RLIM_INFINITY or limit > size + SPARE
+        self.assertTrue(
+            is_enough, f"{limit} open files (ulimit -Hn) are too few for {size} clients"
+        )
         self.counts.clear()
         await self.crowd.do("ask", size)
         for _ in range(size):
