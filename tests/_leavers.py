@@ -184,7 +184,8 @@ class LeaverTestCase(TestCase):
             return result
 
         decorate: Any = cancel_on_disconnect(**{"observers": self.note, **options})
-        site: Any = Site(Leaf(decorate(noting)))
+        # Over HTTP/2 an idle timeout would strike those who wait for long.
+        site: Any = Site(Leaf(decorate(noting)), timeout=None)
         site.requestFactory = NotingRequest
         certificate = None
         if self.is_secure:

@@ -1,6 +1,6 @@
-"""Doors that meet on one request, in every combination, and the test case that asks there.
+"""Doors, alone and behind one another in every combination, and the test case that asks there.
 
-What belongs here: the ways to put one door behind another. What does not: the tests.
+What belongs here: the ways to put a handler behind doors. What does not: the tests.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,16 @@ from ._inmemory import Client
 from ._scopes import Handler, Leaf
 
 Nest = Callable[[Handler, dict[str, Any], dict[str, Any]], Resource]
+
+
+def decorated(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
+    """One decorated handler."""
+    return Leaf(cancel_on_disconnect(**outer)(handler))
+
+
+def wrapped(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
+    """One wrapped resource."""
+    return CancellingResource(Leaf(handler), **outer)  # type: ignore[return-value]
 
 
 def decorated_in_decorated(
@@ -46,8 +56,8 @@ def wrapped_in_decorated(
     handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
 ) -> Resource:
     """A decorated handler that renders a wrapped resource."""
-    wrapped = CancellingResource(Leaf(handler), **inner)
-    return Leaf(cancel_on_disconnect(**outer)(wrapped.render))
+    resource = CancellingResource(Leaf(handler), **inner)
+    return Leaf(cancel_on_disconnect(**outer)(resource.render))
 
 
 NESTS: list[Nest] = [
@@ -56,6 +66,15 @@ NESTS: list[Nest] = [
     wrapped_in_wrapped,
     wrapped_in_decorated,
 ]
+"""Two doors."""
+
+WRAPPED_ONLY: list[Nest] = [wrapped, wrapped_in_wrapped]
+DOORS: list[Nest] = [
+    decorated,
+    *WRAPPED_ONLY,
+    *(each for each in NESTS if each is not wrapped_in_wrapped),
+]
+"""One door or two."""
 
 
 class NestTestCase(SynchronousTestCase):

@@ -1,21 +1,17 @@
-"""Random histories of one request, and what must hold at each step: the promises.
+"""Random histories of one request.
 
 One machine is one request: who handles it behind which doors, what is tracked and registered, and
-what then befalls it. The short run is in `test_orders`, the long one in `hammer`.
+what then befalls it. What must hold at each step is in `_promises`. The short run is in
+`test_orders`, the long one in `hammer`.
 """
 
-import gc
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
-from weakref import ref
+from typing import Any
 
-from attrs import define, field
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -25,53 +21,27 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.error import UnsupportedMethod
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.util import DeferredResource
 
 from cancelweb import (
-    CancellingResource,
-    Cause,
     Disconnected,
     Draining,
-    Ended,
     Outcome,
     ResponseFinished,
-    Scope,
     TimedOut,
-    cancel_on_disconnect,
     current_scope,
     scope_of,
 )
 
 from ._inmemory import Client
-from ._jobs import KINDS, CancellerError, Faulty, Job, Loop, Timer, WorkError
-from ._nests import NESTS, wrapped_in_wrapped
+from ._jobs import KINDS, Job, Loop, Timer, WorkError
+from ._nests import DOORS, WRAPPED_ONLY, decorated, wrapped
 from ._pages import PAGE
-from ._scopes import Handler, Leaf
+from ._promises import PATIENCE, Hook, Promises
+from ._scopes import Leaf
 
 Options = dict[str, Any]
-
-
-class HookError(Exception):
-    """What a hook raises."""
-
-
-def decorated(handler: Handler, outer: Options, inner: Options) -> Resource:
-    """One decorated handler."""
-    decorate: Any = cancel_on_disconnect(**outer)
-    return Leaf(decorate(handler))
-
-
-def wrapped(handler: Handler, outer: Options, inner: Options) -> Resource:
-    """One wrapped resource."""
-    return CancellingResource(Leaf(handler), **outer)  # type: ignore[return-value]
-
-
-WRAPPED_ONLY = [wrapped, wrapped_in_wrapped]
-DOORS = [decorated, *WRAPPED_ONLY, *(each for each in NESTS if each is not wrapped_in_wrapped)]
-OURS = (WorkError, HookError, CancellerError)
-PATIENCE = 3
 
 
 def go_on(job: Job, result: object) -> None:
@@ -81,44 +51,8 @@ def go_on(job: Job, result: object) -> None:
     job.asked = asked
 
 
-@define(eq=False)
-class Hook:
-    """A cleanup hook that notes when it is run, and does one of several things."""
-
-    history: "Orders"
-    does: str
-    for_cancelled: bool
-    runs: int = 0
-    at_once: bool = False
-    done: Deferred[None] = field(factory=Deferred)
-
-    def __call__(self, scope: Scope) -> object:
-        """Run."""
-        self.runs += 1
-        self.history.ran(self, scope)
-        match self.does:
-            case "raise":
-                raise HookError
-            case "wait":
-                return self.done
-            case "register":
-                self.history.register("return", self.for_cancelled)
-            case "track":
-                self.history.track(KINDS[0])
-            case "cancel":
-                assert not scope.cancel(Draining()), "cancelled by a hook"
-        return None
-
-
-class Orders(RuleBasedStateMachine):
-    """One request."""
-
-    steps: ClassVar[int] = 0
-    """How many were made, of all histories."""
-    remains: ClassVar[list["ref[Any]"]] = []
-    """What only the collector may find."""
-    flush: ClassVar[Callable[[], list[Failure]]] = list
-    """Gives the failures that were logged since it was called last."""
+class Orders(Promises):
+    """One request, and what befalls it."""
 
     # --- how it begins ---
 
@@ -232,42 +166,6 @@ class Orders(RuleBasedStateMachine):
         self.hooks.append(hook)
         self.stack.append(hook)
         return hook
-
-    # --- what is known ---
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the scope has let go of the request."""
-        return self.scope.request is None
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether nobody waits for the request."""
-        return bool(self.request.finished) or self.request.channel is None
-
-    @property
-    def is_cleaning(self) -> bool:
-        """Whether the hooks of the stack are run, or were."""
-        return any(hook.runs and not hook.at_once for hook in self.hooks)
-
-    def ran(self, hook: Hook, scope: Scope) -> None:
-        """A hook is run: it is the one that was just registered, or the last of the stack."""
-        assert scope is scope_of(self.request) and current_scope() is scope, "not its scope"
-        if hook is self.registering:
-            hook.at_once = True
-            return
-        while self.stack and self.stack[-1] is not hook:
-            skipped = self.stack.pop()
-            assert skipped.for_cancelled and not self.is_cancelled, "not the last in"
-        assert self.stack, "run twice, or never registered"
-        self.stack.pop()
-        waited_for = [job for job in self.jobs if not job.asked]
-        assert all(job.has_ended for job in waited_for), "cleaned up while work ran"
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the scope was cancelled, as hooks see it."""
-        return self.scope.cause is not None and not self.dry_run
 
     # --- what happens ---
 
@@ -386,65 +284,6 @@ class Orders(RuleBasedStateMachine):
         if not self.request.finished:
             self.request.finish()
 
-    # --- what holds at any time ---
-
-    def due(self) -> list[Job]:
-        """The work that must have been asked to stop by now, unless it has ended."""
-        if self.is_closed:
-            return self.jobs + self.jobs_of_hooks
-        if self.scope.cause is None:
-            return []
-        return [job for job in self.jobs if not (self.is_spared and job is self.returned)]
-
-    @property
-    def is_spared(self) -> bool:
-        """Whether the returned work may run to its end, since the response is finished."""
-        is_faked = self.is_faked_head and not self.dry_run
-        return self.scope.cause == ResponseFinished() and not is_faked
-
-    @invariant()
-    def promises(self) -> None:
-        """Each is a line."""
-        type(self).steps += 1
-        self.errors += type(self).flush()
-        works = self.jobs + self.jobs_of_hooks
-        assert all(job.asked <= 1 for job in works), "1: asked twice"
-        assert all(job.asked or job.has_ended for job in self.due()), "1: not asked"
-        if self.sealed is None and (self.is_dead or self.client.is_aborted):
-            self.sealed = self.client.received
-        assert self.sealed in (None, self.client.received), "2: touched when it was dead"
-        assert all(hook.runs <= 1 for hook in self.hooks), "3: run twice"
-        foreign = [each for each in self.errors if not each.check(*OURS, CancelledError)]
-        assert not foreign, f"4: an error of our making: {foreign}"
-        assert scope_of(self.request) is self.scope, "7: another scope"
-        told = self.is_closed and self.is_watched
-        self.check_order()
-        self.check_survivors()
-        assert len(self.outcomes) == told, "12: told twice, or not, or too early"
-        if self.dry_run:
-            assert self.scope.cause in (None, ResponseFinished()), "11: cancelled in a dry run"
-        cut: tuple[type[Cause], ...] = (Disconnected, TimedOut)
-        assert self.may_cancel or not isinstance(self.scope.cause, cut), "11: cut"
-
-    def check_order(self) -> None:
-        """What was returned was asked first, then the rest, the newest first."""
-        for works in (self.jobs, self.jobs_of_hooks):
-            asked = [job for job in reversed(works) if job.asked and job not in self.told_of]
-            if self.is_spared and self.returned in asked:
-                asked.remove(self.returned)  # What it awaits was tracked, and stopped.
-            asked.sort(key=lambda job: job is not self.returned)
-            assert asked == sorted(asked, key=lambda job: job.turn), "1: in another order"
-            self.told_of.update(asked)
-
-    def check_survivors(self) -> None:
-        """What still runs so long after it was asked is named once; what is faulty is logged."""
-        overdue = self.client.clock.seconds() - PATIENCE
-        for job in self.due():
-            if job.asked and not job.has_ended and job.asked_at <= overdue:
-                self.survivors.add(job)
-        named = [job for job in self.survivors if not isinstance(job, Faulty)]
-        assert self.warnings == len(named), "9: runs unseen, or was named and does not run"
-
     # --- how it ends ---
 
     def teardown(self) -> None:
@@ -463,47 +302,6 @@ class Orders(RuleBasedStateMachine):
         for job in 2 * (self.jobs + self.jobs_of_hooks):
             if not job.has_ended:
                 go_on(job, None)
-
-    def check_end(self) -> None:
-        """What holds in the end."""
-        for outcome in self.outcomes:
-            assert outcome.cause == self.scope.cause, "12: another cause"
-            assert (outcome.cause is None) == (outcome.cancelled is None)
-            assert outcome.opened <= (outcome.cancelled or outcome.opened) <= outcome.closed
-            if outcome.ended is Ended.COMPLETED:
-                assert outcome.failure is None
-        assert self.client.clock.getDelayedCalls() == [], "8: a timer is left"
-        for hook in self.hooks:
-            assert hook.runs == (self.is_cancelled or not hook.for_cancelled), "3: not run"
-
-    def check_nothing_is_left(self) -> None:
-        """Nothing holds on to the request, or to what was done for it.
-
-        Where work failed, a cycle of Twisted's own failure and its frames may do so, until the
-        collector comes.
-        """
-        left = [ref(self.request), ref(self.scope), *map(ref, self.jobs)]
-        self.errors.clear()
-        type(self).flush()
-        del self.request, self.scope, self.client, self.outcomes
-        del self.told_of, self.survivors
-        del self.jobs, self.jobs_of_hooks, self.hooks, self.stack, self.returned, self.registering
-        alive = [each for each in left if each() is not None]
-        if self.has_failed:
-            type(self).remains.extend(alive)
-        else:
-            assert [each() for each in alive] == [], "8: something is left"
-
-    @classmethod
-    def check_remains(cls) -> None:
-        """Nor does anything outlive the collector."""
-        gc.collect()
-        # Failures that a history's own failure had kept until now are of the same kinds as before.
-        foreign = [each for each in cls.flush() if not each.check(*OURS, CancelledError)]
-        assert not foreign, f"4: an error of our making: {foreign}"
-        remains = [each() for each in cls.remains if each() is not None]
-        cls.remains.clear()
-        assert remains == [], "8: something is left"
 
 
 def run_histories(orders: type[Orders], histories: int, steps: int) -> None:

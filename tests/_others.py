@@ -4,6 +4,7 @@ What belongs here: making each of them, with fixed content. What does not: anyth
 of cancelweb.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,12 +65,19 @@ os.write(1, (head + "\\n\\n" + body).encode())
 """
 
 
+LONG_AGO = 1_000_000_000
+"""In seconds since 1970."""
+
+
 def files(directory: Path) -> File:
     """A directory with a text, an empty file, a program and a script."""
     directory.mkdir(parents=True, exist_ok=True)
     contents = {"text.txt": TEXT, "empty": b"", "made.rpy": RPY.encode(), "run.cgi": CGI.encode()}
     for name, content in contents.items():
-        directory.joinpath(name).write_bytes(content)
+        path = directory / name
+        path.write_bytes(content)
+        # Made twice, perhaps in two seconds: Last-Modified is to be the same.
+        os.utime(path, (LONG_AGO, LONG_AGO))
     root = File(str(directory))
     processors: Any = {".rpy": ResourceScript, ".cgi": Script}
     root.processors = processors

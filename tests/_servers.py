@@ -70,12 +70,12 @@ class Log:
         """All lines until now that the pattern matches."""
         return [line for line in self.lines if re.search(pattern, line)]
 
-    def expect(self, pattern: str, within: float = 20) -> Deferred[str]:
+    def expect(self, pattern: str, within: float | None = 20) -> Deferred[str]:
         """Wait for a line, written before or still to come.
 
         Args:
             pattern: A regular expression; it may match anywhere in the line.
-            within: Seconds after which the wait fails the test.
+            within: Seconds after which the wait fails the test; None for none but the test's own.
 
         Returns:
             The first line that matches.
@@ -88,7 +88,8 @@ class Log:
         def too_late(*_: object) -> NoReturn:
             raise self._failure(f"no line {pattern!r} within {within} s")
 
-        return entry[1].addBoth(self._forget, entry).addTimeout(within, reactor, too_late)
+        waiting = entry[1].addBoth(self._forget, entry)
+        return waiting if within is None else waiting.addTimeout(within, reactor, too_late)
 
     def close(self) -> None:
         """Fail those who wait: there will be no more lines."""
@@ -157,11 +158,16 @@ class SelfSigned:
     private_key: Path
 
     @classmethod
+    def at(cls, directory: Path) -> "SelfSigned":
+        """What was made in this directory, perhaps by another process."""
+        return cls(directory / "certificate.pem", directory / "key.pem")
+
+    @classmethod
     def make(cls, directory: Path) -> "SelfSigned":
         """Make a key and a certificate in this directory, which must be new."""
         directory.mkdir(parents=True)
         key = ec.generate_private_key(ec.SECP256R1())
-        made = cls(directory / "certificate.pem", directory / "key.pem")
+        made = cls.at(directory)
         made.certificate.write_bytes(_certify(key).public_bytes(Encoding.PEM))
         made.private_key.write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -199,24 +205,24 @@ def _certify(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 
 @define(frozen=True)
 class Server:
-    """A server that listens: its port, its log, and how to reach it."""
+    """A server that listens: its port, its log, its certificate, and how to reach it."""
 
     port: int
     log: Log
-    _certificate: SelfSigned | None = None
+    certificate: SelfSigned | None = None
 
     @property
     def url(self) -> str:
         """Where the server is, without a path."""
-        scheme = "https" if self._certificate else "http"
+        scheme = "https" if self.certificate else "http"
         return f"{scheme}://{LOOPBACK}:{self.port}"
 
     async def connect(self, protocol: _Client, *offered: bytes) -> _Client:
         """Connect a client; over TLS, one that offers these protocols."""
         endpoint: IStreamClientEndpoint
         endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, self.port)
-        if self._certificate is not None:
-            endpoint = wrapClientTLS(self._certificate.trusting(*offered), endpoint)
+        if self.certificate is not None:
+            endpoint = wrapClientTLS(self.certificate.trusting(*offered), endpoint)
         await endpoint.connect(ClientFactory.forProtocol(lambda: protocol))
         return protocol
 

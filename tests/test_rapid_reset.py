@@ -1,63 +1,20 @@
 """A client that opens and resets streams as fast as it can: its clean-up is bounded.
 
 CVE-2023-44487, and CVE-2025-8671, where the client has the server do the resetting. In memory; over
-a socket, with another client beside, in `test_storms`.
+a socket, with another client beside, in `test_storms`. What happens to the requests that come too
+late is in `test_rapid_reset_rest`.
 """
 
 from typing import Any
-from weakref import WeakSet
 
 from hyperframe.frame import WindowUpdateFrame
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
-from cancelweb import CancellingResource, Disconnected, Ended, RapidReset, Scope, scope_of
+from cancelweb import CancellingResource, Disconnected, Ended, Scope, scope_of
 
-from ._http2 import Stream
-from ._inmemory import log_events
-from ._multiplexed import HTTP2TestCase
-from ._pages import PAGE, NoHead, Page
-
-MOST = 5
-
-
-class RapidResetTestCase(HTTP2TestCase):
-    """A page whose clean-up takes until the test lets it end."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.handled = 0
-        self.cleanups: list[Deferred[None]] = []
-
-    def handler(self, request: Request) -> Deferred[bytes]:
-        """Count, and wait."""
-        self.handled += 1
-        return Deferred()
-
-    def clean_up(self, scope: Scope) -> Deferred[None]:
-        """A hook that takes its time."""
-        self.cleanups.append(Deferred())
-        return self.cleanups[-1]
-
-    def serve_slow_cleanup(self, **options: Any) -> None:
-        """Connect to the page."""
-        options.setdefault("max_cleanups", MOST)
-        self.connect(self.handler, on_exit=self.clean_up, cleanup_timeout=60, **options)
-
-    def reset_rapidly(self, streams: int, method: str = "GET", path: str = "/") -> None:
-        """Open streams, and reset each as soon as the server has seen it."""
-        for _ in range(streams):
-            stream = self.client.get(path, method)
-            self.connection.pump()
-            self.client.reset(stream)
-        self.exchange()
-
-    def reset_at_once(self, streams: int) -> None:
-        """Open streams and reset them, all in one read of the server's."""
-        for _ in range(streams):
-            self.client.reset(self.client.get("/"))
-        self.exchange()
+from ._pages import PAGE, Page
+from ._rapid import MOST, RapidResetTestCase
 
 
 class BoundTests(RapidResetTestCase):
@@ -217,123 +174,3 @@ class AtOnceTests(RapidResetTestCase):
         self.assertEqual((self.handled, len(self.cleanups)), (0, MOST))
         self.assertEqual(len(self.outcomes), 99 * MOST)
         self.assertEqual(self.flushLoggedErrors(), [])
-
-
-class RestTests(RapidResetTestCase):
-    """What happens to the rest."""
-
-    def overrun(self, **options: Any) -> Stream:
-        """Reach the bound; returns a stream that comes too late."""
-        self.serve_slow_cleanup(**options)
-        self.reset_rapidly(MOST)
-        self.outcomes.clear()
-        return self.get("/late")
-
-    def test_answered(self) -> None:
-        """Too many requests, it is told in one line that nobody may keep."""
-        stream = self.overrun()
-        self.assertEqual(stream.headers[b":status"], b"429")
-        self.assertEqual(stream.headers[b"cache-control"], b"no-store")
-        self.assertEqual(stream.body, f"{RapidReset()}\n".encode())
-        self.assertTrue(stream.ended)
-
-    def test_answered_under_a_faked_head(self) -> None:
-        """So is a HEAD that Twisted fakes."""
-        self.connect(self.handler, NoHead, on_exit=self.clean_up, max_cleanups=1)
-        self.reset_rapidly(1)
-        stream = self.get(method="HEAD")
-        self.assertEqual((stream.headers[b":status"], stream.body), (b"429", b""))
-
-    def test_hooks_are_not_run(self) -> None:
-        """Its hooks would be the clean-up of which there is too much: they are not run."""
-        self.overrun()
-        self.assertEqual((self.handled, len(self.cleanups)), (MOST, MOST))
-
-    def test_observers_are_told(self) -> None:
-        """The observers are told that it was refused, and why; its scope has closed."""
-        self.overrun()
-        self.assertEqual(self.outcome().ended, Ended.REFUSED)
-        self.assertEqual(self.outcome().cause, RapidReset())
-        self.assertEqual(self.outcome().path, b"/late")
-
-    def test_log(self) -> None:
-        """The log has one line for it, at info, and nothing above."""
-        events = log_events(self)
-        self.overrun(observers=None)
-        self.assertEqual({each["log_level"] for each in events}, {LogLevel.info})
-        told = [each for each in events if each.get("path") == b"/late"]
-        self.assertEqual([each["ended"] for each in told], [Ended.REFUSED])
-
-    def test_served_again(self) -> None:
-        """As soon as one clean-up has ended, the next request is handled."""
-        self.overrun()
-        self.cleanups[0].callback(None)
-        self.get()
-        self.assertEqual(self.handled, MOST + 1)
-
-    def test_late_hooks_give_way(self) -> None:
-        """Clean-up that hangs is not waited for for ever: the connection is served again."""
-        self.overrun()
-        self.clock.advance(60)
-        self.get()
-        self.assertEqual(self.handled, MOST + 1)
-        self.assertEqual(len(self.outcomes), MOST + 1)
-
-    def test_deadline(self) -> None:
-        """No timer is set for a request that is turned away."""
-        self.overrun(timeout=7)
-        self.assertNotIn(7, [round(call.getTime()) for call in self.clock.getDelayedCalls()])
-
-
-class OthersTests(RapidResetTestCase):
-    """Who is not concerned."""
-
-    def test_open_siblings(self) -> None:
-        """A stream of the same connection that was open before is answered."""
-        self.connect(self.work, on_exit=self.clean_up, max_cleanups=MOST)
-        sibling = self.get("/sibling")
-        self.reset_rapidly(100)
-        self.works[b"/sibling"].callback(PAGE)
-        self.exchange()
-        self.assertEqual(sibling.body, PAGE)
-
-    def test_other_connections(self) -> None:
-        """The requests of another client are handled: the bound is each connection's own."""
-        self.serve_slow_cleanup()
-        self.reset_rapidly(100)
-        self.open(self.page)
-        self.get()
-        self.assertEqual(self.handled, MOST + 1)
-
-    def test_dry_run(self) -> None:
-        """In a dry run nobody is turned away."""
-        wrapped: Any = CancellingResource(
-            Page(self.handler), max_cleanups=MOST, dry_run=True, observers=()
-        )
-        self.open(wrapped)
-        self.reset_rapidly(100)
-        self.assertEqual(self.handled, 100)
-
-    def test_the_outermost_door_decides(self) -> None:
-        """Where doors meet, the one that is met first asks, and only it."""
-        self.serve_slow_cleanup(max_cleanups=1)
-        wrapped: Any = CancellingResource(self.page, max_cleanups=MOST)
-        self.open(wrapped)
-        self.reset_rapidly(100)
-        self.assertEqual(self.handled, MOST)
-
-    def test_nothing_is_kept(self) -> None:
-        """Nothing of the requests is kept beyond their clean-up, though the connection goes on."""
-        seen: WeakSet[Any] = WeakSet()
-
-        def handler(request: Request) -> int:
-            seen.update([request, scope_of(request)])
-            return NOT_DONE_YET
-
-        self.connect(handler, on_exit=self.clean_up, max_cleanups=MOST)
-        self.reset_rapidly(100)
-        self.assertEqual(len(seen), 2 * MOST)
-        for each in self.cleanups:
-            each.callback(None)
-        self.cleanups.clear()
-        self.assertEqual(list(seen), [])

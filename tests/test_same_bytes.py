@@ -2,7 +2,7 @@
 
 Each request is sent twice over a real socket: to the plain resource and to a wrapped one, on a
 connection of its own. What differs by the clock on the wall is masked, and nothing else.
-What happens when clients leave is for `test_others_leaving`.
+What happens when clients leave is for `test_others_leaving` and `test_programs_leaving`.
 """
 
 from base64 import b64encode

@@ -93,6 +93,25 @@ class PointTests(SweepTestCase):
         report = sweep(resource(lambda request, clock: chunks(clock)))
         self.assertIn("chunks", [each.function.rpartition(".")[2] for each in report.lines])
 
+    def test_stream_that_waits_for_its_client(self) -> None:
+        """Where a stream waits for its client, it tells the line of the yield."""
+
+        async def chunks(request: Request, clock: Clock) -> AsyncIterator[bytes]:
+            yield b"one"
+            await sleep(clock)
+
+        def plain_chunks(request: Request, clock: Clock) -> Iterator[bytes]:
+            yield b"one"
+
+        self.assertEqual(self.lines(chunks), [(1, False), (2, False)])
+        self.assertEqual(self.lines(plain_chunks), [(1, False)])
+
+    def test_stream_of_no_generator(self) -> None:
+        """Where Python cannot tell the line, it tells what is next."""
+        (point,) = sweep(resource(lambda request, clock: iter([b"one"])), beside=False).points
+        self.assertEqual(point.lines, ())
+        self.assertIn("due in 0 s", str(point))
+
     def test_callbacks(self) -> None:
         """Without coroutines it leaves before each step of the clock, and tells what is next."""
 
@@ -167,7 +186,19 @@ class EndlessTests(SweepTestCase):
 
 
 class ResourceTests(SweepTestCase):
-    """Whole trees."""
+    """What it is given."""
+
+    def test_no_maker(self) -> None:
+        """A resource in place of what makes one is refused, with what to do."""
+        page: Any = Resource()
+        error = self.assertRaises(TypeError, sweep, page)
+        self.assertIn("as in lambda clock: Page(clock)", str(error))
+
+    def test_no_request(self) -> None:
+        """So is a request function that returns no request."""
+        request: Any = lambda client: None  # noqa: E731
+        error = self.assertRaises(TypeError, sweep, resource(two_waits), request)
+        self.assertIn("request must return what client.get or its like does, not None", str(error))
 
     def test_tree(self) -> None:
         """A path below the root is swept."""

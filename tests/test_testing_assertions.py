@@ -1,9 +1,12 @@
 """The assertions of the test kit pass where they should, and else say what was found."""
 
+import gc
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -143,3 +146,19 @@ class AssertionTests(SynchronousTestCase):
         self.exchange.disconnect()
         self.exchange.advance(1)
         self.assertIn("still runs after 1 s", self.told(assert_no_leaks, self.client))
+
+    def test_what_is_logged_is_not_kept(self) -> None:
+        """A client keeps nothing alive that anybody logs while it is there."""
+        client = self.visit(self.later)
+        things = [Errand(), Errand()]
+        left = [ref(each) for each in things]
+        Logger().info("it came", thing=things[0])
+        try:
+            raise ValueError(things[1])
+        except ValueError:
+            Logger().failure("it failed", thing=things[1])
+        self.flushLoggedErrors(ValueError)
+        things.clear()
+        gc.collect()
+        self.assertEqual([each() for each in left], [None, None])
+        self.assertIn("logged: ValueError", self.told(assert_no_leaks, client))

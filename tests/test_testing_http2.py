@@ -1,34 +1,22 @@
-"""The public client over HTTP/2, in memory, and that a real connection agrees with it."""
+"""The public client over HTTP/2, in memory; in `test_testing_tls` real connections agree."""
 
 import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, serverFromString, wrapClientTLS
-from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from twisted.web.static import File
 
-from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
+from cancelweb import Ended, cancel_on_disconnect
 from cancelweb.testing import Client, assert_stopped
 
-from ._http2 import HTTP2Client
+from ._kit import echo
 from ._scopes import Leaf
-from ._servers import LOOPBACK, SelfSigned
-
-reactor: Any = _installed_reactor
-
-
-def echo(request: Request) -> bytes:
-    """A handler that answers with what it was sent."""
-    content: Any = request.content
-    return b" ".join([request.method, request.uri, content.read()])
 
 
 class StreamTests(SynchronousTestCase):
@@ -56,6 +44,43 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual(length, [b"%d" % len(body)])
             self.assertTrue(stream.is_over)
         self.assertEqual(got.request and got.request.getHeader(b"x-mine"), b"1")
+
+    def test_large_body(self) -> None:
+        """A body larger than a frame and all windows is sent as the server takes it."""
+        connection = Client(Leaf(echo)).connect_http2()
+        stream = connection.post(b"/", b"x" * 200_000)
+        for _ in range(20):
+            stream.advance(0)
+        assert stream.response is not None
+        self.assertEqual(stream.response.body, b"POST / " + b"x" * 200_000)
+
+    def test_large_body_of_one_that_leaves(self) -> None:
+        """Of a stream that was reset no more of the body is sent; of the next, all."""
+        self.connection._transport.pauseProducing()
+        leaver, stayer = (self.connection.post(b"/", b"x" * 200_000) for _ in range(2))
+        leaver.reset()
+        self.connection._transport.resumeProducing()
+        for _ in range(20):
+            stayer.advance(0)
+        self.assertEqual((len(leaver.unsent) > 0, stayer.unsent), (True, b""))
+        self.assertEqual(len(self.asked), 1)
+
+    def test_large_body_to_one_that_closes(self) -> None:
+        """A server that ends the connection is sent no more of a body."""
+        clock = Clock()
+        site = Site(Leaf(echo), reactor=clock, timeout=60)
+        connection = Client(site).connect_http2()
+        connection._transport.pauseProducing()
+        stream = connection.post(b"/", b"x" * 200_000)
+        clock.pump([61, 0, 20])
+        self.assertTrue(connection.is_closed)
+        self.assertIsNone(stream.response)
+
+    def test_strings(self) -> None:
+        """A path that is not bytes is refused."""
+        path: Any = "/"
+        error = self.assertRaises(TypeError, self.connection.get, path)
+        self.assertIn("path must be bytes, not '/'", str(error))
 
     def test_reset(self) -> None:
         """A stream that is reset stops its handler, and no other."""
@@ -124,58 +149,3 @@ class StreamTests(SynchronousTestCase):
         with patch.dict(sys.modules, hidden):
             error = self.assertRaises(ImportError, client.connect_http2)
         self.assertIn("cancelweb[http2]", str(error))
-
-
-class AgreementTests(TestCase):
-    """A story over TLS, and in memory."""
-
-    timeout = 60
-
-    async def over_tls(self, root: Resource) -> list[object]:
-        """One of two streams is reset, for real."""
-        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
-        server = serverFromString(reactor, certificate.listen())
-        port: Any = await server.listen(Site(root))
-        self.addCleanup(port.stopListening)
-        plain = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
-        endpoint = wrapClientTLS(certificate.trusting(b"h2"), plain)
-        client: Any = await endpoint.connect(Factory.forProtocol(HTTP2Client))
-        leaver, stayer = client.get("/1"), client.get("/2")
-        await client.ping()
-        client.reset(leaver)
-        await client.ping()
-        self.waiting[-1].callback(b"answer")
-        await stayer.until(lambda stream: stream.ended)
-        await client.close()
-        return [*self.told, stayer.body]
-
-    async def in_memory(self, root: Resource) -> list[object]:
-        """The same with the kit."""
-        connection = Client(root).connect_http2()
-        leaver, stayer = connection.get(b"/1"), connection.get(b"/2")
-        leaver.reset()
-        self.waiting[-1].callback(b"answer")
-        stayer.advance(0)
-        assert stayer.response is not None and stayer.response.is_complete
-        connection.disconnect()
-        return [*self.told, stayer.response.body]
-
-    async def test_reset_of_one_among_two(self) -> None:
-        """A reset stops one handler, the other answers: over TLS as in memory."""
-        results = []
-        for way in self.over_tls, self.in_memory:
-            self.told: list[object] = []
-            self.waiting: list[Deferred[bytes]] = []
-
-            def tell(outcome: Outcome, told: list[object] = self.told) -> None:
-                failure = outcome.cause.failure if isinstance(outcome.cause, Disconnected) else None
-                told.append((outcome.path, outcome.ended, failure and failure.type))
-
-            def wait(request: Request, waiting: list[Deferred[bytes]] = self.waiting) -> object:
-                waiting.append(Deferred())
-                return waiting[-1]
-
-            results.append(await way(Leaf(cancel_on_disconnect(observers=tell)(wait))))
-        self.assertEqual(results[0], results[1])
-        ended = [each[1] for each in self.told if isinstance(each, tuple)]
-        self.assertEqual(ended, [Ended.STOPPED, Ended.COMPLETED])

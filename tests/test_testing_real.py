@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Outcome, cancel_on_disconnect
 
+from ._kit import Source
 from ._responses import Response, parsed
 from ._ways import GET, MEGABYTE, InMemory, Notes, OverSockets, Way
 
@@ -281,27 +282,11 @@ class AgreementTests(TestCase):
         self.assertEqual((answer, notes), (b"HTTP/1.1 400 Bad Request\r\n\r\n", []))
 
 
-class Source:
-    """A push producer that notes what it is told."""
-
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
-
-    def pauseProducing(self) -> None:
-        self._notes.add("pause")
-
-    def resumeProducing(self) -> None:
-        self._notes.add("resume")
-
-    def stopProducing(self) -> None:
-        self._notes.add("stop")
-
-
 def producing(request: Request, notes: Notes) -> int:
     """A handler with a producer."""
     notes.add("asked")
     heard(request, notes)
-    request.registerProducer(Source(notes), True)
+    request.registerProducer(Source(notes.add), True)
     return NOT_DONE_YET
 
 

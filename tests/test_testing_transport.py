@@ -10,9 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb.testing._transport import BUFFER_SIZE, Transport
 
+from ._kit import Source
+
 
 class Noting(Protocol):
-    """Notes what it is told, also as a producer."""
+    """Notes what it is told."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -25,18 +27,6 @@ class Noting(Protocol):
         """Note."""
         self.told.append(reason.type)
 
-    def pauseProducing(self) -> None:
-        """Note."""
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        """Note."""
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        """Note."""
-        self.told.append("stop")
-
 
 class TransportTests(SynchronousTestCase):
     """One connection."""
@@ -48,6 +38,7 @@ class TransportTests(SynchronousTestCase):
         self.protocol = Noting()
         self.transport.connect(self.protocol)
         self.told = self.protocol.told
+        self.source = Source(self.told.append)
 
     def test_paused_transport_sees_nothing(self) -> None:
         """While it is paused neither bytes nor the end are seen; both come when it is resumed."""
@@ -86,7 +77,7 @@ class TransportTests(SynchronousTestCase):
 
     def test_pull_producer(self) -> None:
         """A pull producer is asked again each time that all is sent, until it has gone."""
-        self.transport.registerProducer(self.protocol, False)
+        self.transport.registerProducer(self.source, False)
         self.assertEqual(self.told, ["resume"])
         self.transport.writeSequence([b"o", b"ne"])
         self.transport.write(b"two")
@@ -100,7 +91,7 @@ class TransportTests(SynchronousTestCase):
 
     def test_closes_when_producer_is_through(self) -> None:
         """A connection with a pull producer is closed when that has gone."""
-        self.transport.registerProducer(self.protocol, False)
+        self.transport.registerProducer(self.source, False)
         self.transport.loseConnection()
         self.transport.read(False)
         self.transport.unregisterProducer()
@@ -112,7 +103,7 @@ class TransportTests(SynchronousTestCase):
 
     def test_pauses_push_producer_once(self) -> None:
         """A push producer is paused once while the client does not read."""
-        self.transport.registerProducer(self.protocol, True)
+        self.transport.registerProducer(self.source, True)
         self.transport.read(False)
         self.transport.write(b"x" * BUFFER_SIZE)
         self.assertEqual(self.told, [])
@@ -126,7 +117,7 @@ class TransportTests(SynchronousTestCase):
     def test_late_producer(self) -> None:
         """A producer that comes when the connection is over is stopped."""
         self.transport.lose(Failure(ConnectionDone()))
-        self.transport.registerProducer(self.protocol, True)
+        self.transport.registerProducer(self.source, True)
         self.assertEqual(self.told, [ConnectionDone, "stop"])
 
     def test_arrival_is_told_once(self) -> None:

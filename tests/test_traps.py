@@ -1,20 +1,26 @@
 """The list of traps names tests that exist; and the traps that have no better place.
 
-What belongs here: the list in `traps.md`, and connections that do not tell of a loss.
+What belongs here: the list in `traps.md`, and connections that do not tell of a loss, or tell of
+one that nobody wanted.
 """
 
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import Request
+from twisted.web.server import Request, Site
 
-from cancelweb import TimedOut
+from cancelweb import Disconnected, Ended, TimedOut, cancel_on_disconnect
+from cancelweb.testing import Client as MemoryClient
+from cancelweb.testing import Exchange, assert_not_cancelled
 
 from ._inmemory import Client
 from ._pages import PAGE, PageTestCase
+from ._scopes import Leaf
 
 ROWS = re.findall(
     r"^\| (\d+) \| .+? \| (.+) \|$", Path(__file__).with_name("traps.md").read_text(), re.M
@@ -30,7 +36,7 @@ class ListTests(SynchronousTestCase):
         """Each trap has a row, in order, with a test or with the reason why there is none."""
         self.assertEqual([int(number) for number, _ in ROWS], list(range(1, len(ROWS) + 1)))
         for _, tests in ROWS:
-            self.assertRegex(tests, r"^(`|documented: |not built yet: )")
+            self.assertRegex(tests, r"^(`|documented: )")
 
     def test_tests_exist(self) -> None:
         """Each test that is named is there."""
@@ -66,3 +72,52 @@ class BlindTests(PageTestCase):
         self.clock.advance(3)
         self.assertEqual(self.outcome().cause, TimedOut(3))
         self.assertTrue(self.work.called)
+
+
+class SilentTests(SynchronousTestCase):
+    """A client of HTTP/2 that waits for its answer, and says nothing meanwhile."""
+
+    def waiting(self, timeout: float | None) -> Exchange:
+        """Ask a Site with this idle timeout, and wait for longer."""
+
+        @cancel_on_disconnect
+        def handler(_: Request) -> Deferred[bytes]:
+            return Deferred()
+
+        clock: Any = Clock()
+        site = Site(Leaf(handler), reactor=clock, timeout=timeout)
+        stream = MemoryClient(site).connect_http2().get()
+        # A minute until Twisted says goodbye, and 15 seconds until it closes.
+        clock.pump([60, 0, 15, 0])
+        return stream
+
+    def test_is_lost(self) -> None:
+        """The Site's idle timeout strikes its connection, although a request is being handled."""
+        outcome = self.waiting(60).outcome
+        assert outcome is not None
+        self.assertIsInstance(outcome.cause, Disconnected)
+
+    def test_is_kept(self) -> None:
+        """Without an idle timeout it is not."""
+        stream = self.waiting(None)
+        self.assertIsNone(stream.outcome)
+        assert_not_cancelled(stream)
+
+
+class UnsentTests(SynchronousTestCase):
+    """A client that does not read."""
+
+    def test_finished_is_not_delivered(self) -> None:
+        """Its request has completed, and its leaving is none, though it has got nothing."""
+
+        async def handler(_: Request) -> bytes:
+            return b"x" * 200_000
+
+        connection = MemoryClient(Leaf(cancel_on_disconnect(handler))).connect()
+        connection.pause()
+        exchange = connection.get()
+        exchange.disconnect()
+        outcome = exchange.outcome
+        assert outcome is not None
+        self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
+        self.assertIsNone(exchange.response)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from ._exchange import Exchange, done
+from ._exchange import Exchange, check_bytes, done
 from ._leaks import Leaks
 from ._responses import Response, parse
 from ._served import Served, recording
@@ -141,10 +141,14 @@ class Connection:
             headers: ``Host`` and, with a body, ``Content-Length`` are added. Give a greater
                 ``Content-Length`` to send the rest of the body later, with `send`.
             body: or its beginning.
+
+        Raises:
+            TypeError: one of them is not bytes.
         """
+        all_headers = {b"Host": b"localhost", **(headers or {})}
+        check_bytes(method=method, path=path, body=body, headers=all_headers)
         exchange = _OnConnection(method, path, self._client, self, len(self._sent))
         self._sent.append(method)
-        all_headers = {b"Host": b"localhost", **(headers or {})}
         if body:
             all_headers.setdefault(b"Content-Length", b"%d" % len(body))
         lines = [b"%s %s HTTP/1.1" % (method, path)]

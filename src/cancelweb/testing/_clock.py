@@ -1,18 +1,50 @@
 """Moving a `twisted.internet.task.Clock` one delayed call at a time, and naming those calls.
 
-Knows Twisted's Clock only; nothing of requests.
+Also whose they are: the resource's own, or of a request. Nothing here knows requests.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
 from .._log import log, name_of
+
+is_own: ContextVar[bool] = ContextVar("cancelweb_is_own", default=False)
+"""Whether what runs is the resource's own doing, such as its polling, and of no request."""
+
+
+@contextmanager
+def owning(is_owned: bool) -> Iterator[None]:
+    """What is begun within is the resource's own, or is not."""
+    token = is_own.set(is_owned)
+    try:
+        yield
+    finally:
+        is_own.reset(token)
+
+
+class OwnersClock(Clock):
+    """A Clock whose calls know whether they are the resource's own; for `step`."""
+
+    def callLater(  # noqa: N802
+        self, delay: float, callable: Any, *args: object, **kw: object
+    ) -> Any:
+        """See `IReactorTime`."""
+        call: Any = super().callLater(delay, callable, *args, **kw)
+        call.is_own = is_own.get()
+        return call
+
+
+def is_the_resources(call: Any) -> bool:
+    """Whether a delayed call was made by what is the resource's own."""
+    return getattr(call, "is_own", False)
 
 
 def step(clock: Clock, until: float = math.inf) -> bool:
@@ -33,8 +65,21 @@ def step(clock: Clock, until: float = math.inf) -> bool:
     clock.rightNow = max(clock.rightNow, call.getTime())
     clock.calls.remove(call)
     call.called = 1
-    logging(call.func, *call.args, **call.kw)
+    with owning(is_the_resources(call)):
+        logging(call.func, *call.args, **call.kw)
     return True
+
+
+def pass_time(clock: Clock, seconds: float) -> None:
+    """Let so many seconds pass, as a reactor would: each call runs when it is due.
+
+    ``Clock.advance`` runs them all at the end, so that a second wait begins too late. What a call
+    raises is raised.
+    """
+    until = clock.seconds() + seconds
+    while (due := min(map(_due, clock.getDelayedCalls()), default=math.inf)) < until:
+        clock.advance(max(0.0, due - clock.seconds()))
+    clock.advance(until - clock.seconds())
 
 
 AT_ONCE = 1000

@@ -6,6 +6,8 @@ What carries it, a connection of HTTP/1.1 or a stream of HTTP/2, is for `_client
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from attrs import define
@@ -14,6 +16,7 @@ from twisted.web.http import Request
 
 from .._log import name_of
 from ..causes import Outcome
+from ._clock import pass_time
 from ._responses import Response
 from ._served import Served
 
@@ -63,8 +66,12 @@ class Exchange(ABC):
         """
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass, on the clock of all that the client does."""
-        self.client.clock.advance(seconds)
+        """Let so many seconds pass, on the clock of all that the client does.
+
+        Each delayed call is run at its time, as in a reactor, so that what follows from one may
+        come in time as well. (``Clock.advance`` goes in one leap.)
+        """
+        pass_time(self.client.clock, seconds)
 
     @property
     def request(self) -> Request | None:
@@ -75,6 +82,17 @@ class Exchange(ABC):
     def outcome(self) -> Outcome | None:
         """How the request ended; None until its scope has closed, and without cancelweb."""
         return None if self.served is None else self.served.outcome
+
+
+def check_bytes(headers: Mapping[bytes, bytes], **given: object) -> None:
+    """Insist that a request is made of bytes, as it is sent.
+
+    Raises:
+        TypeError: something is not; says what.
+    """
+    for name, value in [*given.items(), *(("headers", each) for each in chain(*headers.items()))]:
+        if not isinstance(value, bytes):
+            raise TypeError(f"{name} must be bytes, not {value!r}")
 
 
 def done(reason: Exception | None) -> Exception:

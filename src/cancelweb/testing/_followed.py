@@ -5,7 +5,6 @@ Looking and judging; nothing here makes them go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..causes import Ended, Outcome
 from ._lines import Line, is_being_cancelled, line_of, position_of
 from ._report import Problem, Problems
 from ._served import Served
+from ._waits import Waits
 
 
 class Fate(Enum):
@@ -23,7 +23,8 @@ class Fate(Enum):
     UNTOUCHED = "it waits where it waited"
     ENDING = "it is in a finally or an except that its cancellation brought it to"
     ENDED = "it has ended"
-    WENT_ON = "it was resumed, and then waited for something else"
+    WENT_ON = "it was resumed, and then went on to something else"
+    UNHEEDED = "the scope has closed, and it still waits"
 
 
 @define(eq=False)
@@ -31,11 +32,15 @@ class Followed:
     """One coroutine or generator that waited when the client left.
 
     Attributes:
+        is_begun: whether a handler has begun it in its scope.
+        has_cleaned: whether it has waited in a finally or an except.
         line: where it waited; where it waits now, once it went on.
     """
 
     waiting: Any
     line: Line | None
+    is_begun: bool
+    has_cleaned: bool = False
     fate: Fate = Fate.UNTOUCHED
     _position: object = None
 
@@ -52,27 +57,33 @@ class Followed:
         if self.fate is Fate.ENDING:
             self._look()
 
+    def look_last(self) -> None:
+        """The scope has closed: whatever is tracked has ended."""
+        if self.is_begun and self.fate is Fate.UNTOUCHED and position_of(self.waiting):
+            self.fate, self.line = Fate.UNHEEDED, line_of(self.waiting)
+
     def _look(self) -> None:
         line = line_of(self.waiting)
         if not position_of(self.waiting):
             self.fate = Fate.ENDED
         elif is_being_cancelled(self.waiting):
-            self.fate, self.line = Fate.ENDING, line
+            self.fate, self.line, self.has_cleaned = Fate.ENDING, line, True
         else:
             self.fate, self.line = Fate.WENT_ON, line
 
 
-def follow(found: Iterable[Any]) -> list[Followed]:
+def follow(waits: Waits) -> list[Followed]:
     """Those of the user's that wait now."""
-    lines = [(each, line_of(each)) for each in found]
-    return [Followed(each, line) for each, line in lines if line is not None]
+    begun = set(map(id, waits.begun))
+    lines = [(each, line_of(each)) for each in waits.found]
+    return [Followed(each, line, id(each) in begun) for each, line in lines if line is not None]
 
 
 def judge(followed: list[Followed], served: Served | None, patience: float) -> Problems:
     """What is wrong with how the handler took its client's leaving, when all is quiet again."""
     for each in followed:
         if each.fate is Fate.WENT_ON:
-            yield Problem.SWALLOWED, f"after it the handler waited at {each.line}"
+            yield Problem.SWALLOWED, f"after it the handler went on to {each.line}"
         elif each.fate is Fate.ENDING:
             yield Problem.LEFT, f"after {patience:g} s it still cleans up at {each.line}"
     if served is not None and served.scope is not None:
@@ -91,6 +102,21 @@ def _judge_scope(followed: list[Followed], served: Served) -> Problems:
     elif _has_survived(served.outcome) and not any(e.fate is Fate.WENT_ON for e in followed):
         at = ", ".join(str(each.line) for each in followed if each.fate is not Fate.ENDED)
         yield Problem.NOT_STOPPED, f"the work survived its cancellation; {at or 'no line is known'}"
+    elif served.outcome.cause is not None:
+        yield from _judge_outcome(followed, served.outcome)
+
+
+def _judge_outcome(followed: list[Followed], outcome: Outcome) -> Problems:
+    """Of a scope that was cancelled, and all of whose work has ended in time."""
+    for each in followed:
+        if each.fate is Fate.UNHEEDED:
+            text = f"what is neither tracked nor detached ran on at {each.line}"
+            yield Problem.NOT_STOPPED, text
+    seconds = outcome.stopped - (outcome.cancelled or 0.0)
+    # A coroutine has waited in an except, is told as such already, or was shielded.
+    is_known = any(each.has_cleaned or each.fate is not Fate.ENDED for each in followed)
+    if outcome.ended is Ended.COMPLETED and seconds and not is_known:
+        yield Problem.SWALLOWED, f"after it the work went on for {seconds:g} s, to its end"
 
 
 def _has_survived(outcome: Outcome) -> bool:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 # This name is private in every release; no public one lets the clock be given.
 from twisted.web._http2 import H2Connection as ServerSide
 
-from ._exchange import Exchange, done
+from ._exchange import Exchange, check_bytes, done
 from ._responses import Response
 from ._served import Served, recording
 from ._transport import Transport
@@ -64,7 +64,12 @@ class HTTP2Connection:
     def request(
         self, method: bytes, path: bytes, headers: Headers | None = None, body: bytes = b""
     ) -> Stream:
-        """Open a stream with any request; its body must fit into one frame."""
+        """Open a stream with any request; its body is sent as fast as the server takes it.
+
+        Raises:
+            TypeError: the method, the path, a header or the body is not bytes.
+        """
+        check_bytes(method=method, path=path, body=body, headers=headers or {})
         number = self._h2.get_next_available_stream_id()
         stream = Stream(method, path, self._client, self, number)
         self._streams[number] = stream
@@ -75,8 +80,7 @@ class HTTP2Connection:
             b":authority": b"localhost",
         }
         self._h2.send_headers(number, [*head.items(), *(headers or {}).items()], not body)
-        if body:
-            self._h2.send_data(number, body, end_stream=True)
+        stream.unsent = body
         self._send()
         return stream
 
@@ -95,8 +99,21 @@ class HTTP2Connection:
         self._send()
 
     def _send(self) -> None:
+        for stream in self._streams.values():
+            self._send_body(stream)
         self._transport.deliver(self._h2.data_to_send())
         self.receive()
+
+    def _send_body(self, stream: Stream) -> None:
+        """Send of its body what the server takes now."""
+        while stream.unsent and not stream.was_reset:
+            window = self._h2.local_flow_control_window(stream.number)
+            size = min(window, self._h2.max_outbound_frame_size)
+            if not size:
+                # More is sent when the server has widened the window.
+                break
+            part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
+            self._h2.send_data(stream.number, part, end_stream=not stream.unsent)
 
     def receive(self) -> None:
         """Take what has come, and answer what the protocol wants answered."""
@@ -105,8 +122,7 @@ class HTTP2Connection:
         if data:
             for event in self._h2.receive_data(data):
                 self._handle(event)
-            self._transport.deliver(self._h2.data_to_send())
-            self.receive()
+            self._send()
 
     def _handle(self, event: object) -> None:
         match event:
@@ -121,6 +137,8 @@ class HTTP2Connection:
             case StreamReset():
                 self._streams[event.stream_id].was_reset = True
             case ConnectionTerminated():
+                for stream in self._streams.values():
+                    stream.unsent = b""
                 self._transport.loseConnection()
 
 
@@ -130,11 +148,13 @@ class Stream(Exchange):
 
     Attributes:
         was_reset: whether the server has reset the stream, or the client.
+        unsent: what is left of the body of the request.
     """
 
     connection: HTTP2Connection
     number: int
     was_reset: bool = False
+    unsent: bytes = b""
     _response: Response | None = None
 
     def reset(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from ._clock import DUE, descriptions
+from ._clock import DUE, descriptions, is_the_resources
 from ._served import Served
 
 
@@ -32,15 +32,18 @@ class Leaks:
         self.served: list[Served] = []
         self._clock = clock
         self._own = [each.func for each in _calls(clock)]
-        self._events: list[LogEvent] = []
-        observer = cast(ILogObserver, self._events.append)
+        self._errors: list[str] = []
+        observer = cast(ILogObserver, _noting(self._errors))
         globalLogPublisher.addObserver(observer)
         self.close = weakref.finalize(self, globalLogPublisher.removeObserver, observer)
 
     def calls(self) -> list[str]:
         """Delayed calls of functions that were not on the clock before."""
-        calls = [each for each in _calls(self._clock) if each.func not in self._own]
+        calls = [each for each in _calls(self._clock) if not self._was_there(each)]
         return descriptions(calls, self._clock)
+
+    def _was_there(self, call: Any) -> bool:
+        return call.func in self._own or is_the_resources(call)
 
     def open_scopes(self) -> list[str]:
         """Scopes that have not closed, and what runs in them."""
@@ -49,7 +52,17 @@ class Leaks:
     def errors(self) -> list[str]:
         """What was logged of failures, each once; unhandled errors in Deferreds among them."""
         gc.collect()
-        return list(dict.fromkeys(_text(each) for each in self._events if _is_error(each)))
+        return list(dict.fromkeys(self._errors))
+
+
+def _noting(errors: list[str]) -> Callable[[LogEvent], None]:
+    """An observer that keeps the text of failures, and nothing that an event refers to."""
+
+    def note(event: LogEvent) -> None:
+        if _is_error(event):
+            errors.append(_text(event))
+
+    return note
 
 
 def _calls(clock: Clock) -> list[Any]:
@@ -65,8 +78,12 @@ def _is_error(event: LogEvent) -> bool:
 
 def _text(event: LogEvent) -> str:
     failure = event.get("log_failure")
-    text = formatEvent(event).strip().partition("\n")[0]
-    return text if failure is None else f"{failure.type.__name__}: {failure.getErrorMessage()}"
+    if failure is None:
+        return formatEvent(event).strip().partition("\n")[0]
+    message = failure.getErrorMessage()
+    text = failure.type.__name__ + (f": {message}" if message else "")
+    is_unhandled = event.get("log_namespace") == "twisted.internet.defer"
+    return f"{text} (unhandled in a Deferred)" if is_unhandled else text
 
 
 def added(after: Iterable[str], before: Iterable[str]) -> list[str]:

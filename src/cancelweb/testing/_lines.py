@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import linecache
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any
@@ -48,13 +48,22 @@ def line_of(waiting: Any) -> Line | None:
     """Where a coroutine or generator waits: the innermost line that is not a library's.
 
     Returns:
-        Where there is none outside of Twisted, that inside; None for cancelweb's own, and where
-        it does not wait.
+        For a stream whose client is slow, the line of its ``yield``. Where there is none outside of
+        Twisted, that inside; None for cancelweb's own, and where it does not wait.
     """
-    frames = [each for each in _frames(waiting) if not is_foreign(each, "cancelweb")]
-    users = [each for each in frames if not is_foreign(each, "twisted")]
-    chosen = (users or frames)[-1:]
+    frames = list(_with_streams(_frames(waiting)))
+    users = [each for each in frames if not is_foreign(each, "twisted", "cancelweb")]
+    is_ours = any(is_foreign(each, "cancelweb") for each in frames)
+    chosen = users[-1:] or ([] if is_ours else frames[-1:])
     return _line(chosen[0]) if chosen else None
+
+
+def _with_streams(frames: Iterable[FrameType]) -> Iterator[FrameType]:
+    """These frames, and behind each of ours that of the stream it writes, which waits for it."""
+    for each in frames:
+        yield each
+        if is_foreign(each, "cancelweb"):
+            yield from _with_streams(_frames(each.f_locals.get("chunks")))
 
 
 def _line(frame: FrameType) -> Line:

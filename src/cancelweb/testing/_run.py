@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from twisted.internet.task import Clock
 
 from ._client import Client
-from ._clock import descriptions, logging, step, turn
+from ._clock import OwnersClock, descriptions, logging, owning, step, turn
 from ._exchange import Exchange
 from ._followed import Followed, follow, judge
 from ._leaks import added, temporary_files
@@ -66,22 +66,23 @@ class Run:
     _followed: list[Followed] = field(factory=list)
     _waits: Waits = field(init=False)
     _is_asking: bool = True
+    _is_leaving: bool = False
 
     def play(self) -> Run:
         """Do it all."""
-        clock = Clock()
+        clock = OwnersClock()
         self._waits = Waits(self._is_to_hold)
-        with temporary_files() as files:
-            root = self.plan.make_resource(clock)
+        with temporary_files() as files, watching(self._waits):
+            with owning(True):
+                root = self.plan.make_resource(clock)
             self.client = Client(root, clock)
             before = files()
             try:
-                with watching(self._waits):
-                    self._visit()
-                    self._judge(root)
-                    left = added(files(), before)
-                    calls = self.client.leaks.calls()
-                    self._visit_again()
+                self._visit()
+                self._judge(root)
+                left = added(files(), before)
+                calls = self.client.leaks.calls()
+                self._visit_again()
                 self._take_stock(calls, left)
             finally:
                 self.client.leaks.close()
@@ -90,14 +91,22 @@ class Run:
     # --- the visit ---
 
     def _visit(self) -> None:
-        self.exchange = self.plan.ask(self.client)
+        self.exchange = self._ask()
         if self.is_beside:
-            self._others["another client"] = self.plan.ask(self.client)
+            self._others["another client"] = self._ask()
         if self._reach():
             self._leave()
         self._is_asking = False
         self._settle()
         self._hang_up()
+
+    def _ask(self) -> Exchange:
+        exchange = self.plan.ask(self.client)
+        if not isinstance(exchange, Exchange):
+            raise TypeError(
+                f"request must return what client.get or its like does, not {exchange!r}"
+            )
+        return exchange
 
     def _reach(self) -> bool:
         """Go on to the point; returns whether there is one of this number."""
@@ -112,13 +121,18 @@ class Run:
         return False
 
     def _is_to_hold(self) -> bool:
-        if not self._is_asking or not self.plan.forced or self.is_beside or self._waits.held:
+        if not self.plan.forced or self.is_beside:
+            return False
+        if self._is_leaving:
+            # Whoever goes on now has swallowed the cancellation, though nothing would hold him up.
+            return True
+        if not self._is_asking or self._waits.held:
             return False
         self.count += 1
         return self.count == self.target
 
     def _leave(self) -> None:
-        self._followed = follow(self._waits.found)
+        self._followed = follow(self._waits)
         calls = descriptions(self._clock.getDelayedCalls(), self._clock)
         self.point = Point(
             self.count,
@@ -128,20 +142,29 @@ class Run:
             is_forced=bool(self._waits.held),
             is_beside=self.is_beside,
         )
+        self._is_leaving = True
         logging(self.plan.leave, self.exchange)
         turn(self._clock)
         for each in self._followed:
             each.look_first()
+        self._is_leaving = False
         self._waits.release()
 
     def _settle(self) -> None:
         """Let all come to its end that does."""
         until = self._clock.seconds() + self.plan.patience
         for _ in range(self.plan.max_points):
-            for each in self._followed:
-                each.look_again()
+            self._look()
             if self._is_quiet() or not step(self._clock, until):
                 break
+
+    def _look(self) -> None:
+        served = self.exchange.served
+        has_closed = served is not None and served.has_closed
+        for each in self._followed:
+            each.look_again()
+            if has_closed:
+                each.look_last()
 
     def _is_quiet(self) -> bool:
         is_answered = all(each.is_over for each in (self.exchange, *self._others.values()))
@@ -158,7 +181,7 @@ class Run:
         turn(self._clock)
 
     def _visit_again(self) -> None:
-        again = self._others["a following client"] = self.plan.ask(self.client)
+        again = self._others["a following client"] = self._ask()
         for _ in range(2 * self.plan.max_points):
             if again.is_over or not step(self._clock):
                 break

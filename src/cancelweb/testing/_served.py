@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 from twisted.internet.task import Clock, Cooperator
 from twisted.web.http import Request
 
 from .._log import log, log_outcome
 from .._scope import ATTRIBUTE, Scope
 from ..causes import Outcome
+from ..monitor import Monitor
 
 SERVED = "_cancelweb_served"
 
@@ -29,6 +30,7 @@ class Served:
         scope: where the handler is under cancelweb.
         outcome: there once the scope has closed.
         exits: how often the scope's hooks have been run.
+        monitor: knows what the handler has detached.
     """
 
     request: Request
@@ -36,14 +38,25 @@ class Served:
     scope: Scope | None = None
     outcome: Outcome | None = None
     exits: int = 0
+    monitor: Monitor = field(factory=Monitor)
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether the scope has closed, and with it all that it was to stop should have ended."""
+        return self.outcome is not None and not self.monitor.detached
 
     def opened(self, scope: Scope) -> None:
         """A door has met the request: be told how it ends."""
         self.scope = scope
         options = scope.options
         default = (log_outcome,) if options.observers is None else options.observers
-        observed = evolve(options, observers=(*default, self._tell), parts=(options,))
-        scope.options = observed
+        scope.options = evolve(
+            options,
+            observers=(*default, self._tell),
+            monitors=(*options.monitors, self.monitor),
+            parts=(options,),
+        )
+        self.monitor.scope_opened(scope)
         scope.on_exit(self._count)
 
     def _tell(self, outcome: Outcome) -> None:

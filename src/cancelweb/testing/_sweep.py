@@ -38,12 +38,16 @@ def sweep(
     ``yield`` whose Deferred has already fired, which is made to wait; and at last with a second
     client that waits beside the one that leaves. After each of these runs:
 
-    * the handler has stopped, or is reported, with the line where it waits on;
+    * the handler has stopped, or is reported, with the line that it waits at or went on to; so has
+      what it has begun beside, unless that is tracked, shielded or detached;
     * its scope, if it has one, is closed, and the hooks have been run once;
     * nothing is left that the undisturbed run does not leave as well: delayed calls, files made
       with ``tempfile`` in its default directory;
     * nothing was logged as a failure, unhandled errors in Deferreds among it;
     * other clients, beside and later, get the status that they get when nobody leaves.
+
+    What the resource does for itself, such as polling, is left alone: what ``make_resource``
+    begins, and what follows from that on the clock.
 
     All has to happen on the clock, and in the same way each time: let stand-ins for a database or
     a remote service answer with ``task.deferLater(clock, …)``. Handlers need not be under
@@ -73,7 +77,13 @@ def sweep(
 
     Raises:
         SweepFailed: something was found; an AssertionError that has the report and tells it.
+        TypeError: ``make_resource`` cannot be called, or ``request`` has made no request.
     """
+    if not callable(make_resource):
+        raise TypeError(
+            "make_resource must make a new resource for each run, as in lambda clock: "
+            f"Page(clock); {make_resource!r} cannot be called"
+        )
     ask = request if callable(request) else lambda client: client.get(request)
     plan = Plan(make_resource, ask, check, leave, must_stop, forced, max_points, patience)
     runs: list[Run] = []

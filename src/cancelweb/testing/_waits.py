@@ -15,6 +15,9 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore
 from twisted.python.failure import Failure
 
+from .._context import current
+from .._shield import innermost
+from ._clock import is_own
 from ._lines import SUSPENDABLE, is_foreign
 
 
@@ -24,24 +27,35 @@ class Waits:
 
     Attributes:
         is_to_hold: asked at each await of a Deferred that has fired, whether to make it wait.
-        found: the coroutines and generators that have waited for a Deferred.
+        found: the coroutines and generators that have waited for a Deferred, but for the
+            resource's own.
+        begun: those of them that a handler has begun in its scope, and did not shield.
         held: Deferreds that hold up an await for no other reason than that.
     """
 
     is_to_hold: Callable[[], bool]
     found: list[Any] = field(factory=list)
+    begun: list[Any] = field(factory=list)
     held: list[Deferred[None]] = field(factory=list)
+    _own: list[Any] = field(factory=list)
 
     def note(self, generator: Any) -> None:
         """It waits, or would if it had to."""
-        if not any(each is generator for each in self.found):
-            self.found.append(generator)
+        if any(each is generator for each in self.found + self._own):
+            return
+        # Whoever began it is the one who runs.
+        if is_own.get():
+            self._own.append(generator)
+            return
+        self.found.append(generator)
+        if current.get() is not None and innermost.get() is None:
+            self.begun.append(generator)
 
     def hold(self, deferred: Deferred[Any], frame: Any) -> Deferred[None] | None:
         """What an await must wait for although its Deferred has fired, or None."""
         if frame is None or is_foreign(frame, "twisted", "cancelweb") or not _has_fired(deferred):
             return None
-        if not self.is_to_hold():
+        if is_own.get() or not self.is_to_hold():
             return None
         held: Deferred[None] = Deferred()
         self.held.append(held)
