@@ -10,6 +10,7 @@ import resource
 import sqlite3
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
@@ -24,8 +25,9 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
+from cancelweb._adbapi import Connection
 from cancelweb._drivers import PostgreSQL, SQLite, interruptible
-from cancelweb.database import Committed, Connection, ConnectionPool, IInterruptible
+from cancelweb.database import Committed, ConnectionPool, IInterruptible
 
 from ._inmemory import Client
 from ._pages import PAGE, Page
@@ -253,25 +255,89 @@ class CancelTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_between_two_statements(self) -> None:
-        """Cancelled between two statements, the next is stopped when it runs."""
+        """Cancelled between two statements, the next of a cursor that was open is interrupted."""
         go_on, between = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
 
-        def interact(transaction: Any) -> None:
-            transaction.execute("INSERT INTO t VALUES (1)")
+        def use(connection: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute("INSERT INTO t VALUES (1)")
             reactor.callFromThread(between.callback, None)
             go_on.wait()
-            transaction.execute(ENDLESS)
+            cursor.execute(ENDLESS)
 
-        interaction = self.pool.runInteraction(interact)
+        using = self.pool.runWithConnection(use)
         await between
-        interaction.cancel()
+        using.cancel()
         begun = self.begun
         go_on.set()
         await begun
         with self.assertRaises(CancelledError):
-            await interaction
+            await using
         self.assertEqual(await self.rows(), [])
+
+    async def test_no_further_statement(self) -> None:
+        """After the cancel a transaction, and a connection, begin no statement, however short."""
+        seen: list[type[BaseException]] = []
+
+        def use(given: Any) -> None:
+            with contextlib.suppress(sqlite3.OperationalError):
+                given.execute(ENDLESS)
+            for name in ("execute", "cursor", "fetchone"):
+                try:
+                    getattr(given, name)
+                except BaseException as error:
+                    seen.append(type(error))
+            given.execute("INSERT INTO t VALUES (1)")
+
+        for run in (self.pool.runInteraction, self.pool.runWithConnection):
+            begun = self.begun
+            using = run(use)
+            await begun
+            using.cancel()
+            with self.assertRaises(CancelledError):
+                await using
+        self.assertEqual(seen, [CancelledError] * 6)
+        self.assertEqual(await self.rows(), [])
+
+    async def test_many_short_statements(self) -> None:
+        """A loop of statements that are each too short to be hit is stopped nevertheless."""
+        begun: Deferred[None] = Deferred()
+
+        def use(connection: Any) -> None:
+            cursor = connection.cursor()
+            reactor.callFromThread(begun.callback, None)
+            cursor.executemany("INSERT INTO t VALUES (?)", zip(count()))
+
+        using = self.pool.runWithConnection(use)
+        await begun
+        using.cancel()
+        with self.assertRaises(CancelledError):
+            await using
+        self.assertEqual(await self.rows(), [])
+
+    async def test_half_read_cursor(self) -> None:
+        """A cursor that the function has left half read keeps no lock, and hits no other query."""
+        kept: list[sqlite3.Cursor] = []
+
+        def use(connection: Any) -> None:
+            connection.execute("INSERT INTO t VALUES (1)")
+            kept.append(connection.execute("SELECT 1 UNION SELECT 2"))
+            kept[0].fetchone()
+            connection.execute(ENDLESS)
+
+        begun = self.begun
+        using = self.pool.runWithConnection(use)
+        await begun
+        using.cancel()
+        with self.assertRaises(CancelledError):
+            await using
+        self.assertEqual(await self.rows(), [])
+        other = sqlite3.connect(self.path, timeout=0)
+        self.addCleanup(other.close)
+        with other:
+            other.execute("INSERT INTO t VALUES (2)")
+        self.assertEqual(await self.rows(), [(2,)])
 
     async def test_error_that_is_not_the_cancels(self) -> None:
         """What the function raises of its own is the failure."""
