@@ -11,12 +11,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from math import inf, nan
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, LoopingCall, deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
@@ -226,13 +229,36 @@ class CancelTests(GroupTestCase):
         await self.cancelled(child)
 
     async def test_cancelled_twice(self) -> None:
-        """A second cancel ends the wait, and the group ends none the less."""
+        """Cancelled twice, by a timeout and its client, say, it waits for the group's end."""
         child = run(self.shell(f"trap '' TERM; {self.sleeper()}; {STUBBORN}"), grace=0.1)
         await self.started(2)
         child.cancel()
         child.cancel()
+        self.assertNoResult(child)
+        await self.cancelled(child)
+
+    async def test_forbidden(self) -> None:
+        """A group that this process may not stop is logged, and waited for."""
+        child = run(self.shell(f"exec {self.sleeper()}"), grace=0.1)
+        await self.started(1)
+        forbidden, signals = True, []
+        send = os.killpg
+
+        def killpg(group: int, number: int) -> None:
+            signals.append(number)
+            if forbidden:
+                # As the kernel does where all of it runs for another user.
+                raise PermissionError
+            send(group, number)
+
+        self.patch(os, "killpg", killpg)
+        child.cancel()
+        await self.until(lambda: signal.SIGKILL in signals)
+        self.assertNoResult(child)
+        forbidden = False
+        os.kill(running(self.mark)[0], signal.SIGKILL)
         await self.assertFailure(child, CancelledError)
-        await self.settled()
+        self.assert_gone()
 
     async def test_first_process_of_a_container(self) -> None:
         """Where this process inherits the orphans, it collects them: there are no zombies."""
@@ -318,6 +344,48 @@ class StreamTests(GroupTestCase):
             break
         await self.settled()
 
+    async def test_collected(self) -> None:
+        """It is stopped in the reactor's thread, whichever the garbage collector runs in."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        noting: Any = Noting()
+        chunks = stream(self.shell(f"echo begun; exec {self.sleeper()}"), reactor=noting)
+        await anext(chunks)
+        cycle: list[object] = [chunks]
+        cycle.append(cycle)
+        del chunks, cycle
+        await deferToThread(gc.collect)
+        await self.settled()
+        self.assertEqual(noting.threads, {get_ident()})
+
+    async def test_closed(self) -> None:
+        """One that is closed has no more chunks, not even of what had come before."""
+        chunks = stream(self.shell(f"head -c {2**16} /dev/zero; {self.sleeper()}"))
+        await anext(chunks)
+        await self.started(2)
+        await chunks.aclose()
+        self.assert_gone()
+        for _ in range(2):
+            await self.assertFailure(Deferred.fromCoroutine(ended(chunks)), StopAsyncIteration)
+
+    async def test_closed_while_it_is_read(self) -> None:
+        """Who waits for a chunk meanwhile is told that there are no more."""
+        chunks = stream(self.shell(f"exec {self.sleeper()}"))
+        reading = Deferred.fromCoroutine(ended(chunks))
+        await self.started(1)
+        await chunks.aclose()
+        await self.assertFailure(reading, StopAsyncIteration)
+
+    async def test_cancelled_while_it_is_closed(self) -> None:
+        """A cancel of who closes it comes when the group has gone."""
+        chunks = stream(self.shell(f"trap '' TERM; echo begun; {STUBBORN}"), grace=0.1)
+        await anext(chunks)
+        closing = Deferred.fromCoroutine(chunks.aclose())
+        closing.cancel()
+        self.assertNoResult(closing)
+        await self.assertFailure(closing, CancelledError)
+        self.assert_gone()
+
     async def test_not_asked_for(self) -> None:
         """As long as nobody asks for a chunk there is no child."""
         chunks = stream(self.shell(self.sleeper()))
@@ -354,6 +422,20 @@ def inherit_orphans(yes: bool) -> None:
 async def ended(chunks: Any) -> Any:
     """Ask for a chunk where there is none."""
     return await anext(chunks)
+
+
+class Noting:
+    """The reactor, which notes in what threads its timers are set."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def callLater(self, *args: Any) -> Any:
+        self.threads.add(get_ident())
+        return reactor.callLater(*args)
 
 
 class HandlerTests(GroupTestCase):
@@ -429,9 +511,16 @@ class ArgumentTests(SynchronousTestCase):
                     function(wrong)  # type: ignore[arg-type]
 
     def test_negative_grace(self) -> None:
-        """There is no grace period of less than no seconds."""
-        with self.assertRaisesRegex(ValueError, "grace must be 0 or more"):
-            run(["true"], grace=-1)
+        """There is no grace period of less than no seconds, nor one without end."""
+        for wrong in [-1, inf, nan]:
+            with self.assertRaisesRegex(ValueError, "grace must be 0 or more"):
+                run(["true"], grace=wrong)
+
+    def test_input_that_is_not_bytes(self) -> None:
+        """A child reads bytes, so no text."""
+        for wrong in ["text", None, 1]:
+            with self.assertRaisesRegex(TypeError, f"stdin must be bytes, not {wrong!r}"):
+                run(["cat"], stdin=wrong)  # type: ignore[arg-type]
 
 
 if sys.platform == "win32":

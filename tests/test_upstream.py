@@ -4,14 +4,17 @@ What belongs here: handlers that ask an upstream with Twisted's Agent or with tr
 the proxy.
 """
 
+import gc
 from collections.abc import Awaitable, Callable
 from io import BytesIO
+from threading import get_ident
 from typing import Any
 
 import treq
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
@@ -328,6 +331,18 @@ class WithoutScopeTests(AskingTestCase):
             break
         await exchange.lost
 
+    async def test_collected_stream(self) -> None:
+        """It does so in the reactor's thread, whichever the garbage collector runs in."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        lost: Deferred[int] = Deferred()
+        response: Any = Whole(lambda: lost.callback(get_ident()))
+        cycle: list[object] = [stream_body(response)]
+        cycle.append(cycle)
+        del cycle
+        await deferToThread(gc.collect)
+        self.assertEqual(await lost, get_ident())
+
     async def test_stop_producing(self) -> None:
         """A reader may stop, pause and resume the connection, as any transport's."""
         response, exchange = await self.begun()
@@ -348,6 +363,16 @@ class WithoutScopeTests(AskingTestCase):
                 break
         await chunks.aclose()
         await exchange.lost
+
+
+class Whole:
+    """A response, and the transport of who reads it."""
+
+    def __init__(self, lose: Callable[[], object]) -> None:
+        self.loseConnection = lose
+
+    def deliverBody(self, protocol: Any) -> None:
+        protocol.makeConnection(self)
 
 
 class Stopping(Protocol):

@@ -23,7 +23,9 @@ from zope.interface import implementer
 
 from ._deferreds import is_cancellation
 from ._inflow import Inflow
+from ._reactors import in_reactor_thread
 from ._shield import keeper
+from ._watching import global_reactor
 from .interfaces import ICancellable
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]
@@ -205,7 +207,7 @@ class Body(AsyncIterator[bytes]):
         self._reader.drop()
 
     def __del__(self) -> None:
-        self._reader.drop()
+        in_reactor_thread(global_reactor(), self._reader.drop)
 
 
 @define(eq=False)
