@@ -245,6 +245,26 @@ class RequestTests(ProxyTestCase):
             client.leave()
             await exchange.lost
 
+    async def test_empty_body(self) -> None:
+        """A body that is empty, and says so, is relayed as that; else there is none."""
+        for method in [b"POST", b"PATCH", b"DELETE"]:
+            self.outcome = Deferred()
+            lines = await self.relayed(method + b" / HTTP/1.1", b"Content-Length: 0")
+            self.assertIn(b"Content-Length: 0", lines)
+            await self.outcome
+        self.outcome = Deferred()
+        lines = await self.relayed(b"DELETE / HTTP/1.1")
+        self.assertNotIn(b"Content-Length: 0", lines)
+
+    async def test_address_of_ipv6(self) -> None:
+        """An address of IPv6 is put in brackets (RFC 3986, section 3.2.2)."""
+        listening = reactor.listenTCP(0, self.upstream, interface="::1")
+        self.addCleanup(listening.stopListening)
+        port = listening.getHost().port
+        proxy: Any = ReverseProxyResource("::1", port, b"", reactor)
+        lines = await self.relayed(b"GET / HTTP/1.1", proxy=CancellingResource(proxy))
+        self.assertIn(b"Host: [::1]:%d" % port, lines)
+
     async def test_default_port(self) -> None:
         """Port 80 is not named in the host, as in Twisted's."""
         asked: list[Any] = []
@@ -328,6 +348,19 @@ class ResponseTests(ProxyTestCase):
             self.assertIn(b"ETag", names)
             self.assertNotIn(b"Content-Type", names)
             self.assertNotIn(b"Content-Length", names)
+
+    async def test_length_of_what_a_get_would_bring(self) -> None:
+        """A response to a HEAD keeps its length (RFC 9110, section 9.3.2)."""
+        said = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+        body, head = await self.answered(said, b"HEAD / HTTP/1.1")
+        self.assertEqual(body, b"")
+        self.assertIn(b"Content-Length: 1000", head)
+
+    async def test_early_hints(self) -> None:
+        """What comes before the response, such as a 103, is not taken for it."""
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+        body, head = await self.answered(hints + ANSWER)
+        self.assertEqual((body, head[0]), (b"hello", b"HTTP/1.1 200 OK"))
 
     async def test_streamed(self) -> None:
         """The client gets what has come before the upstream is done."""
