@@ -19,9 +19,19 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import alsoProvides
 
-from cancelweb import Ended, Outcome, ScopeCancelled, cancel_on_disconnect, current_scope, scope_of
+from cancelweb import (
+    Disconnected,
+    Ended,
+    Outcome,
+    ScopeCancelled,
+    Shared,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
 from cancelweb._threadcall import ThreadCall
-from cancelweb.threads import defer_to_thread, defer_to_thread_pool
+from cancelweb.database import ConnectionPool
+from cancelweb.threads import check, defer_to_thread, defer_to_thread_pool
 
 from ._inmemory import Client
 from ._pages import PAGE, Page
@@ -41,6 +51,7 @@ class Worker:
         self.begun: Deferred[None] = Deferred()
         self.go_on = threading.Event()
         self.has_ended = False
+        self.result: object = None
         self._end = end
 
     def __call__(self) -> object:
@@ -48,7 +59,8 @@ class Worker:
         reactor.callFromThread(self.begun.callback, None)
         self.go_on.wait()
         self.has_ended = True
-        return self._end()
+        self.result = self._end()
+        return self.result
 
 
 class ThreadTestCase(TestCase):
@@ -201,6 +213,55 @@ class CallTests(ThreadTestCase):
             await call
 
 
+class CheckTests(ThreadTestCase):
+    """A function that asks whether its call was cancelled."""
+
+    async def assert_told(self, deferred: Deferred[Any], worker: Worker) -> None:
+        """It is told, and the Deferred fails with that when the function has come to its end."""
+        await worker.begun
+        deferred.cancel()
+        self.assertNoResult(deferred)
+        worker.go_on.set()
+        with self.assertRaises(CancelledError) as raised:
+            await deferred
+        self.assertNotIsInstance(raised.exception, ScopeCancelled)
+
+    async def test_without_a_scope(self) -> None:
+        """It is told where there is no scope."""
+        worker = self.worker(told)
+        await self.assert_told(self.defer(worker), worker)
+        self.assertEqual(worker.result, "told")
+
+    async def test_shared(self) -> None:
+        """It is told in a shared run that the last has left."""
+        worker = self.worker(told)
+        await self.assert_told(Shared(self.defer)(worker), worker)
+        self.assertEqual(worker.result, "told")
+
+    async def test_in_an_interaction(self) -> None:
+        """It is told in a transaction of the database."""
+        pool = ConnectionPool("sqlite3", ":memory:", cp_reactor=reactor, check_same_thread=False)
+        pool.start()
+        self.addCleanup(pool.close)
+        worker = self.worker(told)
+        await self.assert_told(pool.runInteraction(lambda _: worker()), worker)
+        self.assertEqual(worker.result, "told")
+
+    async def test_not_cancelled(self) -> None:
+        """It goes on where its call was not cancelled, and where there is none."""
+        check()
+        await self.defer(check)
+
+
+def told() -> str:
+    """Ask, and be told."""
+    try:
+        check()
+    except CancelledError:
+        return "told"
+    return "not told"
+
+
 class ScopeTests(ThreadTestCase):
     """Calls of handlers."""
 
@@ -287,6 +348,25 @@ class ScopeTests(ThreadTestCase):
             return render
 
         await self.leave(handler)
+
+    async def test_checks(self) -> None:
+        """`check` tells that the scope was cancelled, and why."""
+        causes: list[object] = []
+
+        def ask() -> None:
+            try:
+                check()
+            except ScopeCancelled as error:
+                causes.append(type(error.cause))
+                raise
+
+        worker = self.worker(ask)
+        client = self.visit(lambda _: self.defer(worker))
+        await worker.begun
+        client.disconnect()
+        worker.go_on.set()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(causes, [Disconnected])
 
     async def test_tracked_and_finished(self) -> None:
         """A tracked call that has not begun when the response is finished never does."""
