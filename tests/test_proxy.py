@@ -8,15 +8,24 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.proxy import ReverseProxyResource as TwistedsResource
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from cancelweb import CancellingResource, Disconnected, Ended
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Shared,
+    cancel_on_disconnect,
+    detach,
+)
 from cancelweb.proxy import ReverseProxyResource
 
 from ._inmemory import log_events, of_cancelweb
+from ._pages import Page
 from ._servers import LOOPBACK, Server
 from ._upstreams import HEAD, Asker, Deaf, Endless, Exchange, GatewayTestCase, reactor
 
@@ -29,11 +38,11 @@ PLENTY = 2**25
 class ProxyTestCase(GatewayTestCase):
     """A proxy in front of the upstream."""
 
-    def proxy(self, port: int | None = None, **options: Any) -> Any:
+    def proxy(self, port: int | None = None, observed: bool = True, **options: Any) -> Any:
         """The proxy, below whose root everything is relayed; its outcomes are told."""
         options.setdefault("path", b"")
         proxy: Any = ReverseProxyResource(LOOPBACK, port or self.port, **options)
-        return CancellingResource(proxy, observers=self._tell)
+        return CancellingResource(proxy, observers=self._tell if observed else ())
 
     def _tell(self, outcome: Any) -> None:
         self.outcome.callback(outcome)
@@ -109,6 +118,29 @@ class LeaveTests(ProxyTestCase):
         await self.standstill(lambda: source.said)
         client.transport.abortConnection()  # type: ignore[union-attr]
         await self.assert_dropped(client, exchange)
+
+    async def test_rendered_by_work_without_a_scope(self) -> None:
+        """The answer to a client is dropped with it, be it rendered by detached or shared work."""
+
+        async def render_late(request: Any) -> None:
+            await deferLater(reactor, 0)
+            self.proxy(observed=False).render(request)
+
+        async def wait(request: Any) -> Any:
+            await Shared(render_late)(request)
+            return await Deferred()
+
+        def render(request: Any) -> Any:
+            detach(render_late(request))
+            return Deferred()
+
+        for handler in [render, wait]:
+            self.outcome = Deferred()
+            decorate: Any = cancel_on_disconnect(observers=self._tell)
+            client, exchange = await self.ask(proxy=Page(decorate(handler)))
+            exchange.say(HEAD + b"the first part")
+            await self.until(partial(client.has, b"the first part"))
+            await self.assert_dropped(client, exchange)
 
     async def test_deadline(self) -> None:
         """A deadline drops the request, and may be answered as that of a gateway."""

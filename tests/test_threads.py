@@ -28,6 +28,7 @@ from cancelweb import (
     cancel_on_disconnect,
     current_scope,
     scope_of,
+    shield,
 )
 from cancelweb._threadcall import ThreadCall
 from cancelweb.database import ConnectionPool
@@ -367,6 +368,20 @@ class ScopeTests(ThreadTestCase):
         worker.go_on.set()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(causes, [Disconnected])
+
+    async def test_checks_what_is_shielded(self) -> None:
+        """`check` does not stop what is shielded from the scope's cancel."""
+        worker = self.worker(told)
+
+        async def work() -> None:
+            await self.defer(worker)
+
+        client = self.visit(lambda _: shield(work()))
+        await worker.begun
+        client.disconnect()
+        worker.go_on.set()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(worker.result, "not told")
 
     async def test_tracked_and_finished(self) -> None:
         """A tracked call that has not begun when the response is finished never does."""

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.threadpool import ThreadPool
 
 from ._context import current
+from ._shield import keeper
 from ._threadcall import ThreadCall, running
 from ._watching import global_reactor
 
@@ -73,11 +74,12 @@ def check() -> None:
     cancelled, but ``addTimeout``, say.
 
     Raises:
-        ScopeCancelled: the scope of the caller has been cancelled.
+        ScopeCancelled: the scope of the caller has been cancelled. Work that is shielded from it is
+            not told.
         CancelledError: the Deferred of this call has been.
     """
     scope, call = current.get(), running.get()
-    if scope is not None:
+    if scope is not None and keeper() is scope:
         scope.check()
     if call is not None and call.is_cancelled:
         raise CancelledError()
