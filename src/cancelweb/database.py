@@ -25,11 +25,12 @@ from ._threadcall import ThreadCall
 
 __all__ = ["Committed", "ConnectionPool", "IInterruptible"]
 
-FIRST_PAUSE, LAST_PAUSE = 0.01, 1.0
-"""Seconds from one interrupt to the next; each pause is twice the one before."""
+FIRST_PAUSE, SHORT_PAUSE, LAST_PAUSE = 0.01, 0.05, 1.0
+"""Seconds from one interrupt to the next; each pause is twice the one before, up to the second of
+these where an interrupt costs nothing, and up to the last where it costs most."""
 SHARE = 100
-"""So many times as long as the interrupt took is long enough: SQLite's takes no time, and where
-statements are short most interrupts come between two of them."""
+"""A pause is long enough if it is so many times as long as the interrupt took. That of SQLite takes
+no time; where statements are short, most of them come between two."""
 
 EXTRAS = {"psycopg": "postgres"}
 
@@ -203,7 +204,7 @@ class _Use(ThreadCall):
         # One that comes before the database has begun a statement, or between two, stops nothing.
         pause = FIRST_PAUSE
         while (took := self._interrupt_once()) is not None and not self._over.wait(pause):
-            pause = min(2 * pause, max(FIRST_PAUSE, SHARE * took), LAST_PAUSE)
+            pause = min(2 * pause, max(SHORT_PAUSE, SHARE * took), LAST_PAUSE)
 
     def _interrupt_once(self) -> float | None:
         """Returns the seconds that it took, or else None: there is nothing to interrupt."""
