@@ -4,18 +4,13 @@ What belongs here: handlers that ask an upstream with Twisted's Agent or with tr
 the proxy.
 """
 
-import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from io import BytesIO
-from threading import get_ident
 from typing import Any
 
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 from twisted.web.client import (
     Agent,
     FileBodyProducer,
@@ -25,79 +20,11 @@ from twisted.web.client import (
 )
 from twisted.web.server import Request
 
-from cancelweb import Ended, ResponseFinished, cancel_on_disconnect
+from cancelweb import Ended, ResponseFinished
 from cancelweb.upstream import CancellingAgent, stream_body
 
-from ._pages import Page
-from ._upstreams import HEAD, Deaf, Endless, Exchange, GatewayTestCase, reactor
-
-Asking = Callable[[Any], Awaitable[Any]]
-"""How a handler asks the upstream; it is given the response where there is one already."""
-
-
-def plenty() -> bytes:
-    """More than all buffers on the way hold."""
-    return bytes(2**25)
-
-
-READERS: dict[str, Asking] = {
-    "readBody": readBody,
-    "treq.content": treq.content,
-    "treq.text_content": treq.text_content,
-    "treq.json_content": treq.json_content,
-    "treq.collect": lambda response: treq.collect(response, lambda _: None),
-    "stream_body": lambda response: whole(stream_body(response)),
-}
-"""Ways to read a body."""
-
-
-def whole(chunks: Any) -> Deferred[bytes]:
-    """All the chunks."""
-
-    async def read() -> bytes:
-        return b"".join([chunk async for chunk in chunks])
-
-    return Deferred.fromCoroutine(read())
-
-
-def always(ask: Callable[[], Any]) -> Callable[[Request], Any]:
-    """A handler that does not look at its request."""
-    return lambda request: ask()
-
-
-class AskingTestCase(GatewayTestCase):
-    """A handler that asks the upstream."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.agent: Any = CancellingAgent(Agent(reactor))
-
-    def page(self, ask: Callable[[Request], Any]) -> Any:
-        """A page whose handler asks."""
-        decorate: Any = cancel_on_disconnect(observers=self.outcome.callback)
-        return self.serve(Page(decorate(ask)))
-
-    def get(self) -> Deferred[Any]:
-        """Ask the upstream with the agent."""
-        answer: Deferred[Any] = self.agent.request(b"GET", self.url.encode())
-        return answer
-
-    def plain(self) -> Deferred[Any]:
-        """Ask the upstream with a plain agent."""
-        answer: Deferred[Any] = Agent(reactor).request(b"GET", self.url.encode())
-        return answer
-
-    def treq(self, **options: Any) -> Deferred[Any]:
-        """Ask the upstream with treq."""
-        answer: Deferred[Any] = HTTPClient(self.agent).get(self.url, **options)
-        return answer
-
-    async def assert_dropped(self, exchange: Exchange, client: Any) -> None:
-        """The client leaves, and the upstream is told."""
-        client.leave()
-        await exchange.lost
-        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
-        self.assertEqual(self.flushLoggedErrors(), [])
+from ._asking import READERS, Asking, AskingTestCase, always, plenty, whole
+from ._upstreams import HEAD, Deaf, Exchange, reactor
 
 
 class PhaseTests(AskingTestCase):
@@ -293,99 +220,3 @@ class EndTests(AskingTestCase):
             exchange.say(HEAD + b"the first part")
             exchange.close()
             await self.assertFailure(read(await asking), ResponseFailed)
-
-
-class WithoutScopeTests(AskingTestCase):
-    """Where there is no scope."""
-
-    async def begun(self, head: bytes = HEAD) -> tuple[Any, Exchange]:
-        """A response of which the first part has come."""
-        asking = self.get()
-        exchange = await self.upstream.exchange()
-        await exchange.asked()
-        exchange.say(head + b"the first part")
-        return await asking, exchange
-
-    async def test_read_body(self) -> None:
-        """`readBody` can be cancelled."""
-        response, exchange = await self.begun()
-        reading = readBody(response)
-        reading.cancel()
-        await self.assertFailure(reading, CancelledError)
-        await exchange.lost
-        self.assertEqual(self.flushWarnings(), [])
-
-    async def test_closed_stream(self) -> None:
-        """A stream that is closed drops the connection."""
-        response, exchange = await self.begun()
-        chunks = stream_body(response)
-        self.assertEqual(await anext(chunks), b"the first part")
-        await chunks.aclose()
-        await exchange.lost
-
-    async def test_dropped_stream(self) -> None:
-        """So does one to which nobody refers any more, also of a plain agent."""
-        self.agent = Agent(reactor)
-        response, exchange = await self.begun()
-        async for _ in stream_body(response):
-            break
-        await exchange.lost
-
-    async def test_collected_stream(self) -> None:
-        """It does so in the reactor's thread, whichever the garbage collector runs in."""
-        gc.disable()
-        self.addCleanup(gc.enable)
-        lost: Deferred[int] = Deferred()
-        response: Any = Whole(lambda: lost.callback(get_ident()))
-        cycle: list[object] = [stream_body(response)]
-        cycle.append(cycle)
-        del cycle
-        await deferToThread(gc.collect)
-        self.assertEqual(await lost, get_ident())
-
-    async def test_stop_producing(self) -> None:
-        """A reader may stop, pause and resume the connection, as any transport's."""
-        response, exchange = await self.begun()
-        reader = Stopping()
-        response.deliverBody(reader)
-        await reader.ended
-        await exchange.lost
-
-    async def test_back_pressure(self) -> None:
-        """An upstream whose body is not read has to wait."""
-        response, exchange = await self.begun(b"HTTP/1.1 200 OK\r\n\r\n")
-        chunks = stream_body(response)
-        source = Endless(exchange.transport)
-        before = await self.standstill(lambda: source.said)
-        self.assertLess(before, len(plenty()))
-        async for _ in chunks:
-            if source.said > before:
-                break
-        await chunks.aclose()
-        await exchange.lost
-
-
-class Whole:
-    """A response, and the transport of who reads it."""
-
-    def __init__(self, lose: Callable[[], object]) -> None:
-        self.loseConnection = lose
-
-    def deliverBody(self, protocol: Any) -> None:
-        protocol.makeConnection(self)
-
-
-class Stopping(Protocol):
-    """A reader that does what readers may do."""
-
-    def __init__(self) -> None:
-        self.ended: Deferred[None] = Deferred()
-
-    def dataReceived(self, data: bytes) -> None:
-        transport: Any = self.transport
-        transport.pauseProducing()
-        transport.resumeProducing()
-        transport.stopProducing()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.ended.callback(None)

@@ -14,8 +14,8 @@ from twisted.web.server import Request
 from cancelweb import Ended, Shared, detach, shield
 from cancelweb.upstream import stream_body
 
+from ._asking import AskingTestCase, always
 from ._upstreams import Exchange, reactor
-from .test_upstream import AskingTestCase, always
 
 FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst"
 
