@@ -14,11 +14,13 @@ from typing import Any
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SkipTest
 
 from cancelweb.processes import run, stream
 
 from ._groups import OUTPUT, STUBBORN, GroupTestCase
+from ._inmemory import log_events, of_cancelweb
 from ._procs import running, zombies
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -95,8 +97,6 @@ class CancelTests(GroupTestCase):
 
     async def test_forbidden(self) -> None:
         """A group that this process may not stop is logged, and waited for."""
-        child = run(self.shell(f"exec {self.sleeper()}"), grace=0.1)
-        await self.started(1)
         forbidden, signals = True, []
         send = os.killpg
 
@@ -108,12 +108,17 @@ class CancelTests(GroupTestCase):
             send(group, number)
 
         self.patch(os, "killpg", killpg)
-        child.cancel()
+        events = log_events(self)
+        child = run(self.shell(f"{self.sleeper()} >/dev/null 2>&1 & echo done"), grace=0.1)
         await self.until(lambda: signal.SIGKILL in signals)
         self.assertNoResult(child)
+        # One of them for TERM, one for KILL.
+        for event in of_cancelweb(events, LogLevel.warn):
+            self.assertIn("may not be stopped by this process", event["log_format"])
+        self.assertEqual(len(of_cancelweb(events)), 2)
         forbidden = False
         os.kill(running(self.mark)[0], signal.SIGKILL)
-        await self.assertFailure(child, CancelledError)
+        self.assertEqual((await child).stdout, b"done\n")
         self.assert_gone()
 
     async def test_first_process_of_a_container(self) -> None:

@@ -165,13 +165,12 @@ class Child(ProcessProtocol):
         self._given_up = self.reactor.seconds() + _AFTER_KILL
 
     def _signal(self, number: int) -> None:
-        try:
-            os.killpg(self._group, number)
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            # All that is left of it runs for another user, as what sudo starts does.
-            log.warn("{place} may not be stopped by this process", place=self.place.text)
+        with suppress(ProcessLookupError):
+            try:
+                os.killpg(self._group, number)
+            except PermissionError:
+                # All that is left of it runs for another user, as what sudo starts does.
+                log.warn("{place} may not be stopped by this process", place=self.place.text)
 
     def when_gone(self) -> Deferred[None]:
         """Fires when no process of the group is left.
