@@ -69,14 +69,14 @@ def defer_to_thread_pool(
 def check() -> None:
     """Ask, in a thread, whether anybody still wants the result; elsewhere this does nothing.
 
-    For what `defer_to_thread` calls, or a ``ConnectionPool`` of `cancelweb.database`, also where
-    there is no scope, as in a run of `cancelweb.Shared`, and where it is not the scope that has
+    For what `defer_to_thread` calls, or a ``cancelweb.database.ConnectionPool``, also where there
+    is no scope, as in a run of `cancelweb.Shared`, and where it is not the scope that has
     cancelled, but ``addTimeout``, say.
 
     Raises:
         ScopeCancelled: the scope of the caller has been cancelled. Work that is shielded from it is
             not told.
-        CancelledError: the Deferred of this call has been.
+        twisted.internet.defer.CancelledError: the Deferred of this call has been.
     """
     scope, call = current.get(), running.get()
     if scope is not None and keeper() is scope:
