@@ -4,13 +4,15 @@ What belongs here: handlers that ask an upstream with Twisted's Agent or with tr
 the proxy.
 """
 
+import contextlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.web.client import (
     Agent,
     FileBodyProducer,
@@ -110,6 +112,32 @@ class PhaseTests(AskingTestCase):
         exchange.say(HEAD)
         await answered
         await self.assert_dropped(exchange, client)
+
+    async def test_asked_for_too_late(self) -> None:
+        """Who asks for the body of a response that was dropped is told of a cancel."""
+        for read in READERS.values():
+            self.outcome, told = Deferred(), Deferred[object]()
+
+            async def handler(_: Request, read: Asking = read, told: Any = told) -> bytes:
+                response = await self.get()
+                with contextlib.suppress(CancelledError):
+                    await Deferred()
+                await deferLater(reactor, 0)
+                try:
+                    await read(response)
+                except CancelledError as error:
+                    told.callback(error)
+                return b""
+
+            client = await self.visit(self.page(handler))
+            exchange = await self.upstream.exchange()
+            await exchange.asked()
+            exchange.say(HEAD + b"the first part")
+            client.leave()
+            await exchange.lost
+            await told
+            await self.outcome
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class EndTests(AskingTestCase):

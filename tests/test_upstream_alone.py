@@ -40,6 +40,15 @@ class WithoutScopeTests(AskingTestCase):
         await exchange.lost
         self.assertEqual(self.flushWarnings(), [])
 
+    async def test_asked_for_twice(self) -> None:
+        """A body is delivered once."""
+        response, exchange = await self.begun()
+        chunks = stream_body(response)
+        with self.assertRaisesRegex(RuntimeError, "delivered already"):
+            stream_body(response)
+        await chunks.aclose()
+        await exchange.lost
+
     async def test_closed_stream(self) -> None:
         """A stream that is closed drops the connection."""
         response, exchange = await self.begun()
