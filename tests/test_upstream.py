@@ -56,8 +56,8 @@ class PhaseTests(AskingTestCase):
             return b""
 
         async def tracked(_: Request) -> bytes:
-            for _ in range(2):
-                current_scope().track(self.get())
+            for request in [self.get(), self.get()]:
+                current_scope().track(request)
             return await Deferred()
 
         for handler in [gathered, tracked]:
