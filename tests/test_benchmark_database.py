@@ -15,12 +15,12 @@ class DatabaseCancelTests(SynchronousTestCase):
     """`benchmarks/database_cancel.py`."""
 
     def test_table(self) -> None:
-        """Two rounds give a row for each driver, and every figure in it."""
+        """Two rounds give a row for each driver, and the status tells if the target is met."""
         program = REPOSITORY / "benchmarks" / "database_cancel.py"
         ran = subprocess.run(
             [sys.executable, program, "--rounds", "2"], capture_output=True, text=True, timeout=60
         )
-        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertEqual(ran.returncode, "**no**" in ran.stdout, ran.stderr)
         for driver in ("psycopg", "psycopg2"):
             figures = r"(\d+\.\d\d \| ){6}"
             self.assertRegex(ran.stdout, rf"\| {driver} \| {figures}(yes|\*\*no\*\*) \|")

@@ -12,6 +12,10 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ._servers import REPOSITORY
 
+sys.path.append(str(REPOSITORY / "benchmarks"))
+
+import wasted_work
+
 PROGRAM = REPOSITORY / "benchmarks" / "wasted_work.py"
 PAGE = REPOSITORY / "docs" / "explanation" / "wasted-work.rst"
 TABLE = PAGE.with_name("wasted") / "wasted.csv"
@@ -52,6 +56,27 @@ class WastedWorkTests(SynchronousTestCase):
         rows = self.run_benchmark("--kinds", "thread", "coroutine", "--ways", "by hand", "plain")
         found = {row["work"]: (row["running, by hand"], row["running, plain"]) for row in rows}
         self.assertEqual(found, {"thread": ("2", "2"), "coroutine": ("0", "2")})
+
+
+class ProofTests(SynchronousTestCase):
+    """Rows that prove nothing."""
+
+    def test_what_still_runs(self) -> None:
+        """What still runs with cancelweb is a fault; what does without it is not."""
+        wastes = {way: wasted_work.Waste(50, 3, 0.1) for way in ("cancelweb", "by hand", "plain")}
+        [fault] = wasted_work.unproven("thread", wastes)
+        self.assertEqual(fault, "thread: of 50, 3 still ran with cancelweb")
+        wastes["cancelweb"] = wasted_work.Waste(50, 0, 0.1)
+        self.assertEqual(list(wasted_work.unproven("thread", wastes)), [])
+
+    def test_what_has_not_started(self) -> None:
+        """Work that does not begin, or begins too often, is no row."""
+        self.patch(wasted_work, "PATIENCE", 0.0)
+        for started in ([1], [1, 2, 3]):
+            with self.assertRaisesRegex(
+                TimeoutError, f"thread: {len(started)} have started, not 2"
+            ):
+                wasted_work.wait_for(2, started.__len__, "thread")
 
 
 class ShownTests(SynchronousTestCase):

@@ -1,91 +1,21 @@
-"""Child processes: real ones, stopped when their client leaves.
+"""Child processes: real ones, returned, and stopped when their client leaves.
 
-What belongs here: `IProcessTransport`, returned and tracked, with processes of the system. The
-clients are in memory, and the clock of the grace period is the test's. What does not: other
-kinds of work.
+What belongs here: `IProcessTransport` with processes of the system. The clients are in memory, and
+the clock of the grace period is the test's. What does not: `cancelweb.processes`, which has
+`test_groups`.
 """
 
-import sys
 from typing import Any
 
-from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.interfaces import IProcessTransport
-from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET
-from zope.interface import alsoProvides
 
-from cancelweb import Ended, Outcome, cancel_on_disconnect, current_scope, scope_of
+from cancelweb import Ended, current_scope
 
-from ._inmemory import Client
-from ._pages import PAGE, Handler, Page
-
-# Twisted declares its reactor as an empty module: no checker can know what it has.
-reactor: Any = _installed_reactor
-
-SLEEP = "echo begun; exec sleep 60"
-STUBBORN = "trap '' TERM; echo begun; while :; do sleep 0.05; done"
-
-
-class Child(ProcessProtocol):
-    """A shell that tells when it has begun, and when it has ended.
-
-    Args:
-        request: Answered with the child's output when it ends, if it is given.
-    """
-
-    def __init__(self, request: Any = None) -> None:
-        self.begun: Deferred[None] = Deferred()
-        self.ended: Deferred[Any] = Deferred()
-        self.output = b""
-        self.request = request
-
-    def outReceived(self, data: bytes) -> None:
-        if not self.output:
-            self.begun.callback(None)
-        self.output += data
-
-    def processEnded(self, reason: Failure) -> None:
-        # Tells of it when all who are told with this call have been.
-        reactor.callLater(0, self.ended.callback, reason.value)
-        if self.request is not None and reason.check(ProcessDone):
-            self.request.write(self.output)
-            self.request.finish()
-
-
-class ProcessTestCase(TestCase):
-    """A test with child processes.
-
-    Attributes:
-        child: The last that was started.
-    """
-
-    timeout = 20
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.outcomes: list[Outcome] = []
-
-    def start(self, script: str, request: Any = None, child: Child | None = None) -> Any:
-        """Start a shell."""
-        self.child = Child(request) if child is None else child
-        return reactor.spawnProcess(self.child, "/bin/sh", ["sh", "-c", script], env=None)
-
-    def visit(self, handler: Handler, **options: Any) -> Client:
-        """One GET of the page that the handler makes."""
-        options.setdefault("observers", self.outcomes.append)
-        decorate: Any = cancel_on_disconnect(**options)
-        client = Client(Page(decorate(handler)), self.clock)
-        client.request()
-        return client
-
-    def assert_ended(self, ended: Ended) -> None:
-        """There is one outcome, and it is this."""
-        self.assertEqual([each.ended for each in self.outcomes], [ended])
+from ._pages import PAGE
+from ._spawned import SLEEP, STUBBORN, Child, ProcessTestCase
 
 
 class ReturnedTests(ProcessTestCase):
@@ -270,85 +200,3 @@ class ReturnedTests(ProcessTestCase):
         await self.child.ended
         self.assertNotIn("processEnded", vars(self.child))
         client.disconnect()
-
-
-class TrackedTests(ProcessTestCase):
-    """A process that is tracked beside the response."""
-
-    async def test_term(self) -> None:
-        """It gets TERM when the response is finished."""
-
-        def handler(request: Any) -> int:
-            self.request = request
-            scope_of(request).track(self.start(SLEEP))
-            return NOT_DONE_YET
-
-        client = self.visit(handler)
-        await self.child.begun
-        self.request.finish()
-        self.assertEqual(client.response.status, 200)
-        error = await self.child.ended
-        self.assertEqual(error.signal, 15)
-        self.assert_ended(Ended.STOPPED)
-
-    async def test_outlives_the_grace(self) -> None:
-        """One that not even KILL ends in time is a survivor; a short `survivor_after` says so."""
-        client = self.visit(lambda _: self.start(STUBBORN), survivor_after=1)
-        await self.child.begun
-        client.disconnect()
-        self.clock.advance(1)
-        self.assert_ended(Ended.SURVIVED)
-        self.clock.advance(2)
-        error = await self.child.ended
-        self.assertEqual(error.signal, 9)
-
-
-class Foreign:
-    """A process transport of another make, with no more than the interface says."""
-
-    pid: int | None = 1
-
-    def __init__(self) -> None:
-        self.signals: list[str] = []
-        alsoProvides(self, IProcessTransport)
-
-    def signalProcess(self, signal: str) -> None:
-        self.signals.append(signal)
-
-
-class ForeignTests(ProcessTestCase):
-    """A process transport that does not show its protocol."""
-
-    def test_signals(self) -> None:
-        """It gets TERM and KILL; nobody can tell when it ends: it is a survivor."""
-        process = Foreign()
-        self.visit(lambda _: process).disconnect()
-        self.clock.advance(3)
-        self.assertEqual(process.signals, ["TERM", "KILL"])
-        self.clock.advance(2)
-        self.assert_ended(Ended.SURVIVED)
-
-    def test_over(self) -> None:
-        """One that has no pid any more is over."""
-        process = Foreign()
-        process.pid = None
-        self.visit(lambda _: process).disconnect()
-        self.assertEqual(process.signals, [])
-        self.assert_ended(Ended.COMPLETED)
-
-    def test_answered(self) -> None:
-        """Once the response is finished it is no longer waited for."""
-        process = Foreign()
-
-        def handler(request: Any) -> object:
-            self.request = request
-            return process
-
-        self.visit(handler)
-        self.request.finish()
-        self.assert_ended(Ended.COMPLETED)
-        self.assertEqual(process.signals, [])
-
-
-if sys.platform == "win32":
-    ProcessTestCase.skip = "a shell and its signals are needed"  # type: ignore[attr-defined]

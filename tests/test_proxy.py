@@ -1,61 +1,34 @@
-"""The reverse proxy, over real sockets: what it relays, and what becomes of it when a side leaves.
+"""The reverse proxy, over real sockets: what becomes of it when a side leaves, is slow, or fails.
 
 What belongs here: `cancelweb.proxy` between a client and an upstream that the test plays. What
-does not: other proxies before it, which have `test_chain`.
+does not: what it relays, which has `test_proxy_messages`; other proxies before it: `test_chain`.
 """
 
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+from twisted.internet.task import deferLater
+from twisted.web.client import Agent, ResponseFailed
 from twisted.web.proxy import ReverseProxyResource as TwistedsResource
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from cancelweb import CancellingResource, Disconnected, Ended
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Shared,
+    cancel_on_disconnect,
+    detach,
+)
 from cancelweb.proxy import ReverseProxyResource
 
 from ._inmemory import log_events, of_cancelweb
+from ._pages import Page
+from ._proxies import ANSWER, PLENTY, ProxyTestCase
 from ._servers import LOOPBACK, Server
-from ._upstreams import HEAD, Asker, Deaf, Endless, Exchange, GatewayTestCase, reactor
-
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-
-PLENTY = 2**25
-"""More than all buffers on the way hold."""
-
-
-class ProxyTestCase(GatewayTestCase):
-    """A proxy in front of the upstream."""
-
-    def proxy(self, port: int | None = None, **options: Any) -> Any:
-        """The proxy, below whose root everything is relayed; its outcomes are told."""
-        options.setdefault("path", b"")
-        proxy: Any = ReverseProxyResource(LOOPBACK, port or self.port, **options)
-        return CancellingResource(proxy, observers=self._tell)
-
-    def _tell(self, outcome: Any) -> None:
-        self.outcome.callback(outcome)
-
-    async def ask(self, *lines: bytes, proxy: Any = None, **kw: Any) -> tuple[Asker, Any]:
-        """Ask the proxy; returns the client, and what has come to the upstream."""
-        self.server = self.serve(self.proxy() if proxy is None else proxy)
-        client = await self.server.connect(Asker(*(lines or [b"GET / HTTP/1.1"]), **kw))
-        client.answer.addErrback(lambda _: None)
-        exchange = await self.upstream.exchange()
-        if self.upstream.reads:
-            await exchange.asked()
-        return client, exchange
-
-    async def answered(self, said: bytes, *lines: bytes, **kw: Any) -> tuple[bytes, list[bytes]]:
-        """What the client gets of what the upstream says: the body, and the lines before it."""
-        lines = lines or (b"GET / HTTP/1.1",)
-        client, exchange = await self.ask(*lines, b"Connection: close", **kw)
-        exchange.say(said)
-        exchange.close()
-        head, _, body = (await client.answer).partition(b"\r\n\r\n")
-        return body, head.split(b"\r\n")
+from ._upstreams import HEAD, Asker, Deaf, Endless, Exchange, reactor
 
 
 class LeaveTests(ProxyTestCase):
@@ -109,6 +82,29 @@ class LeaveTests(ProxyTestCase):
         await self.standstill(lambda: source.said)
         client.transport.abortConnection()  # type: ignore[union-attr]
         await self.assert_dropped(client, exchange)
+
+    async def test_rendered_by_work_without_a_scope(self) -> None:
+        """The answer to a client is dropped with it, be it rendered by detached or shared work."""
+
+        async def render_late(request: Any) -> None:
+            await deferLater(reactor, 0)
+            self.proxy(observed=False).render(request)
+
+        async def wait(request: Any) -> Any:
+            await Shared(render_late)(request)
+            return await Deferred()
+
+        def render(request: Any) -> Any:
+            detach(render_late(request))
+            return Deferred()
+
+        for handler in [render, wait]:
+            self.outcome = Deferred()
+            decorate: Any = cancel_on_disconnect(observers=self._tell)
+            client, exchange = await self.ask(proxy=Page(decorate(handler)))
+            exchange.say(HEAD + b"the first part")
+            await self.until(partial(client.has, b"the first part"))
+            await self.assert_dropped(client, exchange)
 
     async def test_deadline(self) -> None:
         """A deadline drops the request, and may be answered as that of a gateway."""
@@ -177,165 +173,6 @@ class PressureTests(ProxyTestCase):
         exchange.say(ANSWER)
         self.assertTrue((await client.answer).endswith(b"hello"))
         self.assertEqual(len(exchange.body), PLENTY)
-
-
-class RequestTests(ProxyTestCase):
-    """What of a request comes to the upstream."""
-
-    async def relayed(self, *lines: bytes, proxy: Any = None, **kw: Any) -> list[bytes]:
-        """The lines of the head, without those that differ by design."""
-        client, exchange = await self.ask(*lines, proxy=proxy, **kw)
-        client.leave()
-        exchange.close()
-        await exchange.lost
-        lines = tuple(bytes(exchange.received).partition(b"\r\n\r\n")[0].split(b"\r\n"))
-        return [lines[0], *sorted(lines[1:])]
-
-    async def test_target(self) -> None:
-        """The target is the one that Twisted's proxy asks for."""
-        for target in [b"/", b"/a/b%2Fc/d%20e?f=1&g=%C3%A4", b"/a;b/?", b"/%C3%A4?a?b"]:
-            request = b"GET " + target + b" HTTP/1.1"
-            twisteds: Any = TwistedsResource(LOOPBACK, self.port, b"/base", reactor)
-            theirs = await self.relayed(request, proxy=twisteds)
-            self.outcome = Deferred()
-            ours = await self.relayed(request, proxy=self.proxy(path=b"/base"))
-            expected = theirs[0].replace(b" HTTP/1.0", b" HTTP/1.1")
-            self.assertEqual(ours[0], expected)
-            self.flushLoggedErrors()
-
-    async def test_headers(self) -> None:
-        """All headers are relayed but for those of the hop; the host is the upstream's."""
-        lines = await self.relayed(
-            b"GET / HTTP/1.1",
-            b"Host: example.org",
-            b"Accept: text/html",
-            b"Accept: text/plain",
-            b"X-Forwarded-For: 192.0.2.1",
-            b"Connection: X-Hop, keep-alive",
-            b"X-Hop: 1",
-            b"Keep-Alive: timeout=5",
-            b"Proxy-Connection: keep-alive",
-            b"TE: trailers",
-            b"Upgrade: websocket",
-        )
-        self.assertEqual(
-            lines,
-            [
-                b"GET / HTTP/1.1",
-                b"Accept: text/html",
-                b"Accept: text/plain",
-                b"Connection: close",
-                b"Host: 127.0.0.1:%d" % self.port,
-                b"X-Forwarded-For: 192.0.2.1",
-            ],
-        )
-
-    async def test_body(self) -> None:
-        """A body is relayed whole, whatever the method, with its length."""
-        for method in [b"POST", b"PUT", b"GET"]:
-            self.outcome = Deferred()
-            body = method * 1000
-            client, exchange = await self.ask(
-                method + b" / HTTP/1.1", b"Expect: 100-continue", body=body
-            )
-            await exchange.until(lambda received, body=body: received.endswith(body))
-            self.assertEqual(exchange.body, body)
-            self.assertIn(b"\r\nContent-Length: %d\r\n" % len(body), exchange.received)
-            self.assertNotIn(b"100-continue", exchange.received)
-            client.leave()
-            await exchange.lost
-
-    async def test_default_port(self) -> None:
-        """Port 80 is not named in the host, as in Twisted's."""
-        asked: list[Any] = []
-
-        class Noting:
-            def request(self, *args: Any) -> Deferred[Any]:
-                asked.append(args)
-                return Deferred()
-
-        proxy: Any = ReverseProxyResource("example.org", 80, b"", agent=Noting())
-        client = await self.visit(self.serve(proxy), "/a")
-        await self.until(lambda: asked)
-        client.leave()
-        method, uri, headers, body = asked[0]
-        self.assertEqual((method, uri, body), (b"GET", b"http://example.org/a", None))
-        self.assertEqual(headers.getRawHeaders(b"host"), [b"example.org"])
-
-    async def test_pool(self) -> None:
-        """An agent with a pool uses a connection again."""
-        pool = HTTPConnectionPool(reactor)
-        self.addCleanup(pool.closeCachedConnections)
-        agent = Agent(reactor, pool=pool)
-        client, exchange = await self.ask(proxy=self.proxy(agent=agent))
-        exchange.say(ANSWER)
-        await self.outcome
-        self.outcome = Deferred()
-        client.transport.write(b"GET /again HTTP/1.1\r\n\r\n")  # type: ignore[union-attr]
-        await exchange.until(lambda received: b"GET /again" in received)
-        client.leave()
-        await exchange.lost
-
-
-class ResponseTests(ProxyTestCase):
-    """What of a response comes to the client."""
-
-    async def test_whole(self) -> None:
-        """Status, phrase and headers are the upstream's, but for those of the hop."""
-        body, head = await self.answered(
-            b"HTTP/1.1 418 Short and stout\r\nServer: teapot\r\nDate: today\r\n"
-            b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nKeep-Alive: timeout=5\r\nTrailer: X\r\n"
-            b"Content-Length: 5\r\n\r\nhello"
-        )
-        self.assertEqual(body, b"hello")
-        self.assertEqual(head[0], b"HTTP/1.1 418 Short and stout")
-        self.assertEqual(
-            sorted(head[1:]),
-            [
-                b"Connection: close",
-                b"Content-Length: 5",
-                b"Date: today",
-                b"Server: teapot",
-                b"Set-Cookie: a=1",
-                b"Set-Cookie: b=2",
-            ],
-        )
-
-    async def test_chunked(self) -> None:
-        """A body of unknown length is relayed as one."""
-        said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-        body, head = await self.answered(said)
-        self.assertEqual(body, b"5\r\nhello\r\n0\r\n\r\n")
-        self.assertIn(b"Transfer-Encoding: chunked", head)
-
-    async def test_until_close(self) -> None:
-        """So is one that ends with the connection."""
-        body, _ = await self.answered(b"HTTP/1.0 200 OK\r\n\r\nhello", b"GET / HTTP/1.0")
-        self.assertEqual(body, b"hello")
-
-    async def test_bodiless(self) -> None:
-        """A response that must have no body gets neither a length nor a type."""
-        for request, status in [
-            (b"HEAD / HTTP/1.1", b"200 OK"),
-            (b"GET / HTTP/1.1", b"204 No Content"),
-            (b"GET / HTTP/1.1", b"304 Not Modified"),
-        ]:
-            self.outcome = Deferred()
-            said = b"HTTP/1.1 " + status + b'\r\nETag: "a"\r\n\r\n'
-            body, head = await self.answered(said, request)
-            self.assertEqual((body, head[0]), (b"", b"HTTP/1.1 " + status))
-            names = {line.partition(b":")[0] for line in head[1:]}
-            self.assertIn(b"ETag", names)
-            self.assertNotIn(b"Content-Type", names)
-            self.assertNotIn(b"Content-Length", names)
-
-    async def test_streamed(self) -> None:
-        """The client gets what has come before the upstream is done."""
-        client, exchange = await self.ask()
-        exchange.say(HEAD + b"the first part")
-        await self.until(partial(client.has, b"the first part"))
-        client.leave()
-        await exchange.lost
 
 
 class FailureTests(ProxyTestCase):

@@ -1,85 +1,28 @@
 """Functions in threads: begun or not, told of the cancel, and waited for.
 
-What belongs here: `cancelweb.threads`, with real threads. What does not: the pool of database
-connections, which waits in the same way and does more.
+What belongs here: `cancelweb.threads`, with real threads. What does not: handlers, which have
+`test_threads_scope`, and the pool of database connections.
 """
 
 import gc
 import threading
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, inlineCallbacks
-from twisted.internet.interfaces import IReactorThreads, IReactorTime
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import Clock, deferLater
 from twisted.python.threadpool import ThreadPool
-from twisted.trial.unittest import TestCase
-from twisted.web.server import NOT_DONE_YET, Request
-from zope.interface import alsoProvides
 
-from cancelweb import Ended, Outcome, ScopeCancelled, cancel_on_disconnect, current_scope, scope_of
+from cancelweb import ScopeCancelled, Shared
 from cancelweb._threadcall import ThreadCall
-from cancelweb.threads import defer_to_thread, defer_to_thread_pool
+from cancelweb.database import ConnectionPool
+from cancelweb.threads import check, defer_to_thread, defer_to_thread_pool
 
-from ._inmemory import Client
-from ._pages import PAGE, Page
+from ._workers import ThreadTestCase, Worker, failing
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
-
-
-class Worker:
-    """A function that runs in a thread until it is told to go on.
-
-    Args:
-        end: What it does at its end; its result is the function's.
-    """
-
-    def __init__(self, end: Callable[[], object] = lambda: PAGE) -> None:
-        self.begun: Deferred[None] = Deferred()
-        self.go_on = threading.Event()
-        self.has_ended = False
-        self._end = end
-
-    def __call__(self) -> object:
-        """Begin, wait, end."""
-        reactor.callFromThread(self.begun.callback, None)
-        self.go_on.wait()
-        self.has_ended = True
-        return self._end()
-
-
-class ThreadTestCase(TestCase):
-    """A pool of one thread, which can be kept busy."""
-
-    timeout = 20
-
-    def setUp(self) -> None:
-        self.pool = ThreadPool(1, 1)
-        self.pool.start()
-        self.addCleanup(self.pool.stop)
-
-    def worker(self, end: Callable[[], object] = lambda: PAGE) -> Worker:
-        """A worker that the test's end does not leave waiting."""
-        worker = Worker(end)
-        # Before the pool is stopped.
-        self.addCleanup(worker.go_on.set)
-        return worker
-
-    def defer(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """Call in the pool's thread."""
-        return defer_to_thread_pool(reactor, self.pool, function, *args, **kwargs)
-
-
-def failing(error: Exception) -> Callable[[], object]:
-    """A function that raises."""
-
-    def fail() -> object:
-        raise error
-
-    return fail
 
 
 class CallTests(ThreadTestCase):
@@ -201,150 +144,53 @@ class CallTests(ThreadTestCase):
             await call
 
 
-class ScopeTests(ThreadTestCase):
-    """Calls of handlers."""
+class CheckTests(ThreadTestCase):
+    """A function that asks whether its call was cancelled."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.clock = Clock()
-        self.closed: Deferred[Outcome] = Deferred()
-
-    def visit(self, handler: Callable[[Request], object], **options: Any) -> Client:
-        """Visit the page that this handler makes."""
-        decorate: Any = cancel_on_disconnect(observers=self.closed.callback, **options)
-        client = Client(Page(decorate(handler)), self.clock)
-        client.request()
-        return client
-
-    async def ended(self) -> Ended:
-        """How the request ended."""
-        return (await self.closed).ended
-
-    async def test_returned(self) -> None:
-        """The result of a call that a handler returns is the page."""
-        client = self.visit(lambda _: defer_to_thread(lambda: PAGE))
-        self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertEqual(client.response.body, PAGE)
-
-    async def leave(self, handler: Callable[[Worker], Callable[[Request], object]]) -> Worker:
-        """Leave while a loop that checks its scope runs; it has ended when the scope closes."""
-        worker = self.worker(lambda: current_scope().check())
-        client = self.visit(handler(worker))
+    async def assert_told(self, deferred: Deferred[Any], worker: Worker) -> None:
+        """It is told, and the Deferred fails with that when the function has come to its end."""
         await worker.begun
-        client.disconnect()
-        self.assertNoResult(self.closed)
+        deferred.cancel()
+        self.assertNoResult(deferred)
         worker.go_on.set()
-        self.assertEqual(await self.ended(), Ended.STOPPED)
-        self.assertTrue(worker.has_ended)
-        return worker
+        with self.assertRaises(CancelledError) as raised:
+            await deferred
+        self.assertNotIsInstance(raised.exception, ScopeCancelled)
 
-    async def test_returned_and_left(self) -> None:
-        """When the client leaves, `check` raises in the thread, whose end the scope waits for."""
-        await self.leave(lambda worker: lambda _: self.defer(worker))
+    async def test_without_a_scope(self) -> None:
+        """It is told where there is no scope."""
+        worker = self.worker(told)
+        await self.assert_told(self.defer(worker), worker)
+        self.assertEqual(worker.result, "told")
 
-    async def test_awaited_and_left(self) -> None:
-        """So it is in a coroutine, which is resumed when the thread is free."""
-        resumed: list[object] = []
+    async def test_shared(self) -> None:
+        """It is told in a shared run that the last has left."""
+        worker = self.worker(told)
+        await self.assert_told(Shared(self.defer)(worker), worker)
+        self.assertEqual(worker.result, "told")
 
-        def handler(worker: Worker) -> Callable[[Request], object]:
-            async def render(_: Request) -> object:
-                try:
-                    return await self.defer(worker)
-                except CancelledError as error:
-                    resumed.append((worker.has_ended, type(error)))
-                    raise
+    async def test_in_an_interaction(self) -> None:
+        """It is told in a transaction of the database."""
+        pool = ConnectionPool("sqlite3", ":memory:", cp_reactor=reactor, check_same_thread=False)
+        pool.start()
+        self.addCleanup(pool.close)
+        worker = self.worker(told)
+        await self.assert_told(pool.runInteraction(lambda _: worker()), worker)
+        self.assertEqual(worker.result, "told")
 
-            return render
+    async def test_not_cancelled(self) -> None:
+        """It goes on where its call was not cancelled, and where there is none."""
+        check()
+        await self.defer(check)
 
-        await self.leave(handler)
-        self.assertEqual(resumed, [(True, ScopeCancelled)])
 
-    async def test_inline_callbacks(self) -> None:
-        """And under `inlineCallbacks`."""
-        resumed: list[object] = []
-
-        def handler(worker: Worker) -> Callable[[Request], object]:
-            @inlineCallbacks
-            def render(_: Request) -> Any:
-                try:
-                    yield self.defer(worker)
-                finally:
-                    resumed.append(worker.has_ended)
-
-            return render
-
-        await self.leave(handler)
-        self.assertEqual(resumed, [True])
-
-    async def test_tracked_and_left(self) -> None:
-        """And where it is tracked only."""
-
-        def handler(worker: Worker) -> Callable[[Request], object]:
-            def render(request: Request) -> object:
-                scope_of(request).track(self.defer(worker))
-                return NOT_DONE_YET
-
-            return render
-
-        await self.leave(handler)
-
-    async def test_tracked_and_finished(self) -> None:
-        """A tracked call that has not begun when the response is finished never does."""
-        busy = self.worker()
-        first = self.defer(busy)
-        await busy.begun
-
-        def handler(request: Request) -> bytes:
-            scope_of(request).track(self.defer(self.fail))
-            return PAGE
-
-        self.visit(handler)
-        self.assertEqual(self.successResultOf(self.closed).ended, Ended.STOPPED)
-        busy.go_on.set()
-        await first
-
-    async def test_real_failure(self) -> None:
-        """What the function raises after the client has left, and is no cancel, is logged."""
-        worker = self.worker(failing(KeyError("oh")))
-        client = self.visit(lambda _: self.defer(worker))
-        await worker.begun
-        client.disconnect()
-        worker.go_on.set()
-        self.assertEqual(await self.ended(), Ended.FAILED)
-        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
-
-    async def test_survivor(self) -> None:
-        """A function that does not end is a survivor."""
-        worker = self.worker()
-        client = self.visit(lambda _: self.defer(worker))
-        await worker.begun
-        client.disconnect()
-        self.clock.advance(5)
-        self.assertEqual(await self.ended(), Ended.SURVIVED)
-        self.assertFalse(worker.has_ended)
-
-    async def test_reactor_of_the_site(self) -> None:
-        """The threads are those of the Site's own reactor, where that has threads."""
-        pool = self.pool
-
-        class Threaded:
-            """The reactor, with another pool."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(reactor, name)
-
-            def getThreadPool(self) -> ThreadPool:
-                return pool
-
-        threaded = Threaded()
-        alsoProvides(threaded, IReactorThreads, IReactorTime)
-
-        def handler(_: Request) -> object:
-            return defer_to_thread(lambda: threading.current_thread().name.encode())
-
-        client = self.visit(handler, clock=threaded)
-        self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertIn(client.response.body.decode(), [each.name for each in pool.threads])
+def told() -> str:
+    """Ask, and be told."""
+    try:
+        check()
+    except CancelledError:
+        return "told"
+    return "not told"
 
 
 class LeftoverTests(ThreadTestCase):

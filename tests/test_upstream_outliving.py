@@ -1,7 +1,7 @@
 """Requests to an upstream, made by work that goes on when the client of the handler has left.
 
-What belongs here: what `detach`, `shield` and `Shared` start. What does not: what the handler
-itself asks for, which ends with its scope.
+What belongs here: what `detach`, `shield` and `Shared` start, also in one another. What does not:
+what the handler itself asks for, which ends with its scope.
 """
 
 from typing import Any
@@ -12,9 +12,10 @@ from twisted.web.client import readBody
 from twisted.web.server import Request
 
 from cancelweb import Ended, Shared, detach, shield
+from cancelweb.upstream import stream_body
 
+from ._asking import AskingTestCase, always
 from ._upstreams import Exchange, reactor
-from .test_upstream import AskingTestCase, always
 
 FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst"
 
@@ -178,3 +179,96 @@ class OutlivingTests(AskingTestCase):
         client = await self.visit(self.page(always(Shared(self.fetch))))
         exchange = await self.begin()
         await self.assert_dropped(exchange, client)
+
+    async def test_shared_before_the_headers(self) -> None:
+        """So it is where the run waits for the headers."""
+        client = await self.visit(self.page(always(Shared(self.fetch))))
+        exchange = await self.upstream.exchange()
+        await exchange.asked()
+        await self.assert_dropped(exchange, client)
+
+    async def test_shared_stream(self) -> None:
+        """And where it reads the body as it comes."""
+
+        async def fetch() -> bytes:
+            chunks = stream_body(await self.get())
+            reactor.callLater(0, self.begun.callback, None)
+            return b"".join([chunk async for chunk in chunks])
+
+        client = await self.visit(self.page(always(Shared(fetch))))
+        await self.assert_dropped(await self.begin(), client)
+
+    async def test_detached_before_the_headers(self) -> None:
+        """A detached coroutine waits for its headers, too, when the client has left."""
+
+        async def handler(_: Request) -> bytes:
+            detach(self.fetch())
+            return await Deferred()
+
+        client = await self.visit(self.page(handler))
+        exchange = await self.upstream.exchange()
+        await exchange.asked()
+        client.leave()
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+        exchange.say(FIRST)
+        await self.assert_goes_on(exchange)
+
+    async def test_shared_by_detached_work(self) -> None:
+        """A run goes on for detached work alone."""
+        fetch = Shared(self.fetch)
+
+        async def wait() -> None:
+            await fetch()
+
+        async def handler(_: Request) -> bytes:
+            detach(wait())
+            return await fetch()
+
+        client = await self.visit(self.page(handler))
+        exchange = await self.begin()
+        client.leave()
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+        await self.assert_goes_on(exchange)
+
+    async def test_shared_by_shielded_work(self) -> None:
+        """It does so for shielded work, and the scope waits."""
+        client = await self.visit(self.page(always(lambda: shield(Shared(self.fetch)()))))
+        exchange = await self.begin()
+        client.leave()
+        await self.assert_goes_on(exchange)
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+
+    async def test_detached_from_a_run(self) -> None:
+        """What a run has detached goes on when the last has left the run."""
+
+        async def run() -> bytes:
+            detach(self.fetch())
+            return await Deferred()
+
+        client = await self.visit(self.page(always(Shared(run))))
+        exchange = await self.begin()
+        client.leave()
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+        await self.assert_goes_on(exchange)
+
+    async def test_shielded_in_a_run(self) -> None:
+        """What a run shields is read to its end, and who left last waits for that."""
+
+        async def run() -> bytes:
+            return await shield(self.fetch())
+
+        client = await self.visit(self.page(always(Shared(run))))
+        exchange = await self.begin()
+        client.leave()
+        await self.assert_goes_on(exchange)
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+
+    async def test_run_within_a_run(self) -> None:
+        """A run that only another run waits for is stopped with that."""
+        inner = Shared(self.fetch)
+
+        async def outer() -> bytes:
+            return await inner()
+
+        client = await self.visit(self.page(always(Shared(outer))))
+        await self.assert_dropped(await self.begin(), client)

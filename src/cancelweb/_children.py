@@ -20,6 +20,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from ._inflow import Inflow
+from ._log import log
+from ._shield import Wait
 from ._where import Place
 
 Completed = subprocess.CompletedProcess[bytes]
@@ -97,7 +99,7 @@ class Child(ProcessProtocol):
     _given_up: float | None = None
     _has_ended: bool = False
     _is_gone: bool = False
-    _waiting: list[Deferred[None]] = field(factory=list)
+    _waiting: list[Wait[None]] = field(factory=list)
 
     async def read(self) -> bytes:
         """Some of its output, empty at the end; the first time the child is started.
@@ -164,16 +166,25 @@ class Child(ProcessProtocol):
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
-            os.killpg(self._group, number)
+            try:
+                os.killpg(self._group, number)
+            except PermissionError:
+                # All that is left of it runs for another user, as what sudo starts does.
+                log.warn("{place} may not be stopped by this process", place=self.place.text)
 
     def when_gone(self) -> Deferred[None]:
-        """Fires when no process of the group is left."""
-        waiter: Deferred[None] = Deferred()
+        """Fires when no process of the group is left.
+
+        Cancelled, it stops the group, and fails when that is so, however often it is cancelled.
+        """
+        wait: Wait[None] = Wait(lambda _: self.stop())
+        waiting = wait.deferred
+        assert waiting is not None
         if self._is_gone:
-            waiter.callback(None)
+            wait.end(None)
         else:
-            self._waiting.append(waiter)
-        return waiter
+            self._waiting.append(wait)
+        return waiting
 
     def _await_group(self, pause: float = _FIRST_LOOK) -> None:
         transport: Any = self.transport
@@ -192,8 +203,8 @@ class Child(ProcessProtocol):
         self._is_gone = True
         if self._kill is not None and self._kill.active():
             self._kill.cancel()
-        for waiter in self._waiting:
-            waiter.callback(None)
+        for wait in self._waiting:
+            wait.end(None)
 
 
 def _has_members(group: int) -> bool:
@@ -205,4 +216,6 @@ def _has_members(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
+    except PermissionError:
+        pass
     return True

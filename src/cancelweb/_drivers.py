@@ -5,8 +5,9 @@ When it is stopped, and what follows, is for `database`. No driver is imported h
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
-from sqlite3 import SQLITE_INTERRUPT
+from sqlite3 import SQLITE_INTERRUPT, Cursor
 from typing import Any
 
 from attrs import frozen
@@ -51,6 +52,21 @@ class SQLite:
     def is_interruption(self, error: Exception) -> bool:
         """See `IInterruptible.is_interruption`."""
         return getattr(error, "sqlite_errorcode", None) == SQLITE_INTERRUPT
+
+    def end_statements(self) -> None:
+        """After an interrupt, end what is half read by cursors that somebody still has.
+
+        For as long as there is one, SQLite interrupts all that is run on the connection, the
+        rollback too, and keeps the file locked even when the connection has been closed
+        (sqlite3_interrupt and sqlite3_close_v2 in its manual).
+        """
+        try:
+            self.connection.execute("SELECT 1").close()
+        except Exception as error:
+            if self.is_interruption(error):
+                for each in gc.get_referrers(self.connection):
+                    if isinstance(each, Cursor):
+                        each.close()
 
 
 @implementer(IInterruptible)

@@ -1,9 +1,11 @@
-"""Which reactor serves those who were given none."""
+"""Which reactor serves those who were given none, and how to get into its thread."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from twisted.python import threadable
 from zope.interface import Interface
 
 from ._context import current
@@ -24,3 +26,14 @@ def reactor_for(given: Any, needed: type[Interface]) -> Any:
         if needed.providedBy(scope.clock):
             return scope.clock
     return global_reactor()
+
+
+def in_reactor_thread(reactor: Any, function: Callable[[], object]) -> None:
+    """Call in the reactor's thread: at once, if this is it.
+
+    For ``__del__``: the garbage collector runs in whichever thread happens to need memory.
+    """
+    if threadable.ioThread in (None, threadable.getThreadID()):
+        function()
+    else:
+        reactor.callFromThread(function)

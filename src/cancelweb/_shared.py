@@ -43,7 +43,7 @@ class Shared(Generic[P, R]):
 
     A run belongs to no request. It has an empty context: `current_scope` raises a LookupError, and
     context variables have their defaults. So give it what it needs as arguments, which are hashed
-    and compared to tell the runs apart; not the request.
+    and compared to tell the runs apart; not the request. One that waits for itself never ends.
 
     All waiters get the same result. Of an exception each gets a copy, so that their tracebacks do
     not mix, if it can be copied. A failure for which nobody waits is logged.

@@ -6,7 +6,7 @@ Knows reactors, thread pools and contexts; nothing of scopes, and nothing of wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 from threading import Lock, current_thread
 from typing import Any
@@ -72,6 +72,7 @@ class ThreadCall:
         self._function = None
         thread = current_thread()
         self._place.text = f"thread {thread.native_id} ({thread.name})"
+        running.set(self)
         return function()
 
     def _ended(self, success: bool, result: Any) -> None:
@@ -105,3 +106,7 @@ class ThreadCall:
         elif not self.is_cancelled:
             self.is_cancelled = True
             self.stop()
+
+
+running: ContextVar[ThreadCall | None] = ContextVar("cancelweb_thread_call", default=None)
+"""The call that runs in this thread."""

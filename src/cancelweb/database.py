@@ -1,14 +1,16 @@
 """A pool of database connections whose queries stop in the database when they are cancelled.
 
-How a statement is stopped stands in `_drivers`, how a call waits for its thread in `_threadcall`.
+How a statement is stopped stands in `_drivers`, how a call waits for its thread in `_threadcall`,
+and what its function is given in `_adbapi`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
+from math import inf
 from threading import Event, Lock
+from time import monotonic
 from typing import Any
 
 from attrs import define, field
@@ -16,14 +18,19 @@ from twisted.enterprise import adbapi
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.threadpool import ThreadPool
 
+from ._adbapi import Connection, Transaction, interact
 from ._drivers import IInterruptible, interruptible
 from ._log import log
 from ._threadcall import ThreadCall
 
 __all__ = ["Committed", "ConnectionPool", "IInterruptible"]
 
-FIRST_PAUSE, LAST_PAUSE = 0.01, 1.0
-"""Seconds from one interrupt to the next; each pause is twice the one before."""
+FIRST_PAUSE, SHORT_PAUSE, LAST_PAUSE = 0.01, 0.05, 1.0
+"""Seconds from one interrupt to the next; each pause is twice the one before, up to the second of
+these where an interrupt costs nothing, and up to the last where it costs most."""
+SHARE = 100
+"""A pause is long enough if it is so many times as long as the interrupt took. That of SQLite takes
+no time; where statements are short, most of them come between two."""
 
 EXTRAS = {"psycopg": "postgres"}
 
@@ -42,24 +49,6 @@ class Committed(CancelledError):
         self.result = result
 
 
-class Connection(adbapi.Connection):
-    """A connection that is closed when it cannot be rolled back: the next use opens another."""
-
-    def rollback(self) -> None:
-        """Roll back, or close.
-
-        Raises:
-            Exception: whatever the driver has raised, or `adbapi.ConnectionLost`.
-        """
-        try:
-            super().rollback()
-        except adbapi.ConnectionLost:
-            raise
-        except Exception:
-            self._pool.disconnect(self._connection)
-            raise
-
-
 class ConnectionPool(adbapi.ConnectionPool):
     """A `twisted.enterprise.adbapi.ConnectionPool` whose queries can be stopped.
 
@@ -70,14 +59,17 @@ class ConnectionPool(adbapi.ConnectionPool):
     again: with CancelledError, with `Committed` if it was too late, or with the failure, if there
     was one that is not the cancel's.
 
-    From the cancel on, each further statement of the same call is stopped as well. The connection
-    is not used for anything else before the cancel is over.
+    From the cancel on, the same call gets nothing more done: what it asks of its transaction, or of
+    the connection that it was given, raises CancelledError, and what it runs on a cursor that it
+    has opened before is interrupted again and again. The connection is not used for anything else
+    before the cancel is over.
 
     Raises:
         ImportError: the driver is not installed; names the extra of cancelweb that brings it.
     """
 
     connectionFactory = Connection
+    transactionFactory = Transaction  # noqa: N815 - Twisted's name
 
     _interrupters: ThreadPool | None = None
     """To stop a statement may block: psycopg opens a network connection for it. The threads of the
@@ -127,7 +119,7 @@ class ConnectionPool(adbapi.ConnectionPool):
         self, interaction: Callable[..., Any], *args: Any, **kw: Any
     ) -> Deferred[Any]:
         """See `adbapi.ConnectionPool.runInteraction`; all queries and operations come here."""
-        return self._defer(self._runInteraction, partial(_interact, interaction), *args, **kw)
+        return self._defer(self._runInteraction, partial(interact, interaction), *args, **kw)
 
     def _defer(
         self, run: Callable[..., Any], function: Callable[..., Any], *args: Any, **kw: Any
@@ -146,22 +138,6 @@ class ConnectionPool(adbapi.ConnectionPool):
         return None if connection is None else interruptible(connection)
 
 
-def _interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:
-    """Call; if it fails, close its cursor, which adbapi does only where it succeeds.
-
-    The failure's traceback refers to the cursor. SQLite's, if it is open, takes the connection's
-    mutex when it is freed, and so blocks whichever thread the garbage collector happens to run in,
-    the reactor's too, for as long as the connection's next statement takes.
-    """
-    try:
-        return interaction(transaction, *args, **kw)
-    except BaseException:
-        # It may have been closed before, or be lost with its connection.
-        with suppress(Exception):
-            transaction.close()
-        raise
-
-
 @define(eq=False)
 class _Use(ThreadCall):
     """One use of a connection, by one of the pool's threads.
@@ -177,14 +153,15 @@ class _Use(ThreadCall):
     """Held while an interrupt is under way, and to begin and end what may be interrupted."""
     _over: Event = field(factory=Event, init=False)
 
-    def call(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    def call(self, function: Callable[..., Any], used: Any, *args: Any, **kw: Any) -> Any:
         """Call the user's function; if it is cancelled meanwhile, raise CancelledError.
 
         It is adbapi that calls this, in the thread, and commits or rolls back afterwards.
         """
         self._begin()
+        used.check_use = self._check
         try:
-            result = function(*args, **kw)
+            result = function(used, *args, **kw)
         except Exception as error:
             if not self._is_interruption(error):
                 raise
@@ -201,6 +178,10 @@ class _Use(ThreadCall):
                 raise CancelledError()
             self._thread = self.pool.threadID()
 
+    def _check(self) -> None:
+        if self.is_cancelled and self._thread is not None:
+            raise CancelledError()
+
     def _end(self) -> None:
         # Waits for an interrupt that is under way: it is not to hit what comes next, not even the
         # rollback.
@@ -209,8 +190,11 @@ class _Use(ThreadCall):
         self._over.set()
 
     def _is_interruption(self, error: Exception) -> bool:
+        if not self.is_cancelled:
+            return False
         used = self.pool.interruptible_of(self.pool.threadID())
-        return self.is_cancelled and used is not None and used.is_interruption(error)
+        is_drivers = used is not None and used.is_interruption(error)
+        return is_drivers or isinstance(error, CancelledError)
 
     def stop(self) -> None:
         """See `ThreadCall.stop`."""
@@ -219,21 +203,24 @@ class _Use(ThreadCall):
     def _interrupt(self) -> None:
         # One that comes before the database has begun a statement, or between two, stops nothing.
         pause = FIRST_PAUSE
-        while self._is_interrupted() and not self._over.wait(pause):
-            pause = min(2 * pause, LAST_PAUSE)
+        while (took := self._interrupt_once()) is not None and not self._over.wait(pause):
+            pause = min(2 * pause, max(SHORT_PAUSE, SHARE * took), LAST_PAUSE)
 
-    def _is_interrupted(self) -> bool:
+    def _interrupt_once(self) -> float | None:
+        """Returns the seconds that it took, or else None: there is nothing to interrupt."""
         with self._interrupting:
             if self._thread is None:
                 # Not begun: then it never will. Or at its end already.
-                return False
+                return None
             used = self.pool.interruptible_of(self._thread)
+            began = monotonic()
             try:
                 if used is not None:
                     used.interrupt()
             except Exception:
                 log.failure("the statement of {connection} was not stopped", connection=used)
-            return True
+                return inf
+            return monotonic() - began
 
     def late(self, result: object) -> Exception:
         """See `ThreadCall.late`."""

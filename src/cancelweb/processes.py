@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorProcess
 
 from ._children import Argument, Child, Completed
-from ._reactors import reactor_for
+from ._reactors import in_reactor_thread, reactor_for
 from ._where import place
 
 __all__ = ["Output", "run", "stream"]
@@ -58,8 +59,8 @@ def run(
         the program could not be started.
 
     Raises:
-        TypeError: ``args`` is no sequence of arguments.
-        ValueError: ``grace`` is negative.
+        TypeError: ``args`` is no sequence of arguments, or ``stdin`` is not bytes.
+        ValueError: ``grace`` is negative, or not finite.
     """
     child = _child(args, stdin, cwd, env, grace, reactor, sys.maxsize)
     return place(Deferred.fromCoroutine(_collect(child, check)), child.place)
@@ -103,8 +104,8 @@ def stream(
         An async iterator of bytes.
 
     Raises:
-        TypeError: ``args`` is no sequence of arguments.
-        ValueError: ``grace`` is negative.
+        TypeError: ``args`` is no sequence of arguments, or ``stdin`` is not bytes.
+        ValueError: ``grace`` is negative, or not finite.
     """
     return Output(_child(args, stdin, cwd, env, grace, reactor, _STREAM_ERRORS), check)
 
@@ -123,7 +124,9 @@ def _child(
             f"args must be a program and its arguments, such as ['sort', '-u'], not {args!r}; "
             "for a shell use ['sh', '-c', command]"
         )
-    if grace < 0:
+    if not isinstance(stdin, bytes):
+        raise TypeError(f"stdin must be bytes, not {stdin!r}")
+    if not 0 <= grace < inf:
         raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
     reactor = reactor_for(reactor, IReactorProcess)
     return Child(reactor, list(args), cwd, env, stdin, grace, keep)
@@ -144,7 +147,7 @@ class Output(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         child = self._child
-        if not (child.is_started or self._is_open):
+        if not self._is_open:
             raise StopAsyncIteration
         try:
             chunk = await child.read()
@@ -154,12 +157,16 @@ class Output(AsyncIterator[bytes]):
         except CancelledError:
             await self.aclose()
             raise
-        if self._check:
+        was_open, self._is_open = self._is_open, False
+        if was_open and self._check:
             child.completed(None).check_returncode()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Stop the child, and wait until its group has gone. May be called again."""
+        """Stop the child, and wait until its group has gone. May be called again.
+
+        Who is cancelled while he waits is told of it when the group has gone.
+        """
         self._is_open = False
         if self._child.is_started:
             self._child.stop()
@@ -167,4 +174,4 @@ class Output(AsyncIterator[bytes]):
 
     def __del__(self) -> None:
         if self._child.is_started:
-            self._child.stop()
+            in_reactor_thread(self._child.reactor, self._child.stop)

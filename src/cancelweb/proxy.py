@@ -127,8 +127,9 @@ class ReverseProxyResource(Resource):
 
     @property
     def _authority(self) -> bytes:
+        host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == 80 else f":{self.port}"
-        return f"{self.host}{port}".encode("ascii")
+        return f"{host}{port}".encode("ascii")
 
     def _target(self, request: Any) -> bytes:
         query: bytes = urlsplit(request.uri).query
@@ -158,7 +159,9 @@ def _body_of(request: Any, reactor: Any) -> FileBodyProducer | None:
     content = request.content
     content.seek(0)
     body = FileBodyProducer(content, Cooperator(scheduler=partial(reactor.callLater, 0)))
-    return body if body.length else None
+    # One that is empty, and says so, is relayed as that.
+    has_body = body.length or request.requestHeaders.hasHeader(b"content-length")
+    return body if has_body else None
 
 
 def _copy_head(response: Any, request: Any) -> None:
@@ -167,7 +170,8 @@ def _copy_head(response: Any, request: Any) -> None:
     for name, values in response.headers.getAllRawHeaders():
         if name.lower() not in _HOP_BY_HOP:
             request.responseHeaders.setRawHeaders(name, values)
-    # Twisted's client keeps this one for itself, and says 0 of what must have no body.
+    # Twisted's client keeps this one for itself, except where it answers a HEAD, and says 0 of what
+    # must have no body.
     if response.length is not UNKNOWN_LENGTH and not _is_bodiless(request, response):
         request.setHeader(b"content-length", b"%d" % response.length)
 

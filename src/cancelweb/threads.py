@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.threadpool import ThreadPool
 
 from ._context import current
-from ._threadcall import ThreadCall
+from ._shield import keeper
+from ._threadcall import ThreadCall, running
 from ._watching import global_reactor
 
-__all__ = ["defer_to_thread", "defer_to_thread_pool"]
+__all__ = ["check", "defer_to_thread", "defer_to_thread_pool"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +31,8 @@ def defer_to_thread(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Def
 
     Args:
         f: called in a copy of the caller's context: `cancelweb.current_scope` gives the caller's,
-            whose ``check`` raises `cancelweb.ScopeCancelled` once it has been cancelled.
+            whose ``check`` raises `cancelweb.ScopeCancelled` once it has been cancelled. `check`
+            tells also of a cancel of this Deferred alone.
         *args: what it is called with.
         **kwargs: and by name.
 
@@ -62,6 +64,25 @@ def defer_to_thread_pool(
         **kwargs: and by name.
     """
     return ThreadCall(reactor).start(threadpool, f, *args, **kwargs)
+
+
+def check() -> None:
+    """Ask, in a thread, whether anybody still wants the result; elsewhere this does nothing.
+
+    For what `defer_to_thread` calls, or a ``cancelweb.database.ConnectionPool``, also where there
+    is no scope, as in a run of `cancelweb.Shared`, and where it is not the scope that has
+    cancelled, but ``addTimeout``, say.
+
+    Raises:
+        ScopeCancelled: the scope of the caller has been cancelled. Work that is shielded from it is
+            not told.
+        twisted.internet.defer.CancelledError: the Deferred of this call has been.
+    """
+    scope, call = current.get(), running.get()
+    if scope is not None and keeper() is scope:
+        scope.check()
+    if call is not None and call.is_cancelled:
+        raise CancelledError()
 
 
 def _reactor() -> Any:

@@ -23,7 +23,9 @@ from zope.interface import implementer
 
 from ._deferreds import is_cancellation
 from ._inflow import Inflow
+from ._reactors import in_reactor_thread
 from ._shield import keeper
+from ._watching import global_reactor
 from .interfaces import ICancellable
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]
@@ -113,11 +115,19 @@ class _Delivery(Protocol):
 
     response: Any
     _reader: Any = None
+    _is_dropped: bool = False
     _settled: Deferred[None] = field(factory=Deferred)
 
     def begin(self, reader: Any) -> None:
-        """Have the body delivered."""
-        response, self.response, self._reader = self.response, None, reader
+        """Have the body delivered, once; one that was dropped fails as if it had been cut then."""
+        if self._is_dropped:
+            reader.makeConnection(self)
+            reader.connectionLost(Failure(CancelledError()))
+            return
+        response, self.response = self.response, None
+        if response is None:
+            raise RuntimeError("the body of this response is delivered already")
+        self._reader = reader
         response.deliverBody(self)
 
     def connectionMade(self) -> None:
@@ -136,6 +146,7 @@ class _Delivery(Protocol):
     def cancel(self) -> None:
         if self.response is not None:
             self.begin(Protocol())
+        self._is_dropped = True
         self.abortConnection()
 
     def when_settled(self) -> Deferred[None]:
@@ -205,7 +216,7 @@ class Body(AsyncIterator[bytes]):
         self._reader.drop()
 
     def __del__(self) -> None:
-        self._reader.drop()
+        in_reactor_thread(global_reactor(), self._reader.drop)
 
 
 @define(eq=False)
@@ -227,4 +238,6 @@ class _Reader(Protocol):
 
     def drop(self) -> None:
         transport: Any = self.transport
-        transport.loseConnection()
+        # There is none where the response has refused to be read.
+        if transport is not None:
+            transport.loseConnection()

@@ -1,0 +1,79 @@
+"""What is put in place of adbapi's own connections and transactions, in a pool's threads.
+
+The pool itself is in `database`; what each driver needs, in `_drivers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.enterprise import adbapi
+
+from ._drivers import SQLite, interruptible
+
+
+def _nothing() -> None:
+    pass
+
+
+class Connection(adbapi.Connection):
+    """A connection that is closed when it cannot be rolled back: the next use opens another.
+
+    Attributes:
+        check_use: called before anything of the driver's connection is used; may raise.
+    """
+
+    check_use: Callable[[], object] = staticmethod(_nothing)
+
+    def __getattr__(self, name: str) -> Any:
+        self.check_use()
+        return getattr(self._connection, name)
+
+    def rollback(self) -> None:
+        """Roll back, or close.
+
+        Raises:
+            Exception: whatever the driver has raised, or `adbapi.ConnectionLost`.
+        """
+        used = interruptible(self._connection)
+        if isinstance(used, SQLite):
+            used.end_statements()
+        try:
+            super().rollback()
+        except adbapi.ConnectionLost:
+            raise
+        except Exception:
+            self._pool.disconnect(self._connection)
+            raise
+
+
+class Transaction(adbapi.Transaction):
+    """A transaction.
+
+    Attributes:
+        check_use: called before anything of the driver's cursor is used; may raise.
+    """
+
+    check_use: Callable[[], object] = staticmethod(_nothing)
+
+    def __getattr__(self, name: str) -> Any:
+        self.check_use()
+        return getattr(self._cursor, name)
+
+
+def interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:
+    """Call; if it fails, close its cursor, which adbapi does only where it succeeds.
+
+    The failure's traceback refers to the cursor. SQLite's, if it is open, takes the connection's
+    mutex when it is freed, and so blocks whichever thread the garbage collector happens to run in,
+    the reactor's too, for as long as the connection's next statement takes.
+    """
+    try:
+        return interaction(transaction, *args, **kw)
+    except BaseException:
+        # It may have been closed before, or be lost with its connection.
+        with suppress(Exception):
+            transaction.close()
+        raise

@@ -1,0 +1,98 @@
+"""A pool on a real file of SQLite, and statements that run in it.
+
+What belongs here: what tests of more than one module need. What does not: tests.
+"""
+
+import sqlite3
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from cancelweb._adbapi import Connection
+from cancelweb.database import ConnectionPool
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+ENDLESS = """
+    WITH RECURSIVE counter(n) AS (SELECT begun() UNION ALL SELECT n + 1 FROM counter)
+    SELECT count(*) FROM counter
+"""
+"""Computes until it is interrupted; `begun` tells the test when."""
+
+
+class DatabaseTestCase(TestCase):
+    """A pool on a new file, in which there is a table.
+
+    Attributes:
+        begun: Fires when the next endless query runs in the database.
+    """
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+        self.begun: Deferred[None] = Deferred()
+        with sqlite3.connect(self.path) as connection:
+            connection.execute("CREATE TABLE t (n)")
+        connection.close()
+        self.pool = self.open()
+
+    def open(self, **options: Any) -> ConnectionPool:
+        """A pool on the file, which the test's end closes."""
+        pool = self.make(**options)
+        self.addCleanup(pool.close)
+        return pool
+
+    def make(self, **options: Any) -> ConnectionPool:
+        """A pool on the file, with one thread unless the options say otherwise."""
+        options = {"cp_min": 1, "cp_max": 1, "cp_openfun": self.opened, **options}
+        pool = ConnectionPool(
+            "sqlite3", self.path, check_same_thread=False, cp_reactor=reactor, **options
+        )
+        pool.start()
+        return pool
+
+    def note_rollbacks(self) -> list[str]:
+        """Have the pool note its rollbacks when they are over, here."""
+        noted: list[str] = []
+
+        class Noting(Connection):
+            """Notes."""
+
+            def rollback(self) -> None:
+                super().rollback()
+                noted.append("rolled back")
+
+        self.pool.connectionFactory = Noting
+        return noted
+
+    def opened(self, connection: Any) -> None:
+        """Teach a new connection the function that tells the test."""
+        connection.create_function("begun", 0, self._begun)
+
+    def _begun(self) -> int:
+        begun, self.begun = self.begun, Deferred()
+        reactor.callFromThread(begun.callback, None)
+        return 0
+
+    async def endless(self) -> Deferred[Any]:
+        """A query that runs in the database."""
+        begun = self.begun
+        query: Deferred[Any] = self.pool.runQuery(ENDLESS)
+        await begun
+        return query
+
+    async def rows(self) -> list[tuple[Any, ...]]:
+        """All rows of the table, by the pool's own next query."""
+        rows: list[tuple[Any, ...]] = await self.pool.runQuery("SELECT n FROM t ORDER BY n")
+        return rows
+
+
+def insert_one(transaction: Any) -> int:
+    """An interaction."""
+    transaction.execute("INSERT INTO t VALUES (1)")
+    return 1
