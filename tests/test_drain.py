@@ -172,6 +172,50 @@ class InFlightTests(DrainTestCase):
             client.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_are_the_last_of_their_connections(self) -> None:
+        """The answer says so, lest the client sends another request just when all is over."""
+        answer: Deferred[bytes] = Deferred()
+        client = self.client(returning(answer))
+        client.request()
+        self.drain()
+        answer.callback(b"page")
+        self.assertEqual(client.response.headers[b"connection"], b"close")
+        self.assertEqual((client.response.status, client.response.body), (200, b"page"))
+        self.clock.advance(0)
+        self.assertTrue(client.is_closed)
+
+    def test_that_have_begun_say_no_more(self) -> None:
+        """What has sent its headers cannot say it, and its connection stays open behind it."""
+        requests: list[Request] = []
+
+        def handler(request: Request) -> int:
+            requests.append(request)
+            request.write(b"half")
+            return NOT_DONE_YET
+
+        client = self.client(handler)
+        client.request()
+        self.drain()
+        requests[0].finish()
+        self.assertFalse(client.is_closed)
+        client.request()
+        self.assertEqual([each.status for each in client.responses], [200, 503])
+
+    def test_over_http2(self) -> None:
+        """There is nothing to say: a stream of HTTP/2 may have no header of connections."""
+        answer: Deferred[bytes] = Deferred()
+        protocol = HTTP2Client()
+        connection = H2Connection(self.client(returning(answer)).site, self.clock, protocol)
+        stream = protocol.get("/")
+        connection.pump()
+        self.drain()
+        answer.callback(b"page")
+        connection.pump()
+        self.clock.advance(0)
+        connection.pump()
+        self.assertEqual((stream.headers[b":status"], stream.body), (b"200", b"page"))
+        self.assertNotIn(b"connection", stream.headers)
+
     def test_are_cancelled_when_the_time_is_over(self) -> None:
         """Then what is left is cancelled with `Draining`, and answered 503, whatever its method."""
         clients = [self.client(waiting) for _ in range(2)]
@@ -413,6 +457,16 @@ class DryRunTests(DrainTestCase):
         client = self.client(lambda _: b"page", dry_run=True)
         client.request()
         self.assertEqual(client.response.status, 200)
+
+    def test_says_nothing(self) -> None:
+        """Answers of requests in flight are what they would be."""
+        answer: Deferred[bytes] = Deferred()
+        client = self.client(returning(answer), dry_run=True)
+        client.request()
+        self.drain()
+        answer.callback(b"page")
+        self.assertNotIn(b"connection", client.response.headers)
+        self.assertFalse(client.is_closed)
 
     def test_cancels_nothing(self) -> None:
         """It ends when the time is over, and what it would have cancelled is counted and logged."""

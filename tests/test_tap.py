@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -347,6 +348,20 @@ class RunningTests(TestCase):
         self.assertIn(b" 503 ", (await waiter.answer).splitlines()[0])
         await stopped
         self.assertFalse(Path(web).exists() or Path(status).exists())
+
+    async def test_who_has_not_been_accepted_yet(self) -> None:
+        """A client whom the kernel has let in, and the server not yet, is answered, not reset."""
+        path = self.mktemp()
+        server = tap.makeService(
+            parsed("--class", "tests._served.Pages", "--listen", f"unix:{path}")
+        )
+        server.startService()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await server.stopService()
+            client.settimeout(5)
+            self.assertTrue(client.recv(2000).startswith(b"HTTP/1.1 503 "))
 
     async def test_stopping_sends_what_http2_holds_back(self) -> None:
         """Over HTTP/2 it has ended when all of an answer has been handed to the network."""
