@@ -20,7 +20,7 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource, Disconnected
 from cancelweb._where import where
 from cancelweb.monitor import Monitor, Survivor, where_it_waits
-from cancelweb.processes import run
+from cancelweb.processes import run, stream
 from cancelweb.threads import defer_to_thread
 
 from ._inmemory import Client, log_events, of_cancelweb
@@ -339,4 +339,18 @@ class ThreadsAndProcessesTests(TestCase):
         """Of a child process its group's id is told."""
         client = self.ask(lambda _: run(["sleep", "60"], grace=0, reactor=reactor))
         self.assertRegex(self.leave(client).where, r"^process \d+ and its group$")
+        await self.until_no_survivor()
+
+    async def test_a_child_that_is_streamed(self) -> None:
+        """Likewise of one whose output is sent as it comes: before it is left, and after."""
+        client = self.ask(
+            lambda _: stream(["sh", "-c", "echo begun; sleep 60"], grace=0, reactor=reactor)
+        )
+        [scope] = self.monitor.scopes
+        while b"begun" not in client.received or not where_it_waits(scope).startswith("process"):
+            await deferLater(reactor, 0.01)
+            client.clock.advance(0)
+        self.assertRegex(where_it_waits(scope), r"^process \d+ and its group$")
+        where = self.leave(client).where
+        self.assertRegex(where.splitlines()[-1], r"^process \d+ and its group$")
         await self.until_no_survivor()

@@ -20,7 +20,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from ._inflow import Inflow
-from ._where import Place
+from ._where import Place, place
 
 Completed = subprocess.CompletedProcess[bytes]
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -107,7 +107,7 @@ class Child(ProcessProtocol):
         """
         if not self.is_started:
             _Leader(self.reactor, self.args[0], self.args, self.env, self.cwd, self)
-        return await self._stdout.get()
+        return await self._stdout.get(self.place)
 
     def completed(self, output: bytes | None) -> Completed:
         """How it ended."""
@@ -168,7 +168,7 @@ class Child(ProcessProtocol):
 
     def when_gone(self) -> Deferred[None]:
         """Fires when no process of the group is left."""
-        waiter: Deferred[None] = Deferred()
+        waiter: Deferred[None] = place(Deferred(), self.place)
         if self._is_gone:
             waiter.callback(None)
         else:
