@@ -1,6 +1,7 @@
 """The status page: what it tells, on the page and in JSON.
 
-In memory. How it is served is for `test_status_serving`; what a browser makes of it is for `test_status_browser`.
+In memory. How it is served is for `test_status_serving`; what a browser makes of it, for
+`test_status_browser`.
 """
 
 import json
