@@ -18,6 +18,7 @@ from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cancelweb import tap
+from cancelweb._server import _accept_who_waits, _ports_of
 from cancelweb.monitor import Monitor
 
 from ._http1 import Visit
@@ -162,3 +163,19 @@ class RunningTests(TestCase):
     def test_log_that_cannot_be_written(self) -> None:
         """So does an access log that cannot be written."""
         self.refused("--listen", ENDPOINT, "--logfile", "/no/such").stopFactory()
+
+
+class AcceptTests(TestCase):
+    """Accepting whoever waits, in the moment in which ports are closed."""
+
+    def test_reactor_that_tells_of_no_ports(self) -> None:
+        """Where a reactor does not tell what it reads from, nobody is accepted early."""
+        self.assertEqual(_ports_of(Clock()), [])
+
+    async def test_port_that_is_closed_already(self) -> None:
+        """There is nobody to accept any more, and nothing to log."""
+        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+        self.assertIn(port, _ports_of(reactor))
+        await port.stopListening()
+        _accept_who_waits([port])
+        self.assertEqual(self.flushLoggedErrors(), [])
