@@ -178,6 +178,13 @@ def monitored_deferred(stage: Stage) -> CancellingResource:
     return CancellingResource(UndecoratedDeferred(stage), monitor=Monitor())
 
 
+def observed_deferred(stage: Stage) -> CancellingResource:
+    """The same, with an observer on the monitor, as `MonitorCollector` is one."""
+    monitor = Monitor()
+    monitor.add_observer(lambda outcome: None)
+    return CancellingResource(UndecoratedDeferred(stage), monitor=monitor)
+
+
 _RECIPE = "the tutorial's recipe"
 _CAREFUL = "a careful handler"
 _PLAIN = "no cancellation"
@@ -220,6 +227,13 @@ CASES = (
         wrapped_bytes,
         None,
         extra_at_most=1.0,
+    ),
+    Case(
+        "`Deferred`, observed monitor",
+        "a monitor without",
+        observed_deferred,
+        monitored_deferred,
+        _work,
     ),
     Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
     Case(

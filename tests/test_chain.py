@@ -1,4 +1,4 @@
-"""The whole chain: client, nginx or HAProxy, gateway, backend, PostgreSQL; all real, on loopback.
+"""The whole chain: client, nginx, HAProxy or Envoy, gateway, backend, PostgreSQL; all real.
 
 The client leaves, and the query at the far end is gone. What belongs here: chains. What does not:
 the hops, each by itself.
@@ -14,7 +14,7 @@ from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
 from cancelweb.database import ConnectionPool
 from cancelweb.proxy import ReverseProxyResource
 
-from ._fronts import Front, haproxy, nginx, nothing
+from ._fronts import Front, envoy, haproxy, nginx, nothing
 from ._postgres import postgres
 from ._scopes import Leaf
 from ._servers import LOOPBACK, Server
@@ -88,6 +88,10 @@ class ChainTests(GatewayTestCase):
     async def test_haproxy(self) -> None:
         """Behind HAProxy, with `option abortonclose` in `defaults`."""
         await self.assert_gone(haproxy("mode http\n  option abortonclose"))
+
+    async def test_envoy(self) -> None:
+        """Behind Envoy with its defaults."""
+        await self.assert_gone(envoy())
 
     async def test_patient_client(self) -> None:
         """A client that stays gets the answer of the query."""

@@ -7,10 +7,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
 from cancelweb import CancellingResource
+from cancelweb._draining import GLANCE, LINGER
 from cancelweb.monitor import Monitor
 
 from ._loopback import Wire, listen
@@ -106,3 +108,44 @@ class RealDrainTests(TestCase):
         self.assertGreaterEqual(reactor.seconds() - began, 1)
         wire.transport.abortConnection()
         await wire.closed
+
+    async def test_what_is_just_being_sent_is_answered(self) -> None:
+        """A request that comes in the moment of the drain, on a connection that was idle."""
+        port = self.listen(lambda _: b"page")
+        wire = await self.connect(port)
+        wire.send(GET)
+        await wire.until(b"page")
+        drained = self.monitor.drain(5)
+        # A round trip later than the server has looked.
+        await deferLater(reactor, GLANCE)
+        self.assertNoResult(drained)
+        wire.send(GET)
+        await drained
+        received = await wire.closed
+        self.assertEqual(received.count(b"HTTP/1.1 503 "), 1)
+
+    async def test_nothing_is_waited_for_without_connections(self) -> None:
+        """Where nobody is connected it is over in a turn."""
+        wire = await self.connect(self.listen(lambda _: b"page"))
+        wire.send(GET)
+        await wire.until(b"page")
+        await wire.leave()
+        began = reactor.seconds()
+        await self.monitor.drain(5)
+        self.assertLess(reactor.seconds() - began, LINGER)
+
+    async def test_clients_who_ask_without_end(self) -> None:
+        """They cannot hold it up for longer than a second, where the port stays open."""
+        port = self.listen(lambda _: b"page")
+        idle, wire = await self.connect(port), await self.connect(port)
+        began, asked = reactor.seconds(), 0
+        drained = self.monitor.drain(0)
+        while not drained.called:
+            wire.send(GET)
+            self.assertIn(b" 503 ", await wire.closed)
+            asked += 1
+            wire = await self.connect(port)
+        for each in idle, wire:
+            await each.leave()
+        self.assertGreater(reactor.seconds() - began, LINGER)
+        self.assertGreater(asked, 1)

@@ -1,7 +1,7 @@
 """What servers in front of Twisted tell it: each row of the table in the docs, on the real thing.
 
-What belongs here: nginx and HAProxy as the docs show them, before a handler that waits. What does
-not: more than one hop, which has `test_chain`.
+What belongs here: nginx, HAProxy and Envoy as the docs show them, before a handler that waits. What
+does not: what Envoy does besides, which has `test_envoy`; more than one hop: `test_chain`.
 """
 
 import re
@@ -9,26 +9,25 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import Request
 
-from cancelweb import Disconnected, Ended, cancel_on_disconnect
-
+from ._behind import FrontTestCase
 from ._docs import DOCS
-from ._fronts import Front, haproxy, haproxy_listen, nginx, nothing
-from ._scopes import Leaf
-from ._servers import Server
-from ._upstreams import Asker, GatewayTestCase
+from ._fronts import Front, envoy, envoy_filter, envoy_tcp, haproxy, haproxy_listen, nginx, nothing
 
 AT_ONCE, NEVER = "at once", "never"
 """When Twisted is told."""
 
-GET = b"GET"
-
 ABORT = "option abortonclose"
 CACHE = "proxy_cache pages; proxy_cache_valid 200 1m;"
 BYPASS = f"{CACHE} proxy_no_cache 1; proxy_cache_bypass 1;"
+BUFFER = envoy_filter("buffer.v3.Buffer", "max_request_bytes: 1048576")
+STORE = envoy_filter(
+    "cache.v3.CacheConfig",
+    'typed_config: {"@type": type.googleapis.com/envoy.extensions.http.cache.simple_http_cache.v3.'
+    "SimpleHttpCacheConfig}",
+)
+RETRY = 'retry_policy: {retry_on: "5xx", num_retries: 3}'
 
 
 @frozen
@@ -77,69 +76,12 @@ ROWS = [
     ),
     Row("HAProxy, ``option abortonclose`` in ``listen``", haproxy_listen(), AT_ONCE, AT_ONCE),
     Row("HAProxy, tcp mode", haproxy("mode tcp"), AT_ONCE, AT_ONCE),
+    Row("Envoy, defaults", envoy(), AT_ONCE, AT_ONCE),
+    Row("Envoy, buffer filter", envoy(filter=BUFFER), AT_ONCE, AT_ONCE),
+    Row("Envoy, cache filter", envoy(filter=STORE), AT_ONCE, AT_ONCE),
+    Row("Envoy, ``retry_policy``", envoy(RETRY), AT_ONCE, AT_ONCE),
+    Row("Envoy, TCP proxy", envoy_tcp(), AT_ONCE, AT_ONCE),
 ]
-
-
-class FrontTestCase(GatewayTestCase):
-    """A server in front of a handler that waits.
-
-    Attributes:
-        asked: fires with the request that waits.
-        page: fires it.
-    """
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.asked: Deferred[Any] = Deferred()
-        self.page: Deferred[Any] = Deferred()
-
-    def render(self, request: Request) -> Any:
-        """The handler."""
-        if request.path == b"/probe":
-            request.setHeader(b"cache-control", b"no-store")
-            return b"seen"
-        self.asked.callback(request)
-        return self.page
-
-    async def start(
-        self, front: Front, method: bytes = GET, body: bytes = b""
-    ) -> tuple[Server, Any]:
-        """Start the server in front, and a client whose request has come to the handler."""
-        self.setUp()
-        decorate: Any = cancel_on_disconnect(observers=self._tell)
-        behind = self.serve(Leaf(decorate(self.render)))
-        server = await front(self, behind.port)
-        line = method + b" /page HTTP/1.1"
-        lines = (line, b"Host: localhost", b"Connection: close")
-        client = await server.connect(Asker(*lines, body=body))
-        await self.asked
-        return server, client
-
-    def _tell(self, outcome: Any) -> None:
-        if outcome.path == b"/page":
-            self.outcome.callback(outcome)
-
-    async def look(self, server: Server) -> None:
-        """Have others served on the same way: whatever was to be told is told by then."""
-        for _ in range(3):
-            probe = await server.connect(
-                Asker(b"GET /probe HTTP/1.1", b"Host: localhost", b"Connection: close")
-            )
-            self.assertIn(b"seen", await probe.answer)
-
-    async def assert_told(self) -> None:
-        """The handler is stopped."""
-        outcome = await self.outcome
-        self.assertEqual(outcome.ended, Ended.STOPPED)
-        self.assertIsInstance(outcome.cause, Disconnected)
-
-    async def assert_never(self, server: Server) -> None:
-        """The handler runs to its end, and its response is finished as if somebody waited."""
-        await self.look(server)
-        self.assertFalse(self.outcome.called)
-        self.page.callback(b"the page")
-        outcome = await self.outcome
-        self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
 
 
 class TableTests(FrontTestCase):

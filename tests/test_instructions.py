@@ -65,6 +65,11 @@ class CountTests(SynchronousTestCase):
         committed = report_in(README.read_text(), PROGRAM)
         self.assertEqual(set(ratios_in(committed)), {case.name for case in CASES})
 
+    def test_help(self) -> None:
+        """The help says by how much a ratio may be worse, in percent."""
+        said = " ".join(run(PROGRAM, "--help").stdout.split())
+        self.assertIn("a ratio is more than 3% above the one in README.md", said)
+
 
 class CheckTests(SynchronousTestCase):
     """What fails the check."""

@@ -1,73 +1,33 @@
 """The metrics of a monitor, in the text that Prometheus reads.
 
-Rendered by the real prometheus_client. What the monitor counts is for its own tests.
+Rendered by the real prometheus_client. What the monitor counts is for its own tests; names and
+labels have `test_prometheus_names`, the real Prometheus has `test_prometheus_real`.
 """
 
-import json
-import re
 import subprocess
 import sys
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry
 from prometheus_client.twisted import MetricsResource
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 
-from cancelweb import CancellingResource, Cause, Ended, current_scope, detach
+from cancelweb import CancellingResource, Cause, Disconnected, current_scope, detach
 from cancelweb.monitor import Monitor
 from cancelweb.prometheus import MonitorCollector
 
-from ._docs import DOCS, EXAMPLES
-from ._inmemory import Client
 from ._loopback import connect, request, serve
-from ._scopes import Errand, Handler, Leaf, kept_request, waiting
+from ._scopes import Errand, Leaf, kept_request, waiting
+from ._scraped import Labels, Scraped
 
-Labels = dict[str, str]
+CAUSES = Disconnected.__module__
 
 
 class Impatience(Cause):
     """A cause of a user's."""
-
-
-class Scraped:
-    """A monitor, its collector, and what a page of metrics says of it."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.monitor = Monitor(self.clock)
-        self.registry = CollectorRegistry()
-        MonitorCollector(self.monitor, self.registry)
-
-    def client(self, handler: Handler, method: bytes = b"GET", **options: Any) -> Client:
-        """A client whose request is being handled."""
-        wrapper = CancellingResource(Leaf(handler), monitor=self.monitor, observers=(), **options)
-        client = Client(wrapper, self.clock)
-        client.request(method=method)
-        return client
-
-    def families(self) -> dict[str, Any]:
-        """The metrics, by their names; but for when each was made, which the client adds."""
-        text = generate_latest(self.registry).decode()
-        families = {family.name: family for family in text_string_to_metric_families(text)}
-        return {name: each for name, each in families.items() if not name.endswith("_created")}
-
-    def samples(self, name: str) -> list[tuple[Labels, float]]:
-        """The samples of this name."""
-        return [
-            (sample.labels, sample.value)
-            for family in self.families().values()
-            for sample in family.samples
-            if sample.name == name
-        ]
-
-    def value(self, name: str, **labels: str) -> float:
-        """The value of the one sample with this name and these labels."""
-        [value] = [value for found, value in self.samples(name) if found == labels]
-        return value
 
 
 class MetricsTests(SynchronousTestCase):
@@ -98,6 +58,28 @@ class MetricsTests(SynchronousTestCase):
                 ("Impatience", "stopped"): 1,
             },
         )
+
+    def test_what_may_come_is_there_before(self) -> None:
+        """Before anything has happened, what cancelweb itself may count is there, with 0.
+
+        Prometheus sees nothing of the first increment of a counter that was not there before.
+        """
+        counts = self.scraped.samples("cancelweb_requests_total")
+        causes = {labels["cause"] for labels, _ in counts}
+        ours = {each.__name__ for each in Cause.__subclasses__() if each.__module__ == CAUSES}
+        self.assertEqual(causes, {"none", *ours})
+        for labels, value in counts:
+            self.assertEqual(value, 0, labels)
+        spared = self.scraped.samples("cancelweb_would_have_cancelled_total")
+        self.assertEqual(spared, [({"cause": "Disconnected"}, 0), ({"cause": "TimedOut"}, 0)])
+        for name in ("stop", "cleanup"):
+            self.assertEqual(
+                {
+                    cause["cause"]
+                    for cause, _ in self.scraped.samples(f"cancelweb_{name}_seconds_count")
+                },
+                ours,
+            )
 
     def test_in_flight(self) -> None:
         """The gauge says how many requests have not ended."""
@@ -142,7 +124,7 @@ class MetricsTests(SynchronousTestCase):
         result.callback(b"page")
         name = "cancelweb_would_have_cancelled_total"
         self.assertEqual(self.scraped.value(name, cause="Disconnected"), 1)
-        self.assertEqual(self.scraped.samples("cancelweb_stop_seconds_count"), [])
+        self.assertEqual(self.scraped.counted("cancelweb_stop_seconds_count"), [])
 
     def test_times_from_leaving_to_stopped_and_of_the_hooks(self) -> None:
         """Both histograms have each cancelled request once, with its seconds."""
@@ -159,6 +141,7 @@ class MetricsTests(SynchronousTestCase):
             inside = {
                 float(labels["le"]): value
                 for labels, value in self.scraped.samples(f"{metric}_bucket")
+                if labels["cause"] == "Disconnected"
             }
             self.assertEqual(
                 {le for le, count in inside.items() if count},
@@ -173,125 +156,11 @@ class MetricsTests(SynchronousTestCase):
         CancellingResource(Leaf(waiting), monitor=self.scraped.monitor, observers=()).render(lost)
         outcomes = {labels["outcome"] for labels, _ in self.counted()}
         self.assertEqual(outcomes, {"completed", "refused"})
-        self.assertEqual(self.scraped.samples("cancelweb_stop_seconds_count"), [])
+        self.assertEqual(self.scraped.counted("cancelweb_stop_seconds_count"), [])
 
     def counted(self) -> list[tuple[Labels, float]]:
         """The requests that have ended."""
-        return self.scraped.samples("cancelweb_requests_total")
-
-
-class NamesTests(SynchronousTestCase):
-    """Names and labels, and who relies on them."""
-
-    def setUp(self) -> None:
-        """Have something of everything."""
-        self.scraped = Scraped()
-        self.scraped.client(waiting).disconnect()
-        result: Deferred[bytes] = Deferred()
-        self.scraped.client(lambda _: result, dry_run=True).disconnect()
-        result.callback(b"page")
-        self.labels: dict[str, set[str]] = {}
-        for family in self.scraped.families().values():
-            for sample in family.samples:
-                self.labels.setdefault(sample.name, set()).update(sample.labels)
-
-    def test_are_conventional(self) -> None:
-        """All begin with the library's name; counters end in _total, histograms in _seconds."""
-        for name, family in self.scraped.families().items():
-            self.assertTrue(name.startswith("cancelweb_"), name)
-            self.assertTrue(family.documentation.endswith("."), name)
-            self.assertEqual(name.endswith("_seconds"), family.type == "histogram", name)
-            if family.type == "counter":
-                self.assertIn(f"{name}_total", self.labels)
-
-    def test_labels_are_of_bounded_number(self) -> None:
-        """Whatever clients ask for, there are no more time series than causes and outcomes."""
-        before = len(self.scraped.samples("cancelweb_requests_total"))
-        for number in range(20):
-            client = Client(
-                CancellingResource(Leaf(waiting), monitor=self.scraped.monitor, observers=()),
-                self.scraped.clock,
-            )
-            client.request(path=b"/%d" % number)
-            client.disconnect()
-        self.assertEqual(len(self.scraped.samples("cancelweb_requests_total")), before)
-        outcomes = {each.name.lower() for each in Ended}
-        for labels, _ in self.scraped.samples("cancelweb_requests_total"):
-            self.assertIn(labels["outcome"], outcomes)
-        self.assertEqual(set().union(*self.labels.values()), {"cause", "outcome", "le"})
-
-    def test_docs_list_them_all(self) -> None:
-        """The page of the docs has each metric, its labels and its type."""
-        page = (DOCS / "howto" / "prometheus.rst").read_text()
-        rows = re.findall(r"^   \* - ``(\w+)(?:\{(.*)\})?``\n     - (\w+)$", page, re.M)
-        listed = {
-            name: (set(filter(None, labels.split(", "))), kind) for name, labels, kind in rows
-        }
-        there = {}
-        for name, family in self.scraped.families().items():
-            shown = f"{name}_total" if family.type == "counter" else name
-            sample = f"{name}_count" if family.type == "histogram" else shown
-            there[shown] = (self.labels[sample], family.type)
-        self.assertEqual(listed, there)
-
-    def test_queries_of_docs_and_dashboard(self) -> None:
-        """Each metric and label in a query of the docs or the dashboard is there."""
-        page = (DOCS / "howto" / "prometheus.rst").read_text()
-        shown = re.findall(r"^\.\. code-block:: text\n\n   (.+)$", page, re.M)
-        for query in [*shown, *queries(dashboard())]:
-            self.check(query)
-        self.assertEqual(len(shown), 3)
-
-    def check(self, query: str) -> None:
-        """Insist that a query asks for what there is."""
-        names = set(re.findall(r"\bcancelweb_\w+", query))
-        self.assertTrue(names, query)
-        self.assertLessEqual(names, set(self.labels), query)
-        self.assertEqual(query.count("("), query.count(")"), query)
-        known = {"instance"}.union(*(self.labels[name] for name in names))
-        used = set(re.findall(r"(\w+)\s*(?:=~|!=|!~|=)", query))
-        for group in re.findall(r"\bby \(([^)]*)\)", query):
-            used.update(group.split(", "))
-        self.assertLessEqual(used, known, query)
-
-
-def dashboard() -> Any:
-    """The dashboard for Grafana."""
-    return json.loads((EXAMPLES / "grafana_dashboard.json").read_text())
-
-
-def queries(of: Any) -> list[str]:
-    """The queries of a dashboard's panels and of its variables."""
-    variables = [
-        each["query"]["query"] for each in of["templating"]["list"] if each["type"] == "query"
-    ]
-    return variables + [target["expr"] for panel in of["panels"] for target in panel["targets"]]
-
-
-class DashboardTests(SynchronousTestCase):
-    """The dashboard's file."""
-
-    def test_shows_every_metric(self) -> None:
-        """Whatever there is to see is in some panel."""
-        asked = " ".join(queries(dashboard()))
-        for family in Scraped().registry.collect():
-            self.assertIn(family.name, asked)
-
-    def test_panels_have_places_of_their_own(self) -> None:
-        """No two panels overlap, none is wider than the page, and their numbers differ."""
-        taken: set[tuple[int, int]] = set()
-        panels = dashboard()["panels"]
-        for panel in panels:
-            place = panel["gridPos"]
-            cells = {
-                (place["x"] + x, place["y"] + y)
-                for x in range(place["w"])
-                for y in range(place["h"])
-            }
-            self.assertEqual(cells & taken, set(), panel["title"])
-            self.assertLessEqual(place["x"] + place["w"], 24, panel["title"])
-            taken |= cells
-        self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
+        return self.scraped.counted("cancelweb_requests_total")
 
 
 class CollectorTests(SynchronousTestCase):

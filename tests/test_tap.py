@@ -1,23 +1,18 @@
 """The command line of `twist cancelweb`: what each option does, and what is said of a wrong one.
 
-Servers that are processes, which signals stop, are for `test_tap_server`.
+What is made of them is for `test_tap_service`; servers that are processes have `test_tap_server`.
 """
 
 import os
 import re
 import shlex
-import signal
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from twisted.internet import tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import tap as twisted_tap
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -27,13 +22,12 @@ from cancelweb import Outcome, Scope, tap
 from cancelweb.monitor import Monitor
 
 from ._docs import DOCS, EXAMPLES, PAGES, README
-from ._http1 import Visit
-from ._http2 import HTTP2Client
 from ._inmemory import Client, log_events, of_cancelweb
 from ._scopes import Leaf, waiting
-from ._servers import REPOSITORY, Log, SelfSigned, Server, reactor
+from ._servers import REPOSITORY
 
 ENDPOINT = "tcp:0:interface=127.0.0.1"
+
 
 told: list[object] = []
 
@@ -271,126 +265,3 @@ class DocsTests(SynchronousTestCase):
         for name, default in listed:
             if default not in ("none", "no"):
                 self.assertRegex(help_text, rf"--{name}= [^\[]*\[default: {default}\]")
-
-
-class ServiceTests(SynchronousTestCase):
-    """What is made of the options, before it runs."""
-
-    def factories(self, *arguments: str) -> list[Any]:
-        """What the ports serve."""
-        web, _ = cast(Any, tap.makeService(parsed(*arguments)))
-        return [port.factory for port in web]
-
-    def test_what_is_served_is_wrapped(self) -> None:
-        """The resource has cancellation around it, on every port."""
-        first, second = self.factories(
-            "--class", f"{__name__}.Resource", "--listen", ENDPOINT, "--listen", ENDPOINT
-        )
-        self.assertIs(first, second)
-        self.assertRegex(repr(first.resource), "^<CancellingResource of <twisted.web.resource")
-
-    def test_keepalive(self) -> None:
-        """Connections of every port are made to notice clients who vanish."""
-        for factory in self.factories("--keepalive", "30", "--listen", ENDPOINT):
-            self.assertRegex(repr(factory), "^<notice_vanished <twisted.web.server.Site")
-
-    def test_blind_spots(self) -> None:
-        """Connections that nobody reads are looked for all the time, and warned of."""
-        looks: list[Monitor] = []
-        self.patch(Monitor, "blind_spots", lambda monitor: looks.append(monitor))
-        _, looking = cast(Any, tap.makeService(parsed()))
-        looking.clock = Clock()
-        looking.startService()
-        looking.clock.pump([tap.LOOK_EVERY] * 3)
-        looking.stopService()
-        self.assertEqual(len(looks), 4)
-
-    def test_personal(self) -> None:
-        """What is served to another web server is wrapped as well."""
-        (factory,) = self.factories("--personal", "--listen", ENDPOINT)
-        self.assertRegex(repr(factory.root.site.resource), "^<CancellingResource of ")
-
-
-class RunningTests(TestCase):
-    """A server that runs in this process."""
-
-    timeout = 20
-
-    def setUp(self) -> None:
-        """Twisted has its signal handlers back in the end."""
-        for each in signal.SIGINT, signal.SIGTERM:
-            self.addCleanup(signal.signal, each, signal.getsignal(each))
-
-    async def visit(self, path: str, page: str) -> Visit:
-        """Ask for a page at a UNIX socket."""
-        visit = Visit(page)
-        await UNIXClientEndpoint(reactor, path).connect(Factory.forProtocol(lambda: visit))
-        return visit
-
-    async def test_stopping_drains(self) -> None:
-        """To stop the service is to drain: it has ended when each request is answered."""
-        web, status = self.mktemp(), self.mktemp()
-        server = tap.makeService(
-            parsed(
-                *("--class", "tests._served.Pages", "--drain", "0.2"),
-                *("--listen", f"unix:{web}", "--status", f"unix:{status}"),
-            )
-        )
-        server.privilegedStartService()
-        server.startService()
-        waiter = await self.visit(web, "/waiting")
-        page = await (await self.visit(status, "/")).answer
-        self.assertIn(b"/waiting", page)
-        stopped = server.stopService()
-        during = await (await self.visit(status, "/")).answer
-        self.assertIn(b"/waiting", during)
-        self.assertIn(b" 503 ", (await waiter.answer).splitlines()[0])
-        await stopped
-        self.assertFalse(Path(web).exists() or Path(status).exists())
-
-    async def test_stopping_sends_what_http2_holds_back(self) -> None:
-        """Over HTTP/2 it has ended when all of an answer has been handed to the network."""
-        certificate, events = SelfSigned.make(Path(self.mktemp()).resolve()), log_events(self)
-        command = ("--class", "tests._served.Pages", "--listen", certificate.listen())
-        server = tap.makeService(parsed(*command))
-        server.startService()
-        started = [re.search(r"starting on (\d+)", formatEvent(event)) for event in events]
-        (port,) = [int(each[1]) for each in started if each]
-        client = await Server(port, Log(), certificate).connect(HTTP2Client(), b"h2")
-        self.addCleanup(client.close)
-        stream = client.get("/soon/0.1/3000000")
-        await client.ping()
-        await server.stopService()
-        # As the reactor does next.
-        for each in reactor.getReaders():
-            if isinstance(each, tcp.Server):
-                each.loseConnection()
-        await stream.until(lambda stream: stream.ended)
-        self.assertEqual(len(stream.body), 3_000_000)
-
-    async def test_signals_from_then_on(self) -> None:
-        """Once it is being stopped SIGINT kills, and SIGTERM does nothing."""
-        server = tap.makeService(parsed("--listen", ENDPOINT))
-        server.startService()
-        self.assertNotEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
-        stopped = server.stopService()
-        self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
-        await stopped
-
-    def refused(self, *options: str) -> Any:
-        """The factory of a server that cannot start, which ends the program in one line."""
-        server = tap.makeService(parsed(*options))
-        line = str(self.assertRaises(SystemExit, server.startService).code)
-        self.assertRegex(line, "^cancelweb: cannot start: .+$")
-        web, _ = cast(Any, server)
-        (port,) = web
-        return port.factory
-
-    def test_port_that_is_none(self) -> None:
-        """A port that cannot be listened on ends the program in one line."""
-        self.refused("--listen", "tcp:99999").doStop()
-
-    def test_log_that_cannot_be_written(self) -> None:
-        """So does an access log that cannot be written."""
-        self.refused("--listen", ENDPOINT, "--logfile", "/no/such").stopFactory()

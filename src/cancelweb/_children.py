@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from ._inflow import Inflow
 from ._log import log
 from ._shield import Wait
-from ._where import Place
+from ._where import Place, place
 
 Completed = subprocess.CompletedProcess[bytes]
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -109,7 +109,7 @@ class Child(ProcessProtocol):
         """
         if not self.is_started:
             _Leader(self.reactor, self.args[0], self.args, self.env, self.cwd, self)
-        return await self._stdout.get()
+        return await self._stdout.get(self.place)
 
     def completed(self, output: bytes | None) -> Completed:
         """How it ended."""
@@ -180,6 +180,7 @@ class Child(ProcessProtocol):
         wait: Wait[None] = Wait(lambda _: self.stop())
         waiting = wait.deferred
         assert waiting is not None
+        place(waiting, self.place)
         if self._is_gone:
             wait.end(None)
         else:

@@ -14,7 +14,7 @@ from twisted.internet.tcp import Server
 
 from ._hooks import CLEANUP_TIMEOUT
 from ._log import log
-from ._requests import has_streams
+from ._requests import has_begun, has_streams, make_last
 from ._states import LIVE
 from ._stopping import SURVIVOR_AFTER
 from ._watching import Canceller
@@ -22,6 +22,13 @@ from .causes import Draining
 
 FLUSH = 1.0
 """Seconds that what was written at the very end has to get out."""
+
+LINGER = 0.5
+"""Seconds without a request after which open connections are taken to be idle.
+
+A client that was not told that its connection is about to close may be sending on it just now; what
+it sends is lost if nobody reads it (RFC 9112, section 9.6).
+"""
 
 GLANCE = 0.01
 """Seconds between two looks at whether it has."""
@@ -41,6 +48,7 @@ class Drain:
         self._deadline = clock.seconds() + seconds
         self._waiting: list[Deferred[None]] = []
         self._is_done = False
+        self._opened, self._quiet_since = 0, clock.seconds()
         self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
 
     def remaining(self) -> float:
@@ -50,6 +58,9 @@ class Drain:
 
     def start(self) -> None:
         """Go through all the steps."""
+        for scope in self._monitor.scopes:
+            if not (scope.options.dry_run or has_begun(scope.request)):
+                make_last(scope.request)
         Deferred.fromCoroutine(self._run())
 
     def when_done(self) -> Deferred[None]:
@@ -82,7 +93,7 @@ class Drain:
         await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
         for work in self._monitor.detached:
             log.warn("{work} is detached, and still runs after the drain", work=work)
-        await self._until_sent()
+        await self._until_quiet()
         self._done()
 
     def _is_idle(self) -> bool:
@@ -129,16 +140,17 @@ class Drain:
         if timer is not None and timer.active():
             timer.cancel()
 
-    async def _until_sent(self) -> None:
-        """Wait for the bytes that connections still have to send.
+    async def _until_quiet(self) -> None:
+        """Wait for the bytes that connections still have to send, and for the last requests.
 
         "Finished" is not "sent" (Twisted closes connections at shutdown without another look at
         what they hold), and a reactor tells of no other sign than who wants to write.
         """
-        late = max(self._deadline, self._clock.seconds() + FLUSH)
+        began = self._clock.seconds()
+        late = max(self._deadline, began + FLUSH)
         # Of a handler that has returned bytes, the scope closes before Twisted writes them.
         await self._pause(0)
-        while self._is_sending() and self._clock.seconds() < late:
+        while (self._is_sending() or self._lingers(began)) and self._clock.seconds() < late:
             await self._pause(GLANCE)
 
     def _is_sending(self) -> bool:
@@ -146,8 +158,19 @@ class Drain:
             return False
         if any(isinstance(each, Server) for each in self._clock.getWriters()):
             return True
-        readers = [each for each in self._clock.getReaders() if isinstance(each, Server)]
-        return any(has_streams(each.protocol) for each in readers)
+        return any(has_streams(each.protocol) for each in self._connections())
+
+    def _lingers(self, began: float) -> bool:
+        """Whether a request may still come; who asks without end is waited for until `FLUSH`."""
+        now, opened = self._clock.seconds(), self._monitor.opened
+        if opened != self._opened:
+            self._opened, self._quiet_since = opened, now
+        return now < min(began + FLUSH, self._quiet_since + LINGER) and bool(self._connections())
+
+    def _connections(self) -> list[Any]:
+        if not IReactorFDSet.providedBy(self._clock):
+            return []
+        return [each for each in self._clock.getReaders() if isinstance(each, Server)]
 
     def _pause(self, seconds: float) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()

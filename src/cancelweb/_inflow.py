@@ -11,6 +11,8 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ._where import Place, place
+
 LIMIT = 2**16
 """From so many unread bytes on, the producer is paused."""
 
@@ -42,15 +44,18 @@ class Inflow:
         self._has_ended, self._failure = True, failure
         self._wake()
 
-    async def get(self) -> bytes:
+    async def get(self, at: Place | None = None) -> bytes:
         """All that is unread, once there is something; empty at the end.
+
+        Args:
+            at: where it comes from, for reports of what is waited for.
 
         Raises:
             Exception: the failure with which it ended, after all that came before.
         """
         if not self._unread and not self._has_ended:
             self._reader = Deferred()
-            await self._reader
+            await (self._reader if at is None else place(self._reader, at))
         if self._failure is not None and not self._unread:
             self._failure.raiseException()
         data = bytes(self._unread)

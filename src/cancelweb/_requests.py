@@ -144,10 +144,16 @@ def say_goodbye(request: Any, cause: Cause) -> None:
     if not isinstance(cause, Draining):
         return
     request.setHeader(b"retry-after", b"%d" % cause.retry_after)
+    make_last(request)
+
+
+def make_last(request: Any) -> None:
+    """Have the client told that its connection is closed behind this answer, and close it."""
+    channel: Any = getattr(request, "channel", None)
     # A stream of HTTP/2 is over with its response, and may not have a header of connections.
-    if hasattr(request.channel, "persistent"):
+    if hasattr(channel, "persistent"):
         request.setHeader(b"connection", b"close")
-        request.channel.persistent = False
+        channel.persistent = False
 
 
 def has_begun(request: Any) -> bool:

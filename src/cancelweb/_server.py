@@ -6,13 +6,20 @@ What a drain is, the monitor knows; here it is put between the ports and the end
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
+from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorFDSet
 
 from ._log import log
+from ._watching import global_reactor
 from .monitor import Monitor
+
+ACCEPTS = 5
+"""How often a port is told to accept. It does so for one client, then for 20 more each time."""
 
 
 class DrainingService(MultiService):
@@ -57,9 +64,37 @@ class DrainingService(MultiService):
             count=len(self._monitor.scopes),
             seconds=self._seconds,
         )
-        not_listening = maybeDeferred(self._web.disownServiceParent)
-        await DeferredList([not_listening, self._monitor.drain(self._seconds)])
+        factories = [each.factory for each in self._web]
+        for each in factories:
+            # As one port more: a Site that is stopped no longer writes its access log.
+            each.doStart()
+        # First, so that the drain knows of all who came in time.
+        await DeferredList([_stop_listening(self._web)])
+        await self._monitor.drain(self._seconds)
+        for each in factories:
+            each.doStop()
         await super().stopService()
+
+
+def _stop_listening(web: MultiService) -> Deferred[Any]:
+    reactor: Any = global_reactor()
+    # Twisted closes ports in the next turn, too. This comes first.
+    reactor.callLater(0, _accept_who_waits, _ports_of(reactor))
+    return maybeDeferred(web.disownServiceParent)
+
+
+def _ports_of(reactor: object) -> list[Any]:
+    if not IReactorFDSet.providedBy(reactor):
+        return []
+    return [each for each in reactor.getReaders() if IListeningPort.providedBy(each)]
+
+
+def _accept_who_waits(ports: Iterable[Any]) -> None:
+    """Accept the clients whom the kernel has let in: a port that is closed resets them."""
+    for port in ports:
+        for _ in range(ACCEPTS):
+            if port.fileno() >= 0:
+                port.doRead()
 
 
 def _stop_at_once_on_interrupt() -> None:

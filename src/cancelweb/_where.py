@@ -17,10 +17,10 @@ from twisted.python.reflect import safe_repr
 
 from ._deferreds import innermost
 
-R = TypeVar("R")
+T = TypeVar("T")
 
 ATTRIBUTE = "_cancelweb_place"
-"""Where a Deferred may keep the `Place` where its work is done."""
+"""Where a Deferred, or another thing that is awaited, may keep the `Place` of its work."""
 
 _SUSPENDED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
@@ -39,10 +39,10 @@ class Place:
     text: str
 
 
-def place(deferred: Deferred[R], at: Place) -> Deferred[R]:
-    """Note where the work is done for which a Deferred waits."""
-    setattr(deferred, ATTRIBUTE, at)
-    return deferred
+def place(awaited: T, at: Place) -> T:
+    """Note where the work is done for which a Deferred, say, waits."""
+    setattr(awaited, ATTRIBUTE, at)
+    return awaited
 
 
 def where(work: Any) -> str:
@@ -73,10 +73,11 @@ def _chain(waits: Any) -> Iterator[str]:
             return
         yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
         waits = _behind(awaited)
-    if isinstance(waits, Deferred):
-        at = getattr(waits, ATTRIBUTE, None) or getattr(innermost(waits), ATTRIBUTE, None)
-        if at is not None:
-            yield at.text
+    at = getattr(waits, ATTRIBUTE, None)
+    if at is None and isinstance(waits, Deferred):
+        at = getattr(innermost(waits), ATTRIBUTE, None)
+    if isinstance(at, Place):
+        yield at.text
 
 
 def _parts(suspended: Any) -> tuple[FrameType | None, Any]:

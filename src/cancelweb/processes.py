@@ -144,6 +144,7 @@ class Output(AsyncIterator[bytes]):
     def __init__(self, child: Child, check: bool) -> None:
         self._child, self._check = child, check
         self._is_open = True
+        place(self, child.place)
 
     async def __anext__(self) -> bytes:
         child = self._child

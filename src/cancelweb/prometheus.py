@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .causes import Ended, Outcome
+from .causes import (
+    Disconnected,
+    Draining,
+    Ended,
+    Outcome,
+    RapidReset,
+    ResponseFinished,
+    TimedOut,
+)
 from .monitor import Monitor
 
 try:
@@ -29,14 +37,27 @@ __all__ = ["MonitorCollector"]
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Seconds. Most work stops in the turn in which it is asked."""
 
+CAUSES = tuple(
+    cause.__name__ for cause in (Disconnected, TimedOut, Draining, ResponseFinished, RapidReset)
+)
+
+# A rate sees nothing of the first of a kind unless its counter was there before, with 0
+# (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
+NO_REQUESTS = {
+    ("none", "completed"): 0,
+    ("none", "failed"): 0,
+    **{(cause, ended.name.lower()): 0 for cause in CAUSES for ended in Ended},
+}
+NONE_SPARED = dict.fromkeys((Disconnected.__name__, TimedOut.__name__), 0)
+
 
 class MonitorCollector:
     """Shows what a monitor counts to Prometheus.
 
     Keep one for each monitor and registry; it may be collected from any thread. The values of the
     label ``cause`` are ``none`` and the names of the classes of causes, those of ``outcome`` the
-    members of `cancelweb.Ended` in lower case. There are no labels for methods and paths: a client
-    could make up as many as it likes.
+    members of `cancelweb.Ended` in lower case. Those of cancelweb's own are there from the start,
+    with 0. There are no labels for methods and paths: a client could make up as many as it likes.
 
     Args:
         monitor: what to show. Becomes one more observer of its requests.
@@ -75,7 +96,7 @@ class MonitorCollector:
         requests = CounterMetricFamily(
             "cancelweb_requests", "Requests that have ended.", labels=("cause", "outcome")
         )
-        for labels, count in self._monitor.totals.items():
+        for labels, count in {**NO_REQUESTS, **self._monitor.totals}.items():
             requests.add_metric(labels, count)
         yield requests
         spared = CounterMetricFamily(
@@ -83,7 +104,7 @@ class MonitorCollector:
             "Requests that would have been cancelled, but for a dry run or their method.",
             labels=("cause",),
         )
-        for cause, count in self._monitor.would_have_cancelled.items():
+        for cause, count in {**NONE_SPARED, **self._monitor.would_have_cancelled}.items():
             spared.add_metric((cause,), count)
         yield spared
 
@@ -100,4 +121,7 @@ class MonitorCollector:
 
 def _histogram(name: str, text: str) -> Histogram:
     # In no registry: it is shown with the rest.
-    return Histogram(f"cancelweb_{name}_seconds", text, ("cause",), buckets=BUCKETS, registry=None)
+    made = Histogram(f"cancelweb_{name}_seconds", text, ("cause",), buckets=BUCKETS, registry=None)
+    for cause in CAUSES:
+        made.labels(cause)
+    return made
