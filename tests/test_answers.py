@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import EncodingResourceWrapper
@@ -22,7 +23,7 @@ from zope.interface import implementer
 from cancelweb import Cause, Draining, TimedOut, cancel_on_disconnect, current_scope, scope_of
 
 from ._http2 import HTTP2Client
-from ._inmemory import Client, H2Connection
+from ._inmemory import Client, H2Connection, log_events, of_cancelweb
 from ._scopes import Leaf, Visit
 
 
@@ -221,10 +222,15 @@ class BrokenRequestTests(SynchronousTestCase):
 
     def test_deadline(self) -> None:
         """So it is where the page of a deadline cannot be sent; the work is stopped."""
+        events = log_events(self)
         visit = self.visit("write", Deferred[bytes](), timeout=1)
         visit.clock.advance(1)
         self.assert_broken_off(visit, 1)
         self.assertEqual(visit.outcome.cause, TimedOut(1))
+        failure = visit.outcome.failure
+        self.assertIsNotNone(failure and failure.check(OSError))
+        texts = [formatEvent(event) for event in of_cancelweb(events)]
+        self.assertRegex("\n".join(map(str, texts)), r"_handle cannot be answered for$")
 
 
 class SiblingTests(SynchronousTestCase):

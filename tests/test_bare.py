@@ -7,6 +7,8 @@ since they observe.
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
@@ -129,6 +131,23 @@ class BareTests(SynchronousTestCase):
         client = self.visit(lambda _: succeed(self.waits))
         client.disconnect()
         self.assertTrue(self.waits.called)
+        self.assert_closed()
+
+    def test_a_timer_that_leaves_more_to_do(self) -> None:
+        """What is tracked when the timer has run is no straggler: its request still waits."""
+        requests: list[Request] = []
+        clock = Clock()
+
+        def handler(request: Request) -> IDelayedCall:
+            requests.append(request)
+            return clock.callLater(1, int)
+
+        client = self.visit(handler)
+        clock.advance(1)
+        errand = scope_of(requests[0]).track(Errand())
+        self.assertEqual(errand.asked, [])
+        client.disconnect()
+        self.assertEqual(errand.asked, [""])
         self.assert_closed()
 
     def test_finished_by_somebody(self) -> None:

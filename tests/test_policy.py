@@ -137,6 +137,13 @@ class DryRunTests(SynchronousTestCase):
         self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
         self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
 
+    def test_who_stops_it_himself(self) -> None:
+        """Work that its owner stops when its client has left was stopped; it is no failure."""
+        self.client.disconnect()
+        self.result.cancel()
+        self.assertEqual(self.outcomes[0].ended, Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_no_cancel_by_the_server(self) -> None:
         """`Scope.cancel` does nothing and returns False."""
         self.assertIs(self.scopes[0].cancel(Draining()), False)

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from ._abandoned import abandon
-from ._deferreds import is_answerers_business
+from ._deferreds import is_answerers_business, is_cancellation
 from ._log import log, name_of
 from ._requests import (
     CLOSED_CHANNEL,
@@ -112,8 +112,8 @@ class Answering(Work):
             if not is_answerers_business(failure):
                 scope.record.fail(failure)
                 self._log_failure(failure)
-            elif scope.fate is OPEN and fate_of(request) is LOST:
-                # Who was told of the loss before us has stopped it.
+            elif is_cancellation(failure):
+                # By its owner, for reasons of his own: we have not asked it to.
                 scope.record.worsen(Ended.STOPPED)
             return
         scope.record.fail(failure)
@@ -129,11 +129,8 @@ class Answering(Work):
 
     def _break_off(self, scope: Scope) -> None:
         """What a request of the user's own kind has raised stands in the way of an answer."""
-        failure = Failure()
-        scope.record.fail(failure)
-        log.failure(
-            "{handler} cannot be answered for", failure=failure, handler=name_of(self.handler)
-        )
+        scope.record.fail(Failure())
+        log.failure("{handler} cannot be answered for", handler=name_of(self.handler))
         self._abort(scope)
 
     def _abort(self, scope: Scope) -> None:
