@@ -35,6 +35,7 @@ ROSTER = {
     "starlette": Entrant("Starlette on uvicorn", "asyncio_servers"),
     "call": Entrant("cancelweb, `IDelayedCall`"),
     "deferred": Entrant("cancelweb, `Deferred`"),
+    "silent": Entrant("cancelweb, `Deferred`, no log line for who leaves"),
     "coroutine": Entrant("cancelweb, coroutine"),
     "wrapped": Entrant("cancelweb, `CancellingResource`"),
 }

@@ -21,6 +21,7 @@ from handlers import (
     DeferredByHand,
     Stage,
     UndecoratedDeferred,
+    UnobservedDeferred,
     log_to_nobody,
 )
 from ledger import SOON, Books, Ledger
@@ -113,6 +114,7 @@ PAGES: dict[str, Callable[[Stage], Any]] = {
     "careful": DeferredByHand,
     "call": DecoratedCall,
     "deferred": DecoratedDeferred,
+    "silent": UnobservedDeferred,
     "coroutine": DecoratedCoroutine,
 }
 

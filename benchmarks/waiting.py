@@ -20,7 +20,7 @@ PROGRAM = "waiting.py"
 
 OURS = ("deferred", "wrapped")
 MEMORY = tuple(Target(ours, "careful", at_most=0.9) for ours in OURS)
-STORM = tuple(Target(ours, "careful", at_most=1.0) for ours in OURS)
+STORM = tuple(Target(ours, "careful", at_most=1.0) for ours in ("silent", *OURS))
 UNTIL_STOPPED, STALL = JUDGED = ("ms until all is stopped", "longest stall, ms")
 
 
