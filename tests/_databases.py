@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
 from cancelweb._adbapi import Connection
@@ -85,6 +85,14 @@ class DatabaseTestCase(TestCase):
         query: Deferred[Any] = self.pool.runQuery(ENDLESS)
         await begun
         return query
+
+    async def assert_rolled_back(self, use: Deferred[Any], begun: Deferred[None]) -> None:
+        """Cancelled once it has begun, it is stopped, and nothing that it has written stays."""
+        await begun
+        use.cancel()
+        with self.assertRaises(CancelledError):
+            await use
+        self.assertEqual(await self.rows(), [])
 
     async def rows(self) -> list[tuple[Any, ...]]:
         """All rows of the table, by the pool's own next query."""

@@ -72,11 +72,7 @@ class CancelTests(DatabaseTestCase):
 
         begun = self.begun
         interaction = self.pool.runInteraction(interact)
-        await begun
-        interaction.cancel()
-        with self.assertRaises(CancelledError):
-            await interaction
-        self.assertEqual(await self.rows(), [])
+        await self.assert_rolled_back(interaction, begun)
 
     async def test_with_connection(self) -> None:
         """A function that was given the connection is stopped as well."""
@@ -87,11 +83,7 @@ class CancelTests(DatabaseTestCase):
 
         begun = self.begun
         using = self.pool.runWithConnection(use)
-        await begun
-        using.cancel()
-        with self.assertRaises(CancelledError):
-            await using
-        self.assertEqual(await self.rows(), [])
+        await self.assert_rolled_back(using, begun)
 
     async def test_between_two_statements(self) -> None:
         """Cancelled between two statements, the next of a cursor that was open is interrupted."""

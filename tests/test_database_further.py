@@ -55,11 +55,7 @@ class FurtherTests(DatabaseTestCase):
             cursor.executemany("INSERT INTO t VALUES (?)", zip(count()))
 
         using = self.pool.runWithConnection(use)
-        await begun
-        using.cancel()
-        with self.assertRaises(CancelledError):
-            await using
-        self.assertEqual(await self.rows(), [])
+        await self.assert_rolled_back(using, begun)
 
     async def test_half_read_cursor(self) -> None:
         """A cursor that the function has left half read keeps no lock, and hits no other query."""
@@ -73,11 +69,7 @@ class FurtherTests(DatabaseTestCase):
 
         begun = self.begun
         using = self.pool.runWithConnection(use)
-        await begun
-        using.cancel()
-        with self.assertRaises(CancelledError):
-            await using
-        self.assertEqual(await self.rows(), [])
+        await self.assert_rolled_back(using, begun)
         other = sqlite3.connect(self.path, timeout=0)
         self.addCleanup(other.close)
         with other:
