@@ -18,7 +18,7 @@ from cancelweb.database import ConnectionPool
 
 log, app = Logger(), Klein()
 # SQLite wants to be told that the pool closes connections from another thread.
-pool = ConnectionPool("sqlite3", "report.db", check_same_thread=False, cp_reactor=reactor)
+pool = ConnectionPool("sqlite3", ":memory:", check_same_thread=False, cp_reactor=reactor)
 
 SLOW_SQL = """
     WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < ?)

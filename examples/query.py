@@ -33,7 +33,7 @@ class Report(Resource):
         super().__init__()
         # SQLite wants to be told that the pool closes connections from another thread.
         self.pool = ConnectionPool(
-            "sqlite3", "report.db", check_same_thread=False, cp_reactor=reactor
+            "sqlite3", ":memory:", check_same_thread=False, cp_reactor=reactor
         )
 
     @cancel_on_disconnect

@@ -4,12 +4,13 @@ Run it::
 
     PYTHONPATH=examples twist web --class=upload.Uploads
 
-`curl -T README.md http://localhost:8080/` waits two seconds, and the file is kept in ./uploads.
-With `curl -m 1 ...` the client leaves during the check, and nothing stays behind.
+`curl -T README.md http://localhost:8080/` waits two seconds, and the file is kept until the server
+stops. With `curl -m 1 ...` the client leaves during the check, and the file is removed.
 """
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from twisted.internet import reactor
@@ -37,8 +38,9 @@ class Uploads(Resource):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path("uploads")
-        self.directory.mkdir(exist_ok=True)
+        temporary = TemporaryDirectory(prefix="uploads-")
+        reactor.addSystemEventTrigger("after", "shutdown", temporary.cleanup)
+        self.directory = Path(temporary.name)
 
     @cancel_on_disconnect
     async def render_PUT(self, request: IRequest) -> bytes:

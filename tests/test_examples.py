@@ -1,115 +1,22 @@
 """The examples, each served by the command in its docstring, with real clients that wait or leave.
 
-`interrupted.rpy` has a module of its own.
+`interrupted.rpy` has a module of its own, and so has what needs PostgreSQL.
 """
 
-import ast
 import os
-import re
-import shlex
-import sys
 from pathlib import Path
-from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
-from ._http1 import Visit
-from ._postgres import postgres
+from ._examples import AT_ONCE, EXAMPLES, ExampleTestCase, Reader
 from ._procs import running
-from ._servers import LOOPBACK, REPOSITORY, LoggedProcess, Server, reactor
+from ._servers import LOOPBACK, Server, reactor
 from ._upstreams import HEAD, Upstream
 
-EXAMPLES = REPOSITORY / "examples"
 
-# Less than each example takes to complete, and far more than a busy machine needs for "at once".
-AT_ONCE = 1.5
-
-ALARMING = r"#(warn|error|critical)\]|Traceback"
-
-
-def docstring(path: Path) -> str:
-    """What an example says of itself."""
-    text = ast.get_docstring(ast.parse(path.read_text()))
-    assert text is not None, path
-    return text
-
-
-def command(example: str) -> list[str]:
-    """The arguments that an example's docstring gives to `twist`."""
-    found = re.search(r"^    PYTHONPATH=examples twist (.*)$", docstring(EXAMPLES / example), re.M)
-    assert found is not None, example
-    return shlex.split(found[1])
-
-
-class Reader(Visit):
-    """A client that can tell when something has come."""
-
-    def __init__(
-        self, path: str, method: str = "GET", body: bytes = b"", header: str = "Accept: */*"
-    ) -> None:
-        super().__init__(path)
-        self._request = (
-            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        ).encode() + body
-        self._wanted: list[tuple[bytes, Deferred[bytes]]] = []
-
-    def connectionMade(self) -> None:
-        """Ask."""
-        assert self.transport is not None
-        self.transport.write(self._request)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Keep what comes, and tell."""
-        super().dataReceived(data)
-        for entry in [entry for entry in self._wanted if entry[0] in self._received]:
-            self._wanted.remove(entry)
-            entry[1].callback(self._received)
-
-    def received(self, wanted: bytes) -> Deferred[bytes]:
-        """Wait until these bytes have come; the Deferred has all that came."""
-        waiting: Deferred[bytes] = Deferred()
-        self._wanted.append((wanted, waiting))
-        self.dataReceived(b"")
-        return waiting.addTimeout(20, reactor)
-
-
-class ExamplesTests(TestCase):
+class ExamplesTests(ExampleTestCase):
     """Each example does what it says it does."""
-
-    timeout = 60
-
-    def setUp(self) -> None:
-        """Give the server an empty directory to run in."""
-        self.directory = Path(self.mktemp()).resolve()
-        self.directory.mkdir()
-
-    async def serve(self, example: str, **environment: str) -> Server:
-        """Run an example's command, on a port that the kernel chose, for the length of a test."""
-        process = LoggedProcess()
-        path = os.pathsep.join(filter(None, [str(EXAMPLES), os.environ.get("PYTHONPATH")]))
-        twist = [sys.executable, "-m", "twisted", "--log-format=text"]
-        reactor.spawnProcess(
-            process,
-            sys.executable,
-            [*twist, *command(example), "--listen", f"tcp:0:interface={LOOPBACK}"],
-            env={**os.environ, "PYTHONPATH": path, **environment},
-            path=str(self.directory),
-        )
-        self.addCleanup(process.stop)
-        self.process: Any = process
-        started = await process.log.expect(r"Site.* starting on \d+")
-        return Server(int(started.rpartition(" ")[2]), process.log)
-
-    async def assert_stopped(self, server: Server) -> None:
-        """cancelweb tells at once that it has stopped something."""
-        await server.log.expect(r"\[cancelweb#info\] .*: stopped .*disconnected", within=AT_ONCE)
-
-    def assert_quiet(self, server: Server) -> None:
-        """Nothing has gone wrong in the server."""
-        self.assertEqual(server.log.matching(ALARMING), [])
 
     async def test_decorated_report_asks_no_further(self) -> None:
         """Who leaves is asked no further quarter for, and its connection is given back."""
@@ -145,12 +52,12 @@ class ExamplesTests(TestCase):
         """An upload is removed when its client leaves during the check."""
         server = await self.serve("upload.py")
         leaver = await server.connect(Reader("/", "PUT", b"for nobody"))
-        await server.log.expect(r"checking uploads/.*\.part")
-        [part] = self.directory.joinpath("uploads").iterdir()
+        await server.log.expect(r"checking .*/uploads-.*\.part")
+        [part] = self.directory.glob("uploads-*/*")
         self.assertEqual(part.read_bytes(), b"for nobody")
         leaver.leave()
         await self.assert_stopped(server)
-        self.assertEqual(list(self.directory.joinpath("uploads").iterdir()), [])
+        self.assertEqual(list(self.directory.glob("uploads-*/*")), [])
         self.assert_quiet(server)
 
     async def test_checked_upload_is_kept(self) -> None:
@@ -159,7 +66,7 @@ class ExamplesTests(TestCase):
         waiter = await server.connect(Reader("/", "PUT", b"for good"))
         answer = await waiter.answer
         self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
-        [kept] = self.directory.joinpath("uploads").iterdir()
+        [kept] = self.directory.glob("uploads-*/*")
         self.assertEqual(kept.read_bytes(), b"for good")
         self.assertTrue(answer.endswith(kept.name.encode() + b"\n"), answer)
         self.assert_quiet(server)
@@ -308,25 +215,6 @@ class ExamplesTests(TestCase):
         await self.assert_stopped(server)
         self.assert_quiet(server)
 
-    async def test_async_query_stops(self) -> None:
-        """An asynchronous driver's query is gone when who asked for it has left."""
-        database = postgres()
-        name = "async-example"
-        server = await self.serve(
-            "async_query.py",
-            PGHOST=str(database.directory),
-            PGUSER="postgres",
-            PGAPPNAME=name,
-        )
-        leaver = await server.connect(Reader("/"))
-        await database.running(name)
-        leaver.leave()
-        await self.assert_stopped(server)
-        self.assertEqual(database.sessions(name), [])
-        waiter = await server.connect(Reader("/"))
-        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n42\n"))
-        self.assert_quiet(server)
-
     async def test_shared_report_is_made_once(self) -> None:
         """Of two who ask for one report one leaves, and the other gets it; of two more, none."""
         server = await self.serve("shared_report.py")
@@ -453,7 +341,7 @@ class StyleTests(SynchronousTestCase):
                 self.assertLess(len(path.read_text().splitlines()), 60, path.name)
 
     def test_each_is_tested(self) -> None:
-        """Each example that is a module stands in a test of this module."""
-        tests = Path(__file__).read_text()
+        """Each example that is a module stands in a test, here or where PostgreSQL is."""
+        tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_example*.py"))
         for path in EXAMPLES.glob("*.py"):
             self.assertRegex(tests, rf'self.serve\(\s*"{path.name}"[,)]')
