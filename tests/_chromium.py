@@ -7,8 +7,6 @@ events on 4. So a browser needs no port, and a test no further package.
 """
 
 import json
-import os
-import shutil
 from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +17,9 @@ from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
-from twisted.trial.unittest import FailTest, SkipTest, TestCase
+from twisted.trial.unittest import TestCase
+
+from ._programs import find_program
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -49,26 +49,6 @@ LOADED = """
 document.readyState === "complete" ||
     new Promise(done => addEventListener("load", () => done(true)))
 """
-
-
-def require(program: str | None, remedy: str) -> str:
-    """Insist on a program that not everybody has.
-
-    Args:
-        program: Its path, or None where there is none.
-        remedy: The command that installs it.
-
-    Returns:
-        The path.
-
-    Raises:
-        SkipTest: There is none, and this is somebody's own machine.
-        FailTest: There is none, and this is CI, where a skip would go unseen.
-    """
-    if program is not None:
-        return program
-    refuse = FailTest if os.environ.get("CI") == "true" else SkipTest
-    raise refuse(f"a program is missing: {remedy}")
 
 
 @define(eq=False)
@@ -233,9 +213,7 @@ class Tab:
 
 async def launch(test: TestCase) -> Chromium:
     """Start a browser with a new, empty profile for the length of a test."""
-    program = require(
-        next(filter(None, map(shutil.which, NAMES)), None), "apt-get install chromium"
-    )
+    program = find_program(NAMES, "apt-get install chromium")
     profile = Path(test.mktemp()).resolve()
     browser = Chromium()
     reactor.spawnProcess(

@@ -4,7 +4,6 @@ What belongs here: their configurations, and starting them. What does not: knowi
 the server behind them.
 """
 
-import shutil
 import socket
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -18,8 +17,9 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
+from ._programs import find_program
 from ._servers import LOOPBACK, LoggedProcess, Server
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -201,9 +201,7 @@ async def _start(
 def _command(name: str, configuration: Path) -> list[str]:
     # That of Envoy comes from PyPI, and lies beside the Python of the tests.
     elsewhere = f"{sysconfig.get_path('scripts')}:/usr/sbin:/usr/local/sbin"
-    program = shutil.which(name) or shutil.which(name, path=elsewhere)
-    if program is None:
-        raise SkipTest(f"{name} is not installed: {_INSTALL[name]}")
+    program = find_program(name, _INSTALL[name], elsewhere)
     options = {
         "nginx": ["-e", "stderr", "-p", str(configuration.parent), "-c"],
         "haproxy": ["-db", "-f"],

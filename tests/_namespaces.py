@@ -4,16 +4,18 @@ What belongs here: making and cutting the cable. What does not: the programs tha
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from attrs import define
 from twisted.internet.protocol import ProcessProtocol
-from twisted.trial.unittest import FailTest, SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
+from ._programs import find_program, refusal
 from ._servers import REPOSITORY, reactor
+
+REMEDY = "apt-get install iproute2"
 
 ADDRESSES = ("10.99.0.1", "10.99.0.2")
 """Of the two ends; nobody outside the namespaces sees them."""
@@ -37,9 +39,7 @@ class Cable:
             SkipTest: This machine cannot, and is somebody's own; says what is missing.
             FailTest: It cannot, and is CI, where a skip would go unseen.
         """
-        refuse = FailTest if os.environ.get("CI") == "true" else SkipTest
-        if shutil.which("ip") is None:
-            raise refuse("to cut a connection takes ip: install iproute2")
+        find_program("ip", REMEDY)
         cable = cls((f"cancelweb-{os.getpid()}-a", f"cancelweb-{os.getpid()}-b"))
         try:
             for each in cable.namespaces:
@@ -47,7 +47,7 @@ class Cable:
                 test.addCleanup(_ip, "netns", "del", each)
             cable._connect()
         except subprocess.CalledProcessError as error:
-            raise refuse(f"to cut a connection takes network namespaces: {error.stderr}") from error
+            raise refusal(f"network namespaces are needed, and root: {error.stderr}") from error
         return cable
 
     def _connect(self) -> None:
@@ -65,7 +65,7 @@ class Cable:
         """Run Python with these arguments at one end."""
         reactor.spawnProcess(
             process,
-            shutil.which("ip"),
+            find_program("ip", REMEDY),
             ["ip", "netns", "exec", self.namespaces[end], sys.executable, *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, _paths()))},
             path=str(REPOSITORY),

@@ -3,7 +3,6 @@
 What belongs here: starting it, and asking it. What does not: what is asked.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +11,7 @@ import treq
 from prometheus_client import CollectorRegistry
 from prometheus_client.twisted import MetricsResource
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 
 from cancelweb import CancellingResource
@@ -21,6 +20,7 @@ from cancelweb.prometheus import MonitorCollector
 
 from ._fronts import free_port
 from ._loopback import connect, request, serve
+from ._programs import find_program
 from ._scopes import Handler, Leaf
 from ._servers import LOOPBACK, LoggedProcess, reactor
 
@@ -33,12 +33,7 @@ scrape_configs:
 """
 
 
-def program(name: str) -> str:
-    """Where a program of Prometheus is."""
-    found = shutil.which(name)
-    if found is None:
-        raise SkipTest(f"{name} is not installed: apt-get install prometheus")
-    return found
+REMEDY = "apt-get install prometheus"
 
 
 class Site:
@@ -93,7 +88,7 @@ class Prometheus:
         configuration.write_text(CONFIGURATION.format(host=LOOPBACK, port=site.port))
         process = LoggedProcess()
         command = [
-            program("prometheus"),
+            find_program("prometheus", REMEDY),
             f"--config.file={configuration}",
             f"--storage.tsdb.path={directory / 'data'}",
             f"--web.listen-address={LOOPBACK}:{port}",

@@ -5,13 +5,13 @@ runs. What does not: any time.
 """
 
 import csv
-import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ._programs import find_program
 from .test_benchmarks import answers
 from .test_instructions import run
 
@@ -85,8 +85,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_the_costs(self) -> None:
         """A tiny run writes all the files that the page includes, with a row for each step."""
-        if shutil.which("valgrind") is None:
-            raise self.skipTest("needs valgrind: apt-get install valgrind")
+        find_program("valgrind", "apt-get install valgrind")
         with TemporaryDirectory() as directory:
             tiny = ("--rounds", "2", "--requests", "1", "--seeds", "1", "--directory", directory)
             finished = run("costs.py", *tiny)

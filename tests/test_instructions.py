@@ -4,12 +4,13 @@ What belongs here: what `benchmarks/instructions.py`, `costs.py` and `growth.py`
 tiny runs. What does not: any time, and how many instructions there are.
 """
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from ._programs import find_program
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
@@ -115,8 +116,8 @@ class PlaceTests(SynchronousTestCase):
 class ValgrindTests(SynchronousTestCase):
     """The program that counts."""
 
-    if shutil.which("valgrind") is None:
-        skip = "needs valgrind: apt-get install valgrind"
+    def setUp(self) -> None:
+        find_program("valgrind", "apt-get install valgrind")
 
     def test_it_counts(self) -> None:
         """A tiny run finds thousands of instructions a request, and a fixed ratio of them."""

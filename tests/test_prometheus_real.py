@@ -23,7 +23,8 @@ from cancelweb import detach
 
 from ._dashboard import dashboard, queries_of_docs
 from ._loopback import connect, request
-from ._prometheus import Prometheus, Site, program
+from ._programs import find_program
+from ._prometheus import REMEDY, Prometheus, Site
 from ._scopes import Errand, waiting
 from ._servers import LOOPBACK, reactor
 
@@ -46,7 +47,7 @@ class QueriesTests(TestCase):
 
     async def start(self) -> None:
         """Serve, and be scraped once before anything happens."""
-        program("prometheus")
+        find_program("prometheus", REMEDY)
         self.site = Site(self)
         self.site.add(b"quick", lambda _: b"page")
         self.site.add(b"slow", waiting)
@@ -132,7 +133,7 @@ class PromtoolTests(TestCase):
 
     async def test_finds_nothing(self) -> None:
         """Names, types and help texts are as Prometheus wants them."""
-        tool, site = program("promtool"), Site(self)
+        tool, site = find_program("promtool", REMEDY), Site(self)
         site.add(b"slow", waiting)
         await site.leave(b"slow")
         checked = subprocess.run(
