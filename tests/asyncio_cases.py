@@ -105,8 +105,11 @@ class FutureTests(AsyncioTestCase):
         """Cancelled by somebody else, it is a 500."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
         client = self.visit(lambda _: future)
+        # Told after cancelweb, which has asked to be told before.
+        told: Deferred[object] = Deferred()
+        future.add_done_callback(told.callback)
         future.cancel()
-        await deferLater(reactor, 0.01)
+        await told
         self.clock.advance(0)
         self.assertEqual(await self.ended(), Ended.FAILED)
         self.assertEqual(client.response.status, 500)
@@ -154,39 +157,46 @@ class TaskTests(AsyncioTestCase):
     async def test_cleanup_is_not_cut(self) -> None:
         """A `finally` that waits is waited for, also where somebody has cancelled before us."""
 
+        cleaning: Deferred[None] = Deferred()
+        go_on = asyncio.Event()
+
         async def work() -> None:
             try:
                 await self.wait()
             finally:
-                await asyncio.sleep(0.05)
+                cleaning.callback(None)
+                await go_on.wait()
                 self.steps.append("cleaned")
 
         client = self.visit_task(work)
         await self.begun
         self.task.cancel()
-        await deferLater(reactor, 0.01)
+        await cleaning
         client.disconnect()
+        go_on.set()
         await self.closed
         self.assertEqual(self.steps, ["stopped", "cleaned"])
 
     async def test_swallowed(self) -> None:
         """One that eats the cancellation and goes on is a survivor."""
+        swallowed: Deferred[None] = Deferred()
         go_on = asyncio.Event()
 
         async def work() -> None:
             try:
                 await self.wait()
             except asyncio.CancelledError:
+                swallowed.callback(None)
                 await go_on.wait()
 
         client = self.visit_task(work)
         await self.begun
         client.disconnect()
-        await deferLater(reactor, 0.01)
+        await swallowed
         self.clock.advance(5)
         self.assertEqual(await self.ended(), Ended.SURVIVED)
         go_on.set()
-        await deferLater(reactor, 0.01)
+        await Deferred.fromFuture(self.task)
 
     async def test_timeout(self) -> None:
         """`asyncio.timeout` works inside of it."""
@@ -234,8 +244,10 @@ class TaskTests(AsyncioTestCase):
 
     async def test_task_group_and_disconnect(self) -> None:
         """When the client leaves, all tasks of the group are stopped."""
+        parts: list[Deferred[None]] = [Deferred(), Deferred()]
 
-        async def part() -> None:
+        async def part(begun: Deferred[None]) -> None:
+            begun.callback(None)
             try:
                 await asyncio.get_running_loop().create_future()
             finally:
@@ -243,13 +255,13 @@ class TaskTests(AsyncioTestCase):
 
         async def work() -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(part())
-                group.create_task(part())
+                for each in parts:
+                    group.create_task(part(each))
                 await self.wait()
 
         client = self.visit_task(work)
-        await self.begun
-        await deferLater(reactor, 0.01)
+        for each in (self.begun, *parts):
+            await each
         client.disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(sorted(map(str, self.steps)), ["part", "part", "stopped"])
@@ -346,7 +358,8 @@ class CoroutineTests(AsyncioTestCase):
         await self.begun
         client.disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
-        await deferLater(reactor, 0.01)
+        with self.assertRaises(asyncio.CancelledError):
+            await Deferred.fromFuture(self.task)
         self.assertEqual(self.steps, ["stopped"])
 
     async def test_returned_by_a_coroutine(self) -> None:
@@ -385,13 +398,13 @@ class ContextTests(AsyncioTestCase):
 
         def handler(_: Request) -> bytes:
             # Of the loop, which keeps the context; the reactor does so only now and then.
-            asyncio.get_running_loop().call_later(0.01, self.look)
+            asyncio.get_running_loop().call_soon(self.look)
             return PAGE
 
+        self.looked: Deferred[object] = Deferred()
         self.visit(handler)
-        await deferLater(reactor, 0.02)
-        self.assertEqual(self.steps, [None])
+        self.assertIs(await self.looked, None)
 
     def look(self) -> None:
-        """Note the request of the scope in whose context this runs."""
-        self.steps.append(current_scope().request)
+        """Tell the request of the scope in whose context this runs."""
+        self.looked.callback(current_scope().request)
