@@ -1,23 +1,29 @@
-"""What is checked, and how: `nox -l` lists the sessions, plain `nox` runs all that must pass."""
+"""What is checked, and how: `nox -l` lists the sessions.
+
+Plain `nox` runs what every change must pass, on this Python; `nox -t ci` runs the rest, which CI
+runs as well. `tests/sessions.toml` says which modules of tests a session runs.
+"""
 
 import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "venv"
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "uv|venv"
 # A Python that is not there is skipped with a message, in CI too.
 nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 # The Python that runs nox is always among them: whatever it is, the tests do run.
-PYTHONS = list(
-    dict.fromkeys([*nox.project.python_versions(PYPROJECT), "{}.{}".format(*sys.version_info)])
-)
+PYTHON = "{}.{}".format(*sys.version_info)
+PYTHONS = list(dict.fromkeys([*nox.project.python_versions(PYPROJECT), PYTHON]))
 DEPENDENCIES = {
     "newest": PYPROJECT["project"]["dependencies"],
     "oldest": [
@@ -27,10 +33,76 @@ DEPENDENCIES = {
     ],
 }
 
+LISTED = nox.project.load_toml("tests/sessions.toml")
+QUICK = sorted(
+    path.stem
+    for path in Path("tests").glob("test_*.py")
+    if path.stem not in {module for modules in LISTED.values() for module in modules}
+)
+CACHES = ("__pycache__/", "/dropin.cache")
+"""What Python and Twisted leave beside the modules that they import."""
+
 
 def group(*names: str) -> tuple[str, ...]:
     """Return the requirements of dependency groups: pip itself knows them only since 25.1."""
     return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+def strange_files(session: nox.Session) -> set[str]:
+    """Return the files in the tree that git does not track, but for caches.
+
+    Those that git ignores are among them. Changes of tracked files are not: you may be editing.
+    """
+    if not Path(".git").exists():
+        session.warn("not a clone: files that the tests leave in the tree would not be noticed")
+        return set()
+    command = ("git", "status", "--porcelain", "--ignored=matching", "--untracked-files=all")
+    told = session.run(*command, external=True, silent=True, log=False) or ""
+    strange = [line for line in told.splitlines() if line.startswith(("??", "!!"))]
+    return {line[3:] for line in strange if not line.endswith(CACHES)}
+
+
+@contextmanager
+def clean_tree(session: nox.Session) -> Iterator[None]:
+    """Fail the session if what it does here leaves files in the tree."""
+    before = strange_files(session)
+    yield
+    if left := strange_files(session) - before:
+        session.error(f"the tests have left files in the tree: {', '.join(sorted(left))}")
+
+
+def trial(session: nox.Session, *arguments: str, python: tuple[str, ...] = ("python",)) -> None:
+    """Run trial with these arguments, or with what stands after `--` in their place."""
+    temporary = Path(session.create_tmp()).resolve() / "trial"
+    command = (*python, "-m", "twisted.trial", f"--temp-directory={temporary}")
+    session.run(*command, *(session.posargs or arguments))
+
+
+def run_modules(session: nox.Session, modules: list[str], *python: str) -> None:
+    """Run modules of tests on all cores, and see to it that they leave nothing in the tree."""
+    with clean_tree(session):
+        names = [f"tests.{module}" for module in modules]
+        trial(session, f"-j{os.cpu_count()}", *names, python=python)
+
+
+def covered_trial(session: nox.Session, modules: list[str], *groups: str) -> None:
+    """Install cancelweb as it is shipped, run modules of tests, and keep what they cover.
+
+    What several sessions have covered is put together by the session `coverage`.
+    """
+    session.install(".", *group("test", *groups))
+    # Absolute, for subprocesses that run elsewhere.
+    session.env["COVERAGE_FILE"] = str(session.env_dir.resolve() / "coverage")
+    session.run("coverage", "erase")
+    run_modules(session, modules, "coverage", "run")
+    session.run("coverage", "combine", "--quiet")
+
+
+def require_valgrind(session: nox.Session) -> None:
+    """Skip a session that counts instructions where that cannot be done; in CI it is an error."""
+    if shutil.which("valgrind") is None:
+        refuse = session.error if os.environ.get("CI") == "true" else session.skip
+        refuse("instructions are counted with valgrind: apt-get install valgrind")
 
 
 @nox.session
@@ -55,23 +127,83 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build/html")
 
 
-@nox.session(python=PYTHONS)
-@nox.parametrize("twisted", list(DEPENDENCIES))
-def tests(session: nox.Session, twisted: str) -> None:
-    """Run the tests under trial; every line and branch must be covered.
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, but for those that take long or need programs of others."""
+    covered_trial(session, [*LISTED["real"], *LISTED["shown"], *QUICK])
+    others = sorted(LISTED.keys() - {"real", "shown"})
+    session.log(f"not run: {', '.join(others)}, each a session of its own, which CI runs")
 
-    What stands after `--` is given to trial in place of `tests`, and coverage is not looked at.
+
+@nox.session(default=False, reuse_venv=True, tags=["ci"])
+def quick(session: nox.Session) -> None:
+    """Run the quick tests, or with `-- tests.test_hooks` any others; takes less than a minute.
+
+    The environment is kept, and has the working copy of cancelweb.
     """
-    # Not editable: what is tested is what is shipped.
+    session.install("--editable", ".", *group("test"))
+    run_modules(session, QUICK, "python")
+
+
+@nox.session(default=False, tags=["ci"])
+@nox.parametrize(
+    "python,twisted",
+    [
+        (python, twisted)
+        for twisted in DEPENDENCIES
+        for python in PYTHONS
+        if (python, twisted) != (PYTHON, "newest")  # which the session `tests` has
+    ],
+)
+def versions(session: nox.Session, twisted: str) -> None:
+    """Run the tests that depend on them with another Python, or with the oldest Twisted."""
     session.install(".", *DEPENDENCIES[twisted], *group("test"))
-    if session.posargs:
-        session.run("python", "-m", "twisted.trial", *session.posargs)
-        return
-    # Absolute, for subprocesses that run elsewhere; one a session, so that sessions do not mix.
+    run_modules(session, [*LISTED["real"], *QUICK], "python")
+
+
+@nox.session(default=False, tags=["ci"])
+def benchmarks(session: nox.Session) -> None:
+    """Run the tests of the programs in benchmarks/: that they run, and count right."""
+    covered_trial(session, LISTED["benchmarks"], "bench", "databases")
+
+
+@nox.session(default=False, tags=["ci"])
+def browsers(session: nox.Session) -> None:
+    """Run the tests with Chromium."""
+    covered_trial(session, LISTED["browsers"])
+
+
+@nox.session(default=False, tags=["ci"])
+def databases(session: nox.Session) -> None:
+    """Run the tests with PostgreSQL, which comes with the environment."""
+    covered_trial(session, LISTED["databases"], "databases")
+
+
+@nox.session(default=False, tags=["ci"])
+def installed(session: nox.Session) -> None:
+    """Run the tests that install cancelweb into fresh environments."""
+    covered_trial(session, LISTED["installed"], "installed")
+
+
+@nox.session(default=False, tags=["ci"])
+def servers(session: nox.Session) -> None:
+    """Run the tests with nginx, HAProxy, Envoy and Prometheus."""
+    covered_trial(session, LISTED["servers"], "databases", "servers")
+
+
+@nox.session(default=False, tags=["ci"])
+def storms(session: nox.Session) -> None:
+    """Run the tests with crowds of clients; the session `hammer` has larger ones."""
+    covered_trial(session, LISTED["storms"])
+
+
+@nox.session(default=False, tags=["ci"])
+def coverage(session: nox.Session) -> None:
+    """Fail unless the sessions that have run cover each line and branch, all together."""
+    session.install(*group("coverage"))
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "twisted.trial", f"-j{os.cpu_count()}", "tests")
-    session.run("coverage", "combine", "--quiet")
+    found = sorted(map(str, session.env_dir.parent.glob("*/coverage")))
+    session.run("coverage", "combine", "--keep", "--quiet", *found)
     session.run("coverage", "report")
 
 
@@ -83,17 +215,16 @@ def made_with() -> dict[str, str]:
     return dict(versions)
 
 
-@nox.session(python=made_with()["CPython"].rpartition(".")[0])
+@nox.session(python=made_with()["CPython"].rpartition(".")[0], default=False, tags=["ci"])
 def instructions(session: nox.Session) -> None:
     """Fail if requests take more instructions than the table in benchmarks/README.md says."""
-    if shutil.which("valgrind") is None:
-        session.skip("it counts with valgrind: apt-get install valgrind")
+    require_valgrind(session)
     packages = {name: version for name, version in made_with().items() if name != "CPython"}
     session.install(".", *(f"{name}=={version}" for name, version in packages.items()))
     session.run("python", "benchmarks/instructions.py", "--check", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False, tags=["ci"])
 def compat(session: nox.Session) -> None:
     """Run the tests of Twisted's web and of Klein, plain and with every Site wrapped."""
     session.install(".", *group("compat"))
@@ -103,9 +234,8 @@ def compat(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure what a request costs; takes most of an hour, on a machine with nothing else to do."""
-    if shutil.which("valgrind") is None:
-        session.error("instructions are counted with valgrind: apt-get install valgrind")
-    session.install(".", *group("bench"))
+    require_valgrind(session)
+    session.install(".", *group("bench", "databases"))
     for program in ("inprocess.py", "growth.py", "sockets.py", "waiting.py", "soak.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)
     # These only show: what is committed of them is to be made anew on purpose.
@@ -121,16 +251,14 @@ def screenshots(session: nox.Session) -> None:
     """Make the pictures of the docs anew, from the real pages in a real browser."""
     session.install(".", *group("test"))
     pictures = sorted(map(str, Path("docs", "screenshots").glob("*.py")))
-    session.run(
-        "python", "-m", "twisted.trial", *(session.posargs or ["tests.screenshots", *pictures])
-    )
+    trial(session, "tests.screenshots", *pictures)
 
 
 @nox.session(default=False)
 def hammer(session: nox.Session) -> None:
     """Run random histories and storms of clients for long; prints the figures of the docs."""
     session.install(".", *group("test"))
-    session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests.hammer"]))
+    trial(session, "tests.hammer")
 
 
 @nox.session(default=False)

