@@ -85,11 +85,14 @@ def run_modules(session: nox.Session, modules: list[str], *python: str) -> None:
         trial(session, f"-j{os.cpu_count()}", *names, python=python)
 
 
-def covered_trial(session: nox.Session, modules: list[str], *groups: str) -> None:
-    """Install cancelweb as it is shipped, run modules of tests, and keep what they cover.
+def plain_trial(session: nox.Session, modules: list[str], *requirements: str) -> None:
+    """Install cancelweb as it is shipped, and run modules of tests."""
+    session.install(".", *requirements)
+    run_modules(session, modules, "python")
 
-    What several sessions have covered is put together by the session `coverage`.
-    """
+
+def covered_trial(session: nox.Session, modules: list[str], *groups: str) -> None:
+    """Do the same, and keep what the tests cover, for the session `coverage`."""
     session.install(".", *group("test", *groups))
     # Absolute, for subprocesses that run elsewhere.
     session.env["COVERAGE_FILE"] = str(session.env_dir.resolve() / "coverage")
@@ -157,14 +160,13 @@ def quick(session: nox.Session) -> None:
 )
 def versions(session: nox.Session, twisted: str) -> None:
     """Run the tests that depend on them with another Python, or with the oldest Twisted."""
-    session.install(".", *DEPENDENCIES[twisted], *group("test"))
-    run_modules(session, [*LISTED["real"], *QUICK], "python")
+    plain_trial(session, [*LISTED["real"], *QUICK], *DEPENDENCIES[twisted], *group("test"))
 
 
 @nox.session(default=False, tags=["ci"])
 def benchmarks(session: nox.Session) -> None:
     """Run the tests of the programs in benchmarks/: that they run, and count right."""
-    covered_trial(session, LISTED["benchmarks"], "bench", "databases")
+    plain_trial(session, LISTED["benchmarks"], *group("test", "bench", "databases"))
 
 
 @nox.session(default=False, tags=["ci"])
@@ -182,7 +184,7 @@ def databases(session: nox.Session) -> None:
 @nox.session(default=False, tags=["ci"])
 def installed(session: nox.Session) -> None:
     """Run the tests that install cancelweb into fresh environments."""
-    covered_trial(session, LISTED["installed"], "installed")
+    plain_trial(session, LISTED["installed"], *group("test", "installed"))
 
 
 @nox.session(default=False, tags=["ci"])
@@ -194,12 +196,12 @@ def servers(session: nox.Session) -> None:
 @nox.session(default=False, tags=["ci"])
 def storms(session: nox.Session) -> None:
     """Run the tests with crowds of clients; the session `hammer` has larger ones."""
-    covered_trial(session, LISTED["storms"])
+    plain_trial(session, LISTED["storms"], *group("test"))
 
 
 @nox.session(default=False, tags=["ci"])
 def coverage(session: nox.Session) -> None:
-    """Fail unless the sessions that have run cover each line and branch, all together."""
+    """Fail unless the sessions that have run cover each line and branch together."""
     session.install(*group("coverage"))
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     found = sorted(map(str, session.env_dir.parent.glob("*/coverage")))
