@@ -4,6 +4,8 @@ What belongs here: what tests of more than one module need. What does not: tests
 """
 
 import sqlite3
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
@@ -22,6 +24,42 @@ ENDLESS = """
     SELECT count(*) FROM counter
 """
 """Computes until it is interrupted; `begun` tells the test when."""
+
+
+class Gate:
+    """A place in a pool's function, at which its thread waits until the test has cancelled it."""
+
+    def __init__(self, test: TestCase) -> None:
+        self._test = test
+        self._reached: Deferred[None] = Deferred()
+        self._open = threading.Event()
+        test.addCleanup(self._open.set)
+
+    def wait(self) -> None:
+        """Called in the thread."""
+        reactor.callFromThread(self._reached.callback, None)
+        self._open.wait()
+
+    async def cancel(self, using: Deferred[Any]) -> None:
+        """Cancel when the thread waits, let it go on, and have it fail for the cancel."""
+        await self._reached
+        using.cancel()
+        self._open.set()
+        with self._test.assertRaises(CancelledError):
+            await using
+
+
+def outcomes(*calls: Callable[[], object]) -> list[type[BaseException] | None]:
+    """What each of the calls raises."""
+    seen: list[type[BaseException] | None] = []
+    for call in calls:
+        try:
+            call()
+        except BaseException as error:
+            seen.append(type(error))
+        else:
+            seen.append(None)
+    return seen
 
 
 class DatabaseTestCase(TestCase):

@@ -86,12 +86,12 @@ class CancelTests(DatabaseTestCase):
         await self.assert_rolled_back(using, begun)
 
     async def test_between_two_statements(self) -> None:
-        """Cancelled between two statements, the next of a cursor that was open is interrupted."""
+        """Cancelled between two statements, the next is interrupted if its cursor does not ask."""
         go_on, between = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
 
         def use(connection: Any) -> None:
-            cursor = connection.cursor()
+            cursor = connection.cursor(sqlite3.Cursor)
             cursor.execute("INSERT INTO t VALUES (1)")
             reactor.callFromThread(between.callback, None)
             go_on.wait()

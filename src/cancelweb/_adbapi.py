@@ -11,24 +11,18 @@ from typing import Any
 
 from twisted.enterprise import adbapi
 
+from ._cursors import checking
 from ._drivers import SQLite, interruptible
-
-
-def _nothing() -> None:
-    pass
 
 
 class Connection(adbapi.Connection):
     """A connection that is closed when it cannot be rolled back: the next use opens another.
 
-    Attributes:
-        check_use: called before anything of the driver's connection is used; may raise.
+    Before anything of the driver's connection is used, it asks whether this use was cancelled.
     """
 
-    check_use: Callable[[], object] = staticmethod(_nothing)
-
     def __getattr__(self, name: str) -> Any:
-        self.check_use()
+        checking.get()()
         return getattr(self._connection, name)
 
     def rollback(self) -> None:
@@ -50,16 +44,10 @@ class Connection(adbapi.Connection):
 
 
 class Transaction(adbapi.Transaction):
-    """A transaction.
-
-    Attributes:
-        check_use: called before anything of the driver's cursor is used; may raise.
-    """
-
-    check_use: Callable[[], object] = staticmethod(_nothing)
+    """A transaction: asks, before anything of the driver's cursor is used, as a connection does."""
 
     def __getattr__(self, name: str) -> Any:
-        self.check_use()
+        checking.get()()
         return getattr(self._cursor, name)
 
 

@@ -1,7 +1,7 @@
 """A pool of database connections whose queries stop in the database when they are cancelled.
 
-How a statement is stopped stands in `_drivers`, how a call waits for its thread in `_threadcall`,
-and what its function is given in `_adbapi`.
+How a statement is stopped stands in `_drivers`, how none begins after the cancel in `_cursors`, how
+a call waits for its thread in `_threadcall`, and what its function is given in `_adbapi`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.threadpool import ThreadPool
 
 from ._adbapi import Connection, Transaction, interact
+from ._cursors import ask_sqlite, checking
 from ._drivers import IInterruptible, interruptible
 from ._log import log
 from ._threadcall import ThreadCall
@@ -59,10 +60,10 @@ class ConnectionPool(adbapi.ConnectionPool):
     again: with CancelledError, with `Committed` if it was too late, or with the failure, if there
     was one that is not the cancel's.
 
-    From the cancel on, the same call gets nothing more done: what it asks of its transaction, or of
-    the connection that it was given, raises CancelledError, and what it runs on a cursor that it
-    has opened before is interrupted again and again. The connection is not used for anything else
-    before the cancel is over.
+    From the cancel on, the same call gets nothing more done: its transaction, the connection that
+    it was given, and cursors that it has opened before raise CancelledError, ``executemany`` at the
+    next row. Only a cursor of a class of your own does not: what that runs is interrupted again and
+    again. The connection is not used for anything else before the cancel is over.
 
     Raises:
         ImportError: the driver is not installed; names the extra of cancelweb that brings it.
@@ -86,6 +87,7 @@ class ConnectionPool(adbapi.ConnectionPool):
                 f"ConnectionPool({dbapiName!r}) needs {error.name}: pip install cancelweb[{extra}]",
                 name=error.name,
             ) from error
+        ask_sqlite(self.dbapi, self.connargs, self.connkw)
 
     def start(self) -> None:
         """See `adbapi.ConnectionPool.start`: the reactor calls it, maybe inside `__init__`."""
@@ -159,7 +161,7 @@ class _Use(ThreadCall):
         It is adbapi that calls this, in the thread, and commits or rolls back afterwards.
         """
         self._begin()
-        used.check_use = self._check
+        checking.set(self._check)
         try:
             result = function(used, *args, **kw)
         except Exception as error:
