@@ -30,7 +30,7 @@ class FurtherTests(DatabaseTestCase):
                 given.execute(ENDLESS)
             for name in ("execute", "cursor", "fetchone"):
                 try:
-                    getattr(given, name)
+                    getattr(given, name)()
                 except BaseException as error:
                     seen.append(type(error))
             given.execute("INSERT INTO t VALUES (1)")

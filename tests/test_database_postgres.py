@@ -6,8 +6,13 @@ as hitting the wrong query. What does not: what holds for every driver.
 
 import random
 import threading
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import psycopg
+import psycopg2.extensions
+import psycopg2.extras
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import Clock, deferLater
@@ -15,9 +20,11 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
+from cancelweb._cursors import Asking
 from cancelweb._drivers import PostgreSQL
 from cancelweb.database import Committed, ConnectionPool
 
+from ._databases import Gate, outcomes
 from ._inmemory import Client
 from ._pages import PAGE, Page
 from ._postgres import postgres
@@ -40,11 +47,10 @@ class Contract:
         self.name = f"{self.driver}-{self.id().rpartition('.')[2]}"
         self.pool = self.open()
 
-    def open(self: Any, size: int = CLIENTS) -> ConnectionPool:
+    def open(self: Any, size: int = CLIENTS, **options: Any) -> ConnectionPool:
         """A pool of this test's own, as the server sees it."""
-        pool = ConnectionPool(
-            self.driver, self.server.dsn_of(self.name), cp_max=size, cp_reactor=reactor
-        )
+        dsn = self.server.dsn_of(self.name)
+        pool = ConnectionPool(self.driver, dsn, cp_max=size, cp_reactor=reactor, **options)
         pool.start()
         self.addCleanup(pool.close)
         return pool
@@ -191,14 +197,144 @@ class Contract:
             await query
         self.assertEqual(self.server.states(self.name), ["idle"])
 
+    async def test_no_further_statement(self: Any) -> None:
+        """A cursor that was opened before the cancel begins no statement after it."""
+        gate = Gate(self)
+        seen: list[object] = []
+
+        def use(connection: Any) -> None:
+            cursor = connection.cursor()
+            gate.wait()
+            many = partial(cursor.executemany, "SELECT %s", [])
+            seen.extend(outcomes(partial(cursor.execute, "SELECT 1"), many))
+
+        await gate.cancel(self.pool.runWithConnection(use))
+        self.assertEqual(seen, [CancelledError] * 2)
+
+    async def test_no_further_row(self: Any) -> None:
+        """`executemany` runs no row that it is given after the cancel, and asks for no further."""
+        self.pool = self.open(1)
+        for named in (False, True):
+            gate = Gate(self)
+            given: list[int] = []
+            await gate.cancel(self.pool.runInteraction(self.insert, self.few(gate, given), named))
+            self.assertEqual(given, [0, 1])
+            self.assertEqual(await self.pool.runQuery("SELECT 1"), [(1,)])
+
+    def insert(self: Any, transaction: Any, rows: Any, named: bool) -> None:
+        """Into a table that is gone at the end, the rows being given by name or not."""
+        transaction.execute("CREATE TEMPORARY TABLE few (n int) ON COMMIT DROP")
+        statement = "INSERT INTO few VALUES (%s)"
+        if named:
+            transaction.executemany(statement, **{self.rows: rows})
+        else:
+            transaction.executemany(statement, rows)
+
+    def few(self: Any, gate: Gate, given: list[int]) -> Iterator[tuple[int]]:
+        """Rows; the thread waits before the second."""
+        for number in range(3):
+            if number == 1:
+                gate.wait()
+            given.append(number)
+            yield (number,)
+
+    async def test_own_cursors(self: Any) -> None:
+        """A connection's cursors are of the class that the user has given it, if it is a user's."""
+        self.pool = self.open(1, cursor_factory=self.own)
+        kind = await self.pool.runWithConnection(lambda connection: type(connection.cursor()))
+        self.assertIs(kind, self.own)
+
+    async def asks(self: Any, pool: ConnectionPool, kind: type, **options: Any) -> None:
+        """Fail unless its cursors are of this kind, and ask."""
+
+        def use(connection: Any) -> None:
+            cursor = connection.cursor(**options)
+            self.assertIsInstance(cursor, kind)
+            self.assertIsInstance(cursor, Asking)
+
+        await pool.runWithConnection(use)
+
+
+class OwnPsycopgCursor(psycopg.Cursor[Any]):
+    """A user's."""
+
+
+class OwnPsycopg2Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]
+    """A user's."""
+
+
+class OwnPsycopg2Connection(psycopg2.extensions.connection):  # type: ignore[misc]
+    """A user's, which has a way of its own to make cursors; it counts them."""
+
+    made = 0
+
+    def cursor(self, *args: Any, **kw: Any) -> Any:
+        """One of the user's."""
+        self.made += 1
+        return super().cursor(*args, cursor_factory=OwnPsycopg2Cursor, **kw)
+
 
 class PsycopgTests(Contract, TestCase):
     """With psycopg 3."""
 
     driver = "psycopg"
+    rows = "params_seq"
+    own = OwnPsycopgCursor
+
+    async def test_kinds_of_cursors(self) -> None:
+        """Those of the driver are of the class that was asked for, and ask."""
+        await self.asks(self.pool, psycopg.Cursor)
+        pool = self.open(cursor_factory=psycopg.ClientCursor)
+        await self.asks(pool, psycopg.ClientCursor)
+
+    async def test_shortcut(self) -> None:
+        """The cursor that `connection.execute` returns begins no further statement."""
+        gate = Gate(self)
+        seen: list[object] = []
+
+        def use(connection: Any) -> None:
+            cursor = connection.execute("SELECT 1")
+            gate.wait()
+            seen.extend(outcomes(partial(cursor.execute, "SELECT 1")))
+
+        await gate.cancel(self.pool.runWithConnection(use))
+        self.assertEqual(seen, [CancelledError])
 
 
 class Psycopg2Tests(Contract, TestCase):
     """With psycopg2."""
 
     driver = "psycopg2"
+    rows = "vars_list"
+    own = OwnPsycopg2Cursor
+
+    async def test_kinds_of_cursors(self) -> None:
+        """Those of the driver are of the class that was asked for, and ask, however asked for."""
+        rows = psycopg2.extras.RealDictCursor
+        await self.asks(self.pool, psycopg2.extensions.cursor)
+        await self.asks(self.pool, psycopg2.extensions.cursor, cursor_factory=None)
+        await self.asks(self.pool, rows, cursor_factory=rows)
+        await self.asks(self.open(cursor_factory=rows), rows)
+        connections = psycopg2.extras.RealDictConnection
+        await self.asks(self.open(connection_factory=connections), rows)
+
+    async def test_own_connections(self) -> None:
+        """A connection that makes cursors in its own way is looked at once, and left so."""
+        pool = self.open(1, connection_factory=OwnPsycopg2Connection)
+
+        def use(given: Any) -> tuple[Any, ...]:
+            kind = type(given.cursor())
+            return kind, given._connection.cursor_factory, given._connection.made
+
+        for made in (2, 3):
+            used = await pool.runWithConnection(use)
+            self.assertEqual(used, (OwnPsycopg2Cursor, None, made))
+
+    async def test_functions_in_c(self) -> None:
+        """What wants a cursor of the driver's takes one of the pool's."""
+
+        def use(connection: Any) -> str:
+            text: str = psycopg2.extensions.quote_ident("a b", connection.cursor())
+            return text
+
+        self.assertEqual(await self.pool.runWithConnection(use), '"a b"')

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.enterprise import adbapi
 
-from ._cursors import checking
+from ._cursors import asking, checking
 from ._drivers import SQLite, interruptible
 
 
@@ -24,6 +24,14 @@ class Connection(adbapi.Connection):
     def __getattr__(self, name: str) -> Any:
         checking.get()()
         return getattr(self._connection, name)
+
+    def cursor(self, *args: Any, **kw: Any) -> Any:
+        """See the driver's; one that asks also where psycopg2 is told which of its own to make."""
+        checking.get()()
+        if kw.get("cursor_factory") is not None:
+            kw["cursor_factory"] = asking(kw["cursor_factory"])
+        connection: Any = self._connection
+        return connection.cursor(*args, **kw)
 
     def rollback(self) -> None:
         """Roll back, or close.

@@ -1,7 +1,7 @@
 """Cursors that ask, before each statement and each row, whether their use was cancelled.
 
 An interrupt hits nothing but a statement that runs. In a loop of short ones nearly all interrupts
-come between two; so the loop itself is to find out.
+come between two, with SQLite and with PostgreSQL; so the loop itself is to find out.
 
 They are the driver's own cursors, subclassed: what looks at their type, in C too, finds it.
 """
@@ -11,7 +11,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
+
+DRIVERS = {"psycopg", "psycopg2"}
+ROWS = {"params_seq", "vars_list"}
+"""What the second argument of ``executemany`` is named in the one and in the other."""
 
 
 def _nothing() -> None:
@@ -40,7 +45,8 @@ class Asking:
         """See the driver's."""
         checking.get()()
         following: Any = super()
-        return following.executemany(*args[:1], *map(_asking_rows, args[1:]), **kw)
+        named = {name: _asking_rows(kw[name]) for name in ROWS & kw.keys()}
+        return following.executemany(*args[:1], *map(_asking_rows, args[1:]), **{**kw, **named})
 
 
 def _asking_rows(rows: Iterable[Any]) -> Iterator[Any]:
@@ -94,3 +100,17 @@ def ask_sqlite(dbapi: Any, args: Sequence[Any], options: dict[str, Any]) -> None
     # It may have come without a name, as the sixth.
     if getattr(dbapi, "connect", None) is sqlite3.connect and len(args) < 6:
         options.setdefault("factory", SQLiteConnection)
+
+
+def asking(kind: Any) -> Any:
+    """The same class of cursors, but asking; if it is no class of psycopg's own, as it is.
+
+    A class of the user's may want more of its rows than to iterate over them: their number, say.
+    """
+    is_drivers = str(kind.__module__).partition(".")[0] in DRIVERS
+    return _subclass(kind) if is_drivers else kind
+
+
+@cache
+def _subclass(kind: Any) -> Any:
+    return type(kind.__name__, (Asking, kind), {"__slots__": (), "__module__": __name__})

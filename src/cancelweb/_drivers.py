@@ -13,6 +13,8 @@ from typing import Any
 from attrs import frozen
 from zope.interface import Interface, implementer
 
+from ._cursors import asking
+
 QUERY_CANCELED = "57014"
 """The SQLSTATE of a statement that was cancelled (PostgreSQL's manual, appendix A)."""
 
@@ -75,6 +77,14 @@ class PostgreSQL:
     """A connection of psycopg 3 or psycopg2."""
 
     connection: Any
+
+    def ask_first(self) -> None:
+        """Have all cursors ask that the connection makes from now on, if it is given no factory."""
+        # That of psycopg2 has none of its own, and some kinds of it make a kind of their own then.
+        kind = self.connection.cursor_factory or type(self.connection.cursor())
+        asks = asking(kind)
+        if asks is not kind:
+            self.connection.cursor_factory = asks
 
     def interrupt(self) -> None:
         """See `IInterruptible.interrupt`: returns when the server has sent the signal."""

@@ -20,7 +20,7 @@ from twisted.python.threadpool import ThreadPool
 
 from ._adbapi import Connection, Transaction, interact
 from ._cursors import ask_sqlite, checking
-from ._drivers import IInterruptible, interruptible
+from ._drivers import IInterruptible, PostgreSQL, interruptible
 from ._log import log
 from ._threadcall import ThreadCall
 
@@ -109,8 +109,11 @@ class ConnectionPool(adbapi.ConnectionPool):
             TypeError: cancelweb does not know how to stop the statements of such a connection;
                 says how to register an adapter.
         """
+        is_new = self.threadID() not in self.connections
         connection = super().connect()
-        interruptible(connection)
+        used = interruptible(connection)
+        if is_new and isinstance(used, PostgreSQL):
+            used.ask_first()
         return connection
 
     def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
