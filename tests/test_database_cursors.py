@@ -4,23 +4,20 @@ What belongs here: what a cursor refuses, and that it is otherwise the driver's 
 those of PostgreSQL.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb._cursors import ask_sqlite
-from cancelweb.database import ConnectionPool
 
 from ._databases import DatabaseTestCase, Gate, outcomes
-
-# Twisted declares its reactor as an empty module: no checker can know what it has.
-reactor: Any = _installed_reactor
 
 INSERT = "INSERT INTO t VALUES (?)"
 
@@ -220,7 +217,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_another_driver(self) -> None:
         """Other drivers are given nothing, nor is a module that is no driver."""
-        for name in ("psycopg2", "json"):
-            pool = ConnectionPool(name, cp_reactor=reactor)
-            self.addCleanup(pool.close)
-            self.assertEqual(pool.connkw, {})
+        for dbapi in (SimpleNamespace(connect=sqlite3.Connection), json):
+            options: dict[str, Any] = {}
+            ask_sqlite(dbapi, (), options)
+            self.assertEqual(options, {})
