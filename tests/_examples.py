@@ -15,14 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from ._http1 import Visit
-from ._servers import LOOPBACK, REPOSITORY, LoggedProcess, Server, reactor
+from ._servers import ALARMING, LOOPBACK, REPOSITORY, LoggedProcess, Server, reactor
 
 EXAMPLES = REPOSITORY / "examples"
 
 # Less than each example takes to complete, and far more than a busy machine needs for "at once".
 AT_ONCE = 1.5
-
-ALARMING = r"#(warn|error|critical)\]|Traceback"
 
 
 def docstring(path: Path) -> str:

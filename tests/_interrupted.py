@@ -7,7 +7,7 @@ tests.
 from twisted.trial.unittest import TestCase
 
 from ._http1 import Visit
-from ._servers import Server, reactor
+from ._servers import ALARMING, Server, reactor
 
 PATH = "/interrupted.rpy"
 PAGE = "Sorry to keep you waiting."
@@ -19,11 +19,10 @@ AT_ONCE = 2.5
 CANCELLED = r"\[cancelweb[\w.]*#info\] GET /interrupted\.rpy: stopped"
 OF_CANCELWEB = r"\[cancelweb\b"
 ANSWERED = r'"GET /interrupted\.rpy HTTP/[\d.]+" 200 '
-ALARMING = r"#(warn|error|critical)\]|Traceback"
 
 
 class InterruptedTestCase(TestCase):
-    """What the tests below share."""
+    """A test whose server tells of its requests in its log."""
 
     timeout = 60
 

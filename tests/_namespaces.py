@@ -15,14 +15,8 @@ from twisted.trial.unittest import TestCase
 from ._programs import find_program, refusal
 from ._servers import REPOSITORY, reactor
 
-REMEDY = "apt-get install iproute2"
-
 ADDRESSES = ("10.99.0.1", "10.99.0.2")
 """Of the two ends; nobody outside the namespaces sees them."""
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
 
 
 @define(frozen=True)
@@ -30,6 +24,7 @@ class Cable:
     """A cable; the first end is the server's."""
 
     namespaces: tuple[str, str]
+    _ip: str
 
     @classmethod
     def lay(cls, test: TestCase) -> "Cable":
@@ -39,12 +34,12 @@ class Cable:
             SkipTest: This machine cannot, and is somebody's own; says what is missing.
             FailTest: It cannot, and is CI, where a skip would go unseen.
         """
-        find_program("ip", REMEDY)
-        cable = cls((f"cancelweb-{os.getpid()}-a", f"cancelweb-{os.getpid()}-b"))
+        ends = (f"cancelweb-{os.getpid()}-a", f"cancelweb-{os.getpid()}-b")
+        cable = cls(ends, find_program("ip", "apt-get install iproute2"))
         try:
             for each in cable.namespaces:
-                _ip("netns", "add", each)
-                test.addCleanup(_ip, "netns", "del", each)
+                cable._run("netns", "add", each)
+                test.addCleanup(cable._run, "netns", "del", each)
             cable._connect()
         except subprocess.CalledProcessError as error:
             raise refusal(f"network namespaces are needed, and root: {error.stderr}") from error
@@ -52,21 +47,26 @@ class Cable:
 
     def _connect(self) -> None:
         here, there = self.namespaces
-        _ip("-n", here, "link", "add", "cable", "type", "veth", "peer", "cable", "netns", there)
+        self._run(
+            "-n", here, "link", "add", "cable", "type", "veth", "peer", "cable", "netns", there
+        )
         for namespace, address in zip(self.namespaces, ADDRESSES, strict=True):
-            _ip("-n", namespace, "address", "add", f"{address}/24", "dev", "cable")
-            _ip("-n", namespace, "link", "set", "cable", "up")
+            self._run("-n", namespace, "address", "add", f"{address}/24", "dev", "cable")
+            self._run("-n", namespace, "link", "set", "cable", "up")
+
+    def _run(self, *arguments: str) -> None:
+        subprocess.run([self._ip, *arguments], check=True, capture_output=True, text=True)
 
     def cut(self) -> None:
         """Cut it: from now on nothing arrives at either end, and neither is told."""
-        _ip("-n", self.namespaces[1], "link", "set", "cable", "down")
+        self._run("-n", self.namespaces[1], "link", "set", "cable", "down")
 
     def spawn(self, end: int, process: ProcessProtocol, *arguments: str) -> None:
         """Run Python with these arguments at one end."""
         reactor.spawnProcess(
             process,
-            find_program("ip", REMEDY),
-            ["ip", "netns", "exec", self.namespaces[end], sys.executable, *arguments],
+            self._ip,
+            [self._ip, "netns", "exec", self.namespaces[end], sys.executable, *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, _paths()))},
             path=str(REPOSITORY),
         )

@@ -48,6 +48,9 @@ _TWIST = ("-m", "twisted", "--log-format=text")
 # No pid file: two servers may run at once.
 _TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=")
 
+ALARMING = r"#(warn|error|critical)\]|Traceback"
+"""What stands in each line of a log that tells of trouble."""
+
 TWIST, TWISTD = (*_TWIST, "web"), (*_TWISTD, "web")
 TWIST_CANCELWEB, TWISTD_CANCELWEB = (*_TWIST, "cancelweb"), (*_TWISTD, "cancelweb")
 

@@ -26,6 +26,11 @@ from ._pages import PAGE, Handler, Page
 reactor: Any = _installed_reactor
 
 
+def tell_soon(waiting: Deferred[None]) -> None:
+    """Fire a Deferred in the loop's next turn: by then the task that calls this waits."""
+    asyncio.get_running_loop().call_soon(waiting.callback, None)
+
+
 class AsyncioTestCase(TestCase):
     """A test whose handlers use asyncio.
 
@@ -164,7 +169,7 @@ class TaskTests(AsyncioTestCase):
             try:
                 await self.wait()
             finally:
-                cleaning.callback(None)
+                tell_soon(cleaning)
                 await go_on.wait()
                 self.steps.append("cleaned")
 
@@ -186,7 +191,7 @@ class TaskTests(AsyncioTestCase):
             try:
                 await self.wait()
             except asyncio.CancelledError:
-                swallowed.callback(None)
+                tell_soon(swallowed)
                 await go_on.wait()
 
         client = self.visit_task(work)
@@ -247,7 +252,7 @@ class TaskTests(AsyncioTestCase):
         parts: list[Deferred[None]] = [Deferred(), Deferred()]
 
         async def part(begun: Deferred[None]) -> None:
-            begun.callback(None)
+            tell_soon(begun)
             try:
                 await asyncio.get_running_loop().create_future()
             finally:

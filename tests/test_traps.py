@@ -4,7 +4,6 @@ What belongs here: the list in `traps.md`, and connections that do not tell of a
 one that nobody wanted.
 """
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cancelweb import Disconnected, Ended, TimedOut, cancel_on_disconnect
 from cancelweb.testing import Client as MemoryClient
 from cancelweb.testing import Exchange, assert_not_cancelled
 
+from ._cases import CASES, methods
 from ._inmemory import Client
 from ._pages import PAGE, PageTestCase
 from ._scopes import Leaf
@@ -25,27 +25,6 @@ from ._scopes import Leaf
 ROWS = re.findall(
     r"^\| (\d+) \| .+? \| (.+) \|$", Path(__file__).with_name("traps.md").read_text(), re.M
 )
-
-CASES = {
-    path.stem: {
-        node.name: node
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef)
-    }
-    for path in Path(__file__).parent.glob("*.py")
-}
-"""All classes of the tests, by module and name."""
-
-
-def methods(case: ast.ClassDef) -> set[str]:
-    """The names of its methods, and of those of the classes of the tests that it is based on."""
-    defined = (ast.FunctionDef, ast.AsyncFunctionDef)
-    names = {node.name for node in case.body if isinstance(node, defined)}
-    bases = {base.id for base in case.bases if isinstance(base, ast.Name)}
-    found = (classes[base] for classes in CASES.values() for base in bases & classes.keys())
-    return names.union(*map(methods, found))
-
-
 BLINDING = b"x" * (2**14 + 1)
 """More than Twisted reads ahead of the request that it handles."""
 
