@@ -211,9 +211,13 @@ def coverage(session: nox.Session) -> None:
     """Fail unless the sessions that measure it cover each line and branch together."""
     changed = max(path.stat().st_mtime for path in Path("src").rglob("*.py"))
     measured = {name: coverage_of(session, name) for name in MEASURED}
-    for name, path in measured.items():
-        if not path.exists() or path.stat().st_mtime < changed:
-            session.error(f"run this first: nox -s {name}")
+    stale = [
+        name
+        for name, path in measured.items()
+        if not path.exists() or path.stat().st_mtime < changed
+    ]
+    if stale:
+        session.error(f"not run since src has changed; run: nox -s {' '.join(stale)}")
     session.install(*group("coverage"))
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     session.run("coverage", "combine", "--keep", "--quiet", *map(str, measured.values()))

@@ -4,7 +4,7 @@ Run it::
 
     PYTHONPATH=examples twist web --class=klein_database.root
 
-`curl http://localhost:8080/count/30000000` takes some seconds, and `top` shows what it costs.
+`curl http://localhost:8080/count/10000000` takes some seconds, and `top` shows what it costs.
 Interrupt it: the processor is free at once, and the log tells that the query has stopped.
 """
 

@@ -7,21 +7,45 @@ the lists.
 import ast
 from pathlib import Path
 
-CASES = {
-    path.stem: {
-        node.name: node
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef)
-    }
-    for path in Path(__file__).parent.glob("*.py")
-}
+from attrs import frozen
+
+
+@frozen
+class Case:
+    """The names in a class of the tests.
+
+    No more is kept of its syntax tree: many tests have the garbage collector go through all there
+    is.
+
+    Attributes:
+        methods: its own.
+        bases: of those that are named without their module.
+    """
+
+    methods: frozenset[str]
+    bases: frozenset[str]
+
+    @classmethod
+    def read(cls, node: ast.ClassDef) -> "Case":
+        """What a class definition says."""
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        return cls(
+            frozenset(each.name for each in node.body if isinstance(each, functions)),
+            frozenset(base.id for base in node.bases if isinstance(base, ast.Name)),
+        )
+
+
+def read(path: Path) -> dict[str, Case]:
+    """The classes of a module, by name."""
+    body = ast.parse(path.read_text(), filename=str(path)).body
+    return {node.name: Case.read(node) for node in body if isinstance(node, ast.ClassDef)}
+
+
+CASES = {path.stem: read(path) for path in Path(__file__).parent.glob("*.py")}
 """All classes of the tests, by module and name."""
 
 
-def methods(case: ast.ClassDef) -> set[str]:
+def methods(case: Case) -> frozenset[str]:
     """The names of its methods, and of those of the classes of the tests that it is based on."""
-    defined = (ast.FunctionDef, ast.AsyncFunctionDef)
-    names = {node.name for node in case.body if isinstance(node, defined)}
-    bases = {base.id for base in case.bases if isinstance(base, ast.Name)}
-    found = (classes[base] for classes in CASES.values() for base in bases & classes.keys())
-    return names.union(*map(methods, found))
+    found = (classes[base] for classes in CASES.values() for base in case.bases & classes.keys())
+    return case.methods.union(*map(methods, found))
