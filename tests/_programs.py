@@ -23,7 +23,7 @@ def refusal(reason: str) -> Exception:
     return refuse(reason)
 
 
-def find_program(names: str | Sequence[str], remedy: str, elsewhere: str = os.defpath) -> str:
+def find_program(names: str | Sequence[str], remedy: str, elsewhere: str = "") -> str:
     """Find a program.
 
     Args:
