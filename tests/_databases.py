@@ -12,7 +12,7 @@ from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
-from cancelweb._adbapi import Connection
+from cancelweb._stoppable.adbapi import Connection
 from cancelweb.database import ConnectionPool
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.

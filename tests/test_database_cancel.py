@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
-from cancelweb._adbapi import Connection
+from cancelweb._stoppable.adbapi import Connection
 from cancelweb.database import Committed
 
 from ._databases import ENDLESS, DatabaseTestCase, insert_one

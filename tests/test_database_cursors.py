@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
-from cancelweb._cursors import ask_sqlite
+from cancelweb._stoppable.cursors import ask_sqlite
 
 from ._databases import DatabaseTestCase, Gate, outcomes
 

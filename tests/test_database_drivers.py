@@ -17,7 +17,7 @@ from twisted.python.components import registerAdapter
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from cancelweb._drivers import PostgreSQL, SQLite, interruptible
+from cancelweb._stoppable.drivers import PostgreSQL, SQLite, interruptible
 from cancelweb.database import ConnectionPool, IInterruptible
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.

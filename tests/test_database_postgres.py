@@ -20,8 +20,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
-from cancelweb._cursors import Asking
-from cancelweb._drivers import PostgreSQL
+from cancelweb._stoppable.cursors import Asking
+from cancelweb._stoppable.drivers import PostgreSQL
 from cancelweb.database import Committed, ConnectionPool
 
 from ._databases import Gate, outcomes

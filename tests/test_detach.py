@@ -21,7 +21,7 @@ from cancelweb import (
     current_scope,
     detach,
 )
-from cancelweb._options import Options
+from cancelweb._scopes.options import Options
 from cancelweb.monitor import Monitor
 
 from ._inmemory import Client, no_cycles

@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, cancel_on_disconnect
-from cancelweb._drivers import interruptible
+from cancelweb._stoppable.drivers import interruptible
 
 from ._docs import (
     ACQUIRE,

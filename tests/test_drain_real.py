@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
 from cancelweb import CancellingResource
-from cancelweb._draining import GLANCE, LINGER
+from cancelweb._operating.draining import GLANCE, LINGER
 from cancelweb.monitor import Monitor
 
 from ._loopback import Wire, listen

@@ -18,8 +18,9 @@ from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cancelweb import tap
-from cancelweb._server import _accept_who_waits, _ports_of
 from cancelweb.monitor import Monitor
+from cancelweb.tap.options import LOOK_EVERY
+from cancelweb.tap.service import _accept_who_waits, _ports_of
 
 from ._http1 import Visit
 from ._http2 import HTTP2Client
@@ -56,7 +57,7 @@ class ServiceTests(SynchronousTestCase):
         _, looking = cast(Any, tap.makeService(parsed()))
         looking.clock = Clock()
         looking.startService()
-        looking.clock.pump([tap.LOOK_EVERY] * 3)
+        looking.clock.pump([LOOK_EVERY] * 3)
         looking.stopService()
         self.assertEqual(len(looks), 4)
 

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.threadpool import ThreadPool
 
 from cancelweb import ScopeCancelled, Shared
-from cancelweb._threadcall import ThreadCall
+from cancelweb._stoppable.thread_calls import ThreadCall
 from cancelweb.database import ConnectionPool
 from cancelweb.threads import check, defer_to_thread, defer_to_thread_pool
 

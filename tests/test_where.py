@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource
-from cancelweb._where import where
+from cancelweb._kinds.where import where
 from cancelweb.monitor import Monitor, Survivor, where_it_waits
 from cancelweb.processes import run, stream
 from cancelweb.threads import defer_to_thread

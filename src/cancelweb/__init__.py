@@ -3,10 +3,10 @@
 Re-exports the public names; no logic.
 """
 
-from ._scope import Scope, current_scope, scope_of
-from ._shared import Shared
-from ._shield import detach, shield
-from ._web import CancellingResource, cancel_on_disconnect
+from ._http.entry_points import CancellingResource, cancel_on_disconnect
+from ._scopes.scope import Scope, current_scope, scope_of
+from ._scopes.shared import Shared
+from ._scopes.shield import detach, shield
 from .causes import (
     Cause,
     Disconnected,

@@ -18,11 +18,11 @@ from twisted.enterprise import adbapi
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.threadpool import ThreadPool
 
-from ._adbapi import Connection, Transaction, interact
-from ._cursors import ask_sqlite, checking
-from ._drivers import IInterruptible, PostgreSQL, interruptible
 from ._log import log
-from ._threadcall import ThreadCall
+from ._stoppable.adbapi import Connection, Transaction, interact
+from ._stoppable.cursors import ask_sqlite, checking
+from ._stoppable.drivers import IInterruptible, PostgreSQL, interruptible
+from ._stoppable.thread_calls import ThreadCall
 
 __all__ = ["Committed", "ConnectionPool", "IInterruptible"]
 

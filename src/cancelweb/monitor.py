@@ -17,12 +17,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from ._blind import find_blind, warn_once
-from ._draining import Drain
-from ._options import callables
-from ._scope import Scope
-from ._watching import global_reactor
-from ._where import innermost_line
+from ._kinds.cancellers import global_reactor
+from ._kinds.where import innermost_line
+from ._operating.draining import Drain
+from ._operating.pipelined import find_blind, warn_once
+from ._scopes.options import callables
+from ._scopes.scope import Scope
 from .causes import Observer, Survivor
 from .interfaces import IMonitor
 

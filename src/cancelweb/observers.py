@@ -6,10 +6,10 @@ the logging observer, which stands below it as the default.
 
 from __future__ import annotations
 
+from ._http.requests import fate_of
 from ._log import log_outcome
-from ._requests import fate_of
-from ._scope import Scope
-from ._states import LOST
+from ._scopes.scope import Scope
+from ._scopes.states import LOST
 from .causes import Disconnected
 
 __all__ = ["access_log_499", "log_outcome"]

@@ -14,9 +14,9 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorProcess
 
-from ._children import Argument, Child, Completed
-from ._reactors import in_reactor_thread, reactor_for
-from ._where import place
+from ._kinds.where import place
+from ._stoppable.children import Argument, Child, Completed
+from ._stoppable.reactors import in_reactor_thread, reactor_for
 
 __all__ = ["Output", "run", "stream"]
 

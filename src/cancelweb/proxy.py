@@ -37,9 +37,9 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from twisted.web.pages import errorPage
 from twisted.web.resource import Resource
 
+from ._http.entry_points import cancel_on_disconnect
 from ._log import log
-from ._reactors import reactor_for
-from ._web import cancel_on_disconnect
+from ._stoppable.reactors import reactor_for
 from .upstream import Body, CancellingAgent, stream_body
 
 __all__ = ["ReverseProxyResource"]

@@ -13,10 +13,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.threadpool import ThreadPool
 
-from ._context import current
-from ._shield import keeper
-from ._threadcall import ThreadCall, running
-from ._watching import global_reactor
+from ._kinds.cancellers import global_reactor
+from ._scopes.context import current
+from ._scopes.shield import keeper
+from ._stoppable.thread_calls import ThreadCall, running
 
 __all__ = ["check", "defer_to_thread", "defer_to_thread_pool"]
 

@@ -21,11 +21,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from ._deferreds import is_cancellation
-from ._inflow import Inflow
-from ._reactors import in_reactor_thread
-from ._shield import keeper
-from ._watching import global_reactor
+from ._kinds.cancellers import global_reactor
+from ._kinds.deferreds import is_cancellation
+from ._scopes.shield import keeper
+from ._stoppable.inflow import Inflow
+from ._stoppable.reactors import in_reactor_thread
 from .interfaces import ICancellable
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]

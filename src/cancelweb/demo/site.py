@@ -19,8 +19,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from .. import CancellingResource, Outcome, Scope, cancel_on_disconnect
-from .._requests import fate_of
-from .._states import OPEN
+from .._http.requests import fate_of
+from .._scopes.states import OPEN
 from ..monitor import Monitor, where_it_waits
 from .jobs import Jobs, hop_of
 from .server import LOOPBACK

@@ -11,8 +11,8 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from .._log import printable
-from .._record import path_of
-from .._scope import Scope
+from .._scopes.record import path_of
+from .._scopes.scope import Scope
 from ..causes import Cause, Ended
 from ..monitor import Monitor, Survivor, where_it_waits
 

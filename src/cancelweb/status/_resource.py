@@ -16,8 +16,8 @@ from twisted.web.resource import Resource
 from twisted.web.template import flattenString
 from twisted.web.util import redirectTo
 
-from .._scope import current_scope
-from .._web import cancel_on_disconnect
+from .._http.entry_points import cancel_on_disconnect
+from .._scopes.scope import current_scope
 from ..monitor import Monitor
 from ._facts import read
 from ._history import History

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.http import Request
 
 from .._log import log, log_outcome
-from .._scope import ATTRIBUTE, Scope
+from .._scopes.scope import ATTRIBUTE, Scope
 from ..causes import Outcome
 from ..monitor import Monitor
 

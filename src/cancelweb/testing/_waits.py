@@ -15,8 +15,8 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore
 from twisted.python.failure import Failure
 
-from .._context import current
-from .._shield import innermost
+from .._scopes.context import current
+from .._scopes.shield import innermost
 from ._clock import is_own
 from ._lines import SUSPENDABLE, is_foreign
 

@@ -1,0 +1,36 @@
+"""Who abandons requests faster than they are cleaned up, stream after stream of one connection.
+
+Only the count; what becomes of the requests is for `_serve`. Over HTTP/1 there is nothing to count:
+a request that is lost takes its connection along.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakSet
+
+from .._scopes.states import CLOSED
+
+MAX_CLEANUPS = 100
+"""As many as a client may have open at once over HTTP/2, in Twisted as in most servers."""
+
+ATTRIBUTE = "_cancelweb_abandoned"
+"""Where a connection keeps the scopes of its lost requests, for as long as they are not closed."""
+
+
+def abandon(channel: Any, scope: Any) -> None:
+    """The request was lost, and its scope still waits for work or for hooks."""
+    connection = getattr(channel, "_conn", None)
+    if connection is not None:
+        vars(connection).setdefault(ATTRIBUTE, WeakSet()).add(scope)
+
+
+def is_overrun(connection: object, max_cleanups: int | None) -> bool:
+    """Whether as many abandoned requests as may be have still to be cleaned up."""
+    abandoned: WeakSet[Any] | None = getattr(connection, ATTRIBUTE, None)
+    most = max_cleanups or MAX_CLEANUPS
+    if abandoned is None or len(abandoned) < most:
+        return False
+    # Somebody may keep scopes that have closed long ago.
+    abandoned -= {each for each in abandoned if each.phase is CLOSED}
+    return len(abandoned) >= most

@@ -1,0 +1,1 @@
+"""Private parts of `monitor`: draining, and connections that are not read."""

@@ -1,0 +1,178 @@
+"""The steps of a drain: wait, cancel, wait for what cleans up, and for what was written to go out.
+
+What there is to wait for, a monitor knows; how a scope is cancelled is the scope's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.tcp import Server
+
+from .._http.requests import has_begun, has_streams, make_last
+from .._kinds.cancellers import Canceller
+from .._log import log
+from .._scopes.hooks import CLEANUP_TIMEOUT
+from .._scopes.states import LIVE
+from .._scopes.stopping import SURVIVOR_AFTER
+from ..causes import Draining
+
+FLUSH = 1.0
+"""Seconds that what was written at the very end has to get out."""
+
+LINGER = 0.5
+"""Seconds without a request after which open connections are taken to be idle.
+
+A client that was not told that its connection is about to close may be sending on it just now; what
+it sends is lost if nobody reads it (RFC 9112, section 9.6).
+"""
+
+GLANCE = 0.01
+"""Seconds between two looks at whether it has."""
+
+
+class Drain:
+    """One drain, from the call for it to its end.
+
+    Args:
+        monitor: has the open ``scopes`` and the ``detached`` work, and calls `look`.
+        clock: where time is taken from.
+        seconds: how long requests may go on.
+    """
+
+    def __init__(self, monitor: Any, clock: Any, seconds: float) -> None:
+        self._monitor, self._clock = monitor, clock
+        self._deadline = clock.seconds() + seconds
+        self._waiting: list[Deferred[None]] = []
+        self._is_done = False
+        self._opened, self._quiet_since = 0, clock.seconds()
+        self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
+
+    def remaining(self) -> float:
+        """Seconds until what is left is cancelled."""
+        left: float = self._deadline - self._clock.seconds()
+        return max(0.0, left)
+
+    def start(self) -> None:
+        """Go through all the steps."""
+        for scope in self._monitor.scopes:
+            if not (scope.options.dry_run or has_begun(scope.request)):
+                make_last(scope.request)
+        Deferred.fromCoroutine(self._run())
+
+    def when_done(self) -> Deferred[None]:
+        """A Deferred of its own for whoever asks; to cancel it stops only the wait."""
+        done: Deferred[None] = Deferred(self._waiting.remove)
+        if self._is_done:
+            done.callback(None)
+        else:
+            self._waiting.append(done)
+        return done
+
+    def look(self) -> None:
+        """Something has ended: is it what is waited for?"""
+        if self._awaited is not None and self._awaited[0]():
+            self._awaited[1].callback(None)
+
+    def _done(self) -> None:
+        self._is_done = True
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done.callback(None)
+
+    async def _run(self) -> None:
+        await self._until(self._is_idle, self.remaining())
+        self._cancel_scopes()
+        # Each scope has its own bounds, survivor_after and cleanup_timeout.
+        await self._until(self._are_closed, None)
+        await self._until(self._is_nothing_detached, max(self.remaining(), CLEANUP_TIMEOUT))
+        self._stop_detached()
+        await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
+        for work in self._monitor.detached:
+            log.warn("{work} is detached, and still runs after the drain", work=work)
+        await self._until_quiet()
+        self._done()
+
+    def _is_idle(self) -> bool:
+        return not self._monitor.scopes and self._is_nothing_detached()
+
+    def _are_closed(self) -> bool:
+        # In a dry run they end when they will.
+        return all(scope.options.dry_run for scope in self._monitor.scopes)
+
+    def _is_nothing_detached(self) -> bool:
+        return not self._monitor.detached
+
+    def _cancel_scopes(self) -> None:
+        for scope in self._monitor.scopes:
+            # One that is cleaning up is left to it.
+            if scope.phase is LIVE:
+                self._cancel(scope)
+
+    def _cancel(self, scope: Any) -> None:
+        try:
+            scope.stop(Draining())
+        except BaseException:
+            # Its request may be of a kind that cannot be answered; the others are to be.
+            log.failure("{scope} could not be cancelled", scope=scope)
+
+    def _stop_detached(self) -> None:
+        for work in self._monitor.detached:
+            if isinstance(work, Canceller):
+                work.clock = self._clock
+            try:
+                work.cancel()
+            except BaseException:
+                log.failure("the canceller {canceller} failed", canceller=work)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
+        """Wait for a condition, which is looked at when something ends; so long at most."""
+        if condition():
+            return
+        waiting: Deferred[None] = Deferred()
+        timer = None if seconds is None else self._clock.callLater(seconds, waiting.callback, None)
+        self._awaited = condition, waiting
+        await waiting
+        self._awaited = None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    async def _until_quiet(self) -> None:
+        """Wait for the bytes that connections still have to send, and for the last requests.
+
+        "Finished" is not "sent" (Twisted closes connections at shutdown without another look at
+        what they hold), and a reactor tells of no other sign than who wants to write.
+        """
+        began = self._clock.seconds()
+        late = max(self._deadline, began + FLUSH)
+        # Of a handler that has returned bytes, the scope closes before Twisted writes them.
+        await self._pause(0)
+        while (self._is_sending() or self._lingers(began)) and self._clock.seconds() < late:
+            await self._pause(GLANCE)
+
+    def _is_sending(self) -> bool:
+        if not IReactorFDSet.providedBy(self._clock):
+            return False
+        if any(isinstance(each, Server) for each in self._clock.getWriters()):
+            return True
+        return any(has_streams(each.protocol) for each in self._connections())
+
+    def _lingers(self, began: float) -> bool:
+        """Whether a request may still come; who asks without end is waited for until `FLUSH`."""
+        now, opened = self._clock.seconds(), self._monitor.opened
+        if opened != self._opened:
+            self._opened, self._quiet_since = opened, now
+        return now < min(began + FLUSH, self._quiet_since + LINGER) and bool(self._connections())
+
+    def _connections(self) -> list[Any]:
+        if not IReactorFDSet.providedBy(self._clock):
+            return []
+        return [each for each in self._clock.getReaders() if isinstance(each, Server)]
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        self._clock.callLater(seconds, waiting.callback, None)
+        return waiting

@@ -1,0 +1,56 @@
+"""Connections that Twisted has stopped reading, so that nobody sees their clients leave.
+
+What can be told of them by public names alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakSet
+
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.protocols.policies import ProtocolWrapper
+
+from .._log import log, printable
+from .._scopes.record import path_of
+from .._scopes.states import OPEN
+
+
+def find_blind(scopes: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """The scopes of requests that are open on connections which are not read, with these."""
+    readers: dict[Any, set[Any]] = {}
+    found = []
+    for scope in scopes:
+        connection = _connection(scope.request)
+        reactor = scope.clock
+        if scope.fate is OPEN and connection is not None and IReactorFDSet.providedBy(reactor):
+            if reactor not in readers:
+                readers[reactor] = set(reactor.getReaders())
+            if connection not in readers[reactor]:
+                found.append((scope, connection))
+    return found
+
+
+def _connection(request: Any) -> Any:
+    """What a reactor reads from; None over HTTP/2, where no stream has it to itself."""
+    connection = getattr(request, "transport", None)
+    while isinstance(connection, ProtocolWrapper):
+        # Such as TLS.
+        connection = connection.transport
+    return connection
+
+
+def warn_once(request: Any, connection: Any, warned: WeakSet[Any]) -> None:
+    """Log that it is blind; once for each connection."""
+    if connection in warned:
+        return
+    warned.add(connection)
+    log.warn(
+        "the connection of {method_text} {path_text} is not read, since too much is waiting behind "
+        "this request: if its client leaves, nobody sees it; a timeout would stop the work",
+        method=request.method,
+        path=path_of(request),
+        method_text=printable(request.method),
+        path_text=printable(path_of(request)),
+    )

@@ -1,0 +1,213 @@
+"""The scope as its users see it, and how to find it.
+
+How it comes to its end is for `_lifetime`; what the client is told, and what becomes of what a
+handler returned, for `_respond`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar, overload
+
+from twisted.internet.defer import Deferred
+
+from .._kinds.registry import canceller_for
+from .._kinds.where import is_on_stack
+from ..causes import Cause, ScopeCancelled
+from .acquire import Acquisition
+from .context import call_in, current
+from .lifetime import Lifetime
+from .options import check_callable
+from .states import FINISHED, LIVE
+from .work import Work
+
+R = TypeVar("R")
+T = TypeVar("T")
+HookT = TypeVar("HookT", bound=Callable[["Scope"], object])
+
+ATTRIBUTE = "_cancelweb_scope"
+"""Where a request keeps its scope."""
+
+
+class Scope(Lifetime):
+    """The lifetime of one request.
+
+    Get it with `current_scope` or `scope_of`. It is for the reactor's thread, save for `check`,
+    `cause`, `deadline` and `remaining`, which any thread may use. What is not documented here
+    belongs to the package.
+
+    Attributes:
+        request: the request; None once the scope has closed.
+        cause: why the scope was cancelled, or None.
+        deadline: when it will be cancelled with `TimedOut`, in seconds on the scope's clock, or
+            None.
+    """
+
+    def __repr__(self) -> str:
+        return f"<Scope of {self.request!r}, {self.phase.name.lower()}, cause: {self.cause}>"
+
+    @overload
+    def track(self, work: Coroutine[Any, Any, R]) -> Deferred[R]: ...
+
+    @overload
+    def track(self, work: T) -> T: ...
+
+    def track(self, work: Any) -> Any:
+        """Have the work stopped when the scope is cancelled, or when the response is finished.
+
+        Track a Deferred after its own callbacks were added. Its result stays its owner's.
+
+        Args:
+            work: anything that a handler may return, but for streams and templates. On a scope
+                that has been cancelled or closed it is stopped at once. In a cleanup hook it is
+                left to run for as long as the hooks do.
+
+        Returns:
+            The work; for a coroutine or another awaitable, which is started, the Deferred of its
+            result.
+
+        Raises:
+            TypeError: cancelweb does not know how to stop it; says how to register a canceller.
+            RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
+                that was never started.
+        """
+        with self.together():
+            canceller = self.in_context(canceller_for, work)
+            tracked = Work(self, canceller)
+            tracked.coroutine = work
+            self.add(tracked)
+        return canceller if isinstance(canceller, Deferred) else work
+
+    def on_cancel(self, hook: HookT) -> HookT:
+        """Have the hook called with the scope if it is cancelled, once all work has stopped.
+
+        Hooks are run one at a time, the last first. A hook may return a Deferred, be a coroutine
+        function, or return any other kind of work; it is then waited for, ``cleanup_timeout``
+        seconds at most. What it raises is logged.
+
+        Args:
+            hook: on a scope that has been cancelled already it is called at once, beside work
+                and hooks that may still run; never on one that has closed without. `request` is
+                None on a closed scope.
+
+        Returns:
+            The hook, so that this serves as a decorator.
+
+        Raises:
+            TypeError: it cannot be called.
+        """
+        check_callable("on_cancel", hook)
+        self.add_hook(hook, True)
+        return hook
+
+    def on_exit(self, hook: HookT) -> HookT:
+        """Have the hook called with the scope when it ends, however it ends.
+
+        As `on_cancel`; called at once where the scope has closed already. Where a handler returns
+        a result that needs no waiting, that is before Twisted writes the response.
+        """
+        check_callable("on_exit", hook)
+        self.add_hook(hook, False)
+        return hook
+
+    def acquire(
+        self, source: Awaitable[T] | Future[T], release: Callable[[T], object]
+    ) -> Deferred[T]:
+        """Await a resource, and do not lose it if it arrives after the cancel.
+
+        Args:
+            source: a Deferred, a coroutine, or other work that comes to the resource, such as a
+                connection or a file. It is never cancelled: Twisted drops the late result of a
+                cancelled Deferred.
+            release: called with a resource that came too late; may return a Deferred.
+
+        Returns:
+            A Deferred that fires with the resource, which is from then on the caller's to
+            release, so await it at once; or fails as ``source`` did; or, when it is cancelled,
+            with CancelledError.
+
+        Raises:
+            TypeError: ``source`` is no such work, or ``release`` cannot be called.
+        """
+        if not callable(release):
+            raise TypeError(f"release must be callable with the resource, not {release!r}")
+        acquisition = Acquisition(canceller_for(source), release)
+        self.track(acquisition)
+        return acquisition.start()
+
+    def cancel(self, cause: Cause) -> bool:
+        """Cancel the scope: ask all its work to stop, and answer a client that still waits.
+
+        From inside the handler, or from code that its coroutine has just had resumed, the scope is
+        marked at once, and the work is asked in the next turn of the reactor: a coroutine that runs
+        cannot be interrupted.
+
+        Args:
+            cause: why. Its ``status`` is that of the answer.
+
+        Returns:
+            Whether this call cancelled it; it did not where the scope was cancelled before, where
+            its response is finished, and in a dry run.
+
+        Raises:
+            TypeError: ``cause`` is not a `Cause`.
+        """
+        if not isinstance(cause, Cause):
+            raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
+        if self.fate is FINISHED or self.phase is not LIVE:
+            return False
+        if any(is_on_stack(work.coroutine) for work in self.works):
+            # It has had the code of another request run, which cancels it: as from inside.
+            return call_in(self, None, self.stop, cause)
+        return self.stop(cause)
+
+    def check(self) -> None:
+        """Raise `ScopeCancelled` if the scope has been cancelled."""
+        if self.cause is not None:
+            raise ScopeCancelled(self.cause)
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, 0 once it has passed; None where there is none.
+
+        It goes on counting when the response is finished, although nothing follows from it then.
+        """
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock.seconds())
+
+
+def current_scope() -> Scope:
+    """The scope of the request for which the code runs.
+
+    For handlers, what they await, cleanup hooks and cancellers; use `scope_of` elsewhere. Twisted
+    renders a pipelined request inside the context of the one before: where no door has met the
+    second one, this is the scope of the first.
+
+    Raises:
+        LookupError: the code runs for no request, or in a callback or timer, where Twisted keeps
+            no context.
+    """
+    scope: Scope | None = current.get()
+    if scope is None:
+        raise LookupError(
+            "there is no current scope here: call this in a handler that is decorated with "
+            "@cancel_on_disconnect or wrapped in CancellingResource, or in what it awaits; in "
+            "callbacks, timers and threads use cancelweb.scope_of(request)"
+        )
+    scope.find_clock(scope.request)
+    return scope
+
+
+def scope_of(request: Any) -> Scope:
+    """The scope of a request, from anywhere.
+
+    Raises:
+        LookupError: no cancelweb door has met this request.
+    """
+    scope: Scope | None = getattr(request, ATTRIBUTE, None)
+    if scope is None:
+        raise LookupError(
+            f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "
+            "its resource in CancellingResource"
+        )
+    scope.find_clock(request)
+    return scope

@@ -1,0 +1,240 @@
+"""One run of a function for many requests.
+
+Built on the waits of `_shield`; what else a request does is its scope's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context
+from copy import copy
+from functools import partial, update_wrapper
+from math import inf
+from types import MethodType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from .._kinds.cancellers import global_reactor, watch
+from .._kinds.deferreds import is_cancellation
+from .._kinds.registry import find_canceller
+from .._log import log, name_of
+from .scope import current_scope
+from .shield import Wait
+from .stopping import SURVIVOR_AFTER
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+class Shared(Generic[P, R]):
+    """A function of which one run serves all who ask for the same at the same time.
+
+    Call it as the function: each call returns a Deferred of its own. The first call with some
+    arguments begins a run, and those that come before it has ended wait for the same run. A
+    waiter that is cancelled takes only its own wait along. When the last has left, and ``linger``
+    seconds have passed, the run is cancelled; who comes within ``linger`` joins it, who comes
+    later begins a new one. Nothing is kept of a run that has ended, so this is no cache.
+
+    A run belongs to no request. It has an empty context: `current_scope` raises a LookupError, and
+    context variables have their defaults. So give it what it needs as arguments, which are hashed
+    and compared to tell the runs apart; not the request. One that waits for itself never ends.
+
+    All waiters get the same result. Of an exception each gets a copy, so that their tracebacks do
+    not mix, if it can be copied. A failure for which nobody waits is logged.
+
+    The wait of who leaves last ends when the run has really stopped, and his scope waits for that.
+    With ``linger`` his wait ends at once; a run that is then still there five seconds after it was
+    asked to stop is logged.
+
+    It decorates functions and methods; with options, write ``@partial(Shared, linger=2)``.
+
+    Args:
+        function: returns a Deferred, or is a coroutine function. A plain result is given to who
+            has asked.
+        linger: seconds, 0 or more.
+        clock: where the seconds are taken from; unless given, that of the scope in which a run is
+            begun, or else the global reactor.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; says which. A call raises a TypeError if an
+            argument of the function cannot be hashed.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, Awaitable[R]],
+        linger: float = 0.0,
+        *,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"Shared takes a function, not {function!r}")
+        if isinstance(linger, bool) or not isinstance(linger, int | float):
+            raise TypeError(f"linger must be a number of seconds, not {linger!r}")
+        if not 0 <= linger < inf:
+            raise ValueError(f"linger must be 0 or more and finite, not {linger!r}")
+        if clock is not None and not IReactorTime.providedBy(clock):
+            raise TypeError(f"clock must provide IReactorTime, as reactors do; {clock!r} does not")
+        update_wrapper(self, function)
+        self._function, self._linger, self._clock = function, linger, clock
+        self._runs: dict[Hashable, Run] = {}
+
+    def __repr__(self) -> str:
+        return f"<Shared {name_of(self._function)}, {len(self._runs)} running>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+        """Wait for the run with these arguments; begin it if there is none."""
+        key = self._key(args, kwargs)
+        run = self._runs.get(key)
+        if run is not None:
+            return run.join()
+        run = Run(self._linger, self._time(), partial(self._runs.pop, key, None))
+        self._runs[key] = run
+        waiting = run.join()
+        Context().run(run.begin, partial(self._function, *args, **kwargs))
+        return waiting
+
+    @overload
+    def __get__(self, instance: None, owner: Any = None) -> Shared[P, R]: ...
+
+    @overload
+    def __get__(
+        self: Shared[Concatenate[S, Q], R], instance: S, owner: Any = None
+    ) -> Callable[Q, Deferred[R]]: ...
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method: shared by the instance, too, so by those that are equal."""
+        return self if instance is None else MethodType(self, instance)
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        try:
+            key = (args, frozenset(kwargs.items()))
+            hash(key)
+        except TypeError as error:
+            raise TypeError(
+                f"{name_of(self._function)} is shared by who calls it with the same arguments, "
+                f"which must be hashable: {error}"
+            ) from None
+        return key
+
+    def _time(self) -> IReactorTime | None:
+        if not self._linger or self._clock is not None:
+            return self._clock
+        try:
+            return current_scope().clock
+        except LookupError:
+            return global_reactor()  # type: ignore[no-any-return]
+
+
+@define(eq=False)
+class Run:
+    """One call of a shared function, and all who wait for it.
+
+    Attributes:
+        clock: None where nothing lingers.
+        forget: has the next who asks begin a new run.
+    """
+
+    linger: float
+    clock: IReactorTime | None
+    forget: Callable[[], object]
+    _waits: dict[Wait[Any], None] = field(factory=dict, init=False)
+    _canceller: Any = field(default=None, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _is_over: bool = field(default=False, init=False)
+    _is_stopped: bool = field(default=False, init=False)
+
+    def join(self) -> Deferred[Any]:
+        """Wait for the result, as one more."""
+        self._disarm()
+        wait: Wait[Any] = Wait(self._leave)
+        self._waits[wait] = None
+        assert wait.deferred is not None
+        return wait.deferred
+
+    def begin(self, call: Callable[[], Any]) -> None:
+        """Call the function."""
+        try:
+            result = call()
+            self._canceller = find_canceller(result)
+        except BaseException:
+            self._settled(Failure())
+            return
+        if self._canceller is None:
+            self._settled(result)
+        else:
+            watch(self._canceller, self._settled)
+
+    def _leave(self, wait: Wait[Any]) -> None:
+        is_last = len(self._waits) == 1 and not self._is_over
+        if is_last and not self.linger:
+            # The wait goes on until the run has stopped.
+            self._stop()
+            return
+        del self._waits[wait]
+        wait.end(None)
+        if is_last:
+            assert self.clock is not None
+            self._timer = self.clock.callLater(self.linger, self._stop)
+
+    def _stop(self) -> None:
+        self._timer = None
+        self._is_stopped = True
+        self.forget()
+        try:
+            # In no waiter's context, whoever it was who left.
+            Context().run(self._canceller.cancel)
+        except BaseException:
+            log.failure("the canceller {canceller} failed", canceller=self._canceller)
+        if self.clock is not None and not self._is_over:
+            self._timer = self.clock.callLater(SURVIVOR_AFTER, self._survives)
+
+    def _survives(self) -> None:
+        self._timer = None
+        log.warn(
+            "{canceller}, shared by requests, still runs {seconds:g} s after it was asked to stop",
+            canceller=self._canceller,
+            seconds=SURVIVOR_AFTER,
+        )
+
+    def _settled(self, result: Any) -> None:
+        self._is_over = True
+        if not self._is_stopped:
+            # Later, there may be another under the same key.
+            self.forget()
+        self._disarm()
+        if not self._waits and isinstance(result, Failure):
+            self._failed_unheard(result)
+        while self._waits:
+            wait = next(iter(self._waits))
+            del self._waits[wait]
+            wait.end(_copied(result) if self._waits else result)
+
+    def _failed_unheard(self, failure: Failure) -> None:
+        if not (self._is_stopped and is_cancellation(failure)):
+            log.failure("work that is shared by requests failed", failure=failure)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+
+def _copied(result: Any) -> Any:
+    """The result; a failure with an exception of its own, that others cannot raise."""
+    if not isinstance(result, Failure):
+        return result
+    original: Any = result.value
+    try:
+        error = copy(original)
+    except Exception:
+        return result
+    error.__cause__, error.__context__ = original.__cause__, original.__context__
+    error.__suppress_context__ = original.__suppress_context__
+    return Failure(error, result.type, result.tb)

@@ -1,0 +1,1 @@
+"""Private parts of `database`, `threads`, `processes` and `upstream`: work that can be stopped."""

@@ -1,0 +1,8 @@
+"""``twist cancelweb``: whatever ``twist web`` serves, with cancellation around it.
+
+Re-exports the two names that Twisted's plugins need; no logic.
+"""
+
+from .options import Options, makeService
+
+__all__ = ["Options", "makeService"]
