@@ -108,7 +108,8 @@ class OneWayTests(SynchronousTestCase):
 
     def test_entry_points_need_little(self) -> None:
         """To decorate a handler imports no more than the floors up to the entry points."""
-        found, left = set(), {"_http.entry_points"}
+        found: set[str] = set()
+        left = {"_http.entry_points"}
         while left:
             name = left.pop()
             left |= own_imports(name) - found
