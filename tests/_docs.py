@@ -26,6 +26,7 @@ TUTORIAL = {
 }
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
+CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
 DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
@@ -40,6 +41,7 @@ OWN_PROGRAMS = {
     *TUTORIAL.values(),
     TRACK,
     ACQUIRE,
+    CANCELLER_DETAILS,
     STOP_PROGRAM,
     DRIVER,
     SHIELD,

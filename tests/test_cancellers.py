@@ -103,12 +103,14 @@ class BadCancellerTests(TrackingTestCase):
         bad.settled.callback(None)
 
     def test_raises_in_a_deferred(self) -> None:
-        """So is a Deferred whose canceller raises."""
+        """A Deferred whose canceller raises is logged, and a survivor if it then still runs."""
 
         def canceller(_: object) -> None:
             raise KeyError
 
         self.leave(Deferred(canceller))
+        self.assertEqual(self.cleaned, 0)
+        self.clock.advance(5)
         self.assertEqual(self.outcome().ended, Ended.SURVIVED)
         self.logged_error(KeyError)
 

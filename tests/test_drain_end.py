@@ -117,7 +117,7 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(done, [None])
         (event,) = of_cancelweb(events)
         self.assertEqual(
-            formatEvent(event), f"{self.errand!r} is detached, and still runs after the drain"
+            formatEvent(event), "tests._scopes.Errand is detached, and still runs after the drain"
         )
 
     def test_whose_canceller_fails(self) -> None:

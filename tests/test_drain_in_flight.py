@@ -173,7 +173,7 @@ class InFlightTests(DrainTestCase):
         def fail(cause: object) -> None:
             raise ValueError("a request like no other")
 
-        self.patch(self.monitor.scopes[0], "stop", fail)
+        self.patch(self.monitor.scopes[0].life, "drain", fail)
         self.drain(0)
         self.advance(0)
         self.assertEqual(clients[1].response.status, 503)

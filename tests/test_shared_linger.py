@@ -87,7 +87,7 @@ class LingerTests(Base):
         shared().addErrback(lambda _: None).cancel()
         self.clock.pump([2, 5, 5])
         (event,) = of_cancelweb(events)
-        self.assertIs(event["canceller"], errand)
+        self.assertEqual(event["canceller"], "tests._scopes.Errand")
         errand.fail(ValueError())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 

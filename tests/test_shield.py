@@ -213,7 +213,7 @@ class SurvivorTests(Base):
         visit.disconnect()
         visit.clock.advance(2)
         self.assertEqual((visit.outcome.ended, self.cancelled), (Ended.SURVIVED, []))
-        self.assertIn("Shielded", " ".join(str(e["canceller"]) for e in of_cancelweb(events)[:2]))
+        self.assertIn("shielded", " ".join(str(e["canceller"]) for e in of_cancelweb(events)[:2]))
         self.work.callback(b"saved")
         self.assertEqual(self.told, [CancelledError])
 

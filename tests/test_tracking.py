@@ -53,7 +53,8 @@ class LateWorkTests(SynchronousTestCase):
         (event,) = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
-            f"{late!r} of a request that is over still runs 5 s after it was asked to stop",
+            "tests._scopes.Errand of a request that is over still runs 5 s after it was asked to "
+            "stop",
         )
         late.end()
 

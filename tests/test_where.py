@@ -6,8 +6,6 @@ What belongs here: the lines that are told. What does not: when they are (`test_
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from types import SimpleNamespace
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
@@ -16,13 +14,14 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource
-from cancelweb._kinds.where import where
+from cancelweb._kinds.registry import canceller_for
+from cancelweb._kinds.where import describe
 from cancelweb.monitor import Monitor, Survivor, where_it_waits
 from cancelweb.processes import run, stream
 from cancelweb.threads import defer_to_thread
 
 from ._inmemory import Client
-from ._scopes import Errand, Handler, Leaf
+from ._scopes import Handler, Leaf
 from ._survivors import ReportTestCase, line_of, outer, reactor, stubborn
 
 
@@ -84,10 +83,10 @@ class WhereTests(ReportTestCase):
         wait.callback(None)
 
     def test_of_other_work(self) -> None:
-        """Of a Deferred Python cannot tell, so that it is named as it is."""
+        """Of a Deferred that is held up Python cannot tell more."""
         wait: Deferred[bytes] = Deferred(lambda deferred: deferred.pause())
         self.leave(lambda _: wait)
-        self.assertEqual(self.where(), [repr(wait)])
+        self.assertEqual(self.where(), ["Deferred that is paused"])
         wait.unpause()
 
     def test_of_a_generator(self) -> None:
@@ -108,11 +107,9 @@ class WhereTests(ReportTestCase):
         async def done() -> None:
             pass
 
-        coroutine, errand = done(), Errand()
-        with self.assertRaises(StopIteration):
-            coroutine.send(None)
-        work: Any = SimpleNamespace(canceller=errand, coroutine=coroutine)
-        self.assertEqual(where(work), repr(errand))
+        canceller = canceller_for(done())
+        self.assertEqual(canceller.where(), f"coroutine {done.__qualname__}")
+        self.assertEqual(describe(canceller), f"coroutine {done.__qualname__}")
 
     def test_of_asyncio_tasks(self) -> None:
         """Tasks are followed: one that was returned, and one that is awaited."""
@@ -128,9 +125,8 @@ class WhereTests(ReportTestCase):
             task = asyncio.create_task(inner(future))
             waiter = asyncio.create_task(waits_for(task))
             await asyncio.sleep(0)
-            work: Any = SimpleNamespace(canceller=None, coroutine=waiter)
             expected = [line_of(waits_for, 1), line_of(inner, 1)]
-            self.assertEqual(where(work).splitlines(), expected)
+            self.assertEqual(canceller_for(waiter).where().splitlines(), expected)
             future.set_result(None)
             await waiter
 

@@ -4,7 +4,8 @@ Re-exports the public names; no logic.
 """
 
 from ._http.entry_points import CancellingResource, cancel_on_disconnect
-from ._scopes.scope import Scope, current_scope, scope_of
+from ._scopes.finding import current_scope, scope_of
+from ._scopes.scope import Scope
 from ._scopes.shared import Shared
 from ._scopes.shield import detach, shield
 from .causes import (
@@ -19,7 +20,7 @@ from .causes import (
     ScopeCancelled,
     TimedOut,
 )
-from .interfaces import ICancellable
+from .interfaces import ICancellable, ICancellableDetails
 from .observers import access_log_499, log_outcome
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Draining",
     "Ended",
     "ICancellable",
+    "ICancellableDetails",
     "Observer",
     "Outcome",
     "RapidReset",

@@ -188,7 +188,8 @@ class Survivor:
         cause: why it was asked to stop.
         since: when it was; seconds, on the scope's clock.
         where: what it waits at, as far as Python can tell. A coroutine's chain of awaits, one
-            ``file:line in function`` a line, the innermost last; or a thread's or process's id.
+            ``file:line in function`` a line, the innermost last; or a thread's or process's id; or
+            else a description of the work.
     """
 
     method: bytes

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-__all__ = ["ICancellable", "IMonitor"]
+__all__ = ["ICancellable", "ICancellableDetails", "IMonitor"]
 
 
 class ICancellable(Interface):
@@ -20,6 +20,8 @@ class ICancellable(Interface):
     ``twisted.python.components.registerAdapter(factory, type_or_interface, ICancellable)``;
     the factory is called with the work, once for each time that it is returned or tracked. Of
     several cancellers for the same work on one scope only the first is used.
+
+    `ICancellableDetails` has what a canceller may do besides.
     """
 
     def cancel() -> None:
@@ -27,8 +29,7 @@ class ICancellable(Interface):
 
         Called at most once, in the reactor's thread and the context of the handler; from inside
         ``track`` where the scope has been cancelled already. May be called when the work is over,
-        and must then do nothing. Whatever it raises is logged, and the work is treated as a
-        survivor.
+        and must then do nothing. Whatever it raises is logged.
         """
 
     def when_settled() -> Deferred[Any]:
@@ -40,6 +41,46 @@ class ICancellable(Interface):
             A Deferred that fires once: with the work's result, or with its failure (a
             ``CancelledError`` where the work was stopped by ``cancel``). The result of work that
             a handler returned is used as that of a Deferred would be.
+        """
+
+
+class ICancellableDetails(Interface):
+    """What a canceller may have besides `ICancellable`.
+
+    Each of these is optional, and is looked for by its name: there is no need to declare this
+    interface, nor to have all of it. What is wrong with one of them is logged, and then taken for
+    not there.
+    """
+
+    clock = Attribute(
+        "None in a new canceller. Set to an IReactorTime before cancel() is called: the clock of "
+        "the scope, for the canceller's own timers. An attribute that is not None is left alone."
+    )
+    survivor_after = Attribute(
+        "How many seconds the work may take to stop, or None. The scope waits for as long as that, "
+        "or as its own survivor_after, whichever is longer. Read when cancel() has returned."
+    )
+    is_end_observable = Attribute(
+        "False if the work was asked to stop and nothing will tell when it does, so that "
+        "when_settled() may never fire. The scope then waits no longer, and does not say that the "
+        "work has stopped. Read when cancel() has returned."
+    )
+
+    def where() -> str:
+        """Tell where the work waits: ``render farm, job 17``, say, or several such lines.
+
+        For the report of a survivor and the status page, in place of the ``repr`` of the work.
+        Called at any time, and often: be quick.
+
+        Returns:
+            Lines of text, the innermost last.
+        """
+
+    def response_over() -> None:
+        """The response is finished or lost: fire ``when_settled`` now, if nothing else will.
+
+        Called at most once, and not if the work has been asked to stop. For work whose end cannot
+        be told otherwise; the scope then waits for it no longer.
         """
 
 
@@ -64,14 +105,13 @@ class IMonitor(Interface):
         """A scope closes: its work has ended, its hooks have been run.
 
         Args:
-            scope: has its request, ``cause``, ``ended`` and ``would_have_cancelled`` still. Where
-                it ``is_bare`` it has completed, without a cause.
+            scope: has its request, ``cause``, ``ended`` and ``would_have_cancelled`` still.
 
         Returns:
             Who is told its `Outcome`, besides the door's observers.
         """
 
-    def scope_abandoned(scope: Any) -> None:  # noqa: N805
+    def scope_withdrawn(scope: Any) -> None:  # noqa: N805
         """As if there had been no such scope: its request is rendered once more, in another."""
 
     def work_survives(survivor: Any) -> None:  # noqa: N805

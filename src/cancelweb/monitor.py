@@ -189,22 +189,20 @@ class Monitor:
     def scope_closed(self, scope: Scope) -> tuple[Observer, ...]:
         """See `IMonitor`."""
         del self._scopes[scope]
-        if scope.is_bare:
-            self._completed += 1
-        else:
-            self._count(scope)
+        self._count(scope)
         if self._drain is not None:
             self._drain.look()
         return self._observers
 
     def _count(self, scope: Scope) -> None:
-        cause, would = scope.cause, scope.would_have_cancelled
+        cause, record = scope.cause, scope.life.record
+        would = record.would_have_cancelled
         name = "none" if cause is None else type(cause).__name__
-        self._others[name, scope.ended.name.lower()] += 1
+        self._others[name, record.ended.name.lower()] += 1
         if would is not None:
             self._would_have[type(would).__name__] += 1
 
-    def scope_abandoned(self, scope: Scope) -> None:
+    def scope_withdrawn(self, scope: Scope) -> None:
         """See `IMonitor`."""
         self._scopes.pop(scope, None)
 
@@ -233,5 +231,5 @@ def where_it_waits(scope: Scope) -> str:
     Of the innermost frame that Python can tell of: an awaited Deferred does not tell what it waits
     for. Where there is no coroutine, a description of the work; empty where there is none.
     """
-    returned = scope.returned or next((work for work in scope.works if work.is_returned), None)
-    return "" if returned is None else innermost_line(returned)
+    returned = scope.life.stopping.works.returned
+    return "" if returned is None else innermost_line(returned.canceller)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ._http.requests import fate_of
 from ._log import log_outcome
 from ._scopes.scope import Scope
-from ._scopes.states import LOST
+from ._scopes.states import Fate
 from .causes import Disconnected
 
 __all__ = ["access_log_499", "log_outcome"]
@@ -29,6 +29,6 @@ def access_log_499(scope: Scope) -> None:
     """
     request = scope.request
     left = scope.cause is None or isinstance(scope.cause, Disconnected)
-    if left and fate_of(request) is LOST:
+    if left and fate_of(request) is Fate.LOST:
         request.code = CLIENT_CLOSED_REQUEST
         request.site.log(request)

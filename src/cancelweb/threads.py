@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.threadpool import ThreadPool
 
 from ._kinds.cancellers import global_reactor
-from ._scopes.context import current
+from ._scopes.finding import scope_or_none
 from ._scopes.shield import keeper
 from ._stoppable.thread_calls import ThreadCall, running
 
@@ -78,7 +78,7 @@ def check() -> None:
             not told.
         twisted.internet.defer.CancelledError: the Deferred of this call has been.
     """
-    scope, call = current.get(), running.get()
+    scope, call = scope_or_none(), running.get()
     if scope is not None and keeper() is scope:
         scope.check()
     if call is not None and call.is_cancelled:
@@ -86,6 +86,6 @@ def check() -> None:
 
 
 def _reactor() -> Any:
-    scope: Any = current.get()
+    scope = scope_or_none()
     reactor = None if scope is None else scope.clock
     return reactor if IReactorThreads.providedBy(reactor) else global_reactor()

@@ -1,207 +1,235 @@
-"""The request's side of a response: answering whole, with an error, or not, and hearing of its end.
+"""The answerer of Twisted Web: writes a response whole, or an error page, or breaks one off.
 
-What is to be answered, and when, is for `_respond`.
+With `error_pages`, `dead_requests` and `streams`, which it uses, the only code that writes to a request
+or finishes it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from attrs import define
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr
+from twisted.web.error import UnsupportedMethod
+from twisted.web.iweb import IRenderable
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.template import Tag, flattenString
 
-from .._kinds.deferreds import is_answerers_business, is_cancellation
+from .._kinds.cancellers import Canceller
+from .._kinds.deferred_kinds import DeferredCanceller
+from .._kinds.deferreds import forgive_flattened, is_answerers_business, is_cancellation
+from .._kinds.registry import find_canceller
 from .._log import log, name_of
-from .._scopes.scope import Scope
-from .._scopes.states import CLOSED, FINISHED, LOST, OPEN
-from .._scopes.work import Work
-from ..causes import Cause, Disconnected, Ended, ScopeCancelled
-from .rapid_resets import abandon
+from .._scopes.states import Fate
+from ..causes import Cause, ScopeCancelled
+from .answerer import LATER
+from .faked_head import is_faked_head, will_be_faked
+from .request_scope import RequestScope
 from .requests import (
-    CLOSED_CHANNEL,
     drop_producer,
     fate_of,
-    guard,
     has_begun,
-    ignore,
-    is_faked_head,
+    is_taken_over,
     reset_stream,
+    send,
     send_error,
-    stop_producer,
     tell_listeners,
 )
-from .streams import Stream
+from .streams import Stream, close_stream
 
-NOTHING = object()
-"""Stands for no early result."""
+Rendered = bytes | int
+"""What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
 
 
-class Answering(Work):
-    """The work that a handler returned, as far as its answer goes.
+@define(eq=False)
+class TwistedAnswerer:
+    """Answers a request with what a handler came to. See `Answerer`.
 
     Attributes:
-        request: the request.
-        handler: what the errors name.
-        method: the one that the handler was called for: under a faked HEAD, which Twisted makes
-            with a GET, not the one that the client sent.
-        channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
+        scope: the scope of the request.
+        request: the request; the scope forgets it when it closes.
+        handler: what errors name.
+        is_outermost: whether its call is made by Twisted, whose business the result is.
     """
 
-    is_returned = True
+    scope: RequestScope
+    request: Any
+    handler: object
+    is_outermost: bool
 
-    _early: Any = NOTHING
-    """The result, where there is one before the handler's call has returned to Twisted."""
-    _rendering: bool = True
-    _subscription: Any = None
+    # --- what can be waited for ---
 
-    def __init__(self, scope: Scope, request: Any, handler: object, channel: Any) -> None:
-        self.keeper = scope
-        self.request = request
-        self.handler = handler
-        self.method: bytes = request.method
-        self.channel = channel
+    def is_result(self, value: object) -> bool:
+        """See `Answerer`."""
+        return isinstance(value, bytes | Failure) or value is NOT_DONE_YET
 
-    def _is_answerable(self, scope: Scope) -> bool:
-        if scope.cause is not None or scope.fate is not OPEN:
-            return False
-        return fate_of(self.request) is OPEN
+    def canceller_of(self, work: object) -> Canceller:
+        """See `Answerer`."""
+        canceller = find_canceller(work)
+        if canceller is not None:
+            return canceller
+        if IRenderable.providedBy(work) or isinstance(work, Tag):
+            page = flattenString(self.request, work).addErrback(forgive_flattened)
+            return DeferredCanceller(page.addCallback(b"<!DOCTYPE html>\n".__add__))
+        if isinstance(work, Iterator | AsyncIterator):
+            return DeferredCanceller(self._stream(work), work)
+        kind = type(work)
+        raise TypeError(
+            f"{name_of(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
+            f"{kind.__qualname__}, of which cancelweb can make no response: return bytes, "
+            "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it"
+        )
 
-    def _write_whole(self, body: bytes, scope: Scope) -> None:
-        if not self._is_answerable(scope):
-            return
-        if self._rendering:
-            self._early = body
-        else:
-            self._send(body)
+    def _stream(self, chunks: Iterator[object] | AsyncIterator[object]) -> Deferred[None]:
+        if is_faked_head(self.request) or fate_of(self.request) is not Fate.OPEN:
+            return Deferred.fromCoroutine(close_stream(chunks))
+        scope = self.scope
+        stream = Stream(self.request, scope.clock, lambda: scope.cause is not None)
+        return Deferred.fromCoroutine(stream.run(chunks))
 
-    def _send(self, body: bytes) -> None:
-        request = self.request
-        try:
-            if body or request.method != b"HEAD":
-                request.setHeader(b"content-length", b"%d" % len(body))
-            request.write(body)
-            request.finish()
-        except BaseException:
-            scope: Any = self.keeper
-            self._failed(Failure(), scope)
+    # --- the result ---
 
-    def _written(self, scope: Scope) -> None:
+    @property
+    def _is_answerable(self) -> bool:
+        is_open = self.scope.cause is None and self.scope.fate is Fate.OPEN
+        return is_open and fate_of(self.request) is Fate.OPEN
+
+    def give_back(self, result: object) -> Rendered | Failure:
+        """See `Answerer`: a failure is raised, for Twisted to answer."""
+        if self._is_answerable:
+            if isinstance(result, bytes):
+                return self._hand_over(result)
+            if isinstance(result, Failure) and not has_begun(self.request):
+                return self._hand_over_failure(result)
+            if result is None and is_faked_head(self.request):
+                return NOT_DONE_YET
+        if result is not LATER:
+            self.deliver(result)
+        return NOT_DONE_YET
+
+    def _hand_over(self, body: bytes) -> Rendered:
+        if self.is_outermost:
+            self.scope.life.finished()
+        # A hook may have finished the request meanwhile: then the bytes come too late.
+        return body if fate_of(self.request) is Fate.OPEN else NOT_DONE_YET
+
+    def _hand_over_failure(self, failure: Failure) -> Rendered | Failure:
+        if self.is_outermost and will_be_faked(failure.value, self.scope.method):
+            self.scope.withdraw()
+            return failure
+        is_last = self.is_outermost or self.scope.answerer is not None
+        if is_last and not failure.check(UnsupportedMethod):
+            self.scope.life.record.fail(failure)
+        if self.is_outermost:
+            self.scope.life.finished()
+        return failure if fate_of(self.request) is Fate.OPEN else NOT_DONE_YET
+
+    def deliver(self, result: object) -> None:
+        """See `Answerer`."""
+        if isinstance(result, bytes):
+            self._write(result)
+        elif isinstance(result, Failure):
+            self._failed(result)
+        elif self._is_upgraded:
+            self.scope.life.finished()
+        elif result is None:
+            self._written()
+        self.scope.look_again()
+
+    @property
+    def _is_upgraded(self) -> bool:
+        """Whether another protocol has the connection, so that no report of an end will come."""
+        is_open = self.scope.answerer is not None and self.scope.fate is Fate.OPEN
+        return is_open and is_taken_over(self.request, self.scope.channel)
+
+    def _write(self, body: bytes) -> None:
+        if self._is_answerable:
+            try:
+                send(self.request, body)
+            except BaseException:
+                self._failed(Failure())
+
+    def _written(self) -> None:
         """The handler has written it all, unless it has left the rest to a producer."""
-        request = self.request
-        if not self._is_answerable(scope) or getattr(request, "producer", None) is not None:
-            return
-        if self._rendering and is_faked_head(request):
-            return
-        try:
-            request.finish()
-        except BaseException:
-            self._failed(Failure(), scope)
+        if self._is_answerable and getattr(self.request, "producer", None) is None:
+            try:
+                self.request.finish()
+            except BaseException:
+                self._failed(Failure())
 
-    def _failed(self, failure: Failure, scope: Scope) -> None:
-        if not self._is_answerable(scope):
-            self._answer_failure(failure, scope)
-        elif self._rendering and not has_begun(self.request):
-            self._early = failure
-        elif is_answerers_business(failure):
-            scope.clock.callLater(0, self._answer_failure, failure, scope)
+    # --- errors ---
+
+    def _failed(self, failure: Failure) -> None:
+        if self._is_answerable and is_answerers_business(failure):
+            # The code that has cancelled the work, or was told of the exit status, may answer itself.
+            self.scope.clock.callLater(0, self._answer_failure, failure)
         else:
-            self._answer_failure(failure, scope)
+            self._answer_failure(failure)
 
-    def _answer_failure(self, failure: Failure, scope: Scope) -> None:
-        request = self.request
-        if not self._is_answerable(scope):
-            if not is_answerers_business(failure):
-                scope.record.fail(failure)
-                self._log_failure(failure)
-            elif is_cancellation(failure):
-                # By its owner, for reasons of his own: we have not asked it to.
-                scope.record.worsen(Ended.STOPPED)
+    def _answer_failure(self, failure: Failure) -> None:
+        if not self._is_answerable:
+            self._note_unanswered(failure)
             return
-        scope.record.fail(failure)
-        drop_producer(request)
-        if has_begun(request):
+        self.scope.life.record.fail(failure)
+        drop_producer(self.request)
+        if has_begun(self.request):
             self._log_failure(failure)
-            self._abort(scope)
+            self._abort()
             return
         try:
-            request.processingFailed(failure)
+            self.request.processingFailed(failure)
         except BaseException:
-            self._break_off(scope)
+            self._break_off()
+        self.scope.look_again()
 
-    def _break_off(self, scope: Scope) -> None:
-        """What a request of the user's own kind has raised stands in the way of an answer."""
-        scope.record.fail(Failure())
-        log.failure("{handler} cannot be answered for", handler=name_of(self.handler))
-        self._abort(scope)
-
-    def _abort(self, scope: Scope) -> None:
-        if getattr(self.request, "transport", None) is not None:
-            self.request.transport.abortConnection()
-        else:
-            # A stream that goes while its connection tells its siblings of a loss would break
-            # Twisted's loop over them.
-            scope.clock.callLater(0, self._abort_stream)
-
-    def _abort_stream(self) -> None:
-        if self.channel is not None and fate_of(self.request) is OPEN:
-            reset_stream(self.request, self.channel)
+    def _note_unanswered(self, failure: Failure) -> None:
+        if not is_answerers_business(failure):
+            self.scope.note_failure(failure)
+            self._log_failure(failure)
+        elif is_cancellation(failure):
+            # By its owner, for a reason of the owner's: cancelweb has not asked it to.
+            self.scope.note_failure(failure)
 
     def _log_failure(self, failure: Failure) -> None:
         log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
 
-    @property
-    def is_interruptible(self) -> bool:
-        """Whether a disconnect or the deadline may cancel."""
-        scope: Any = self.keeper
-        may_cancel: bool = scope.options.may_cancel(self.method)
-        return may_cancel
+    def _break_off(self) -> None:
+        """What a request of the user's own kind has raised stands in the way of an answer."""
+        self.scope.life.record.fail(Failure())
+        log.failure("{handler} cannot be answered for", handler=name_of(self.handler))
+        self._abort()
 
-    def answer(self, cause: Cause) -> None:
-        """Answer a client that still waits, now that its request has been cancelled."""
-        scope: Any = self.keeper
-        request = self.request
-        if scope.fate is not OPEN or fate_of(request) is not OPEN:
+    def _abort(self) -> None:
+        transport = getattr(self.request, "transport", None)
+        if transport is not None:
+            transport.abortConnection()
+        else:
+            # A stream that goes while its connection tells its siblings of a loss would break
+            # Twisted's loop over them.
+            self.scope.clock.callLater(0, self._abort_stream, self.scope.channel)
+
+    def _abort_stream(self, stream: Any) -> None:
+        if stream is not None and fate_of(self.request) is Fate.OPEN:
+            reset_stream(self.request, stream)
+
+    # --- a cancel ---
+
+    def cut(self, cause: Cause) -> None:
+        """See `Answerer`: an error page, or, if part of a response is out, an aborted connection."""
+        request, scope = self.request, self.scope
+        if fate_of(request) is not Fate.OPEN:
             return
         drop_producer(request)
-        tell_listeners(request, self._subscription, Failure(ScopeCancelled(cause)))
-        if fate_of(request) is not OPEN:
+        tell_listeners(request, scope.subscription, Failure(ScopeCancelled(cause)))
+        if fate_of(request) is not Fate.OPEN:
             return
         if has_begun(request):
-            self._abort(scope)
+            self._abort()
             return
         try:
             send_error(request, scope.options.status_of(cause), cause)
         except BaseException:
-            self._break_off(scope)
-
-    # --- the end of the request ---
-
-    def _finished(self, _: object) -> None:
-        request = self.request
-        scope: Any = self.keeper
-        request.write, request.channel = ignore, CLOSED_CHANNEL
-        if scope.is_bare and scope.fate is OPEN and request.method is self.method:
-            # As scope.end(); what may still run will tell when it ends.
-            scope.fate = FINISHED
-            scope.discard()
-        else:
-            scope.end(FINISHED, None, request.method == b"HEAD" != self.method)
-
-    def _lost(self, failure: Failure | None) -> None:
-        request = self.request
-        scope: Any = self.keeper
-        guard(request, LOST)
-        producer = getattr(request, "producer", None)
-        if producer is not None and request.transport is None:
-            # Over HTTP/2 nobody else stops it, and a pull producer would be pulled for ever.
-            self.channel.unregisterProducer()
-            stop_producer(producer)
-        if self.is_interruptible:
-            scope.end(LOST, Disconnected(failure))
-        else:
-            scope.record.would_have_cancelled = Disconnected(failure)
-            scope.end(LOST)
-        if scope.phase is not CLOSED:
-            abandon(self.channel, scope)
-        if isinstance(producer, Stream):
-            # If it was not cancelled, it runs to its end, unheard.
-            producer.resumeProducing()
+            self._break_off()

@@ -16,12 +16,12 @@ from twisted.web.resource import IResource
 from zope.interface import implementer, providedBy
 
 from .._log import name_of
+from .._scopes.finding import ATTRIBUTE
 from .._scopes.hooks import Hook
 from .._scopes.options import Options, checked_options
-from .._scopes.scope import ATTRIBUTE
 from ..causes import Observer
 from ..interfaces import IMonitor
-from .respond import Rendered
+from .answering import Rendered
 from .serving import serve
 
 P = ParamSpec("P")
@@ -122,7 +122,8 @@ def cancel_on_disconnect(
         def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
             for request in args:
                 if hasattr(request, "notifyFinish"):
-                    return serve(options, request, handler, args, kwargs)
+                    rendered: Rendered = serve(options, request, handler, args, kwargs)
+                    return rendered
             raise TypeError(
                 f"{name_of(handler)} was called without a request among its positional "
                 f"arguments {args!r}: none of them has a notifyFinish"
@@ -204,7 +205,8 @@ class CancellingResource:
         """See `IResource`: the wrapped resource's rendering, in a scope."""
         late = _LateRender(ref(request), self._options)
         request.render, request.getStateToCopyFor = late, late.state_to_copy
-        return serve(self._options, request, self._resource.render, (request,), {})
+        rendered: Rendered = serve(self._options, request, self._resource.render, (request,), {})
+        return rendered
 
     @property
     def __providedBy__(self) -> Any:

@@ -1,7 +1,7 @@
-"""Who abandons requests faster than they are cleaned up, stream after stream of one connection.
+"""Rapid resets: clients that abandon requests of one HTTP/2 connection faster than they are cleaned up.
 
-Only the count; what becomes of the requests is for `_serve`. Over HTTP/1 there is nothing to count:
-a request that is lost takes its connection along.
+Only the count and its limit; the answer is in `turned_away`. Over HTTP/1 there is nothing to count: a
+request that is lost takes its connection along.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
-from .._scopes.states import CLOSED
+from .._scopes.scope import Scope
+from .._scopes.states import State
 
 MAX_CLEANUPS = 100
 """As many as a client may have open at once over HTTP/2, in Twisted as in most servers."""
@@ -18,7 +19,7 @@ ATTRIBUTE = "_cancelweb_abandoned"
 """Where a connection keeps the scopes of its lost requests, for as long as they are not closed."""
 
 
-def abandon(channel: Any, scope: Any) -> None:
+def note_abandoned(channel: Any, scope: Scope) -> None:
     """The request was lost, and its scope still waits for work or for hooks."""
     connection = getattr(channel, "_conn", None)
     if connection is not None:
@@ -27,10 +28,10 @@ def abandon(channel: Any, scope: Any) -> None:
 
 def is_overrun(connection: object, max_cleanups: int | None) -> bool:
     """Whether as many abandoned requests as may be have still to be cleaned up."""
-    abandoned: WeakSet[Any] | None = getattr(connection, ATTRIBUTE, None)
+    abandoned: WeakSet[Scope] | None = getattr(connection, ATTRIBUTE, None)
     most = max_cleanups or MAX_CLEANUPS
     if abandoned is None or len(abandoned) < most:
         return False
-    # Somebody may keep scopes that have closed long ago.
-    abandoned -= {each for each in abandoned if each.phase is CLOSED}
+    # User code may keep scopes that have closed long ago.
+    abandoned -= {each for each in abandoned if each.state is State.CLOSED}
     return len(abandoned) >= most

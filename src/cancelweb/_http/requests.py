@@ -16,17 +16,17 @@ from twisted.web.pages import errorPage
 
 from .._kinds.deferreds import forgive
 from .._log import log
-from .._scopes.states import FINISHED, LOST, OPEN, Fate
+from .._scopes.states import Fate
 from ..causes import Cause, Disconnected, Draining, ResponseFinished
 
 
 def fate_of(request: Any) -> Fate:
     """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
     if request.finished:
-        return FINISHED
+        return Fate.FINISHED
     # Test doubles have no channel at all; a lost request has None.
     channel = getattr(request, "channel", request)
-    return LOST if channel is None or is_reset(channel) else OPEN
+    return Fate.LOST if channel is None or is_reset(channel) else Fate.OPEN
 
 
 def hear_of_finish(request: Any) -> None:
@@ -82,7 +82,7 @@ def is_reset(channel: Any) -> bool:
 
 def cause_of_death(fate: Fate) -> Cause:
     """The cause for a request that was gone before anybody could be told why."""
-    return ResponseFinished() if fate is FINISHED else Disconnected()
+    return ResponseFinished() if fate is Fate.FINISHED else Disconnected()
 
 
 def is_taken_over(request: Any, channel: Any) -> bool:
@@ -98,14 +98,6 @@ def is_taken_over(request: Any, channel: Any) -> bool:
     return had_transport and channel is not None and getattr(channel, "transport", 1) is None
 
 
-def is_faked_head(request: Any) -> bool:
-    """Whether a resource without ``render_HEAD`` is rendered for a HEAD just now.
-
-    Twisted finishes such a request as soon as it is given ``NOT_DONE_YET``.
-    """
-    return bool(getattr(request, "_inFakeHead", False))
-
-
 _OF_THE_PAGE = (
     b"content-length",
     b"content-range",
@@ -114,6 +106,14 @@ _OF_THE_PAGE = (
     b"location",
     b"expires",
 )
+
+
+def send(request: Any, body: bytes) -> None:
+    """Answer with a whole body."""
+    if body or request.method != b"HEAD":
+        request.setHeader(b"content-length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
 
 
 def send_error(request: Any, status: int, cause: Cause) -> None:
@@ -128,15 +128,6 @@ def send_error(request: Any, status: int, cause: Cause) -> None:
     request.etag = request.lastModified = None
     brief = RESPONSES.get(status, b"Stopped").decode("ascii")
     errorPage(status, brief, "The request was stopped before it was done.").render(request)
-
-
-def brief_answer(request: Any, cause: Cause) -> bytes:
-    """The whole answer, which costs little, to a request that is not to be handled."""
-    say_goodbye(request, cause)
-    request.setResponseCode(cause.status)
-    request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-    request.setHeader(b"cache-control", b"no-store")
-    return f"{cause}\n".encode()
 
 
 def say_goodbye(request: Any, cause: Cause) -> None:
@@ -190,6 +181,16 @@ def drop_producer(request: Any) -> None:
         stop_producer(producer)
 
 
+def release_producer(request: Any, channel: Any) -> Any:
+    """A request was lost: stop its producer, if Twisted does not; returns it, or None."""
+    producer = getattr(request, "producer", None)
+    if producer is not None and request.transport is None:
+        # Over HTTP/2 nothing else stops it, and a pull producer would be pulled for ever.
+        channel.unregisterProducer()
+        stop_producer(producer)
+    return producer
+
+
 def stop_producer(producer: Any) -> None:
     """Stop a producer, which may fail for itself."""
     try:
@@ -225,7 +226,7 @@ def guard(request: Any, fate: Fate) -> None:
     while it lives. On a request that was finished ``finish`` is left alone: called twice, it
     warns, as in Twisted.
     """
-    if fate is FINISHED:
+    if fate is Fate.FINISHED:
         # Most requests end here, and few keys in a dict are cheap.
         request.write, request.channel = ignore, CLOSED_CHANNEL
     else:

@@ -1,148 +1,131 @@
 """The one way in: run a handler in the scope of its request.
 
-Whether it is run, and in which scope; what follows is `_respond`'s and the scope's business.
+Whether it is run, and in which scope; what follows is for `response` and the scope.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
-from .._kinds.registry import COMMON
 from .._scopes.context import current
+from .._scopes.finding import ATTRIBUTE
 from .._scopes.options import Options
-from .._scopes.scope import ATTRIBUTE, Scope
-from .._scopes.states import CLOSED, OPEN
-from ..causes import Cause, RapidReset
-from .rapid_resets import abandon, is_overrun
-from .requests import brief_answer, cause_of_death, connection_of, fate_of, guard, hear_of_finish
-from .respond import Rendered, Response
+from .._scopes.states import Fate, State
+from .answerer import Answerer
+from .answering import TwistedAnswerer
+from .rapid_resets import note_abandoned
+from .request_scope import RequestScope
+from .requests import cause_of_death, fate_of, guard, hear_of_finish
+from .response import Response
+from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
-HTTP2 = b"HTTP/2"
+MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
+"""Makes the answerer of a handler: of its scope, its request, itself, and whether it is the outermost."""
 
 
 def serve(
-    options: Options, request: Any, handler: Callable[..., Any], args: Any, kwargs: Any
-) -> Rendered:
-    """Run a handler in the scope of its request: the one way in.
+    options: Options,
+    request: Any,
+    handler: Callable[..., object],
+    args: Any,
+    kwargs: Any,
+    answerer: MakeAnswerer = TwistedAnswerer,
+) -> Any:
+    """Run a handler in the scope of its request.
+
+    Args:
+        options: those of the entry point.
+        request: of Twisted, or of a framework, or a test double.
+        handler: is called with the next two.
+        args: the positional arguments.
+        kwargs: the others.
+        answerer: makes what receives the handler's result.
 
     Returns:
-        bytes or ``NOT_DONE_YET``.
+        What the answerer gives back; of Twisted's, bytes or ``NOT_DONE_YET``.
     """
-    scope = getattr(request, ATTRIBUTE, None)
-    is_outermost = True
-    try:
-        is_new = scope is None and request.channel is not None and request.clientproto != HTTP2
-    except AttributeError:
-        is_new = False  # A finished request has no channel, and a test double may have none.
-    if is_new:
-        # As _open, which is for all others.
-        scope = Scope()
-        scope.request, scope.options, scope.is_bare = request, options, True
-        request._cancelweb_scope = scope
-        if options.is_demanding:
-            draining = options.draining()
-            if draining is not None:
-                return _turn_away(options, request, draining)
-            scope.enter(options)
-    elif scope is None and (why := _why_turned_away(options, request)) is not None:
-        return _turn_away(options, request, why)
+    met = _met(request)
+    is_outermost = met is None or met.state is State.CLOSED
+    entered: RequestScope | bytes | int
+    if met is None or is_outermost:
+        entered = _open(options, request, met)
     else:
-        scope, is_outermost = _meet(options, request, scope)
-        if scope is None:
-            return NOT_DONE_YET
-    token = current.set(scope)
+        entered = _join(options, request, met)
+    if not isinstance(entered, RequestScope):
+        return entered
+    response = Response(entered, answerer(entered, request, handler, is_outermost))
+    token = current.set(entered)
     try:
-        try:
-            result = handler(*args, **kwargs) if kwargs else handler(*args)
-        except BaseException:
-            result = Failure()
-        try:
-            channel = request.channel
-        except AttributeError:
-            channel = None
-        is_whole = is_outermost and channel is not None
-        if is_whole and scope.is_bare and isinstance(result, bytes) and scope.discard():
-            return result
-        response = Response(scope, request, handler, channel)
-        is_simple = scope.is_bare or (scope.is_fresh and fate_of(request) is OPEN)
-        if is_whole and is_simple and type(result) in COMMON:
-            if response.wait_for(result, scope):
-                return NOT_DONE_YET
-        else:
-            response.take(result, scope)
-            # If it is an error, its traceback refers to this frame.
-            result = None
+        result = response.call(handler, args, kwargs)
     finally:
         current.reset(token)
-    return response.give_back(scope, is_outermost)
+    result = response.give_back(result, is_outermost)
+    if not isinstance(result, Failure):
+        return result
+    error: Any = result.value
+    frames = result.getTracebackObject()
+    try:
+        # Before Twisted 24.10 it may be a fake.
+        raise error.with_traceback(frames if isinstance(frames, TracebackType) else None)
+    finally:
+        # Through its traceback the error refers to this frame.
+        del result, error, frames
 
 
-def _open(options: Options, request: Any) -> Scope:
-    scope: Scope = Scope()
-    scope.request, scope.options = request, options
-    # Nobody will be told of the end that is past, nor, over HTTP/2, of every loss to come.
-    scope.is_bare = fate_of(request) is OPEN and connection_of(request) is None
+def _met(request: Any) -> RequestScope | None:
+    """The scope that an entry point has given this request already; it may have closed."""
+    scope = getattr(request, ATTRIBUTE, None)
+    # On a copy that `twisted.web.distrib` has made of a request, there is a stand-in.
+    return scope if isinstance(scope, RequestScope) else None
+
+
+def _open(
+    options: Options, request: Any, former: RequestScope | None
+) -> RequestScope | bytes | int:
+    """The scope of a request that has none, or whose scope has closed; else what to return."""
+    if former is None and (why := why_turned_away(options, request)) is not None:
+        return turn_away(_new_scope(options.only_told(), request), request, why)
+    was_here = former is not None and former.options.includes(options)
+    fate = fate_of(request)
+    if not _is_refused(options, request):
+        is_over = was_here and fate is not Fate.OPEN
+        return _new_scope(options.spent() if is_over else options, request)
+    if not was_here:
+        scope = _new_scope(options, request)
+        channel = scope.channel
+        scope.life.refuse(cause_of_death(fate))
+        if scope.state is not State.CLOSED:
+            note_abandoned(channel, scope)
+    return NOT_DONE_YET
+
+
+def _new_scope(options: Options, request: Any) -> RequestScope:
+    scope = RequestScope(request, options)
     hear_of_finish(request)
-    request._cancelweb_scope = scope
-    if options.is_demanding:
-        scope.enter(options)
+    setattr(request, ATTRIBUTE, scope)
+    scope.life.enter(options)
     return scope
 
 
-def _meet(options: Options, request: Any, scope: Scope | None) -> tuple[Scope | None, bool]:
-    """A request that has a scope already, or that is gone.
-
-    Returns:
-        The scope to run the handler in, or None where it is not to be run; and whether this door
-        is the outermost, whose business the end of the request is.
-    """
-    if not isinstance(scope, Scope):
-        # A copy that `twisted.web.distrib` has made of a request has a stand-in there.
-        scope = None
-    elif scope.phase is not CLOSED:
-        why = options.draining(known=scope.options.monitors)
-        scope.join(options)
-        if why is not None:
-            scope.stop(why)
-            return None, False
-        return (None if _is_refused(scope.options, request) else scope), False
-    was_here = scope is not None and scope.options.includes(options)
-    if not _is_refused(options, request):
-        is_over = was_here and fate_of(request) is not OPEN
-        return _open(options.spent() if is_over else options, request), True
-    if not was_here:
-        scope = _open(options, request)
-        scope.refuse(cause_of_death(fate_of(request)))
-        if scope.phase is not CLOSED:
-            abandon(request.channel, scope)
-    return None, True
+def _join(options: Options, request: Any, scope: RequestScope) -> RequestScope | int:
+    """The scope in which an entry point inside another runs its handler; else what to return."""
+    why = why_turned_away_inside(options, scope)
+    scope.life.join(options)
+    if why is not None:
+        scope.life.stop(why)
+        return NOT_DONE_YET
+    return NOT_DONE_YET if _is_refused(scope.options, request) else scope
 
 
 def _is_refused(options: Options, request: Any) -> bool:
     """Whether the request is gone, and with it the reason to run its handler."""
     fate = fate_of(request)
-    if fate is OPEN:
+    if fate is Fate.OPEN:
         return False
     guard(request, fate)
     return not options.dry_run and options.may_cancel(request.method)
-
-
-def _why_turned_away(options: Options, request: Any) -> Cause | None:
-    connection = connection_of(request)
-    if connection is None or options.dry_run:
-        return options.draining()
-    return RapidReset() if is_overrun(connection, options.max_cleanups) else options.draining()
-
-
-def _turn_away(options: Options, request: Any, cause: Cause) -> Rendered:
-    """Answer without the handler and without hooks: there is too much of them, or no time."""
-    _open(options.only_told(), request).refuse(cause)
-    fate = fate_of(request)
-    if fate is OPEN:
-        return brief_answer(request, cause)
-    guard(request, fate)
-    return NOT_DONE_YET

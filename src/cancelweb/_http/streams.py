@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
-from .._scopes.states import OPEN
+from .._scopes.states import Fate
 from .requests import fate_of
 
 
@@ -70,7 +70,7 @@ class Stream:
             self.request.write(chunk)
             if self.request.method == b"HEAD":
                 return
-            if fate_of(self.request) is OPEN and _is_closed_over_tls(self.request):
+            if fate_of(self.request) is Fate.OPEN and _is_closed_over_tls(self.request):
                 self.request.transport.abortConnection()
             # A turn even where nobody pauses us: it is in another one that a loss is told.
             await (self._gate or deferLater(self.clock, 0))

@@ -1,6 +1,6 @@
-"""Being told of the end of work, of any kind, without a Deferred for it where none is needed.
+"""The interface between scopes and the kinds of work: the `Canceller`.
 
-Nothing here knows a kind of work, but for Deferreds, which need no canceller beside them.
+Nothing here knows a kind of work.
 """
 
 from __future__ import annotations
@@ -9,42 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._log import log
 from ..interfaces import ICancellable
-from .deferreds import as_deferred, is_cancellation
+from .deferreds import is_cancellation
+from .where import named
 
 Settled = Callable[[Any], Any]
-"""Called once, with a result or a `Failure`; returns what is left of it for whoever is next."""
-
-
-def watch(canceller: Any, settled: Settled) -> None:
-    """Have ``settled`` called once, when the work has ended; at once, if it has already."""
-    if isinstance(canceller, Canceller):
-        canceller.watch(settled)
-    elif isinstance(canceller, Deferred):
-        canceller.addCallbacks(settled, settled)
-    else:
-        _when_settled(canceller).addBoth(lambda result: log_rest(settled(result)))
-
-
-def _when_settled(canceller: Any) -> Deferred[Any]:
-    try:
-        settled = as_deferred(canceller.when_settled())
-        if settled is None:
-            raise TypeError(f"when_settled() of {canceller!r} must return a Deferred")
-    except BaseException:
-        # The end of this work will never be told: the fault is all that came of it.
-        settled = fail(Failure())
-    return settled
+"""Called once, with a result or a `Failure`; returns what is left of it for the next callback."""
 
 
 def log_rest(rest: object) -> None:
-    """Log a failure that nobody else will ever see."""
+    """Log a failure that no other code will ever see."""
     if isinstance(rest, Failure) and not is_cancellation(rest):
         log.failure("tracked work failed", failure=rest)
 
@@ -58,25 +38,60 @@ def global_reactor() -> Any:
 
 @implementer(ICancellable)
 class Canceller:
-    """What the package's own cancellers share.
+    """What scopes know of a piece of work, whatever its kind.
+
+    A scope calls `watch` first. To stop a batch of work it calls `reach` of all of it, and then
+    `cancel` of each, in the same turn.
 
     Attributes:
+        work: what is stopped: the Deferred, the timer, the user's job. Two cancellers are for the
+            same work if they have the same object here.
+        suspended: the coroutine or generator that the work is, or None; tells where it waits, and
+            whether it is on the stack.
         clock: where time is taken from while the work is being stopped; None stands for the
-            global reactor.
+            global reactor. A scope sets it before it calls `cancel`.
+        survivor_after: how many seconds the work may take to stop, if that is more than the
+            scope's own patience. Read after `cancel` has returned.
         is_ending: the work's own code is on its last function, and cannot be stopped any more.
+        is_end_observable: False if the work was asked to stop and nothing will tell when it does:
+            the scope waits no longer, and must not say that the work has stopped. Read after
+            `cancel` has returned.
     """
 
+    work: object
+    suspended: object = None
     clock: IReactorTime | None = None
+    survivor_after: float | None = None
     is_ending: bool = False
+    is_end_observable: bool = True
 
     def watch(self, settled: Settled) -> None:
         """Have ``settled`` called once, when the work has ended; at once, if it has already."""
 
+    def reach(self, reached: set[int]) -> None:
+        """Find what `cancel` has to reach, before any other work of the batch is asked.
+
+        Args:
+            reached: the ids of what is reached by the work that is asked before this; to be left
+                to that. Adds its own.
+        """
+
     def cancel(self) -> None:
-        """See `ICancellable.cancel`."""
+        """Ask the work to stop, unless the cancel of other work in the batch reaches it."""
 
     def response_over(self) -> None:
         """Settle now, if this kind cannot tell when it ends: the response is over."""
+
+    def forget(self) -> None:
+        """The scope closes. A cancellation that no code has handled by now is no error."""
+
+    def where(self) -> str:
+        """Where the work waits, line by line, the innermost last; or else what it is."""
+        return self.describe()
+
+    def describe(self) -> str:
+        """What the work is, in a few words."""
+        return named(self.work)
 
     def when_settled(self) -> Deferred[Any]:
         """See `ICancellable.when_settled`."""

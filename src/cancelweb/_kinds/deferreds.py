@@ -1,4 +1,4 @@
-"""What is awaitable, what is a cancellation, and what a Deferred waits for.
+"""What is awaitable, and what is a cancellation.
 
 Knowledge about Deferreds, coroutines and failures; nothing here cancels anything.
 """
@@ -40,16 +40,14 @@ async def _awaiting(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-def innermost(deferred: Deferred[Any]) -> Deferred[Any]:
-    """The Deferred that ``deferred`` waits for, down the whole chain: what a cancel reaches."""
-    while deferred.called and isinstance(deferred.result, Deferred):
-        deferred = deferred.result
-    return deferred
-
-
 def is_cancellation(failure: Failure) -> bool:
     """Whether a failure says that work was cancelled, by whomever and in whatever disguise."""
     return _says_cancelled(failure.value)
+
+
+def is_our_cancellation(result: object, cause: object) -> bool:
+    """Whether a result is the cancellation that a scope has asked for, because of its cause."""
+    return cause is not None and isinstance(result, Failure) and is_cancellation(result)
 
 
 def _says_cancelled(error: object) -> bool:

@@ -1,6 +1,6 @@
 """How to stop the futures of the standard library.
 
-One canceller a kind; which is used for what is registered in `_cancellers`.
+One canceller a kind; `registry` says which is used for what.
 """
 
 from __future__ import annotations
@@ -13,35 +13,39 @@ from attrs import define
 from twisted.python.failure import Failure
 
 from .cancellers import Canceller, Settled, global_reactor, log_rest
+from .where import lines_of
 
 
 @define(eq=False)
 class AsyncioFutureCanceller(Canceller):
     """Cancels an asyncio Future or Task; settled when it has really ended."""
 
-    future: asyncio.Future[Any]
+    work: asyncio.Future[Any]
 
     def __attrs_post_init__(self) -> None:
-        if not self.future.get_loop().is_running():
+        if not self.work.get_loop().is_running():
             raise RuntimeError(
-                f"{self.future!r} can never end: its event loop does not run. Run the server "
+                f"{self.work!r} can never end: its event loop does not run. Run the server "
                 "under Twisted's asyncio reactor: twist --reactor=asyncio ..."
             )
 
     def watch(self, settled: Settled) -> None:
-        self.future.add_done_callback(lambda future: log_rest(settled(_result_of(future))))
+        self.work.add_done_callback(lambda future: log_rest(settled(_result_of(future))))
 
     def cancel(self) -> None:
         # As with a Deferred, a second request would cut short a task that cleans up.
-        if not (isinstance(self.future, asyncio.Task) and self.future.cancelling()):
-            self.future.cancel()
+        if not (isinstance(self.work, asyncio.Task) and self.work.cancelling()):
+            self.work.cancel()
+
+    def where(self) -> str:
+        return "\n".join(lines_of(self.work)) or self.describe()
 
 
 @define(eq=False)
 class ConcurrentFutureCanceller(Canceller):
     """Cancels a concurrent.futures.Future that has not begun; one that runs is waited for."""
 
-    future: concurrent.futures.Future[Any]
+    work: concurrent.futures.Future[Any]
 
     def watch(self, settled: Settled) -> None:
         call_from_thread = global_reactor().callFromThread
@@ -50,10 +54,10 @@ class ConcurrentFutureCanceller(Canceller):
             # Called in the thread that did the work.
             call_from_thread(lambda: log_rest(settled(_result_of(future))))
 
-        self.future.add_done_callback(done)
+        self.work.add_done_callback(done)
 
     def cancel(self) -> None:
-        self.future.cancel()
+        self.work.cancel()
 
 
 def _result_of(future: Any) -> Any:

@@ -1,6 +1,7 @@
 """Which canceller goes with which kind of work: every registration, and the look-up.
 
-How each kind is stopped stands in `_twisted_kinds` and `_future_kinds`.
+How each kind is stopped is in `deferred_kinds`, `timers`, `twisted_kinds`, `futures` and
+`own_kinds`.
 """
 
 from __future__ import annotations
@@ -19,20 +20,17 @@ from twisted.python.components import registerAdapter
 from twisted.python.reflect import safe_repr
 
 from ..interfaces import ICancellable
+from .cancellers import Canceller
+from .deferred_kinds import DeferredCanceller
 from .deferreds import as_deferred
 from .futures import AsyncioFutureCanceller, ConcurrentFutureCanceller
-from .twisted_kinds import (
-    CooperativeTaskCanceller,
-    DeferredCanceller,
-    DelayedCallCanceller,
-    LoopingCallCanceller,
-    ProcessCanceller,
-    timer_canceller,
-)
+from .own_kinds import UserCanceller
+from .timers import DelayedCallCanceller, timer_canceller
+from .twisted_kinds import CooperativeTaskCanceller, LoopingCallCanceller, ProcessCanceller
 
 
 def _started(coroutine: Any) -> DeferredCanceller:
-    return DeferredCanceller(Deferred.fromCoroutine(coroutine))
+    return DeferredCanceller(Deferred.fromCoroutine(coroutine), coroutine)
 
 
 for _canceller, _kind in [
@@ -48,31 +46,30 @@ for _canceller, _kind in [
 ]:
     registerAdapter(_canceller, _kind, ICancellable)
 
-# The commonest kinds, found without the registry. They are registered there, too, so that nobody
-# can register something else for exactly these classes and then wait for it in vain.
-COMMON: dict[type, Callable[[Any], Any]] = {
-    Deferred: lambda deferred: deferred,
-    CoroutineType: Deferred.fromCoroutine,
+# The commonest kinds, found without the registry. They are registered there, too, so that no
+# registration for exactly these classes can be made in vain.
+COMMON: dict[type, Callable[[Any], Canceller]] = {
+    Deferred: DeferredCanceller,
+    CoroutineType: _started,
     DelayedCall: DelayedCallCanceller,
 }
 
 
-def find_canceller(work: object) -> Any:
-    """What stops a piece of work, or None. A coroutine is started.
-
-    Returns:
-        An `ICancellable`; for Deferreds and awaitables a Deferred, which needs no other.
-    """
+def find_canceller(work: object) -> Canceller | None:
+    """What stops a piece of work, or None. A coroutine or another awaitable is started."""
     common = COMMON.get(type(work))
     if common is not None:
         return common(work)
-    canceller = ICancellable(work, None)
-    if canceller is None:
-        return as_deferred(work)
-    return canceller.deferred if type(canceller) is DeferredCanceller else canceller
+    own = ICancellable(work, None)
+    if isinstance(own, Canceller):
+        return own
+    if own is None or isinstance(own, Deferred):
+        deferred = as_deferred(work if own is None else own)
+        return None if deferred is None else DeferredCanceller(deferred)
+    return UserCanceller(work, own)
 
 
-def canceller_for(work: object) -> Any:
+def canceller_for(work: object) -> Canceller:
     """What stops a piece of work, as `find_canceller` tells.
 
     Raises:

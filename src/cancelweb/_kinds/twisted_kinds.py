@@ -1,16 +1,17 @@
-"""How to stop the kinds of work that Twisted has.
+"""How to stop the kinds of work that Twisted has, but for Deferreds and timers.
 
-One canceller a kind; which is used for what is registered in `_cancellers`.
+One canceller a kind; `registry` says which is used for what.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
+from types import GeneratorType
 from typing import Any, ClassVar
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import CooperativeTask, LoopingCall, TaskFinished
@@ -18,118 +19,26 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
-
-
-@define(eq=False)
-class DeferredCanceller(Canceller):
-    """Cancels a Deferred; what `ICancellable` makes of one. Scopes use the Deferred itself."""
-
-    deferred: Deferred[Any]
-
-    def watch(self, settled: Settled) -> None:
-        self.deferred.addBoth(settled)
-
-    def cancel(self) -> None:
-        self.deferred.cancel()
-
-
-class DelayedCallCanceller(Canceller):
-    """Cancels a timer; notices when it has run, has raised, or was cancelled by somebody else.
-
-    For timers whose ``func`` and ``canceller`` can be replaced. Not of attrs, whose ``__init__``
-    would set what few of them ever need.
-    """
-
-    _settled: Settled
-    _func: Any
-    _canceller: Any
-
-    def __init__(self, call: Any) -> None:
-        self.call = call
-
-    def watch(self, settled: Settled) -> None:
-        call = self.call
-        if call.called or call.cancelled:
-            settled(_result_of(call))
-            return
-        self._settled = settled
-        self._func, self._canceller = call.func, call.canceller
-        call.func, call.canceller = self._run, self._cancelled
-
-    def cancel(self) -> None:
-        if self.call.active():
-            self.call.cancel()
-
-    def _run(self, *args: Any, **kwargs: Any) -> None:
-        call, settled = self.call, self._settled
-        # They must not go on referring to us, who refer to them.
-        call.func, call.canceller = self._func, self._canceller
-        self._settled = log_rest
-        self.is_ending = True
-        try:
-            self._func(*args, **kwargs)
-        except BaseException:
-            failure = Failure()
-            if settled(failure) is failure:
-                raise
-        else:
-            settled(NOT_DONE_YET)
-
-    def _cancelled(self, call: Any) -> None:
-        call.func, call.canceller = self._func, self._canceller
-        call.canceller(call)
-        settled, self._settled = self._settled, log_rest
-        settled(Failure(CancelledError()))
-
-
-@define(eq=False)
-class ForeignCallCanceller(OneShot):
-    """Cancels a timer that does not tell when it has run: it is over when the response is."""
-
-    call: Any
-
-    def watch(self, settled: Settled) -> None:
-        self._settled = settled
-        if not self.call.active():
-            self.settle(_result_of(self.call))
-
-    def cancel(self) -> None:
-        if self.call.active():
-            self.call.cancel()
-        self.settle(Failure(CancelledError()))
-
-    def response_over(self) -> None:
-        self.settle(NOT_DONE_YET)
-
-
-def timer_canceller(call: Any) -> Canceller:
-    """The canceller for any `IDelayedCall`."""
-    is_like_twisted = hasattr(call, "func") and hasattr(call, "canceller")
-    return DelayedCallCanceller(call) if is_like_twisted else ForeignCallCanceller(call)
-
-
-def _result_of(call: Any) -> object:
-    was_cancelled = getattr(call, "cancelled", False)
-    return Failure(CancelledError()) if was_cancelled else NOT_DONE_YET
+from .where import function_at, function_name, lines_of
 
 
 @define(eq=False)
 class LoopingCallCanceller(Canceller):
     """Stops a LoopingCall."""
 
-    loop: LoopingCall
+    work: LoopingCall
     _cancel_called: bool = field(default=False, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.loop.starttime is None:
+        if self.work.starttime is None:
             # Nothing tells of a start that is still to come.
-            raise RuntimeError(f"{self.loop!r} was never started: call its start() first")
+            raise RuntimeError(f"{self.work!r} was never started: call its start() first")
 
     def watch(self, settled: Settled) -> None:
         with warnings.catch_warnings():
             # The Deferred that start() returned is to be had nowhere else.
             warnings.simplefilter("ignore", DeprecationWarning)
-            done = self.loop.deferred
+            done = self.work.deferred
         if done is None:
             settled(NOT_DONE_YET)
         else:
@@ -143,24 +52,39 @@ class LoopingCallCanceller(Canceller):
 
     def cancel(self) -> None:
         self._cancel_called = True
-        if self.loop.running:
-            self.loop.stop()
+        if self.work.running:
+            self.work.stop()
+
+    def where(self) -> str:
+        every = "" if self.work.interval is None else f", every {self.work.interval:g} s"
+        return f"loop: {function_at(self.work.f)}{every}"
+
+    def describe(self) -> str:
+        return f"loop {function_name(self.work.f)}"
 
 
 @define(eq=False)
 class CooperativeTaskCanceller(Canceller):
     """Stops a CooperativeTask."""
 
-    task: CooperativeTask[Any]
+    work: CooperativeTask[Any]
 
     def watch(self, settled: Settled) -> None:
-        done = self.task.whenDone()
+        done = self.work.whenDone()
         done.addCallback(lambda _: NOT_DONE_YET)
         done.addBoth(lambda result: log_rest(settled(result)))
 
     def cancel(self) -> None:
         with contextlib.suppress(TaskFinished):
-            self.task.stop()
+            self.work.stop()
+
+    def where(self) -> str:
+        # Its iterator has no public name, and no other generator belongs to it.
+        generators = [each for each in vars(self.work).values() if isinstance(each, GeneratorType)]
+        return "\n".join(lines_of(next(iter(generators), None))) or self.describe()
+
+    def describe(self) -> str:
+        return "cooperative task"
 
 
 @define(eq=False)
@@ -173,7 +97,7 @@ class ProcessCanceller(OneShot):
 
     grace: ClassVar[float] = 3.0
 
-    process: Any
+    work: Any
     _cancel_called: bool = field(default=False, init=False, repr=False)
     _protocol: Any = field(default=None, init=False, repr=False)
     _former: Any = field(default=None, init=False, repr=False)
@@ -181,12 +105,12 @@ class ProcessCanceller(OneShot):
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
-        protocol = getattr(self.process, "proto", None)
+        protocol = getattr(self.work, "proto", None)
         if hasattr(protocol, "__dict__"):
             # The process is over when its protocol is told so; `pid` is None before that.
             self._protocol, self._former = protocol, vars(protocol).get("processEnded")
             self._protocol.processEnded = self._ended
-        elif self.process.pid is None:
+        elif self.work.pid is None:
             self.settle(NOT_DONE_YET)
 
     def cancel(self) -> None:
@@ -199,9 +123,12 @@ class ProcessCanceller(OneShot):
         if self._protocol is None:
             self.settle(NOT_DONE_YET)
 
+    def describe(self) -> str:
+        return "process that has ended" if self.work.pid is None else f"process {self.work.pid}"
+
     def _signal(self, name: str) -> bool:
         try:
-            self.process.signalProcess(name)
+            self.work.signalProcess(name)
         except ProcessExitedAlready:
             return False
         return True

@@ -1,21 +1,24 @@
-"""Where work waits, as far as Python can tell without a look into anybody's private parts.
+"""Where work waits and what it is called, in words for logs, reports and the status page.
 
-Reads frames; changes nothing.
+Reads frames and attributes; changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_repr
 
-from .deferreds import innermost
+from .._log import printable
+from .leaves import awaited_by, callbacks_of, canceller_of, driver_of, innermost
 
 T = TypeVar("T")
 
@@ -45,39 +48,107 @@ def place(awaited: T, at: Place) -> T:
     return awaited
 
 
-def where(work: Any) -> str:
-    """The chain of awaits of a `Work`, innermost last, or else what kind of work it is."""
-    waits = work.canceller if work.coroutine is None else work.coroutine
-    if isinstance(waits, asyncio.Task):
-        waits = waits.get_coro()
-    return "\n".join(_chain(waits)) or safe_repr(work.canceller)
+class Tells(Protocol):
+    """What can tell where its work waits: a `Canceller`."""
+
+    def where(self) -> str:
+        """One line or more, the innermost last."""
+
+    def describe(self) -> str:
+        """What the work is, in a few words."""
 
 
-def is_on_stack(suspended: Any) -> bool:
+def describe(canceller: Tells) -> str:
+    """How logs call the work of a canceller: a few words, on one line."""
+    return canceller.describe()
+
+
+def innermost_line(canceller: Tells) -> str:
+    """The last line of where the work waits."""
+    return canceller.where().rpartition("\n")[2]
+
+
+def is_on_stack(suspended: object) -> bool:
     """Whether a coroutine or async generator runs in this moment: a cancel would be lost on it."""
     if isinstance(suspended, AsyncGeneratorType):
         return suspended.ag_running and suspended.ag_await is None
     return isinstance(suspended, CoroutineType) and suspended.cr_running
 
 
-def innermost_line(work: Any) -> str:
-    """The last of these lines."""
-    return where(work).rpartition("\n")[2]
+# --- names ---
 
 
-def _chain(waits: Any) -> Iterator[str]:
-    while isinstance(waits, _SUSPENDED):
-        frame, awaited = _parts(waits)
-        if frame is None:
-            # It has ended.
+def named(thing: object, otherwise: object = None) -> str:
+    """How logs call a thing: by its ``repr``, unless that tells no more than an address.
+
+    Args:
+        thing: the thing.
+        otherwise: another that may have a better ``repr``, such as the thing's canceller.
+    """
+    for each in (thing, otherwise):
+        text = safe_repr(each)
+        if each is not None and re.fullmatch(r"<.* object at 0x[0-9a-fA-F]+>", text) is None:
+            return printable(text)
+    kind = type(thing)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def function_name(function: Any) -> str:
+    """How logs call a function, such as ``Page.answer``."""
+    plain = _plain(function)
+    return str(getattr(plain, "__qualname__", None) or named(plain))
+
+
+def function_at(function: Any) -> str:
+    """A function and its first line, as far as Python can tell: ``Page.answer at page.py:12``."""
+    name, code = function_name(function), getattr(_plain(function), "__code__", None)
+    return name if code is None else f"{name} at {code.co_filename}:{code.co_firstlineno}"
+
+
+def _plain(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+# --- where a coroutine, a generator or a Deferred waits ---
+
+
+def lines_of(waits: object) -> Iterator[str]:
+    """The lines at which a coroutine, generator, Deferred or task waits, the innermost last.
+
+    A Deferred at the end is told only where no line of code has told of it.
+    """
+    seen: set[int] = set()
+    behind: object = None
+    is_told = False
+    while waits is not None and id(waits) not in seen:
+        # Coroutines may wait for each other in a circle.
+        seen.add(id(waits))
+        at = getattr(waits, ATTRIBUTE, None)
+        if isinstance(at, Place):
+            yield at.text
             return
-        yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
-        waits = _behind(awaited)
-    at = getattr(waits, ATTRIBUTE, None)
-    if at is None and isinstance(waits, Deferred):
-        at = getattr(innermost(waits), ATTRIBUTE, None)
-    if isinstance(at, Place):
-        yield at.text
+        if isinstance(waits, _SUSPENDED):
+            frame, awaited = _parts(waits)
+            if frame is None:
+                # It has ended.
+                return
+            is_told = True
+            yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+            waits = _behind(awaited) or behind
+        elif isinstance(waits, Deferred):
+            below = _below(waits)
+            if len(below) > 1:
+                is_told = False
+                yield f"the first of {len(below)} in a {type(waits).__name__}"
+            elif not below and not is_told:
+                yield _text_of(waits)
+            driver = driver_of(waits)
+            behind = below[0] if below else None
+            waits = behind if driver is None else _driven_by(driver) or behind
+        else:
+            waits = waits.get_coro() if isinstance(waits, asyncio.Task) else None
 
 
 def _parts(suspended: Any) -> tuple[FrameType | None, Any]:
@@ -97,8 +168,36 @@ def _behind(awaited: Any) -> Any:
     if isinstance(awaited, (*_SUSPENDED, Deferred)) and not is_of_deferred:
         return awaited
     for each in gc.get_referents(awaited):
-        if isinstance(each, asyncio.Task):
-            return each.get_coro()
-        if isinstance(each, (*_SUSPENDED, Deferred)):
+        if isinstance(each, (*_SUSPENDED, Deferred, asyncio.Task)):
             return each
     return None
+
+
+def _below(deferred: Deferred[Any]) -> Sequence[Deferred[Any]]:
+    """The Deferreds that a Deferred waits for; of several, those that have no result yet."""
+    below = awaited_by(deferred) or ()
+    if len(below) > 1:
+        return [each for each in below if not innermost(each).called]
+    return below
+
+
+def _driven_by(driver: Any) -> object:
+    """The coroutine or generator of one of Twisted's drivers, or None.
+
+    It is among the arguments of the callback that the driver has added to what it waits for.
+    """
+    for (_, arguments, _), _ in callbacks_of(driver.waitingOn):
+        if arguments and any(each is driver for each in arguments):
+            return next((each for each in arguments if isinstance(each, _SUSPENDED)), None)
+    return None
+
+
+def _text_of(deferred: Deferred[Any]) -> str:
+    """What can be told of a Deferred that waits for no other: what would cancel it."""
+    kind = type(deferred).__name__
+    if deferred.called:
+        return f"{kind} that is paused" if deferred.paused else kind
+    canceller = canceller_of(deferred)
+    if canceller is None:
+        return f"{kind} without a canceller"
+    return f"{kind} that is cancelled by {function_at(canceller)}"

@@ -13,10 +13,9 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.tcp import Server
 
 from .._http.requests import has_begun, has_streams, make_last
-from .._kinds.cancellers import Canceller
+from .._kinds.where import describe
 from .._log import log
 from .._scopes.hooks import CLEANUP_TIMEOUT
-from .._scopes.states import LIVE
 from .._scopes.stopping import SURVIVOR_AFTER
 from ..causes import Draining
 
@@ -92,7 +91,7 @@ class Drain:
         self._stop_detached()
         await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
         for work in self._monitor.detached:
-            log.warn("{work} is detached, and still runs after the drain", work=work)
+            log.warn("{work} is detached, and still runs after the drain", work=describe(work))
         await self._until_quiet()
         self._done()
 
@@ -108,25 +107,22 @@ class Drain:
 
     def _cancel_scopes(self) -> None:
         for scope in self._monitor.scopes:
-            # One that is cleaning up is left to it.
-            if scope.phase is LIVE:
-                self._cancel(scope)
+            self._cancel(scope)
 
     def _cancel(self, scope: Any) -> None:
         try:
-            scope.stop(Draining())
+            scope.life.drain(Draining())
         except BaseException:
             # Its request may be of a kind that cannot be answered; the others are to be.
             log.failure("{scope} could not be cancelled", scope=scope)
 
     def _stop_detached(self) -> None:
         for work in self._monitor.detached:
-            if isinstance(work, Canceller):
-                work.clock = self._clock
+            work.clock = self._clock
             try:
                 work.cancel()
             except BaseException:
-                log.failure("the canceller {canceller} failed", canceller=work)
+                log.failure("the canceller {canceller} failed", canceller=describe(work))
 
     async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
         """Wait for a condition, which is looked at when something ends; so long at most."""

@@ -14,7 +14,7 @@ from twisted.protocols.policies import ProtocolWrapper
 
 from .._log import log, printable
 from .._scopes.record import path_of
-from .._scopes.states import OPEN
+from .._scopes.states import Fate
 
 
 def find_blind(scopes: Iterable[Any]) -> list[tuple[Any, Any]]:
@@ -24,7 +24,7 @@ def find_blind(scopes: Iterable[Any]) -> list[tuple[Any, Any]]:
     for scope in scopes:
         connection = _connection(scope.request)
         reactor = scope.clock
-        if scope.fate is OPEN and connection is not None and IReactorFDSet.providedBy(reactor):
+        if scope.fate is Fate.OPEN and connection is not None and IReactorFDSet.providedBy(reactor):
             if reactor not in readers:
                 readers[reactor] = set(reactor.getReaders())
             if connection not in readers[reactor]:

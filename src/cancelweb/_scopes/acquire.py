@@ -11,17 +11,14 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from .._kinds.cancellers import watch
+from .._kinds.cancellers import Canceller, Settled, log_rest
 from .._kinds.deferreds import forgive
 from .._kinds.registry import find_canceller
-from ..interfaces import ICancellable
 
 
-@implementer(ICancellable)
 @define(eq=False)
-class Acquisition:
+class Acquisition(Canceller):
     """One resource on its way.
 
     Attributes:
@@ -32,27 +29,37 @@ class Acquisition:
         arrived: what the user awaits.
     """
 
-    source: Any
+    source: Canceller
     release: Callable[[Any], object]
     arrived: Deferred[Any] = field(init=False)
     _settled: Deferred[None] = field(init=False, factory=Deferred)
+    work: object = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # A canceller that does nothing: the Deferred then fails with CancelledError by itself.
         self.arrived = Deferred(lambda _: None)
+        self.work = self.arrived
 
     def start(self) -> Deferred[Any]:
         """Begin to wait; returns what the user awaits."""
-        watch(self.source, self._arrived)
+        self.source.watch(self._arrived)
         return self.arrived
 
+    def watch(self, settled: Settled) -> None:
+        """See `Canceller.watch`; settled after a late arrival has been released, too."""
+        self._settled.addBoth(lambda result: log_rest(settled(result)))
+
     def cancel(self) -> None:
-        """See `ICancellable.cancel`."""
+        """See `Canceller.cancel`."""
         self.arrived.cancel()
 
-    def when_settled(self) -> Deferred[Any]:
-        """See `ICancellable.when_settled`: after a late arrival has been released, too."""
-        return self._settled
+    def where(self) -> str:
+        """See `Canceller.where`."""
+        return self.source.where()
+
+    def describe(self) -> str:
+        """See `Canceller.describe`."""
+        return f"acquired {self.source.describe()}"
 
     def forget(self) -> None:
         """The scope closes. A cancellation that nobody has handled by now is no error."""
@@ -76,7 +83,7 @@ class Acquisition:
         if releasing is None:
             self._released(None)
         else:
-            watch(releasing, self._released)
+            releasing.watch(self._released)
 
     def _released(self, result: Any) -> None:
         failed = isinstance(result, Failure)

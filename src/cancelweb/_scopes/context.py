@@ -9,13 +9,17 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
+from .parts import Subject
+
 R = TypeVar("R")
 
-current: ContextVar[Any] = ContextVar("cancelweb_scope", default=None)
+current: ContextVar[Subject | None] = ContextVar("cancelweb_scope", default=None)
 """The scope in whose handler, hook or canceller the code runs."""
 
 
-def call_in(scope: object, context: Context | None, function: Callable[..., R], *args: Any) -> R:
+def call_in(
+    scope: Subject | None, context: Context | None, function: Callable[..., R], *args: Any
+) -> R:
     """Call in a copy of the context, or of the caller's: no context can be entered twice.
 
     In the handler's context the scope is current already.

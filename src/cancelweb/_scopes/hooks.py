@@ -1,4 +1,4 @@
-"""Cleanup hooks: one stack, run one at a time, each isolated and for so many seconds at most.
+"""Cleanup hooks: one stack, run one at a time, each isolated and with a time limit.
 
 When they are run is the scope's business.
 """
@@ -13,16 +13,68 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from .._kinds.cancellers import watch
+from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
-from .._log import log
+from .._log import log, name_of
+from .parts import Subject
+from .states import State
 
 Hook = Callable[[Any], object]
 
 CLEANUP_TIMEOUT = 10.0
 
 
-def result_of(hook: Hook, scope: object) -> Any:
+class HookStack:
+    """The hooks of one scope that were not run yet."""
+
+    def __init__(self, scope: Subject) -> None:
+        self._scope = scope
+        # Each with whether it is for a cancelled scope only.
+        self._hooks: list[tuple[Hook, bool]] = []
+        self.began: float | None = None
+        """When the first was run, in seconds on the scope's clock."""
+
+    def add(self, hook: Hook, for_cancelled: bool) -> None:
+        """Add a hook; it is run at once if its occasion has been, else as the next of the stack."""
+        is_closed = self._scope.state is State.CLOSED
+        if self._is_cancelled if for_cancelled else is_closed:
+            self._run(hook)
+        elif not is_closed:
+            self._hooks.append((hook, for_cancelled))
+
+    def run_all(self, done: Callable[[], object]) -> None:
+        """Run all, the last first, each when the one before has ended or its time is up.
+
+        Args:
+            done: called when there are no more.
+        """
+        if self._hooks and self.began is None:
+            self.began = self._scope.clock.seconds()
+        while self._hooks:
+            hook, for_cancelled = self._hooks.pop()
+            if not for_cancelled or self._is_cancelled:
+                ended = self._run(hook)
+                if ended is not None and not ended.called:
+                    ended.addCallback(lambda _: self.run_all(done))
+                    return
+        done()
+
+    def _run(self, hook: Hook) -> Deferred[None] | None:
+        scope = self._scope
+
+        def start() -> Canceller | None:
+            return scope.life.in_copy(result_of, hook, scope)
+
+        seconds = scope.options.cleanup_timeout or CLEANUP_TIMEOUT
+        return run_hook(start, name_of(hook), seconds, scope.clock)
+
+    @property
+    def _is_cancelled(self) -> bool:
+        # In a dry run the only cause is that the response was finished.
+        return self._scope.cause is not None and not self._scope.options.dry_run
+
+
+def result_of(hook: Hook, scope: object) -> Canceller | None:
     """Call the hook; returns the canceller of what it returned, or None if that was nothing.
 
     Raises:
@@ -40,7 +92,7 @@ def result_of(hook: Hook, scope: object) -> Any:
 
 
 def run_hook(
-    start: Callable[[], object], name: str, seconds: float, clock: IReactorTime
+    start: Callable[[], Canceller | None], name: str, seconds: float, clock: IReactorTime
 ) -> Deferred[None] | None:
     """Run a hook; log whatever goes wrong.
 
@@ -62,7 +114,9 @@ def run_hook(
     return None if running is None else _ended_or_late(running, name, seconds, clock)
 
 
-def _ended_or_late(running: Any, name: str, seconds: float, clock: IReactorTime) -> Deferred[None]:
+def _ended_or_late(
+    running: Canceller, name: str, seconds: float, clock: IReactorTime
+) -> Deferred[None]:
     done: Deferred[None] = Deferred()
 
     def ended(result: object) -> None:
@@ -81,5 +135,5 @@ def _ended_or_late(running: Any, name: str, seconds: float, clock: IReactorTime)
         done.callback(None)
 
     timer = clock.callLater(seconds, late)
-    watch(running, ended)
+    running.watch(ended)
     return done

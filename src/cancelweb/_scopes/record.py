@@ -1,49 +1,103 @@
-"""What is noted of a scope on its way, and the telling of it in the end.
+"""What is noted of a scope on its way, and what monitors and observers are told of it in the end.
 
-There is a record only where there is something to tell: a request that completes has none.
+The default observer is told only of what it would log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
 from attrs import define
 from twisted.python.failure import Failure
 
-from .._log import log
+from .._kinds.deferreds import is_cancellation
+from .._log import log, log_outcome
 from ..causes import Cause, Ended, Observer, Outcome
+from .options import added
+from .parts import Subject
 
 
 @define(eq=False)
 class Record:
-    """The parts of an `Outcome` that come together over time."""
+    """The parts of an `Outcome` that come together over time.
+
+    Attributes:
+        ended: how the work has ended so far; the worst counts.
+        cancelled: when the scope was cancelled, in seconds on its clock.
+        failure: the first real failure.
+        would_have_cancelled: the cause that would have cancelled the scope, but for a dry run or
+            the method of its request; the first counts.
+    """
 
     ended: Ended = Ended.COMPLETED
     cancelled: float | None = None
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
 
+    @property
+    def is_eventful(self) -> bool:
+        """Whether there is anything to tell the default observer."""
+        did_something = self.ended is not Ended.COMPLETED or self.cancelled is not None
+        return did_something or self.would_have_cancelled is not None
+
     def worsen(self, ended: Ended) -> None:
-        """Some work ended so; the worst counts."""
+        """Some work ended so."""
         self.ended = max(self.ended, ended)
 
     def fail(self, failure: Failure) -> None:
-        """There was a real failure; the first counts."""
+        """There was a real failure."""
         self.worsen(Ended.FAILED)
         self.failure = self.failure or failure
 
-    def outcome(
-        self, request: Any, cause: Cause | None, opened: float, stopped: float, closed: float
-    ) -> Outcome:
-        """The outcome; of the request it tells the method and the path."""
+    def note(self, failure: Failure) -> None:
+        """Work has failed, or was cancelled: by its scope, or by its owner for reasons of its own."""
+        if is_cancellation(failure):
+            self.worsen(Ended.STOPPED)
+        else:
+            self.fail(failure)
+
+    def spare(self, cause: Cause) -> None:
+        """There was a cause, and the scope was not cancelled for it."""
+        self.would_have_cancelled = self.would_have_cancelled or cause
+
+    def tell(
+        self, scope: Subject, cleaning_began: float | None, close: Callable[[], object]
+    ) -> None:
+        """Tell monitors that the scope closes, close it, and tell observers how it ended.
+
+        Observers come last: what one raises or does reaches no request any more.
+        """
+        observers = self._observers(scope)
+        if not observers:
+            close()
+            return
+        closed = scope.clock.seconds()
+        stopped = closed if cleaning_began is None else cleaning_began
+        outcome = self._outcome(scope, stopped, closed)
+        close()
+        for observer in observers:
+            try:
+                observer(outcome)
+            except BaseException:
+                log.failure("observer {observer} failed", observer=observer)
+
+    def _observers(self, scope: Subject) -> tuple[Observer, ...]:
+        observers = scope.options.observers
+        if observers is None:
+            observers = (log_outcome,) if self.is_eventful else ()
+        for monitor in scope.options.monitors:
+            observers = added(observers, monitor.scope_closed(scope))
+        return observers
+
+    def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
         return Outcome(
-            method=request.method,
-            path=path_of(request),
-            cause=cause,
+            method=scope.request.method,
+            path=path_of(scope.request),
+            cause=scope.cause,
             ended=self.ended,
-            opened=opened,
+            opened=closed if scope.opened is None else scope.opened,
             cancelled=self.cancelled,
             stopped=stopped,
             closed=closed,
@@ -69,12 +123,3 @@ def path_of(request: Any) -> bytes:
     """The request's target, still quoted, without the query."""
     path: bytes = request.uri.partition(b"?")[0]
     return path
-
-
-def tell(observers: Iterable[Observer], outcome: Outcome) -> None:
-    """Tell observers, each of which may fail for itself."""
-    for observer in observers:
-        try:
-            observer(outcome)
-        except BaseException:
-            log.failure("observer {observer} failed", observer=observer)

@@ -1,7 +1,6 @@
-"""The scope as its users see it, and how to find it.
+"""The scope as its users see it: its facts, and what they ask of it.
 
-How it comes to its end is for `_lifetime`; what the client is told, and what becomes of what a
-handler returned, for `_respond`.
+What happens in it, event by event, is in `life`. It knows no HTTP.
 """
 
 from __future__ import annotations
@@ -11,26 +10,23 @@ from concurrent.futures import Future
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
+from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import canceller_for
-from .._kinds.where import is_on_stack
 from ..causes import Cause, ScopeCancelled
 from .acquire import Acquisition
-from .context import call_in, current
-from .lifetime import Lifetime
-from .options import check_callable
-from .states import FINISHED, LIVE
-from .work import Work
+from .hooks import Hook
+from .life import Life
+from .options import Options, check_callable
+from .states import Fate, State
 
 R = TypeVar("R")
 T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[["Scope"], object])
 
-ATTRIBUTE = "_cancelweb_scope"
-"""Where a request keeps its scope."""
 
-
-class Scope(Lifetime):
+class Scope:
     """The lifetime of one request.
 
     Get it with `current_scope` or `scope_of`. It is for the reactor's thread, save for `check`,
@@ -44,8 +40,48 @@ class Scope(Lifetime):
             None.
     """
 
+    def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
+        self.request = request
+        self.options = options
+        self.clock = clock
+        self.cause: Cause | None = None
+        self.deadline: float | None = None
+        self.state = State.RUNNING
+        self.fate = Fate.OPEN
+        self.opened: float | None = None
+        self._life: Life | None = None
+
     def __repr__(self) -> str:
-        return f"<Scope of {self.request!r}, {self.phase.name.lower()}, cause: {self.cause}>"
+        return f"<Scope of {self.request!r}, {self.state.name.lower()}, cause: {self.cause}>"
+
+    @property
+    def life(self) -> Life:
+        """What is under way in it."""
+        if self._life is None:
+            self._life = Life(self)
+        return self._life
+
+    @property
+    def is_handling(self) -> bool:
+        """See `Subject`."""
+        return False
+
+    @property
+    def may_be_cut(self) -> bool:
+        """See `Subject`."""
+        return True
+
+    def cut(self, cause: Cause) -> None:
+        """See `Subject`."""
+
+    def read_facts(self) -> None:
+        """See `Subject`."""
+
+    def end(self) -> None:
+        """See `Subject`."""
+        self.request = self._life = None
+
+    # --- what users ask for ---
 
     @overload
     def track(self, work: Coroutine[Any, Any, R]) -> Deferred[R]: ...
@@ -72,12 +108,8 @@ class Scope(Lifetime):
             RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
                 that was never started.
         """
-        with self.together():
-            canceller = self.in_context(canceller_for, work)
-            tracked = Work(self, canceller)
-            tracked.coroutine = work
-            self.add(tracked)
-        return canceller if isinstance(canceller, Deferred) else work
+        canceller = self.life.stopping.track(work)
+        return canceller.deferred if isinstance(canceller, DeferredCanceller) else work
 
     def on_cancel(self, hook: HookT) -> HookT:
         """Have the hook called with the scope if it is cancelled, once all work has stopped.
@@ -98,7 +130,7 @@ class Scope(Lifetime):
             TypeError: it cannot be called.
         """
         check_callable("on_cancel", hook)
-        self.add_hook(hook, True)
+        self._add_hook(hook, for_cancelled=True)
         return hook
 
     def on_exit(self, hook: HookT) -> HookT:
@@ -108,7 +140,7 @@ class Scope(Lifetime):
         a result that needs no waiting, that is before Twisted writes the response.
         """
         check_callable("on_exit", hook)
-        self.add_hook(hook, False)
+        self._add_hook(hook, for_cancelled=False)
         return hook
 
     def acquire(
@@ -155,12 +187,8 @@ class Scope(Lifetime):
         """
         if not isinstance(cause, Cause):
             raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
-        if self.fate is FINISHED or self.phase is not LIVE:
-            return False
-        if any(is_on_stack(work.coroutine) for work in self.works):
-            # It has had the code of another request run, which cancels it: as from inside.
-            return call_in(self, None, self.stop, cause)
-        return self.stop(cause)
+        self.read_facts()
+        return self.state is not State.ANSWERED and self.life.stop(cause)
 
     def check(self) -> None:
         """Raise `ScopeCancelled` if the scope has been cancelled."""
@@ -174,40 +202,7 @@ class Scope(Lifetime):
         """
         return None if self.deadline is None else max(0.0, self.deadline - self.clock.seconds())
 
-
-def current_scope() -> Scope:
-    """The scope of the request for which the code runs.
-
-    For handlers, what they await, cleanup hooks and cancellers; use `scope_of` elsewhere. Twisted
-    renders a pipelined request inside the context of the one before: where no door has met the
-    second one, this is the scope of the first.
-
-    Raises:
-        LookupError: the code runs for no request, or in a callback or timer, where Twisted keeps
-            no context.
-    """
-    scope: Scope | None = current.get()
-    if scope is None:
-        raise LookupError(
-            "there is no current scope here: call this in a handler that is decorated with "
-            "@cancel_on_disconnect or wrapped in CancellingResource, or in what it awaits; in "
-            "callbacks, timers and threads use cancelweb.scope_of(request)"
-        )
-    scope.find_clock(scope.request)
-    return scope
-
-
-def scope_of(request: Any) -> Scope:
-    """The scope of a request, from anywhere.
-
-    Raises:
-        LookupError: no cancelweb door has met this request.
-    """
-    scope: Scope | None = getattr(request, ATTRIBUTE, None)
-    if scope is None:
-        raise LookupError(
-            f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "
-            "its resource in CancellingResource"
-        )
-    scope.find_clock(request)
-    return scope
+    def _add_hook(self, hook: Hook, for_cancelled: bool) -> None:
+        self.life.hooks.add(hook, for_cancelled)
+        if self.state is State.CLOSED:
+            self._life = None

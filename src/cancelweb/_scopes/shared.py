@@ -18,11 +18,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from .._kinds.cancellers import global_reactor, watch
+from .._kinds.cancellers import Canceller, global_reactor
 from .._kinds.deferreds import is_cancellation
 from .._kinds.registry import find_canceller
+from .._kinds.where import describe
 from .._log import log, name_of
-from .scope import current_scope
+from .finding import current_scope
 from .shield import Wait
 from .stopping import SURVIVOR_AFTER
 
@@ -145,7 +146,7 @@ class Run:
     clock: IReactorTime | None
     forget: Callable[[], object]
     _waits: dict[Wait[Any], None] = field(factory=dict, init=False)
-    _canceller: Any = field(default=None, init=False)
+    _canceller: Canceller | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _is_over: bool = field(default=False, init=False)
     _is_stopped: bool = field(default=False, init=False)
@@ -169,7 +170,7 @@ class Run:
         if self._canceller is None:
             self._settled(result)
         else:
-            watch(self._canceller, self._settled)
+            self._canceller.watch(self._settled)
 
     def _leave(self, wait: Wait[Any]) -> None:
         is_last = len(self._waits) == 1 and not self._is_over
@@ -187,19 +188,21 @@ class Run:
         self._timer = None
         self._is_stopped = True
         self.forget()
+        assert self._canceller is not None
         try:
             # In no waiter's context, whoever it was who left.
             Context().run(self._canceller.cancel)
         except BaseException:
-            log.failure("the canceller {canceller} failed", canceller=self._canceller)
+            log.failure("the canceller {canceller} failed", canceller=describe(self._canceller))
         if self.clock is not None and not self._is_over:
             self._timer = self.clock.callLater(SURVIVOR_AFTER, self._survives)
 
     def _survives(self) -> None:
         self._timer = None
+        assert self._canceller is not None
         log.warn(
             "{canceller}, shared by requests, still runs {seconds:g} s after it was asked to stop",
-            canceller=self._canceller,
+            canceller=describe(self._canceller),
             seconds=SURVIVOR_AFTER,
         )
 

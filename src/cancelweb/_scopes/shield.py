@@ -13,10 +13,12 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .._kinds.cancellers import OneShot, Settled, watch
+from .._kinds.cancellers import Canceller, OneShot, Settled
 from .._kinds.registry import canceller_for
+from .._kinds.where import describe
 from .._log import log
-from .context import call_in, current
+from .context import call_in
+from .finding import scope_or_none
 
 R = TypeVar("R")
 
@@ -70,21 +72,21 @@ class Shielded(OneShot):
     Attributes:
         scope: the scope, or None.
         above: who tracks, once it has ended, what it has begun and left to run.
-        work: its canceller.
+        work: its canceller; None until it has been started.
     """
 
     scope: Any
     above: Any = field(repr=False)
-    work: Any = field(default=None, init=False)
+    work: Canceller | None = field(default=None, init=False)
     _left: list[Any] = field(factory=list, init=False, repr=False)
     _is_over: bool = field(default=False, init=False)
 
-    def start(self, work: Any) -> Any:
+    def start(self, work: Any) -> Canceller:
         """Find its canceller; a coroutine is started, in a copy of the caller's context."""
-        self.work = copy_context().run(self._start, work)
-        return self.work
+        canceller = self.work = copy_context().run(self._start, work)
+        return canceller
 
-    def _start(self, work: Any) -> Any:
+    def _start(self, work: Any) -> Canceller:
         innermost.set(self)
         return canceller_for(work)
 
@@ -97,6 +99,15 @@ class Shielded(OneShot):
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
+
+    def cancel(self) -> None:
+        """Asked for nothing: the work is to run to its end."""
+
+    def where(self) -> str:
+        return self.describe() if self.work is None else self.work.where()
+
+    def describe(self) -> str:
+        return "shielded work" if self.work is None else f"shielded {self.work.describe()}"
 
     def over(self) -> None:
         """The work has ended."""
@@ -113,7 +124,7 @@ innermost: ContextVar[Shielded | None] = ContextVar("cancelweb_shielded", defaul
 
 def keeper() -> Any:
     """Who is to track what the code that runs has begun: its shielded work, its scope, or None."""
-    scope, shielded = current.get(), innermost.get()
+    scope, shielded = scope_or_none(), innermost.get()
     return shielded if shielded is not None and shielded.scope is scope else scope
 
 
@@ -145,7 +156,7 @@ def shield(work: Any) -> Deferred[Any]:
     Raises:
         TypeError: cancelweb does not know this kind of work; says how to register a canceller.
     """
-    scope = current.get()
+    scope = scope_or_none()
     shielded = Shielded(scope, keeper())
     canceller = shielded.start(work)
     wait: Wait[Any] = Wait(lambda _: None)
@@ -157,7 +168,7 @@ def shield(work: Any) -> Deferred[Any]:
         wait.end(result)
         shielded.over()
 
-    watch(canceller, ended)
+    canceller.watch(ended)
     assert waiting is not None
     return waiting
 
@@ -177,19 +188,21 @@ def detach(work: object) -> None:
     Raises:
         TypeError: cancelweb does not know this kind of work; says how to register a canceller.
     """
-    scope = current.get()
+    scope = scope_or_none()
     canceller = call_in(None, None, canceller_for, work)
     monitors: tuple[Any, ...] = ()
     if scope is not None:
         monitors = scope.options.monitors
-        scope.release(canceller)
+        scope.life.stopping.release(canceller)
     for monitor in monitors:
         monitor.work_detached(canceller)
 
     def ended(result: object) -> None:
         if isinstance(result, Failure):
-            log.failure("detached work {canceller} failed", failure=result, canceller=canceller)
+            log.failure(
+                "detached work {canceller} failed", failure=result, canceller=describe(canceller)
+            )
         for monitor in monitors:
             monitor.detached_work_ended(canceller)
 
-    watch(canceller, ended)
+    canceller.watch(ended)

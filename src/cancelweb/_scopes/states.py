@@ -1,6 +1,7 @@
-"""The states that a request, its scope, and each piece of its work go through.
+"""The states of a scope and of its work, and the table that says which event leads where.
 
-Enums only, in the order in which they are gone through, and short names for their members.
+What belongs here: enums, and the table. What does not: what is done on entering a state, which is
+in `scope`; each comment below states an invariant that the code there keeps.
 """
 
 from __future__ import annotations
@@ -13,28 +14,87 @@ class Fate(Enum):
 
     OPEN = auto()
     FINISHED = auto()
+    """The response was finished, or another protocol has taken the connection over."""
     LOST = auto()
 
 
-class Phase(Enum):
-    """How far the scope is on its way to its end."""
+class State(Enum):
+    """How far a scope is on its way to its end. It never goes back."""
 
-    LIVE = auto()
+    RUNNING = auto()
+    """The request is open. Nothing was asked to stop."""
+    ANSWERED = auto()
+    """The response is finished. What the handler returned runs to its end; leftover work is stopped."""
+    SPARED = auto()
+    """The client has left, and the request is not cancelled for it: its method is spared, or this is
+    a dry run. What the handler returned runs to its end; nothing was asked to stop."""
+    STOPPING = auto()
+    """The request was cancelled. All work is asked to stop, once, and waited for."""
     CLEANING = auto()
+    """All that was waited for has ended or outlived its cancellation. The hooks run."""
     CLOSED = auto()
+    """The hooks are done, the observers were told, and nothing refers to the request."""
+
+
+class Event(Enum):
+    """What moves a scope from one state to another."""
+
+    FINISHED = auto()
+    """The response is finished, or the connection was upgraded."""
+    LOST = auto()
+    """The client has left, and the request may be cancelled for that."""
+    SPARED_LOSS = auto()
+    """The client has left a request that is not cancelled for that."""
+    CANCELLED = auto()
+    """A deadline has passed, the server is drained, or the user has cancelled the scope."""
+    RESULT = auto()
+    """What the handler returned has come to its end, or there was nothing to wait for."""
+    ALL_ENDED = auto()
+    """There is nothing left to wait for: all work has ended, or is a survivor."""
+    HOOKS_DONE = auto()
+    """The last hook has ended, or its time was up."""
+
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    # The result of the returned work is the answer, here and nowhere else.
+    State.RUNNING: {
+        Event.FINISHED: State.ANSWERED,
+        Event.LOST: State.STOPPING,
+        Event.SPARED_LOSS: State.SPARED,
+        Event.CANCELLED: State.STOPPING,
+    },
+    # Finished beats cancelled: neither a loss nor a deadline nor `Scope.cancel` is an event here,
+    # and a drain is one only where no leftover work was stopped before it.
+    State.ANSWERED: {
+        Event.CANCELLED: State.STOPPING,
+        Event.ALL_ENDED: State.CLEANING,
+    },
+    # Tracked work is spared for as long as the returned work runs; then it is leftover work.
+    State.SPARED: {
+        Event.RESULT: State.ANSWERED,
+        Event.CANCELLED: State.STOPPING,
+        Event.ALL_ENDED: State.CLEANING,
+    },
+    # The first cause counts, so another cancel changes nothing. The hooks wait for the request to
+    # be over as well, so that they find it dead.
+    State.STOPPING: {Event.ALL_ENDED: State.CLEANING},
+    # What hooks track runs until the scope is closed.
+    State.CLEANING: {Event.HOOKS_DONE: State.CLOSED},
+    # Work that is tracked now is asked to stop at once; nothing waits for it.
+    State.CLOSED: {},
+}
+"""Which event leads to which state. An event that has no entry changes no state."""
 
 
 class Step(Enum):
     """How far one piece of work is on its way to its end."""
 
-    RUNNING = auto()
+    UNASKED = auto()
+    """It runs, and was not asked to stop."""
     ASKED = auto()
+    """It was asked to stop, and its end was not observed yet."""
     SURVIVOR = auto()
-    SETTLED = auto()
-
-
-# Every request compares these some twenty times, and in Python 3.11 getting a member from its
-# class takes 70 ns each time.
-OPEN, FINISHED, LOST = Fate
-LIVE, CLEANING, CLOSED = Phase
-RUNNING, ASKED, SURVIVOR, SETTLED = Step
+    """It still runs, so long after it was asked that nothing waits for it any more."""
+    UNOBSERVED = auto()
+    """It was asked to stop, and nothing will tell of its end."""
+    ENDED = auto()

@@ -1,150 +1,245 @@
-"""How a scope is cancelled: its deadline, the work that is asked to stop, and the survivors.
+"""How the work of one scope is asked to stop: when its turn is, and what outlives that.
 
-What follows when all of it has stopped is for `_lifetime`.
+In which order stands in `work_set`, whether it is to be stopped in `life`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
+
 from .._kinds.cancellers import Canceller
-from ..causes import Cause, ResponseFinished, TimedOut
+from .._kinds.registry import canceller_for
+from .._kinds.where import describe, is_on_stack
+from .._log import log
 from .context import current
-from .states import ASKED, CLOSED, FINISHED, LIVE, OPEN, RUNNING
-from .tracking import Tracking
-from .work import Work, ask_all, running
+from .parts import Subject
+from .states import State, Step
+from .survivors import watch_over
+from .work import Work
+from .work_set import WorkSet, in_order
 
 SURVIVOR_AFTER = 5.0
 
 
-class Stopping(Tracking):
-    """The deadline of a scope, and its cancel."""
+class Stopping:
+    """What asks the work of one scope to stop, each piece once.
 
-    def _limit(self, seconds: float) -> None:
-        deadline = self.clock.seconds() + seconds
-        sooner = self.deadline is None or deadline < self.deadline
-        if sooner and self.cause is None and self.fate is OPEN:
-            self._disarm()
-            self.is_bare = False
-            self.deadline = deadline
-            self._timer = self.clock.callLater(seconds, self._expire, seconds)
+    To ask all of it takes time in proportion to how much there is.
 
-    def _disarm(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+    Attributes:
+        works: all work of the scope.
+        is_returned_leftover: the response is finished, and what the handler returned is not left to
+            run: under a faked HEAD, and at the end of a drain.
+    """
 
-    def stop(self, cause: Cause, beside_returned: bool = False) -> bool:
-        """Cancel: mark the scope, ask the work to stop, answer.
+    def __init__(self, scope: Subject) -> None:
+        self.works = WorkSet()
+        self.is_returned_leftover = False
+        self._scope = scope
+        # What asks in the next turn; None when nothing is to be asked then.
+        self._next_turn: IDelayedCall | None = None
+        # What was asked, behind when it will be a survivor, and how long that is; the soonest first.
+        self._due: list[tuple[float, int, float, Work]] = []
+        self._numbers = count()
+        self._timer: IDelayedCall | None = None
+        self._timer_due = 0.0
+        # What is to be asked together, inside `_together`.
+        self._batch: list[Work] | None = None
+
+    # --- what ---
+
+    def track(self, work: Any) -> Canceller:
+        """Find out how work is stopped, and take it on."""
+        with self._together():
+            canceller = self._scope.life.in_context(canceller_for, work)
+            self.add(canceller)
+        return canceller
+
+    def add(self, canceller: Canceller, arrived: Callable[[Any], object] | None = None) -> Work:
+        """Take on a piece of work; if it is too late for that, have it stopped.
 
         Args:
-            cause: why.
-            beside_returned: leave alone what the handler returned.
-
-        Returns:
-            Whether this call did it; not so in a dry run, or when it had been done before.
+            canceller: how it is stopped.
+            arrived: takes its result, if a handler returned it.
         """
-        if self.cause is not None:
-            return False
-        if self.options.dry_run and not isinstance(cause, ResponseFinished):
-            self.record.would_have_cancelled = self.record.would_have_cancelled or cause
-            return False
-        self.cause = cause
-        self.record.cancelled = self.clock.seconds()
-        if self._timer is not None:
-            self._disarm()
-        if self.response is not None and current.get() is not self:
-            self._stop_work(beside_returned)
-            return True
-        # The handler may be on the stack. What it returns is not known yet, and a coroutine that
-        # runs loses a cancel.
-        self._is_about_to_stop = True
-        if self.response is not None:
-            self.clock.callLater(0, self._stop_work, beside_returned)
-        return True
+        with self._together() as batch:
+            work, is_new = self.works.take(canceller, arrived)
+            if is_new:
+                work.holder = self
+                self._scope.life.in_context(canceller.watch, work.settled)
+                if self._is_too_late_for(work):
+                    batch.append(work)
+        return work
 
-    def respond_with(self, response: Any) -> None:
-        """The handler's call has returned; what it returned is in these hands."""
-        self.response = response
-        if self._is_about_to_stop:
-            self.clock.callLater(0, self._stop_work)
+    def _is_too_late_for(self, work: Work) -> bool:
+        """Whether work that is added now is stopped at once."""
+        scope = self._scope
+        if scope.state is State.ANSWERED:
+            return scope.cause is not None and self._is_leftover(work)
+        is_its_turn = scope.state is State.STOPPING and not self._is_pending
+        return is_its_turn or scope.state is State.CLOSED
 
-    def _expire(self, seconds: float) -> None:
-        # Without a response the handler is on the stack, and has advanced the clock.
-        if self.response is None or self.response.is_interruptible:
-            self.stop(TimedOut(seconds))
+    def _is_leftover(self, work: Work) -> bool:
+        return self.is_returned_leftover or not work.is_returned
 
-    def _stop_work(self, beside_returned: bool = False) -> None:
-        self._is_about_to_stop = False
-        if self.phase is not LIVE:
-            # All had ended before its turn to be asked; what hooks track is left to run.
+    def leftover_work(self) -> list[Work]:
+        """What is stopped once the response is finished, in this order."""
+        return [work for work in self.works.unasked() if self._is_leftover(work)]
+
+    def release(self, canceller: Canceller) -> None:
+        """Track no longer what this canceller stops; it runs on."""
+        for work in self.works.find(canceller):
+            if not work.is_returned:
+                work.holder = None
+                self.works.drop(work)
+        self._scope.life.look()
+
+    # --- when ---
+
+    @property
+    def _is_pending(self) -> bool:
+        """Whether what is to be asked is asked in a later turn.
+
+        Work that comes meanwhile is asked with the rest, so that what they share is reached once.
+        """
+        return self._next_turn is not None or self._scope.is_handling
+
+    def ask_all(self) -> None:
+        """Ask now, or in the next turn while the request's own code is on the stack.
+
+        A coroutine that runs loses a cancel, and what a handler returns is not known before its call
+        has returned.
+        """
+        scope = self._scope
+        if scope.is_handling or self._next_turn is not None:
             return
-        self._ask(running(self.works, beside_returned))
-        if self.phase is not CLOSED:
-            self.response.answer(self.cause)
-            self.advance()
+        if current.get() is scope or any(
+            is_on_stack(work.canceller.suspended) for work in self.works
+        ):
+            self.ask_in_next_turn()
+        else:
+            self._ask_now()
+
+    def ask_in_next_turn(self) -> None:
+        """Ask as soon as the code that runs has come to its end."""
+        self._next_turn = self._scope.clock.callLater(0, self._ask_now)
+
+    def _ask_now(self) -> None:
+        self._next_turn = None
+        self._scope.life.work_asked()
+
+    # --- asking ---
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """What is tracked inside, where it is to be stopped at once, is asked to together.
+    def _together(self) -> Iterator[list[Work]]:
+        """What is put into the list inside is asked to stop together, at the end of the outermost.
 
         A coroutine that is tracked late may itself track what it then awaits: asked each for
         itself, it would be cancelled twice, and its ``finally`` cut short.
         """
-        if self.phase is CLOSED and self._late is None:
-            late: list[Work] = []
-            self._late = late
-            try:
-                yield
-            finally:
-                self._late = None
-                self._ask(running(late))
+        if self._batch is not None:
+            yield self._batch
             return
-        if self.cause is None or self.phase is not LIVE or self._is_about_to_stop:
-            yield
-            return
-        self._is_about_to_stop = True
+        batch: list[Work] = []
+        self._batch = batch
         try:
-            yield
+            yield batch
         finally:
-            self._is_about_to_stop = False
-            self._ask(running(self.works, beside_returned=self.fate is FINISHED))
+            self._batch = None
+            self.ask(in_order(batch))
+            if self._scope.state is State.CLOSED:
+                self._scope.life.close()
 
-    @property
-    def _patience(self) -> float:
-        return self.options.survivor_after or SURVIVOR_AFTER
+    def ask(self, works: list[Work]) -> None:
+        """Ask work to stop, in this order.
 
-    def _ask(self, works: list[Work]) -> None:
-        ask_all(works, self.clock, self._patience, self._call)
-        if self.phase is CLOSED:
-            for work in works:
-                work.watch_over(self.clock, self._patience)
-        elif self._timer is None:
-            self._await_survivors()
+        What the cancel of other work reaches is not asked itself. That is found out before any of it
+        is asked: a coroutine that was resumed by the cancel of what it awaits may wait in its
+        ``finally`` by now, and a second cancel would cut that short.
+        """
+        reached: set[int] = set()
+        for work in works:
+            work.canceller.reach(reached)
+        now = self._scope.clock.seconds()
+        for work in works:
+            if work.step is Step.UNASKED:
+                self._ask(work, now)
+        self._set_timer()
 
-    def _await_survivors(self) -> None:
-        due = [work.due for work in self.works if work.step is ASKED]
-        if due:
-            delay = max(0.0, min(due) - self.clock.seconds())
-            # Told what is due: the time when it is called may be less, by a rounding error.
-            self._timer = self.clock.callLater(delay, self._name_survivors, min(due))
+    def _ask(self, work: Work, now: float) -> None:
+        canceller = work.canceller
+        canceller.clock = self._scope.clock
+        work.asked_at = now
+        self.works.move(work, Step.ASKED)
+        try:
+            self._scope.life.in_copy(canceller.cancel)
+        except BaseException:
+            # The work may end all the same: some drivers raise on purpose.
+            log.failure("the canceller {canceller} failed", canceller=describe(canceller))
+        if work.step is not Step.ASKED:
+            return
+        if canceller.is_end_observable:
+            patience = self._patience(work)
+            heappush(self._due, (now + patience, next(self._numbers), patience, work))
+        else:
+            self.works.move(work, Step.UNOBSERVED)
+
+    def _patience(self, work: Work) -> float:
+        """Seconds until work that was asked to stop is a survivor."""
+        usual = self._scope.options.survivor_after or SURVIVOR_AFTER
+        return max(usual, work.canceller.survivor_after or 0.0)
+
+    # --- survivors ---
+
+    def _set_timer(self) -> None:
+        if not self._due or (self._timer is not None and self._timer_due <= self._due[0][0]):
+            return
+        self.disarm()
+        self._timer_due = self._due[0][0]
+        clock = self._scope.clock
+        delay = max(0.0, self._timer_due - clock.seconds())
+        # It is told the time that is due: the clock may show a little less when it is called.
+        self._timer = clock.callLater(delay, self._name_survivors, self._timer_due)
 
     def _name_survivors(self, due: float) -> None:
         self._timer = None
-        for work in self.works:
-            if work.step is ASKED and work.due <= due:
-                work.survives(self._patience)
-        self._await_survivors()
-        self.advance()
+        while self._due and self._due[0][0] <= due:
+            _, _, patience, work = heappop(self._due)
+            if work.step is Step.ASKED:
+                self.works.move(work, Step.SURVIVOR)
+                work.survival = self._scope.life.work_survived(work, patience)
+        self._set_timer()
+        self._scope.life.look()
 
-    def _settle_the_mute(self) -> None:
-        for work in self.works:
-            if work.step is RUNNING and isinstance(work.canceller, Canceller):
-                work.canceller.response_over()
+    def disarm(self) -> None:
+        """Name no more survivors; idempotent."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
-    def _stop_rest(self, is_faked_head: bool) -> None:
-        beside_returned = not is_faked_head
-        if running(self.works, beside_returned):
-            self.stop(ResponseFinished(), beside_returned)
+    # --- the end of work, and of its scope ---
+
+    def ended(self, work: Work, result: Any) -> Any:
+        """See `Holder`."""
+        self.works.move(work, Step.ENDED)
+        work.end()
+        return self._scope.life.work_ended(work, result)
+
+    def close(self) -> None:
+        """The scope closes: ask what still runs, and hold on to nothing."""
+        if self._next_turn is not None and self._next_turn.active():
+            self._next_turn.cancel()
+        self.ask(self.works.unasked())
+        self.disarm()
+        self._due.clear()
+        works, self.works = self.works, WorkSet()
+        for work in works:
+            work.close()
+            if work.step is Step.ASKED:
+                watch_over(work, self._scope.clock, self._patience(work))

@@ -1,19 +1,24 @@
 """Work that outlives its cancellation: what is told of it, when it is noticed and when it ends.
 
-Whether work is a survivor is for `_work` and the scope to say.
+Whether work is a survivor is for `stopping` to say, where it waits for the canceller of its kind.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from weakref import ReferenceType, ref
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from .._kinds.where import where
+from .._kinds.where import describe
 from .._log import log, printable
 from ..causes import Survivor
+from ..interfaces import IMonitor
+from .parts import Subject
 from .record import path_of
+from .states import Step
+from .work import Work
 
 
 @frozen(eq=False)
@@ -21,7 +26,7 @@ class Survival:
     """One survivor, and who is to hear of its end. Refers to no request and to no work."""
 
     survivor: Survivor
-    monitors: tuple[Any, ...]
+    monitors: tuple[IMonitor, ...]
     clock: IReactorTime
 
     def end(self) -> None:
@@ -38,23 +43,19 @@ class Survival:
         )
 
 
-def survive(work: Any, keeper: Any, seconds: float) -> Survival:
-    """Log that work still runs, and tell the monitors.
-
-    Args:
-        work: a `Work`, which was asked to stop.
-        keeper: the scope that tracks it.
-        seconds: how long ago it was asked.
+def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
+    """Log that work still runs after it was asked to stop, and tell the monitors.
 
     Returns:
-        What to tell of the end.
+        What to call when it has ended.
     """
-    request, monitors = keeper.request, keeper.monitors
-    survivor = Survivor(request.method, path_of(request), keeper.cause, work.asked, where(work))
+    request, monitors = scope.request, scope.options.monitors
+    place, described = work.canceller.where(), describe(work.canceller)
+    survivor = Survivor(request.method, path_of(request), scope.cause, work.asked_at, place)
     log.warn(
         "{canceller} of {method_text} {path_text} still runs {seconds:g} s after it was asked to "
-        "stop, and waits at {where}",
-        canceller=work.canceller,
+        "stop" + ("" if place == described else ", and waits at {where}"),
+        canceller=described,
         seconds=seconds,
         survivor=survivor,
         where=survivor.where,
@@ -62,8 +63,25 @@ def survive(work: Any, keeper: Any, seconds: float) -> Survival:
     )
     for monitor in monitors:
         monitor.work_survives(survivor)
-    return Survival(survivor, monitors, keeper.clock)
+    return Survival(survivor, monitors, scope.clock).end
 
 
 def _texts(survivor: Survivor) -> dict[str, str]:
     return {"method_text": printable(survivor.method), "path_text": printable(survivor.path)}
+
+
+def watch_over(work: Work, clock: IReactorTime, seconds: float) -> None:
+    """The scope of this work has closed and holds nothing: have it named all the same."""
+    work.alarm = clock.callLater(seconds, _outlived, ref(work), seconds)
+
+
+def _outlived(reference: ReferenceType[Work], seconds: float) -> None:
+    work = reference()
+    if work is not None:
+        work.step = Step.SURVIVOR
+        log.warn(
+            "{canceller} of a request that is over still runs {seconds:g} s after it was asked to "
+            "stop",
+            canceller=describe(work.canceller),
+            seconds=seconds,
+        )

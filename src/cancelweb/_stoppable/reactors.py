@@ -22,7 +22,6 @@ def reactor_for(given: Any, needed: type[Interface]) -> Any:
         return given
     scope = current.get()
     if scope is not None:
-        scope.find_clock(scope.request)
         if needed.providedBy(scope.clock):
             return scope.clock
     return global_reactor()

@@ -20,7 +20,7 @@ from twisted.web.server import Site
 
 from .. import CancellingResource, Outcome, Scope, cancel_on_disconnect
 from .._http.requests import fate_of
-from .._scopes.states import OPEN
+from .._scopes.states import Fate
 from ..monitor import Monitor, where_it_waits
 from .jobs import Jobs, hop_of
 from .server import LOOPBACK
@@ -128,7 +128,7 @@ def row(scope: Scope, now: float) -> dict[str, object]:
         "hop": hop_of(scope.request),
         "cancelling": way == b"on",
         "age": now - (now if scope.opened is None else scope.opened),
-        "left": fate_of(scope.request) is not OPEN,
+        "left": fate_of(scope.request) is not Fate.OPEN,
         "where": where_it_waits(scope).rpartition(os.sep)[2],
     }
 

@@ -17,7 +17,7 @@ from twisted.web.template import flattenString
 from twisted.web.util import redirectTo
 
 from .._http.entry_points import cancel_on_disconnect
-from .._scopes.scope import current_scope
+from .._scopes.finding import current_scope
 from ..monitor import Monitor
 from ._facts import read
 from ._history import History

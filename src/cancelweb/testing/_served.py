@@ -14,7 +14,8 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.http import Request
 
 from .._log import log, log_outcome
-from .._scopes.scope import ATTRIBUTE, Scope
+from .._scopes.finding import ATTRIBUTE
+from .._scopes.scope import Scope
 from ..causes import Outcome
 from ..monitor import Monitor
 

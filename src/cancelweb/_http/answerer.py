@@ -1,0 +1,47 @@
+"""What receives the result of a handler: the seam between a scope and Twisted, or a framework.
+
+One protocol; `answering` has the answerer that writes to Twisted's requests.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Protocol
+
+from .._kinds.cancellers import Canceller
+from ..causes import Cause
+
+
+class Later(Enum):
+    """Stands for a result that is still to come."""
+
+    LATER = auto()
+
+
+LATER = Later.LATER
+
+
+class Answerer(Protocol):
+    """Receives what one handler came to.
+
+    A result is bytes, None, ``NOT_DONE_YET`` or a `Failure`; a framework's answerer may take others.
+    """
+
+    def canceller_of(self, work: object) -> Canceller:
+        """How to wait for what a handler returned, or for what that came to, and to stop it.
+
+        Raises:
+            TypeError: it is nothing that can be waited for; says what to return instead.
+        """
+
+    def is_result(self, value: object) -> bool:
+        """Whether this is a result, and no work to wait for."""
+
+    def give_back(self, result: object) -> object:
+        """The handler's call has returned, with a result or with `LATER`: what to return for it."""
+
+    def deliver(self, result: object) -> None:
+        """The result has come after the call."""
+
+    def cut(self, cause: Cause) -> None:
+        """The request was cancelled, and no result will come: answer a client that still waits."""

@@ -1,0 +1,35 @@
+"""Faked HEAD requests: Twisted renders a GET for a HEAD where a resource has no ``render_HEAD``.
+
+It calls the handler for HEAD first, which raises `UnsupportedMethod`, then for GET, and finishes the
+request as soon as it is given ``NOT_DONE_YET``. All that we do about that stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web.error import UnsupportedMethod
+
+
+def is_faked_head(request: Any) -> bool:
+    """Whether a GET is rendered for a HEAD just now.
+
+    What the handler has written by itself must not be finished then: Twisted does that. A stream is
+    closed unread, since nothing of it would be sent.
+    """
+    return bool(getattr(request, "_inFakeHead", False))
+
+
+def was_faked_head(request: Any, method: bytes) -> bool:
+    """Whether a handler was called with this method for a HEAD: it runs on for nothing.
+
+    Its response is finished, and what it returned is stopped as leftover work.
+    """
+    return bool(request.method == b"HEAD" != method)
+
+
+def will_be_faked(error: object, method: bytes) -> bool:
+    """Whether Twisted answers this error of a handler by calling it once more, with a GET."""
+    if not isinstance(error, UnsupportedMethod):
+        return False
+    return method == b"HEAD" and b"GET" in error.allowedMethods

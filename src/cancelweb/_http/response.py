@@ -1,0 +1,79 @@
+"""What one handler's call comes to: bytes, a failure, or work whose result is waited for.
+
+Who receives the result is an `Answerer`'s business, what stops the work is the scope's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from twisted.python.failure import Failure
+
+from .answerer import LATER, Answerer
+from .request_scope import RequestScope
+
+
+@define(eq=False)
+class Response:
+    """What one handler came to, and the answerer that receives it."""
+
+    scope: RequestScope
+    answerer: Answerer
+
+    def call(self, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
+        """Call the handler, in its scope's context.
+
+        Returns:
+            Its result, as far as it has come by then, or `LATER`.
+        """
+        # In no variable here: a failure refers to this frame, as the one that called `_called`.
+        return self._follow(self._called(handler, args, kwargs))
+
+    def _called(self, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
+        try:
+            return handler(*args, **kwargs)
+        except BaseException:
+            return Failure()
+        finally:
+            self.scope.life.handled()
+
+    def give_back(self, result: object, is_outermost: bool) -> object:
+        """What to return for the handler's call, or the `Failure` to raise."""
+        if is_outermost:
+            self.scope.handled_by(self.answerer)
+        given = self.answerer.give_back(result)
+        if is_outermost:
+            self.scope.subscribe()
+        return given
+
+    def _follow(self, value: object) -> object:
+        """Wait for a value, and for what that comes to, as far as it has come by now."""
+        while not self.answerer.is_result(value):
+            value = self._wait_for(value)
+            # None is a result only of what was waited for: a handler that returns it lacks a return.
+            if value is None or value is LATER:
+                break
+        return value
+
+    def _wait_for(self, value: object) -> object:
+        arrivals: list[object] = []
+        life = self.scope.life
+        try:
+            canceller = life.in_context(self.answerer.canceller_of, value)
+        except BaseException:
+            return Failure()
+        work = life.stopping.add(canceller, arrivals.append)
+        if arrivals:
+            return arrivals.pop()
+        if work.holder is not None:
+            work.arrived = self._arrived
+        return LATER
+
+    def _arrived(self, result: object) -> None:
+        """What was waited for has come to its end after the handler's call."""
+        if result is not None:
+            result = self._follow(result)
+        if result is not LATER:
+            self.answerer.deliver(result)

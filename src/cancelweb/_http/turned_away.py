@@ -1,0 +1,60 @@
+"""Requests that are turned away: 503 during a drain, 429 where a client resets too rapidly.
+
+Whether a request is, and its answer; a drain itself is for `monitor`, the count for `rapid_resets`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web.server import NOT_DONE_YET
+
+from .._scopes.options import Options
+from .._scopes.states import Fate
+from ..causes import Cause, Draining, RapidReset
+from ..interfaces import IMonitor
+from .rapid_resets import is_overrun
+from .request_scope import RequestScope
+from .requests import connection_of, fate_of, guard, say_goodbye
+
+
+def why_turned_away(options: Options, request: Any) -> Cause | None:
+    """Why a new request is answered without its handler, or None."""
+    connection = connection_of(request)
+    if not options.dry_run and is_overrun(connection, options.max_cleanups):
+        return RapidReset()
+    return _draining(options, options.monitors)
+
+
+def why_turned_away_inside(options: Options, scope: RequestScope) -> Cause | None:
+    """The same for an entry point inside another: only monitors count that do not know the request.
+
+    For the others it is a request in flight, which a drain lets finish.
+    """
+    known = scope.options.monitors
+    return _draining(options, tuple(each for each in options.monitors if each not in known))
+
+
+def _draining(options: Options, monitors: tuple[IMonitor, ...]) -> Draining | None:
+    for monitor in monitors:
+        if monitor.is_draining and not options.dry_run:
+            return Draining(monitor.retry_after)
+    return None
+
+
+def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
+    """Answer without the handler and without hooks: there is too much of them, or no time.
+
+    Returns:
+        The whole answer, which costs little; or ``NOT_DONE_YET`` where nothing can be answered.
+    """
+    scope.life.refuse(cause)
+    fate = fate_of(request)
+    if fate is not Fate.OPEN:
+        guard(request, fate)
+        return NOT_DONE_YET
+    say_goodbye(request, cause)
+    request.setResponseCode(cause.status)
+    request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+    request.setHeader(b"cache-control", b"no-store")
+    return f"{cause}\n".encode()

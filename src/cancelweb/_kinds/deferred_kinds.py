@@ -1,0 +1,80 @@
+"""How to stop Deferreds, and the coroutines and generators behind them: at the leaves.
+
+What the leaves are is found in `leaves`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from .._log import log
+from .cancellers import Canceller, Settled
+from .deferreds import forgive
+from .leaves import canceller_of, innermost, leaves
+from .where import function_at, function_name, lines_of
+
+
+@define(eq=False)
+class DeferredCanceller(Canceller):
+    """Cancels what a Deferred waits for; the CancelledError then comes up through the Deferred.
+
+    Attributes:
+        work: the Deferred.
+        suspended: the coroutine that it was made of, if that is known.
+    """
+
+    work: Deferred[Any]
+    suspended: object = None
+    # Each leaf with the Deferred whose firing tells that the leaf has been reached, or is over:
+    # itself, unless the leaf has fired and waits for more. None until `reach` has been called.
+    _leaves: list[tuple[Deferred[Any], Deferred[Any]]] | None = field(
+        default=None, init=False, repr=False
+    )
+
+    @property
+    def deferred(self) -> Deferred[Any]:
+        """The Deferred of the work's result."""
+        return self.work
+
+    def watch(self, settled: Settled) -> None:
+        self.work.addCallbacks(settled, settled)
+
+    def reach(self, reached: set[int]) -> None:
+        self._leaves = [(leaf, innermost(leaf)) for leaf in leaves(self.work, reached)]
+
+    def cancel(self) -> None:
+        if self._leaves is None:
+            self.reach(set())
+        found, self._leaves = self._leaves or [], None
+        for leaf, last in found:
+            # Where another cancel has fired it meanwhile, its owner may wait in a ``finally`` by
+            # now: a second cancel would cut that wait short.
+            if not last.called:
+                _cancel(leaf)
+
+    def forget(self) -> None:
+        if self.work.called and not isinstance(self.work.result, Deferred):
+            forgive(self.work)
+
+    def where(self) -> str:
+        start = self.work if self.suspended is None else self.suspended
+        return "\n".join(lines_of(start)) or self.describe()
+
+    def describe(self) -> str:
+        name = getattr(self.suspended, "__qualname__", None)
+        return type(self.work).__name__ if name is None else f"coroutine {name}"
+
+
+def _cancel(leaf: Deferred[Any]) -> None:
+    try:
+        leaf.cancel()
+    except BaseException:
+        log.failure("the canceller {canceller} failed", canceller=_canceller_text(leaf))
+
+
+def _canceller_text(leaf: Deferred[Any]) -> str:
+    canceller = canceller_of(leaf)
+    return f"{function_name(type(leaf))}.cancel" if canceller is None else function_at(canceller)

@@ -1,0 +1,121 @@
+"""What a cancel of a Deferred has to reach: the leaves below it.
+
+Twisted's own ``cancel`` recurses down a chain of Deferreds, and stops at a `DeferredList` that has
+fired, even if its callbacks wait for more (Twisted ticket 7856). The walk here is a loop, and
+follows whatever a Deferred waits for. It changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from types import FunctionType
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredList
+
+_DEFERRED_LIST: Any = DeferredList  # Twisted declares it as a function.
+
+# --- private names of Twisted ---
+#
+# Where one of them is missing, the function returns None. The walk then ends at the Deferred in
+# question, whose own ``cancel`` does what Twisted can do.
+
+_DRIVER: type | None = getattr(defer, "_CancellationStatus", None)
+
+
+def canceller_of(deferred: Deferred[Any]) -> Callable[..., object] | None:
+    """The function that Twisted calls to cancel a Deferred that has not fired."""
+    return getattr(deferred, "_canceller", None)
+
+
+def driver_of(deferred: Deferred[Any]) -> Any:
+    """What Twisted's driver of a coroutine or generator keeps of it, or None.
+
+    It is in the closure of the canceller that the driver gives its Deferred; its ``waitingOn`` is
+    the Deferred that was awaited last.
+    """
+    canceller = canceller_of(deferred)
+    if type(canceller) is not FunctionType:
+        return None
+    for cell in canceller.__closure__ or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            # A variable of the user's own that has no value yet.
+            continue
+        if type(content) is _DRIVER and hasattr(content, "waitingOn"):
+            return content
+    return None
+
+
+def members_of(deferred_list: Deferred[Any]) -> list[Deferred[Any]] | None:
+    """The Deferreds of a list."""
+    return getattr(deferred_list, "_deferredList", None)
+
+
+def callbacks_of(deferred: Deferred[Any]) -> Iterable[Any]:
+    """The callbacks that a Deferred has still to call, with their arguments."""
+    # Twisted 24.7 has the second name.
+    return getattr(deferred, "_callbacks", None) or getattr(deferred, "callbacks", None) or ()
+
+
+# --- the walk ---
+
+
+def leaves(deferred: Deferred[Any], reached: set[int]) -> list[Deferred[Any]]:
+    """The Deferreds whose ``cancel`` is to be called, in the order of Twisted's own.
+
+    There are none below a Deferred that has its result, nor below a coroutine that is on the stack.
+
+    Args:
+        deferred: where to begin.
+        reached: the ids of the Deferreds that other walks of the same batch have met; what is below
+            these is left to them. This walk adds its own, so that a batch takes linear time.
+    """
+    found, todo = [], [deferred]
+    while todo:
+        each = todo.pop()
+        if id(each) not in reached:
+            reached.add(id(each))
+            below = awaited_by(each)
+            if below is None:
+                found.append(each)
+            else:
+                todo.extend(reversed(below))
+    return found
+
+
+def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
+    """The Deferreds to which a cancel is to be passed on; None if this one is a leaf."""
+    # An override may also be an attribute of the instance, which has no __func__.
+    cancel = getattr(deferred.cancel, "__func__", None)
+    if cancel is _DEFERRED_LIST.cancel:
+        return _result_of(deferred) if deferred.called else members_of(deferred)
+    if cancel is not Deferred.cancel:
+        # It decides what a cancel does, also when it has fired and waits for more.
+        return () if innermost(deferred).called else None
+    if deferred.called:
+        return _result_of(deferred)
+    driver = driver_of(deferred)
+    if driver is None:
+        return None
+    # A coroutine that is on the stack has None here, or a Deferred that has its result.
+    return () if driver.waitingOn is None else (driver.waitingOn,)
+
+
+def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]]:
+    result = getattr(deferred, "result", None)
+    return (result,) if isinstance(result, Deferred) else ()
+
+
+def innermost(deferred: Deferred[Any]) -> Deferred[Any]:
+    """The Deferred whose result ``deferred`` will take, down the whole chain of results."""
+    seen: set[int] = set()
+    while deferred.called and id(deferred) not in seen:
+        # A callback may have returned the very Deferred that it was added to.
+        seen.add(id(deferred))
+        below = _result_of(deferred)
+        if below:
+            [deferred] = below
+    return deferred

@@ -1,0 +1,127 @@
+"""How to stop the kinds of work that users have taught: through their `ICancellable`.
+
+Knows what a user's canceller may have besides, and that any of it may be at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+from .._log import log, printable
+from .cancellers import Canceller, Settled, log_rest
+from .deferreds import as_deferred
+from .where import named
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class UserCanceller(Canceller):
+    """Passes everything on to a user's canceller, as far as that takes part.
+
+    Attributes:
+        work: what was returned or tracked.
+        own: its `ICancellable`, which may have any of `ICancellableDetails`; often the work itself.
+    """
+
+    work: object
+    own: Any
+    _can_tell: bool = field(default=True, init=False, repr=False)
+    """Whether its ``where()``, if there is one, has not failed yet: the log tells of it once."""
+
+    def watch(self, settled: Settled) -> None:
+        self._when_settled().addBoth(lambda result: log_rest(settled(result)))
+
+    def _when_settled(self) -> Deferred[Any]:
+        try:
+            told = self.own.when_settled()
+            settled = as_deferred(told)
+            if settled is None:
+                raise TypeError(
+                    f"when_settled() of {self.describe()} must return a Deferred, not {told!r}"
+                )
+        except BaseException:
+            # The end of this work will never be told: the fault is all that came of it.
+            settled = fail(Failure())
+        return settled
+
+    def cancel(self) -> None:
+        self._pass_clock_on()
+        try:
+            self.own.cancel()
+        finally:
+            self.survivor_after = self._detail(
+                "survivor_after", None, _is_patience, "a number of seconds, 0 or more, or None"
+            )
+            self.is_end_observable = self._detail(
+                "is_end_observable", True, _is_flag, "True or False"
+            )
+
+    def _pass_clock_on(self) -> None:
+        try:
+            # Whatever else a class keeps under this name is its own.
+            if self.clock is not None and getattr(self.own, "clock", self) is None:
+                self.own.clock = self.clock
+        except BaseException:
+            self._log_fault("clock")
+
+    def _detail(
+        self, name: str, default: T, is_valid: Callable[[object], bool], expected: str
+    ) -> T:
+        try:
+            value: T = getattr(self.own, name, default)
+            if not is_valid(value):
+                raise TypeError(f"{name} of {self.describe()} must be {expected}, not {value!r}")
+        except BaseException:
+            self._log_fault(name)
+            return default
+        return value
+
+    def response_over(self) -> None:
+        try:
+            over = getattr(self.own, "response_over", None)
+            if callable(over):
+                over()
+        except BaseException:
+            self._log_fault("response_over()")
+
+    def where(self) -> str:
+        try:
+            return self._told() or self.describe()
+        except BaseException:
+            self._can_tell = False
+            self._log_fault("where()")
+            return self.describe()
+
+    def _told(self) -> str:
+        tell = getattr(self.own, "where", None) if self._can_tell else None
+        if not callable(tell):
+            return ""
+        text = tell()
+        if not isinstance(text, str):
+            raise TypeError(f"where() of {self.describe()} must return a str, not {text!r}")
+        return "\n".join(map(printable, text.splitlines()))
+
+    def describe(self) -> str:
+        return named(self.work, self.own)
+
+    def _log_fault(self, part: str) -> None:
+        log.failure(
+            "{part} of the canceller {canceller} failed", part=part, canceller=self.describe()
+        )
+
+
+def _is_patience(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value is None
+    return 0 <= value < inf
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)

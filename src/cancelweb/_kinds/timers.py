@@ -1,0 +1,121 @@
+"""How to stop timers: those of Twisted, and any other `IDelayedCall`.
+
+One canceller a kind; `registry` says which is used for what.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+
+from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
+from .where import function_at, function_name, named
+
+
+class DelayedCallCanceller(Canceller):
+    """Cancels a timer; notices when it has run, has raised, or was cancelled by other code.
+
+    For timers whose ``func`` and ``canceller`` can be replaced. Not of attrs, whose ``__init__``
+    would set what few of them ever need.
+    """
+
+    _settled: Settled
+    _func: Any
+    _canceller: Any
+
+    def __init__(self, call: Any) -> None:
+        self.work: Any = call
+
+    def watch(self, settled: Settled) -> None:
+        call = self.work
+        if call.called or call.cancelled:
+            settled(_result_of(call))
+            return
+        self._settled = settled
+        self._func, self._canceller = call.func, call.canceller
+        call.func, call.canceller = self._run, self._cancelled
+
+    def cancel(self) -> None:
+        if self.work.active():
+            self.work.cancel()
+
+    def _run(self, *args: Any, **kwargs: Any) -> None:
+        call, settled = self.work, self._settled
+        # They must not go on referring to us, who refer to them.
+        call.func, call.canceller = self._func, self._canceller
+        self._settled = log_rest
+        self.is_ending = True
+        try:
+            self._func(*args, **kwargs)
+        except BaseException:
+            failure = Failure()
+            if settled(failure) is failure:
+                raise
+        else:
+            settled(NOT_DONE_YET)
+
+    def _cancelled(self, call: Any) -> None:
+        call.func, call.canceller = self._func, self._canceller
+        call.canceller(call)
+        settled, self._settled = self._settled, log_rest
+        settled(Failure(CancelledError()))
+
+    def where(self) -> str:
+        return f"timer: {function_at(self._function)}{_due(self.work, self.clock)}"
+
+    def describe(self) -> str:
+        return f"timer {function_name(self._function)}"
+
+    @property
+    def _function(self) -> Any:
+        """The user's function; a cancelled timer has forgotten it."""
+        return getattr(self, "_func", None) or getattr(self.work, "func", self.work)
+
+
+@define(eq=False)
+class ForeignCallCanceller(OneShot):
+    """Cancels a timer that does not tell when it has run: it is over when the response is."""
+
+    work: Any
+
+    def watch(self, settled: Settled) -> None:
+        self._settled = settled
+        if not self.work.active():
+            self.settle(_result_of(self.work))
+
+    def cancel(self) -> None:
+        if self.work.active():
+            self.work.cancel()
+        self.settle(Failure(CancelledError()))
+
+    def response_over(self) -> None:
+        self.settle(NOT_DONE_YET)
+
+    def where(self) -> str:
+        return f"timer: {named(self.work)}{_due(self.work, self.clock)}"
+
+    def describe(self) -> str:
+        return f"timer {named(self.work)}"
+
+
+def timer_canceller(call: Any) -> Canceller:
+    """The canceller for any `IDelayedCall`."""
+    is_like_twisted = hasattr(call, "func") and hasattr(call, "canceller")
+    return DelayedCallCanceller(call) if is_like_twisted else ForeignCallCanceller(call)
+
+
+def _due(call: Any, clock: IReactorTime | None) -> str:
+    if not call.active():
+        return ", over"
+    seconds = getattr(call, "seconds", None) or (clock or global_reactor()).seconds
+    return f", due in {call.getTime() - seconds():.1f} s"
+
+
+def _result_of(call: Any) -> object:
+    was_cancelled = getattr(call, "cancelled", False)
+    return Failure(CancelledError()) if was_cancelled else NOT_DONE_YET

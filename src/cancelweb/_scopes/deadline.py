@@ -1,0 +1,34 @@
+"""The deadline of a scope: the soonest limit that its entry points have set.
+
+What follows when it expires is for `life`.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall
+
+from .parts import Subject
+from .states import State
+
+
+class Deadline:
+    """Tells the life of a scope when the soonest limit is over."""
+
+    def __init__(self, scope: Subject) -> None:
+        self._scope = scope
+        self._timer: IDelayedCall | None = None
+
+    def limit(self, seconds: float) -> None:
+        """Set a limit that counts from now, unless there is a sooner one."""
+        scope = self._scope
+        at = scope.clock.seconds() + seconds
+        if scope.state is State.RUNNING and (scope.deadline is None or at < scope.deadline):
+            self.disarm()
+            scope.deadline = at
+            self._timer = scope.clock.callLater(seconds, scope.life.expired, seconds)
+
+    def disarm(self) -> None:
+        """Have nothing follow from it any more; idempotent."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()

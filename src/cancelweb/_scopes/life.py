@@ -1,0 +1,239 @@
+"""What happens in a scope: each event, and what is done on entering each state.
+
+The table of states and events is `states.TRANSITIONS`; what users ask of a scope is in `scope`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
+
+from twisted.python.failure import Failure
+
+from .._kinds.deferreds import clean, is_our_cancellation
+from ..causes import Cause, Ended, ResponseFinished, TimedOut
+from .context import call_in, current
+from .deadline import Deadline
+from .hooks import HookStack
+from .options import Options
+from .parts import Subject
+from .record import Record
+from .states import TRANSITIONS, Event, Fate, State
+from .stopping import Stopping
+from .survivors import survive
+from .work import Work
+
+R = TypeVar("R")
+
+
+class Life:
+    """What is under way in a scope.
+
+    Made on demand, and dropped when the scope closes, since the two refer to each other.
+
+    Attributes:
+        scope: whose life it is.
+        context: the handler's context variables, once its call has returned.
+        stopping: its work, and how that is asked to stop.
+        hooks: its cleanup hooks.
+        record: what is noted for the outcome.
+    """
+
+    def __init__(self, scope: Subject) -> None:
+        self.scope = scope
+        self.context: Context | None = None
+        self.stopping = Stopping(scope)
+        self.hooks = HookStack(scope)
+        self.record = Record()
+        self._deadline = Deadline(scope)
+
+    def in_context(self, function: Callable[..., R], *args: Any) -> R:
+        """See `parts.Life`."""
+        if current.get() is self.scope:
+            return function(*args)
+        return self.in_copy(function, *args)
+
+    def in_copy(self, function: Callable[..., R], *args: Any) -> R:
+        """See `parts.Life`."""
+        return call_in(self.scope, self.context, function, *args)
+
+    # --- what it is given ---
+
+    def enter(self, options: Options) -> None:
+        """An entry point has brought its request here: take on its hooks and its deadline."""
+        scope = self.scope
+        for hook, for_cancelled in options.hooks:
+            self.hooks.add(hook, for_cancelled)
+        if options.timeout is not None:
+            self._deadline.limit(options.timeout)
+        for monitor in options.monitors:
+            monitor.scope_opened(scope)
+        if scope.opened is None and (options.monitors or options.observers):
+            scope.opened = scope.clock.seconds()
+
+    def join(self, options: Options) -> None:
+        """Another entry point has met the same request."""
+        scope = self.scope
+        if not scope.options.includes(options):
+            scope.options = scope.options.joined(options)
+            scope.clock = options.clock or scope.clock
+            self.enter(options)
+
+    # --- events ---
+
+    def handled(self) -> None:
+        """A handler's call has returned; called in its context, in which its work goes on."""
+        if self.scope.state is not State.CLOSED:
+            self.context = copy_context()
+            if self.scope.opened is None:
+                self.scope.opened = self.scope.clock.seconds()
+
+    def finished(self, is_faked_head: bool = False) -> None:
+        """The response is finished, or another protocol has taken the connection over."""
+        if self.scope.fate is Fate.OPEN:
+            self.scope.fate = Fate.FINISHED
+            self.stopping.is_returned_leftover = is_faked_head and not self.scope.options.dry_run
+            self._become(Event.FINISHED)
+            self._request_is_over()
+
+    def lost(self, cause: Cause) -> None:
+        """The client has left."""
+        if self.scope.fate is Fate.OPEN:
+            self.scope.fate = Fate.LOST
+            if self.scope.may_be_cut and not self.scope.options.dry_run:
+                self._cancelled(cause, Event.LOST)
+            else:
+                self.record.spare(cause)
+                self._become(Event.SPARED_LOSS)
+            self._request_is_over()
+
+    def _request_is_over(self) -> None:
+        for work in self.stopping.works.unasked():
+            work.canceller.response_over()
+        self.look()
+
+    def stop(self, cause: Cause) -> bool:
+        """Cancel the scope; returns whether this call did it."""
+        if self.scope.options.dry_run:
+            if Event.CANCELLED in TRANSITIONS[self.scope.state]:
+                self.record.spare(cause)
+            return False
+        return self._cancelled(cause, Event.CANCELLED)
+
+    def _cancelled(self, cause: Cause, event: Event) -> bool:
+        # The first cause counts.
+        if self.scope.cause is not None or event not in TRANSITIONS[self.scope.state]:
+            return False
+        self.scope.cause = cause
+        self._become(event)
+        return True
+
+    def expired(self, seconds: float) -> None:
+        """See `parts.Life`."""
+        self.scope.read_facts()
+        if self.scope.state is State.RUNNING and self.scope.may_be_cut:
+            self.stop(TimedOut(seconds))
+
+    def drain(self, cause: Cause) -> None:
+        """A drain is at its end: cancel the scope, or stop even what the handler returned."""
+        self.scope.read_facts()
+        is_answered = self.scope.state is State.ANSWERED
+        if not self.stop(cause) and is_answered and not self.scope.options.dry_run:
+            self.stopping.is_returned_leftover = True
+            self._stop_leftover_work()
+
+    def refuse(self, cause: Cause) -> None:
+        """The handler is not run: its client has gone, or is turned away."""
+        scope = self.scope
+        scope.cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
+        scope.opened = self.record.cancelled = scope.clock.seconds()
+        self.record.worsen(Ended.REFUSED)
+        self.look()
+
+    def work_ended(self, work: Work, result: Any) -> Any:
+        """See `parts.Life`."""
+        if self.scope.state is State.CLOSED:
+            return work.outlived(result)
+        is_ours = is_our_cancellation(result, self.scope.cause)
+        if not is_ours or work.is_returned:
+            # Otherwise it is held, lest Twisted log the cancellation before it can be handled.
+            self.stopping.works.drop(work)
+        if isinstance(result, Failure) and (is_ours or work.arrived is None):
+            self.record.note(result)
+        if work.arrived is not None:
+            clean(result) if is_ours else work.arrived(result)
+            result = None
+        self.look()
+        return result
+
+    def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
+        """See `parts.Life`."""
+        self.record.worsen(Ended.SURVIVED)
+        return survive(work, self.scope, seconds)
+
+    def look(self) -> None:
+        """Go on, if there is nothing left to wait for."""
+        scope, works = self.scope, self.stopping.works
+        if not works.is_returned_waited_for:
+            self._become(Event.RESULT)
+            self._stop_leftover_work()
+        if scope.fate is not Fate.OPEN and not works.is_waited_for and not scope.is_handling:
+            self._become(Event.ALL_ENDED)
+
+    # --- entering a state ---
+
+    def _become(self, event: Event) -> None:
+        state = TRANSITIONS[self.scope.state].get(event)
+        if state is not None:
+            self.scope.state = state
+            self._deadline.disarm()
+            _ENTER[state](self)
+
+    def _stop_leftover_work(self) -> None:
+        """Work that still runs beside a finished response is stopped."""
+        if self.scope.state is State.ANSWERED and self.stopping.leftover_work():
+            if self.scope.cause is None:
+                self.scope.cause = ResponseFinished()
+                self.record.cancelled = self.scope.clock.seconds()
+            self.stopping.ask_all()
+
+    def work_asked(self) -> None:
+        """See `parts.Life`: it is the turn of the work to be asked."""
+        if self.scope.state is State.ANSWERED:
+            self.stopping.ask(self.stopping.leftover_work())
+        elif self.scope.state is State.STOPPING and self.scope.cause is not None:
+            self.stopping.ask(self.stopping.works.unasked())
+            self.scope.cut(self.scope.cause)
+        self.look()
+
+    def _enter_stopping(self) -> None:
+        self.record.cancelled = self.scope.clock.seconds()
+        self.stopping.ask_all()
+
+    def _enter_spared(self) -> None:
+        """Nothing is asked to stop."""
+
+    def _enter_cleaning(self) -> None:
+        self.stopping.disarm()
+        self.hooks.run_all(lambda: self._become(Event.HOOKS_DONE))
+
+    def _enter_closed(self) -> None:
+        self.record.tell(self.scope, self.hooks.began, self.close)
+
+    def close(self) -> None:
+        """Let go of everything, and have what still runs stopped."""
+        self.scope.state = State.CLOSED
+        self._deadline.disarm()
+        self.stopping.close()
+        self.context = None
+        self.scope.end()
+
+
+_ENTER: dict[State, Callable[[Life], None]] = {
+    State.ANSWERED: Life._stop_leftover_work,
+    State.SPARED: Life._enter_spared,
+    State.STOPPING: Life._enter_stopping,
+    State.CLEANING: Life._enter_cleaning,
+    State.CLOSED: Life._enter_closed,
+}

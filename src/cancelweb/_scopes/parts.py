@@ -1,0 +1,85 @@
+"""What the parts of a scope need of each other: protocols only.
+
+A scope has a life while it is open; the life has work, which is stopped, hooks, and a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..causes import Cause
+from .options import Options
+from .states import Fate, State
+
+if TYPE_CHECKING:
+    from .work import Work
+
+R = TypeVar("R")
+
+
+class Life(Protocol):
+    """What the parts of a life ask of it."""
+
+    def in_context(self, function: Callable[..., R], *args: Any) -> R:
+        """Call so that the handler's context variables are seen."""
+
+    def in_copy(self, function: Callable[..., R], *args: Any) -> R:
+        """The same, in a copy of its own, so that what it sets is not seen elsewhere."""
+
+    def work_ended(self, work: Work, result: Any) -> Any:
+        """Work has ended; returns what is left of its result for the next callback."""
+
+    def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
+        """Work still runs so long after it was asked; returns what to call when it has ended."""
+
+    def expired(self, seconds: float) -> None:
+        """The deadline has passed, which was so many seconds."""
+
+    def work_asked(self) -> None:
+        """What was to be asked in this turn has been asked."""
+
+    def look(self) -> None:
+        """There may be nothing left to wait for."""
+
+    def close(self) -> None:
+        """Let go of everything, and have what still runs stopped."""
+
+
+class Subject(Protocol):
+    """A scope, as far as its life and the parts of that need it.
+
+    The parts refer to the scope alone: it drops its life when it closes, and no cycle is left.
+    """
+
+    request: Any
+    options: Options
+    clock: IReactorTime
+    cause: Cause | None
+    state: State
+    fate: Fate
+    opened: float | None
+    deadline: float | None
+
+    @property
+    def life(self) -> Life:
+        """What is under way in it."""
+
+    @property
+    def is_handling(self) -> bool:
+        """Whether the handler's call has not returned yet."""
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether a disconnect or a deadline may cancel it."""
+
+    def cut(self, cause: Cause) -> None:
+        """It was cancelled, and its work was asked to stop: answer a client that still waits."""
+
+    def read_facts(self) -> None:
+        """A report that the request is over may be missing: look whether it is."""
+
+    def end(self) -> None:
+        """It has closed: let go of the request and of this life."""

@@ -1,0 +1,121 @@
+"""All work of one scope: what there is of it, how much is waited for, and in which order it is.
+
+How it is asked to stop is for `stopping`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from .._kinds.cancellers import Canceller
+from .._kinds.deferred_kinds import DeferredCanceller
+from .states import Step
+from .work import Work
+
+
+class WorkSet:
+    """All work of one scope.
+
+    To add, find or drop one piece costs the same however many there are: a request may track
+    thousands.
+    """
+
+    def __init__(self) -> None:
+        # All that is held, the oldest first.
+        self._works: dict[Work, None] = {}
+        # What has not ended and was not asked to stop, the oldest first.
+        self._unasked: dict[Work, None] = {}
+        # The same, by the identity of what is stopped: one Deferred may be several pieces.
+        self._same: dict[int, list[Work]] = {}
+        self._waited_for = self._returned_waited_for = 0
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether there is work to wait for."""
+        return self._waited_for > 0
+
+    @property
+    def is_returned_waited_for(self) -> bool:
+        """Whether there is work to wait for that a handler returned."""
+        return self._returned_waited_for > 0
+
+    def __iter__(self) -> Iterator[Work]:
+        """All that is held, the oldest first."""
+        return iter(list(self._works))
+
+    @property
+    def returned(self) -> Work | None:
+        """What a handler returned and is held; the oldest, if handlers have called each other."""
+        return next((work for work in self._works if work.is_returned), None)
+
+    def unasked(self) -> list[Work]:
+        """What may still be asked to stop, in the order in which it is asked."""
+        return in_order(self._unasked)
+
+    def find(self, canceller: Canceller) -> list[Work]:
+        """What has not ended and is the same work as that of this canceller."""
+        works = self._same.get(id(canceller.work), ())
+        return [work for work in works if work.step is not Step.ENDED]
+
+    def take(
+        self, canceller: Canceller, arrived: Callable[[Any], object] | None
+    ) -> tuple[Work, bool]:
+        """Work was tracked or returned.
+
+        Returns:
+            The one piece of work for it, and whether it is new. Only a Deferred is a new piece each
+            time: each time it tells what callbacks have made of its result by then.
+        """
+        former = [] if isinstance(canceller, DeferredCanceller) else self.find(canceller)
+        if former:
+            self._renew(former[0], arrived)
+            return former[0], False
+        work = Work(canceller, arrived)
+        self._works[work] = self._unasked[work] = None
+        self._same.setdefault(id(canceller.work), []).append(work)
+        self._count(work, 1)
+        return work, True
+
+    def _renew(self, work: Work, arrived: Callable[[Any], object] | None) -> None:
+        """It was tracked or returned once more: it is the newest, and stays one piece."""
+        if work.is_returned:
+            return
+        if work in self._unasked:
+            del self._unasked[work]
+            self._unasked[work] = None
+        self._count(work, -1)
+        work.arrived = arrived
+        self._count(work, 1)
+
+    def _count(self, work: Work, change: int) -> None:
+        if work.is_waited_for:
+            self._waited_for += change
+            self._returned_waited_for += change * work.is_returned
+
+    def move(self, work: Work, step: Step) -> None:
+        """Work has come to another step."""
+        self._count(work, -1)
+        self._unasked.pop(work, None)
+        work.step = step
+        self._count(work, 1)
+
+    def drop(self, work: Work) -> None:
+        """Hold it no longer."""
+        self._count(work, -1)
+        self._unasked.pop(work, None)
+        self._works.pop(work, None)
+        work.holder = None
+        identity = id(work.canceller.work)
+        others = [other for other in self._same.pop(identity, ()) if other is not work]
+        if others:
+            self._same[identity] = others
+
+
+def in_order(works: Iterable[Work]) -> list[Work]:
+    """The order in which work is stopped: first what a handler returned, then the newest first.
+
+    What is on its last function cannot be stopped, and is left out.
+    """
+    newest_first = [work for work in works if work.is_askable][::-1]
+    return sorted(newest_first, key=lambda work: not work.is_returned)
