@@ -51,12 +51,12 @@ def notice_vanished(factory: FactoryT, seconds: int) -> FactoryT:
     """
     if not IProtocolFactory.providedBy(factory):
         raise TypeError(f"factory must be a protocol factory such as a Site, not {factory!r}")
-    check_seconds(seconds)
+    check_silence(seconds)
     options = dict(_options(seconds))
     return cast(FactoryT, _Noticing(factory, options))
 
 
-def check_seconds(seconds: object) -> None:
+def check_silence(seconds: object) -> None:
     """Raise a TypeError or ValueError unless a client may be silent for as many seconds."""
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise TypeError(f"seconds must be a whole number of seconds, not {seconds!r}")

@@ -21,7 +21,7 @@ from ._kinds.cancellers import global_reactor
 from ._kinds.where import innermost_line
 from ._operating.draining import Drain
 from ._operating.pipelined import find_blind, warn_once
-from ._scopes.options import callables
+from ._scopes.checks import check_clock, check_seconds, observers_from
 from ._scopes.scope import Scope
 from .causes import Observer, Survivor
 from .interfaces import IMonitor
@@ -44,8 +44,8 @@ class Monitor:
     """
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
-        if clock is not None and not IReactorTime.providedBy(clock):
-            raise TypeError(f"clock must provide IReactorTime, as reactors do; {clock!r} does not")
+        if clock is not None:
+            check_clock("clock", clock)
         self._clock = clock
         self.is_draining = False
         self._observers: tuple[Observer, ...] = ()
@@ -120,7 +120,7 @@ class Monitor:
         Raises:
             TypeError: it cannot be called with one argument.
         """
-        self._observers += callables("observers", observer)
+        self._observers += observers_from(observer)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Turn new requests away, let the others finish, and cancel those that take too long.
@@ -149,10 +149,7 @@ class Monitor:
         Raises:
             TypeError, ValueError: ``seconds`` is not a number of seconds.
         """
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise TypeError(f"seconds must be a number of seconds, not {seconds!r}")
-        if not 0 <= seconds < float("inf"):
-            raise ValueError(f"seconds must be 0 or more and finite, not {seconds!r}")
+        check_seconds("seconds", seconds)
         self.is_draining = True
         if self._drain is None:
             self._drain = Drain(self, self._find_clock(), seconds)

@@ -1,22 +1,29 @@
-"""What a door was given: checked when it is given, and added up where doors meet.
+"""The settings of an entry point, and how those of several that meet on a request add up.
 
-Frozen settings and their validation; nothing here acts on a request.
+Frozen facts; nothing here acts on a request. How a value is checked is for `checks`.
 """
 
 from __future__ import annotations
 
-import inspect
-import math
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from .._kinds.cancellers import global_reactor
 from ..causes import Cause, Draining, Observer, TimedOut, check_status
-from ..interfaces import IMonitor
+from .checks import (
+    check_clock,
+    check_count,
+    check_flag,
+    check_limit,
+    check_monitor,
+    hooks_from,
+    methods_from,
+    observers_from,
+    validator,
+)
 
 T = TypeVar("T")
 
@@ -24,142 +31,28 @@ SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """The methods that a `CancellingResource` lets a disconnect cancel: those that RFC 9110,
 section 9.2.1, calls safe and Twisted Web is commonly asked for."""
 
-TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-"""What a method's name is made of (RFC 9110, section 5.6.2)."""
-
-
-def _seconds(_: object, attribute: Attribute[float | None], value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{attribute.name} must be a number of seconds, not {value!r}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name} must be more than 0 and finite, not {value!r}")
-
-
-def _error_status(_: object, attribute: Attribute[int | None], value: object) -> None:
-    if value is not None:
-        check_status(attribute.name, value)
-
-
-def _count(_: object, attribute: Attribute[int | None], value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{attribute.name} must be an int, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{attribute.name} must be 1 or more, not {value!r}")
-
-
-def _clock(_: object, attribute: Attribute[Any], value: object) -> None:
-    if value is not None and not IReactorTime.providedBy(value):
-        raise TypeError(
-            f"{attribute.name} must provide IReactorTime, as reactors do; {value!r} does not"
-        )
-
-
-def _flag(_: object, attribute: Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{attribute.name} must be True or False, not {value!r}")
-
-
-def _monitors(_: object, attribute: object, value: tuple[object, ...]) -> None:
-    for monitor in value:
-        if not IMonitor.providedBy(monitor):
-            raise TypeError(
-                f"monitor must be a cancelweb.monitor.Monitor, or provide IMonitor; {monitor!r} "
-                "does not"
-            )
-
-
-def check_callable(name: str, function: object) -> None:
-    """Raise a TypeError for the commonest mistake: a hook that was called when it was given."""
-    if not callable(function):
-        raise TypeError(f"{name} takes callables with one argument, not {function!r}")
-
-
-def _one_argument(name: str, function: Any) -> None:
-    check_callable(name, function)
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        return  # Some builtins do not tell.
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise TypeError(
-            f"{name} takes callables with one argument; {function!r} has {signature}"
-        ) from None
-
-
-def callables(name: str, given: object) -> tuple[Any, ...]:
-    """One callable, or an iterable of them, as a tuple.
-
-    Raises:
-        TypeError: something in it cannot be called with one argument.
-    """
-    if callable(given) or not isinstance(given, Iterable):
-        given = (given,)
-    functions = tuple(given)
-    for function in functions:
-        _one_argument(name, function)
-        _no_generator(name, function)
-    return functions
-
-
-def _no_generator(name: str, function: object) -> None:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{name} takes functions, not generators such as {function!r}")
-    if name == "observers" and inspect.iscoroutinefunction(function):
-        raise TypeError(
-            f"observers only watch, and cannot wait: {function!r} is a coroutine function"
-        )
-
-
-def method_names(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None:
-    """Request methods as the bytes that a request has.
-
-    Raises:
-        TypeError: not an iterable of str or bytes.
-        ValueError: a name that no request has, such as one in lower case.
-    """
-    if given is None:
-        return None
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise TypeError(f"methods must be an iterable such as ('GET', 'HEAD'), not {given!r}")
-    return frozenset(_method_name(each) for each in given)
-
-
-def _method_name(name: object) -> bytes:
-    if not isinstance(name, str | bytes):
-        raise TypeError(f"methods must hold str or bytes, not {name!r}")
-    text = name if isinstance(name, str) else name.decode("latin-1")
-    if not re.fullmatch(TOKEN, text) or text != text.upper():
-        raise ValueError(f"methods must be names such as 'GET', not {name!r}")
-    return text.encode("ascii")
-
 
 @frozen(eq=False)
 class Options:
-    """The settings of one door, or of several that met on one request.
+    """The settings of one entry point, or of several that met on one request.
 
-    None stands for "not given", so that of doors that meet the innermost that gives one decides.
+    None stands for "not given": where entry points meet, the innermost that gives one decides.
     """
 
-    timeout: float | None = field(default=None, validator=_seconds)
-    timeout_status: int | None = field(default=None, validator=_error_status)
+    timeout: float | None = field(default=None, validator=validator(check_limit))
+    timeout_status: int | None = field(default=None, validator=validator(check_status))
     hooks: tuple[tuple[Callable[[Any], object], bool], ...] = ()
     """Each with whether it is for a cancelled scope only; the last is run first."""
     observers: tuple[Observer, ...] | None = None
-    cleanup_timeout: float | None = field(default=None, validator=_seconds)
-    survivor_after: float | None = field(default=None, validator=_seconds)
-    max_cleanups: int | None = field(default=None, validator=_count)
-    """Of the door that meets a request first; asked before there is a scope."""
-    clock: Any = field(default=None, validator=_clock)
+    cleanup_timeout: float | None = field(default=None, validator=validator(check_limit))
+    survivor_after: float | None = field(default=None, validator=validator(check_limit))
+    max_cleanups: int | None = field(default=None, validator=validator(check_count))
+    """Of the entry point that meets a request first; asked before there is a scope."""
+    clock: IReactorTime | None = field(default=None, validator=validator(check_clock))
     methods: frozenset[bytes] | None = None
     any_method: bool = False
-    dry_run: bool = field(default=False, validator=_flag)
-    monitors: tuple[Any, ...] = field(default=(), validator=_monitors)
+    dry_run: bool = False
+    monitors: tuple[Any, ...] = ()
     parts: tuple[Options, ...] = ()
     is_demanding: bool = field(init=False)
     """Whether a scope has something to do when it is opened."""
@@ -208,11 +101,11 @@ class Options:
         return None
 
     def includes(self, other: Options) -> bool:
-        """Whether ``other`` is this door, or one of those that met in it."""
+        """Whether ``other`` is these options, or one of those that were joined to them."""
         return other is self or other in self.parts
 
     def joined(self, inner: Options) -> Options:
-        """These options with those of a door inside: the innermost that gave one decides.
+        """These options with those of an entry point inside: the innermost that gave one decides.
 
         Observers and monitors add up; hooks and deadlines are taken on by the scope.
         """
@@ -245,7 +138,7 @@ def _observers_added(
 
 
 def added(outer: tuple[T, ...], inner: tuple[T, ...]) -> tuple[T, ...]:
-    """The observers or monitors of two doors: what both were given counts once."""
+    """The observers or monitors of two entry points: what both were given counts once."""
     return (*outer, *(each for each in inner if each not in outer))
 
 
@@ -256,6 +149,7 @@ def checked_options(
     observers: object = None,
     methods: Iterable[str | bytes] | None = None,
     monitor: object = None,
+    dry_run: bool = False,
     **settings: Any,
 ) -> Options:
     """The options as a user gives them, checked.
@@ -263,12 +157,16 @@ def checked_options(
     Raises:
         TypeError, ValueError: one of them is wrong; says which, and what to give instead.
     """
-    hooks = [(hook, False) for hook in callables("on_exit", on_exit)]
-    hooks += [(hook, True) for hook in callables("on_cancel", on_cancel)]
+    check_flag("dry_run", dry_run)
+    if monitor is not None:
+        check_monitor("monitor", monitor)
+    hooks = [(hook, False) for hook in hooks_from("on_exit", on_exit)]
+    hooks += [(hook, True) for hook in hooks_from("on_cancel", on_cancel)]
     return Options(
         hooks=tuple(hooks),
-        observers=None if observers is None else callables("observers", observers),
-        methods=method_names(methods),
+        observers=None if observers is None else observers_from(observers),
+        methods=methods_from(methods),
         monitors=() if monitor is None else (monitor,),
+        dry_run=dry_run,
         **settings,
     )

@@ -16,9 +16,10 @@ from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import canceller_for
 from ..causes import Cause, ScopeCancelled
 from .acquire import Acquisition
+from .checks import check_callable
 from .hooks import Hook
 from .life import Life
-from .options import Options, check_callable
+from .options import Options
 from .states import Fate, State
 
 R = TypeVar("R")

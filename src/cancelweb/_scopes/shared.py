@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from copy import copy
 from functools import partial, update_wrapper
-from math import inf
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -23,6 +22,7 @@ from .._kinds.deferreds import is_cancellation
 from .._kinds.registry import find_canceller
 from .._kinds.where import describe
 from .._log import log, name_of
+from .checks import check_clock, check_seconds
 from .finding import current_scope
 from .shield import Wait
 from .stopping import SURVIVOR_AFTER
@@ -76,12 +76,9 @@ class Shared(Generic[P, R]):
     ) -> None:
         if not callable(function):
             raise TypeError(f"Shared takes a function, not {function!r}")
-        if isinstance(linger, bool) or not isinstance(linger, int | float):
-            raise TypeError(f"linger must be a number of seconds, not {linger!r}")
-        if not 0 <= linger < inf:
-            raise ValueError(f"linger must be 0 or more and finite, not {linger!r}")
-        if clock is not None and not IReactorTime.providedBy(clock):
-            raise TypeError(f"clock must provide IReactorTime, as reactors do; {clock!r} does not")
+        check_seconds("linger", linger)
+        if clock is not None:
+            check_clock("clock", clock)
         update_wrapper(self, function)
         self._function, self._linger, self._clock = function, linger, clock
         self._runs: dict[Hashable, Run] = {}

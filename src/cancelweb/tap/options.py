@@ -26,7 +26,7 @@ from twisted.web.server import Site
 from .._http.entry_points import CancellingResource
 from .._kinds.cancellers import global_reactor
 from .._scopes.options import checked_options
-from ..connections import check_seconds, notice_vanished
+from ..connections import check_silence, notice_vanished
 from ..monitor import Monitor
 from ..observers import access_log_499, log_outcome
 from ..status import StatusResource
@@ -160,7 +160,7 @@ class Options(tap.Options):
         """Seconds after which a client that has vanished without closing counts as gone."""
         with _checking("keepalive", seconds):
             self["keepalive"] = _number(int, seconds)
-            check_seconds(self["keepalive"])
+            check_silence(self["keepalive"])
 
     def opt_drain(self, seconds: str) -> None:
         """Seconds that requests in flight have to finish when the server is stopped.

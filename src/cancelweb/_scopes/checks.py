@@ -1,0 +1,167 @@
+"""Validation: each check of a value that a user passes, as an option or as an argument.
+
+A check raises a TypeError or ValueError that names the option, shows what was passed, and says
+what to pass instead. What the values mean is for `options`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import Attribute
+from twisted.internet.interfaces import IReactorTime
+
+from ..causes import Observer
+from ..interfaces import IMonitor
+
+TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+"""What a method's name is made of (RFC 9110, section 5.6.2)."""
+
+Check = Callable[[str, object], None]
+"""Takes the name of an option and the value."""
+
+
+def validator(check: Check) -> Callable[[object, Attribute[Any], object], None]:
+    """A check as attrs wants it; None, which stands for "not given", is always right."""
+
+    def validate(_: object, attribute: Attribute[Any], value: object) -> None:
+        if value is not None:
+            check(attribute.name, value)
+
+    return validate
+
+
+# --- numbers ---
+
+
+def check_seconds(name: str, value: object) -> None:
+    """A time that may be 0."""
+    if not 0 <= _number(name, value) < math.inf:
+        raise ValueError(f"{name} must be 0 or more and finite, not {value!r}")
+
+
+def check_limit(name: str, value: object) -> None:
+    """A time limit, which leaves some time."""
+    if not 0 < _number(name, value) < math.inf:
+        raise ValueError(f"{name} must be more than 0 and finite, not {value!r}")
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    return value
+
+
+def check_count(name: str, value: object) -> None:
+    """How many of something, at least one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, not {value!r}")
+
+
+# --- other single values ---
+
+
+def check_flag(name: str, value: object) -> None:
+    """True or False, and nothing that only counts as one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def check_clock(name: str, value: object) -> None:
+    """A reactor, or anything else that tells the time and calls later."""
+    if not IReactorTime.providedBy(value):
+        raise TypeError(f"{name} must provide IReactorTime, as reactors do; {value!r} does not")
+
+
+def check_monitor(name: str, value: object) -> None:
+    """A monitor."""
+    if not IMonitor.providedBy(value):
+        raise TypeError(
+            f"{name} must be a cancelweb.monitor.Monitor, or provide IMonitor; {value!r} does not"
+        )
+
+
+# --- hooks and observers ---
+
+
+def check_callable(name: str, function: object) -> None:
+    """Something to call; the commonest mistake is a hook that was called when it was passed."""
+    if not callable(function):
+        raise TypeError(f"{name} takes callables with one argument, not {function!r}")
+
+
+def hooks_from(name: str, given: object) -> tuple[Callable[[Any], object], ...]:
+    """One function, or an iterable of them, as a tuple.
+
+    Raises:
+        TypeError: something in it cannot be called with one argument, or is a generator.
+    """
+    if callable(given) or not isinstance(given, Iterable):
+        given = (given,)
+    functions = tuple(given)
+    for function in functions:
+        check_callable(name, function)
+        _check_signature(name, function)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{name} takes functions, not generators such as {function!r}")
+    return functions
+
+
+def observers_from(given: object) -> tuple[Observer, ...]:
+    """One observer, or an iterable of them, as a tuple.
+
+    Raises:
+        TypeError: as for `hooks_from`, or an observer is a coroutine function.
+    """
+    observers = hooks_from("observers", given)
+    for observer in observers:
+        if inspect.iscoroutinefunction(observer):
+            raise TypeError(
+                f"observers only watch, and cannot wait: {observer!r} is a coroutine function"
+            )
+    return observers
+
+
+def _check_signature(name: str, function: Callable[..., object]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # Some builtins do not tell.
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(
+            f"{name} takes callables with one argument; {function!r} has {signature}"
+        ) from None
+
+
+# --- methods ---
+
+
+def methods_from(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None:
+    """Request methods as the bytes that a request has.
+
+    Raises:
+        TypeError: not an iterable of str or bytes.
+        ValueError: a name that no request has, such as one in lower case.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"methods must be an iterable such as ('GET', 'HEAD'), not {given!r}")
+    return frozenset(_method_from(each) for each in given)
+
+
+def _method_from(name: object) -> bytes:
+    if not isinstance(name, str | bytes):
+        raise TypeError(f"methods must hold str or bytes, not {name!r}")
+    text = name if isinstance(name, str) else name.decode("latin-1")
+    if not re.fullmatch(TOKEN, text) or text != text.upper():
+        raise ValueError(f"methods must be names such as 'GET', not {name!r}")
+    return text.encode("ascii")
