@@ -5,7 +5,7 @@ How one run goes is in `_run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import methodcaller
 from typing import Any
 
@@ -84,26 +84,43 @@ def sweep(
             "make_resource must make a new resource for each run, as in lambda clock: "
             f"Page(clock); {make_resource!r} cannot be called"
         )
-    ask = request if callable(request) else lambda client: client.get(request)
-    plan = Plan(make_resource, ask, check, leave, must_stop, forced, max_points, patience)
-    runs: list[Run] = []
-    is_complete = True
-    for is_beside in (False, True) if beside else (False,):
-        base = Run(plan, is_beside, body=runs[0].stock.body if runs else None).play()
-        is_complete = is_complete and not base.is_endless
-        runs.append(base)
-        for target in range(1, base.count + 1):
-            runs.append(Run(plan, is_beside, target, base.stock, runs[0].stock.body).play())
-    report = Report(
-        str(runs[0].exchange),
-        tuple(run.point for run in runs if run.point is not None),
-        tuple(finding for run in runs for finding in run.findings)
-        + (() if is_complete or endless else (_endless(runs[0]),)),
-        is_complete,
+    plan = Plan(
+        make_resource, _asking(request), check, leave, must_stop, forced, max_points, patience
     )
+    report = _report(_runs(plan, beside), endless)
     if report.findings:
         raise SweepFailed(report)
     return report
+
+
+def _asking(request: bytes | Callable[[Client], Exchange]) -> Callable[[Client], Exchange]:
+    return request if callable(request) else lambda client: client.get(request)
+
+
+def _runs(plan: Plan, beside: bool) -> list[Run]:
+    """All runs; the very first, left alone, tells what every client is to get."""
+    alone = Run(plan, is_beside=False).play()
+    body = alone.stock.body
+    runs = [alone, *_left_runs(alone, body)]
+    if beside:
+        together = Run(plan, is_beside=True, body=body).play()
+        runs += [together, *_left_runs(together, body)]
+    return runs
+
+
+def _left_runs(base: Run, body: bytes | None) -> Iterator[Run]:
+    """One run for each point at which a run waited that was left alone."""
+    for target in range(1, base.count + 1):
+        yield Run(base.plan, base.is_beside, target, base.stock, body).play()
+
+
+def _report(runs: list[Run], endless: bool) -> Report:
+    is_complete = not any(run.is_endless for run in runs)
+    findings = [finding for run in runs for finding in run.findings]
+    if not (is_complete or endless):
+        findings.append(_endless(runs[0]))
+    points = tuple(run.point for run in runs if run.point is not None)
+    return Report(str(runs[0].exchange), points, tuple(findings), is_complete)
 
 
 def _endless(run: Run) -> Finding:
