@@ -1,0 +1,95 @@
+"""The values of the command line: how each is read and checked, and how a wrong one is reported.
+
+Which options there are is for `options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from math import inf
+from typing import TypeVar
+
+from twisted.python.reflect import namedAny
+from twisted.python.usage import UsageError
+from twisted.web import tap
+
+NumberT = TypeVar("NumberT", int, float)
+
+CLEAR = (AttributeError, ImportError, OSError, TypeError, ValueError)
+"""Exceptions whose text can stand alone."""
+
+LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": r"\:\:1"}
+
+
+@contextmanager
+def checking(option: str, given: str) -> Iterator[None]:
+    """Report a wrong value in one line that names its option."""
+    try:
+        yield
+    except Exception as error:
+        # The text of a KeyError, for example, does not say what is wrong.
+        reason = str(error) if isinstance(error, CLEAR) else repr(error)
+        raise UsageError(f"--{option.replace('_', '-')} {given}: {reason}") from error
+
+
+def checked(option: str, check: Callable[[str], object]) -> Callable[[tap.Options, str], None]:
+    """One of Twisted's own options, which checks its value first."""
+    original = getattr(tap.Options, f"opt_{option}")
+
+    @wraps(original)
+    def opt(self: tap.Options, given: str) -> None:
+        with checking(option, given):
+            check(given)
+        original(self, given)
+
+    return opt
+
+
+def callable_from(name: str) -> Callable[..., object]:
+    """What has this dotted name, if it can be called."""
+    found: object = namedAny(name)
+    if not callable(found):
+        raise TypeError(f"{found!r} cannot be called")
+    return found
+
+
+def check_processor(given: str) -> None:
+    """An extension and the class that processes such files."""
+    extension, equals, name = given.partition("=")
+    if not (extension and equals):
+        raise ValueError("must be an extension and a class, such as .rpy=package.Processor")
+    callable_from(name)
+
+
+def check_header(given: str) -> None:
+    """A header of the response."""
+    if ":" not in given:
+        raise ValueError("must be a name and a value, such as 'Server: mine'")
+
+
+def number_from(kind: type[NumberT], given: str) -> NumberT:
+    """Seconds, whole ones where ``kind`` is int."""
+    try:
+        return kind(given)
+    except ValueError:
+        raise ValueError(f"must be a {'whole ' * (kind is int)}number of seconds") from None
+
+
+def drain_from(given: str) -> float:
+    """The seconds of a drain."""
+    seconds = number_from(float, given)
+    if not 0 <= seconds < inf:
+        raise ValueError("must be 0 or more, and finite")
+    return seconds
+
+
+def endpoint_from(description: str) -> str:
+    """The endpoint; unless it names an interface, other machines cannot reach it."""
+    if description.isdecimal():
+        description = f"tcp:{description}"
+    kind = description.partition(":")[0]
+    if kind in LOOPBACK and ":interface=" not in description:
+        return f"{description}:interface={LOOPBACK[kind]}"
+    return description
