@@ -1,14 +1,16 @@
-"""What users implement to teach cancelweb a new kind of work, and what doors know of a monitor.
+"""What users implement: a canceller for their own kind of work (`ICancellable`), or a monitor.
 
-Interfaces only; no logic, and no import from the rest of the package.
+Interfaces only; no logic. Of the package it knows the facts that stand in `causes`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
+
+from .causes import Cause, Ended, Observer, Survivor
 
 __all__ = ["ICancellable", "ICancellableDetails", "IMonitor"]
 
@@ -84,52 +86,79 @@ class ICancellableDetails(Interface):
         """
 
 
-class IMonitor(Interface):
-    """What a door tells the monitor that it was given, and asks it.
+class MonitoredScope(Protocol):
+    """What a monitor may ask a `Scope`."""
 
-    Called in the reactor's thread, and not to raise. Each request that a door meets is told of
+    @property
+    def request(self) -> Any:
+        """The request."""
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the scope was cancelled, or None."""
+
+    @property
+    def ended(self) -> Ended:
+        """How its work has ended, so far."""
+
+    @property
+    def would_have_cancelled(self) -> Cause | None:
+        """What would have cancelled it, but for a dry run or its method."""
+
+
+class DetachedWork(Protocol):
+    """What a monitor may do with work that goes on outside its request."""
+
+    def cancel(self) -> None:
+        """Ask the work to stop."""
+
+
+class IMonitor(Interface):
+    """What an entry point tells the monitor that it was given, and asks it.
+
+    Called in the reactor's thread; must not raise. Each request that an entry point meets is told
     once, in the order of these methods.
     """
 
     is_draining = Attribute("Whether new requests are to be answered 503, without their handler.")
     retry_after = Attribute("Whole seconds that a client is told to wait then, 1 or more.")
 
-    def scope_opened(scope: Any) -> None:  # noqa: N805 - an interface has no self
-        """A door has met a request, or, where doors meet, the door that has this monitor.
+    def scope_opened(scope: MonitoredScope) -> None:  # noqa: N805 - an interface has no self
+        """An entry point that has this monitor has met a request.
 
         Args:
             scope: the `Scope`. Hold it until it has closed.
         """
 
-    def scope_closed(scope: Any) -> tuple[Any, ...]:  # noqa: N805
+    def scope_closed(scope: MonitoredScope) -> tuple[Observer, ...]:  # noqa: N805
         """A scope closes: its work has ended, its hooks have been run.
 
         Args:
             scope: has its request, ``cause``, ``ended`` and ``would_have_cancelled`` still.
 
         Returns:
-            Who is told its `Outcome`, besides the door's observers.
+            The observers that are told its `Outcome`, besides those of the entry point.
         """
 
-    def scope_withdrawn(scope: Any) -> None:  # noqa: N805
+    def scope_withdrawn(scope: MonitoredScope) -> None:  # noqa: N805
         """As if there had been no such scope: its request is rendered once more, in another."""
 
-    def work_survives(survivor: Any) -> None:  # noqa: N805
+    def work_survives(survivor: Survivor) -> None:  # noqa: N805
         """Work has outlived its cancellation.
 
         Args:
             survivor: a `Survivor`. Hold it until it has ended, which may be after its scope closed.
         """
 
-    def survivor_ended(survivor: Any) -> None:  # noqa: N805
+    def survivor_ended(survivor: Survivor) -> None:  # noqa: N805
         """This survivor, of which it was told, has ended."""
 
-    def work_detached(work: Any) -> None:  # noqa: N805
+    def work_detached(work: DetachedWork) -> None:  # noqa: N805
         """Work goes on outside its request: a drain is to wait for it.
 
         Args:
             work: has a ``cancel()``, which asks it to stop. Hold it until it has ended.
         """
 
-    def detached_work_ended(work: Any) -> None:  # noqa: N805
+    def detached_work_ended(work: DetachedWork) -> None:  # noqa: N805
         """This work, of which it was told, has ended, however; told once."""

@@ -1,7 +1,7 @@
 """The open scopes of a site, what became of the others, and how to have them all come to an end.
 
-What doors tell is kept here, and nothing of a scope that has closed; the steps of a drain stand in
-`_draining`.
+What entry points tell is kept here, and nothing of a scope that has closed. The steps of a drain
+are in `_operating.draining`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import ceil
 from types import MappingProxyType
-from typing import Any
+from typing import cast
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
@@ -24,7 +24,7 @@ from ._operating.pipelined import find_blind, warn_once
 from ._scopes.checks import check_clock, check_seconds, observers_from
 from ._scopes.scope import Scope
 from .causes import Observer, Survivor
-from .interfaces import IMonitor
+from .interfaces import DetachedWork, IMonitor, MonitoredScope
 
 __all__ = ["Monitor", "Survivor", "where_it_waits"]
 
@@ -49,14 +49,13 @@ class Monitor:
         self._clock = clock
         self.is_draining = False
         self._observers: tuple[Observer, ...] = ()
-        self._scopes: dict[Scope, None] = {}
+        self._scopes: dict[MonitoredScope, None] = {}
         self._survivors: dict[Survivor, None] = {}
         # By identity: a user's own kind of work may be equal to another, or have no hash.
-        self._detached: dict[int, Any] = {}
-        self._completed = 0
-        self._others: Counter[tuple[str, str]] = Counter()
+        self._detached: dict[int, DetachedWork] = {}
+        self._totals: Counter[tuple[str, str]] = Counter()
         self._would_have: Counter[str] = Counter()
-        self._warned: WeakSet[Any] = WeakSet()
+        self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
 
     def __repr__(self) -> str:
@@ -67,7 +66,8 @@ class Monitor:
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """The scopes that are open, the oldest first."""
-        return tuple(self._scopes)
+        # Entry points open no other kind of scope; the interface stands below them.
+        return cast("tuple[Scope, ...]", tuple(self._scopes))
 
     @property
     def survivors(self) -> tuple[Survivor, ...]:
@@ -78,14 +78,14 @@ class Monitor:
         return tuple(self._survivors)
 
     @property
-    def detached(self) -> tuple[Any, ...]:
+    def detached(self) -> tuple[DetachedWork, ...]:
         """The detached work that still runs, the oldest first; each has a ``cancel()``."""
         return tuple(self._detached.values())
 
     @property
     def opened(self) -> int:
         """How many scopes there ever were."""
-        return len(self._scopes) + self._completed + self._others.total()
+        return len(self._scopes) + self._totals.total()
 
     @property
     def totals(self) -> Mapping[tuple[str, str], int]:
@@ -94,9 +94,7 @@ class Monitor:
         The keys are pairs of strings: the name of the cause's class, or ``"none"``; and the name
         of a `cancelweb.Ended`, in lower case. What has not happened has no key.
         """
-        totals = Counter(self._others)
-        totals["none", "completed"] += self._completed
-        return MappingProxyType(+totals)
+        return MappingProxyType(Counter(self._totals))
 
     @property
     def would_have_cancelled(self) -> Mapping[str, int]:
@@ -166,24 +164,24 @@ class Monitor:
 
         Only for HTTP/1.1 and reactors that provide ``IReactorFDSet``, as all do but IOCP's.
         """
-        blind = find_blind(self._scopes)
+        blind = find_blind(self.scopes)
         for scope, connection in blind:
             warn_once(scope.request, connection, self._warned)
         return tuple(scope for scope, _ in blind)
 
-    def _find_clock(self) -> Any:
+    def _find_clock(self) -> IReactorTime:
         if self._clock is not None:
             return self._clock
-        scope = next(iter(self._scopes), None)
+        scope = next(iter(self.scopes), None)
         return global_reactor() if scope is None else scope.clock
 
-    # --- what doors tell ---
+    # --- what entry points tell ---
 
-    def scope_opened(self, scope: Scope) -> None:
+    def scope_opened(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""
         self._scopes[scope] = None
 
-    def scope_closed(self, scope: Scope) -> tuple[Observer, ...]:
+    def scope_closed(self, scope: MonitoredScope) -> tuple[Observer, ...]:
         """See `IMonitor`."""
         del self._scopes[scope]
         self._count(scope)
@@ -191,15 +189,14 @@ class Monitor:
             self._drain.look()
         return self._observers
 
-    def _count(self, scope: Scope) -> None:
-        cause, record = scope.cause, scope.life.record
-        would = record.would_have_cancelled
+    def _count(self, scope: MonitoredScope) -> None:
+        cause, would = scope.cause, scope.would_have_cancelled
         name = "none" if cause is None else type(cause).__name__
-        self._others[name, record.ended.name.lower()] += 1
+        self._totals[name, scope.ended.name.lower()] += 1
         if would is not None:
             self._would_have[type(would).__name__] += 1
 
-    def scope_withdrawn(self, scope: Scope) -> None:
+    def scope_withdrawn(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""
         self._scopes.pop(scope, None)
 
@@ -211,11 +208,11 @@ class Monitor:
         """See `IMonitor`."""
         self._survivors.pop(survivor, None)
 
-    def work_detached(self, work: Any) -> None:
+    def work_detached(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
         self._detached[id(work)] = work
 
-    def detached_work_ended(self, work: Any) -> None:
+    def detached_work_ended(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
         self._detached.pop(id(work), None)
         if self._drain is not None:

@@ -6,18 +6,20 @@ What there is to wait for, a monitor knows; how a scope is cancelled is the scop
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.tcp import Server
 
 from .._http.requests import has_begun, has_streams, make_last
 from .._kinds.where import describe
 from .._log import log
 from .._scopes.hooks import CLEANUP_TIMEOUT
+from .._scopes.scope import Scope
 from .._scopes.stopping import SURVIVOR_AFTER
 from ..causes import Draining
+from ..interfaces import DetachedWork
 
 FLUSH = 1.0
 """Seconds that what was written at the very end has to get out."""
@@ -33,16 +35,32 @@ GLANCE = 0.01
 """Seconds between two looks at whether it has."""
 
 
+class Drained(Protocol):
+    """What a drain asks the monitor that it belongs to."""
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The open scopes."""
+
+    @property
+    def detached(self) -> tuple[DetachedWork, ...]:
+        """The detached work that still runs."""
+
+    @property
+    def opened(self) -> int:
+        """How many scopes there ever were."""
+
+
 class Drain:
     """One drain, from the call for it to its end.
 
     Args:
-        monitor: has the open ``scopes`` and the ``detached`` work, and calls `look`.
+        monitor: calls `look` when a scope or detached work has ended.
         clock: where time is taken from.
         seconds: how long requests may go on.
     """
 
-    def __init__(self, monitor: Any, clock: Any, seconds: float) -> None:
+    def __init__(self, monitor: Drained, clock: IReactorTime, seconds: float) -> None:
         self._monitor, self._clock = monitor, clock
         self._deadline = clock.seconds() + seconds
         self._waiting: list[Deferred[None]] = []
@@ -52,8 +70,7 @@ class Drain:
 
     def remaining(self) -> float:
         """Seconds until what is left is cancelled."""
-        left: float = self._deadline - self._clock.seconds()
-        return max(0.0, left)
+        return max(0.0, self._deadline - self._clock.seconds())
 
     def start(self) -> None:
         """Go through all the steps."""
@@ -109,7 +126,7 @@ class Drain:
         for scope in self._monitor.scopes:
             self._cancel(scope)
 
-    def _cancel(self, scope: Any) -> None:
+    def _cancel(self, scope: Scope) -> None:
         try:
             scope.life.drain(Draining())
         except BaseException:
@@ -163,7 +180,7 @@ class Drain:
             self._opened, self._quiet_since = opened, now
         return now < min(began + FLUSH, self._quiet_since + LINGER) and bool(self._connections())
 
-    def _connections(self) -> list[Any]:
+    def _connections(self) -> list[Server]:
         if not IReactorFDSet.providedBy(self._clock):
             return []
         return [each for each in self._clock.getReaders() if isinstance(each, Server)]

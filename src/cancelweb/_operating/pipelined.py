@@ -1,6 +1,6 @@
-"""Connections that Twisted has stopped reading, so that nobody sees their clients leave.
+"""The warning about pipelined requests, which can keep Twisted from seeing that a client leaves.
 
-What can be told of them by public names alone.
+Connections that Twisted has stopped reading are found by public names alone.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
 
-from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.protocols.policies import ProtocolWrapper
 
 from .._log import log, printable
 from .._scopes.record import path_of
+from .._scopes.scope import Scope
 from .._scopes.states import Fate
 
 
-def find_blind(scopes: Iterable[Any]) -> list[tuple[Any, Any]]:
+def find_blind(scopes: Iterable[Scope]) -> list[tuple[Scope, object]]:
     """The scopes of requests that are open on connections which are not read, with these."""
-    readers: dict[Any, set[Any]] = {}
+    readers: dict[IReactorTime, set[object]] = {}
     found = []
     for scope in scopes:
         connection = _connection(scope.request)
@@ -32,7 +33,7 @@ def find_blind(scopes: Iterable[Any]) -> list[tuple[Any, Any]]:
     return found
 
 
-def _connection(request: Any) -> Any:
+def _connection(request: Any) -> object:
     """What a reactor reads from; None over HTTP/2, where no stream has it to itself."""
     connection = getattr(request, "transport", None)
     while isinstance(connection, ProtocolWrapper):
@@ -41,7 +42,7 @@ def _connection(request: Any) -> Any:
     return connection
 
 
-def warn_once(request: Any, connection: Any, warned: WeakSet[Any]) -> None:
+def warn_once(request: Any, connection: object, warned: WeakSet[object]) -> None:
     """Log that it is blind; once for each connection."""
     if connection in warned:
         return

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from .._kinds.cancellers import global_reactor
 from ..causes import Cause, Draining, Observer, TimedOut, check_status
+from ..interfaces import IMonitor
 from .checks import (
     check_clock,
     check_count,
@@ -52,7 +53,7 @@ class Options:
     methods: frozenset[bytes] | None = None
     any_method: bool = False
     dry_run: bool = False
-    monitors: tuple[Any, ...] = ()
+    monitors: tuple[IMonitor, ...] = ()
     parts: tuple[Options, ...] = ()
     is_demanding: bool = field(init=False)
     """Whether a scope has something to do when it is opened."""
@@ -71,15 +72,16 @@ class Options:
             return self.timeout_status
         return cause.status
 
-    def clock_for(self, request: Any) -> Any:
+    def clock_for(self, request: Any) -> IReactorTime:
         """The clock given, or else the reactor of the request's Site, or else the global one."""
         if self.clock is not None:
             return self.clock
         try:
-            return request.site.reactor
+            clock: IReactorTime = request.site.reactor
         except AttributeError:
             # No request any more, or a test double without a site.
-            return global_reactor()
+            clock = global_reactor()
+        return clock
 
     def spent(self) -> Options:
         """These options for a second scope of a request whose hooks have been run."""
@@ -89,7 +91,7 @@ class Options:
         """These options for a request that is turned away: only its observers are told."""
         return evolve(self, hooks=(), timeout=None)
 
-    def draining(self, known: tuple[Any, ...] = ()) -> Draining | None:
+    def draining(self, known: tuple[IMonitor, ...] = ()) -> Draining | None:
         """Why a request is turned away, where one of the monitors has new ones drained.
 
         Args:
@@ -124,7 +126,7 @@ class Options:
         )
 
 
-def _inner_first(inner: Any, outer: Any) -> Any:
+def _inner_first(inner: T | None, outer: T | None) -> T | None:
     return outer if inner is None else inner
 
 
@@ -148,7 +150,7 @@ def checked_options(
     on_exit: object = (),
     observers: object = None,
     methods: Iterable[str | bytes] | None = None,
-    monitor: object = None,
+    monitor: IMonitor | None = None,
     dry_run: bool = False,
     **settings: Any,
 ) -> Options:

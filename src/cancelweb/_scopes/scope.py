@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import canceller_for
-from ..causes import Cause, ScopeCancelled
+from ..causes import Cause, Ended, ScopeCancelled
 from .acquire import Acquisition
 from .checks import check_callable
 from .hooks import Hook
@@ -61,6 +61,16 @@ class Scope:
         if self._life is None:
             self._life = Life(self)
         return self._life
+
+    @property
+    def ended(self) -> Ended:
+        """See `MonitoredScope`."""
+        return Ended.COMPLETED if self._life is None else self._life.record.ended
+
+    @property
+    def would_have_cancelled(self) -> Cause | None:
+        """See `MonitoredScope`."""
+        return None if self._life is None else self._life.record.would_have_cancelled
 
     @property
     def is_handling(self) -> bool:

@@ -185,6 +185,6 @@ def makeService(options: Options) -> MultiService:
     server = DrainingService(web, monitor, options["drain"])
     TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
-        page: Any = Site(StatusResource(monitor))
+        page = Site(StatusResource(monitor))
         listening(options["status"], page).setServiceParent(server)
     return server

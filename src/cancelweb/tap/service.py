@@ -12,7 +12,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorFDSet
+from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReadDescriptor
 
 from .._kinds.cancellers import global_reactor
 from .._log import log
@@ -83,13 +83,13 @@ def _stop_listening(web: MultiService) -> Deferred[Any]:
     return maybeDeferred(web.disownServiceParent)
 
 
-def _ports_of(reactor: object) -> list[Any]:
+def _ports_of(reactor: object) -> list[IReadDescriptor]:
     if not IReactorFDSet.providedBy(reactor):
         return []
     return [each for each in reactor.getReaders() if IListeningPort.providedBy(each)]
 
 
-def _accept_who_waits(ports: Iterable[Any]) -> None:
+def _accept_who_waits(ports: Iterable[IReadDescriptor]) -> None:
     """Accept the clients whom the kernel has let in: a port that is closed resets them."""
     for port in ports:
         for _ in range(ACCEPTS):

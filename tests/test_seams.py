@@ -1,0 +1,121 @@
+"""Types at the seams: where one of our classes meets another, both sides name the class.
+
+Read from the source, without importing it. `Any` is for what comes from outside.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import cancelweb
+
+PACKAGE = Path(cancelweb.__file__).parent
+
+CORE = ("_kinds", "_scopes", "_http", "_operating", "tap", "monitor.py", "interfaces.py")
+"""The packages and modules whose annotations are checked."""
+
+EXEMPT = {
+    *("_kinds", "_scopes/acquire.py", "_scopes/context.py", "_scopes/hooks.py"),
+    *("_scopes/lifetime.py", "_scopes/record.py", "_scopes/scope.py", "_scopes/shared.py"),
+    *("_scopes/shield.py", "_scopes/stopping.py", "_scopes/survivors.py"),
+    *("_scopes/tracking.py", "_scopes/work.py", "_http"),
+}
+"""For now: packages and modules that are being rewritten."""
+
+FOREIGN = {
+    # Twisted's, or of a framework that stands for Twisted's.
+    *("call", "channel", "connection", "connection_of", "global_reactor", "process", "producer"),
+    *("protocol", "reactor", "request", "resource", "stream", "transport"),
+    # A site's: what a handler is called with, returns or raises, and what a coroutine awaits.
+    *("args", "awaited", "coroutine", "error", "future", "handler", "instance", "kwargs", "owner"),
+    *("result", "result_of", "settings", "settled", "suspended"),
+    # Python's protocols of attributes, which name no type.
+    *("__get__", "__getattr__", "__providedBy__"),
+}
+"""What stands for a thing that is not ours: names of parameters, attributes and variables, and
+of functions that return it. A leading underscore does not count."""
+
+CONTAINERS = {"ContextVar", "Iterable", "Iterator", "Sequence", "dict", "list", "set", "tuple"}
+"""What is as untyped as what it holds."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def is_any(annotation: ast.expr | None) -> bool:
+    """Whether a type checker knows nothing of what is annotated, or of what it holds."""
+    match annotation:
+        case ast.Constant(str() as text):
+            return is_any(ast.parse(text, mode="eval").body)
+        case ast.Name(name) | ast.Attribute(attr=name):
+            return name == "Any"
+        case ast.BinOp(left, ast.BitOr(), right):
+            return is_any(left) or is_any(right)
+        case ast.Tuple(parts):
+            return any(map(is_any, parts))
+        case ast.Subscript(ast.Name(name), inner):
+            return name in CONTAINERS and is_any(inner)
+    return False
+
+
+def of_function(function: Function) -> Iterator[tuple[str, ast.expr | None]]:
+    """What is annotated in the head of a function."""
+    args = function.args
+    for each in [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]:
+        if each is not None:
+            yield each.arg, each.annotation
+    yield function.name, function.returns
+
+
+def annotated(source: str) -> Iterator[tuple[int, str, ast.expr | None]]:
+    """The lines, names and types of parameters, returns, attributes and variables."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, Function):
+            for name, annotation in of_function(node):
+                yield getattr(annotation, "lineno", 0), name, annotation
+        elif isinstance(node, ast.AnnAssign):
+            yield node.lineno, ast.unparse(node.target).removeprefix("self."), node.annotation
+
+
+def seams_in(source: str) -> list[tuple[int, str]]:
+    """Where something has the type `Any`, although its name stands for nothing foreign."""
+    return sorted(
+        (line, name)
+        for line, name, annotation in annotated(source)
+        if is_any(annotation) and {name, name.lstrip("_")}.isdisjoint(FOREIGN)
+    )
+
+
+def modules_of(parts: tuple[str, ...]) -> list[Path]:
+    """The modules in these packages, and those that are named themselves."""
+    paths = [PACKAGE / part for part in parts]
+    return sorted(each for path in paths for each in ([path] if path.suffix else path.glob("*.py")))
+
+
+class SeamTests(SynchronousTestCase):
+    """Annotations in the core."""
+
+    def test_no_any_between_our_own(self) -> None:
+        """Only what comes from outside has the type `Any`."""
+        for path in modules_of(CORE):
+            name = path.relative_to(PACKAGE)
+            if not EXEMPT & {name.as_posix(), name.parts[0]}:
+                self.assertEqual(seams_in(path.read_text()), [], name)
+
+    def test_finds_each_kind_of_seam(self) -> None:
+        """Parameters, returns, attributes and variables are found, whatever holds the `Any`."""
+        source = """
+class Work:
+    keeper: Any = None
+    request: Any = None
+    _clock: Any | None = None
+    def __init__(self, scope: Any, *args: Any) -> None:
+        self._scopes: dict[int, "Any"] = {}
+        response: Any = scope.response
+    def owner(self, result: typing.Any) -> list[tuple[str, Any]]: ...
+    async def work(self, done: Deferred[Any]) -> Any: ...
+"""
+        names = ["keeper", "_clock", "scope", "_scopes", "response", "work"]
+        self.assertEqual([name for _, name in seams_in(source)], names)
