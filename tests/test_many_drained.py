@@ -1,7 +1,7 @@
 """Many scopes, or much detached work, in one drain: each costs the same, however many there are.
 
-Counted, not timed (`_counting`). What belongs here: what a monitor does with all of its scopes. What
-does not: the other things that many requests share (`test_many_scopes`).
+Counted, not timed (`_counting`). What belongs here: what a monitor does with all of its scopes.
+What does not: the other things that many requests share (`test_many_scopes`).
 """
 
 from collections.abc import Callable
