@@ -156,9 +156,9 @@ class Orders(Promises):
 
     def note_warning(self, event: LogEvent) -> None:
         """Count the survivors that are named."""
-        is_named = " still runs {seconds:g} s after it was asked" in str(event.get("log_format"))
-        # Faulty work is named in the turn in which it was asked.
-        self.warnings += is_named and event["seconds"] > 0
+        self.warnings += " still runs {seconds:g} s after it was asked" in str(
+            event.get("log_format")
+        )
 
     def new_hook(self, does: str = "return", for_cancelled: bool = False) -> Hook:
         """A hook on the stack."""

@@ -61,7 +61,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(ended.asked, [])
 
     def test_beside_a_canceller_that_raises(self) -> None:
-        """A canceller that raises is logged and named a survivor, and the rest is asked."""
+        """A canceller that raises is logged, its work is waited for, and the rest is asked."""
 
         class Broken(Errand):
             def cancel(self) -> None:
@@ -73,6 +73,8 @@ class AskingTests(SynchronousTestCase):
         visit.disconnect()
         self.assertEqual(asked, ["tracked"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(visit.outcomes, [])
+        visit.clock.advance(5)
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_beside_a_deferred_whose_canceller_raises(self) -> None:

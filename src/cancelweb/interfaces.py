@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
 from .causes import Cause, Ended, Observer, Survivor
@@ -107,7 +108,19 @@ class MonitoredScope(Protocol):
 
 
 class DetachedWork(Protocol):
-    """What a monitor may do with work that goes on outside its request."""
+    """What a monitor may do with work that goes on outside its request.
+
+    Attributes:
+        clock: where time is taken from while it is being stopped; set it before `cancel`.
+    """
+
+    clock: IReactorTime | None
+
+    def describe(self) -> str:
+        """Tell what the work is, in a few words."""
+
+    def where(self) -> str:
+        """Tell where the work waits: a line or more, the innermost last."""
 
     def cancel(self) -> None:
         """Ask the work to stop."""

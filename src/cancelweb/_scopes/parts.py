@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..causes import Cause
+from ..causes import Cause, Ended
 from .options import Options
 from .states import Fate, State
 
@@ -66,6 +66,14 @@ class Subject(Protocol):
     @property
     def life(self) -> Life:
         """What is under way in it."""
+
+    @property
+    def ended(self) -> Ended:
+        """How its work has ended, so far."""
+
+    @property
+    def would_have_cancelled(self) -> Cause | None:
+        """What would have cancelled it, but for a dry run or its method."""
 
     @property
     def is_handling(self) -> bool:
