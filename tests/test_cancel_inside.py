@@ -116,9 +116,11 @@ class CancelFromInsideTests(SynchronousTestCase):
         visit = Visit(handler)
         visit.disconnect()
         self.assertEqual(visit.outcomes, [])
+        self.assertEqual(self.flushLoggedErrors(ValueError), [])
         visit.clock.advance(0)
-        self.assertEqual((visit.outcome.cause, visit.outcome.ended), (Draining(), Ended.SURVIVED))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        visit.clock.advance(5)
+        self.assertEqual((visit.outcome.cause, visit.outcome.ended), (Draining(), Ended.SURVIVED))
 
     def test_by_another_request_that_it_has_resumed(self) -> None:
         """Stops the work in the next turn, too: it is on the stack, below the other's code."""
