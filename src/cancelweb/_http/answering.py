@@ -137,7 +137,7 @@ class TwistedAnswerer:
             self.scope.life.finished()
         elif result is None:
             self._written()
-        self.scope.look_again()
+        self.scope.read_facts()
 
     @property
     def _is_upgraded(self) -> bool:
@@ -183,7 +183,7 @@ class TwistedAnswerer:
             self.request.processingFailed(failure)
         except BaseException:
             self._break_off()
-        self.scope.look_again()
+        self.scope.read_facts()
 
     def _note_unanswered(self, failure: Failure) -> None:
         if not is_answerers_business(failure):

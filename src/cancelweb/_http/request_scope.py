@@ -58,7 +58,7 @@ class RequestScope(Scope):
         """See `Subject`."""
         if self.answerer is not None and self.fate is Fate.OPEN:
             self.answerer.cut(cause)
-            self.look_again()
+            self.read_facts()
 
     def end(self) -> None:
         """See `Subject`."""

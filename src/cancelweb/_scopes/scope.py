@@ -5,8 +5,9 @@ What happens in it, event by event, is in `life`. It knows no HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
@@ -57,10 +58,26 @@ class Scope:
 
     @property
     def life(self) -> Life:
-        """What is under way in it."""
-        if self._life is None:
-            self._life = Life(self)
-        return self._life
+        """What is under way in it; once it has closed, a new one for whatever comes late."""
+        if self._life is not None:
+            return self._life
+        life = Life(self)
+        if self.state is not State.CLOSED:
+            self._life = life
+        return life
+
+    @contextmanager
+    def _keeping(self, life: Life) -> Iterator[None]:
+        """Have this be its life meanwhile, though it may have closed.
+
+        Work that is tracked late may track more work, which is asked to stop with it.
+        """
+        former, self._life = self._life, life
+        try:
+            yield
+        finally:
+            if former is None and self.state is State.CLOSED:
+                self._life = None
 
     @property
     def ended(self) -> Ended:
@@ -119,7 +136,9 @@ class Scope:
             RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
                 that was never started.
         """
-        canceller = self.life.stopping.track(work)
+        life = self.life
+        with self._keeping(life):
+            canceller = life.stopping.track(work)
         return canceller.deferred if isinstance(canceller, DeferredCanceller) else work
 
     def on_cancel(self, hook: HookT) -> HookT:
@@ -215,5 +234,3 @@ class Scope:
 
     def _add_hook(self, hook: Hook, for_cancelled: bool) -> None:
         self.life.hooks.add(hook, for_cancelled)
-        if self.state is State.CLOSED:
-            self._life = None

@@ -154,7 +154,7 @@ class Stopping:
             self._batch = None
             self.ask(in_order(batch))
             if self._scope.state is State.CLOSED:
-                self._scope.life.close()
+                self.close()
 
     def ask(self, works: list[Work]) -> None:
         """Ask work to stop, in this order.
