@@ -256,7 +256,14 @@ def bench(session: nox.Session) -> None:
     if shutil.which("valgrind") is None:
         session.error(NO_VALGRIND)
     session.install(".", *group("bench", "databases"))
-    for program in ("inprocess.py", "growth.py", "sockets.py", "waiting.py", "soak.py"):
+    for program in (
+        "inprocess.py",
+        "growth.py",
+        "stopping.py",
+        "sockets.py",
+        "waiting.py",
+        "soak.py",
+    ):
         session.run("python", f"benchmarks/{program}", *session.posargs)
     # These only show: what is committed of them is to be made anew on purpose.
     session.run("python", "benchmarks/instructions.py")
