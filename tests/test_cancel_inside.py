@@ -119,6 +119,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(ValueError), [])
         visit.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(visit.outcomes, [])
         visit.clock.advance(5)
         self.assertEqual((visit.outcome.cause, visit.outcome.ended), (Draining(), Ended.SURVIVED))
 
