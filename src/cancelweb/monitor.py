@@ -7,7 +7,7 @@ are in `_operating.draining`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import ceil
 from types import MappingProxyType
 from typing import cast
@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from ._kinds.cancellers import global_reactor
 from ._kinds.where import innermost_line
-from ._operating.draining import Drain
+from ._operating.draining import Drain, InFlight
 from ._operating.pipelined import find_blind, warn_once
 from ._scopes.checks import check_clock, check_seconds, observers_from
 from ._scopes.scope import Scope
@@ -150,7 +150,8 @@ class Monitor:
         check_seconds("seconds", seconds)
         self.is_draining = True
         if self._drain is None:
-            self._drain = Drain(self, self._find_clock(), seconds)
+            in_flight = InFlight(self._scopes.keys(), self._detached.values(), lambda: self.opened)
+            self._drain = Drain(in_flight, self._find_clock(), seconds)
             self._drain.start()
         return self._drain.when_done()
 

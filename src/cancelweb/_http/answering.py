@@ -31,6 +31,7 @@ from .request_scope import RequestScope
 from .requests import (
     drop_producer,
     fate_of,
+    guard,
     has_begun,
     is_taken_over,
     reset_stream,
@@ -113,19 +114,29 @@ class TwistedAnswerer:
     def _hand_over(self, body: bytes) -> Rendered:
         if self.is_outermost:
             self.scope.life.finished()
-        # A hook may have finished the request meanwhile: then the bytes come too late.
-        return body if fate_of(self.request) is Fate.OPEN else NOT_DONE_YET
+        return body if self._is_still_open() else NOT_DONE_YET
 
     def _hand_over_failure(self, failure: Failure) -> Rendered | Failure:
         if self.is_outermost and will_be_faked(failure.value, self.scope.method):
             self.scope.withdraw()
             return failure
-        is_last = self.is_outermost or self.scope.answerer is not None
-        if is_last and not failure.check(UnsupportedMethod):
+        is_error = failure.check(UnsupportedMethod) is None
+        if is_error and (self.is_outermost or self.scope.answerer is not None):
             self.scope.life.record.fail(failure)
         if self.is_outermost:
             self.scope.life.finished()
-        return failure if fate_of(self.request) is Fate.OPEN else NOT_DONE_YET
+        if self._is_still_open():
+            return failure
+        if is_error:
+            self._log_failure(failure)
+        return NOT_DONE_YET
+
+    def _is_still_open(self) -> bool:
+        """Whether no hook has finished the request: then there is nothing left for Twisted to do."""
+        fate = fate_of(self.request)
+        if fate is not Fate.OPEN:
+            guard(self.request, fate)
+        return fate is Fate.OPEN
 
     def deliver(self, result: object) -> None:
         """See `Answerer`."""
@@ -233,3 +244,6 @@ class TwistedAnswerer:
             send_error(request, scope.options.status_of(cause), cause)
         except BaseException:
             self._break_off()
+        if fate_of(request) is Fate.OPEN:
+            # What `finish` has raised was kept by Twisted's page: the answer is not complete.
+            self._abort()

@@ -87,8 +87,12 @@ class RequestScope(Scope):
             self.life.record.note(failure)
 
     def subscribe(self) -> None:
-        """Hear of the request's end; at once, if that was before (Twisted ticket 4899)."""
-        if self.fate is not Fate.OPEN or self.state is State.CLOSED:
+        """Hear of the request's end; at once, if that was before (Twisted ticket 4899).
+
+        A scope whose hooks still run when a result is handed to Twisted wants to hear of it, too:
+        from then on they find the request dead.
+        """
+        if self.state is State.CLOSED:
             return
         fate = fate_of(self.request)
         if fate is Fate.OPEN:
@@ -106,7 +110,9 @@ class RequestScope(Scope):
     def errback(self, failure: Failure | None) -> None:
         """The client has left."""
         request, channel = self.request, self.channel
-        if request is None:
+        if request is None or request.finished:
+            # Of a request that is finished, nothing can be lost but the report of that.
+            self.callback(None)
             return
         guard(request, Fate.LOST)
         producer = release_producer(request, channel)
@@ -121,24 +127,19 @@ class RequestScope(Scope):
         """See `Subject`.
 
         The next pipelined request is rendered inside the ``finish`` of this one. If that raises,
-        Twisted tells no listener of this request.
+        Twisted tells no listener of this request that it is finished.
         """
-        if self.fate is Fate.OPEN and not self.is_handling and self.request.finished:
+        if self.fate is not Fate.OPEN or self.is_handling or self.request is None:
+            return
+        if self.request.finished:
             self.callback(None)
-        self.look_again()
+        elif self._second_look is None and fate_of(self.request) is not Fate.OPEN:
+            # Twisted may be telling its listeners just now, and one of them has called us.
+            self._second_look = self.clock.callLater(0, self._look_again)
 
-    def look_again(self) -> None:
-        """If the request is over, and no report comes in this turn, go by what is seen in the next.
-
-        Twisted may be about to tell its listeners, of which one has called us.
-        """
-        is_known = self.fate is not Fate.OPEN or self.is_handling or self._second_look is not None
-        if not is_known and fate_of(self.request) is not Fate.OPEN:
-            self._second_look = self.clock.callLater(0, self._look)
-
-    def _look(self) -> None:
+    def _look_again(self) -> None:
         self._second_look = None
-        if self.fate is Fate.OPEN:
+        if self.fate is Fate.OPEN and self.request is not None:
             self._over(fate_of(self.request))
 
     def _over(self, fate: Fate) -> None:

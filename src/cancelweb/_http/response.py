@@ -50,12 +50,14 @@ class Response:
 
     def _follow(self, value: object) -> object:
         """Wait for a value, and for what that comes to, as far as it has come by now."""
-        while not self.answerer.is_result(value):
-            value = self._wait_for(value)
-            # None is a result only of what was waited for: a handler that returns it lacks a return.
-            if value is None or value is LATER:
-                break
-        return value
+        if self.answerer.is_result(value):
+            return value
+        # In no variable here: a failure refers to this frame, as the one that called `_wait_for`.
+        return self._come_to(self._wait_for(value))
+
+    def _come_to(self, value: object) -> object:
+        """What work has come to. None is a result only here: a handler that returns it errs."""
+        return value if value is None or value is LATER else self._follow(value)
 
     def _wait_for(self, value: object) -> object:
         arrivals: list[object] = []

@@ -5,9 +5,9 @@ What there is to wait for, a monitor knows; how a scope is cancelled is the scop
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Collection
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.tcp import Server
@@ -35,38 +35,39 @@ GLANCE = 0.01
 """Seconds between two looks at whether it has."""
 
 
-class Drained(Protocol):
-    """What a drain asks the monitor that it belongs to."""
+@frozen
+class InFlight:
+    """What a monitor knows to be going on, as it changes.
 
-    @property
-    def scopes(self) -> tuple[Scope, ...]:
-        """The open scopes."""
+    Attributes:
+        scopes: those that are open.
+        detached: the detached work that still runs.
+        opened: tells how many scopes there ever were.
+    """
 
-    @property
-    def detached(self) -> tuple[DetachedWork, ...]:
-        """The detached work that still runs."""
-
-    @property
-    def opened(self) -> int:
-        """How many scopes there ever were."""
+    scopes: Collection[Scope]
+    detached: Collection[DetachedWork]
+    opened: Callable[[], int]
 
 
 class Drain:
     """One drain, from the call for it to its end.
 
     Args:
-        monitor: calls `look` when a scope or detached work has ended.
+        in_flight: what is drained. Call `look` when something of it has ended.
         clock: where time is taken from.
         seconds: how long requests may go on.
     """
 
-    def __init__(self, monitor: Drained, clock: IReactorTime, seconds: float) -> None:
-        self._monitor, self._clock = monitor, clock
+    def __init__(self, in_flight: InFlight, clock: IReactorTime, seconds: float) -> None:
+        self._in_flight, self._clock = in_flight, clock
         self._deadline = clock.seconds() + seconds
         self._waiting: list[Deferred[None]] = []
         self._is_done = False
         self._opened, self._quiet_since = 0, clock.seconds()
         self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
+        # Of the scopes that must close, those that were open at the last look at all of them.
+        self._closing: list[Scope] = []
 
     def remaining(self) -> float:
         """Seconds until what is left is cancelled."""
@@ -74,7 +75,7 @@ class Drain:
 
     def start(self) -> None:
         """Go through all the steps."""
-        for scope in self._monitor.scopes:
+        for scope in list(self._in_flight.scopes):
             if not (scope.options.dry_run or has_begun(scope.request)):
                 make_last(scope.request)
         Deferred.fromCoroutine(self._run())
@@ -107,23 +108,28 @@ class Drain:
         await self._until(self._is_nothing_detached, max(self.remaining(), CLEANUP_TIMEOUT))
         self._stop_detached()
         await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
-        for work in self._monitor.detached:
+        for work in list(self._in_flight.detached):
             log.warn("{work} is detached, and still runs after the drain", work=describe(work))
         await self._until_quiet()
         self._done()
 
     def _is_idle(self) -> bool:
-        return not self._monitor.scopes and self._is_nothing_detached()
+        return not self._in_flight.scopes and not self._in_flight.detached
 
     def _are_closed(self) -> bool:
-        # In a dry run they end when they will.
-        return all(scope.options.dry_run for scope in self._monitor.scopes)
+        open_scopes = self._in_flight.scopes
+        while self._closing and self._closing[-1] not in open_scopes:
+            self._closing.pop()
+        if not self._closing:
+            # In a dry run they end when they will.
+            self._closing = [scope for scope in open_scopes if not scope.options.dry_run]
+        return not self._closing
 
     def _is_nothing_detached(self) -> bool:
-        return not self._monitor.detached
+        return not self._in_flight.detached
 
     def _cancel_scopes(self) -> None:
-        for scope in self._monitor.scopes:
+        for scope in list(self._in_flight.scopes):
             self._cancel(scope)
 
     def _cancel(self, scope: Scope) -> None:
@@ -134,7 +140,7 @@ class Drain:
             log.failure("{scope} could not be cancelled", scope=scope)
 
     def _stop_detached(self) -> None:
-        for work in self._monitor.detached:
+        for work in list(self._in_flight.detached):
             work.clock = self._clock
             try:
                 work.cancel()
@@ -175,7 +181,7 @@ class Drain:
 
     def _lingers(self, began: float) -> bool:
         """Whether a request may still come; who asks without end is waited for until `FLUSH`."""
-        now, opened = self._clock.seconds(), self._monitor.opened
+        now, opened = self._clock.seconds(), self._in_flight.opened()
         if opened != self._opened:
             self._opened, self._quiet_since = opened, now
         return now < min(began + FLUSH, self._quiet_since + LINGER) and bool(self._connections())

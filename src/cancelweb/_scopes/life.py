@@ -151,7 +151,7 @@ class Life:
         self.record.worsen(Ended.REFUSED)
         self.look()
 
-    def work_ended(self, work: Work, result: Any) -> Any:
+    def work_ended(self, work: Work, result: object) -> object:
         """See `parts.Life`."""
         if self.scope.state is State.CLOSED:
             return work.outlived(result)
@@ -162,7 +162,10 @@ class Life:
         if isinstance(result, Failure) and (is_ours or work.arrived is None):
             self.record.note(result)
         if work.arrived is not None:
-            clean(result) if is_ours else work.arrived(result)
+            if isinstance(result, Failure) and is_ours:
+                clean(result)
+            else:
+                work.arrived(result)
             result = None
         self.look()
         return result
@@ -175,6 +178,7 @@ class Life:
     def look(self) -> None:
         """Go on, if there is nothing left to wait for."""
         scope, works = self.scope, self.stopping.works
+        scope.read_facts()
         if not works.is_returned_waited_for:
             self._become(Event.RESULT)
             self._stop_leftover_work()
@@ -226,7 +230,8 @@ class Life:
         self.scope.state = State.CLOSED
         self._deadline.disarm()
         self.stopping.close()
-        self.context = None
+        # A failure refers to frames, and these may refer to this life.
+        self.context, self.record = None, Record()
         self.scope.end()
 
 

@@ -29,7 +29,7 @@ class Life(Protocol):
     def in_copy(self, function: Callable[..., R], *args: Any) -> R:
         """The same, in a copy of its own, so that what it sets is not seen elsewhere."""
 
-    def work_ended(self, work: Work, result: Any) -> Any:
+    def work_ended(self, work: Work, result: object) -> object:
         """Work has ended; returns what is left of its result for the next callback."""
 
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:

@@ -136,6 +136,7 @@ class Scope:
             RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
                 that was never started.
         """
+        self.read_facts()
         life = self.life
         with self._keeping(life):
             canceller = life.stopping.track(work)

@@ -168,15 +168,16 @@ class Stopping:
             work.canceller.reach(reached)
         now = self._scope.clock.seconds()
         for work in works:
-            if work.step is Step.UNASKED:
-                self._ask(work, now)
+            work.asked_at = now
+            self.works.move(work, Step.ASKED)
+        for work in works:
+            if work.step is Step.ASKED:
+                self._ask(work)
         self._set_timer()
 
-    def _ask(self, work: Work, now: float) -> None:
+    def _ask(self, work: Work) -> None:
         canceller = work.canceller
         canceller.clock = self._scope.clock
-        work.asked_at = now
-        self.works.move(work, Step.ASKED)
         try:
             self._scope.life.in_copy(canceller.cancel)
         except BaseException:
@@ -186,7 +187,7 @@ class Stopping:
             return
         if canceller.is_end_observable:
             patience = self._patience(work)
-            heappush(self._due, (now + patience, next(self._numbers), patience, work))
+            heappush(self._due, (work.asked_at + patience, next(self._numbers), patience, work))
         else:
             self.works.move(work, Step.UNOBSERVED)
 
