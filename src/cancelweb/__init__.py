@@ -3,7 +3,8 @@
 Re-exports the public names; no logic.
 """
 
-from ._http.entry_points import CancellingResource, cancel_on_disconnect
+from ._http.decorator import cancel_on_disconnect
+from ._http.wrapper import CancellingResource
 from ._scopes.finding import current_scope, scope_of
 from ._scopes.scope import Scope
 from ._scopes.shared import Shared

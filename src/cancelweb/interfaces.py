@@ -111,8 +111,12 @@ class DetachedWork(Protocol):
     """What a monitor may do with work that goes on outside its request.
 
     Attributes:
+        work: what was detached.
         clock: where time is taken from while it is being stopped; set it before `cancel`.
     """
+
+    @property
+    def work(self) -> object: ...
 
     clock: IReactorTime | None
 

@@ -150,7 +150,8 @@ class Monitor:
         check_seconds("seconds", seconds)
         self.is_draining = True
         if self._drain is None:
-            in_flight = InFlight(self._scopes.keys(), self._detached.values(), lambda: self.opened)
+            scopes = cast("Collection[Scope]", self._scopes.keys())
+            in_flight = InFlight(scopes, self._detached.values(), lambda: self.opened)
             self._drain = Drain(in_flight, self._find_clock(), seconds)
             self._drain.start()
         return self._drain.when_done()

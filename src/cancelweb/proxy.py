@@ -37,7 +37,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from twisted.web.pages import errorPage
 from twisted.web.resource import Resource
 
-from ._http.entry_points import cancel_on_disconnect
+from ._http.decorator import cancel_on_disconnect
 from ._log import log
 from ._stoppable.reactors import reactor_for
 from .upstream import Body, CancellingAgent, stream_body

@@ -15,8 +15,8 @@ from twisted.python.threadpool import ThreadPool
 
 from ._kinds.cancellers import global_reactor
 from ._scopes.finding import scope_or_none
-from ._scopes.shield import keeper
-from ._stoppable.thread_calls import ThreadCall, running
+from ._scopes.shield import tracker_here
+from ._stoppable.thread_calls import ThreadCall, current_call
 
 __all__ = ["check", "defer_to_thread", "defer_to_thread_pool"]
 
@@ -78,8 +78,8 @@ def check() -> None:
             not told.
         twisted.internet.defer.CancelledError: the Deferred of this call has been.
     """
-    scope, call = scope_or_none(), running.get()
-    if scope is not None and keeper() is scope:
+    scope, call = scope_or_none(), current_call.get()
+    if scope is not None and tracker_here() is scope:
         scope.check()
     if call is not None and call.is_cancelled:
         raise CancelledError()

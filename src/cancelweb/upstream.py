@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from ._kinds.cancellers import global_reactor
 from ._kinds.deferreds import is_cancellation
-from ._scopes.shield import keeper
+from ._scopes.shield import Tracker, tracker_here
 from ._stoppable.inflow import Inflow
 from ._stoppable.reactors import in_reactor_thread
 from .interfaces import ICancellable
@@ -66,7 +66,7 @@ class CancellingAgent:
         if bodyProducer is not None:
             bodyProducer = _RequestBody(bodyProducer)
         answer: Deferred[Any] = self.agent.request(method, uri, headers, bodyProducer)
-        return answer.addCallbacks(_Response, _undisguised, callbackArgs=(keeper(),))
+        return answer.addCallbacks(_Response, _undisguised, callbackArgs=(tracker_here(),))
 
 
 def _undisguised(failure: Failure) -> Failure:
@@ -96,11 +96,11 @@ class _RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
 class _Response(proxyForInterface(IResponse)):  # type: ignore[misc]
     """A response whose body can be dropped, read or not."""
 
-    def __init__(self, original: Any, keeper: Any) -> None:
+    def __init__(self, original: Any, tracker: Tracker | None) -> None:
         super().__init__(original)
         self._delivery = _Delivery(original)
-        if keeper is not None:
-            keeper.track(self._delivery)
+        if tracker is not None:
+            tracker.track(self._delivery)
 
     def deliverBody(self, protocol: Any) -> None:
         self._delivery.begin(protocol)

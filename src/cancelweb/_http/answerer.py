@@ -24,7 +24,7 @@ LATER = Later.LATER
 class Answerer(Protocol):
     """Receives what one handler came to.
 
-    A result is bytes, None, ``NOT_DONE_YET`` or a `Failure`; a framework's answerer may take others.
+    A result is bytes, None, ``NOT_DONE_YET`` or a `Failure`; that of a framework may take others.
     """
 
     def canceller_of(self, work: object) -> Canceller:

@@ -1,7 +1,7 @@
 """The answerer of Twisted Web: writes a response whole, or an error page, or breaks one off.
 
-With `error_pages`, `dead_requests` and `streams`, which it uses, the only code that writes to a request
-or finishes it. When work is stopped is not decided here.
+With what it uses of `requests` and `streams`, the only code that writes to a request or finishes
+it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class TwistedAnswerer:
         return NOT_DONE_YET
 
     def _is_still_open(self) -> bool:
-        """Whether no hook has finished the request: then there is nothing left for Twisted to do."""
+        """Whether no hook has finished the request, so that Twisted can still answer."""
         fate = fate_of(self.request)
         if fate is not Fate.OPEN:
             guard(self.request, fate)
@@ -175,7 +175,7 @@ class TwistedAnswerer:
 
     def _failed(self, failure: Failure) -> None:
         if self._is_answerable and is_answerers_business(failure):
-            # The code that has cancelled the work, or was told of the exit status, may answer itself.
+            # The code that has cancelled it, or was told of the exit status, may answer itself.
             self.scope.clock.callLater(0, self._answer_failure, failure)
         else:
             self._answer_failure(failure)
@@ -229,7 +229,7 @@ class TwistedAnswerer:
     # --- a cancel ---
 
     def cut(self, cause: Cause) -> None:
-        """See `Answerer`: an error page, or, if part of a response is out, an aborted connection."""
+        """See `Answerer`: an error page, or an aborted connection if part of a response is out."""
         request, scope = self.request, self.scope
         if fate_of(request) is not Fate.OPEN:
             return

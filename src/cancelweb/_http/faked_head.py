@@ -1,7 +1,7 @@
 """Faked HEAD requests: Twisted renders a GET for a HEAD where a resource has no ``render_HEAD``.
 
-It calls the handler for HEAD first, which raises `UnsupportedMethod`, then for GET, and finishes the
-request as soon as it is given ``NOT_DONE_YET``. All that we do about that stands here.
+It calls the handler for HEAD first, which raises `UnsupportedMethod`, then for GET, and finishes
+the request as soon as it is given ``NOT_DONE_YET``. What cancelweb asks about that stands here.
 """
 
 from __future__ import annotations

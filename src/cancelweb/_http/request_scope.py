@@ -27,8 +27,8 @@ class RequestScope(Scope):
     """The lifetime of one request of Twisted Web.
 
     Attributes:
-        method: the one that the handler was called for: under a faked HEAD, which Twisted makes with
-            a GET, not the one that the client sent.
+        method: the one that the handler was called for: under a faked HEAD a GET, and not the one
+            that the client sent.
         channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
         answerer: receives what the outermost handler came to; None until its call has returned.
         subscription: our own among those that the request tells of its end.
@@ -76,7 +76,7 @@ class RequestScope(Scope):
             self.life.stopping.ask_in_next_turn()
 
     def withdraw(self) -> None:
-        """Close without hooks and observers: Twisted calls the handler once more, for a faked HEAD."""
+        """Close without hooks and observers: for a faked HEAD the handler is called once more."""
         for monitor in self.options.monitors:
             monitor.scope_withdrawn(self)
         self.life.close()

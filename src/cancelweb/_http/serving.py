@@ -25,7 +25,7 @@ from .response import Response
 from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
 MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
-"""Makes the answerer of a handler: of its scope, its request, itself, and whether it is the outermost."""
+"""Makes an answerer of a scope, its request, a handler, and whether this is the outermost."""
 
 
 def serve(
@@ -35,7 +35,7 @@ def serve(
     args: Any,
     kwargs: Any,
     answerer: MakeAnswerer = TwistedAnswerer,
-) -> Any:
+) -> object:
     """Run a handler in the scope of its request.
 
     Args:

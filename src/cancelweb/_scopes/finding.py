@@ -21,8 +21,8 @@ def current_scope() -> Scope:
     """The scope of the request for which the code runs.
 
     For handlers, what they await, cleanup hooks and cancellers; use `scope_of` elsewhere. Twisted
-    renders a pipelined request inside the context of the one before: where no entry point has met the
-    second one, this is the scope of the first.
+    renders a pipelined request inside the context of the one before: where no entry point has met
+    the second one, this is the scope of the first.
 
     Raises:
         LookupError: the code runs for no request, or in a callback or timer, where Twisted keeps

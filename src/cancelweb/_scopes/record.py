@@ -52,7 +52,7 @@ class Record:
         self.failure = self.failure or failure
 
     def note(self, failure: Failure) -> None:
-        """Work has failed, or was cancelled: by its scope, or by its owner for reasons of its own."""
+        """Work has failed, or was cancelled: by its scope, or by its owner for other reasons."""
         if is_cancellation(failure):
             self.worsen(Ended.STOPPED)
         else:

@@ -211,9 +211,10 @@ class Run:
         self._disarm()
         if not self._waits and isinstance(result, Failure):
             self._failed_unheard(result)
+        # The first that came is the first that is told. One that is told may cancel others.
+        self._waits = dict(reversed(self._waits.items()))
         while self._waits:
-            wait = next(iter(self._waits))
-            del self._waits[wait]
+            wait, _ = self._waits.popitem()
             wait.end(_copied(result) if self._waits else result)
 
     def _failed_unheard(self, failure: Failure) -> None:
@@ -226,11 +227,12 @@ class Run:
             timer.cancel()
 
 
-def _copied(result: Any) -> Any:
+def _copied(result: object) -> object:
     """The result; a failure with an exception of its own, that others cannot raise."""
     if not isinstance(result, Failure):
         return result
-    original: Any = result.value
+    original = result.value
+    assert original is not None
     try:
         error = copy(original)
     except Exception:

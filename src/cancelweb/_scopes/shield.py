@@ -17,15 +17,17 @@ from .._kinds.cancellers import Canceller, OneShot, Settled
 from .._kinds.registry import canceller_for
 from .._kinds.where import describe
 from .._log import log
+from ..interfaces import IMonitor
 from .context import call_in
 from .finding import scope_or_none
+from .scope import Scope
 
 R = TypeVar("R")
 
 
 @define(eq=False)
 class Wait(Generic[R]):
-    """Somebody's wait for work, of which a cancellation can be held up until the work has ended.
+    """A wait for work, whose cancellation can be held up until the work has ended.
 
     Twisted errbacks a cancelled Deferred whatever its canceller does; so it is paused meanwhile.
 
@@ -50,12 +52,12 @@ class Wait(Generic[R]):
         self.cancelled(self)
 
     def end(self, result: Any) -> None:
-        """Tell who waits, in his own context.
+        """Tell the code that waits, in its own context; the wait has not ended before.
 
-        Who has cancelled gets a CancelledError in place of a result, but a failure as it is.
+        Code that has cancelled gets a CancelledError in place of a result, but a failure as it is.
         """
-        waiting: Any = self.deferred
-        self.deferred = None
+        waiting, self.deferred = self.deferred, None
+        assert waiting is not None
         if self._is_held:
             self._failure = result if isinstance(result, Failure) else None
             self._context.run(waiting.unpause)
@@ -71,31 +73,32 @@ class Shielded(OneShot):
 
     Attributes:
         scope: the scope, or None.
-        above: who tracks, once it has ended, what it has begun and left to run.
+        above: tracks, once it has ended, what it has begun and left to run.
         work: its canceller; None until it has been started.
     """
 
-    scope: Any
-    above: Any = field(repr=False)
+    scope: Scope | None
+    above: Tracker | None = field(repr=False)
     work: Canceller | None = field(default=None, init=False)
-    _left: list[Any] = field(factory=list, init=False, repr=False)
+    _left: list[object] = field(factory=list, init=False, repr=False)
     _is_over: bool = field(default=False, init=False)
 
-    def start(self, work: Any) -> Canceller:
+    def start(self, work: object) -> Canceller:
         """Find its canceller; a coroutine is started, in a copy of the caller's context."""
         canceller = self.work = copy_context().run(self._start, work)
         return canceller
 
-    def _start(self, work: Any) -> Canceller:
-        innermost.set(self)
+    def _start(self, work: object) -> Canceller:
+        shielded_here.set(self)
         return canceller_for(work)
 
-    def track(self, work: Any) -> None:
+    def track(self, work: object) -> object:
         """Have it stopped by the scope, as far as there is one, but not before this has ended."""
         if not self._is_over:
             self._left.append(work)
         elif self.above is not None:
             self.above.track(work)
+        return work
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
@@ -118,13 +121,17 @@ class Shielded(OneShot):
         self.settle(None)
 
 
-innermost: ContextVar[Shielded | None] = ContextVar("cancelweb_shielded", default=None)
+shielded_here: ContextVar[Shielded | None] = ContextVar("cancelweb_shielded", default=None)
 """The shielded work that the code which runs is a part of."""
 
 
-def keeper() -> Any:
-    """Who is to track what the code that runs has begun: its shielded work, its scope, or None."""
-    scope, shielded = scope_or_none(), innermost.get()
+Tracker = Scope | Shielded
+"""What tracks work."""
+
+
+def tracker_here() -> Tracker | None:
+    """What tracks work that the code which runs begins: its shielded work, its scope, or None."""
+    scope, shielded = scope_or_none(), shielded_here.get()
     return shielded if shielded is not None and shielded.scope is scope else scope
 
 
@@ -136,7 +143,7 @@ def shield(work: Awaitable[R]) -> Deferred[R]: ...
 def shield(work: object) -> Deferred[Any]: ...
 
 
-def shield(work: Any) -> Deferred[Any]:
+def shield(work: object) -> Deferred[Any]:
     """Let work run to its end, although the code that awaits it is cancelled meanwhile.
 
     The cancellation is not lost, but late: when the work has ended, the code that awaits it gets a
@@ -157,7 +164,7 @@ def shield(work: Any) -> Deferred[Any]:
         TypeError: cancelweb does not know this kind of work; says how to register a canceller.
     """
     scope = scope_or_none()
-    shielded = Shielded(scope, keeper())
+    shielded = Shielded(scope, tracker_here())
     canceller = shielded.start(work)
     wait: Wait[Any] = Wait(lambda _: None)
     waiting = wait.deferred
@@ -190,7 +197,7 @@ def detach(work: object) -> None:
     """
     scope = scope_or_none()
     canceller = call_in(None, None, canceller_for, work)
-    monitors: tuple[Any, ...] = ()
+    monitors: tuple[IMonitor, ...] = ()
     if scope is not None:
         monitors = scope.options.monitors
         scope.life.stopping.release(canceller)

@@ -24,10 +24,10 @@ class State(Enum):
     RUNNING = auto()
     """The request is open. Nothing was asked to stop."""
     ANSWERED = auto()
-    """The response is finished. What the handler returned runs to its end; leftover work is stopped."""
+    """The response is finished. What the handler returned runs to its end; the rest is stopped."""
     SPARED = auto()
-    """The client has left, and the request is not cancelled for it: its method is spared, or this is
-    a dry run. What the handler returned runs to its end; nothing was asked to stop."""
+    """The client has left, and the request is not cancelled for that: its method is spared, or this
+    is a dry run. What the handler returned runs to its end; nothing was asked to stop."""
     STOPPING = auto()
     """The request was cancelled. All work is asked to stop, once, and waited for."""
     CLEANING = auto()

@@ -44,7 +44,7 @@ class Stopping:
         self._scope = scope
         # What asks in the next turn; None when nothing is to be asked then.
         self._next_turn: IDelayedCall | None = None
-        # What was asked, behind when it will be a survivor, and how long that is; the soonest first.
+        # What was asked, behind when it will be a survivor and how long that is; soonest first.
         self._due: list[tuple[float, int, float, Work]] = []
         self._numbers = count()
         self._timer: IDelayedCall | None = None
@@ -54,7 +54,7 @@ class Stopping:
 
     # --- what ---
 
-    def track(self, work: Any) -> Canceller:
+    def track(self, work: object) -> Canceller:
         """Find out how work is stopped, and take it on."""
         with self._together():
             canceller = self._scope.life.in_context(canceller_for, work)
@@ -113,8 +113,8 @@ class Stopping:
     def ask_all(self) -> None:
         """Ask now, or in the next turn while the request's own code is on the stack.
 
-        A coroutine that runs loses a cancel, and what a handler returns is not known before its call
-        has returned.
+        A coroutine that runs loses a cancel, and what a handler returns is not known before its
+        call has returned.
         """
         scope = self._scope
         if scope.is_handling or self._next_turn is not None:
@@ -159,8 +159,8 @@ class Stopping:
     def ask(self, works: list[Work]) -> None:
         """Ask work to stop, in this order.
 
-        What the cancel of other work reaches is not asked itself. That is found out before any of it
-        is asked: a coroutine that was resumed by the cancel of what it awaits may wait in its
+        What the cancel of other work reaches is not asked itself. That is found out before any of
+        it is asked: a coroutine that was resumed by the cancel of what it awaits may wait in its
         ``finally`` by now, and a second cancel would cut that short.
         """
         reached: set[int] = set()
@@ -226,7 +226,7 @@ class Stopping:
 
     # --- the end of work, and of its scope ---
 
-    def ended(self, work: Work, result: Any) -> Any:
+    def ended(self, work: Work, result: object) -> object:
         """See `Holder`."""
         self.works.move(work, Step.ENDED)
         work.end()

@@ -21,7 +21,7 @@ from .states import Step
 class Holder(Protocol):
     """What work needs of the set that it is in."""
 
-    def ended(self, work: Work, result: Any) -> Any:
+    def ended(self, work: Work, result: object) -> object:
         """Work has ended; returns what is left of its result for the next callback."""
 
 
@@ -63,7 +63,7 @@ class Work:
         """Whether it may be asked to stop: not while its last function is on the stack."""
         return self.step is Step.UNASKED and not self.canceller.is_ending
 
-    def settled(self, result: Any) -> Any:
+    def settled(self, result: object) -> object:
         """Told of the end, once; returns what is left of the result for the next callback."""
         if self.holder is not None:
             return self.holder.ended(self, result)
@@ -71,7 +71,7 @@ class Work:
         self.canceller.forget()
         return self.outlived(result)
 
-    def outlived(self, result: Any) -> Any:
+    def outlived(self, result: object) -> object:
         """It has ended after its scope; returns what is left of the result."""
         if not self.is_returned:
             return result

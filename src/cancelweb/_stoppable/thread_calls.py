@@ -72,7 +72,7 @@ class ThreadCall:
         self._function = None
         thread = current_thread()
         self._place.text = f"thread {thread.native_id} ({thread.name})"
-        running.set(self)
+        current_call.set(self)
         return function()
 
     def _ended(self, success: bool, result: Any) -> None:
@@ -108,5 +108,5 @@ class ThreadCall:
             self.stop()
 
 
-running: ContextVar[ThreadCall | None] = ContextVar("cancelweb_thread_call", default=None)
+current_call: ContextVar[ThreadCall | None] = ContextVar("cancelweb_thread_call", default=None)
 """The call that runs in this thread."""

@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.template import flattenString
 from twisted.web.util import redirectTo
 
-from .._http.entry_points import cancel_on_disconnect
+from .._http.decorator import cancel_on_disconnect
 from .._scopes.finding import current_scope
 from ..monitor import Monitor
 from ._facts import read

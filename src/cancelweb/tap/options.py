@@ -20,7 +20,7 @@ from twisted.python.usage import UsageError
 from twisted.web import tap
 from twisted.web.server import Site
 
-from .._http.entry_points import CancellingResource
+from .._http.wrapper import CancellingResource
 from .._kinds.cancellers import global_reactor
 from .._scopes.options import checked_options
 from ..connections import check_silence, notice_vanished

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock, Defer
 from twisted.python.failure import Failure
 
 from .._scopes.context import current
-from .._scopes.shield import innermost
+from .._scopes.shield import shielded_here
 from ._clock import is_own
 from ._lines import SUSPENDABLE, is_foreign
 
@@ -48,7 +48,7 @@ class Waits:
             self._own.append(generator)
             return
         self.found.append(generator)
-        if current.get() is not None and innermost.get() is None:
+        if current.get() is not None and shielded_here.get() is None:
             self.begun.append(generator)
 
     def hold(self, deferred: Deferred[Any], frame: Any) -> Deferred[None] | None:
