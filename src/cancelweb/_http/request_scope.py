@@ -123,7 +123,7 @@ class RequestScope(Scope):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()
 
-    def read_facts(self) -> None:
+    def read_facts(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`.
 
         The next pipelined request is rendered inside the ``finish`` of this one. If that raises,
@@ -131,10 +131,10 @@ class RequestScope(Scope):
         """
         if self.fate is not Fate.OPEN or self.is_handling or self.request is None:
             return
-        if self.request.finished:
-            self.callback(None)
-        elif self._second_look is None and fate_of(self.request) is not Fate.OPEN:
-            # Twisted may be telling its listeners just now, and one of them has called us.
+        fate = fate_of(self.request)
+        if fate is Fate.FINISHED or (fate is Fate.LOST and is_reported_by_now):
+            self._over(fate)
+        elif fate is Fate.LOST and self._second_look is None:
             self._second_look = self.clock.callLater(0, self._look_again)
 
     def _look_again(self) -> None:

@@ -131,13 +131,13 @@ class Life:
 
     def expired(self, seconds: float) -> None:
         """See `parts.Life`."""
-        self.scope.read_facts()
+        self.scope.read_facts(is_reported_by_now=True)
         if self.scope.state is State.RUNNING and self.scope.may_be_cut:
             self.stop(TimedOut(seconds))
 
     def drain(self, cause: Cause) -> None:
         """A drain is at its end: cancel the scope, or stop even what the handler returned."""
-        self.scope.read_facts()
+        self.scope.read_facts(is_reported_by_now=True)
         is_answered = self.scope.state is State.ANSWERED
         if not self.stop(cause) and is_answered and not self.scope.options.dry_run:
             self.stopping.is_returned_leftover = True

@@ -86,8 +86,13 @@ class Subject(Protocol):
     def cut(self, cause: Cause) -> None:
         """It was cancelled, and its work was asked to stop: answer a client that still waits."""
 
-    def read_facts(self) -> None:
-        """A report that the request is over may be missing: look whether it is."""
+    def read_facts(self, is_reported_by_now: bool = False) -> None:
+        """A report that the request is over may be missing: look whether it is.
+
+        Args:
+            is_reported_by_now: a loss that has not been reported never will be. Otherwise one of
+                the listeners that Twisted is telling may have called us.
+        """
 
     def end(self) -> None:
         """It has closed: let go of the request and of this life."""

@@ -102,7 +102,7 @@ class Scope:
     def cut(self, cause: Cause) -> None:
         """See `Subject`."""
 
-    def read_facts(self) -> None:
+    def read_facts(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""
 
     def end(self) -> None:

@@ -1,6 +1,6 @@
 """How the work of one scope is asked to stop: when its turn is, and what outlives that.
 
-In which order stands in `work_set`, whether it is to be stopped in `life`.
+In which order stands in `work_set`, whether a scope is cancelled in `life`.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class Stopping:
     def _is_too_late_for(self, work: Work) -> bool:
         """Whether work that is added now is stopped at once."""
         scope = self._scope
-        if scope.state is State.ANSWERED:
+        if scope.state is State.ANSWERED and not self._is_pending:
             return scope.cause is not None and self._is_leftover(work)
-        is_its_turn = scope.state is State.STOPPING and not self._is_pending
-        return is_its_turn or scope.state is State.CLOSED
+        is_stopping = scope.state is State.STOPPING and not self._is_pending
+        return is_stopping or scope.state is State.CLOSED
 
     def _is_leftover(self, work: Work) -> bool:
         return self.is_returned_leftover or not work.is_returned

@@ -1,6 +1,6 @@
 """One piece of work: how far it is, and what becomes of its result.
 
-The order in which work is stopped is in `stopping`, what follows from its end in `scope`.
+The order in which work is stopped is in `work_set`, what follows from its end in `life`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Work:
     Attributes:
         canceller: how it is stopped.
         arrived: takes the result of what a handler returned. None for tracked work, whose result
-            is its owner's.
+            belongs to the code that tracks it.
         holder: None once its scope has closed.
         step: how far it is.
         asked_at: when it was asked to stop, in seconds on the scope's clock.
