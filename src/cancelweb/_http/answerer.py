@@ -38,7 +38,11 @@ class Answerer(Protocol):
         """Whether this is a result, and no work to wait for."""
 
     def give_back(self, result: object) -> object:
-        """The handler's call has returned, with a result or with `LATER`: what to return for it."""
+        """The handler's call has returned, with a result or with `LATER`.
+
+        Returns:
+            What to return for the call; a `Failure` is raised.
+        """
 
     def deliver(self, result: object) -> None:
         """The result has come after the call."""
