@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-from .._kinds.cancellers import global_reactor
-from ..causes import Cause, Draining, Observer, TimedOut, check_status
+from ..causes import Cause, Observer, TimedOut, check_status
 from ..interfaces import IMonitor
 from .checks import (
     check_clock,
@@ -55,12 +54,6 @@ class Options:
     dry_run: bool = False
     monitors: tuple[IMonitor, ...] = ()
     parts: tuple[Options, ...] = ()
-    is_demanding: bool = field(init=False)
-    """Whether a scope has something to do when it is opened."""
-
-    def __attrs_post_init__(self) -> None:
-        demanding = bool(self.hooks or self.observers or self.monitors or self.timeout is not None)
-        object.__setattr__(self, "is_demanding", demanding)
 
     def may_cancel(self, method: bytes) -> bool:
         """Whether a disconnect or a deadline may cancel a request of this method."""
@@ -72,17 +65,6 @@ class Options:
             return self.timeout_status
         return cause.status
 
-    def clock_for(self, request: Any) -> IReactorTime:
-        """The clock given, or else the reactor of the request's Site, or else the global one."""
-        if self.clock is not None:
-            return self.clock
-        try:
-            clock: IReactorTime = request.site.reactor
-        except AttributeError:
-            # No request any more, or a test double without a site.
-            clock = global_reactor()
-        return clock
-
     def spent(self) -> Options:
         """These options for a second scope of a request whose hooks have been run."""
         return evolve(self, hooks=(), observers=(), monitors=(), timeout=None, parts=(self,))
@@ -90,17 +72,6 @@ class Options:
     def only_told(self) -> Options:
         """These options for a request that is turned away: only its observers are told."""
         return evolve(self, hooks=(), timeout=None)
-
-    def draining(self, known: tuple[IMonitor, ...] = ()) -> Draining | None:
-        """Why a request is turned away, where one of the monitors has new ones drained.
-
-        Args:
-            known: the monitors for which it is not new.
-        """
-        for monitor in self.monitors:
-            if monitor.is_draining and not self.dry_run and monitor not in known:
-                return Draining(monitor.retry_after)
-        return None
 
     def includes(self, other: Options) -> bool:
         """Whether ``other`` is these options, or one of those that were joined to them."""
