@@ -18,7 +18,7 @@ PACKAGE = Path(cancelweb.__file__).parent
 FLOORS = [
     {"causes"},
     {"interfaces"},
-    {"_log"},
+    {"_log", "_twisted"},
     {"_kinds"},
     {"_scopes"},
     {"_http", "_stoppable"},
@@ -32,7 +32,7 @@ FLOORS = [
 FREE = {"__init__", "__main__"}
 """These may import whatever there is, and nothing imports them."""
 
-ENTRY_POINTS = {"interfaces", "causes", "_log", "_kinds", "_scopes", "_http"}
+ENTRY_POINTS = {"interfaces", "causes", "_log", "_twisted", "_kinds", "_scopes", "_http"}
 """All that a decorated handler needs."""
 
 DEPENDENCIES = {"twisted", "attrs", "zope"}

@@ -19,10 +19,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.threadpool import ThreadPool
 
 from ._log import log
-from ._stoppable.adbapi import Connection, Transaction, interact
+from ._stoppable.adbapi import CAN_STOP, Connection, Transaction, interact
 from ._stoppable.cursors import ask_sqlite, checking
 from ._stoppable.drivers import IInterruptible, PostgreSQL, interruptible
 from ._stoppable.thread_calls import ThreadCall
+from ._twisted.access import in_interaction, reactor_of, with_connection
 
 __all__ = ["Committed", "ConnectionPool", "IInterruptible"]
 
@@ -118,18 +119,18 @@ class ConnectionPool(adbapi.ConnectionPool):
 
     def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
         """See `adbapi.ConnectionPool.runWithConnection`."""
-        return self._defer(self._runWithConnection, func, *args, **kw)
+        return self._defer(with_connection(self), func, *args, **kw)
 
     def runInteraction(
         self, interaction: Callable[..., Any], *args: Any, **kw: Any
     ) -> Deferred[Any]:
         """See `adbapi.ConnectionPool.runInteraction`; all queries and operations come here."""
-        return self._defer(self._runInteraction, partial(interact, interaction), *args, **kw)
+        return self._defer(in_interaction(self), partial(interact, interaction), *args, **kw)
 
     def _defer(
         self, run: Callable[..., Any], function: Callable[..., Any], *args: Any, **kw: Any
     ) -> Deferred[Any]:
-        use = _Use(self._reactor, self)
+        use = _Use(reactor_of(self), self)
         return use.start(self.threadpool, run, partial(use.call, function), *args, **kw)
 
     def interrupt_in_thread(self, interrupt: Callable[[], None]) -> None:
@@ -230,3 +231,8 @@ class _Use(ThreadCall):
     def late(self, result: object) -> Exception:
         """See `ThreadCall.late`."""
         return Committed(result)
+
+
+if not CAN_STOP:
+    # Queries run, at least.
+    ConnectionPool = adbapi.ConnectionPool  # type: ignore[assignment,misc]

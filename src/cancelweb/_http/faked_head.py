@@ -10,6 +10,8 @@ from typing import Any
 
 from twisted.web.error import UnsupportedMethod
 
+from .._twisted.access import is_in_fake_head
+
 
 def is_faked_head(request: Any) -> bool:
     """Whether a GET is rendered for a HEAD just now.
@@ -17,7 +19,7 @@ def is_faked_head(request: Any) -> bool:
     What the handler has written by itself must not be finished then: Twisted does that. A stream is
     closed unread, since nothing of it would be sent.
     """
-    return bool(getattr(request, "_inFakeHead", False))
+    return is_in_fake_head(request)
 
 
 def was_faked_head(request: Any, method: bytes) -> bool:

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from .._scopes.scope import Scope
 from .._scopes.states import State
+from .._twisted.access import connection_of
 
 MAX_CLEANUPS = 100
 """As many as a client may have open at once over HTTP/2, in Twisted as in most servers."""
@@ -21,7 +22,7 @@ ATTRIBUTE = "_cancelweb_abandoned"
 
 def note_abandoned(channel: Any, scope: Scope) -> None:
     """The request was lost, and its scope still waits for work or for hooks."""
-    connection = getattr(channel, "_conn", None)
+    connection = connection_of(channel)
     if connection is not None:
         vars(connection).setdefault(ATTRIBUTE, WeakSet()).add(scope)
 

@@ -17,14 +17,24 @@ from twisted.web.pages import errorPage
 from .._kinds.deferreds import forgive
 from .._log import log
 from .._scopes.states import Fate
+from .._twisted.access import (
+    connection_of as connection_of_channel,
+)
+from .._twisted.access import has_encoder, is_reset, streams_of
+from .._twisted.checks import check
 from ..causes import Cause, Disconnected, Draining, ResponseFinished
+
+check("requests")
+_CAN_CLOSE = check("last answers")
 
 
 def fate_of(request: Any) -> Fate:
     """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
     if request.finished:
         return Fate.FINISHED
-    # Test doubles have no channel at all; a lost request has None.
+    # Test doubles have no channel at all; a lost request has None. To write to a stream of HTTP/2
+    # that was reset in the read in which it was opened would raise out of Twisted's dataReceived,
+    # which costs all its siblings their connection.
     channel = getattr(request, "channel", request)
     return Fate.LOST if channel is None or is_reset(channel) else Fate.OPEN
 
@@ -47,13 +57,14 @@ def hear_of_finish(request: Any) -> None:
             each.callback(None)
 
     # Those of the front, if they were sent along, cannot be told from here.
-    own = [each for each in request.notifications if isinstance(each, Deferred)]
+    listeners = getattr(request, "notifications", [])
+    own = [each for each in listeners if isinstance(each, Deferred)]
     request.finish, request.notifications = finish, own
 
 
 def connection_of(request: Any) -> Any:
     """The connection of a request over HTTP/2; None for others, and for what was lost."""
-    return getattr(getattr(request, "channel", None), "_conn", None)
+    return connection_of_channel(getattr(request, "channel", None))
 
 
 def has_streams(protocol: Any) -> bool:
@@ -64,20 +75,7 @@ def has_streams(protocol: Any) -> bool:
     """
     while isinstance(protocol, ProtocolWrapper):
         protocol = protocol.wrappedProtocol  # from TLS to what is in it
-    return bool(getattr(getattr(protocol, "_channel", None), "streams", None))
-
-
-def is_reset(channel: Any) -> bool:
-    """Whether a stream of HTTP/2 is closed, though Twisted has told nobody yet.
-
-    Whoever writes to a stream that was reset in the very read in which it was opened, raises out
-    of Twisted's ``dataReceived``, which costs all its siblings their connection.
-    """
-    connection = getattr(channel, "_conn", None)
-    if connection is None:
-        return False
-    stream = connection.conn.streams.get(channel.streamID)
-    return stream is None or stream.closed
+    return bool(streams_of(protocol))
 
 
 def cause_of_death(fate: Fate) -> Cause:
@@ -122,7 +120,7 @@ def send_error(request: Any, status: int, cause: Cause) -> None:
     # What the handler has said of its page is not true of this one, which nobody may keep.
     for name in _OF_THE_PAGE:
         request.responseHeaders.removeHeader(name)
-    if getattr(request, "_encoder", None) is None:
+    if not has_encoder(request):
         request.responseHeaders.removeHeader(b"content-encoding")
     request.setHeader(b"cache-control", b"no-store")
     request.etag = request.lastModified = None
@@ -145,6 +143,8 @@ def make_last(request: Any) -> None:
     if hasattr(channel, "persistent"):
         request.setHeader(b"connection", b"close")
         channel.persistent = False
+    elif not _CAN_CLOSE and connection_of_channel(channel) is None:
+        request.setHeader(b"connection", b"close")
 
 
 def has_begun(request: Any) -> bool:
@@ -154,7 +154,8 @@ def has_begun(request: Any) -> bool:
 
 def reset_stream(request: Any, stream: Any) -> None:
     """Break off a response over HTTP/2; Twisted tells nobody that this side has reset it."""
-    stream.abortConnection()
+    # Without Request.transport this may be a connection over HTTP/1, which can only be closed.
+    getattr(stream, "abortConnection", stream.loseConnection)()
     request.connectionLost(Failure(ConnectionAborted()))
 
 

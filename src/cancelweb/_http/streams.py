@@ -17,7 +17,10 @@ from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
 from .._scopes.states import Fate
+from .._twisted.checks import check
 from .requests import fate_of
+
+check("streams over TLS")
 
 
 @implementer(IPushProducer)

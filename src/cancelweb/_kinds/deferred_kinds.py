@@ -56,7 +56,7 @@ class DeferredCanceller(Canceller):
                 _cancel(leaf)
 
     def forget(self) -> None:
-        if self.work.called and not isinstance(self.work.result, Deferred):
+        if self.work.called and not isinstance(getattr(self.work, "result", None), Deferred):
             forgive(self.work)
 
     def where(self) -> str:

@@ -12,11 +12,18 @@ from collections.abc import Awaitable
 from types import GeneratorType
 from typing import Any
 
-from twisted.internet.defer import CancelledError, DebugInfo, Deferred, FailureGroup, FirstError
+from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.error import ConnectingCancelledError, ProcessTerminated
 from twisted.internet.task import TaskStopped
 from twisted.python.failure import Failure
 from twisted.web.error import FlattenerError
+
+from .._twisted.access import DebugInfo, replace_debug_info
+from .._twisted.checks import check
+
+_CAN_FORGIVE = check("forgiving")
+check("chains")
+check("races")
 
 
 def as_deferred(awaitable: object) -> Deferred[Any] | None:
@@ -60,10 +67,12 @@ def _says_cancelled(error: object) -> bool:
             return is_cancellation(error.subFailure)
         case FlattenerError():
             return _says_cancelled(error.args[0])
-        case FailureGroup():
-            return all(is_cancellation(each) for each in error.failures)
         case BaseExceptionGroup():
             return all(_says_cancelled(each) for each in error.exceptions)
+    # What race() of twisted.internet.defer raises, whatever its class is called.
+    match getattr(error, "failures", None):
+        case [Failure(), *_] as failures:
+            return all(is_cancellation(each) for each in failures)
     # What twisted.web.client raises; it is not imported for this alone.
     match getattr(error, "reasons", None):
         case [Failure() as reason, *_]:
@@ -89,8 +98,10 @@ def clean(failure: Failure) -> None:
     failure.tb = error.__traceback__ = None
 
 
-class _Forgiving(DebugInfo):
+class _Forgiving(DebugInfo):  # type: ignore[misc]
     """Has Twisted log failures that nobody has handled by the end, but for cancellations."""
+
+    failResult: Failure | None  # noqa: N815 - Twisted's name
 
     def __del__(self) -> None:
         if self.failResult is not None and is_cancellation(self.failResult):
@@ -103,10 +114,8 @@ def forgive(deferred: Deferred[Any]) -> None:
 
     An errback at the end of its chain would hide it from who comes later: ``await`` gave None.
     """
-    forgiving, former = _Forgiving(), deferred._debugInfo
-    if former is not None:
-        forgiving.failResult, former.failResult = former.failResult, None
-    deferred._debugInfo = forgiving
+    if _CAN_FORGIVE:
+        replace_debug_info(deferred, _Forgiving())
     result = getattr(deferred, "result", None)
     if isinstance(result, Failure) and is_cancellation(result):
         clean(result)

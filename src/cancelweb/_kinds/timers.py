@@ -5,14 +5,17 @@ One canceller a kind; `registry` says which is used for what.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define
 from twisted.internet.defer import CancelledError
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
+from .._twisted.checks import check
 from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
 from .where import function_at, function_name, named
 
@@ -33,7 +36,7 @@ class DelayedCallCanceller(Canceller):
 
     def watch(self, settled: Settled) -> None:
         call = self.work
-        if call.called or call.cancelled:
+        if not call.active():
             settled(_result_of(call))
             return
         self._settled = settled
@@ -86,7 +89,8 @@ class ForeignCallCanceller(OneShot):
     def watch(self, settled: Settled) -> None:
         self._settled = settled
         if not self.work.active():
-            self.settle(_result_of(self.work))
+            was_cancelled = getattr(self.work, "cancelled", False)
+            self.settle(Failure(CancelledError()) if was_cancelled else NOT_DONE_YET)
 
     def cancel(self) -> None:
         if self.work.active():
@@ -109,6 +113,12 @@ def timer_canceller(call: Any) -> Canceller:
     return DelayedCallCanceller(call) if is_like_twisted else ForeignCallCanceller(call)
 
 
+delayed_call_canceller: Callable[[Any], Canceller] = (
+    DelayedCallCanceller if check("timers") else ForeignCallCanceller
+)
+"""The canceller for a `twisted.internet.base.DelayedCall`."""
+
+
 def _due(call: Any, clock: IReactorTime | None) -> str:
     if not call.active():
         return ", over"
@@ -117,5 +127,11 @@ def _due(call: Any, clock: IReactorTime | None) -> str:
 
 
 def _result_of(call: Any) -> object:
-    was_cancelled = getattr(call, "cancelled", False)
-    return Failure(CancelledError()) if was_cancelled else NOT_DONE_YET
+    """How a DelayedCall that is no longer active has ended: to cancel it again tells that."""
+    try:
+        call.cancel()
+    except AlreadyCancelled:
+        return Failure(CancelledError())
+    except AlreadyCalled:
+        pass
+    return NOT_DONE_YET

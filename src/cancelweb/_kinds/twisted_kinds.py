@@ -11,49 +11,64 @@ from types import GeneratorType
 from typing import Any, ClassVar
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import CooperativeTask, LoopingCall, TaskFinished
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
+from .._twisted.checks import check
 from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
 from .where import function_at, function_name, lines_of
 
+_TELLS_ENDS_OF_LOOPS = check("loops")
+check("unstarted loops")
+check("tracked processes")
+
 
 @define(eq=False)
-class LoopingCallCanceller(Canceller):
+class LoopingCallCanceller(OneShot):
     """Stops a LoopingCall."""
 
     work: LoopingCall
     _cancel_called: bool = field(default=False, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.work.starttime is None:
+        if getattr(self.work, "starttime", 0) is None:
             # Nothing tells of a start that is still to come.
             raise RuntimeError(f"{self.work!r} was never started: call its start() first")
 
     def watch(self, settled: Settled) -> None:
-        with warnings.catch_warnings():
-            # The Deferred that start() returned is to be had nowhere else.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            done = self.work.deferred
-        if done is None:
-            settled(NOT_DONE_YET)
-        else:
-            done.addBoth(self._ended, settled)
+        self._settled = settled
+        done = self._when_ended()
+        if done is not None:
+            done.addBoth(self._ended)
+        elif _TELLS_ENDS_OF_LOOPS or not self.work.running:
+            self.settle(NOT_DONE_YET)
 
-    def _ended(self, result: Any, settled: Settled) -> Any:
+    def _when_ended(self) -> Deferred[Any] | None:
+        """The Deferred that start() returned, which is to be had nowhere else."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return getattr(self.work, "deferred", None)
+
+    def _ended(self, result: Any) -> Any:
         if isinstance(result, Failure):
-            return settled(result)
-        settled(Failure(CancelledError()) if self._cancel_called else NOT_DONE_YET)
+            return self.settle(result)
+        self.settle(Failure(CancelledError()) if self._cancel_called else NOT_DONE_YET)
         return result
 
     def cancel(self) -> None:
         self._cancel_called = True
         if self.work.running:
             self.work.stop()
+        if not _TELLS_ENDS_OF_LOOPS:
+            self.settle(Failure(CancelledError()))
+
+    def response_over(self) -> None:
+        if not _TELLS_ENDS_OF_LOOPS:
+            self.settle(NOT_DONE_YET)
 
     def where(self) -> str:
         every = "" if self.work.interval is None else f", every {self.work.interval:g} s"

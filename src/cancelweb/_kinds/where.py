@@ -27,8 +27,9 @@ ATTRIBUTE = "_cancelweb_place"
 
 _SUSPENDED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
-_DEFERRED: Any = Deferred
-_AWAITING_DEFERRED = _DEFERRED.__await__.__code__
+_awaiting: Any = Deferred().__await__()
+_AWAITING_DEFERRED = getattr(_awaiting, "gi_code", None)
+"""The code of the generator that awaits a Deferred, if it is a generator."""
 
 
 @define(eq=False)

@@ -18,8 +18,11 @@ from .._log import log
 from .._scopes.hooks import CLEANUP_TIMEOUT
 from .._scopes.scope import Scope
 from .._scopes.stopping import SURVIVOR_AFTER
+from .._twisted.checks import check
 from ..causes import Draining
 from ..interfaces import DetachedWork
+
+check("unsent")
 
 FLUSH = 1.0
 """Seconds that what was written at the very end has to get out."""
@@ -177,7 +180,7 @@ class Drain:
             return False
         if any(isinstance(each, Server) for each in self._clock.getWriters()):
             return True
-        return any(has_streams(each.protocol) for each in self._connections())
+        return any(has_streams(getattr(each, "protocol", None)) for each in self._connections())
 
     def _lingers(self, began: float) -> bool:
         """Whether a request may still come; who asks without end is waited for until `FLUSH`."""

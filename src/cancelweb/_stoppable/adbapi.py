@@ -11,8 +11,13 @@ from typing import Any
 
 from twisted.enterprise import adbapi
 
+from .._twisted.access import driver_connection_of, pool_of
+from .._twisted.checks import check
 from .cursors import asking, checking
 from .drivers import SQLite, interruptible
+
+CAN_STOP = check("database")
+"""Whether a query can be stopped at all: all of this depends on names of adbapi."""
 
 
 class Connection(adbapi.Connection):
@@ -23,15 +28,14 @@ class Connection(adbapi.Connection):
 
     def __getattr__(self, name: str) -> Any:
         checking.get()()
-        return getattr(self._connection, name)
+        return super().__getattr__(name)
 
     def cursor(self, *args: Any, **kw: Any) -> Any:
         """See the driver's; one that asks also where psycopg2 is told which of its own to make."""
         checking.get()()
         if kw.get("cursor_factory") is not None:
             kw["cursor_factory"] = asking(kw["cursor_factory"])
-        connection: Any = self._connection
-        return connection.cursor(*args, **kw)
+        return super().__getattr__("cursor")(*args, **kw)
 
     def rollback(self) -> None:
         """Roll back, or close.
@@ -39,7 +43,8 @@ class Connection(adbapi.Connection):
         Raises:
             Exception: whatever the driver has raised, or `adbapi.ConnectionLost`.
         """
-        used = interruptible(self._connection)
+        connection = driver_connection_of(self)
+        used = interruptible(connection)
         if isinstance(used, SQLite):
             used.end_statements()
         try:
@@ -47,7 +52,7 @@ class Connection(adbapi.Connection):
         except adbapi.ConnectionLost:
             raise
         except Exception:
-            self._pool.disconnect(self._connection)
+            pool_of(self).disconnect(connection)
             raise
 
 
@@ -56,7 +61,7 @@ class Transaction(adbapi.Transaction):
 
     def __getattr__(self, name: str) -> Any:
         checking.get()()
-        return getattr(self._cursor, name)
+        return super().__getattr__(name)
 
 
 def interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:

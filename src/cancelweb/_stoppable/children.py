@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 from .._kinds.where import Place, place
 from .._log import log
 from .._scopes.shield import Wait
+from .._twisted.checks import check
 from .inflow import Inflow
 
 Completed = subprocess.CompletedProcess[bytes]
@@ -33,6 +35,9 @@ _FIRST_LOOK, _LONGEST_PAUSE = 0.001, 0.05
 _AFTER_KILL = 1.0
 """Seconds in which KILL ends whatever is left. What can still be seen then is dead: zombies whose
 new parent, the system's first process, does not collect them."""
+
+
+_CAN_LEAD = check("processes")
 
 
 class _Leader(Process):
@@ -61,7 +66,7 @@ class _Leader(Process):
             stdout=fdmap[1],
             stderr=fdmap[2],
         )
-        self.pid, self.status = popen.pid, -1
+        self.pid = popen.pid
         # Twisted collects the exit status. Without one here, Popen would do it some day.
         popen.returncode = 0
 
@@ -108,8 +113,16 @@ class Child(ProcessProtocol):
             OSError: the program could not be run.
         """
         if not self.is_started:
-            _Leader(self.reactor, self.args[0], self.args, self.env, self.cwd, self)
+            self._start()
         return await self._stdout.get(self.place)
+
+    def _start(self) -> None:
+        if _CAN_LEAD:
+            _Leader(self.reactor, self.args[0], self.args, self.env, self.cwd, self)
+        else:
+            # Its group is ours: the child alone can be signalled.
+            args = [os.fsencode(each) for each in self.args]
+            self.reactor.spawnProcess(self, args[0], args, self.env, self.cwd)
 
     def completed(self, output: bytes | None) -> Completed:
         """How it ended."""
@@ -119,8 +132,9 @@ class Child(ProcessProtocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         self._stdout.producer = transport
-        self._group, self.is_started = transport.pid, True
-        self.place.text = f"process {self._group} and its group"
+        self._group, self.is_started = transport.pid if _CAN_LEAD else 0, True
+        whole = " and its group" if _CAN_LEAD else ""
+        self.place.text = f"process {transport.pid}{whole}"
         transport.write(self.stdin)
         transport.closeStdin()
 
@@ -165,9 +179,13 @@ class Child(ProcessProtocol):
         self._given_up = self.reactor.seconds() + _AFTER_KILL
 
     def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
+        transport: Any = self.transport
+        with suppress(ProcessLookupError, ProcessExitedAlready):
             try:
-                os.killpg(self._group, number)
+                if self._group:
+                    os.killpg(self._group, number)
+                else:
+                    transport.signalProcess(number)
             except PermissionError:
                 # All that is left of it runs for another user, as what sudo starts does.
                 log.warn("{place} may not be stopped by this process", place=self.place.text)
@@ -209,6 +227,8 @@ class Child(ProcessProtocol):
 
 
 def _has_members(group: int) -> bool:
+    if not group:
+        return False
     # The first process of a container inherits orphans, and has to collect them.
     with suppress(ChildProcessError):
         while os.waitpid(-group, os.WNOHANG)[0]:

@@ -32,7 +32,7 @@ def in_reactor_thread(reactor: Any, function: Callable[[], object]) -> None:
 
     For ``__del__``: the garbage collector runs in whichever thread happens to need memory.
     """
-    if threadable.ioThread in (None, threadable.getThreadID()):
+    if threadable.isInIOThread() or not reactor.running:
         function()
     else:
         reactor.callFromThread(function)

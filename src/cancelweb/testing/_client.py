@@ -79,7 +79,7 @@ class Client:
         """
         try:
             from ._http2 import HTTP2Connection
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ImportError("HTTP/2 needs an extra: pip install 'cancelweb[http2]'") from error
         return HTTP2Connection(self)
 

@@ -15,6 +15,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
 from .._log import log, name_of
+from .._twisted.checks import check
+
+_CAN_STEP = check("steps of a clock") and check("timers")
 
 is_own: ContextVar[bool] = ContextVar("cancelweb_is_own", default=False)
 """Whether what runs is the resource's own doing, such as its polling, and of no request."""
@@ -62,12 +65,20 @@ def step(clock: Clock, until: float = math.inf) -> bool:
     call: Any = min(clock.getDelayedCalls(), key=_due, default=None)
     if call is None or call.getTime() > until:
         return False
-    clock.rightNow = max(clock.rightNow, call.getTime())
-    clock.calls.remove(call)
-    call.called = 1
     with owning(is_the_resources(call)):
-        logging(call.func, *call.args, **call.kw)
+        if _CAN_STEP:
+            clock.rightNow = max(clock.rightNow, call.getTime())
+            clock.calls.remove(call)
+            call.called = 1
+            logging(call.func, *call.args, **call.kw)
+        else:
+            logging(clock.advance, max(0.0, call.getTime() - clock.seconds()))
     return True
+
+
+def function_of(call: Any) -> Any:
+    """What a delayed call calls; the call itself where that cannot be told."""
+    return getattr(call, "func", call)
 
 
 def pass_time(clock: Clock, seconds: float) -> None:
@@ -106,7 +117,7 @@ DUE = ", due in "
 def descriptions(calls: Iterable[Any], clock: Clock) -> list[str]:
     """Delayed calls as they are named in messages."""
     now = clock.seconds()
-    return [f"{name_of(each.func)}{DUE}{each.getTime() - now:g} s" for each in calls]
+    return [f"{name_of(function_of(each))}{DUE}{each.getTime() - now:g} s" for each in calls]
 
 
 def _due(call: IDelayedCall) -> float:

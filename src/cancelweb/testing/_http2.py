@@ -14,13 +14,16 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 from twisted.python.failure import Failure
 
-# This name is private in every release; no public one lets the clock be given.
-from twisted.web._http2 import H2Connection as ServerSide
-
+from .._twisted.access import h2_connection_class
+from .._twisted.checks import check
 from ._exchange import Exchange, check_bytes, done
 from ._responses import Response
 from ._served import Served, recording
 from ._transport import Transport
+
+if not check("HTTP/2 in memory"):
+    raise ImportError("this Twisted has not all that HTTP/2 in memory needs: see the warnings")
+ServerSide = h2_connection_class()
 
 if TYPE_CHECKING:
     from ._client import Client, Headers

@@ -17,7 +17,7 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from ._clock import DUE, descriptions, is_the_resources
+from ._clock import DUE, descriptions, function_of, is_the_resources
 from ._served import Served
 
 
@@ -31,7 +31,7 @@ class Leaks:
     def __init__(self, clock: Clock) -> None:
         self.served: list[Served] = []
         self._clock = clock
-        self._own = [each.func for each in _calls(clock)]
+        self._own = [function_of(each) for each in _calls(clock)]
         self._errors: list[str] = []
         observer = cast(ILogObserver, _noting(self._errors))
         globalLogPublisher.addObserver(observer)
@@ -43,7 +43,7 @@ class Leaks:
         return descriptions(calls, self._clock)
 
     def _was_there(self, call: Any) -> bool:
-        return call.func in self._own or is_the_resources(call)
+        return function_of(call) in self._own or is_the_resources(call)
 
     def open_scopes(self) -> list[str]:
         """Scopes that have not closed, and what runs in them."""

@@ -120,9 +120,9 @@ def _hold_up(deferred: Deferred[Any], held: Deferred[None] | None, add_both: Any
 
 
 def _has_fired(deferred: Deferred[Any]) -> bool:
-    return (
-        bool(deferred.called) and not deferred.paused and not isinstance(deferred.result, Deferred)
-    )
+    # Where the result cannot be told, nothing is held up.
+    result = getattr(deferred, "result", deferred)
+    return bool(deferred.called) and not deferred.paused and not isinstance(result, Deferred)
 
 
 def _give_back(deferred: Deferred[Any]) -> None:

@@ -1,0 +1,1 @@
+"""The private and undocumented names of Twisted that cancelweb uses."""

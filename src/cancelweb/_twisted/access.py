@@ -1,0 +1,132 @@
+"""Reading the private names of Twisted: one function for each, which works without the name too.
+
+What follows from what is read is for the modules that call these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import defer
+
+from .checks import check
+
+# --- Deferreds ---
+
+DebugInfo: Any = getattr(defer, "DebugInfo", object)
+"""What logs a failure that no code has handled, when its Deferred is garbage."""
+
+
+def replace_debug_info(deferred: Any, replacement: Any) -> None:
+    """Have another object keep a Deferred's failure until it is handled, or log it."""
+    former = deferred._debugInfo
+    if former is not None:
+        replacement.failResult, former.failResult = former.failResult, None
+    deferred._debugInfo = replacement
+
+
+# --- requests ---
+
+_ENCODER = None if check("encoders") else ...
+
+
+def is_in_fake_head(request: Any) -> bool:
+    """Whether Twisted renders a GET in place of a HEAD just now, and drops what is written."""
+    return bool(getattr(request, "_inFakeHead", False))
+
+
+def has_encoder(request: Any) -> bool:
+    """Whether Twisted compresses what is written. Where that cannot be told, it may."""
+    return getattr(request, "_encoder", _ENCODER) is not None
+
+
+# --- HTTP/2 ---
+
+
+def connection_of(channel: Any) -> Any:
+    """The connection of a request's channel that is a stream of HTTP/2, else None."""
+    return getattr(channel, "_conn", None)
+
+
+def streams_of(protocol: Any) -> Any:
+    """The open streams of a protocol that a Site has built; None unless it speaks HTTP/2."""
+    return getattr(getattr(protocol, "_channel", None), "streams", None)
+
+
+def _is_reset(channel: Any) -> bool:
+    """Whether a stream of HTTP/2 is closed, though Twisted has told nobody yet."""
+    connection = getattr(channel, "_conn", None)
+    if connection is None:
+        return False
+    stream = connection.conn.streams.get(channel.streamID)
+    return stream is None or bool(stream.closed)
+
+
+def _is_reset_by_count(channel: Any) -> bool:
+    """The same by public names of h2, which looks at all streams of the connection."""
+    connection = getattr(channel, "_conn", None)
+    if connection is None:
+        return False
+    # h2 forgets closed streams when it counts those that are open.
+    _ = connection.conn.open_inbound_streams
+    try:
+        connection.conn.local_flow_control_window(channel.streamID)
+    except Exception:
+        # A NoSuchStreamError; h2 is not imported for its name.
+        return True
+    return False
+
+
+def _is_never_reset(channel: Any) -> bool:
+    return False
+
+
+def _choose() -> Callable[[Any], bool]:
+    is_fast = check("states of streams")
+    if not check("streams"):
+        return _is_never_reset
+    return _is_reset if is_fast else _is_reset_by_count
+
+
+is_reset = _choose()
+"""Whether a request's channel is a stream of HTTP/2 that is closed, though no one was told yet."""
+
+
+def h2_connection_class() -> Any:
+    """Twisted's protocol for a connection over HTTP/2, which takes the clock.
+
+    Raises:
+        ImportError: this Twisted has none of this name; or h2 is not installed.
+    """
+    from twisted.web._http2 import H2Connection
+
+    return H2Connection
+
+
+# --- the database ---
+
+
+def driver_connection_of(connection: Any) -> Any:
+    """The driver's connection in one of adbapi's."""
+    return connection._connection
+
+
+def pool_of(connection: Any) -> Any:
+    """The pool of one of adbapi's connections."""
+    return connection._pool
+
+
+def reactor_of(pool: Any) -> Any:
+    """The reactor of one of adbapi's pools."""
+    return pool._reactor
+
+
+def with_connection(pool: Any) -> Callable[..., Any]:
+    """What ``runWithConnection`` of one of adbapi's pools calls in a thread."""
+    return pool._runWithConnection  # type: ignore[no-any-return]
+
+
+def in_interaction(pool: Any) -> Callable[..., Any]:
+    """What ``runInteraction`` of one of adbapi's pools calls in a thread."""
+    return pool._runInteraction  # type: ignore[no-any-return]

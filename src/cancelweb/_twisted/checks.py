@@ -1,0 +1,75 @@
+"""Looking whether this Twisted has the names that cancelweb uses, and warning of those it has not.
+
+No module is imported here for the sake of looking.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from types import CodeType
+from typing import Any
+
+from .names import NEEDED, NONE
+
+
+@cache
+def check(use: str) -> bool:
+    """Warn of each name that this Twisted does not have, once; called where the use is imported.
+
+    A module that is not there because nothing has imported it is not looked into.
+
+    Returns:
+        Whether all names that this use needs are there.
+    """
+    missing = [(row, name) for row in NEEDED if row.use == use for name in row.names]
+    missing = [(row, name) for row, name in missing if is_missing(name)]
+    for row, name in missing:
+        warnings.warn(_warning(name, row.without), RuntimeWarning, stacklevel=2)
+        owner, attribute = _owner_of(name)
+        if owner is not None and row.stand_in is not NONE:
+            setattr(owner, attribute, row.stand_in)
+    return not missing
+
+
+def _warning(name: str, without: str) -> str:
+    package = name.partition(".")[0]
+    dotted = name.replace(":", ".")
+    return (
+        f"{package} {version(package)} has no {dotted}, a name that cancelweb uses although it is "
+        f"not documented. Without it, {without}. Upgrade cancelweb; if this is the newest, please "
+        "report it."
+    )
+
+
+def is_missing(name: str) -> bool:
+    """Whether a name of a module that is in use, or should be there, is not."""
+    module = name.partition(":")[0]
+    if module not in sys.modules:
+        # h2 may not be installed; without it, Twisted does not import its own part for it.
+        return module.startswith("twisted.") and find_spec(module) is None
+    owner, attribute = _owner_of(name)
+    return owner is None or not (
+        hasattr(owner, attribute) or any(attribute in code.co_names for code in _codes(owner))
+    )
+
+
+def _owner_of(name: str) -> tuple[Any, str]:
+    """The class or module that has the attribute, None where it is missing too; and the latter."""
+    module, _, path = name.partition(":")
+    kind, _, attribute = path.rpartition(".")
+    found = sys.modules.get(module)
+    return (getattr(found, kind, None) if kind else found), attribute
+
+
+def _codes(owner: object) -> Iterator[CodeType]:
+    """The code of the methods of a class: it names the attributes that they set."""
+    for kind in getattr(owner, "__mro__", ()):
+        for each in vars(kind).values():
+            code = getattr(getattr(each, "fget", each), "__code__", None)
+            if code is not None:
+                yield code

@@ -1,0 +1,234 @@
+"""Every private or undocumented name of Twisted that cancelweb uses, and what happens without it.
+
+A name is private if it, its class or its module begins with an underscore. It is undocumented if
+neither an interface nor the docstring of its class tells of it. Twisted may drop either kind in any
+release. Facts only: when they are looked up stands in `checks`, and private ones are read in
+`access` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+NONE: Any = object()
+"""Stands for no stand-in."""
+
+
+@frozen
+class Needed:
+    """Names that one use needs.
+
+    Attributes:
+        use: what `check` is called with.
+        names: each as ``module:Class.attribute`` or ``module:Class``.
+        without: what does not work, or works differently, where one of them is missing.
+        stand_in: what an attribute that is missing reads as, on all instances of its class. For
+            those that many modules read; each reads as what asks for the most caution.
+    """
+
+    use: str
+    names: tuple[str, ...]
+    without: str
+    stand_in: Any = NONE
+
+
+NEEDED = (
+    Needed(
+        "forgiving",
+        (
+            "twisted.internet.defer:DebugInfo",
+            "twisted.internet.defer:DebugInfo.failResult",
+            "twisted.internet.defer:Deferred._debugInfo",
+        ),
+        "a Deferred that was cancelled, and that no code awaits, is logged as an unhandled error",
+    ),
+    Needed(
+        "chains",
+        ("twisted.internet.defer:Deferred.result",),
+        "reports tell less well where work waits, and cancelweb.testing.sweep forces no waits",
+    ),
+    Needed(
+        "races",
+        ("twisted.internet.defer:FailureGroup.failures",),
+        "a race() that was cancelled counts as failed",
+    ),
+    Needed(
+        "timers",
+        (
+            "twisted.internet.base:DelayedCall.func",
+            "twisted.internet.base:DelayedCall.canceller",
+        ),
+        "a timer is taken to have ended only when cancelweb cancels it or the response is over, so "
+        "a request whose timer raises, or is cancelled by other code, is not answered",
+    ),
+    Needed(
+        "unstarted loops",
+        ("twisted.internet.task:LoopingCall.starttime",),
+        "a LoopingCall that was never started is taken for one that has ended",
+    ),
+    Needed(
+        "loops",
+        ("twisted.internet.task:LoopingCall.deferred",),
+        "a LoopingCall is taken to have ended only when cancelweb stops it or the response is "
+        "over, so a request whose loop fails is not answered",
+    ),
+    Needed(
+        "tracked processes",
+        ("twisted.internet.process:Process.proto",),
+        "a process transport is taken to have ended only when the response is over",
+    ),
+    Needed(
+        "processes",
+        ("twisted.internet.process:Process._fork",),
+        "cancelweb.processes stops the child alone, not the processes that it has started",
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.finished",),
+        "the end of a response is seen only where notifyFinish tells of it",
+        stand_in=0,
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.channel",),
+        "the loss of a client is seen only where notifyFinish tells of it, and the limit on rapid "
+        "resets (max_cleanups) is off",
+        stand_in=object(),
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.clientproto",),
+        "each request takes the slower way of requests over HTTP/2",
+        stand_in=b"HTTP/2",
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.startedWriting",),
+        "a request that fails, or is cancelled while its client waits, has its connection aborted "
+        "instead of an answer, as if a part of one had been sent",
+        stand_in=1,
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.producer",),
+        "a producer is not stopped with its request, and the response of a handler that registers "
+        "one and returns None is finished at once",
+        stand_in=None,
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.transport",),
+        "a response that fails half-way is closed in order and not aborted; connections that were "
+        "taken over or are not read, and streams whose TLS was closed, are not recognised",
+        stand_in=None,
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.notifications",),
+        "other listeners to notifyFinish are told of a success where a deadline or a drain has "
+        "cancelled their request",
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.etag", "twisted.web.http:Request.lastModified"),
+        "the answer to a request that was cancelled may have the ETag or Last-Modified of the page "
+        "that it stands for",
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.http:Request.code",),
+        "access_log_499 logs the status that the handler has set, not 499",
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.server:Request.site",),
+        "where no clock is given, time is taken from the global reactor; access_log_499 fails",
+        stand_in=None,
+    ),
+    Needed(
+        "requests",
+        ("twisted.web.server:Request._inFakeHead",),
+        "a HEAD request to a resource without render_HEAD may log an error, if its handler returns "
+        "None or a stream",
+    ),
+    Needed(
+        "encoders",
+        ("twisted.web.server:Request._encoder",),
+        "the answer to a request that was cancelled keeps a Content-Encoding that the handler has "
+        "set by hand, which its body does not have",
+    ),
+    Needed(
+        "last answers",
+        ("twisted.web.http:HTTPChannel.persistent",),
+        "in a drain, clients are asked to close their connections, and the server does not",
+    ),
+    Needed(
+        "streams",
+        ("twisted.web._http2:H2Stream._conn",),
+        "over HTTP/2, the limit on rapid resets (max_cleanups) is off, and a client that resets a "
+        "stream as soon as it has opened it may cost the others their connection",
+    ),
+    Needed(
+        "streams",
+        ("twisted.web._http2:H2Stream.streamID", "twisted.web._http2:H2Connection.conn"),
+        "over HTTP/2, a client that resets a stream as soon as it has opened it may cost the "
+        "others their connection",
+    ),
+    Needed(
+        "states of streams",
+        ("h2.connection:H2Connection.streams", "h2.stream:H2Stream.closed"),
+        "requests over HTTP/2 are slower, the more so the more streams there are",
+    ),
+    Needed(
+        "unsent",
+        (
+            "twisted.web.http:_GenericHTTPChannelProtocol._channel",
+            "twisted.web._http2:H2Connection.streams",
+            "twisted.internet.tcp:Connection.protocol",
+        ),
+        "a drain does not wait for what is still to be sent over HTTP/2",
+    ),
+    Needed(
+        "streams over TLS",
+        ("twisted.internet.abstract:FileDescriptor.disconnecting",),
+        "an endless stream runs on after its client has closed a TLS connection in good order",
+    ),
+    Needed(
+        "database",
+        tuple(
+            f"twisted.enterprise.adbapi:{name}"
+            for name in (
+                *("Connection._connection", "Connection._pool"),
+                *("ConnectionPool._reactor", "ConnectionPool._runInteraction"),
+                *("ConnectionPool._runWithConnection", "ConnectionPool.connections"),
+                *("ConnectionPool.connargs", "ConnectionPool.connkw", "ConnectionPool.dbapi"),
+                *("ConnectionPool.dbapiName", "ConnectionPool.max", "ConnectionPool.name"),
+                *("ConnectionPool.running", "ConnectionPool.threadID"),
+                "ConnectionPool.threadpool",
+            )
+        ),
+        "cancelweb.database.ConnectionPool is Twisted's own, whose queries cannot be stopped",
+    ),
+    Needed(
+        "steps of a clock",
+        (
+            "twisted.internet.base:DelayedCall.args",
+            "twisted.internet.base:DelayedCall.called",
+            "twisted.internet.base:DelayedCall.kw",
+            "twisted.internet.task:Clock.calls",
+            "twisted.internet.task:Clock.rightNow",
+        ),
+        "cancelweb.testing.sweep has fewer points: calls that are due together run together",
+    ),
+    Needed(
+        "HTTP/2 in memory",
+        (
+            "twisted.web._http2:H2Connection",
+            "twisted.web._http2:H2Connection.requestFactory",
+            "twisted.web._http2:H2Connection.site",
+        ),
+        "Client.connect_http2 of cancelweb.testing raises ImportError",
+    ),
+)
