@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from .._log import log
 from .cancellers import Canceller, Settled
 from .deferreds import forgive
-from .leaves import canceller_of, innermost, leaves
+from .leaves import canceller_of, has_fired, innermost, leaves
 from .where import function_at, function_name, lines_of
 
 
@@ -52,7 +52,7 @@ class DeferredCanceller(Canceller):
         for leaf, last in found:
             # Where another cancel has fired it meanwhile, its owner may wait in a ``finally`` by
             # now: a second cancel would cut that wait short.
-            if not last.called:
+            if not has_fired(last):
                 _cancel(leaf)
 
     def forget(self) -> None:

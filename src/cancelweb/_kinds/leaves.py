@@ -94,7 +94,7 @@ def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
         return _result_of(deferred) if deferred.called else members_of(deferred)
     if cancel is not Deferred.cancel:
         # It decides what a cancel does, also when it has fired and waits for more.
-        return () if innermost(deferred).called else None
+        return () if has_fired(innermost(deferred)) else None
     if deferred.called:
         return _result_of(deferred)
     driver = driver_of(deferred)
@@ -104,9 +104,16 @@ def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
     return () if driver.waitingOn is None else (driver.waitingOn,)
 
 
-def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]]:
-    result = getattr(deferred, "result", None)
-    return (result,) if isinstance(result, Deferred) else ()
+def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
+    """The Deferred that is the result of one that was called; None if the result cannot be read."""
+    if not hasattr(deferred, "result"):
+        return None
+    return (deferred.result,) if isinstance(deferred.result, Deferred) else ()
+
+
+def has_fired(deferred: Deferred[Any]) -> bool:
+    """Whether a Deferred has a result, so that a cancel of it is in vain, or does harm."""
+    return deferred.called and _result_of(deferred) is not None
 
 
 def innermost(deferred: Deferred[Any]) -> Deferred[Any]:

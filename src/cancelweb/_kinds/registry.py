@@ -25,7 +25,7 @@ from .deferred_kinds import DeferredCanceller
 from .deferreds import as_deferred
 from .futures import AsyncioFutureCanceller, ConcurrentFutureCanceller
 from .own_kinds import UserCanceller
-from .timers import delayed_call_canceller, timer_canceller
+from .timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller, timer_canceller
 from .twisted_kinds import CooperativeTaskCanceller, LoopingCallCanceller, ProcessCanceller
 
 
@@ -36,7 +36,7 @@ def _started(coroutine: Any) -> DeferredCanceller:
 for _canceller, _kind in [
     (DeferredCanceller, Deferred),
     (_started, CoroutineType),
-    (delayed_call_canceller, DelayedCall),
+    (timer_canceller, DelayedCall),
     (timer_canceller, IDelayedCall),
     (LoopingCallCanceller, LoopingCall),
     (CooperativeTaskCanceller, CooperativeTask),
@@ -51,8 +51,9 @@ for _canceller, _kind in [
 COMMON: dict[type, Callable[[Any], Canceller]] = {
     Deferred: DeferredCanceller,
     CoroutineType: _started,
-    DelayedCall: delayed_call_canceller,
 }
+if TELLS_ENDS_OF_TIMERS:
+    COMMON[DelayedCall] = DelayedCallCanceller
 
 
 def find_canceller(work: object) -> Canceller | None:

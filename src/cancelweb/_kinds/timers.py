@@ -5,7 +5,6 @@ One canceller a kind; `registry` says which is used for what.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from attrs import define
@@ -18,6 +17,8 @@ from twisted.web.server import NOT_DONE_YET
 from .._twisted.checks import check
 from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
 from .where import function_at, function_name, named
+
+TELLS_ENDS_OF_TIMERS = check("timers")
 
 
 class DelayedCallCanceller(Canceller):
@@ -111,12 +112,6 @@ def timer_canceller(call: Any) -> Canceller:
     """The canceller for any `IDelayedCall`."""
     is_like_twisted = hasattr(call, "func") and hasattr(call, "canceller")
     return DelayedCallCanceller(call) if is_like_twisted else ForeignCallCanceller(call)
-
-
-delayed_call_canceller: Callable[[Any], Canceller] = (
-    DelayedCallCanceller if check("timers") else ForeignCallCanceller
-)
-"""The canceller for a `twisted.internet.base.DelayedCall`."""
 
 
 def _due(call: Any, clock: IReactorTime | None) -> str:

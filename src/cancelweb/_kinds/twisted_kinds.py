@@ -23,8 +23,11 @@ from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
 from .where import function_at, function_name, lines_of
 
 _TELLS_ENDS_OF_LOOPS = check("loops")
+_TELLS_ENDS_OF_PROCESSES = check("tracked processes")
 check("unstarted loops")
-check("tracked processes")
+
+_LOOK_EVERY = 0.1
+"""Seconds from one look at a process to the next, where nothing tells when it has ended."""
 
 
 @define(eq=False)
@@ -133,6 +136,16 @@ class ProcessCanceller(OneShot):
         if self._signal("TERM"):
             clock = self.clock or global_reactor()
             self._kill = clock.callLater(self.grace, self._signal, "KILL")
+        if not _TELLS_ENDS_OF_PROCESSES:
+            self._look()
+
+    def _look(self) -> None:
+        if self.work.pid is None:
+            self._disarm()
+            self.settle(Failure(CancelledError()))
+        else:
+            clock = self.clock or global_reactor()
+            clock.callLater(_LOOK_EVERY, self._look)
 
     def response_over(self) -> None:
         if self._protocol is None:
@@ -148,9 +161,12 @@ class ProcessCanceller(OneShot):
             return False
         return True
 
-    def _ended(self, reason: Failure) -> None:
+    def _disarm(self) -> None:
         if self._kill is not None and self._kill.active():
             self._kill.cancel()
+
+    def _ended(self, reason: Failure) -> None:
+        self._disarm()
         if self._former is None:
             del self._protocol.processEnded
         else:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import defer
+from twisted.web import server  # noqa: F401 - what is not there yet cannot be checked
 
 from .checks import check
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
+from dis import get_instructions
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from .names import NEEDED, NONE
@@ -53,9 +54,9 @@ def is_missing(name: str) -> bool:
         # h2 may not be installed; without it, Twisted does not import its own part for it.
         return module.startswith("twisted.") and find_spec(module) is None
     owner, attribute = _owner_of(name)
-    return owner is None or not (
-        hasattr(owner, attribute) or any(attribute in code.co_names for code in _codes(owner))
-    )
+    if owner is None or hasattr(owner, attribute):
+        return owner is None
+    return not any(_sets(code, attribute) for code in _codes(owner))
 
 
 def _owner_of(name: str) -> tuple[Any, str]:
@@ -67,9 +68,15 @@ def _owner_of(name: str) -> tuple[Any, str]:
 
 
 def _codes(owner: object) -> Iterator[CodeType]:
-    """The code of the methods of a class: it names the attributes that they set."""
+    """The code of the methods of a class."""
     for kind in getattr(owner, "__mro__", ()):
         for each in vars(kind).values():
-            code = getattr(getattr(each, "fget", each), "__code__", None)
-            if code is not None:
-                yield code
+            if isinstance(each, FunctionType):
+                yield each.__code__
+
+
+def _sets(code: CodeType, attribute: str) -> bool:
+    # The names of a code are those of globals and modules, too; few functions need the long look.
+    return attribute in code.co_names and any(
+        each.opname == "STORE_ATTR" and each.argval == attribute for each in get_instructions(code)
+    )

@@ -1,0 +1,449 @@
+"""What still works without a private name of Twisted, one scenario for each.
+
+What belongs here: scenarios that run in a process in which names are missing. What does not: how
+they come to be missing, and the tests that look at what is told here.
+"""
+
+import gc
+import gzip
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import CancelledError, Deferred, race
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
+from twisted.internet.task import Clock, LoopingCall, deferLater
+from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.web.resource import EncodingResourceWrapper
+from twisted.web.server import GzipEncoderFactory, Site
+
+from cancelweb import CancellingResource, Ended, access_log_499, cancel_on_disconnect
+from cancelweb._kinds.deferreds import forgive
+from cancelweb._kinds.leaves import innermost
+from cancelweb.monitor import Monitor
+from cancelweb.processes import run
+from cancelweb.testing import Client, sweep
+from cancelweb.testing._clock import step
+
+from ._kit import body_of
+from ._pages import NoHead, Page
+
+reactor: Any = _installed_reactor
+
+
+class Visit:
+    """A page, and a client that asks for it.
+
+    Args:
+        handler: Is called with the request and the clock.
+        options: Those of the decorator.
+        kind: A class of resources.
+    """
+
+    def __init__(
+        self, handler: Callable[[Any, Clock], object], kind: Any = Page, **options: Any
+    ) -> None:
+        self.clock = Clock()
+        self.outcomes: list[Any] = []
+        self.stopped: list[object] = []
+        decorate = cancel_on_disconnect(clock=self.clock, observers=self.outcomes.append, **options)
+        self.page = kind(decorate(lambda request: handler(request, self.clock)))
+        self.client = Client(self.page, self.clock)
+
+    def leave(self) -> Ended:
+        """Ask, leave, and tell how the work ended."""
+        exchange = self.client.get()
+        exchange.disconnect()
+        return self.last
+
+    @property
+    def last(self) -> Ended:
+        """How the last request ended."""
+        ended: Ended = self.outcomes[-1].ended
+        return ended
+
+
+def same(found: object, expected: object) -> None:
+    """Insist on a value."""
+    if found != expected:
+        raise AssertionError(f"{found!r} is not {expected!r}")
+
+
+async def later(_: object, clock: Clock) -> bytes:
+    """A handler that takes a second."""
+    await deferLater(clock, 1)
+    return b"late"
+
+
+def serves() -> None:
+    """A handler answers; a client that leaves stops its Deferred."""
+    visit = Visit(later)
+    exchange = visit.client.get()
+    exchange.advance(1)
+    same(body_of(exchange), b"late")
+    stopped: list[object] = []
+    same(Visit(lambda *_: Deferred(stopped.append)).leave(), Ended.STOPPED)
+    same(len(stopped), 1)
+
+
+# --- Deferreds ---
+
+
+def unhandled_cancellation() -> None:
+    """A cancelled Deferred gives its failure to code that comes late; else it is logged."""
+    logged: list[Any] = []
+    late: list[Any] = []
+    for each in (late.append, None):
+        deferred: Deferred[None] = Deferred()
+        deferred.cancel()
+        forgive(deferred)
+        if each is not None:
+            deferred.addErrback(each)
+    observer = cast(ILogObserver, logged.append)
+    globalLogPublisher.addObserver(observer)
+    del deferred
+    gc.collect()
+    globalLogPublisher.removeObserver(observer)
+    same(late[0].type, CancelledError)
+    same(any("log_failure" in event for event in logged), True)
+
+
+def chain() -> None:
+    """A Deferred that waits for another is stopped by its own cancel."""
+    stopped: list[object] = []
+    inner: Deferred[bytes] = Deferred(stopped.append)
+    outer: Deferred[None] = Deferred()
+    outer.callback(None)
+    waiting = outer.addCallback(lambda _: inner)
+    same(innermost(waiting) is waiting, True)
+    same(Visit(lambda *_: waiting).leave(), Ended.STOPPED)
+    same(stopped, [inner])
+    sweep(lambda clock: Page(lambda request: cancel_on_disconnect(later)(request, clock)))
+
+
+def raced() -> None:
+    """Both sides of a race are stopped, although it counts as failed."""
+    stopped: list[object] = []
+    visit = Visit(lambda *_: race([Deferred(stopped.append), Deferred(stopped.append)]))
+    same(visit.leave(), Ended.FAILED)
+    same(len(stopped), 2)
+
+
+# --- timers, loops, processes ---
+
+
+def timer() -> None:
+    """A timer answers, and is stopped when the client leaves."""
+
+    def finish(request: Any) -> None:
+        request.write(b"late")
+        request.finish()
+
+    visit = Visit(lambda request, clock: clock.callLater(1, finish, request))
+    exchange = visit.client.get()
+    exchange.advance(1)
+    same(body_of(exchange), b"late")
+    same(visit.last, Ended.COMPLETED)
+    same(visit.leave(), Ended.STOPPED)
+
+
+def loop() -> None:
+    """A loop that runs is stopped; one that ends with the response is over."""
+    calls: list[object] = []
+
+    def ticking(_: object, clock: Clock) -> object:
+        looping = LoopingCall(calls.append, None)
+        looping.clock = clock
+        looping.start(1)
+        return looping
+
+    def ending(request: Any, clock: Clock) -> object:
+        def end() -> None:
+            looping.stop()
+            request.finish()
+
+        looping = LoopingCall(end)
+        looping.clock = clock
+        looping.start(1, now=False)
+        return looping
+
+    visit = Visit(ticking)
+    exchange = visit.client.get()
+    exchange.advance(2)
+    exchange.disconnect()
+    exchange.advance(9)
+    same((visit.last, len(calls)), (Ended.STOPPED, 3))
+    visit = Visit(ending)
+    exchange = visit.client.get()
+    exchange.advance(1)
+    same((exchange.is_over, visit.last), (True, Ended.COMPLETED))
+
+
+def unstarted_loop() -> None:
+    """A loop that was never started is waited for in vain, until the client leaves."""
+    visit = Visit(lambda *_: LoopingCall(print))
+    exchange = visit.client.get()
+    same(exchange.is_over, False)
+    exchange.disconnect()
+    same(visit.last, Ended.COMPLETED)
+    loop()
+
+
+class Child(ProcessProtocol):
+    """Tells of its end."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[Any] = Deferred()
+
+    def processEnded(self, reason: Failure) -> None:
+        self.ended.callback(reason.value)
+
+
+async def tracked_process() -> None:
+    """A process is stopped when its client leaves."""
+    child = Child()
+    sleep = ["sleep", "60"]
+    visit = Visit(lambda *_: reactor.spawnProcess(child, sleep[0], sleep, env=None))
+    exchange = visit.client.get()
+    exchange.disconnect()
+    ended: Any = await child.ended
+    same((type(ended), ended.signal), (ProcessTerminated, 15))
+    exchange.advance(1)
+    same(visit.last, Ended.STOPPED)
+
+
+async def child_process() -> None:
+    """A program runs and is stopped, though not what it has started."""
+    completed = await run(["echo", Path("told")], env={"PATH": "/usr/bin:/bin"})
+    same(completed.stdout, b"told\n")
+    running = run(["sleep", "60"])
+    running.cancel()
+    try:
+        await running
+    except CancelledError:
+        return
+    raise AssertionError("it was not stopped")
+
+
+# --- requests ---
+
+
+def aborted_at_the_deadline() -> None:
+    """A request that takes too long has its connection aborted."""
+    exchange = Visit(later, timeout=0.5).client.get()
+    exchange.advance(0.5)
+    exchange.advance(0)
+    same((exchange.is_over, exchange.response), (True, None))
+
+
+def answered_at_the_deadline() -> None:
+    """A request that takes too long is answered 503, with what the handler said of its page."""
+
+    def handler(request: Any, clock: Clock) -> object:
+        request.setETag(b"of-the-page")
+        request.setLastModified(1e9)
+        request.notifyFinish().addBoth(told.append)
+        return later(request, clock)
+
+    told: list[object] = []
+    exchange = Visit(handler, timeout=0.5).client.get()
+    exchange.advance(0.5)
+    assert exchange.response is not None
+    same(exchange.response.code, 503)
+    same(len(told), 1)
+
+
+def stream() -> None:
+    """A stream is sent whole; one that fails is broken off."""
+
+    async def chunks(_: object, clock: Clock) -> Any:
+        yield b"a"
+        await deferLater(clock, 1)
+        yield b"b"
+
+    async def failing(_: object, clock: Clock) -> Any:
+        yield b"a"
+        await deferLater(clock, 1)
+        raise ValueError
+
+    exchange = Visit(chunks).client.get()
+    exchange.advance(2)
+    same(body_of(exchange), b"ab")
+    broken = Visit(failing).client.get()
+    broken.advance(2)
+    assert broken.response is not None
+    same((broken.is_over, broken.response.is_complete), (True, False))
+
+
+def faked_head() -> None:
+    """A HEAD is answered by a resource that has none."""
+    visit = Visit(later, NoHead)
+    exchange = visit.client.request(b"HEAD", b"/")
+    assert exchange.response is not None
+    same((exchange.response.code, visit.last), (200, Ended.STOPPED))
+
+
+def encoded() -> None:
+    """The page of an error is compressed where all pages are."""
+    page = Visit(later, timeout=0.5)
+    root = EncodingResourceWrapper(page.page, [GzipEncoderFactory()])
+    exchange = Client(root, page.clock).get(headers={b"Accept-Encoding": b"gzip"})
+    exchange.advance(0.5)
+    same(b"stopped" in gzip.decompress(body_of(exchange)), True)
+
+
+def access_log() -> None:
+    """A client that left has its line in the access log."""
+    clock = Clock()
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "access.log")
+        wrapped: Any = CancellingResource(
+            Page(lambda _: Deferred()), on_exit=access_log_499, clock=clock
+        )
+        site = Site(wrapped, logPath=str(path).encode(), reactor=clock)
+        site.startFactory()
+        Client(site, clock).get().disconnect()
+        site.stopFactory()
+        same(b'"GET / HTTP/1.1" 200' in path.read_bytes(), True)
+
+
+def last_answer() -> None:
+    """In a drain the client is asked to close."""
+    clock = Clock()
+    monitor = Monitor(clock)
+    page: Any = Page(lambda _: deferLater(clock, 1, lambda: b"late"))
+    client = Client(CancellingResource(page, monitor=monitor, clock=clock), clock)
+    exchange = client.get()
+    monitor.drain(5)
+    exchange.advance(1)
+    assert exchange.response is not None
+    same(exchange.response.headers.getRawHeaders(b"connection"), [b"close"])
+    same(exchange.is_over, True)
+
+
+# --- HTTP/2 ---
+
+
+def http2(*, is_safe: bool = True) -> None:
+    """Streams are answered and stopped; one reset at once harms no other, if that is told."""
+    visit = Visit(later)
+    connection: Any = visit.client.connect_http2()
+    answered, left = connection.get(), connection.get()
+    left.reset()
+    same(visit.last, Ended.STOPPED)
+    if is_safe:
+        number = connection._h2.get_next_available_stream_id()
+        head = {":method": "GET", ":path": "/", ":scheme": "http", ":authority": "localhost"}
+        connection._h2.send_headers(number, [*head.items()], end_stream=True)
+        connection._h2.reset_stream(number)
+        connection._send()
+    answered.advance(1)
+    same(body_of(answered), b"late")
+
+
+def http2_without_states() -> None:
+    """Streams are answered and stopped."""
+    http2(is_safe=False)
+
+
+def no_http2() -> None:
+    """The kit has no HTTP/2, and says so; over HTTP/1 it serves."""
+    try:
+        Visit(later).client.connect_http2()
+    except ImportError as error:
+        same("see the warnings" in str(error), True)
+    else:
+        raise AssertionError("there is HTTP/2")
+
+
+async def drain() -> None:
+    """A drain ends, with a connection that is open and idle."""
+    port = reactor.listenTCP(0, Site(Page(lambda _: b"")), interface="127.0.0.1")
+    where = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+    client: Any = await where.connect(Factory.forProtocol(Protocol))
+    try:
+        await Monitor(reactor).drain(0)
+    finally:
+        client.transport.abortConnection()
+        await port.stopListening()
+
+
+# --- the test kit ---
+
+
+def sweeping() -> None:
+    """A sweep finds the points at which a handler waits."""
+    report = sweep(lambda clock: Page(lambda request: cancel_on_disconnect(later)(request, clock)))
+    same(len(report.points) > 0, True)
+    clock = Clock()
+    called: list[object] = []
+    clock.callLater(1, called.append, None)
+    same((step(clock), called, clock.seconds()), (True, [None], 1.0))
+    same(step(clock), False)
+
+
+# --- the database ---
+
+
+async def database() -> None:
+    """A query runs, in a pool of Twisted's own."""
+    pool: Any = import_module("cancelweb.database").ConnectionPool("sqlite3", ":memory:")
+    pool.start()
+    try:
+        same(await pool.runQuery("SELECT 1"), [(1,)])
+    finally:
+        pool.close()
+    same(type(pool).__module__, "twisted.enterprise.adbapi")
+
+
+Scenario = Callable[[], Awaitable[None] | None]
+
+SCENARIOS: dict[str, Scenario] = {
+    "DebugInfo": unhandled_cancellation,
+    "DebugInfo.failResult": unhandled_cancellation,
+    "Deferred._debugInfo": unhandled_cancellation,
+    "Deferred.result": chain,
+    "FailureGroup.failures": raced,
+    "DelayedCall.func": timer,
+    "DelayedCall.canceller": timer,
+    "DelayedCall.args": sweeping,
+    "DelayedCall.called": sweeping,
+    "DelayedCall.kw": sweeping,
+    "LoopingCall.starttime": unstarted_loop,
+    "LoopingCall.deferred": loop,
+    "Process.proto": tracked_process,
+    "Process._fork": child_process,
+    "Request.finished": answered_at_the_deadline,
+    "Request.channel": answered_at_the_deadline,
+    "Request.clientproto": answered_at_the_deadline,
+    "Request.startedWriting": aborted_at_the_deadline,
+    "Request.producer": stream,
+    "Request.transport": stream,
+    "Request.notifications": answered_at_the_deadline,
+    "Request.etag": answered_at_the_deadline,
+    "Request.lastModified": answered_at_the_deadline,
+    "Request.code": access_log,
+    "Request.site": answered_at_the_deadline,
+    "Request._inFakeHead": faked_head,
+    "Request._encoder": encoded,
+    "HTTPChannel.persistent": last_answer,
+    "H2Stream._conn": http2_without_states,
+    "H2Stream.streamID": no_http2,
+    "H2Stream.closed": http2,
+    "H2Connection.conn": http2_without_states,
+    "H2Connection.streams": http2,
+    "H2Connection": no_http2,
+    "H2Connection.site": no_http2,
+    "_GenericHTTPChannelProtocol._channel": drain,
+    "Connection.protocol": drain,
+    "FileDescriptor.disconnecting": stream,
+    "Clock.calls": sweeping,
+    "Clock.rightNow": sweeping,
+}
+"""What is tried without a name, by the name without its module."""
