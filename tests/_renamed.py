@@ -52,6 +52,7 @@ BATCHES = [
     ],
     [
         f"{DEFER}:Deferred.result",
+        f"{DEFER}:FailureGroup",
         f"{BASE}:DelayedCall.func",
         f"{HTTP}:Request.startedWriting",
         f"{HTTP}:_GenericHTTPChannelProtocol._channel",

@@ -409,6 +409,7 @@ SCENARIOS: dict[str, Scenario] = {
     "DebugInfo.failResult": unhandled_cancellation,
     "Deferred._debugInfo": unhandled_cancellation,
     "Deferred.result": chain,
+    "FailureGroup": raced,
     "FailureGroup.failures": raced,
     "DelayedCall.func": timer,
     "DelayedCall.canceller": timer,

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from .._scopes.scope import Scope
 from .._scopes.states import State
-from .._twisted.access import connection_of
+from .._twisted.access import stream_connection_of
 
 MAX_CLEANUPS = 100
 """As many as a client may have open at once over HTTP/2, in Twisted as in most servers."""
@@ -22,7 +22,7 @@ ATTRIBUTE = "_cancelweb_abandoned"
 
 def note_abandoned(channel: Any, scope: Scope) -> None:
     """The request was lost, and its scope still waits for work or for hooks."""
-    connection = connection_of(channel)
+    connection = stream_connection_of(channel)
     if connection is not None:
         vars(connection).setdefault(ATTRIBUTE, WeakSet()).add(scope)
 

@@ -17,10 +17,7 @@ from twisted.web.pages import errorPage
 from .._kinds.deferreds import forgive
 from .._log import log
 from .._scopes.states import Fate
-from .._twisted.access import (
-    connection_of as connection_of_channel,
-)
-from .._twisted.access import has_encoder, is_reset, streams_of
+from .._twisted.access import has_encoder, is_reset, stream_connection_of, streams_of
 from .._twisted.checks import check
 from ..causes import Cause, Disconnected, Draining, ResponseFinished
 
@@ -64,7 +61,7 @@ def hear_of_finish(request: Any) -> None:
 
 def connection_of(request: Any) -> Any:
     """The connection of a request over HTTP/2; None for others, and for what was lost."""
-    return connection_of_channel(getattr(request, "channel", None))
+    return stream_connection_of(getattr(request, "channel", None))
 
 
 def has_streams(protocol: Any) -> bool:
@@ -143,7 +140,7 @@ def make_last(request: Any) -> None:
     if hasattr(channel, "persistent"):
         request.setHeader(b"connection", b"close")
         channel.persistent = False
-    elif not _CAN_CLOSE and connection_of_channel(channel) is None:
+    elif not _CAN_CLOSE and stream_connection_of(channel) is None:
         request.setHeader(b"connection", b"close")
 
 

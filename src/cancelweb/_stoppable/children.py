@@ -41,7 +41,13 @@ _CAN_LEAD = check("processes")
 
 
 class _Leader(Process):
-    """Twisted's child process, but in a session of its own."""
+    """Twisted's child process, but in a session of its own.
+
+    Attributes:
+        leads: whether it has got that session.
+    """
+
+    leads = False
 
     def _fork(
         self,
@@ -66,7 +72,7 @@ class _Leader(Process):
             stdout=fdmap[1],
             stderr=fdmap[2],
         )
-        self.pid = popen.pid
+        self.pid, self.leads = popen.pid, True
         # Twisted collects the exit status. Without one here, Popen would do it some day.
         popen.returncode = 0
 
@@ -132,9 +138,9 @@ class Child(ProcessProtocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         self._stdout.producer = transport
-        self._group, self.is_started = transport.pid if _CAN_LEAD else 0, True
-        whole = " and its group" if _CAN_LEAD else ""
-        self.place.text = f"process {transport.pid}{whole}"
+        leads = getattr(transport, "leads", False)
+        self._group, self.is_started = transport.pid if leads else 0, True
+        self.place.text = f"process {transport.pid}{' and its group' if leads else ''}"
         transport.write(self.stdin)
         transport.closeStdin()
 

@@ -18,6 +18,9 @@ from .checks import check
 DebugInfo: Any = getattr(defer, "DebugInfo", object)
 """What logs a failure that no code has handled, when its Deferred is garbage."""
 
+FailureGroup: Any = getattr(defer, "FailureGroup", ())
+"""What ``race`` fails with, for `isinstance`."""
+
 
 def replace_debug_info(deferred: Any, replacement: Any) -> None:
     """Have another object keep a Deferred's failure until it is handled, or log it."""
@@ -45,7 +48,7 @@ def has_encoder(request: Any) -> bool:
 # --- HTTP/2 ---
 
 
-def connection_of(channel: Any) -> Any:
+def stream_connection_of(channel: Any) -> Any:
     """The connection of a request's channel that is a stream of HTTP/2, else None."""
     return getattr(channel, "_conn", None)
 

@@ -52,7 +52,7 @@ NEEDED = (
     ),
     Needed(
         "races",
-        ("twisted.internet.defer:FailureGroup.failures",),
+        ("twisted.internet.defer:FailureGroup", "twisted.internet.defer:FailureGroup.failures"),
         "a race() that was cancelled counts as failed",
     ),
     Needed(
