@@ -26,6 +26,7 @@ ADBAPI = "twisted.enterprise.adbapi"
 BATCHES = [
     [
         f"{DEFER}:DebugInfo",
+        f"{DEFER}:_CancellationStatus",
         f"{BASE}:DelayedCall.args",
         f"{TASK}:LoopingCall.starttime",
         "twisted.internet.process:Process.proto",
@@ -35,6 +36,7 @@ BATCHES = [
     ],
     [
         f"{DEFER}:DebugInfo.failResult",
+        f"{DEFER}:_CancellationStatus.waitingOn",
         f"{BASE}:DelayedCall.called",
         f"{TASK}:LoopingCall.deferred",
         "twisted.internet.process:Process._fork",
@@ -43,6 +45,7 @@ BATCHES = [
         f"{H2}:H2Stream.streamID",
     ],
     [
+        f"{DEFER}:Deferred._canceller",
         f"{DEFER}:Deferred._debugInfo",
         f"{DEFER}:FailureGroup.failures",
         f"{BASE}:DelayedCall.kw",
@@ -59,6 +62,7 @@ BATCHES = [
         "h2.connection:H2Connection.streams",
     ],
     [
+        f"{DEFER}:DeferredList._deferredList",
         f"{BASE}:DelayedCall.canceller",
         f"{TASK}:Clock.calls",
         f"{HTTP}:Request.producer",
@@ -66,6 +70,7 @@ BATCHES = [
         "h2.stream:H2Stream.closed",
     ],
     [
+        f"{DEFER}:Deferred._callbacks|callbacks",
         f"{TASK}:Clock.rightNow",
         f"{HTTP}:Request.transport",
         f"{HTTP}:Request.code",
@@ -127,6 +132,7 @@ ALSO = {
 """Other modules in which a name is replaced."""
 
 PATTERNS = {
+    f"{DEFER}:Deferred._callbacks|callbacks": r"\b_?callbacks\b",
     "twisted.internet.tcp:Connection.protocol": r"self\.protocol\b",
     f"{HTTP}:Request.transport": r"self\.transport(?= = self\.channel\.transport)",
     f"{H2}:H2Connection.streams": r"self\.streams\b",

@@ -6,14 +6,21 @@ they come to be missing, and the tests that look at what is told here.
 
 import gc
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.defer import CancelledError, Deferred, race
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    gatherResults,
+    inlineCallbacks,
+    race,
+    succeed,
+)
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
@@ -24,6 +31,7 @@ from twisted.web.resource import EncodingResourceWrapper
 from twisted.web.server import GzipEncoderFactory, Site
 
 from cancelweb import CancellingResource, Ended, access_log_499, cancel_on_disconnect
+from cancelweb._kinds.deferred_kinds import DeferredCanceller
 from cancelweb._kinds.deferreds import forgive
 from cancelweb._kinds.leaves import innermost
 from cancelweb.monitor import Monitor
@@ -121,10 +129,46 @@ def chain() -> None:
     outer: Deferred[None] = Deferred()
     outer.callback(None)
     waiting = outer.addCallback(lambda _: inner)
-    same(innermost(waiting) is waiting, True)
     same(Visit(lambda *_: waiting).leave(), Ended.STOPPED)
     same(stopped, [inner])
     sweep(lambda clock: Page(lambda request: cancel_on_disconnect(later)(request, clock)))
+
+
+def unread_chain() -> None:
+    """So it is where what it waits for cannot be read."""
+    waiting = succeed(None).addCallback(lambda _: Deferred())
+    same(innermost(waiting) is waiting, True)
+    chain()
+
+
+@inlineCallbacks
+def waiting_inside(leaf: Deferred[None]) -> Generator[Deferred[None], None, None]:
+    """A generator that waits for a coroutine, for a list, and for what has fired."""
+
+    async def inner() -> None:
+        await gatherResults([succeed(None), succeed(None).addCallback(lambda _: leaf)])
+
+    yield Deferred.fromCoroutine(inner())
+
+
+def leaves() -> None:
+    """What a coroutine, a generator, a list or a chain waits for is stopped, once."""
+    stopped: list[object] = []
+    same(Visit(lambda *_: waiting_inside(Deferred(stopped.append))).leave(), Ended.STOPPED)
+    same(Visit(lambda *_: Deferred(stopped.append)).leave(), Ended.STOPPED)
+    both: list[Deferred[None]] = [Deferred(stopped.append), Deferred(stopped.append)]
+    same(Visit(lambda *_: gatherResults(both, consumeErrors=True)).leave(), Ended.STOPPED)
+    same(len(stopped), 4)
+    chain()
+
+
+def reports() -> None:
+    """What a Deferred, and a generator, wait for is told, in general terms."""
+    leaf: Deferred[None] = Deferred(print)
+    for each in (leaf, waiting_inside(leaf)):
+        told = DeferredCanceller(each).where()
+        same(told.startswith("Deferred that is cancelled by "), True)
+    leaves()
 
 
 def raced() -> None:
@@ -408,7 +452,12 @@ SCENARIOS: dict[str, Scenario] = {
     "DebugInfo": unhandled_cancellation,
     "DebugInfo.failResult": unhandled_cancellation,
     "Deferred._debugInfo": unhandled_cancellation,
-    "Deferred.result": chain,
+    "Deferred.result": unread_chain,
+    "_CancellationStatus": leaves,
+    "_CancellationStatus.waitingOn": leaves,
+    "Deferred._canceller": reports,
+    "DeferredList._deferredList": leaves,
+    "Deferred._callbacks|callbacks": reports,
     "FailureGroup": raced,
     "FailureGroup.failures": raced,
     "DelayedCall.func": timer,

@@ -11,9 +11,10 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from .._log import log
+from .._twisted.access import canceller_of
 from .cancellers import Canceller, Settled
 from .deferreds import forgive
-from .leaves import canceller_of, has_fired, innermost, leaves
+from .leaves import has_fired, innermost, leaves
 from .where import function_at, function_name, lines_of
 
 

@@ -22,7 +22,6 @@ from .._twisted.access import DebugInfo, FailureGroup, replace_debug_info
 from .._twisted.checks import check
 
 _CAN_FORGIVE = check("forgiving")
-check("chains")
 check("races")
 
 

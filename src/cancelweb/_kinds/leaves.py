@@ -7,60 +7,20 @@ follows whatever a Deferred waits for. It changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from types import FunctionType
+from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList
+
+from .._twisted.access import awaited_by_driver, driver_of, members_of
+from .._twisted.checks import check
 
 _DEFERRED_LIST: Any = DeferredList  # Twisted declares it as a function.
 
-# --- private names of Twisted ---
-#
-# Where one of them is missing, the function returns None. The walk then ends at the Deferred in
-# question, whose own ``cancel`` does what Twisted can do.
-
-_DRIVER: type | None = getattr(defer, "_CancellationStatus", None)
-
-
-def canceller_of(deferred: Deferred[Any]) -> Callable[..., object] | None:
-    """The function that Twisted calls to cancel a Deferred that has not fired."""
-    return getattr(deferred, "_canceller", None)
-
-
-def driver_of(deferred: Deferred[Any]) -> Any:
-    """What Twisted's driver of a coroutine or generator keeps of it, or None.
-
-    It is in the closure of the canceller that the driver gives its Deferred; its ``waitingOn`` is
-    the Deferred that was awaited last.
-    """
-    canceller = canceller_of(deferred)
-    if type(canceller) is not FunctionType:
-        return None
-    for cell in canceller.__closure__ or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:
-            # A variable of the user's own that has no value yet.
-            continue
-        if type(content) is _DRIVER and hasattr(content, "waitingOn"):
-            return content
-    return None
-
-
-def members_of(deferred_list: Deferred[Any]) -> list[Deferred[Any]] | None:
-    """The Deferreds of a list."""
-    return getattr(deferred_list, "_deferredList", None)
-
-
-def callbacks_of(deferred: Deferred[Any]) -> Iterable[Any]:
-    """The callbacks that a Deferred has still to call, with their arguments."""
-    # Twisted 24.7 has the second name.
-    return getattr(deferred, "_callbacks", None) or getattr(deferred, "callbacks", None) or ()
-
-
-# --- the walk ---
+# Without one of these names the walk ends at the Deferred in question, whose own ``cancel`` does
+# what Twisted can do.
+check("chains")
+check("leaves")
 
 
 def leaves(deferred: Deferred[Any], reached: set[int]) -> list[Deferred[Any]]:
@@ -101,7 +61,8 @@ def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
     if driver is None:
         return None
     # A coroutine that is on the stack has None here, or a Deferred that has its result.
-    return () if driver.waitingOn is None else (driver.waitingOn,)
+    awaited = awaited_by_driver(driver)
+    return () if awaited is None else (awaited,)
 
 
 def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:

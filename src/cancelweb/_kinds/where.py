@@ -18,7 +18,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_repr
 
 from .._log import printable
-from .leaves import awaited_by, callbacks_of, canceller_of, driver_of, innermost
+from .._twisted.access import awaited_by_driver, callbacks_of, canceller_of, driver_of
+from .._twisted.checks import check
+from .leaves import awaited_by, innermost
+
+check("reports")
 
 T = TypeVar("T")
 
@@ -187,7 +191,7 @@ def _driven_by(driver: Any) -> object:
 
     It is among the arguments of the callback that the driver has added to what it waits for.
     """
-    for (_, arguments, _), _ in callbacks_of(driver.waitingOn):
+    for (_, arguments, _), _ in callbacks_of(awaited_by_driver(driver)):
         if arguments and any(each is driver for each in arguments):
             return next((each for each in arguments if isinstance(each, _SUSPENDED)), None)
     return None

@@ -5,7 +5,8 @@ What follows from what is read is for the modules that call these.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any
 
 from twisted.internet import defer
@@ -28,6 +29,50 @@ def replace_debug_info(deferred: Any, replacement: Any) -> None:
     if former is not None:
         replacement.failResult, former.failResult = former.failResult, None
     deferred._debugInfo = replacement
+
+
+def canceller_of(deferred: Any) -> Callable[..., object] | None:
+    """What Twisted calls to cancel a Deferred that has not fired; ``cancel`` if it is not known."""
+    return getattr(deferred, "_canceller", deferred.cancel)  # type: ignore[no-any-return]
+
+
+_DRIVER = getattr(defer, "_CancellationStatus", None)
+
+
+def driver_of(deferred: Any) -> Any:
+    """What Twisted's driver of a coroutine or generator keeps of it, or None.
+
+    It is in the closure of the canceller that the driver gives its Deferred.
+    """
+    canceller = canceller_of(deferred)
+    if type(canceller) is not FunctionType:
+        return None
+    for cell in canceller.__closure__ or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            # A variable of the user's own that has no value yet.
+            continue
+        if type(content) is _DRIVER and hasattr(content, "waitingOn"):
+            return content
+    return None
+
+
+def awaited_by_driver(driver: Any) -> Any:
+    """The Deferred that a coroutine or generator awaited last, or None."""
+    return driver.waitingOn
+
+
+def members_of(deferred_list: Any) -> list[Any] | None:
+    """The Deferreds of a `DeferredList`, or None."""
+    return getattr(deferred_list, "_deferredList", None)
+
+
+def callbacks_of(deferred: Any) -> Iterable[Any]:
+    """The callbacks that a Deferred has still to call, with their arguments."""
+    callbacks = getattr(deferred, "_callbacks", None)
+    # Twisted 24.7 has the other name, which later ones warn of.
+    return getattr(deferred, "callbacks", ()) if callbacks is None else callbacks
 
 
 # --- requests ---

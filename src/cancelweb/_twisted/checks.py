@@ -54,9 +54,7 @@ def is_missing(name: str) -> bool:
         # h2 may not be installed; without it, Twisted does not import its own part for it.
         return module.startswith("twisted.") and find_spec(module) is None
     owner, attribute = _owner_of(name)
-    if owner is None or hasattr(owner, attribute):
-        return owner is None
-    return not any(_sets(code, attribute) for code in _codes(owner))
+    return owner is None or not any(_has(owner, each) for each in attribute.split("|"))
 
 
 def _owner_of(name: str) -> tuple[Any, str]:
@@ -65,6 +63,10 @@ def _owner_of(name: str) -> tuple[Any, str]:
     kind, _, attribute = path.rpartition(".")
     found = sys.modules.get(module)
     return (getattr(found, kind, None) if kind else found), attribute
+
+
+def _has(owner: object, attribute: str) -> bool:
+    return hasattr(owner, attribute) or any(_sets(code, attribute) for code in _codes(owner))
 
 
 def _codes(owner: object) -> Iterator[CodeType]:

@@ -22,7 +22,8 @@ class Needed:
 
     Attributes:
         use: what `check` is called with.
-        names: each as ``module:Class.attribute`` or ``module:Class``.
+        names: each as ``module:Class.attribute`` or ``module:Class``; where releases differ, as
+            ``module:Class.attribute|other``.
         without: what does not work, or works differently, where one of them is missing.
         stand_in: what an attribute that is missing reads as, on all instances of its class. For
             those that many modules read; each reads as what asks for the most caution.
@@ -34,14 +35,14 @@ class Needed:
     stand_in: Any = NONE
 
 
+def _of(module: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{module}:{name}" for name in names)
+
+
 NEEDED = (
     Needed(
         "forgiving",
-        (
-            "twisted.internet.defer:DebugInfo",
-            "twisted.internet.defer:DebugInfo.failResult",
-            "twisted.internet.defer:Deferred._debugInfo",
-        ),
+        _of("twisted.internet.defer", "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
         "a Deferred that was cancelled, and that no code awaits, is logged as an unhandled error",
     ),
     Needed(
@@ -51,16 +52,29 @@ NEEDED = (
         "where work waits, and cancelweb.testing.sweep forces no waits",
     ),
     Needed(
+        "leaves",
+        _of(
+            "twisted.internet.defer",
+            *("_CancellationStatus", "_CancellationStatus.waitingOn"),
+            *("Deferred._canceller", "DeferredList._deferredList"),
+        ),
+        "a cancel goes to the Deferred of a coroutine, a generator or a list, and no further than "
+        "Twisted's own: not down a long chain, nor behind a list that has fired; and reports tell "
+        "less well where work waits",
+    ),
+    Needed(
+        "reports",
+        ("twisted.internet.defer:Deferred._callbacks|callbacks",),
+        "reports tell at which Deferred an inlineCallbacks generator waits, not at which line",
+    ),
+    Needed(
         "races",
         ("twisted.internet.defer:FailureGroup", "twisted.internet.defer:FailureGroup.failures"),
         "a race() that was cancelled counts as failed",
     ),
     Needed(
         "timers",
-        (
-            "twisted.internet.base:DelayedCall.func",
-            "twisted.internet.base:DelayedCall.canceller",
-        ),
+        _of("twisted.internet.base", "DelayedCall.func", "DelayedCall.canceller"),
         "a timer is taken to have ended only when cancelweb cancels it or the response is over, so "
         "a request whose timer raises, or is cancelled by other code, is not answered",
     ),
@@ -198,17 +212,14 @@ NEEDED = (
     ),
     Needed(
         "database",
-        tuple(
-            f"twisted.enterprise.adbapi:{name}"
-            for name in (
-                *("Connection._connection", "Connection._pool"),
-                *("ConnectionPool._reactor", "ConnectionPool._runInteraction"),
-                *("ConnectionPool._runWithConnection", "ConnectionPool.connections"),
-                *("ConnectionPool.connargs", "ConnectionPool.connkw", "ConnectionPool.dbapi"),
-                *("ConnectionPool.dbapiName", "ConnectionPool.max", "ConnectionPool.name"),
-                *("ConnectionPool.running", "ConnectionPool.threadID"),
-                "ConnectionPool.threadpool",
-            )
+        _of(
+            "twisted.enterprise.adbapi",
+            *("Connection._connection", "Connection._pool"),
+            *("ConnectionPool._reactor", "ConnectionPool._runInteraction"),
+            *("ConnectionPool._runWithConnection", "ConnectionPool.connections"),
+            *("ConnectionPool.connargs", "ConnectionPool.connkw", "ConnectionPool.dbapi"),
+            *("ConnectionPool.dbapiName", "ConnectionPool.max", "ConnectionPool.name"),
+            *("ConnectionPool.running", "ConnectionPool.threadID", "ConnectionPool.threadpool"),
         ),
         "cancelweb.database.ConnectionPool is Twisted's own, whose queries cannot be stopped",
     ),
@@ -225,11 +236,7 @@ NEEDED = (
     ),
     Needed(
         "HTTP/2 in memory",
-        (
-            "twisted.web._http2:H2Connection",
-            "twisted.web._http2:H2Connection.site",
-            "twisted.web._http2:H2Stream.streamID",
-        ),
+        _of("twisted.web._http2", "H2Connection", "H2Connection.site", "H2Stream.streamID"),
         "Client.connect_http2 of cancelweb.testing raises ImportError",
     ),
 )
