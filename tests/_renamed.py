@@ -59,6 +59,7 @@ BATCHES = [
         f"{BASE}:DelayedCall.func",
         f"{HTTP}:Request.startedWriting",
         f"{HTTP}:_GenericHTTPChannelProtocol._channel",
+        "h2.connection:ConnectionState.CLOSED",
         "h2.connection:H2Connection.streams",
     ],
     [
@@ -67,6 +68,7 @@ BATCHES = [
         f"{TASK}:Clock.calls",
         f"{HTTP}:Request.producer",
         f"{HTTP}:HTTPChannel.persistent",
+        "h2.connection:H2Connection.state_machine",
         "h2.stream:H2Stream.closed",
     ],
     [
@@ -76,6 +78,7 @@ BATCHES = [
         f"{HTTP}:Request.code",
         f"{SERVER}:Request._encoder",
         f"{H2}:H2Connection.streams",
+        "h2.connection:H2ConnectionStateMachine.state",
     ],
     [
         "twisted.internet.abstract:FileDescriptor.disconnecting",
@@ -135,6 +138,7 @@ PATTERNS = {
     f"{DEFER}:Deferred._callbacks|callbacks": r"\b_?callbacks\b",
     "twisted.internet.tcp:Connection.protocol": r"self\.protocol\b",
     f"{HTTP}:Request.transport": r"self\.transport(?= = self\.channel\.transport)",
+    "h2.connection:H2ConnectionStateMachine.state": r"self\.state\b",
     f"{H2}:H2Connection.streams": r"self\.streams\b",
     f"{ADBAPI}:ConnectionPool.max": r"self\.max\b|(?m:^    max\b)",
     f"{ADBAPI}:ConnectionPool.threadpool": r"self\.threadpool\b",

@@ -146,10 +146,19 @@ class ServerTests(GoodbyeTestCase):
 
     def test_a_stream(self) -> None:
         """A chunk that is produced meanwhile is dropped, and the stream is closed."""
+        self.assert_stream_closed(PAGE)
+
+    def test_a_stream_that_has_not_begun(self) -> None:
+        """So it is with the first chunk, before which the headers would be sent."""
+        self.assert_stream_closed()
+
+    def assert_stream_closed(self, *before: bytes) -> None:
+        """A stream that goes on, after these chunks, is closed, and nothing is written or logged."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             try:
-                yield PAGE
+                for chunk in before:
+                    yield chunk
                 await self.works.setdefault(b"/", Deferred())
                 yield PAGE
             finally:

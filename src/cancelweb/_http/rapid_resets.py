@@ -1,7 +1,7 @@
-"""Rapid resets: clients that abandon requests of one HTTP/2 connection faster than they are cleaned up.
+"""Rapid resets: clients that abandon requests over HTTP/2 faster than these are cleaned up.
 
-Only the count and its limit; the answer is in `turned_away`. Over HTTP/1 there is nothing to count: a
-request that is lost takes its connection along.
+Only the count and its limit; the answer is in `turned_away`. Over HTTP/1 there is nothing to count:
+a request that is lost takes its connection along.
 """
 
 from __future__ import annotations

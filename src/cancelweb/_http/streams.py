@@ -70,7 +70,8 @@ class Stream:
                     f"a stream must yield bytes, not {safe_repr(chunk)}; where Deferreds are "
                     "yielded, @inlineCallbacks is missing"
                 )
-            self.request.write(chunk)
+            if fate_of(self.request) is Fate.OPEN:
+                self.request.write(chunk)
             if self.request.method == b"HEAD":
                 return
             if fate_of(self.request) is Fate.OPEN and _is_closed_over_tls(self.request):

@@ -18,7 +18,7 @@ from twisted.internet.task import TaskStopped
 from twisted.python.failure import Failure
 from twisted.web.error import FlattenerError
 
-from .._twisted.access import DebugInfo, FailureGroup, replace_debug_info
+from .._twisted.access import DebugInfo, failures_of_race, replace_debug_info
 from .._twisted.checks import check
 
 _CAN_FORGIVE = check("forgiving")
@@ -68,9 +68,8 @@ def _says_cancelled(error: object) -> bool:
             return _says_cancelled(error.args[0])
         case BaseExceptionGroup():
             return all(_says_cancelled(each) for each in error.exceptions)
-    if isinstance(error, FailureGroup):
-        failures = getattr(error, "failures", None)
-        return failures is not None and all(is_cancellation(each) for each in failures)
+    if failures := failures_of_race(error):
+        return all(is_cancellation(each) for each in failures)
     # What twisted.web.client raises; it is not imported for this alone.
     match getattr(error, "reasons", None):
         case [Failure() as reason, *_]:

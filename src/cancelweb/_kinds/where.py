@@ -124,34 +124,42 @@ def lines_of(waits: object) -> Iterator[str]:
 
     A Deferred at the end is told only where no line of code has told of it.
     """
-    seen: set[int] = set()
-    behind: object = None
     is_told = False
-    while waits is not None and id(waits) not in seen:
-        # Coroutines may wait for each other in a circle.
-        seen.add(id(waits))
-        at = getattr(waits, ATTRIBUTE, None)
+    for each in _in_turn(waits):
+        at = getattr(each, ATTRIBUTE, None)
         if isinstance(at, Place):
             yield at.text
             return
-        if isinstance(waits, _SUSPENDED):
-            frame, awaited = _parts(waits)
+        if isinstance(each, _SUSPENDED):
+            frame, _ = _parts(each)
             if frame is None:
                 # It has ended.
                 return
             is_told = True
             yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
-            waits = _behind(awaited) or behind
-        elif isinstance(waits, Deferred):
-            below = _below(waits)
+        elif isinstance(each, Deferred):
+            below = _below(each)
             if len(below) > 1:
                 is_told = False
-                yield f"the first of {len(below)} in a {type(waits).__name__}"
+                yield f"the first of {len(below)} in a {type(each).__name__}"
             elif not below and not is_told:
-                yield _text_of(waits)
-            driver = driver_of(waits)
-            behind = below[0] if below else None
-            waits = behind if driver is None else _driven_by(driver) or behind
+                yield _text_of(each)
+
+
+def _in_turn(waits: object) -> Iterator[object]:
+    """What waits, what that waits for, and so on; of several, the first."""
+    seen: set[int] = set()
+    behind: object = None
+    while waits is not None and id(waits) not in seen:
+        # Coroutines may wait for each other in a circle.
+        seen.add(id(waits))
+        yield waits
+        if isinstance(waits, _SUSPENDED):
+            _, awaited = _parts(waits)
+            waits = _behind(awaited) or behind
+        elif isinstance(waits, Deferred):
+            behind = next(iter(_below(waits)), None)
+            waits = _driven_by(driver_of(waits)) or behind
         else:
             waits = waits.get_coro() if isinstance(waits, asyncio.Task) else None
 
@@ -187,7 +195,7 @@ def _below(deferred: Deferred[Any]) -> Sequence[Deferred[Any]]:
 
 
 def _driven_by(driver: Any) -> object:
-    """The coroutine or generator of one of Twisted's drivers, or None.
+    """The coroutine or generator of one of Twisted's drivers, or None; None without a driver.
 
     It is among the arguments of the callback that the driver has added to what it waits for.
     """

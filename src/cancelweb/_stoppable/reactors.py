@@ -21,9 +21,8 @@ def reactor_for(given: Any, needed: type[Interface]) -> Any:
     if given is not None:
         return given
     scope = current.get()
-    if scope is not None:
-        if needed.providedBy(scope.clock):
-            return scope.clock
+    if scope is not None and needed.providedBy(scope.clock):
+        return scope.clock
     return global_reactor()
 
 

@@ -5,11 +5,13 @@ What follows from what is read is for the modules that call these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any
 
 from twisted.internet import defer
+from twisted.python.failure import Failure
 from twisted.web import server  # noqa: F401 - what is not there yet cannot be checked
 
 from .checks import check
@@ -19,8 +21,7 @@ from .checks import check
 DebugInfo: Any = getattr(defer, "DebugInfo", object)
 """What logs a failure that no code has handled, when its Deferred is garbage."""
 
-FailureGroup: Any = getattr(defer, "FailureGroup", ())
-"""What ``race`` fails with, for `isinstance`."""
+_FAILURE_GROUP: Any = getattr(defer, "FailureGroup", ())
 
 
 def replace_debug_info(deferred: Any, replacement: Any) -> None:
@@ -29,6 +30,11 @@ def replace_debug_info(deferred: Any, replacement: Any) -> None:
     if former is not None:
         replacement.failResult, former.failResult = former.failResult, None
     deferred._debugInfo = replacement
+
+
+def failures_of_race(error: object) -> Sequence[Failure]:
+    """The failures of all sides, if this is what ``race`` fails with; else none."""
+    return getattr(error, "failures", ()) if isinstance(error, _FAILURE_GROUP) else ()
 
 
 def canceller_of(deferred: Any) -> Callable[..., object] | None:
@@ -59,8 +65,8 @@ def driver_of(deferred: Any) -> Any:
 
 
 def awaited_by_driver(driver: Any) -> Any:
-    """The Deferred that a coroutine or generator awaited last, or None."""
-    return driver.waitingOn
+    """The Deferred that a coroutine or generator awaited last, or None; None without a driver."""
+    return getattr(driver, "waitingOn", None)
 
 
 def members_of(deferred_list: Any) -> list[Any] | None:
@@ -103,43 +109,56 @@ def streams_of(protocol: Any) -> Any:
     return getattr(getattr(protocol, "_channel", None), "streams", None)
 
 
-def _is_reset(channel: Any) -> bool:
-    """Whether a stream of HTTP/2 is closed, though Twisted has told nobody yet."""
-    connection = getattr(channel, "_conn", None)
-    if connection is None:
-        return False
-    stream = connection.conn.streams.get(channel.streamID)
+_H2: Any = sys.modules.get("h2.connection")  # where it is installed, Twisted has imported it
+_CLOSED = getattr(getattr(_H2, "ConnectionState", None), "CLOSED", None)
+
+
+def _is_closed(conn: Any) -> bool:
+    """Whether h2 lets nothing be written on a connection: one side has said goodbye, or erred."""
+    return conn.state_machine.state is _CLOSED
+
+
+def _is_over(conn: Any, number: int) -> bool:
+    """Whether a stream is closed."""
+    stream = conn.streams.get(number)
     return stream is None or bool(stream.closed)
 
 
-def _is_reset_by_count(channel: Any) -> bool:
+def _is_over_by_count(conn: Any, number: int) -> bool:
     """The same by public names of h2, which looks at all streams of the connection."""
-    connection = getattr(channel, "_conn", None)
-    if connection is None:
-        return False
     # h2 forgets closed streams when it counts those that are open.
-    _ = connection.conn.open_inbound_streams
+    _ = conn.open_inbound_streams
     try:
-        connection.conn.local_flow_control_window(channel.streamID)
+        conn.local_flow_control_window(number)
     except Exception:
         # A NoSuchStreamError; h2 is not imported for its name.
         return True
     return False
 
 
-def _is_never_reset(channel: Any) -> bool:
+def _never(*_: object) -> bool:
+    """Stands for a look that this Twisted or this h2 does not allow."""
     return False
 
 
-def _choose() -> Callable[[Any], bool]:
-    is_fast = check("states of streams")
-    if not check("streams"):
-        return _is_never_reset
-    return _is_reset if is_fast else _is_reset_by_count
+_look_at_connection = _is_closed if check("goodbyes") else _never
+_look_at_stream = _is_over if check("states of streams") else _is_over_by_count
 
 
-is_reset = _choose()
-"""Whether a request's channel is a stream of HTTP/2 that is closed, though no one was told yet."""
+def _is_reset(channel: Any) -> bool:
+    connection = getattr(channel, "_conn", None)
+    if connection is None:
+        return False
+    conn = connection.conn
+    return _look_at_connection(conn) or _look_at_stream(conn, channel.streamID)
+
+
+is_reset: Callable[[Any], bool] = _is_reset if check("streams") else _never
+"""Whether a request's channel is a stream of HTTP/2 on which nothing can be written any more.
+
+Twisted may not have told anyone yet: the client has reset it, or has said goodbye, in the read that
+is being handled; or Twisted itself has said goodbye, and waits for the client to close.
+"""
 
 
 def h2_connection_class() -> Any:

@@ -35,14 +35,14 @@ class Needed:
     stand_in: Any = NONE
 
 
-def _of(module: str, *names: str) -> tuple[str, ...]:
-    return tuple(f"{module}:{name}" for name in names)
+def _of(prefix: str, *names: str) -> tuple[str, ...]:
+    return tuple(prefix + name for name in names)
 
 
 NEEDED = (
     Needed(
         "forgiving",
-        _of("twisted.internet.defer", "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
+        _of("twisted.internet.defer:", "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
         "a Deferred that was cancelled, and that no code awaits, is logged as an unhandled error",
     ),
     Needed(
@@ -54,7 +54,7 @@ NEEDED = (
     Needed(
         "leaves",
         _of(
-            "twisted.internet.defer",
+            "twisted.internet.defer:",
             *("_CancellationStatus", "_CancellationStatus.waitingOn"),
             *("Deferred._canceller", "DeferredList._deferredList"),
         ),
@@ -74,7 +74,7 @@ NEEDED = (
     ),
     Needed(
         "timers",
-        _of("twisted.internet.base", "DelayedCall.func", "DelayedCall.canceller"),
+        _of("twisted.internet.base:DelayedCall.", "func", "canceller"),
         "a timer is taken to have ended only when cancelweb cancels it or the response is over, so "
         "a request whose timer raises, or is cancelled by other code, is not answered",
     ),
@@ -197,6 +197,15 @@ NEEDED = (
         "requests over HTTP/2 are slower, the more so the more streams there are",
     ),
     Needed(
+        "goodbyes",
+        _of(
+            "h2.connection:",
+            *("ConnectionState.CLOSED", "H2Connection.state_machine"),
+            "H2ConnectionStateMachine.state",
+        ),
+        "over HTTP/2, what is answered after one side has said goodbye is logged as an error",
+    ),
+    Needed(
         "unsent",
         (
             "twisted.web.http:_GenericHTTPChannelProtocol._channel",
@@ -212,31 +221,28 @@ NEEDED = (
     ),
     Needed(
         "database",
-        _of(
-            "twisted.enterprise.adbapi",
-            *("Connection._connection", "Connection._pool"),
-            *("ConnectionPool._reactor", "ConnectionPool._runInteraction"),
-            *("ConnectionPool._runWithConnection", "ConnectionPool.connections"),
-            *("ConnectionPool.connargs", "ConnectionPool.connkw", "ConnectionPool.dbapi"),
-            *("ConnectionPool.dbapiName", "ConnectionPool.max", "ConnectionPool.name"),
-            *("ConnectionPool.running", "ConnectionPool.threadID", "ConnectionPool.threadpool"),
+        (
+            *_of("twisted.enterprise.adbapi:Connection.", "_connection", "_pool"),
+            *_of(
+                "twisted.enterprise.adbapi:ConnectionPool.",
+                *("_reactor", "_runInteraction", "_runWithConnection", "connections", "connargs"),
+                *("connkw", "dbapi", "dbapiName", "max", "name", "running", "threadID"),
+                "threadpool",
+            ),
         ),
         "cancelweb.database.ConnectionPool is Twisted's own, whose queries cannot be stopped",
     ),
     Needed(
         "steps of a clock",
         (
-            "twisted.internet.base:DelayedCall.args",
-            "twisted.internet.base:DelayedCall.called",
-            "twisted.internet.base:DelayedCall.kw",
-            "twisted.internet.task:Clock.calls",
-            "twisted.internet.task:Clock.rightNow",
+            *_of("twisted.internet.base:DelayedCall.", "args", "called", "kw"),
+            *_of("twisted.internet.task:Clock.", "calls", "rightNow"),
         ),
         "cancelweb.testing.sweep has fewer points: calls that are due together run together",
     ),
     Needed(
         "HTTP/2 in memory",
-        _of("twisted.web._http2", "H2Connection", "H2Connection.site", "H2Stream.streamID"),
+        _of("twisted.web._http2:", "H2Connection", "H2Connection.site", "H2Stream.streamID"),
         "Client.connect_http2 of cancelweb.testing raises ImportError",
     ),
 )
