@@ -5,6 +5,7 @@ the one before is finished, and its `notifyFinish` never fires. What belongs her
 What does not: the tests.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,6 +60,9 @@ class NeighbourTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A monitor, and what it tells."""
+        # What the Deferred of an error page keeps is logged when that is freed.
+        self.addCleanup(self.flushLoggedErrors, RuntimeError)
+        self.addCleanup(gc.collect)
         self.clock = Clock()
         self.monitor = Monitor(self.clock)
         self.outcomes: list[Outcome] = []

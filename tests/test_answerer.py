@@ -1,7 +1,7 @@
 """The seam for the answerer: a framework that awaits what its view returns receives the result.
 
-What belongs here: what an answerer is asked, and when, shown by a small framework of this kind. What
-does not: Twisted's own answerer, which all other tests use.
+What belongs here: what an answerer is asked, and when, shown by a small framework of this kind.
+What does not: Twisted's own answerer, which all other tests use.
 """
 
 from typing import Any

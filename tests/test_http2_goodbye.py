@@ -153,7 +153,7 @@ class ServerTests(GoodbyeTestCase):
         self.assert_stream_closed()
 
     def assert_stream_closed(self, *before: bytes) -> None:
-        """A stream that goes on, after these chunks, is closed, and nothing is written or logged."""
+        """A stream that goes on after these chunks is closed; nothing is written or logged."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             try:

@@ -29,6 +29,21 @@ FOREIGN = {
 """What stands for a thing that is not ours: names of parameters, attributes and variables, and
 of functions that return it. A leading underscore does not count."""
 
+FOREIGN_IN = {
+    "_http/dead_requests.py": {"release_producer"},
+    "_http/decorator.py": {"cancel_on_disconnect"},
+    # What is stopped, and what Twisted or Python keeps of it.
+    "_kinds/deferreds.py": {"awaiting"},
+    "_kinds/leaves.py": {"DEFERRED_LIST"},
+    "_kinds/own_kinds.py": {"own"},
+    "_kinds/timers.py": {"canceller", "func", "function", "work"},
+    "_kinds/twisted_kinds.py": {"ended", "former", "work"},
+    "_kinds/where.py": {"awaiting", "behind", "driver", "function", "parts", "plain"},
+    # A user's, of whatever kind.
+    "_scopes/scope.py": {"track", "work"},
+}
+"""The same, in one module, where elsewhere the name stands for something of ours."""
+
 CONTAINERS = {"ContextVar", "Iterable", "Iterator", "Sequence", "dict", "list", "set", "tuple"}
 """What is as untyped as what it holds."""
 
@@ -71,12 +86,12 @@ def annotated(source: str) -> Iterator[tuple[int, str, ast.expr | None]]:
             yield node.lineno, ast.unparse(node.target).removeprefix("self."), node.annotation
 
 
-def seams_in(source: str) -> list[tuple[int, str]]:
+def seams_in(source: str, foreign: set[str] = FOREIGN) -> list[tuple[int, str]]:
     """Where something has the type `Any`, although its name stands for nothing foreign."""
     return sorted(
         (line, name)
         for line, name, annotation in annotated(source)
-        if is_any(annotation) and {name, name.lstrip("_")}.isdisjoint(FOREIGN)
+        if is_any(annotation) and {name, name.lstrip("_")}.isdisjoint(foreign)
     )
 
 
@@ -93,7 +108,8 @@ class SeamTests(SynchronousTestCase):
         """Only what comes from outside has the type `Any`."""
         for path in modules_of(CORE):
             name = path.relative_to(PACKAGE)
-            self.assertEqual(seams_in(path.read_text()), [], name)
+            foreign = FOREIGN | FOREIGN_IN.get(name.as_posix(), set())
+            self.assertEqual(seams_in(path.read_text(), foreign), [], name)
 
     def test_finds_each_kind_of_seam(self) -> None:
         """Parameters, returns, attributes and variables are found, whatever holds the `Any`."""

@@ -6,7 +6,7 @@ the logging observer, which stands below it as the default.
 
 from __future__ import annotations
 
-from ._http.requests import fate_of
+from ._http.request_facts import fate_of
 from ._log import log_outcome
 from ._scopes.scope import Scope
 from ._scopes.states import Fate

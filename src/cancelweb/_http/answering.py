@@ -26,19 +26,11 @@ from .._log import log, name_of
 from .._scopes.states import Fate
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER
+from .dead_requests import drop_producer, guard
 from .faked_head import is_faked_head, will_be_faked
+from .pages import reset_stream, send, send_error, tell_listeners
+from .request_facts import fate_of, has_begun, is_taken_over
 from .request_scope import RequestScope
-from .requests import (
-    drop_producer,
-    fate_of,
-    guard,
-    has_begun,
-    is_taken_over,
-    reset_stream,
-    send,
-    send_error,
-    tell_listeners,
-)
 from .streams import Stream, close_stream
 
 Rendered = bytes | int

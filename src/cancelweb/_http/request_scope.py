@@ -17,9 +17,10 @@ from .._scopes.scope import Scope
 from .._scopes.states import Fate, State
 from ..causes import Cause, Disconnected
 from .answerer import Answerer
+from .dead_requests import guard, release_producer
 from .faked_head import was_faked_head
-from .rapid_resets import note_abandoned
-from .requests import fate_of, guard, release_producer
+from .rapid_resets import abandoned_beside
+from .request_facts import fate_of
 from .streams import Stream
 
 
@@ -41,6 +42,8 @@ class RequestScope(Scope):
         self.answerer: Answerer | None = None
         self.subscription: Deferred[None] | None = None
         self._second_look: IDelayedCall | None = None
+        # The requests of this connection that are still cleaned up, if this is one of them.
+        self._abandoned: set[Scope] | None = None
 
     # --- what a scope asks of its request ---
 
@@ -65,7 +68,10 @@ class RequestScope(Scope):
         super().end()
         if self._second_look is not None and self._second_look.active():
             self._second_look.cancel()
-        self.answerer = self.channel = self.subscription = self._second_look = None
+        if self._abandoned is not None:
+            self._abandoned.discard(self)
+        self.answerer = self.channel = self.subscription = None
+        self._second_look = self._abandoned = None
 
     # --- how it hears of the end ---
 
@@ -117,11 +123,17 @@ class RequestScope(Scope):
         guard(request, Fate.LOST)
         producer = release_producer(request, channel)
         self.life.lost(Disconnected(failure))
-        if self.state is not State.CLOSED:
-            note_abandoned(channel, self)
+        self.note_abandoned()
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()
+
+    def note_abandoned(self) -> None:
+        """The client has left: count the request for as long as it is cleaned up."""
+        if self.state is not State.CLOSED:
+            self._abandoned = abandoned_beside(self.channel)
+            if self._abandoned is not None:
+                self._abandoned.add(self)
 
     def read_facts(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`.

@@ -13,14 +13,14 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.context import current
-from .._scopes.finding import ATTRIBUTE
+from .._scopes.finding import SCOPE
 from .._scopes.options import Options
 from .._scopes.states import Fate, State
 from .answerer import Answerer
 from .answering import TwistedAnswerer
-from .rapid_resets import note_abandoned
+from .dead_requests import guard
+from .request_facts import cause_of_death, fate_of, hear_of_finish
 from .request_scope import RequestScope
-from .requests import cause_of_death, fate_of, guard, hear_of_finish
 from .response import Response
 from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
@@ -79,7 +79,7 @@ def serve(
 
 def _met(request: Any) -> RequestScope | None:
     """The scope that an entry point has given this request already; it may have closed."""
-    scope = getattr(request, ATTRIBUTE, None)
+    scope = getattr(request, SCOPE, None)
     # On a copy that `twisted.web.distrib` has made of a request, there is a stand-in.
     return scope if isinstance(scope, RequestScope) else None
 
@@ -97,17 +97,15 @@ def _open(
         return _new_scope(options.spent() if is_over else options, request)
     if not was_here:
         scope = _new_scope(options, request)
-        channel = scope.channel
         scope.life.refuse(cause_of_death(fate))
-        if scope.state is not State.CLOSED:
-            note_abandoned(channel, scope)
+        scope.note_abandoned()
     return NOT_DONE_YET
 
 
 def _new_scope(options: Options, request: Any) -> RequestScope:
     scope = RequestScope(request, options)
     hear_of_finish(request)
-    setattr(request, ATTRIBUTE, scope)
+    setattr(request, SCOPE, scope)
     scope.life.enter(options)
     return scope
 

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from .._scopes.states import Fate
 from .._twisted.checks import check
-from .requests import fate_of
+from .request_facts import fate_of
 
 check("streams over TLS")
 

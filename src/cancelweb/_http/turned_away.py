@@ -13,9 +13,11 @@ from .._scopes.options import Options
 from .._scopes.states import Fate
 from ..causes import Cause, Draining, RapidReset
 from ..interfaces import IMonitor
+from .dead_requests import guard
+from .pages import say_goodbye
 from .rapid_resets import is_overrun
+from .request_facts import connection_of, fate_of
 from .request_scope import RequestScope
-from .requests import connection_of, fate_of, guard, say_goodbye
 
 
 def why_turned_away(options: Options, request: Any) -> Cause | None:

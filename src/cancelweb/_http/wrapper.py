@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 from zope.interface import implementer, providedBy
 
-from .._scopes.finding import ATTRIBUTE
+from .._scopes.finding import SCOPE
 from .._scopes.options import Options, checked_options
 from ..interfaces import IMonitor
 from .answering import Rendered
@@ -117,7 +117,7 @@ def _wrapped(resource: Any, options: Options) -> CancellingResource:
     return wrapper
 
 
-_OURS = frozenset(("render", "getStateToCopyFor", ATTRIBUTE))
+_OURS = frozenset(("render", "getStateToCopyFor", SCOPE))
 """What is put into the attributes of a request that is alive."""
 
 

@@ -26,7 +26,7 @@ check("reports")
 
 T = TypeVar("T")
 
-ATTRIBUTE = "_cancelweb_place"
+PLACE = "_cancelweb_place"
 """Where a Deferred, or another thing that is awaited, may keep the `Place` of its work."""
 
 _SUSPENDED = (CoroutineType, GeneratorType, AsyncGeneratorType)
@@ -49,7 +49,7 @@ class Place:
 
 def place(awaited: T, at: Place) -> T:
     """Note where the work is done for which a Deferred, say, waits."""
-    setattr(awaited, ATTRIBUTE, at)
+    setattr(awaited, PLACE, at)
     return awaited
 
 
@@ -126,7 +126,7 @@ def lines_of(waits: object) -> Iterator[str]:
     """
     is_told = False
     for each in _in_turn(waits):
-        at = getattr(each, ATTRIBUTE, None)
+        at = getattr(each, PLACE, None)
         if isinstance(at, Place):
             yield at.text
             return

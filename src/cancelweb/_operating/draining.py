@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.tcp import Server
 
-from .._http.requests import has_begun, has_streams, make_last
+from .._http.pages import make_last
+from .._http.request_facts import has_begun, has_streams
 from .._kinds.where import describe
 from .._log import log
 from .._scopes.hooks import CLEANUP_TIMEOUT

@@ -7,7 +7,7 @@ from typing import Any
 from .context import current
 from .scope import Scope
 
-ATTRIBUTE = "_cancelweb_scope"
+SCOPE = "_cancelweb_scope"
 """Where a request keeps its scope."""
 
 
@@ -44,7 +44,7 @@ def scope_of(request: Any) -> Scope:
     Raises:
         LookupError: no entry point of cancelweb has met this request.
     """
-    scope = getattr(request, ATTRIBUTE, None)
+    scope = getattr(request, SCOPE, None)
     if not isinstance(scope, Scope):
         raise LookupError(
             f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "

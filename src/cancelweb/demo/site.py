@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from .. import CancellingResource, Outcome, Scope, cancel_on_disconnect
-from .._http.requests import fate_of
+from .._http.request_facts import fate_of
 from .._scopes.states import Fate
 from ..monitor import Monitor, where_it_waits
 from .jobs import Jobs, hop_of

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.http import Request
 
 from .._log import log, log_outcome
-from .._scopes.finding import ATTRIBUTE
+from .._scopes.finding import SCOPE
 from .._scopes.scope import Scope
 from ..causes import Outcome
 from ..monitor import Monitor
@@ -108,15 +108,15 @@ def _watched(kind: Any) -> Any:
 
     def get(request: Any) -> object:
         try:
-            return request.__dict__[ATTRIBUTE]
+            return request.__dict__[SCOPE]
         except KeyError:
-            raise AttributeError(ATTRIBUTE) from None
+            raise AttributeError(SCOPE) from None
 
     def keep(request: Any, scope: Scope) -> None:
-        request.__dict__[ATTRIBUTE] = scope
+        request.__dict__[SCOPE] = scope
         getattr(request, SERVED).opened(scope)
 
-    setattr(Watched, ATTRIBUTE, property(get, keep))
+    setattr(Watched, SCOPE, property(get, keep))
     Watched.__name__, Watched.__qualname__ = kind.__name__, kind.__qualname__
     Watched.__module__, Watched.__doc__ = kind.__module__, kind.__doc__
     return Watched

@@ -1,0 +1,73 @@
+"""Dead requests: what is done to one that is finished or lost does nothing, instead of raising.
+
+Also the producers of such requests, which nothing asks for more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._log import log
+from .._scopes.states import Fate
+
+
+def ignore(*args: object) -> None:
+    """Stands where a dead request would raise."""
+
+
+def _refuse_producer(producer: Any, streaming: bool) -> None:
+    """There is nobody left to produce for."""
+    stop_producer(producer)
+
+
+class _ClosedChannel:
+    """Stands for the channel that a finished request has given up."""
+
+    isSecure = staticmethod(lambda: False)  # what Twisted says without a channel
+    registerProducer = staticmethod(_refuse_producer)
+    unregisterProducer = loseConnection = staticmethod(ignore)
+
+
+CLOSED_CHANNEL = _ClosedChannel()
+
+
+def guard(request: Any, fate: Fate) -> None:
+    """The request is finished or lost: what is done to it from now on does nothing.
+
+    No-ops in the request's own ``__dict__``, from the moment of its death: no proxy, and no cost
+    while it lives. On a request that was finished ``finish`` is left alone: called twice, it
+    warns, as in Twisted.
+    """
+    if fate is Fate.FINISHED:
+        # Most requests end here, and few keys in a dict are cheap.
+        request.write, request.channel = ignore, CLOSED_CHANNEL
+    else:
+        request.write = request.finish = ignore
+        request.registerProducer = _refuse_producer
+        request.unregisterProducer = request.loseConnection = ignore
+
+
+def drop_producer(request: Any) -> None:
+    """Stop the producer of a living request: it cannot be finished with one."""
+    producer = getattr(request, "producer", None)
+    if producer is not None:
+        request.unregisterProducer()
+        stop_producer(producer)
+
+
+def release_producer(request: Any, channel: Any) -> Any:
+    """A request was lost: stop its producer, if Twisted does not; returns it, or None."""
+    producer = getattr(request, "producer", None)
+    if producer is not None and request.transport is None:
+        # Over HTTP/2 nothing else stops it, and a pull producer would be pulled for ever.
+        channel.unregisterProducer()
+        stop_producer(producer)
+    return producer
+
+
+def stop_producer(producer: Any) -> None:
+    """Stop a producer, which may fail for itself."""
+    try:
+        producer.stopProducing()
+    except BaseException:
+        log.failure("{producer} could not be stopped", producer=producer)

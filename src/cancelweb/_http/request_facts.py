@@ -1,0 +1,91 @@
+"""What can be told of a request of Twisted, without knowing its scope: facts, not reports.
+
+Reports may be missing: ``notifyFinish`` tells nothing of what was before (Twisted ticket 4899).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.protocols.policies import ProtocolWrapper
+
+from .._scopes.states import Fate
+from .._twisted.access import is_reset, stream_connection_of, streams_of
+from .._twisted.checks import check
+from ..causes import Cause, Disconnected, ResponseFinished
+
+check("requests")
+
+
+def fate_of(request: Any) -> Fate:
+    """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
+    if request.finished:
+        return Fate.FINISHED
+    # Test doubles have no channel at all; a lost request has None. To write to a stream of HTTP/2
+    # that was reset in the read in which it was opened would raise out of Twisted's dataReceived,
+    # which costs all its siblings their connection.
+    channel = getattr(request, "channel", request)
+    return Fate.LOST if channel is None or is_reset(channel) else Fate.OPEN
+
+
+def has_begun(request: Any) -> bool:
+    """Whether something of the response has been written."""
+    return bool(getattr(request, "startedWriting", False))
+
+
+def connection_of(request: Any) -> Any:
+    """The connection of a request over HTTP/2; None for others, and for what was lost."""
+    return stream_connection_of(getattr(request, "channel", None))
+
+
+def has_streams(protocol: Any) -> bool:
+    """Whether a connection has streams of HTTP/2 that are not over.
+
+    Twisted keeps what is written to them, and hands it to the transport in pieces, as fast as the
+    client takes it; a stream is over when its last piece has been handed on.
+    """
+    while isinstance(protocol, ProtocolWrapper):
+        protocol = protocol.wrappedProtocol  # from TLS to what is in it
+    return bool(streams_of(protocol))
+
+
+def is_taken_over(request: Any, channel: Any) -> bool:
+    """Whether another protocol has the connection: ``notifyFinish`` will never fire.
+
+    Twisted's WebSocket puts the ``connectionLost`` of its own protocol on the channel; others,
+    such as Autobahn's, take the transport away from it. What the client has asked for proves
+    nothing.
+    """
+    if "connectionLost" in getattr(channel, "__dict__", ()):
+        return True
+    had_transport = getattr(request, "transport", None) is not None
+    return had_transport and channel is not None and getattr(channel, "transport", 1) is None
+
+
+def hear_of_finish(request: Any) -> None:
+    """Have a worker's copy of a request notice its own end, as any other request does.
+
+    `twisted.web.distrib` puts the ``finish`` of the front's request on the copy, so that neither
+    ``finished`` nor ``notifyFinish`` of the copy ever tell.
+    """
+    remote_finish = vars(request).get("finish")
+    if remote_finish is None or hasattr(request, "channel"):
+        return
+
+    def finish() -> None:
+        request.finish, request.finished = remote_finish, 1
+        remote_finish()
+        listeners, request.notifications = request.notifications, []
+        for each in listeners:
+            each.callback(None)
+
+    # Those of the front, if they were sent along, cannot be told from here.
+    listeners = getattr(request, "notifications", [])
+    own = [each for each in listeners if isinstance(each, Deferred)]
+    request.finish, request.notifications = finish, own
+
+
+def cause_of_death(fate: Fate) -> Cause:
+    """The cause for a request that was gone before anybody could be told why."""
+    return ResponseFinished() if fate is Fate.FINISHED else Disconnected()
