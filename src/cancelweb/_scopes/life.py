@@ -30,13 +30,11 @@ R = TypeVar("R")
 class Life:
     """What is under way in a scope.
 
-    Made on demand, and dropped when the scope closes, since the two refer to each other.
+    Made on demand, and dropped when the scope closes: the two refer to each other.
 
     Attributes:
-        scope: whose life it is.
         context: the handler's context variables, once its call has returned.
         stopping: its work, and how that is asked to stop.
-        hooks: its cleanup hooks.
         record: what is noted for the outcome.
     """
 
@@ -44,15 +42,21 @@ class Life:
         self.scope = scope
         self.context: Context | None = None
         self.stopping = Stopping(scope)
-        self.hooks = HookStack(scope)
         self.record = Record()
-        self._deadline = Deadline(scope)
+        self._hooks: HookStack | None = None
+        self._deadline: Deadline | None = None
+
+    @property
+    def hooks(self) -> HookStack:
+        """Its cleanup hooks."""
+        if self._hooks is None:
+            self._hooks = HookStack(self.scope)
+        return self._hooks
 
     def in_context(self, function: Callable[..., R], *args: Any) -> R:
         """See `parts.Life`."""
-        if current.get() is self.scope:
-            return function(*args)
-        return self.in_copy(function, *args)
+        is_here = current.get() is self.scope
+        return function(*args) if is_here else self.in_copy(function, *args)
 
     def in_copy(self, function: Callable[..., R], *args: Any) -> R:
         """See `parts.Life`."""
@@ -66,6 +70,7 @@ class Life:
         for hook, for_cancelled in options.hooks:
             self.hooks.add(hook, for_cancelled)
         if options.timeout is not None:
+            self._deadline = self._deadline or Deadline(scope)
             self._deadline.limit(options.timeout)
         for monitor in options.monitors:
             monitor.scope_opened(scope)
@@ -74,10 +79,9 @@ class Life:
 
     def join(self, options: Options) -> None:
         """Another entry point has met the same request."""
-        scope = self.scope
-        if not scope.options.includes(options):
-            scope.options = scope.options.joined(options)
-            scope.clock = options.clock or scope.clock
+        if not self.scope.options.includes(options):
+            self.scope.options = self.scope.options.joined(options)
+            self.scope.clock = options.clock or self.scope.clock
             self.enter(options)
 
     # --- events ---
@@ -191,8 +195,10 @@ class Life:
         state = TRANSITIONS[self.scope.state].get(event)
         if state is not None:
             self.scope.state = state
-            self._deadline.disarm()
-            _ENTER[state](self)
+            if self._deadline is not None:
+                self._deadline.disarm()
+            if state in _ENTER:
+                _ENTER[state](self)
 
     def _stop_leftover_work(self) -> None:
         """Work that still runs beside a finished response is stopped."""
@@ -215,20 +221,22 @@ class Life:
         self.record.cancelled = self.scope.clock.seconds()
         self.stopping.ask_all()
 
-    def _enter_spared(self) -> None:
-        """Nothing is asked to stop."""
-
     def _enter_cleaning(self) -> None:
         self.stopping.disarm()
-        self.hooks.run_all(lambda: self._become(Event.HOOKS_DONE))
+        if self._hooks is None:
+            self._become(Event.HOOKS_DONE)
+        else:
+            self._hooks.run_all(lambda: self._become(Event.HOOKS_DONE))
 
     def _enter_closed(self) -> None:
-        self.record.tell(self.scope, self.hooks.began, self.close)
+        began = self._hooks.began if self._hooks else None
+        self.record.tell(self.scope, began, self.close)
 
     def close(self) -> None:
         """Let go of everything, and have what still runs stopped."""
         self.scope.state = State.CLOSED
-        self._deadline.disarm()
+        if self._deadline is not None:
+            self._deadline.disarm()
         self.stopping.close()
         # A failure refers to frames, and these may refer to this life.
         self.context, self.record = None, Record()
@@ -237,7 +245,6 @@ class Life:
 
 _ENTER: dict[State, Callable[[Life], None]] = {
     State.ANSWERED: Life._stop_leftover_work,
-    State.SPARED: Life._enter_spared,
     State.STOPPING: Life._enter_stopping,
     State.CLEANING: Life._enter_cleaning,
     State.CLOSED: Life._enter_closed,

@@ -6,7 +6,7 @@ in `scope`; each comment below states an invariant that the code there keeps.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 
 class Fate(Enum):
@@ -18,7 +18,7 @@ class Fate(Enum):
     LOST = auto()
 
 
-class State(Enum):
+class State(IntEnum):
     """How far a scope is on its way to its end. It never goes back."""
 
     RUNNING = auto()
@@ -36,7 +36,7 @@ class State(Enum):
     """The hooks are done, the observers were told, and nothing refers to the request."""
 
 
-class Event(Enum):
+class Event(IntEnum):
     """What moves a scope from one state to another."""
 
     FINISHED = auto()

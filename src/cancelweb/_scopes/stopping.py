@@ -28,9 +28,7 @@ SURVIVOR_AFTER = 5.0
 
 
 class Stopping:
-    """What asks the work of one scope to stop, each piece once.
-
-    To ask all of it takes time in proportion to how much there is.
+    """Asks the work of one scope to stop, each piece once, in time in proportion to their number.
 
     Attributes:
         works: all work of the scope.
@@ -68,13 +66,12 @@ class Stopping:
             canceller: how it is stopped.
             arrived: takes its result, if a handler returned it.
         """
-        with self._together() as batch:
-            work, is_new = self.works.take(canceller, arrived)
-            if is_new:
-                work.holder = self
-                self._scope.life.in_context(canceller.watch, work.settled)
-                if self._is_too_late_for(work):
-                    batch.append(work)
+        work, is_new = self.works.take(canceller, arrived)
+        if is_new:
+            work.holder = self
+            self._scope.life.in_context(canceller.watch, work.settled)
+            if self._is_too_late_for(work):
+                self._ask_late([work])
         return work
 
     def _is_too_late_for(self, work: Work) -> bool:
@@ -137,24 +134,31 @@ class Stopping:
     # --- asking ---
 
     @contextmanager
-    def _together(self) -> Iterator[list[Work]]:
-        """What is put into the list inside is asked to stop together, at the end of the outermost.
+    def _together(self) -> Iterator[None]:
+        """What comes late inside is asked to stop together, at the end of the outermost.
 
         A coroutine that is tracked late may itself track what it then awaits: asked each for
         itself, it would be cancelled twice, and its ``finally`` cut short.
         """
         if self._batch is not None:
-            yield self._batch
+            yield
             return
         batch: list[Work] = []
         self._batch = batch
         try:
-            yield batch
+            yield
         finally:
             self._batch = None
-            self.ask(in_order(batch))
-            if self._scope.state is State.CLOSED:
-                self.close()
+            self._ask_late(batch)
+
+    def _ask_late(self, works: list[Work]) -> None:
+        """Ask work that has come when the rest had been asked, or when the scope had closed."""
+        if self._batch is not None:
+            self._batch += works
+            return
+        self.ask(in_order(works))
+        if self._scope.state is State.CLOSED:
+            self.close()
 
     def ask(self, works: list[Work]) -> None:
         """Ask work to stop, in this order.
