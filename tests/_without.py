@@ -31,8 +31,8 @@ from twisted.web.resource import EncodingResourceWrapper
 from twisted.web.server import GzipEncoderFactory, Site
 
 from cancelweb import CancellingResource, Ended, access_log_499, cancel_on_disconnect
+from cancelweb._kinds.cancellations import forgive
 from cancelweb._kinds.deferred_kinds import DeferredCanceller
-from cancelweb._kinds.deferreds import forgive
 from cancelweb._kinds.leaves import innermost
 from cancelweb.monitor import Monitor
 from cancelweb.processes import run

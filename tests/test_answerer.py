@@ -54,7 +54,7 @@ class FrameworksAnswerer:
         if not self.result.called:
             self.result.callback(result)
 
-    def cut(self, cause: Cause) -> None:
+    def answer_cancel(self, cause: Cause) -> None:
         """There will be no result."""
         self.deliver(Failure(ScopeCancelled(cause)))
 

@@ -18,7 +18,16 @@ CORE = ("_kinds", "_scopes", "_http", "_operating", "tap", "monitor.py", "interf
 
 FOREIGN = {
     # Twisted's, or of a framework that stands for Twisted's.
-    *("call", "channel", "connection", "connection_of", "global_reactor", "process", "producer"),
+    *(
+        "call",
+        "channel",
+        "connection",
+        "connection_of",
+        "h2_connection_of",
+        "global_reactor",
+        "process",
+        "producer",
+    ),
     *("protocol", "reactor", "request", "resource", "stream", "transport"),
     # A site's: what a handler is called with, returns or raises, and what a coroutine awaits.
     *("args", "awaited", "coroutine", "error", "future", "handler", "instance", "kwargs", "owner"),
@@ -33,7 +42,7 @@ FOREIGN_IN = {
     "_http/dead_requests.py": {"release_producer"},
     "_http/decorator.py": {"cancel_on_disconnect"},
     # What is stopped, and what Twisted or Python keeps of it.
-    "_kinds/deferreds.py": {"awaiting"},
+    "_kinds/cancellations.py": {"awaiting"},
     "_kinds/leaves.py": {"DEFERRED_LIST"},
     "_kinds/own_kinds.py": {"own"},
     "_kinds/timers.py": {"canceller", "func", "function", "work"},

@@ -1,7 +1,8 @@
 """A pool of database connections whose queries stop in the database when they are cancelled.
 
-How a statement is stopped stands in `_drivers`, how none begins after the cancel in `_cursors`, how
-a call waits for its thread in `_threadcall`, and what its function is given in `_adbapi`.
+How a statement is stopped is in `_stoppable.drivers`; how none begins after the cancel, in
+`cursors` there; how a call waits for its thread, in `thread_calls`; and what its function is given,
+in `adbapi`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Child processes that end with their whole process group.
 
-What users call, and the output as they read it; the child itself and its group are `_children`'s
-business. For POSIX systems.
+What users call, and the output as they read it. The child and its group are in
+`_stoppable.children`. For POSIX systems.
 """
 
 from __future__ import annotations

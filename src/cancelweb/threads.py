@@ -1,7 +1,7 @@
 """Functions in threads, for requests whose clients may leave.
 
 As `twisted.internet.threads`, but for the cancelling: what the thread is told, and when the
-Deferred fires. How, stands in `_threadcall`.
+Deferred fires. How, stands in `_stoppable.thread_calls`.
 """
 
 from __future__ import annotations

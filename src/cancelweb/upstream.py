@@ -21,8 +21,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from ._kinds.cancellations import is_cancellation
 from ._kinds.cancellers import global_reactor
-from ._kinds.deferreds import is_cancellation
 from ._scopes.shield import Tracker, tracker_here
 from ._stoppable.inflow import Inflow
 from ._stoppable.reactors import in_reactor_thread

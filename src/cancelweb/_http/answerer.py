@@ -47,5 +47,5 @@ class Answerer(Protocol):
     def deliver(self, result: object) -> None:
         """The result has come after the call."""
 
-    def cut(self, cause: Cause) -> None:
+    def answer_cancel(self, cause: Cause) -> None:
         """The request was cancelled, and no result will come: answer a client that still waits."""

@@ -1,7 +1,7 @@
 """The answerer of Twisted Web: writes a response whole, or an error page, or breaks one off.
 
-With what it uses of `requests` and `streams`, the only code that writes to a request or finishes
-it. When work is stopped is not decided here.
+With `pages` and `streams`, which it uses, and `turned_away`, the only code that writes to a request
+or finishes it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from twisted.web.iweb import IRenderable
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
+from .._kinds.cancellations import forgive_flattened, is_cancellation, is_fault_if_unanswered
 from .._kinds.cancellers import Canceller
 from .._kinds.deferred_kinds import DeferredCanceller
-from .._kinds.deferreds import forgive_flattened, is_answerers_business, is_cancellation
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
 from .._scopes.states import Fate
@@ -106,7 +106,7 @@ class TwistedAnswerer:
     def _hand_over(self, body: bytes) -> Rendered:
         if self.is_outermost:
             self.scope.life.finished()
-        return body if self._is_still_open() else NOT_DONE_YET
+        return NOT_DONE_YET if self._is_answered_by_hook() else body
 
     def _hand_over_failure(self, failure: Failure) -> Rendered | Failure:
         if self.is_outermost and will_be_faked(failure.value, self.scope.method):
@@ -117,18 +117,19 @@ class TwistedAnswerer:
             self.scope.life.record.fail(failure)
         if self.is_outermost:
             self.scope.life.finished()
-        if self._is_still_open():
+        if not self._is_answered_by_hook():
             return failure
         if is_error:
             self._log_failure(failure)
         return NOT_DONE_YET
 
-    def _is_still_open(self) -> bool:
-        """Whether no hook has finished the request, so that Twisted can still answer."""
+    def _is_answered_by_hook(self) -> bool:
+        """Whether a hook has finished the request meanwhile; then Twisted must not raise."""
         fate = fate_of(self.request)
-        if fate is not Fate.OPEN:
-            guard(self.request, fate)
-        return fate is Fate.OPEN
+        if fate is Fate.OPEN:
+            return False
+        guard(self.request, fate)
+        return True
 
     def deliver(self, result: object) -> None:
         """See `Answerer`."""
@@ -140,7 +141,7 @@ class TwistedAnswerer:
             self.scope.life.finished()
         elif result is None:
             self._written()
-        self.scope.read_facts()
+        self.scope.catch_up()
 
     @property
     def _is_upgraded(self) -> bool:
@@ -166,7 +167,7 @@ class TwistedAnswerer:
     # --- errors ---
 
     def _failed(self, failure: Failure) -> None:
-        if self._is_answerable and is_answerers_business(failure):
+        if self._is_answerable and is_fault_if_unanswered(failure):
             # The code that has cancelled it, or was told of the exit status, may answer itself.
             self.scope.clock.callLater(0, self._answer_failure, failure)
         else:
@@ -186,10 +187,10 @@ class TwistedAnswerer:
             self.request.processingFailed(failure)
         except BaseException:
             self._break_off()
-        self.scope.read_facts()
+        self.scope.catch_up()
 
     def _note_unanswered(self, failure: Failure) -> None:
-        if not is_answerers_business(failure):
+        if not is_fault_if_unanswered(failure):
             self.scope.note_failure(failure)
             self._log_failure(failure)
         elif is_cancellation(failure):
@@ -220,7 +221,7 @@ class TwistedAnswerer:
 
     # --- a cancel ---
 
-    def cut(self, cause: Cause) -> None:
+    def answer_cancel(self, cause: Cause) -> None:
         """See `Answerer`: an error page, or an aborted connection if part of a response is out."""
         request, scope = self.request, self.scope
         if fate_of(request) is not Fate.OPEN:

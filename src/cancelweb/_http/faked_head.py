@@ -27,7 +27,7 @@ def was_faked_head(request: Any, method: bytes) -> bool:
 
     Its response is finished, and what it returned is stopped as leftover work.
     """
-    return bool(request.method == b"HEAD" != method)
+    return bool(request.method == b"HEAD" and method != b"HEAD")
 
 
 def will_be_faked(error: object, method: bytes) -> bool:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.pages import errorPage
 
-from .._kinds.deferreds import forgive
+from .._kinds.cancellations import forgive
 from .._log import log
 from .._twisted.access import has_encoder, stream_connection_of
 from .._twisted.checks import check

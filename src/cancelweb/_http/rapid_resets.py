@@ -32,6 +32,6 @@ def abandoned_beside(channel: Any) -> set[Scope] | None:
 
 
 def is_overrun(connection: object, max_cleanups: int | None) -> bool:
-    """Whether as many abandoned requests as may be have still to be cleaned up."""
+    """Whether the limit is reached: no more requests may be cleaned up at once."""
     abandoned: set[Scope] = getattr(connection, ABANDONED, set())
     return len(abandoned) >= (max_cleanups or MAX_CLEANUPS)

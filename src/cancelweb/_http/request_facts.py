@@ -34,7 +34,7 @@ def has_begun(request: Any) -> bool:
     return bool(getattr(request, "startedWriting", False))
 
 
-def connection_of(request: Any) -> Any:
+def h2_connection_of(request: Any) -> Any:
     """The connection of a request over HTTP/2; None for others, and for what was lost."""
     return stream_connection_of(getattr(request, "channel", None))
 
@@ -63,7 +63,7 @@ def is_taken_over(request: Any, channel: Any) -> bool:
     return had_transport and channel is not None and getattr(channel, "transport", 1) is None
 
 
-def hear_of_finish(request: Any) -> None:
+def have_copy_notice(request: Any) -> None:
     """Have a worker's copy of a request notice its own end, as any other request does.
 
     `twisted.web.distrib` puts the ``finish`` of the front's request on the copy, so that neither

@@ -1,6 +1,6 @@
 """The scope of a request of Twisted Web: it is told of the request's end, and has it answered.
 
-How an answer is written is for `answering`, what a handler returned for `response`.
+How an answer is written is for `answering`, what a handler returned for `handler_call`.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ class RequestScope(Scope):
     # --- what a scope asks of its request ---
 
     @property
-    def is_handling(self) -> bool:
+    def is_in_call(self) -> bool:
         """See `Subject`."""
         return self.answerer is None and self.fate is Fate.OPEN
 
     @property
-    def may_be_cut(self) -> bool:
+    def is_interruptible(self) -> bool:
         """See `Subject`."""
         return self.options.may_cancel(self.method)
 
-    def cut(self, cause: Cause) -> None:
+    def answer_cancel(self, cause: Cause) -> None:
         """See `Subject`."""
         if self.answerer is not None and self.fate is Fate.OPEN:
-            self.answerer.cut(cause)
-            self.read_facts()
+            self.answerer.answer_cancel(cause)
+            self.catch_up()
 
     def end(self) -> None:
         """See `Subject`."""
@@ -75,7 +75,7 @@ class RequestScope(Scope):
 
     # --- how it hears of the end ---
 
-    def handled_by(self, answerer: Answerer) -> None:
+    def call_returned_to(self, answerer: Answerer) -> None:
         """The outermost handler's call has returned."""
         self.answerer = answerer
         if self.state is State.STOPPING:
@@ -117,7 +117,7 @@ class RequestScope(Scope):
         """The client has left."""
         request, channel = self.request, self.channel
         if request is None or request.finished:
-            # Of a request that is finished, nothing can be lost but the report of that.
+            # It had been finished: only the report of that was missing.
             self.callback(None)
             return
         guard(request, Fate.LOST)
@@ -135,13 +135,13 @@ class RequestScope(Scope):
             if self._abandoned is not None:
                 self._abandoned.add(self)
 
-    def read_facts(self, is_reported_by_now: bool = False) -> None:
+    def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`.
 
         The next pipelined request is rendered inside the ``finish`` of this one. If that raises,
         Twisted tells no listener of this request that it is finished.
         """
-        if self.fate is not Fate.OPEN or self.is_handling or self.request is None:
+        if self.fate is not Fate.OPEN or self.is_in_call or self.request is None:
             return
         fate = fate_of(self.request)
         if fate is Fate.FINISHED or (fate is Fate.LOST and is_reported_by_now):

@@ -1,6 +1,6 @@
 """The one way in: run a handler in the scope of its request.
 
-Whether it is run, and in which scope; what follows is for `response` and the scope.
+Whether it is run, and in which scope; what follows is for `handler_call` and the scope.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .._scopes.states import Fate, State
 from .answerer import Answerer
 from .answering import TwistedAnswerer
 from .dead_requests import guard
-from .request_facts import cause_of_death, fate_of, hear_of_finish
+from .handler_call import HandlerCall
+from .request_facts import cause_of_death, fate_of, have_copy_notice
 from .request_scope import RequestScope
-from .response import Response
 from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
 MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
@@ -44,7 +44,7 @@ def serve(
         handler: is called with the next two.
         args: the positional arguments.
         kwargs: the others.
-        answerer: makes what receives the handler's result.
+        answerer: makes what receives the handler's result: Twisted, or a framework that awaits it.
 
     Returns:
         What the answerer gives back; of Twisted's, bytes or ``NOT_DONE_YET``.
@@ -58,13 +58,13 @@ def serve(
         entered = _join(options, request, met)
     if not isinstance(entered, RequestScope):
         return entered
-    response = Response(entered, answerer(entered, request, handler, is_outermost))
+    call = HandlerCall(entered, answerer(entered, request, handler, is_outermost))
     token = current.set(entered)
     try:
-        result = response.call(handler, args, kwargs)
+        result = call.run(handler, args, kwargs)
     finally:
         current.reset(token)
-    result = response.give_back(result, is_outermost)
+    result = call.give_back(result, is_outermost)
     if not isinstance(result, Failure):
         return result
     error: Any = result.value
@@ -87,7 +87,11 @@ def _met(request: Any) -> RequestScope | None:
 def _open(
     options: Options, request: Any, former: RequestScope | None
 ) -> RequestScope | bytes | int:
-    """The scope of a request that has none, or whose scope has closed; else what to return."""
+    """The scope of a request that has none, or whose scope has closed; else what to return.
+
+    A handler that comes after its scope has closed, on a dead request, runs in a second scope in
+    which hooks and observers are not served again.
+    """
     if former is None and (why := why_turned_away(options, request)) is not None:
         return turn_away(_new_scope(options.only_told(), request), request, why)
     was_here = former is not None and former.options.includes(options)
@@ -104,7 +108,7 @@ def _open(
 
 def _new_scope(options: Options, request: Any) -> RequestScope:
     scope = RequestScope(request, options)
-    hear_of_finish(request)
+    have_copy_notice(request)
     setattr(request, SCOPE, scope)
     scope.life.enter(options)
     return scope

@@ -1,7 +1,7 @@
 """Streaming a response from an iterator or an async iterator of bytes, with back-pressure.
 
 A producer for Twisted's transports, and the coroutine that feeds it; what becomes of the request
-before and after is `_respond`'s business.
+before and after is `answering`'s business.
 """
 
 from __future__ import annotations

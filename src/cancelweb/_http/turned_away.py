@@ -16,13 +16,13 @@ from ..interfaces import IMonitor
 from .dead_requests import guard
 from .pages import say_goodbye
 from .rapid_resets import is_overrun
-from .request_facts import connection_of, fate_of
+from .request_facts import fate_of, h2_connection_of
 from .request_scope import RequestScope
 
 
 def why_turned_away(options: Options, request: Any) -> Cause | None:
     """Why a new request is answered without its handler, or None."""
-    connection = connection_of(request)
+    connection = h2_connection_of(request)
     if not options.dry_run and is_overrun(connection, options.max_cleanups):
         return RapidReset()
     return _draining(options, options.monitors)
@@ -45,7 +45,7 @@ def _draining(options: Options, monitors: tuple[IMonitor, ...]) -> Draining | No
 
 
 def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
-    """Answer without the handler and without hooks: there is too much of them, or no time.
+    """Answer without the handler and without hooks: too many requests, or no time.
 
     Returns:
         The whole answer, which costs little; or ``NOT_DONE_YET`` where nothing can be answered.

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from .._log import log
 from ..interfaces import ICancellable
-from .deferreds import is_cancellation
+from .cancellations import is_cancellation
 from .where import named
 
 Settled = Callable[[Any], Any]

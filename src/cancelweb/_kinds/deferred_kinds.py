@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 
 from .._log import log
 from .._twisted.access import canceller_of
+from .cancellations import forgive
 from .cancellers import Canceller, Settled
-from .deferreds import forgive
 from .leaves import has_fired, innermost, leaves
 from .where import function_at, function_name, lines_of
 

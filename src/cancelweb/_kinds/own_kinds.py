@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from .._log import log, printable
+from .cancellations import as_deferred
 from .cancellers import Canceller, Settled, log_rest
-from .deferreds import as_deferred
 from .where import named
 
 T = TypeVar("T")

@@ -20,9 +20,9 @@ from twisted.python.components import registerAdapter
 from twisted.python.reflect import safe_repr
 
 from ..interfaces import ICancellable
+from .cancellations import as_deferred
 from .cancellers import Canceller
 from .deferred_kinds import DeferredCanceller
-from .deferreds import as_deferred
 from .futures import AsyncioFutureCanceller, ConcurrentFutureCanceller
 from .own_kinds import UserCanceller
 from .timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller, timer_canceller

@@ -12,8 +12,8 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from .._kinds.cancellations import forgive
 from .._kinds.cancellers import Canceller, Settled, log_rest
-from .._kinds.deferreds import forgive
 from .._kinds.registry import find_canceller
 
 

@@ -35,7 +35,7 @@ class HookStack:
         """When the first was run, in seconds on the scope's clock."""
 
     def add(self, hook: Hook, for_cancelled: bool) -> None:
-        """Add a hook; it is run at once if its occasion has been, else as the next of the stack."""
+        """Add a hook to the stack; run it at once if the scope is cancelled, or closed, already."""
         is_closed = self._scope.state is State.CLOSED
         if self._is_cancelled if for_cancelled else is_closed:
             self._run(hook)

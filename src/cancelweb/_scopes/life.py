@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from twisted.python.failure import Failure
 
-from .._kinds.deferreds import clean, is_our_cancellation
+from .._kinds.cancellations import clean, is_our_cancellation
 from ..causes import Cause, Ended, ResponseFinished, TimedOut
 from .context import call_in, current
 from .deadline import Deadline
@@ -86,7 +86,7 @@ class Life:
 
     # --- events ---
 
-    def handled(self) -> None:
+    def call_returned(self) -> None:
         """A handler's call has returned; called in its context, in which its work goes on."""
         if self.scope.state is not State.CLOSED:
             self.context = copy_context()
@@ -105,7 +105,7 @@ class Life:
         """The client has left."""
         if self.scope.fate is Fate.OPEN:
             self.scope.fate = Fate.LOST
-            if self.scope.may_be_cut and not self.scope.options.dry_run:
+            if self.scope.is_interruptible and not self.scope.options.dry_run:
                 self._cancelled(cause, Event.LOST)
             else:
                 self.record.spare(cause)
@@ -115,7 +115,7 @@ class Life:
     def _request_is_over(self) -> None:
         for work in self.stopping.works.unasked():
             work.canceller.response_over()
-        self.look()
+        self.go_on()
 
     def stop(self, cause: Cause) -> bool:
         """Cancel the scope; returns whether this call did it."""
@@ -135,16 +135,15 @@ class Life:
 
     def expired(self, seconds: float) -> None:
         """See `parts.Life`."""
-        self.scope.read_facts(is_reported_by_now=True)
-        if self.scope.state is State.RUNNING and self.scope.may_be_cut:
+        self.scope.catch_up(is_reported_by_now=True)
+        if self.scope.state is State.RUNNING and self.scope.is_interruptible:
             self.stop(TimedOut(seconds))
 
     def drain(self, cause: Cause) -> None:
         """A drain is at its end: cancel the scope, or stop even what the handler returned."""
-        self.scope.read_facts(is_reported_by_now=True)
-        is_answered = self.scope.state is State.ANSWERED
-        if not self.stop(cause) and is_answered and not self.scope.options.dry_run:
-            self.stopping.is_returned_leftover = True
+        self.scope.catch_up(is_reported_by_now=True)
+        if not self.stop(cause) and self.scope.state is State.ANSWERED:
+            self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._stop_leftover_work()
 
     def refuse(self, cause: Cause) -> None:
@@ -153,7 +152,7 @@ class Life:
         scope.cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
         scope.opened = self.record.cancelled = scope.clock.seconds()
         self.record.worsen(Ended.REFUSED)
-        self.look()
+        self.go_on()
 
     def work_ended(self, work: Work, result: object) -> object:
         """See `parts.Life`."""
@@ -161,7 +160,7 @@ class Life:
             return work.outlived(result)
         is_ours = is_our_cancellation(result, self.scope.cause)
         if not is_ours or work.is_returned:
-            # Otherwise it is held, lest Twisted log the cancellation before it can be handled.
+            # Otherwise the work is held, lest Twisted log a cancellation that nothing has handled.
             self.stopping.works.drop(work)
         if isinstance(result, Failure) and (is_ours or work.arrived is None):
             self.record.note(result)
@@ -171,7 +170,7 @@ class Life:
             else:
                 work.arrived(result)
             result = None
-        self.look()
+        self.go_on()
         return result
 
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
@@ -179,14 +178,14 @@ class Life:
         self.record.worsen(Ended.SURVIVED)
         return survive(work, self.scope, seconds)
 
-    def look(self) -> None:
+    def go_on(self) -> None:
         """Go on, if there is nothing left to wait for."""
         scope, works = self.scope, self.stopping.works
-        scope.read_facts()
+        scope.catch_up()
         if not works.is_returned_waited_for:
             self._become(Event.RESULT)
             self._stop_leftover_work()
-        if scope.fate is not Fate.OPEN and not works.is_waited_for and not scope.is_handling:
+        if scope.fate is not Fate.OPEN and not works.is_waited_for and not scope.is_in_call:
             self._become(Event.ALL_ENDED)
 
     # --- entering a state ---
@@ -208,14 +207,14 @@ class Life:
                 self.record.cancelled = self.scope.clock.seconds()
             self.stopping.ask_all()
 
-    def work_asked(self) -> None:
+    def ask_now(self) -> None:
         """See `parts.Life`: it is the turn of the work to be asked."""
         if self.scope.state is State.ANSWERED:
             self.stopping.ask(self.stopping.leftover_work())
         elif self.scope.state is State.STOPPING and self.scope.cause is not None:
             self.stopping.ask(self.stopping.works.unasked())
-            self.scope.cut(self.scope.cause)
-        self.look()
+            self.scope.answer_cancel(self.scope.cause)
+        self.go_on()
 
     def _enter_stopping(self) -> None:
         self.record.cancelled = self.scope.clock.seconds()

@@ -70,7 +70,7 @@ class Options:
         return evolve(self, hooks=(), observers=(), monitors=(), timeout=None, parts=(self,))
 
     def only_told(self) -> Options:
-        """These options for a request that is turned away: only its observers are told."""
+        """These options for a request that is turned away: only monitors and observers are told."""
         return evolve(self, hooks=(), timeout=None)
 
     def includes(self, other: Options) -> bool:

@@ -38,14 +38,11 @@ class Life(Protocol):
     def expired(self, seconds: float) -> None:
         """The deadline has passed, which was so many seconds."""
 
-    def work_asked(self) -> None:
-        """What was to be asked in this turn has been asked."""
+    def ask_now(self) -> None:
+        """It is the turn of the work to be asked to stop."""
 
-    def look(self) -> None:
+    def go_on(self) -> None:
         """There may be nothing left to wait for."""
-
-    def close(self) -> None:
-        """Let go of everything, and have what still runs stopped."""
 
 
 class Subject(Protocol):
@@ -76,17 +73,17 @@ class Subject(Protocol):
         """What would have cancelled it, but for a dry run or its method."""
 
     @property
-    def is_handling(self) -> bool:
+    def is_in_call(self) -> bool:
         """Whether the handler's call has not returned yet."""
 
     @property
-    def may_be_cut(self) -> bool:
+    def is_interruptible(self) -> bool:
         """Whether a disconnect or a deadline may cancel it."""
 
-    def cut(self, cause: Cause) -> None:
+    def answer_cancel(self, cause: Cause) -> None:
         """It was cancelled, and its work was asked to stop: answer a client that still waits."""
 
-    def read_facts(self, is_reported_by_now: bool = False) -> None:
+    def catch_up(self, is_reported_by_now: bool = False) -> None:
         """A report that the request is over may be missing: look whether it is.
 
         Args:

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define
 from twisted.python.failure import Failure
 
-from .._kinds.deferreds import is_cancellation
+from .._kinds.cancellations import is_cancellation
 from .._log import log, log_outcome
 from ..causes import Cause, Ended, Observer, Outcome
 from .options import added

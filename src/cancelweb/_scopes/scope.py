@@ -90,19 +90,19 @@ class Scope:
         return None if self._life is None else self._life.record.would_have_cancelled
 
     @property
-    def is_handling(self) -> bool:
+    def is_in_call(self) -> bool:
         """See `Subject`."""
         return False
 
     @property
-    def may_be_cut(self) -> bool:
+    def is_interruptible(self) -> bool:
         """See `Subject`."""
         return True
 
-    def cut(self, cause: Cause) -> None:
+    def answer_cancel(self, cause: Cause) -> None:
         """See `Subject`."""
 
-    def read_facts(self, is_reported_by_now: bool = False) -> None:
+    def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""
 
     def end(self) -> None:
@@ -136,7 +136,7 @@ class Scope:
             RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
                 that was never started.
         """
-        self.read_facts()
+        self.catch_up()
         life = self.life
         with self._keeping(life):
             canceller = life.stopping.track(work)
@@ -218,7 +218,7 @@ class Scope:
         """
         if not isinstance(cause, Cause):
             raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
-        self.read_facts()
+        self.catch_up()
         return self.state is not State.ANSWERED and self.life.stop(cause)
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
 """One run of a function for many requests.
 
-Built on the waits of `_shield`; what else a request does is its scope's business.
+Built on the waits of `shield`; what else a request does is its scope's business.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from .._kinds.cancellations import is_cancellation
 from .._kinds.cancellers import Canceller, global_reactor
-from .._kinds.deferreds import is_cancellation
 from .._kinds.registry import find_canceller
 from .._kinds.where import describe
 from .._log import log, name_of

@@ -1,7 +1,7 @@
 """The states of a scope and of its work, and the table that says which event leads where.
 
 What belongs here: enums, and the table. What does not: what is done on entering a state, which is
-in `scope`; each comment below states an invariant that the code there keeps.
+in `life`; each comment below states an invariant that the code there keeps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class State(IntEnum):
     RUNNING = auto()
     """The request is open. Nothing was asked to stop."""
     ANSWERED = auto()
-    """The response is finished. What the handler returned runs to its end; the rest is stopped."""
+    """The response is finished, or there will be none. What the handler returned runs to its end;
+    the rest is leftover work, and is stopped."""
     SPARED = auto()
     """The client has left, and the request is not cancelled for that: its method is spared, or this
     is a dry run. What the handler returned runs to its end; nothing was asked to stop."""
@@ -63,8 +64,8 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.SPARED_LOSS: State.SPARED,
         Event.CANCELLED: State.STOPPING,
     },
-    # Finished beats cancelled: neither a loss nor a deadline nor `Scope.cancel` is an event here,
-    # and a drain is one only where no leftover work was stopped before it.
+    # Finished beats cancelled: a loss is no event here, and `Life.expired` and `Scope.cancel` do
+    # nothing. A drain is one, where no leftover work was stopped before it.
     State.ANSWERED: {
         Event.CANCELLED: State.STOPPING,
         Event.ALL_ENDED: State.CLEANING,
@@ -83,7 +84,11 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     # Work that is tracked now is asked to stop at once; nothing waits for it.
     State.CLOSED: {},
 }
-"""Which event leads to which state. An event that has no entry changes no state."""
+"""Which event leads to which state. An event that has no entry changes no state.
+
+A request that is dead or turned away is born in STOPPING (`Life.refuse`); a scope that is withdrawn
+closes at once.
+"""
 
 
 class Step(Enum):

@@ -95,7 +95,7 @@ class Stopping:
             if not work.is_returned:
                 work.holder = None
                 self.works.drop(work)
-        self._scope.life.look()
+        self._scope.life.go_on()
 
     # --- when ---
 
@@ -105,7 +105,7 @@ class Stopping:
 
         Work that comes meanwhile is asked with the rest, so that what they share is reached once.
         """
-        return self._next_turn is not None or self._scope.is_handling
+        return self._next_turn is not None or self._scope.is_in_call
 
     def ask_all(self) -> None:
         """Ask now, or in the next turn while the request's own code is on the stack.
@@ -114,7 +114,7 @@ class Stopping:
         call has returned.
         """
         scope = self._scope
-        if scope.is_handling or self._next_turn is not None:
+        if scope.is_in_call or self._next_turn is not None:
             return
         if current.get() is scope or any(
             is_on_stack(work.canceller.suspended) for work in self.works
@@ -129,7 +129,7 @@ class Stopping:
 
     def _ask_now(self) -> None:
         self._next_turn = None
-        self._scope.life.work_asked()
+        self._scope.life.ask_now()
 
     # --- asking ---
 
@@ -220,7 +220,7 @@ class Stopping:
                 self.works.move(work, Step.SURVIVOR)
                 work.survival = self._scope.life.work_survived(work, patience)
         self._set_timer()
-        self._scope.life.look()
+        self._scope.life.go_on()
 
     def disarm(self) -> None:
         """Name no more survivors; idempotent."""

@@ -1,6 +1,6 @@
 """Work that outlives its cancellation: what is told of it, when it is noticed and when it ends.
 
-Whether work is a survivor is for `stopping` to say, where it waits for the canceller of its kind.
+Whether work is a survivor, `stopping` says; where it waits, the canceller of its kind.
 """
 
 from __future__ import annotations

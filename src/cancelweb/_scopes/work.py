@@ -12,8 +12,8 @@ from attrs import define
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from .._kinds.cancellations import is_cancellation
 from .._kinds.cancellers import Canceller
-from .._kinds.deferreds import is_cancellation
 from .._log import log
 from .states import Step
 
@@ -33,7 +33,7 @@ class Work:
         canceller: how it is stopped.
         arrived: takes the result of what a handler returned. None for tracked work, whose result
             belongs to the code that tracks it.
-        holder: None once its scope has closed.
+        holder: the set that it is in; None once it has ended, is released, or its scope closed.
         step: how far it is.
         asked_at: when it was asked to stop, in seconds on the scope's clock.
         survival: what to call at its end, if it was named a survivor.

@@ -1,6 +1,6 @@
 """What is put in place of adbapi's own connections and transactions, in a pool's threads.
 
-The pool itself is in `database`; what each driver needs, in `_drivers`.
+The pool itself is in `database`; what each driver needs, in `drivers`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from .._kinds.deferreds import clean, is_cancellation
+from .._kinds.cancellations import clean, is_cancellation
 from .._kinds.where import Place, place
 
 

@@ -16,19 +16,19 @@ from .request_scope import RequestScope
 
 
 @define(eq=False)
-class Response:
-    """What one handler came to, and the answerer that receives it."""
+class HandlerCall:
+    """One call of a handler, and the answerer that receives what it comes to."""
 
     scope: RequestScope
     answerer: Answerer
 
-    def call(self, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
+    def run(self, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
         """Call the handler, in its scope's context.
 
         Returns:
             Its result, as far as it has come by then, or `LATER`.
         """
-        # In no variable here: a failure refers to this frame, as the one that called `_called`.
+        # Not bound to a variable: a failure refers to this frame, as the one that calls `_called`.
         return self._follow(self._called(handler, args, kwargs))
 
     def _called(self, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
@@ -37,12 +37,12 @@ class Response:
         except BaseException:
             return Failure()
         finally:
-            self.scope.life.handled()
+            self.scope.life.call_returned()
 
     def give_back(self, result: object, is_outermost: bool) -> object:
         """What to return for the handler's call, or the `Failure` to raise."""
         if is_outermost:
-            self.scope.handled_by(self.answerer)
+            self.scope.call_returned_to(self.answerer)
         given = self.answerer.give_back(result)
         if is_outermost:
             self.scope.subscribe()
@@ -52,7 +52,7 @@ class Response:
         """Wait for a value, and for what that comes to, as far as it has come by now."""
         if self.answerer.is_result(value):
             return value
-        # In no variable here: a failure refers to this frame, as the one that called `_wait_for`.
+        # Not bound to a variable: a failure refers to this frame, which calls `_wait_for`.
         return self._come_to(self._wait_for(value))
 
     def _come_to(self, value: object) -> object:
@@ -60,6 +60,7 @@ class Response:
         return value if value is None or value is LATER else self._follow(value)
 
     def _wait_for(self, value: object) -> object:
+        # While the call is on the stack, its result is returned; later it is delivered.
         arrivals: list[object] = []
         life = self.scope.life
         try:

@@ -52,7 +52,7 @@ def is_cancellation(failure: Failure) -> bool:
 
 
 def is_our_cancellation(result: object, cause: object) -> bool:
-    """Whether a result is the cancellation that a scope has asked for, because of its cause."""
+    """Whether a result is a cancellation that counts as a scope's own: any, once it has a cause."""
     return cause is not None and isinstance(result, Failure) and is_cancellation(result)
 
 
@@ -77,7 +77,7 @@ def _says_cancelled(error: object) -> bool:
     return False
 
 
-def is_answerers_business(failure: Failure) -> bool:
+def is_fault_if_unanswered(failure: Failure) -> bool:
     """Whether a failure is one only if nobody answers the request.
 
     Whoever has cancelled the work, or was told of a process's exit status, may well answer.
