@@ -30,7 +30,6 @@ BATCHES = [
         f"{BASE}:DelayedCall.args",
         f"{TASK}:LoopingCall.starttime",
         "twisted.internet.process:Process.proto",
-        f"{HTTP}:Request.clientproto",
         f"{HTTP}:Request.etag",
         f"{H2}:H2Stream._conn",
     ],

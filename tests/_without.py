@@ -471,7 +471,6 @@ SCENARIOS: dict[str, Scenario] = {
     "Process._fork": child_process,
     "Request.finished": answered_at_the_deadline,
     "Request.channel": answered_at_the_deadline,
-    "Request.clientproto": answered_at_the_deadline,
     "Request.startedWriting": aborted_at_the_deadline,
     "Request.producer": stream,
     "Request.transport": stream,

@@ -7,15 +7,15 @@ Deferred fires. How, stands in `_stoppable.thread_calls`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.threadpool import ThreadPool
 
-from ._kinds.cancellers import global_reactor
 from ._scopes.finding import scope_or_none
 from ._scopes.shield import tracker_here
+from ._stoppable.reactors import reactor_for
 from ._stoppable.thread_calls import ThreadCall, current_call
 
 __all__ = ["check", "defer_to_thread", "defer_to_thread_pool"]
@@ -43,7 +43,7 @@ def defer_to_thread(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Def
         really come to its end, be it cancelled once or twice. What it returns then is dropped for
         CancelledError; what it raises is the failure, whatever it is.
     """
-    reactor = _reactor()
+    reactor = reactor_for(None, IReactorThreads)
     return defer_to_thread_pool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
 
 
@@ -83,9 +83,3 @@ def check() -> None:
         scope.check()
     if call is not None and call.is_cancelled:
         raise CancelledError()
-
-
-def _reactor() -> Any:
-    scope = scope_or_none()
-    reactor = None if scope is None else scope.clock
-    return reactor if IReactorThreads.providedBy(reactor) else global_reactor()

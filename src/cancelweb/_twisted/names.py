@@ -114,12 +114,6 @@ NEEDED = (
     ),
     Needed(
         "requests",
-        ("twisted.web.http:Request.clientproto",),
-        "each request takes the slower way of requests over HTTP/2",
-        stand_in=b"HTTP/2",
-    ),
-    Needed(
-        "requests",
         ("twisted.web.http:Request.startedWriting",),
         "a request that fails, or is cancelled while its client waits, has its connection aborted "
         "instead of an answer, as if a part of one had been sent",
