@@ -31,10 +31,10 @@ __all__ = ["Monitor", "Survivor", "where_it_waits"]
 
 @implementer(IMonitor)
 class Monitor:
-    """What goes on in the doors that were given it, and what has.
+    """What goes on in the entry points that were given it, and what has.
 
-    One monitor may be given to several doors; where these meet on a request, it counts once. For
-    the reactor's thread.
+    One monitor may be given to several entry points; where these meet on a request, it counts once.
+    For the reactor's thread.
 
     Args:
         clock: where a drain takes its time from; the Site's reactor unless given.
@@ -110,7 +110,7 @@ class Monitor:
         return 1 if self._drain is None else max(1, ceil(self._drain.remaining()))
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell an observer the `cancelweb.Outcome` of each scope, besides the door's own.
+        """Tell an observer the `cancelweb.Outcome` of each scope, besides those of the entry point.
 
         Args:
             observer: what it raises is logged.
@@ -123,7 +123,7 @@ class Monitor:
     def drain(self, seconds: float) -> Deferred[None]:
         """Turn new requests away, let the others finish, and cancel those that take too long.
 
-        From now on, for good, what comes to the doors of this monitor is answered 503, with
+        From now on, for good, what comes to the entry points of this monitor is answered 503, with
         ``Retry-After`` and ``Connection: close``, and no handler is run for it. After ``seconds``
         what is left is cancelled with `cancelweb.Draining`, whatever its method, and answered
         likewise. Then the cleanup hooks are waited for, and what was detached: for ten seconds from

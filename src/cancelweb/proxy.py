@@ -81,7 +81,7 @@ class ReverseProxyResource(Resource):
 
     An upstream that cannot be reached, or fails before its headers have come, is a 502; one that
     does not answer the attempt to connect is a 504. One that fails later breaks the response off.
-    For a deadline use the option ``timeout`` of a door around it.
+    For a deadline use the option ``timeout`` of an entry point around it.
 
     Requests are relayed with their headers but for ``Host`` and those that are for one hop only,
     over HTTP/1.1. As with Twisted's, no ``X-Forwarded-For`` is added.

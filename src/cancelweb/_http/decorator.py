@@ -62,8 +62,9 @@ def cancel_on_disconnect(
     def``, async generators included. The request is the first positional argument that has a
     ``notifyFinish``. The undecorated handler stays reachable as ``__wrapped__``.
 
-    Where doors meet on one request they share one scope: their hooks and observers add up, the
-    earliest deadline holds, and for the rest the innermost that was given an option decides.
+    Where entry points meet on one request they share one scope: their hooks and observers add up,
+    the earliest deadline holds, and for the rest the innermost that was given an option decides.
+    A disconnect or a deadline cancels a decorated handler whatever the method of its request.
 
     Args:
         handler: may return bytes, ``NOT_DONE_YET``, a Deferred, a coroutine or another awaitable,
@@ -83,7 +84,7 @@ def cancel_on_disconnect(
         max_cleanups: how many requests that a client has abandoned on one HTTP/2 connection may
             still be stopping or cleaning up; 100 unless given. While there are as many, the
             connection's further requests are answered 429, and their handlers are not run. Where
-            doors meet, the outermost decides.
+            entry points meet, the outermost decides.
         clock: where time is taken from; the Site's reactor unless given.
 
     Returns:

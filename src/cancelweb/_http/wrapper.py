@@ -37,7 +37,7 @@ class CancellingResource:
             bytes; GET, HEAD and OPTIONS unless given. For others ``timeout`` does nothing; ``()``
             allows none.
         monitor: a `cancelweb.monitor.Monitor`, which knows what goes on and can drain it. Where
-            doors meet, each of their monitors is told of the request, once.
+            entry points meet, each of their monitors is told of the request, once.
         dry_run: cancel nothing, answer nothing, run no ``on_cancel`` hook; outcomes tell what
             would have been cancelled.
         timeout: this option, and those not named here, are as in `cancel_on_disconnect`.

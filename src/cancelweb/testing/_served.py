@@ -47,7 +47,7 @@ class Served:
         return self.outcome is not None and not self.monitor.detached
 
     def opened(self, scope: Scope) -> None:
-        """A door has met the request: be told how it ends."""
+        """An entry point has met the request: be told how it ends."""
         self.scope = scope
         options = scope.options
         default = (log_outcome,) if options.observers is None else options.observers
