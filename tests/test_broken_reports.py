@@ -245,8 +245,11 @@ class FinishTests(BrokenTestCase):
             self.visit(factory, timeout=5)
             self.clock.pump([5, 0])
             self.assertEqual(self.work.asked, [""])
+            if factory is Early:
+                # Twisted's page keeps what `finish` raises: the answer may still be finished.
+                self.client.disconnect()
             self.assertIsInstance(self.assert_closed().cause, TimedOut)
-            self.assertEqual(self.client.is_aborted, factory is Early)
+            self.assertFalse(self.client.is_aborted)
             self.assert_drained()
 
     def test_by_the_handler(self) -> None:

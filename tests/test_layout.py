@@ -18,7 +18,8 @@ PACKAGE = Path(cancelweb.__file__).parent
 FLOORS = [
     {"causes"},
     {"interfaces"},
-    {"_log", "_twisted"},
+    {"_log"},
+    {"_twisted"},
     {"_kinds"},
     {"_scopes"},
     {"_http", "_stoppable"},

@@ -237,6 +237,3 @@ class TwistedAnswerer:
             send_error(request, scope.options.status_of(cause), cause)
         except BaseException:
             self._break_off()
-        if fate_of(request) is Fate.OPEN:
-            # What `finish` has raised was kept by Twisted's page: the answer is not complete.
-            self._abort()

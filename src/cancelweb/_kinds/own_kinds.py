@@ -6,6 +6,7 @@ Knows what a user's canceller may have besides, and that any of it may be at fau
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from math import inf
 from typing import Any, TypeVar
 
@@ -101,7 +102,7 @@ class UserCanceller(Canceller):
 
     def _told(self) -> str:
         tell = getattr(self.own, "where", None) if self._can_tell else None
-        if not callable(tell):
+        if not callable(tell) or not _needs_nothing(tell):
             return ""
         text = tell()
         if not isinstance(text, str):
@@ -115,6 +116,18 @@ class UserCanceller(Canceller):
         log.failure(
             "{part} of the canceller {canceller} failed", part=part, canceller=self.describe()
         )
+
+
+def _needs_nothing(function: Callable[..., object]) -> bool:
+    """Whether it can be called without arguments: otherwise it is something else of that name."""
+    try:
+        signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:
+        # Some builtins do not tell.
+        return True
+    return True
 
 
 def _is_patience(value: object) -> bool:

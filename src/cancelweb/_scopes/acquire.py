@@ -33,12 +33,15 @@ class Acquisition(Canceller):
     release: Callable[[Any], object]
     arrived: Deferred[Any] = field(init=False)
     _settled: Deferred[None] = field(init=False, factory=Deferred)
-    work: object = field(init=False)
+
+    @property
+    def work(self) -> object:  # type: ignore[override]
+        """Itself: to detach what the user awaits must not lose the resource."""
+        return self
 
     def __attrs_post_init__(self) -> None:
         # A canceller that does nothing: the Deferred then fails with CancelledError by itself.
         self.arrived = Deferred(lambda _: None)
-        self.work = self.arrived
 
     def start(self) -> Deferred[Any]:
         """Begin to wait; returns what the user awaits."""

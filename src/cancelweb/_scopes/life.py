@@ -28,9 +28,7 @@ R = TypeVar("R")
 
 
 class Life:
-    """What is under way in a scope.
-
-    Made on demand, and dropped when the scope closes: the two refer to each other.
+    """What is under way in a scope: made on demand, and dropped when the scope closes.
 
     Attributes:
         context: the handler's context variables, once its call has returned.
@@ -201,7 +199,8 @@ class Life:
 
     def _stop_leftover_work(self) -> None:
         """Work that still runs beside a finished response is stopped."""
-        if self.scope.state is State.ANSWERED and self.stopping.leftover_work():
+        is_its_turn = self.scope.state is State.ANSWERED and not self.stopping.is_pending
+        if is_its_turn and self.stopping.leftover_work():
             if self.scope.cause is None:
                 self.scope.cause = ResponseFinished()
                 self.record.cancelled = self.scope.clock.seconds()

@@ -77,9 +77,9 @@ class Stopping:
     def _is_too_late_for(self, work: Work) -> bool:
         """Whether work that is added now is stopped at once."""
         scope = self._scope
-        if scope.state is State.ANSWERED and not self._is_pending:
+        if scope.state is State.ANSWERED and not self.is_pending:
             return scope.cause is not None and self._is_leftover(work)
-        is_stopping = scope.state is State.STOPPING and not self._is_pending
+        is_stopping = scope.state is State.STOPPING and not self.is_pending
         return is_stopping or scope.state is State.CLOSED
 
     def _is_leftover(self, work: Work) -> bool:
@@ -93,14 +93,13 @@ class Stopping:
         """Track no longer what this canceller stops; it runs on."""
         for work in self.works.find(canceller):
             if not work.is_returned:
-                work.holder = None
                 self.works.drop(work)
         self._scope.life.go_on()
 
     # --- when ---
 
     @property
-    def _is_pending(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether what is to be asked is asked in a later turn.
 
         Work that comes meanwhile is asked with the rest, so that what they share is reached once.
@@ -114,7 +113,7 @@ class Stopping:
         call has returned.
         """
         scope = self._scope
-        if scope.is_in_call or self._next_turn is not None:
+        if self.is_pending:
             return
         if current.get() is scope or any(
             is_on_stack(work.canceller.suspended) for work in self.works
@@ -175,7 +174,7 @@ class Stopping:
             work.asked_at = now
             self.works.move(work, Step.ASKED)
         for work in works:
-            if work.step is Step.ASKED:
+            if work.step is Step.ASKED and work.holder is self:
                 self._ask(work)
         self._set_timer()
 
@@ -216,7 +215,7 @@ class Stopping:
         self._timer = None
         while self._due and self._due[0][0] <= due:
             _, _, patience, work = heappop(self._due)
-            if work.step is Step.ASKED:
+            if work.step is Step.ASKED and work.holder is self:
                 self.works.move(work, Step.SURVIVOR)
                 work.survival = self._scope.life.work_survived(work, patience)
         self._set_timer()

@@ -27,7 +27,7 @@ class WorkSet:
         # What has not ended and was not asked to stop, the oldest first.
         self._unasked: dict[Work, None] = {}
         # The same, by the identity of what is stopped: one Deferred may be several pieces.
-        self._same: dict[int, list[Work]] = {}
+        self._same: dict[int, dict[Work, None]] = {}
         self._waited_for = self._returned_waited_for = 0
 
     @property
@@ -73,7 +73,7 @@ class WorkSet:
             return former[0], False
         work = Work(canceller, arrived)
         self._works[work] = self._unasked[work] = None
-        self._same.setdefault(id(canceller.work), []).append(work)
+        self._same.setdefault(id(canceller.work), {})[work] = None
         self._count(work, 1)
         return work, True
 
@@ -106,10 +106,10 @@ class WorkSet:
         self._unasked.pop(work, None)
         self._works.pop(work, None)
         work.holder = None
-        identity = id(work.canceller.work)
-        others = [other for other in self._same.pop(identity, ()) if other is not work]
-        if others:
-            self._same[identity] = others
+        same = self._same.get(id(work.canceller.work), {})
+        same.pop(work, None)
+        if not same:
+            self._same.pop(id(work.canceller.work), None)
 
 
 def in_order(works: Iterable[Work]) -> list[Work]:

@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Iterator
 from dis import get_instructions
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import CodeType, FunctionType
 from typing import Any
 
+from .._log import log
 from .names import NEEDED, NONE
 
 
@@ -30,18 +31,34 @@ def check(use: str) -> bool:
     missing = [(row, name) for row in NEEDED if row.use == use for name in row.names]
     missing = [(row, name) for row, name in missing if is_missing(name)]
     for row, name in missing:
-        warnings.warn(_warning(name, row.without), RuntimeWarning, stacklevel=2)
+        _warn(_warning(name, row.without))
         owner, attribute = _owner_of(name)
         if owner is not None and row.stand_in is not NONE:
             setattr(owner, attribute, row.stand_in)
     return not missing
 
 
+def _warn(text: str) -> None:
+    try:
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+    except RuntimeWarning:
+        # Warnings are errors here. To import cancelweb is none.
+        log.warn("{text}", text=text)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        # As in an application that was frozen.
+        return str(getattr(sys.modules.get(package), "__version__", "of an unknown version"))
+
+
 def _warning(name: str, without: str) -> str:
     package = name.partition(".")[0]
     dotted = name.replace(":", ".")
     return (
-        f"{package} {version(package)} has no {dotted}, a name that cancelweb uses although it is "
+        f"{package} {_version(package)} has no {dotted}, a name that cancelweb uses although it is "
         f"not documented. Without it, {without}. Upgrade cancelweb; if this is the newest, please "
         "report it."
     )
