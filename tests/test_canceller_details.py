@@ -259,6 +259,17 @@ class WhereTests(DetailsTestCase):
 
         self.assertEqual(canceller_for(Telling()).where(), "job \\x1b[2J")
 
+    def test_that_needs_arguments(self) -> None:
+        """Something else of that name, as a query's ``where``, is left alone; nothing is logged."""
+
+        class Query(Plain):
+            def where(self, condition: str) -> None:
+                raise NotImplementedError(condition)
+
+        canceller = canceller_for(Query())
+        self.assertEqual(canceller.where(), describe(canceller))
+        self.assertEqual(self.lines(), [])
+
     def assert_fault(self, work: object, error: type[Exception], message: str) -> None:
         """It is logged once, and the work is described instead."""
         canceller = canceller_for(work)

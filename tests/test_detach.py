@@ -24,7 +24,7 @@ from cancelweb import (
 from cancelweb._scopes.options import Options
 from cancelweb.monitor import Monitor
 
-from ._inmemory import Client, no_cycles
+from ._inmemory import Client, log_events, no_cycles, of_cancelweb
 from ._scopes import Errand, Leaf, Visit, waiting
 
 
@@ -179,6 +179,36 @@ class TrackedTests(SynchronousTestCase):
         self.assertEqual(visit.outcomes, [])
         in_scope(visit.scope, lambda: detach(stubborn))
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_when_it_was_asked(self) -> None:
+        """Detached after it was asked to stop, it is no survivor, and the rest is waited for."""
+        first, second = Errand(obedient=False), Errand(obedient=False)
+        visit = Visit(waiting)
+        for work in first, second:
+            visit.scope.track(work)
+        visit.disconnect()
+        visit.clock.advance(3)
+        in_scope(visit.scope, lambda: detach(first))
+        third = Errand(obedient=False)
+        visit.scope.track(third)
+        events = log_events(self)
+        visit.clock.advance(2)
+        self.assertEqual([each["seconds"] for each in of_cancelweb(events)], [5.0])
+        self.assertEqual(visit.outcomes, [])
+        third.end()
+        self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
+
+    def test_what_is_acquired(self) -> None:
+        """A resource is released if it comes too late, though the wait for it was detached."""
+        source: Deferred[str] = Deferred()
+        released: list[str] = []
+        visit = Visit(waiting)
+        arrived = visit.scope.acquire(source, released.append)
+        in_scope(visit.scope, lambda: detach(arrived))
+        visit.disconnect()
+        source.callback("a connection")
+        self.assertEqual(released, ["a connection"])
+        self.flushLoggedErrors(CancelledError)
 
     def test_what_the_handler_returned(self) -> None:
         """What is to be the response cannot be detached from it."""

@@ -185,6 +185,20 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assertIs(self.assert_closed().ended, Ended.COMPLETED)
         self.assert_stays_closed()
 
+    def test_a_look_for_blind_spots(self) -> None:
+        """Nor need anything happen: whoever looks for connections that are not read closes it."""
+        self.finish_by_hand()
+        self.assertEqual(self.monitor.blind_spots(), ())
+        self.assertIs(self.assert_closed().ended, Ended.COMPLETED)
+
+    def test_a_drain_need_not_wait(self) -> None:
+        """A drain of nothing else is over at once."""
+        self.finish_by_hand()
+        done: list[None] = []
+        self.monitor.drain(1000).addCallback(done.append)
+        self.clock.pump([0, 2])
+        self.assertEqual(done, [None])
+
     def test_a_drain_after_the_client_has_left(self) -> None:
         """So it is where the client has left since."""
         self.finish_by_hand()

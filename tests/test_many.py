@@ -119,6 +119,15 @@ class LeftTests(ManyTestCase):
 
         self.assert_linear_to_leave(serve)
 
+    def test_one_deferred(self) -> None:
+        """So it is where each is the same Deferred, tracked once more."""
+
+        def serve(number: int) -> None:
+            shared: Deferred[None] = Deferred()
+            self.serve_tracking(lambda _: shared, number)
+
+        self.assert_linear_to_leave(serve)
+
     def test_a_coroutine_that_tracks_them_late(self) -> None:
         """So it is where a coroutine tracks them that is itself tracked late."""
 
@@ -236,6 +245,25 @@ class FinishedTests(ManyTestCase):
             self.addCleanup(returned.callback, None)
             finish(self.visit.scope.request)
             return lambda: [each.end() for each in works]
+
+        assert_linear(self, prepare)
+
+    def test_what_ends_before_it_is_asked(self) -> None:
+        """So is the end of work in the turn in which its request is finished by a coroutine."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            gate: Deferred[None] = Deferred()
+            works = self.serve_tracking(a_deaf_errand, number, returning(NOT_DONE_YET))
+            scope = self.visit.scope
+
+            async def act() -> None:
+                await gate
+                finish(scope.request)
+                for each in works:
+                    each.end()
+
+            scope.track(act())
+            return partial(gate.callback, None)
 
         assert_linear(self, prepare)
 

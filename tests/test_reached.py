@@ -3,8 +3,17 @@
 A second cancel would cut short the wait of a `finally`.
 """
 
-from twisted.internet.defer import Deferred
+from typing import Any
+
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredLock,
+    ensureDeferred,
+    inlineCallbacks,
+)
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import Draining, Ended, current_scope
 
@@ -46,6 +55,37 @@ class ReachedTests(SynchronousTestCase):
         self.cleaned.callback(None)
         self.assertEqual(self.steps, ["cleaned"])
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_what_has_gone_on(self) -> None:
+        """One that waited for a lock, which the cancel of other work released, is asked as well."""
+        lock, told = DeferredLock(), list[str]()
+
+        async def coroutine(name: str) -> None:
+            await lock.acquire()
+            try:
+                await Deferred[None]()
+            except CancelledError:
+                told.append(name)
+                raise
+            finally:
+                lock.release()
+
+        generator = inlineCallbacks(lambda name: (yield ensureDeferred(coroutine(name))))
+        kinds: list[Any] = [generator, lambda name: ensureDeferred(coroutine(name))]
+        for kind in kinds:
+
+            def handler(request: object, kind: Any = kind) -> int:
+                holder, waiter = kind("holder"), kind("waiter")
+                # The newest is asked first.
+                current_scope().track(waiter)
+                current_scope().track(holder)
+                return NOT_DONE_YET
+
+            visit = Visit(handler)
+            visit.disconnect()
+            self.assertEqual(told, ["holder", "waiter"])
+            self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+            told.clear()
 
     def test_by_what_it_tracks_after_the_cancel(self) -> None:
         """What a handler tracks when it has cancelled its scope is asked with the rest."""

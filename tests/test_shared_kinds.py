@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from cancelweb import Shared, cancel_on_disconnect, current_scope
+from cancelweb import ICancellable, Shared, cancel_on_disconnect, current_scope
 
-from ._inmemory import Client, no_cycles
+from ._inmemory import Client, log_events, no_cycles, of_cancelweb
 from ._scopes import Errand, Leaf, Visit
 
 variable: ContextVar[str] = ContextVar("variable", default="nobody's")
@@ -182,6 +183,66 @@ def load(name: object) -> Deferred[None]:
 
 class Key:
     """An argument that can be looked for when it should be gone."""
+
+
+@implementer(ICancellable)
+class Farmed:
+    """Work with details of its own: see `cancelweb.ICancellableDetails`."""
+
+    clock: Any = None
+    survivor_after: float | None = None
+    is_end_observable = True
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.settled: Deferred[Any] = Deferred()
+
+    def cancel(self) -> None:
+        """Asked."""
+        self.asked += 1
+
+    def when_settled(self) -> Deferred[Any]:
+        return self.settled
+
+
+class DetailsTests(SynchronousTestCase):
+    """A run that is work of a user's own kind, with details."""
+
+    def leave(self, work: Farmed) -> Clock:
+        """Ask for it, and leave."""
+        clock = Clock()
+        function: Any = lambda: work  # noqa: E731
+        waiting: Deferred[Any] = Shared(function, linger=1, clock=clock)()
+        waiting.addErrback(lambda _: None)
+        waiting.cancel()
+        clock.advance(1)
+        self.assertEqual(work.asked, 1)
+        return clock
+
+    def test_has_the_clock(self) -> None:
+        """It is given the clock before it is asked to stop."""
+        work = Farmed()
+        self.assertIs(work.clock, None)
+        self.assertIs(self.leave(work), work.clock)
+
+    def test_has_more_time(self) -> None:
+        """It is a survivor only when the time is over that it has asked for."""
+        events, work = log_events(self), Farmed()
+        work.survivor_after = 30.0
+        clock = self.leave(work)
+        clock.advance(29)
+        self.assertEqual(of_cancelweb(events), [])
+        clock.advance(1)
+        [event] = of_cancelweb(events)
+        self.assertEqual(event["seconds"], 30.0)
+
+    def test_whose_end_cannot_be_observed(self) -> None:
+        """The run is over as soon as it was asked; nothing is said of it later."""
+        events, work = log_events(self), Farmed()
+        work.is_end_observable = False
+        clock = self.leave(work)
+        clock.advance(60)
+        self.assertEqual((of_cancelweb(events), clock.getDelayedCalls()), ([], []))
 
 
 class MemoryTests(SynchronousTestCase):

@@ -9,20 +9,26 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 import cancelweb
+import twisted
+from cancelweb._twisted import checks
 from cancelweb._twisted.checks import check, is_missing
-from cancelweb._twisted.names import NEEDED
+from cancelweb._twisted.names import NEEDED, Needed
 
+from ._inmemory import log_events, of_cancelweb
 from ._private import classes, defined_in, foreign_names, trees
 from ._renamed import BATCHES, DATABASE, IMPORTED
 
 PACKAGE = Path(cancelweb.__file__).parent
 SOURCES = classes(trees().values())
+NOTHING = Needed("nothing", ("twisted.web.http:Nothing",), "it is as before")
 TABLE = {name for row in NEEDED for name in row.names}
 
 
@@ -87,6 +93,33 @@ class MissingTests(SynchronousTestCase):
             r"^twisted [0-9.]+\S* has no twisted\.web\._http2\.H2Stream\._conn, .* Without it, "
             r"over HTTP/2, the limit on rapid resets \(max_cleanups\) is off, .*\. Upgrade ",
         )
+
+
+class ReportTests(SynchronousTestCase):
+    """How a name that is missing is reported."""
+
+    def test_where_warnings_are_errors(self) -> None:
+        """It is logged instead: to import cancelweb never fails."""
+        events = log_events(self)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            self.patch(checks, "NEEDED", [NOTHING])
+            self.assertFalse(check.__wrapped__("nothing"))
+        [event] = of_cancelweb(events)
+        self.assertIn("has no twisted.web.http.Nothing, a name that", formatEvent(event))
+
+    def test_where_no_version_is_known(self) -> None:
+        """As in a frozen application: then the package itself is asked."""
+
+        def version(package: str) -> str:
+            raise PackageNotFoundError(package)
+
+        self.patch(checks, "version", version)
+        self.patch(checks, "NEEDED", [NOTHING])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            check.__wrapped__("nothing")
+        self.assertIn(f"twisted {twisted.__version__} has no", str(told[0].message))
 
 
 class PresentTests(SynchronousTestCase):

@@ -166,6 +166,9 @@ class Monitor:
 
         Only for HTTP/1.1 and reactors that provide ``IReactorFDSet``, as all do but IOCP's.
         """
+        for scope in self.scopes:
+            # Twisted may never report the end of a request. This is an occasion to see it.
+            scope.catch_up()
         blind = find_blind(self.scopes)
         for scope, connection in blind:
             warn_once(scope.request, connection, self._warned)

@@ -20,9 +20,10 @@ check("requests")
 
 def fate_of(request: Any) -> Fate:
     """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
-    if request.finished:
+    # Test doubles may have neither this nor a channel; a lost request has None for a channel.
+    if getattr(request, "finished", False):
         return Fate.FINISHED
-    # Test doubles have no channel at all; a lost request has None. To write to a stream of HTTP/2
+    # To write to a stream of HTTP/2
     # that was reset in the read in which it was opened would raise out of Twisted's dataReceived,
     # which costs all its siblings their connection.
     channel = getattr(request, "channel", request)
@@ -69,7 +70,7 @@ def have_copy_notice(request: Any) -> None:
     `twisted.web.distrib` puts the ``finish`` of the front's request on the copy, so that neither
     ``finished`` nor ``notifyFinish`` of the copy ever tell.
     """
-    remote_finish = vars(request).get("finish")
+    remote_finish = getattr(request, "__dict__", {}).get("finish")
     if remote_finish is None or hasattr(request, "channel"):
         return
 

@@ -116,11 +116,14 @@ class RequestScope(Scope):
     def errback(self, failure: Failure | None) -> None:
         """The client has left."""
         request, channel = self.request, self.channel
-        if request is None or request.finished:
+        if request is None or fate_of(request) is Fate.FINISHED:
             # It had been finished: only the report of that was missing.
             self.callback(None)
             return
         guard(request, Fate.LOST)
+        if self.fate is Fate.LOST:
+            # It was seen before it was reported.
+            return
         producer = release_producer(request, channel)
         self.life.lost(Disconnected(failure))
         self.note_abandoned()

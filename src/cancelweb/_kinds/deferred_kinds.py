@@ -6,6 +6,7 @@ What the leaves are is found in `leaves`.
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -34,6 +35,8 @@ class DeferredCanceller(Canceller):
     _leaves: list[tuple[Deferred[Any], Deferred[Any]]] | None = field(
         default=None, init=False, repr=False
     )
+    # What has come, and was no failure, since `reach` was called.
+    _came: list[object] = field(factory=list, init=False, repr=False)
 
     @property
     def deferred(self) -> Deferred[Any]:
@@ -44,12 +47,21 @@ class DeferredCanceller(Canceller):
         self.work.addCallbacks(settled, settled)
 
     def reach(self, reached: set[int]) -> None:
+        is_first = not reached
         self._leaves = [(leaf, innermost(leaf)) for leaf in leaves(self.work, reached)]
+        if not is_first:
+            for _, last in self._leaves:
+                _note_result(last, self._came)
 
     def cancel(self) -> None:
         if self._leaves is None:
             self.reach(set())
         found, self._leaves = self._leaves or [], None
+        for _, last in found:
+            vars(last).pop("callback", None)
+        if self._came and all(has_fired(last) for _, last in found):
+            # What it waited for has come: the cancel of other work has released a lock, say.
+            found = [(leaf, leaf) for leaf in leaves(self.work, set())]
         for leaf, last in found:
             # Where another cancel has fired it meanwhile, its owner may wait in a ``finally`` by
             # now: a second cancel would cut that wait short.
@@ -67,6 +79,22 @@ class DeferredCanceller(Canceller):
     def describe(self) -> str:
         name = getattr(self.suspended, "__qualname__", None)
         return type(self.work).__name__ if name is None else f"coroutine {name}"
+
+
+def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
+    """Note a result with which a Deferred is fired, until its ``callback`` is given back to it."""
+    if "callback" in vars(leaf):
+        return
+    # No cycle: what is never fired is freed with its Deferred.
+    here = ref(leaf)
+
+    def callback(result: Any) -> None:
+        came.append(result)
+        fired = here()
+        assert fired is not None
+        type(fired).callback(fired, result)
+
+    leaf.callback = callback  # type: ignore[method-assign]
 
 
 def _cancel(leaf: Deferred[Any]) -> None:

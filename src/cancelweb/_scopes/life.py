@@ -111,14 +111,14 @@ class Life:
             self._request_is_over()
 
     def _request_is_over(self) -> None:
-        for work in self.stopping.works.unasked():
-            work.canceller.response_over()
+        if not self.stopping.is_pending:
+            self.stopping.works.response_over()
         self.go_on()
 
     def stop(self, cause: Cause) -> bool:
         """Cancel the scope; returns whether this call did it."""
         if self.scope.options.dry_run:
-            if Event.CANCELLED in TRANSITIONS[self.scope.state]:
+            if self.scope.cause is None and Event.CANCELLED in TRANSITIONS[self.scope.state]:
                 self.record.spare(cause)
             return False
         return self._cancelled(cause, Event.CANCELLED)

@@ -88,7 +88,7 @@ class Record:
         if observers is None:
             observers = (log_outcome,) if self.is_eventful else ()
         for monitor in scope.options.monitors:
-            observers = added(observers, monitor.scope_closed(scope))
+            observers = added(observers, monitor.scope_closed(scope) or ())
         return observers
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:

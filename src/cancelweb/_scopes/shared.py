@@ -13,7 +13,7 @@ from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -185,22 +185,28 @@ class Run:
         self._timer = None
         self._is_stopped = True
         self.forget()
-        assert self._canceller is not None
+        canceller = self._canceller
+        assert canceller is not None
+        canceller.clock = self.clock
         try:
-            # In no waiter's context, whoever it was who left.
-            Context().run(self._canceller.cancel)
+            # In the context of no waiter, not even of the last.
+            Context().run(canceller.cancel)
         except BaseException:
-            log.failure("the canceller {canceller} failed", canceller=describe(self._canceller))
-        if self.clock is not None and not self._is_over:
-            self._timer = self.clock.callLater(SURVIVOR_AFTER, self._survives)
+            log.failure("the canceller {canceller} failed", canceller=describe(canceller))
+        if self._is_over:
+            return
+        if not canceller.is_end_observable:
+            self._settled(Failure(CancelledError()))
+        elif self.clock is not None:
+            patience = max(SURVIVOR_AFTER, canceller.survivor_after or 0.0)
+            self._timer = self.clock.callLater(patience, self._survives, canceller, patience)
 
-    def _survives(self) -> None:
+    def _survives(self, canceller: Canceller, seconds: float) -> None:
         self._timer = None
-        assert self._canceller is not None
         log.warn(
             "{canceller}, shared by requests, still runs {seconds:g} s after it was asked to stop",
-            canceller=describe(self._canceller),
-            seconds=SURVIVOR_AFTER,
+            canceller=describe(canceller),
+            seconds=seconds,
         )
 
     def _settled(self, result: Any) -> None:

@@ -20,7 +20,7 @@ from .._log import log
 from .context import current
 from .parts import Subject
 from .states import State, Step
-from .survivors import watch_over
+from .survivors import tell_unobserved, watch_over
 from .work import Work
 from .work_set import WorkSet, in_order
 
@@ -193,6 +193,7 @@ class Stopping:
             heappush(self._due, (work.asked_at + patience, next(self._numbers), patience, work))
         else:
             self.works.move(work, Step.UNOBSERVED)
+            tell_unobserved(canceller)
 
     def _patience(self, work: Work) -> float:
         """Seconds until work that was asked to stop is a survivor."""

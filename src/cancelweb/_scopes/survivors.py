@@ -11,6 +11,7 @@ from weakref import ReferenceType, ref
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
+from .._kinds.cancellers import Canceller
 from .._kinds.where import describe
 from .._log import log, printable
 from ..causes import Survivor
@@ -64,6 +65,14 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     for monitor in monitors:
         monitor.work_survives(survivor)
     return Survival(survivor, monitors, scope.clock).end
+
+
+def tell_unobserved(canceller: Canceller) -> None:
+    """Log that work was asked to stop, and that its scope waits for it no longer."""
+    log.info(
+        "{canceller} was asked to stop; whether it has stopped cannot be observed",
+        canceller=describe(canceller),
+    )
 
 
 def _texts(survivor: Survivor) -> dict[str, str]:

@@ -53,6 +53,12 @@ class WorkSet:
         """What may still be asked to stop, in the order in which it is asked."""
         return in_order(self._unasked)
 
+    def response_over(self) -> None:
+        """What was not asked to stop, and cannot tell when it ends, settles now."""
+        for work in self.unasked():
+            if work.is_askable:
+                work.canceller.response_over()
+
     def find(self, canceller: Canceller) -> list[Work]:
         """What has not ended and is the same work as that of this canceller."""
         works = self._same.get(id(canceller.work), ())
