@@ -167,6 +167,24 @@ class ListenerTests(BrokenTestCase):
             self.assertIsInstance(self.assert_closed().cause, Disconnected)
             self.assert_drained()
 
+    def test_when_the_client_has_left_unreported(self) -> None:
+        """A loss that nothing has reported is seen by the deadline, or when the work ends."""
+        for seconds in (5, 0):
+
+            def handler(_: Request) -> Errand:
+                fire_by_hand(self.request)
+                return self.work
+
+            self.visit(handler=handler, timeout=5)
+            with contextlib.suppress(*RAISED):
+                self.client.disconnect()
+            self.assertEqual(self.outcomes, [])
+            if not seconds:
+                self.work.end(PAGE)
+            self.clock.advance(seconds)
+            self.assertIsInstance(self.assert_closed().cause, Disconnected)
+            self.assert_drained()
+
     def test_when_it_times_out(self) -> None:
         """At the deadline the client is answered, and the error is logged, not raised."""
         for _ in self.each(timeout=5):

@@ -5,19 +5,18 @@ What belongs here: drains of requests in memory. What does not: what becomes of 
 """
 
 import asyncio
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import formatEvent
 from twisted.web.server import Request
 
-from cancelweb import (
-    Scope,
-    detach,
-)
+from cancelweb import Scope, current_scope, detach
 
 from ._drains import DrainTestCase
 from ._inmemory import log_events, of_cancelweb
 from ._scopes import Errand, returning, waiting
+from ._tracking import finish
 
 
 class CleanupTests(DrainTestCase):
@@ -146,6 +145,44 @@ class DetachedTests(DrainTestCase):
     def fail_to_cancel(self) -> None:
         """A canceller with an error."""
         raise asyncio.CancelledError  # which is no Exception
+
+
+class AnsweredTests(DrainTestCase):
+    """A request that is finished, and whose leftover work was stopped before the drain."""
+
+    def answered(self, **options: Any) -> tuple[Errand, Errand]:
+        """What its handler returned, and what it tracked."""
+        returned, tracked = Errand(), Errand()
+
+        def handler(request: Any) -> Errand:
+            current_scope().track(tracked)
+            self.request = request
+            return returned
+
+        self.client(handler, **options).request()
+        finish(self.request)
+        self.assertEqual((returned.asked, tracked.asked), ([], [""]))
+        return returned, tracked
+
+    def test_is_asked_to_stop(self) -> None:
+        """What its handler returned runs until the drain is at its end, and is then stopped."""
+        returned, _ = self.answered()
+        done = self.drain(10)
+        self.advance(9)
+        self.assertEqual((returned.asked, done), ([], []))
+        self.advance(3)
+        self.assertEqual((returned.asked, done), ([""], [None]))
+        self.assertEqual(self.monitor.scopes, ())
+
+    def test_in_a_dry_run(self) -> None:
+        """In a dry run it is left to run."""
+        returned, _ = self.answered(dry_run=True)
+        done = self.drain(10)
+        self.advance(12)
+        self.assertEqual((returned.asked, done), ([], [None]))
+        self.assertEqual(self.monitor.would_have_cancelled, {})
+        returned.end()
+        self.assertEqual(self.monitor.scopes, ())
 
 
 class DryRunTests(DrainTestCase):

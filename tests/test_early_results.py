@@ -161,6 +161,7 @@ class AnsweringHookTests(EarlyTestCase):
                     self.assertEqual(client.response.body, answer.body)
                     self.assert_closed()
                     self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.flushWarnings(), [], "it was finished twice")
 
     def test_an_error_is_logged(self) -> None:
         """So it is if the handler has failed; its error is logged once."""

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent
 
 from cancelweb import Draining, Ended, Scope, current_scope
 
@@ -28,7 +29,8 @@ class IsolationTests(HookTestCase):
         visit.disconnect()
         self.assertEqual(self.ran, ["next"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertIn("broken", of_cancelweb(events)[0]["hook"])
+        [event, *_] = of_cancelweb(events)
+        self.assertRegex(formatEvent(event), r"^cleanup hook .*\.broken failed$")
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_one_that_raises_what_is_no_exception(self) -> None:
@@ -42,6 +44,27 @@ class IsolationTests(HookTestCase):
         self.assertEqual(self.ran, ["next"])
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_how_they_are_logged(self) -> None:
+        """The log says which failed after a while, and which took too long, and for how long."""
+
+        async def broken(scope: Scope) -> None:
+            await wait
+            raise ValueError
+
+        def endless(scope: Scope) -> Deferred[None]:
+            return Deferred()
+
+        events, wait = log_events(self), Deferred[None]()
+        visit = Visit(waiting, on_cancel=[endless, broken], cleanup_timeout=3)
+        visit.disconnect()
+        wait.callback(None)
+        visit.clock.advance(3)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        lines = [formatEvent(each).partition(".<locals>.")[2] for each in of_cancelweb(events)]
+        self.assertEqual(
+            lines[:2], ["broken failed", "endless still runs after 3 s: going on without it"]
+        )
 
     def test_one_that_is_a_generator(self) -> None:
         """One that lacks `@inlineCallbacks` would never begin: that is logged, and says so."""

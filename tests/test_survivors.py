@@ -46,6 +46,13 @@ class SurvivorTests(SynchronousTestCase):
             visit.clock.advance(5)
             self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
+    def test_less_than_a_second(self) -> None:
+        """So it is after half a second, if that was given."""
+        visit = Visit(lambda _: Errand(obedient=False), survivor_after=0.5)
+        visit.disconnect()
+        visit.clock.advance(0.5)
+        self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
+
     def test_five_seconds_unless_given(self) -> None:
         """The scope waits five seconds where the door was given nothing else."""
         events = log_events(self)

@@ -154,8 +154,7 @@ class RequestScope(Scope):
 
     def _look_again(self) -> None:
         self._second_look = None
-        if self.fate is Fate.OPEN and self.request is not None:
-            self._over(fate_of(self.request))
+        self._over(fate_of(self.request))
 
     def _over(self, fate: Fate) -> None:
         if fate is Fate.FINISHED:

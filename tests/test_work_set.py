@@ -1,0 +1,77 @@
+"""All work of one scope: how much is waited for, and in which order it is.
+
+What belongs here: `WorkSet` alone. What does not: when its work is asked to stop.
+"""
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb._kinds.registry import canceller_for
+from cancelweb._scopes.states import Step
+from cancelweb._scopes.work import Work
+from cancelweb._scopes.work_set import WorkSet
+
+from ._scopes import Errand
+
+
+class WorkSetTests(SynchronousTestCase):
+    """What is added, and found again."""
+
+    def setUp(self) -> None:
+        self.works = WorkSet()
+
+    def take(self, work: object, is_returned: bool = False) -> Work:
+        """Add it."""
+        arrived = self.fail if is_returned else None
+        return self.works.take(canceller_for(work), arrived)[0]
+
+    def test_order(self) -> None:
+        """What was returned is asked first, then what was tracked; both the newest first."""
+        tracked = [self.take(Errand()) for _ in range(2)]
+        returned = [self.take(Errand(), True) for _ in range(2)]
+        last = self.take(Errand())
+        expected = [returned[1], returned[0], last, tracked[1], tracked[0]]
+        self.assertEqual(self.works.unasked(), expected)
+
+    def test_the_same_work(self) -> None:
+        """Tracked twice it is one piece, and the newest; a Deferred is one more each time."""
+        errand = Errand()
+        first, other = self.take(errand), self.take(Errand())
+        self.assertIs(self.take(errand), first)
+        self.assertEqual(self.works.unasked(), [first, other])
+        deferred: Deferred[None] = Deferred()
+        self.assertIsNot(self.take(deferred), self.take(deferred))
+        self.assertEqual(len(self.works.find(canceller_for(deferred))), 2)
+
+    def test_tracked_and_returned(self) -> None:
+        """Returned and tracked, in whatever order, it counts as returned."""
+        for is_returned in (False, True):
+            self.works, errand = WorkSet(), Errand()
+            work = self.take(errand, is_returned)
+            self.assertIs(self.works.is_returned_waited_for, is_returned)
+            self.assertIs(self.take(errand, not is_returned), work)
+            self.assertTrue(work.is_returned)
+            self.assertTrue(self.works.is_returned_waited_for)
+            self.assertIs(self.works.returned, work)
+            self.works.move(work, Step.ENDED)
+            self.assertFalse(self.works.is_returned_waited_for)
+            self.assertFalse(self.works.is_waited_for)
+
+    def test_what_is_waited_for(self) -> None:
+        """Each piece is waited for until it has ended, is a survivor, or is dropped."""
+        works = [self.take(Errand(), True) for _ in range(3)]
+        self.works.move(works[0], Step.ASKED)
+        self.works.move(works[0], Step.SURVIVOR)
+        self.assertTrue(self.works.is_returned_waited_for)
+        self.works.drop(works[1])
+        self.assertTrue(self.works.is_returned_waited_for)
+        self.works.move(works[2], Step.ENDED)
+        self.assertFalse(self.works.is_waited_for)
+        self.assertEqual(list(self.works), [works[0], works[2]])
+
+    def test_what_has_ended(self) -> None:
+        """Work that has ended is not found: begun anew it is work like any other."""
+        errand = Errand()
+        work = self.take(errand)
+        self.works.move(work, Step.ENDED)
+        self.assertIsNot(self.take(errand), work)
