@@ -1,7 +1,6 @@
-"""Ready-made observers, and the hook for the access log.
+"""Ready-made observers, and the hook that writes the 499 line of the access log.
 
-Each is small and needs nothing but what it is given; none of them is known to the core, save
-the logging observer, which stands below it as the default.
+Each is small and needs nothing but what it is given.
 """
 
 from __future__ import annotations

@@ -1,7 +1,13 @@
 """Faked HEAD requests: Twisted renders a GET for a HEAD where a resource has no ``render_HEAD``.
 
 It calls the handler for HEAD first, which raises `UnsupportedMethod`, then for GET, and finishes
-the request as soon as it is given ``NOT_DONE_YET``. What cancelweb asks about that stands here.
+the request as soon as it is given ``NOT_DONE_YET``. What cancelweb does, by the questions below:
+
+* The scope of the first call is withdrawn, without hooks and observers (`will_be_faked`).
+* During the second, what the handler has written by itself is not finished, and a stream is closed
+  unread (`is_faked_head`). A result that is there at once is given back as ever.
+* When Twisted has finished the request, what the handler returned is leftover work, and is stopped
+  (`was_faked_head`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Requests that are turned away: 503 during a drain, 429 where a client resets too rapidly.
 
-Whether a request is, and its answer; a drain itself is for `monitor`, the count for `rapid_resets`.
+Whether a request is, and its answer: neither its handler nor hooks are run. A 503 has a Retry-After
+and, over HTTP/1.1, ``Connection: close`` (`pages.say_goodbye`). A drain itself is for `monitor`,
+the count of abandoned requests for `rapid_resets`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is awaitable, and what is a cancellation.
+"""What is a cancellation, in whatever disguise, and whether it is a scope's own.
 
-Knowledge about Deferreds, coroutines and failures; nothing here cancels anything.
+Also what is awaitable, and which failures are forgiven; nothing here cancels anything.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Where work waits and what it is called, in words for logs, reports and the status page.
 
-Reads frames and attributes; changes nothing.
+The line at which a coroutine or generator waits is that of its innermost frame (`lines_of`). Reads
+frames and attributes; changes nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The warning about pipelined requests, which can keep Twisted from seeing that a client leaves.
 
-Connections that Twisted has stopped reading are found by public names alone.
+Connections that Twisted has stopped reading are found by public names alone. `Monitor.blind_spots`
+looks for them, which ``twist cancelweb`` calls every ten seconds.
 """
 
 from __future__ import annotations

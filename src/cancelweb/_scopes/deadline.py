@@ -1,6 +1,7 @@
 """The deadline of a scope: the soonest limit that its entry points have set.
 
-What follows when it expires is for `life`.
+What follows when it expires is for `life`: the scope is cancelled with `TimedOut`. How the client
+is answered, before or after the headers went out, is in `_http.answering`, ``answer_cancel``.
 """
 
 from __future__ import annotations
