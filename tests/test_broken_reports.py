@@ -185,6 +185,20 @@ class ListenerTests(BrokenTestCase):
             self.assertIsInstance(self.assert_closed().cause, Disconnected)
             self.assert_drained()
 
+    def test_when_the_client_leaves_during_a_drain(self) -> None:
+        """A loss that nothing has reported is the cause, and not the drain that comes to its end."""
+
+        def handler(_: Request) -> Errand:
+            fire_by_hand(self.request)
+            return self.work
+
+        self.visit(handler=handler)
+        self.monitor.drain(5)
+        with contextlib.suppress(*RAISED):
+            self.client.disconnect()
+        self.clock.advance(5)
+        self.assertIsInstance(self.assert_closed().cause, Disconnected)
+
     def test_when_it_times_out(self) -> None:
         """At the deadline the client is answered, and the error is logged, not raised."""
         for _ in self.each(timeout=5):

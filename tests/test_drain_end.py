@@ -174,6 +174,15 @@ class AnsweredTests(DrainTestCase):
         self.assertEqual((returned.asked, done), ([""], [None]))
         self.assertEqual(self.monitor.scopes, ())
 
+    def test_while_hooks_run_in_a_dry_run(self) -> None:
+        """What is cleaned up when the drain comes to its end would not have been cancelled."""
+        cleaned: Deferred[None] = Deferred()
+        self.client(returning(b"page"), dry_run=True, on_exit=lambda _: cleaned).request()
+        self.drain(1)
+        self.advance(2)
+        cleaned.callback(None)
+        self.assertEqual(self.monitor.would_have_cancelled, {})
+
     def test_in_a_dry_run(self) -> None:
         """In a dry run it is left to run."""
         returned, _ = self.answered(dry_run=True)

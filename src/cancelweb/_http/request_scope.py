@@ -154,7 +154,7 @@ class RequestScope(Scope):
 
     def _look_again(self) -> None:
         self._second_look = None
-        self._over(fate_of(self.request))
+        self.errback(None)
 
     def _over(self, fate: Fate) -> None:
         if fate is Fate.FINISHED:
