@@ -186,7 +186,7 @@ class ListenerTests(BrokenTestCase):
             self.assert_drained()
 
     def test_when_the_client_leaves_during_a_drain(self) -> None:
-        """A loss that nothing has reported is the cause, and not the drain that comes to its end."""
+        """A loss that nothing has reported is the cause, and not the drain that ends."""
 
         def handler(_: Request) -> Errand:
             fire_by_hand(self.request)
