@@ -10,10 +10,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent
 from twisted.python.components import registerAdapter
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer, verify
 
-from cancelweb import Ended, ICancellable, ICancellableDetails
+from cancelweb import Ended, ICancellable, ICancellableDetails, Scope, scope_of
 from cancelweb._kinds.own_kinds import UserCanceller
 from cancelweb._kinds.registry import canceller_for, find_canceller
 from cancelweb._kinds.where import describe
@@ -221,12 +221,21 @@ class ObservableTests(DetailsTestCase):
                 super().cancel()
                 self.is_end_observable = False
 
-        work = Unseen()
-        self.leave(work)
+        work, scopes = Unseen(), list[Scope]()
+
+        def handler(request: Request) -> object:
+            scopes.append(scope_of(request))
+            return work
+
+        self.visit(handler).disconnect()
         self.assertEqual(work.cancels, 1)
         self.assertNotEqual(self.outcome().ended, Ended.STOPPED)
         self.clock.advance(5)
         self.assertEqual(self.lines(), [])
+        asked = " was asked to stop; whether it has stopped cannot be observed"
+        self.assertIn(f"{describe(canceller_for(work))} of GET /{asked}", self.lines(LogLevel.info))
+        scopes[0].track(Unseen())
+        self.assertTrue(self.lines(LogLevel.info)[-1].endswith(f"a request that is over{asked}"))
 
     def test_wrong(self) -> None:
         """What is no truth value is logged, and the scope waits as usual."""

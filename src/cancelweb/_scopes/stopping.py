@@ -193,7 +193,7 @@ class Stopping:
             heappush(self._due, (work.asked_at + patience, next(self._numbers), patience, work))
         else:
             self.works.move(work, Step.UNOBSERVED)
-            tell_unobserved(canceller)
+            tell_unobserved(canceller, self._scope)
 
     def _patience(self, work: Work) -> float:
         """Seconds until work that was asked to stop is a survivor."""

@@ -67,11 +67,16 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     return Survival(survivor, monitors, scope.clock).end
 
 
-def tell_unobserved(canceller: Canceller) -> None:
+def tell_unobserved(canceller: Canceller, scope: Subject) -> None:
     """Log that work was asked to stop, and that its scope waits for it no longer."""
+    request, told = scope.request, "a request that is over"
+    if request is not None:
+        told = f"{printable(request.method)} {printable(path_of(request))}"
     log.info(
-        "{canceller} was asked to stop; whether it has stopped cannot be observed",
+        "{canceller} of {request_text} was asked to stop; whether it has stopped cannot be "
+        "observed",
         canceller=describe(canceller),
+        request_text=told,
     )
 
 
