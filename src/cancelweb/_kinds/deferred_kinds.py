@@ -49,8 +49,9 @@ class DeferredCanceller(Canceller):
     def reach(self, reached: set[int]) -> None:
         is_first = not reached
         self._leaves = [(leaf, innermost(leaf)) for leaf in leaves(self.work, reached)]
-        if not is_first:
-            for _, last in self._leaves:
+        for _, last in self._leaves:
+            # Only a coroutine or a generator goes on with a result.
+            if not is_first and last is not self.work:
                 _note_result(last, self._came)
 
     def cancel(self) -> None:

@@ -179,6 +179,8 @@ class Life:
     def go_on(self) -> None:
         """Go on, if there is nothing left to wait for."""
         scope, works = self.scope, self.stopping.works
+        if scope.state is State.STOPPING and works.is_waited_for:
+            return
         scope.catch_up()
         if not works.is_returned_waited_for:
             self._become(Event.RESULT)
@@ -227,8 +229,7 @@ class Life:
             self._hooks.run_all(lambda: self._become(Event.HOOKS_DONE))
 
     def _enter_closed(self) -> None:
-        began = self._hooks.began if self._hooks else None
-        self.record.tell(self.scope, began, self.close)
+        self.record.tell(self.scope, self._hooks.began if self._hooks else None, self.close)
 
     def close(self) -> None:
         """Let go of everything, and have what still runs stopped."""

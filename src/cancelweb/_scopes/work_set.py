@@ -90,25 +90,27 @@ class WorkSet:
         if work in self._unasked:
             del self._unasked[work]
             self._unasked[work] = None
-        self._count(work, -1)
+        self._waited_for -= work.is_waited_for
         work.arrived = arrived
-        self._count(work, 1)
+        if work.is_waited_for:
+            self._count(work, 1)
 
     def _count(self, work: Work, change: int) -> None:
-        if work.is_waited_for:
-            self._waited_for += change
-            self._returned_waited_for += change * work.is_returned
+        self._waited_for += change
+        self._returned_waited_for += change * work.is_returned
 
     def move(self, work: Work, step: Step) -> None:
         """Work has come to another step."""
-        self._count(work, -1)
+        was_waited_for = work.is_waited_for
         self._unasked.pop(work, None)
         work.step = step
-        self._count(work, 1)
+        if was_waited_for and not work.is_waited_for:
+            self._count(work, -1)
 
     def drop(self, work: Work) -> None:
         """Hold it no longer."""
-        self._count(work, -1)
+        if work.is_waited_for:
+            self._count(work, -1)
         self._unasked.pop(work, None)
         self._works.pop(work, None)
         work.holder = None
