@@ -425,6 +425,7 @@ async def drain() -> None:
 
 def sweeping() -> None:
     """A sweep finds the points at which a handler waits."""
+    gc.collect()
     report = sweep(lambda clock: Page(lambda request: cancel_on_disconnect(later)(request, clock)))
     same(len(report.points) > 0, True)
     clock = Clock()
