@@ -70,7 +70,7 @@ class FunctionTests(SynchronousTestCase):
             case = decorated(table)
             header, *rows, last = function_rows(case)
             self.assertEqual(tuple(header), ("function", "calls", "bytecodes"))
-            self.assertTrue(rows[0][0].startswith("``_web."), rows[0])
+            self.assertTrue(rows[0][0].startswith("``decorator."), rows[0])
             for column in (1, 2):
                 self.assertEqual(int(last[column]), sum(int(row[column]) for row in rows))
 
