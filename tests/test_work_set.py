@@ -3,15 +3,50 @@
 What belongs here: `WorkSet` alone. What does not: when its work is asked to stop.
 """
 
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from cancelweb import Scope, TimedOut
 from cancelweb._kinds.registry import canceller_for
+from cancelweb._kinds.twisted_kinds import ProcessCanceller
+from cancelweb._scopes.options import checked_options
 from cancelweb._scopes.states import Step
 from cancelweb._scopes.work import Work
 from cancelweb._scopes.work_set import WorkSet
 
 from ._scopes import Errand
+
+
+class ScopeTests(SynchronousTestCase):
+    """A scope that belongs to no request of HTTP."""
+
+    def test_alone(self) -> None:
+        """It has work, and a deadline that stops it."""
+        clock, asked = Clock(), list[object]()
+        scope = Scope(object(), checked_options(observers=()), clock)
+        scope.life.enter(checked_options(timeout=3))
+        scope.track(Deferred[None](asked.append)).addErrback(lambda _: None)
+        clock.advance(3)
+        self.assertEqual((len(asked), scope.cause), (1, TimedOut(3)))
+
+
+class ProcessTests(SynchronousTestCase):
+    """A child process whose protocol tells of its end."""
+
+    def test_the_response_is_over(self) -> None:
+        """It is waited for although the response is over."""
+        told: list[object] = []
+        process: Any = SimpleNamespace(pid=1, proto=ProcessProtocol())
+        canceller = ProcessCanceller(process)
+        canceller.watch(told.append)
+        canceller.response_over()
+        self.assertEqual(told, [])
 
 
 class WorkSetTests(SynchronousTestCase):
@@ -68,6 +103,36 @@ class WorkSetTests(SynchronousTestCase):
         self.works.move(works[2], Step.ENDED)
         self.assertFalse(self.works.is_waited_for)
         self.assertEqual(list(self.works), [works[0], works[2]])
+
+    def test_a_survivor_that_is_returned(self) -> None:
+        """A survivor is not waited for, although it is returned later."""
+        errand = Errand()
+        work = self.take(errand)
+        self.works.move(work, Step.ASKED)
+        self.works.move(work, Step.SURVIVOR)
+        self.assertIs(self.take(errand, True), work)
+        self.assertFalse(self.works.is_returned_waited_for)
+
+    def test_drop_one_of_the_same(self) -> None:
+        """Where one Deferred is several pieces, the others are still found."""
+        deferred: Deferred[None] = Deferred()
+        first, second = self.take(deferred), self.take(deferred)
+        self.works.drop(first)
+        self.assertEqual(self.works.find(canceller_for(deferred)), [second])
+
+    def test_the_response_is_over(self) -> None:
+        """Each is told that was not asked; not one that another has had asked meanwhile."""
+        told: list[Work] = []
+        first, second = self.take(Errand()), self.take(Errand())
+
+        def over(work: Work, other: Work) -> None:
+            told.append(work)
+            self.works.move(other, Step.ASKED)
+
+        for work, other in ((first, second), (second, first)):
+            self.patch(work.canceller, "response_over", partial(over, work, other))
+        self.works.response_over()
+        self.assertEqual(told, [second])
 
     def test_what_has_ended(self) -> None:
         """Work that has ended is not found: begun anew it is work like any other."""

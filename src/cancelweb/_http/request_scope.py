@@ -121,7 +121,7 @@ class RequestScope(Scope):
             self.callback(None)
             return
         guard(request, Fate.LOST)
-        if self.fate is Fate.LOST:
+        if self.fate is not Fate.OPEN:
             # It was seen before it was reported.
             return
         producer = release_producer(request, channel)

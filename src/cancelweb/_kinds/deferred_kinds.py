@@ -84,8 +84,6 @@ class DeferredCanceller(Canceller):
 
 def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
     """Note a result with which a Deferred is fired, until its ``callback`` is given back to it."""
-    if "callback" in vars(leaf):
-        return
     # No cycle: what is never fired is freed with its Deferred.
     here = ref(leaf)
 

@@ -122,11 +122,9 @@ def _needs_nothing(function: Callable[..., object]) -> bool:
     """Whether it can be called without arguments: otherwise it is something else of that name."""
     try:
         signature(function).bind()
-    except TypeError:
+    except (TypeError, ValueError):
+        # The second is of builtins that do not tell.
         return False
-    except ValueError:
-        # Some builtins do not tell.
-        return True
     return True
 
 

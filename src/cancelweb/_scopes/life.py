@@ -101,14 +101,13 @@ class Life:
 
     def lost(self, cause: Cause) -> None:
         """The client has left."""
-        if self.scope.fate is Fate.OPEN:
-            self.scope.fate = Fate.LOST
-            if self.scope.is_interruptible and not self.scope.options.dry_run:
-                self._cancelled(cause, Event.LOST)
-            else:
-                self.record.spare(cause)
-                self._become(Event.SPARED_LOSS)
-            self._request_is_over()
+        self.scope.fate = Fate.LOST
+        if self.scope.is_interruptible and not self.scope.options.dry_run:
+            self._cancelled(cause, Event.LOST)
+        else:
+            self.record.spare(cause)
+            self._become(Event.SPARED_LOSS)
+        self._request_is_over()
 
     def _request_is_over(self) -> None:
         if not self.stopping.is_pending:
