@@ -53,14 +53,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.number("--rounds", 1000, "rounds of 5 requests to each")
     parser.number("--closed", 60_000, "how many waiting requests to stop, at least")
-    parser.add_argument(
-        "--open",
-        type=int,
-        nargs="+",
-        default=OPEN,
-        metavar="N",
-        help="how many requests wait; default: %(default)s",
-    )
+    parser.numbers("--open", OPEN, "how many requests wait")
     return parser.parse_args(arguments)
 
 

@@ -54,6 +54,11 @@ class Parser(argparse.ArgumentParser):
         about += "; default: %(default)s"
         self.add_argument(option, type=int, default=default, metavar="N", help=about)
 
+    def numbers(self, option: str, default: Sequence[int], about: str) -> None:
+        """Add an option that is one number or more."""
+        about += "; default: %(default)s"
+        self.add_argument(option, type=int, nargs="+", default=default, metavar="N", help=about)
+
     def names(self, option: str, known: Sequence[str], about: str) -> None:
         """Add an option that is some names of these, or all."""
         about += f", of {', '.join(known)}; default: all"

@@ -125,14 +125,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = Parser(__doc__)
     parser.number("--rounds", 20, "how often each is stopped")
-    parser.add_argument(
-        "--work",
-        type=int,
-        nargs="+",
-        default=MANY,
-        metavar="N",
-        help="how much work a request has; default: %(default)s",
-    )
+    parser.numbers("--work", MANY, "how much work a request has")
     return parser.parse_args(arguments)
 
 
