@@ -26,7 +26,7 @@ from .._log import log, name_of
 from .._scopes.states import Fate
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER
-from .dead_requests import drop_producer, guard
+from .dead_requests import drop_producer, guarded_fate_of
 from .faked_head import is_faked_head, will_be_faked
 from .pages import reset_stream, send, send_error, tell_listeners
 from .request_facts import fate_of, has_begun, is_taken_over
@@ -125,11 +125,7 @@ class TwistedAnswerer:
 
     def _is_answered_by_hook(self) -> bool:
         """Whether a hook has finished the request meanwhile; then Twisted must not raise."""
-        fate = fate_of(self.request)
-        if fate is Fate.OPEN:
-            return False
-        guard(self.request, fate)
-        return True
+        return guarded_fate_of(self.request) is not Fate.OPEN
 
     def deliver(self, result: object) -> None:
         """See `Answerer`."""

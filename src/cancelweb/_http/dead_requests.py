@@ -9,6 +9,7 @@ from typing import Any
 
 from .._log import log
 from .._scopes.states import Fate
+from .request_facts import fate_of
 
 
 def ignore(*args: object) -> None:
@@ -29,6 +30,14 @@ class _ClosedChannel:
 
 
 CLOSED_CHANNEL = _ClosedChannel()
+
+
+def guarded_fate_of(request: Any) -> Fate:
+    """What has become of a request; one that is over is guarded."""
+    fate = fate_of(request)
+    if fate is not Fate.OPEN:
+        guard(request, fate)
+    return fate
 
 
 def guard(request: Any, fate: Fate) -> None:

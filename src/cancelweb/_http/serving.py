@@ -18,9 +18,9 @@ from .._scopes.options import Options
 from .._scopes.states import Fate, State
 from .answerer import Answerer
 from .answering import TwistedAnswerer
-from .dead_requests import guard
+from .dead_requests import guarded_fate_of
 from .handler_call import HandlerCall
-from .request_facts import cause_of_death, fate_of, have_copy_notice
+from .request_facts import cause_of_death, have_copy_notice
 from .request_scope import RequestScope
 from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
@@ -95,8 +95,8 @@ def _open(
     if former is None and (why := why_turned_away(options, request)) is not None:
         return turn_away(_new_scope(options.only_told(), request), request, why)
     was_here = former is not None and former.options.includes(options)
-    fate = fate_of(request)
-    if not _is_refused(options, request):
+    fate = guarded_fate_of(request)
+    if not _is_refused(options, request, fate):
         is_over = was_here and fate is not Fate.OPEN
         return _new_scope(options.spent() if is_over else options, request)
     if not was_here:
@@ -121,13 +121,11 @@ def _join(options: Options, request: Any, scope: RequestScope) -> RequestScope |
     if why is not None:
         scope.life.stop(why)
         return NOT_DONE_YET
-    return NOT_DONE_YET if _is_refused(scope.options, request) else scope
+    is_refused = _is_refused(scope.options, request, guarded_fate_of(request))
+    return NOT_DONE_YET if is_refused else scope
 
 
-def _is_refused(options: Options, request: Any) -> bool:
+def _is_refused(options: Options, request: Any, fate: Fate) -> bool:
     """Whether the request is gone, and with it the reason to run its handler."""
-    fate = fate_of(request)
-    if fate is Fate.OPEN:
-        return False
-    guard(request, fate)
-    return not options.dry_run and options.may_cancel(request.method)
+    is_gone = fate is not Fate.OPEN
+    return is_gone and not options.dry_run and options.may_cancel(request.method)

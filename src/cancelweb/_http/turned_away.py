@@ -15,10 +15,10 @@ from .._scopes.options import Options
 from .._scopes.states import Fate
 from ..causes import Cause, Draining, RapidReset
 from ..interfaces import IMonitor
-from .dead_requests import guard
+from .dead_requests import guarded_fate_of
 from .pages import say_goodbye
 from .rapid_resets import is_overrun
-from .request_facts import fate_of, h2_connection_of
+from .request_facts import h2_connection_of
 from .request_scope import RequestScope
 
 
@@ -53,9 +53,7 @@ def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
         The whole answer, which costs little; or ``NOT_DONE_YET`` where nothing can be answered.
     """
     scope.life.refuse(cause)
-    fate = fate_of(request)
-    if fate is not Fate.OPEN:
-        guard(request, fate)
+    if guarded_fate_of(request) is not Fate.OPEN:
         return NOT_DONE_YET
     say_goodbye(request, cause)
     request.setResponseCode(cause.status)
