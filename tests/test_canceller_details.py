@@ -16,7 +16,6 @@ from zope.interface import implementer, verify
 from cancelweb import Ended, ICancellable, ICancellableDetails, Scope, scope_of
 from cancelweb._kinds.own_kinds import UserCanceller
 from cancelweb._kinds.registry import canceller_for, find_canceller
-from cancelweb._kinds.where import describe
 
 from ._docs import CANCELLER_DETAILS, run
 from ._inmemory import log_events, of_cancelweb
@@ -233,7 +232,9 @@ class ObservableTests(DetailsTestCase):
         self.clock.advance(5)
         self.assertEqual(self.lines(), [])
         asked = " was asked to stop; whether it has stopped cannot be observed"
-        self.assertIn(f"{describe(canceller_for(work))} of GET /{asked}", self.lines(LogLevel.info))
+        self.assertIn(
+            f"{canceller_for(work).describe()} of GET /{asked}", self.lines(LogLevel.info)
+        )
         scopes[0].track(Unseen())
         self.assertTrue(self.lines(LogLevel.info)[-1].endswith(f"a request that is over{asked}"))
 
@@ -276,18 +277,18 @@ class WhereTests(DetailsTestCase):
                 raise NotImplementedError(condition)
 
         canceller = canceller_for(Query())
-        self.assertEqual(canceller.where(), describe(canceller))
+        self.assertEqual(canceller.where(), canceller.describe())
         self.assertEqual(self.lines(), [])
 
     def assert_fault(self, work: object, error: type[Exception], message: str) -> None:
         """It is logged once, and the work is described instead."""
         canceller = canceller_for(work)
         for _ in range(2):
-            self.assertEqual(canceller.where(), describe(canceller))
+            self.assertEqual(canceller.where(), canceller.describe())
         [failure] = self.flushLoggedErrors(error)
         self.assertIn(message, failure.getErrorMessage())
         [line] = self.lines(LogLevel.critical)
-        self.assertEqual(line, f"where() of the canceller {describe(canceller)} failed")
+        self.assertEqual(line, f"where() of the canceller {canceller.describe()} failed")
 
     def test_raises(self) -> None:
         """What it raises is logged once, and the work is described instead."""
@@ -315,13 +316,13 @@ class WhereTests(DetailsTestCase):
                 return ""
 
         canceller = canceller_for(Silent())
-        self.assertEqual(canceller.where(), describe(canceller))
+        self.assertEqual(canceller.where(), canceller.describe())
 
     def test_description(self) -> None:
         """Without it: the repr of the work or of its canceller; or else the work's class."""
-        self.assertEqual(describe(canceller_for(Job())), "tests.test_canceller_details.Job")
+        self.assertEqual(canceller_for(Job()).describe(), "tests.test_canceller_details.Job")
         query = Query()
-        self.assertEqual(describe(canceller_for(query)), repr(query))
+        self.assertEqual(canceller_for(query).describe(), repr(query))
 
 
 class ResponseOverTests(DetailsTestCase):

@@ -18,7 +18,7 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource
 from cancelweb._kinds import where
 from cancelweb._kinds.registry import canceller_for
-from cancelweb._kinds.where import Place, describe, named, place
+from cancelweb._kinds.where import Place, named, place
 from cancelweb.monitor import where_it_waits
 
 from ._inmemory import Client
@@ -56,7 +56,7 @@ class TimerTests(SynchronousTestCase):
         canceller.watch(lambda _: None)
         self.clock.advance(1)
         self.assertEqual(canceller.where(), f"timer: {ANSWER}, due in 3.0 s")
-        self.assertEqual(describe(canceller), "timer Page.answer")
+        self.assertEqual(canceller.describe(), "timer Page.answer")
 
     def test_timer_that_is_over(self) -> None:
         """Once it has run it says so."""
@@ -64,7 +64,7 @@ class TimerTests(SynchronousTestCase):
         canceller.watch(lambda _: None)
         self.clock.advance(4)
         self.assertEqual(canceller.where(), f"timer: {ANSWER}, over")
-        self.assertEqual(describe(canceller), "timer Page.answer")
+        self.assertEqual(canceller.describe(), "timer Page.answer")
 
     def test_timer_that_was_cancelled(self) -> None:
         """Twisted's timers forget their function when they are cancelled; a canceller does not."""
@@ -73,7 +73,7 @@ class TimerTests(SynchronousTestCase):
         canceller.watch(lambda _: None)
         canceller.cancel()
         self.assertEqual(canceller.where(), f"timer: {ANSWER}, over")
-        self.assertIn("timer <", describe(canceller_for(call)))
+        self.assertIn("timer <", canceller_for(call).describe())
 
     def test_timer_without_code(self) -> None:
         """Of what has no line, the name is told; of what has no name, the class."""
@@ -88,7 +88,7 @@ class TimerTests(SynchronousTestCase):
         canceller = canceller_for(call)
         canceller.clock = self.clock
         self.assertEqual(canceller.where(), f"timer: {call!r}, due in 4.0 s")
-        self.assertEqual(describe(canceller), f"timer {call!r}")
+        self.assertEqual(canceller.describe(), f"timer {call!r}")
 
     def test_loop(self) -> None:
         """A loop tells its function and its interval, if it has one."""
@@ -97,7 +97,7 @@ class TimerTests(SynchronousTestCase):
         loop.start(5, now=False).addErrback(lambda _: None)
         canceller = canceller_for(loop)
         self.assertEqual(canceller.where(), f"loop: {ANSWER}, every 5 s")
-        self.assertEqual(describe(canceller), "loop Page.answer")
+        self.assertEqual(canceller.describe(), "loop Page.answer")
         loop.stop()
         loop.interval = None
         self.assertEqual(canceller.where(), f"loop: {ANSWER}")
@@ -112,7 +112,7 @@ class OtherKindTests(SynchronousTestCase):
         canceller = canceller_for(process)
         self.assertEqual(canceller.where(), f"process {process.pid}")
         process.pid = None
-        self.assertEqual(describe(canceller), "process that has ended")
+        self.assertEqual(canceller.describe(), "process that has ended")
 
     def test_cooperative_task(self) -> None:
         """A cooperative task tells the line that its generator has reached."""
@@ -125,7 +125,7 @@ class OtherKindTests(SynchronousTestCase):
         clock.advance(0)
         canceller = canceller_for(task)
         self.assertEqual(canceller.where(), line_of(steps, 1))
-        self.assertEqual(describe(canceller), "cooperative task")
+        self.assertEqual(canceller.describe(), "cooperative task")
 
     def test_cooperative_task_of_an_iterator(self) -> None:
         """Of another iterator no line can be told."""
@@ -226,8 +226,8 @@ class DeferredTests(SynchronousTestCase):
 
     def test_description(self) -> None:
         """It is called by its class, a coroutine by its name."""
-        self.assertEqual(describe(canceller_for(Deferred())), "Deferred")
-        self.assertEqual(describe(canceller_for(awaiting(Deferred()))), "coroutine awaiting")
+        self.assertEqual(canceller_for(Deferred()).describe(), "Deferred")
+        self.assertEqual(canceller_for(awaiting(Deferred())).describe(), "coroutine awaiting")
 
 
 class NameTests(SynchronousTestCase):

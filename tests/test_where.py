@@ -15,7 +15,6 @@ from twisted.web.server import Request
 
 from cancelweb import CancellingResource
 from cancelweb._kinds.registry import canceller_for
-from cancelweb._kinds.where import describe
 from cancelweb.monitor import Monitor, Survivor, where_it_waits
 from cancelweb.processes import run, stream
 from cancelweb.threads import defer_to_thread
@@ -109,7 +108,7 @@ class WhereTests(ReportTestCase):
 
         canceller = canceller_for(done())
         self.assertEqual(canceller.where(), f"coroutine {done.__qualname__}")
-        self.assertEqual(describe(canceller), f"coroutine {done.__qualname__}")
+        self.assertEqual(canceller.describe(), f"coroutine {done.__qualname__}")
 
     def test_of_asyncio_tasks(self) -> None:
         """Tasks are followed: one that was returned, and one that is awaited."""

@@ -60,14 +60,6 @@ class Tells(Protocol):
     def where(self) -> str:
         """One line or more, the innermost last."""
 
-    def describe(self) -> str:
-        """What the work is, in a few words."""
-
-
-def describe(canceller: Tells) -> str:
-    """How logs call the work of a canceller: a few words, on one line."""
-    return canceller.describe()
-
 
 def innermost_line(canceller: Tells) -> str:
     """The last line of where the work waits."""

@@ -14,7 +14,6 @@ from twisted.internet.tcp import Server
 
 from .._http.pages import make_last
 from .._http.request_facts import has_begun, has_streams
-from .._kinds.where import describe
 from .._log import log
 from .._scopes.hooks import CLEANUP_TIMEOUT
 from .._scopes.scope import Scope
@@ -117,7 +116,7 @@ class Drain:
         self._stop_detached()
         await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
         for work in list(self._in_flight.detached):
-            log.warn("{work} is detached, and still runs after the drain", work=describe(work))
+            log.warn("{work} is detached, and still runs after the drain", work=work.describe())
         await self._until_quiet()
         self._done()
 
@@ -153,7 +152,7 @@ class Drain:
             try:
                 work.cancel()
             except BaseException:
-                log.failure("the canceller {canceller} failed", canceller=describe(work))
+                log.failure("the canceller {canceller} failed", canceller=work.describe())
 
     async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
         """Wait for a condition, which is looked at when something ends; so long at most."""

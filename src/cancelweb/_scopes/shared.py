@@ -20,7 +20,6 @@ from twisted.python.failure import Failure
 from .._kinds.cancellations import is_cancellation
 from .._kinds.cancellers import Canceller, global_reactor
 from .._kinds.registry import find_canceller
-from .._kinds.where import describe
 from .._log import log, name_of
 from .checks import check_clock, check_seconds
 from .finding import current_scope
@@ -192,7 +191,7 @@ class Run:
             # In the context of no waiter, not even of the last.
             Context().run(canceller.cancel)
         except BaseException:
-            log.failure("the canceller {canceller} failed", canceller=describe(canceller))
+            log.failure("the canceller {canceller} failed", canceller=canceller.describe())
         if self._is_over:
             return
         if not canceller.is_end_observable:
@@ -205,7 +204,7 @@ class Run:
         self._timer = None
         log.warn(
             "{canceller}, shared by requests, still runs {seconds:g} s after it was asked to stop",
-            canceller=describe(canceller),
+            canceller=canceller.describe(),
             seconds=seconds,
         )
 

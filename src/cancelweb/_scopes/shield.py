@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellers import Canceller, OneShot, Settled
 from .._kinds.registry import canceller_for
-from .._kinds.where import describe
 from .._log import log
 from ..interfaces import IMonitor
 from .context import call_in
@@ -207,7 +206,7 @@ def detach(work: object) -> None:
     def ended(result: object) -> None:
         if isinstance(result, Failure):
             log.failure(
-                "detached work {canceller} failed", failure=result, canceller=describe(canceller)
+                "detached work {canceller} failed", failure=result, canceller=canceller.describe()
             )
         for monitor in monitors:
             monitor.detached_work_ended(canceller)

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import canceller_for
-from .._kinds.where import describe, is_on_stack
+from .._kinds.where import is_on_stack
 from .._log import log
 from .context import current
 from .parts import Subject
@@ -185,7 +185,7 @@ class Stopping:
             self._scope.life.in_copy(canceller.cancel)
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
-            log.failure("the canceller {canceller} failed", canceller=describe(canceller))
+            log.failure("the canceller {canceller} failed", canceller=canceller.describe())
         if work.step is not Step.ASKED:
             return
         if canceller.is_end_observable:

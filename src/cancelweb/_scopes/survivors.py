@@ -12,7 +12,6 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from .._kinds.cancellers import Canceller
-from .._kinds.where import describe
 from .._log import log, printable
 from ..causes import Survivor
 from ..interfaces import IMonitor
@@ -51,7 +50,7 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
         What to call when it has ended.
     """
     request, monitors = scope.request, scope.options.monitors
-    place, described = work.canceller.where(), describe(work.canceller)
+    place, described = work.canceller.where(), work.canceller.describe()
     survivor = Survivor(request.method, path_of(request), scope.cause, work.asked_at, place)
     log.warn(
         "{canceller} of {method_text} {path_text} still runs {seconds:g} s after it was asked to "
@@ -75,7 +74,7 @@ def tell_unobserved(canceller: Canceller, scope: Subject) -> None:
     log.info(
         "{canceller} of {request_text} was asked to stop; whether it has stopped cannot be "
         "observed",
-        canceller=describe(canceller),
+        canceller=canceller.describe(),
         request_text=told,
     )
 
@@ -96,6 +95,6 @@ def _outlived(reference: ReferenceType[Work], seconds: float) -> None:
         log.warn(
             "{canceller} of a request that is over still runs {seconds:g} s after it was asked to "
             "stop",
-            canceller=describe(work.canceller),
+            canceller=work.canceller.describe(),
             seconds=seconds,
         )
