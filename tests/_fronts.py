@@ -17,7 +17,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ._programs import find_program
 from ._servers import LOOPBACK, LoggedProcess, Server
@@ -185,7 +185,7 @@ async def _start(
 ) -> Server:
     directory = Path(test.mktemp()).resolve()
     directory.mkdir()
-    port = free_port()
+    port = reserve_port(test)
     configuration = directory / "configuration.yaml"
     configuration.write_text(
         template.format(host=LOOPBACK, port=port, behind=behind, directory=directory, **settings)
@@ -217,12 +217,19 @@ _INSTALL = {
 }
 
 
-def free_port() -> int:
-    """A port on which nobody listens just now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def reserve_port(test: SynchronousTestCase) -> int:
+    """A port that is chosen for no one else while the test runs, for a server told to listen on it.
+
+    It stays bound, without listening. Linux then lets a server listen on it that sets
+    ``SO_REUSEADDR``, as all of these do (socket(7)), and gives the port to no other socket: such as
+    another test's server, to which this test would talk.
+    """
+    holder = socket.socket()
+    test.addCleanup(holder.close)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((LOOPBACK, 0))
+    port: int = holder.getsockname()[1]
+    return port
 
 
 async def _until_it_listens(port: int) -> None:

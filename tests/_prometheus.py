@@ -18,7 +18,7 @@ from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 from cancelweb.prometheus import MonitorCollector
 
-from ._fronts import free_port
+from ._fronts import reserve_port
 from ._loopback import connect, request, serve
 from ._programs import find_program
 from ._scopes import Handler, Leaf
@@ -82,7 +82,7 @@ class Prometheus:
     @classmethod
     async def start(cls, test: TestCase, site: Site) -> "Prometheus":
         """Start it for the length of a test, and wait until it has something to tell."""
-        directory, port = Path(test.mktemp()).resolve(), free_port()
+        directory, port = Path(test.mktemp()).resolve(), reserve_port(test)
         directory.mkdir()
         configuration = directory / "prometheus.yml"
         configuration.write_text(CONFIGURATION.format(host=LOOPBACK, port=site.port))

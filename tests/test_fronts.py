@@ -5,6 +5,7 @@ does not: what Envoy does besides, which has `test_envoy`; more than one hop: `t
 """
 
 import re
+import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,7 +14,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ._behind import FrontTestCase
 from ._docs import DOCS
-from ._fronts import Front, envoy, envoy_filter, envoy_tcp, haproxy, haproxy_listen, nginx, nothing
+from ._fronts import (
+    Front,
+    envoy,
+    envoy_filter,
+    envoy_tcp,
+    haproxy,
+    haproxy_listen,
+    nginx,
+    nothing,
+    reserve_port,
+)
+from ._servers import LOOPBACK
 
 AT_ONCE, NEVER = "at once", "never"
 """When Twisted is told."""
@@ -155,6 +167,18 @@ class FurtherTests(FrontTestCase):
             request.write(b"the next")
             await self.look(server)
         await self.assert_told()
+
+
+class ReservedPortTests(SynchronousTestCase):
+    """The port of a server in front."""
+
+    def test_is_kept(self) -> None:
+        """No other socket gets it before the server has started; the server may listen on it."""
+        port = reserve_port(self)
+        with socket.socket() as other:
+            self.assertRaises(OSError, other.bind, (LOOPBACK, port))
+        with socket.create_server((LOOPBACK, port)) as server:
+            self.assertEqual(server.getsockname()[1], port)
 
 
 class DocsTests(SynchronousTestCase):
