@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import Cause, Disconnected, Draining, Outcome, ScopeCancelled, TimedOut, scope_of
 from cancelweb._http.answerer import LATER
 from cancelweb._http.request_scope import RequestScope
-from cancelweb._http.serving import serve
+from cancelweb._http.serving import serve_for
 from cancelweb._kinds.cancellers import Canceller
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._scopes.options import checked_options
@@ -72,7 +72,7 @@ class AnswererTests(SynchronousTestCase):
 
         def render(request: Request) -> int:
             self.request = request
-            awaited: Any = serve(checked, request, view, (request,), {}, FrameworksAnswerer)
+            awaited: Any = serve_for(FrameworksAnswerer, checked, request, view, (request,), {})
             awaited.addCallback(self.finish, request).addErrback(self.errors.append)
             return NOT_DONE_YET
 

@@ -21,6 +21,17 @@ class Later(Enum):
 LATER = Later.LATER
 
 
+class Call(Protocol):
+    """The call of a handler, which has returned."""
+
+    @property
+    def answerer(self) -> Answerer:
+        """Receives what it comes to."""
+
+    def arrived(self, result: object) -> None:
+        """What it has returned has come to its end, after the call."""
+
+
 class Answerer(Protocol):
     """Receives what one handler came to.
 

@@ -23,7 +23,7 @@ from .._kinds.cancellers import Canceller
 from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
-from .._scopes.states import Fate
+from .._scopes.states import Fate, State
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER
 from .dead_requests import drop_producer, guarded_fate_of
@@ -187,11 +187,15 @@ class TwistedAnswerer:
 
     def _note_unanswered(self, failure: Failure) -> None:
         if not is_fault_if_unanswered(failure):
-            self.scope.note_failure(failure)
+            self._note(failure)
             self._log_failure(failure)
         elif is_cancellation(failure):
             # By its owner, for a reason of the owner's: cancelweb has not asked it to.
-            self.scope.note_failure(failure)
+            self._note(failure)
+
+    def _note(self, failure: Failure) -> None:
+        if self.scope.state is not State.CLOSED:
+            self.scope.life.record.note(failure)
 
     def _log_failure(self, failure: Failure) -> None:
         log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
@@ -223,7 +227,7 @@ class TwistedAnswerer:
         if fate_of(request) is not Fate.OPEN:
             return
         drop_producer(request)
-        tell_listeners(request, scope.subscription, Failure(ScopeCancelled(cause)))
+        tell_listeners(request, scope.listeners, Failure(ScopeCancelled(cause)))
         if fate_of(request) is not Fate.OPEN:
             return
         if has_begun(request):

@@ -44,16 +44,25 @@ def guard(request: Any, fate: Fate) -> None:
     """The request is finished or lost: what is done to it from now on does nothing.
 
     No-ops in the request's own ``__dict__``, from the moment of its death: no proxy, and no cost
-    while it lives. On a request that was finished ``finish`` is left alone: called twice, it
-    warns, as in Twisted.
+    while it lives.
     """
     if fate is Fate.FINISHED:
-        # Most requests end here, and few keys in a dict are cheap.
-        request.write, request.channel = ignore, CLOSED_CHANNEL
+        guard_finished(request)
     else:
-        request.write = request.finish = ignore
-        request.registerProducer = _refuse_producer
-        request.unregisterProducer = request.loseConnection = ignore
+        guard_lost(request)
+
+
+def guard_finished(request: Any) -> None:
+    """See `guard`. ``finish`` is left alone: called twice, it warns, as in Twisted."""
+    # Most requests end here, and few keys in a dict are cheap.
+    request.write, request.channel = ignore, CLOSED_CHANNEL
+
+
+def guard_lost(request: Any) -> None:
+    """See `guard`."""
+    request.write = request.finish = ignore
+    request.registerProducer = _refuse_producer
+    request.unregisterProducer = request.loseConnection = ignore
 
 
 def drop_producer(request: Any) -> None:

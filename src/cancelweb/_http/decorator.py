@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, ParamSpec, cast, overload
+from typing import Any, ParamSpec, overload
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -117,7 +117,7 @@ def cancel_on_disconnect(
         def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
             for request in args:
                 if hasattr(request, "notifyFinish"):
-                    return cast(Rendered, serve(options, request, handler, args, kwargs))
+                    return serve(options, request, handler, args, kwargs)
             raise TypeError(
                 f"{name_of(handler)} was called without a request among its positional "
                 f"arguments {args!r}: none of them has a notifyFinish"

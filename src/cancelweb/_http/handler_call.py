@@ -6,11 +6,13 @@ Who receives the result is an `Answerer`'s business, what stops the work is the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 from twisted.python.failure import Failure
 
+from .._scopes.states import State
 from .answerer import LATER, Answerer
 from .request_scope import RequestScope
 
@@ -21,32 +23,35 @@ class HandlerCall:
 
     scope: RequestScope
     answerer: Answerer
+    _given: object = field(default=LATER, init=False)
 
-    def run(self, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
-        """Call the handler, in its scope's context.
-
-        Returns:
-            Its result, as far as it has come by then, or `LATER`.
-        """
+    def run(self, handler: Callable[..., object], args: Any, kwargs: Any) -> None:
+        """Call the handler, in its scope's context."""
         # Not bound to a variable: a failure refers to this frame, as the one that calls `_called`.
-        return self._follow(self._called(handler, args, kwargs))
+        self.returned(_called(handler, args, kwargs))
 
-    def _called(self, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
-        try:
-            return handler(*args, **kwargs)
-        except BaseException:
-            return Failure()
-        finally:
-            self.scope.life.call_returned()
+    def returned(self, result: object) -> None:
+        """The handler's call has returned, or failed; called in its context."""
+        scope = self.scope
+        if scope.state is not State.CLOSED:
+            scope.context = copy_context()
+            if scope.opened is None:
+                scope.opened = scope.clock.seconds()
+        self._given = self._follow(result)
 
-    def give_back(self, result: object, is_outermost: bool) -> object:
+    def give_back(self, handler: object, is_outermost: bool) -> object:
         """What to return for the handler's call, or the `Failure` to raise."""
+        result, self._given = self._given, LATER
         if is_outermost:
-            self.scope.call_returned_to(self.answerer)
+            self.scope.call_returned_to(self.answerer, handler)
         given = self.answerer.give_back(result)
         if is_outermost:
-            self.scope.subscribe()
+            self._subscribe()
         return given
+
+    def _subscribe(self) -> None:
+        if self.scope.state is not State.CLOSED:
+            self.scope.reports.subscribe()
 
     def _follow(self, value: object) -> object:
         """Wait for a value, and for what that comes to, as far as it has come by now."""
@@ -71,12 +76,19 @@ class HandlerCall:
         if arrivals:
             return arrivals.pop()
         if work.holder is not None:
-            work.arrived = self._arrived
+            work.arrived = self.arrived
         return LATER
 
-    def _arrived(self, result: object) -> None:
-        """What was waited for has come to its end after the handler's call."""
+    def arrived(self, result: object) -> None:
+        """See `Call`."""
         if result is not None:
             result = self._follow(result)
         if result is not LATER:
             self.answerer.deliver(result)
+
+
+def _called(handler: Callable[..., object], args: Any, kwargs: Any) -> object:
+    try:
+        return handler(*args, **kwargs)
+    except BaseException:
+        return Failure()

@@ -5,6 +5,7 @@ When, and to which request, is for `answering` and `turned_away`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -72,16 +73,21 @@ def make_last(request: Any) -> None:
         request.setHeader(b"connection", b"close")
 
 
-def tell_listeners(request: Any, subscription: object, failure: Failure) -> None:
+def tell_listeners(request: Any, ours: Sequence[object], failure: Failure) -> None:
     """Tell the other listeners of ``notifyFinish`` that the request was cancelled.
 
     Work that no handler has returned to us has no other ear: a Klein view, or the tutorial's own
     recipe. What is sent next would tell them of a success, which stops nothing.
+
+    Args:
+        request: the one that is cancelled.
+        ours: what cancelweb itself has among the listeners.
+        failure: what the others are told.
     """
     listeners = getattr(request, "notifications", [])
-    others = [each for each in listeners if each is not subscription]
+    others = [each for each in listeners if each not in ours]
     if others:
-        request.notifications = [each for each in listeners if each is subscription]
+        request.notifications = [each for each in listeners if each in ours]
     for each in others:
         try:
             each.errback(failure)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._scopes.scope import Scope
 from .._twisted.access import stream_connection_of
 
 MAX_CLEANUPS = 100
@@ -18,7 +17,7 @@ ABANDONED = "_cancelweb_abandoned"
 """Where a connection keeps the scopes of its lost requests, for as long as they are not closed."""
 
 
-def abandoned_beside(channel: Any) -> set[Scope] | None:
+def abandoned_beside(channel: Any) -> set[object] | None:
     """The scopes of a connection's lost requests that are still cleaned up; None over HTTP/1.
 
     Args:
@@ -27,11 +26,11 @@ def abandoned_beside(channel: Any) -> set[Scope] | None:
     connection = stream_connection_of(channel)
     if connection is None:
         return None
-    abandoned: set[Scope] = vars(connection).setdefault(ABANDONED, set())
+    abandoned: set[object] = vars(connection).setdefault(ABANDONED, set())
     return abandoned
 
 
 def is_overrun(connection: object, max_cleanups: int | None) -> bool:
     """Whether the limit is reached: no more requests may be cleaned up at once."""
-    abandoned: set[Scope] = getattr(connection, ABANDONED, set())
+    abandoned: set[object] = getattr(connection, ABANDONED, set())
     return len(abandoned) >= (max_cleanups or MAX_CLEANUPS)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.protocols.policies import ProtocolWrapper
 
 from .._scopes.states import Fate
@@ -83,7 +82,7 @@ def have_copy_notice(request: Any) -> None:
 
     # Those of the front, if they were sent along, cannot be told from here.
     listeners = getattr(request, "notifications", [])
-    own = [each for each in listeners if isinstance(each, Deferred)]
+    own = [each for each in listeners if hasattr(each, "errback")]
     request.finish, request.notifications = finish, own
 
 

@@ -1,27 +1,50 @@
-"""The scope of a request of Twisted Web: it is told of the request's end, and has it answered.
+"""The scope of a request of Twisted Web, and the one fast path.
 
-How an answer is written is for `answering`, what a handler returned for `handler_call`.
+A scope that waits for no more than what its handler returned is one object: it is itself what
+Twisted tells of the end of the request (`listeners`), and what is told of the end of the work
+(`watched`). All else goes the general way, through `life`. So does such a scope as soon as more is
+asked of it: its life then has the work handed over. How an answer is written is for `answering`,
+what a handler returned for `handler_call`, what Twisted fails to tell for `reports`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from functools import partial
+from types import CoroutineType
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.server import NOT_DONE_YET
 
+from .._kinds.cancellations import clean, is_cancellation
 from .._kinds.cancellers import global_reactor
+from .._scopes.context import current
+from .._scopes.life import Life
 from .._scopes.options import Options
+from .._scopes.parts import Stopping
+from .._scopes.record import Record
 from .._scopes.scope import Scope
-from .._scopes.states import Fate, State
-from ..causes import Cause, Disconnected
-from .answerer import Answerer
-from .dead_requests import guard, release_producer
-from .faked_head import was_faked_head
-from .rapid_resets import abandoned_beside
+from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, STOPPING
+from .._scopes.work import Work
+from ..causes import Cause, Disconnected, Ended
+from .answerer import Answerer, Call
+from .dead_requests import guard_finished, guard_lost
+from .listeners import after_others
+from .pages import send
+from .reports import Reports
 from .request_facts import fate_of
-from .streams import Stream
+from .watched import Watched, canceller_of, is_running, stop, watch
+
+MakeCall = Callable[["RequestScope", object], Call]
+"""Makes the `Call` of the outermost handler of a scope, for the general way."""
+
+SIMPLE_CHANNEL: type = HTTPChannel
+"""The channels whose requests may take the fast path: those of HTTP/1."""
 
 
 class RequestScope(Scope):
@@ -31,54 +54,110 @@ class RequestScope(Scope):
         method: the one that the handler was called for: under a faked HEAD a GET, and not the one
             that the client sent.
         channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
-        answerer: receives what the outermost handler came to; None until its call has returned.
-        subscription: our own among those that the request tells of its end.
+        handler: the outermost, once its call has returned; what errors name.
+        answerer: receives what it came to. On the fast path there is none until one is needed.
     """
 
-    def __init__(self, request: Any, options: Options) -> None:
-        super().__init__(request, options, clock_of(request, options))
+    channel: Any = None
+    answerer: Answerer | None = None
+    _reports: Reports | None = None
+    # The one piece of work that the fast path watches, and its coroutine, if it is of one.
+    _suspended: object = None
+    # The same work, once it was handed over, and how to go on with its result.
+    _handed_over: Work | None = None
+    _make_call: MakeCall | None = None
+
+    def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
+        # As that of `Scope`, without another call.
+        self.request = request
+        self.options = options
+        self.clock = clock
+        self.state = RUNNING
+        self.fate = OPEN
+        self.opened: float | None = None
+        self.context: Context | None = None
+        self._life: Life | None = None
         self.method: bytes = request.method
-        self.channel: Any = getattr(request, "channel", None)
-        self.answerer: Answerer | None = None
-        self.subscription: Deferred[None] | None = None
-        self._second_look: IDelayedCall | None = None
-        # The requests of this connection that are still cleaned up, if this is one of them.
-        self._abandoned: set[Scope] | None = None
+        self.handler: object = None
+        self._watched: Watched | None = None
+
+    @property
+    def reports(self) -> Reports:
+        """How it hears of the end of its request in the general way; made on demand."""
+        if self._reports is None:
+            self._reports = Reports(self)
+            # A scope without a life is on the fast path.
+            _ = self.life
+        return self._reports
+
+    @property
+    def listeners(self) -> tuple[object, ...]:
+        """What cancelweb has among the listeners of the request."""
+        return (self, None if self._reports is None else self._reports.subscription)
 
     # --- what a scope asks of its request ---
 
     @property
     def is_in_call(self) -> bool:
         """See `Subject`."""
-        return self.answerer is None and self.fate is Fate.OPEN
+        return self.handler is None and self.fate is OPEN
 
     @property
     def is_interruptible(self) -> bool:
         """See `Subject`."""
         return self.options.may_cancel(self.method)
 
+    @property
+    def has_work(self) -> bool:
+        """See `Subject`."""
+        return self._watched is not None
+
+    def hand_over(self, stopping: Stopping) -> None:
+        """See `Subject`."""
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            canceller = canceller_of(watched, self._suspended)
+            self._handed_over = stopping.adopt(canceller, self._call().arrived, self.cancelled)
+
+    def _call(self) -> Call:
+        assert self._make_call is not None
+        call = self._make_call(self, self.handler)
+        self.answer_with(call.answerer)
+        return call
+
+    def answer_with(self, answerer: Answerer) -> None:
+        """Have this receive what the outermost handler has come to."""
+        self.answerer = answerer
+        self.channel = self.channel or getattr(self.request, "channel", None)
+
     def answer_cancel(self, cause: Cause) -> None:
         """See `Subject`."""
-        if self.answerer is not None and self.fate is Fate.OPEN:
+        if self.answerer is not None and self.fate is OPEN:
             self.answerer.answer_cancel(cause)
             self.catch_up()
+
+    def catch_up(self, is_reported_by_now: bool = False) -> None:
+        """See `Subject`."""
+        if self.fate is not OPEN or self.is_in_call or self.request is None:
+            return
+        fate = fate_of(self.request)
+        if fate is not OPEN:
+            self.reports.see(fate, is_reported_by_now)
 
     def end(self) -> None:
         """See `Subject`."""
         super().end()
-        if self._second_look is not None and self._second_look.active():
-            self._second_look.cancel()
-        if self._abandoned is not None:
-            self._abandoned.discard(self)
-        self.answerer = self.channel = self.subscription = None
-        self._second_look = self._abandoned = None
+        if self._reports is not None:
+            self._reports.close()
+        self.handler = self.answerer = self.channel = self._reports = self._suspended = None
 
-    # --- how it hears of the end ---
+    # --- the general way ---
 
-    def call_returned_to(self, answerer: Answerer) -> None:
+    def call_returned_to(self, answerer: Answerer, handler: object) -> None:
         """The outermost handler's call has returned."""
-        self.answerer = answerer
-        if self.state is State.STOPPING:
+        self.answer_with(answerer)
+        self.handler = handler
+        if self.state is STOPPING:
             self.life.stopping.ask_in_next_turn()
 
     def withdraw(self) -> None:
@@ -87,84 +166,132 @@ class RequestScope(Scope):
             monitor.scope_withdrawn(self)
         self.life.close()
 
-    def note_failure(self, failure: Failure) -> None:
-        """Work has failed, and no answer tells of it."""
-        if self.state is not State.CLOSED:
-            self.life.record.note(failure)
+    # --- the fast path ---
 
-    def subscribe(self) -> None:
-        """Hear of the request's end; at once, if that was before (Twisted ticket 4899).
+    def take(self, result: Any, handler: object, make_call: MakeCall) -> object:
+        """Take what the outermost handler has returned; called in its context.
 
-        A scope whose hooks still run when a result is handed to Twisted wants to hear of it, too:
-        from then on they find the request dead.
+        Args:
+            result: what it is.
+            handler: what was called.
+            make_call: makes its `Call`.
+
+        Returns:
+            If this was the end of it, and `handler` is set: what to return for the call. Otherwise
+            what to wait for, in the general way.
         """
-        if self.state is State.CLOSED:
-            return
-        fate = fate_of(self.request)
-        if fate is Fate.OPEN:
-            self.subscription = self.request.notifyFinish()
-            self.subscription.addCallbacks(self.callback, self.errback)
+        kind, request, life = type(result), self.request, self._life
+        if kind is CoroutineType:
+            self._suspended, result = result, Deferred.fromCoroutine(result)
+        elif (
+            kind is bytes and life is None and not request.finished and request.channel is not None
+        ):
+            # Nothing is left to wait for, nor to tell: Twisted writes them at once.
+            self.fate, self.state, self.request, self.handler = FINISHED, CLOSED, None, handler
+            return result
+        if life is None or life.is_without_work:
+            if not request.finished and request.channel is not None:
+                self._watched = watch(result, self.settled)
+        if self._watched is None:
+            return result if self._suspended is None else canceller_of(result, self._suspended)
+        self.handler, self._make_call, self.context = handler, make_call, copy_context()
+        if self.opened is None:
+            self.opened = self.clock.seconds()
+        request.notifications.insert(0, self)
+        return NOT_DONE_YET
+
+    def settled(self, result: object) -> object:
+        """What is watched here, or was handed over, has come to its end."""
+        if self._watched is None:
+            assert self._handed_over is not None
+            return self._handed_over.settled(result)
+        request = self.request
+        if self.state is RUNNING and type(result) is bytes and not request.finished:
+            self._watched = None
+            if request.channel is not None:
+                try:
+                    send(request, result)
+                except BaseException:
+                    self._call().answerer.deliver(Failure())
+            if self.state is RUNNING:
+                self.catch_up()
+        elif self.state is ANSWERED and not isinstance(result, Failure):
+            self._watched = None
+            self._all_ended(Ended.COMPLETED)
+        elif self.state is STOPPING and isinstance(result, Failure) and is_cancellation(result):
+            self._watched = None
+            clean(result)
         else:
-            self._over(fate)
+            self.hand_over(self.life.stopping)
+            return self.settled(result)
+        return None
 
     def callback(self, _: object) -> None:
-        """The response is finished."""
-        if self.request is not None:
-            guard(self.request, Fate.FINISHED)
-            self.life.finished(was_faked_head(self.request, self.method))
-
-    def errback(self, failure: Failure | None) -> None:
-        """The client has left."""
-        request, channel = self.request, self.channel
-        if request is None or fate_of(request) is Fate.FINISHED:
-            # It had been finished: only the report of that was missing.
-            self.callback(None)
+        """Twisted tells its listeners that the response is finished."""
+        request = self.request
+        if request is None:
             return
-        guard(request, Fate.LOST)
-        if self.fate is not Fate.OPEN:
-            # It was seen before it was reported.
-            return
-        producer = release_producer(request, channel)
-        self.life.lost(Disconnected(failure))
-        self.note_abandoned()
-        if isinstance(producer, Stream):
-            # If it was not cancelled, it runs to its end, unheard.
-            producer.resumeProducing()
-
-    def note_abandoned(self) -> None:
-        """The client has left: count the request for as long as it is cleaned up."""
-        if self.state is not State.CLOSED:
-            self._abandoned = abandoned_beside(self.channel)
-            if self._abandoned is not None:
-                self._abandoned.add(self)
-
-    def catch_up(self, is_reported_by_now: bool = False) -> None:
-        """See `Subject`.
-
-        The next pipelined request is rendered inside the ``finish`` of this one. If that raises,
-        Twisted tells no listener of this request that it is finished.
-        """
-        if self.fate is not Fate.OPEN or self.is_in_call or self.request is None:
-            return
-        fate = fate_of(self.request)
-        if fate is Fate.FINISHED or (fate is Fate.LOST and is_reported_by_now):
-            self._over(fate)
-        elif fate is Fate.LOST and self._second_look is None:
-            self._second_look = self.clock.callLater(0, self._look_again)
-
-    def _look_again(self) -> None:
-        self._second_look = None
-        self.errback(None)
-
-    def _over(self, fate: Fate) -> None:
-        if fate is Fate.FINISHED:
-            self.callback(None)
+        if self._life is None and len(request.notifications) == 1 and request.method is self.method:
+            guard_finished(request)
+            self.fate = FINISHED
+            if self._watched is not None:
+                self.state = ANSWERED
+            else:
+                self._close()
         else:
-            self.errback(None)
+            after_others(request, self.reports.finished)
+
+    def errback(self, failure: Failure) -> None:
+        """Twisted tells its listeners that the client has left."""
+        request, watched = self.request, self._watched
+        if request is None:
+            return
+        if not request.finished:
+            guard_lost(request)
+        is_simple = watched is not None and self._life is None and self.state is RUNNING
+        if is_simple and len(request.notifications) == 1 and self._may_stop(watched):
+            self._stop(watched, failure)
+        else:
+            after_others(request, partial(self.reports.lost, failure))
+
+    def _may_stop(self, watched: Watched) -> bool:
+        """Whether the loss of the client stops the work, and at once."""
+        options = self.options
+        if options.dry_run or not (options.any_method or options.may_cancel(self.method)):
+            return False
+        return current.get() is not self and not is_running(watched, self._suspended)
+
+    def _stop(self, watched: Watched, failure: Failure) -> None:
+        self.fate, self.state, self.cause = LOST, STOPPING, Disconnected(failure)
+        self.cancelled = self.clock.seconds()
+        assert self.context is not None
+        self.context.copy().run(stop, watched)
+        if self._watched is None and self._handed_over is None:
+            self._all_ended(Ended.STOPPED)
+        elif self.state is not CLOSED:
+            life = self.life
+            stopping = life.stopping
+            assert self._handed_over is not None
+            stopping.was_asked(self._handed_over)
+            life.go_on()
+
+    def _all_ended(self, ended: Ended) -> None:
+        if self._life is not None:
+            self._life.record.worsen(ended)
+            self._life.go_on()
+        elif self.cause is None or self.options.observers == ():
+            self._close()
+        else:
+            Record(ended).tell(self, None, self._close)
+
+    def _close(self) -> None:
+        self.state, self.request, self.context = CLOSED, None, None
 
 
 def clock_of(request: Any, options: Options) -> IReactorTime:
     """The clock of the options, or the reactor of the request's Site, or the global one."""
-    site = getattr(request, "site", None)
-    clock: IReactorTime = options.clock or getattr(site, "reactor", None) or global_reactor()
+    try:
+        clock: IReactorTime = options.clock or request.site.reactor
+    except AttributeError:
+        clock = global_reactor()
     return clock

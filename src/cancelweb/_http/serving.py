@@ -17,11 +17,12 @@ from .._scopes.finding import SCOPE
 from .._scopes.options import Options
 from .._scopes.states import Fate, State
 from .answerer import Answerer
-from .answering import TwistedAnswerer
+from .answering import Rendered, TwistedAnswerer
 from .dead_requests import guarded_fate_of
 from .handler_call import HandlerCall
+from .listeners import takes_listeners
 from .request_facts import cause_of_death, have_copy_notice
-from .request_scope import RequestScope
+from .request_scope import SIMPLE_CHANNEL, RequestScope, clock_of
 from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
 MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
@@ -29,13 +30,8 @@ MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
 
 
 def serve(
-    options: Options,
-    request: Any,
-    handler: Callable[..., object],
-    args: Any,
-    kwargs: Any,
-    answerer: MakeAnswerer = TwistedAnswerer,
-) -> object:
+    options: Options, request: Any, handler: Callable[..., object], args: Any, kwargs: Any
+) -> Rendered:
     """Run a handler in the scope of its request.
 
     Args:
@@ -44,27 +40,64 @@ def serve(
         handler: is called with the next two.
         args: the positional arguments.
         kwargs: the others.
-        answerer: makes what receives the handler's result: Twisted, or a framework that awaits it.
-
-    Returns:
-        What the answerer gives back; of Twisted's, bytes or ``NOT_DONE_YET``.
     """
-    met = _met(request)
-    is_outermost = met is None or met.state is State.CLOSED
-    entered: RequestScope | bytes | int
-    if met is None or is_outermost:
-        entered = _open(options, request, met)
-    else:
-        entered = _join(options, request, met)
-    if not isinstance(entered, RequestScope):
-        return entered
-    call = HandlerCall(entered, answerer(entered, request, handler, is_outermost))
-    token = current.set(entered)
+    scope = _enter_simply(options, request)
+    if scope is None:
+        return serve_for(TwistedAnswerer, options, request, handler, args, kwargs)
+    token = current.set(scope)
     try:
-        result = call.run(handler, args, kwargs)
+        try:
+            result: Any = handler(*args, **kwargs)
+        except BaseException:
+            result = Failure()
+        result = scope.take(result, handler, _call_of)
+        if scope.handler is not None:
+            return result
+        call = _call_of(scope, handler)
+        call.returned(result)
     finally:
         current.reset(token)
-    result = call.give_back(result, is_outermost)
+        # A failure refers to this frame.
+        result = None
+    return _returned(call.give_back(handler, True))  # type: ignore[no-any-return]
+
+
+def serve_for(
+    make_answerer: MakeAnswerer,
+    options: Options,
+    request: Any,
+    handler: Callable[..., object],
+    args: Any,
+    kwargs: Any,
+) -> Any:
+    """The same, always in the general way.
+
+    Args:
+        make_answerer: makes what receives the handler's result: Twisted, or a framework which
+            awaits it.
+        options: as in `serve`.
+        request: as in `serve`.
+        handler: as in `serve`.
+        args: as in `serve`.
+        kwargs: as in `serve`.
+
+    Returns:
+        What the answerer gives back.
+    """
+    scope, is_outermost = _enter(options, request)
+    if not isinstance(scope, RequestScope):
+        return scope
+    call = HandlerCall(scope, make_answerer(scope, request, handler, is_outermost))
+    token = current.set(scope)
+    try:
+        call.run(handler, args, kwargs)
+    finally:
+        current.reset(token)
+    return _returned(call.give_back(handler, is_outermost))
+
+
+def _returned(result: Any) -> Any:
+    """Return the result of a call, or raise it."""
     if not isinstance(result, Failure):
         return result
     error: Any = result.value
@@ -77,11 +110,34 @@ def serve(
         del result, error, frames
 
 
-def _met(request: Any) -> RequestScope | None:
-    """The scope that an entry point has given this request already; it may have closed."""
-    scope = getattr(request, SCOPE, None)
+def _enter_simply(options: Options, request: Any) -> RequestScope | None:
+    """The scope of a request over HTTP/1 that is open and has met no entry point, as nearly all."""
+    if getattr(request, SCOPE, None) is not None or not takes_listeners(request):
+        return None
+    if request.finished or type(request.channel) is not SIMPLE_CHANNEL:
+        return None
+    scope = RequestScope(request, options, clock_of(request, options))
+    request._cancelweb_scope = scope
+    if options.is_demanding:
+        scope.life.enter(options)
+    return scope
+
+
+def _enter(options: Options, request: Any) -> tuple[RequestScope | bytes | int, bool]:
+    """The scope in which to run the handler, or what to return; and whether this opened it."""
+    met = getattr(request, SCOPE, None)
     # On a copy that `twisted.web.distrib` has made of a request, there is a stand-in.
-    return scope if isinstance(scope, RequestScope) else None
+    if not isinstance(met, RequestScope):
+        have_copy_notice(request)
+        return _open(options, request, None), True
+    if met.state is State.CLOSED:
+        return _open(options, request, met), True
+    return _join(options, request, met), False
+
+
+def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
+    """The call of a handler that took the fast path so far."""
+    return HandlerCall(scope, TwistedAnswerer(scope, scope.request, handler, True))
 
 
 def _open(
@@ -102,15 +158,16 @@ def _open(
     if not was_here:
         scope = _new_scope(options, request)
         scope.life.refuse(cause_of_death(fate))
-        scope.note_abandoned()
+        scope.reports.note_abandoned()
     return NOT_DONE_YET
 
 
 def _new_scope(options: Options, request: Any) -> RequestScope:
-    scope = RequestScope(request, options)
-    have_copy_notice(request)
+    scope = RequestScope(request, options, clock_of(request, options))
+    scope.channel = getattr(request, "channel", None)
     setattr(request, SCOPE, scope)
-    scope.life.enter(options)
+    if options.is_demanding:
+        scope.life.enter(options)
     return scope
 
 

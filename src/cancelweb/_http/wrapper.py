@@ -6,7 +6,7 @@ Being the resource that is wrapped; the rest is for `serving`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 from weakref import ReferenceType, ref
 
 from attrs import define
@@ -94,7 +94,7 @@ class CancellingResource:
         late = _LateRender(ref(request), self._options)
         request.render, request.getStateToCopyFor = late, late.state_to_copy
         render = self._resource.render
-        return cast(Rendered, serve(self._options, request, render, (request,), {}))
+        return serve(self._options, request, render, (request,), {})
 
     @property
     def __providedBy__(self) -> Any:

@@ -15,7 +15,7 @@ from .._log import log
 from .._twisted.access import canceller_of
 from .cancellations import forgive
 from .cancellers import Canceller, Settled
-from .leaves import has_fired, innermost, leaves
+from .leaves import has_fired, innermost, is_leaf, leaves
 from .where import function_at, function_name, lines_of
 
 
@@ -80,6 +80,14 @@ class DeferredCanceller(Canceller):
     def describe(self) -> str:
         name = getattr(self.suspended, "__qualname__", None)
         return type(self.work).__name__ if name is None else f"coroutine {name}"
+
+
+def cancel_deferred(deferred: Deferred[Any]) -> None:
+    """Cancel what a Deferred waits for: as a `DeferredCanceller`, at once and of no batch."""
+    if is_leaf(deferred):
+        _cancel(deferred)
+    else:
+        DeferredCanceller(deferred).cancel()
 
 
 def _note_result(leaf: Deferred[Any], came: list[object]) -> None:

@@ -20,6 +20,9 @@ from .where import function_at, function_name, named
 
 TELLS_ENDS_OF_TIMERS = check("timers")
 
+_CANCELLED = Failure(CancelledError())
+"""How a timer has ended that we have cancelled. One for all: it refers to no frame."""
+
 
 class DelayedCallCanceller(Canceller):
     """Cancels a timer; notices when it has run, has raised, or was cancelled by other code.
@@ -36,17 +39,25 @@ class DelayedCallCanceller(Canceller):
         self.work: Any = call
 
     def watch(self, settled: Settled) -> None:
+        if self.work.active():
+            self.watch_active(settled)
+        else:
+            settled(_result_of(self.work))
+
+    def watch_active(self, settled: Settled) -> None:
+        """As `watch`, where the timer is known to be active."""
         call = self.work
-        if not call.active():
-            settled(_result_of(call))
-            return
         self._settled = settled
         self._func, self._canceller = call.func, call.canceller
         call.func, call.canceller = self._run, self._cancelled
 
     def cancel(self) -> None:
-        if self.work.active():
-            self.work.cancel()
+        call = self.work
+        if call.active():
+            call.func, call.canceller = self._func, self._canceller
+            call.cancel()
+            settled, self._settled = self._settled, log_rest
+            settled(_CANCELLED)
 
     def _run(self, *args: Any, **kwargs: Any) -> None:
         call, settled = self.work, self._settled

@@ -6,7 +6,6 @@ The table of states and events is `states.TRANSITIONS`; what users ask of a scop
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from twisted.python.failure import Failure
@@ -23,6 +22,7 @@ from .states import TRANSITIONS, Event, Fate, State
 from .stopping import Stopping
 from .survivors import survive
 from .work import Work
+from .work_set import NO_WORK
 
 R = TypeVar("R")
 
@@ -31,18 +31,36 @@ class Life:
     """What is under way in a scope: made on demand, and dropped when the scope closes.
 
     Attributes:
-        context: the handler's context variables, once its call has returned.
-        stopping: its work, and how that is asked to stop.
         record: what is noted for the outcome.
     """
 
     def __init__(self, scope: Subject) -> None:
         self.scope = scope
-        self.context: Context | None = None
-        self.stopping = Stopping(scope)
         self.record = Record()
+        self._stopping: Stopping | None = None
         self._hooks: HookStack | None = None
         self._deadline: Deadline | None = None
+
+    @property
+    def stopping(self) -> Stopping:
+        """Its work, and how that is asked to stop.
+
+        Made when there is more than the one piece of work that the scope watches itself: it then
+        takes that over.
+        """
+        if self._stopping is None:
+            self._stopping = Stopping(self.scope)
+            self.scope.hand_over(self._stopping)
+        return self._stopping
+
+    @property
+    def is_without_work(self) -> bool:
+        """Whether there is no work but what the scope may watch itself."""
+        return self._stopping is None
+
+    @property
+    def _has_work(self) -> bool:
+        return self._stopping is not None or self.scope.has_work
 
     @property
     def hooks(self) -> HookStack:
@@ -58,7 +76,7 @@ class Life:
 
     def in_copy(self, function: Callable[..., R], *args: Any) -> R:
         """See `parts.Life`."""
-        return call_in(self.scope, self.context, function, *args)
+        return call_in(self.scope, self.scope.context, function, *args)
 
     # --- what it is given ---
 
@@ -84,18 +102,12 @@ class Life:
 
     # --- events ---
 
-    def call_returned(self) -> None:
-        """A handler's call has returned; called in its context, in which its work goes on."""
-        if self.scope.state is not State.CLOSED:
-            self.context = copy_context()
-            if self.scope.opened is None:
-                self.scope.opened = self.scope.clock.seconds()
-
     def finished(self, is_faked_head: bool = False) -> None:
         """The response is finished, or another protocol has taken the connection over."""
         if self.scope.fate is Fate.OPEN:
             self.scope.fate = Fate.FINISHED
-            self.stopping.is_returned_leftover = is_faked_head and not self.scope.options.dry_run
+            if is_faked_head:
+                self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._become(Event.FINISHED)
             self._request_is_over()
 
@@ -110,7 +122,7 @@ class Life:
         self._request_is_over()
 
     def _request_is_over(self) -> None:
-        if not self.stopping.is_pending:
+        if self._has_work and not self.stopping.is_pending:
             self.stopping.works.response_over()
         self.go_on()
 
@@ -147,7 +159,7 @@ class Life:
         """The handler is not run: its client has gone, or is turned away."""
         scope = self.scope
         scope.cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
-        scope.opened = self.record.cancelled = scope.clock.seconds()
+        scope.opened = scope.cancelled = scope.clock.seconds()
         self.record.worsen(Ended.REFUSED)
         self.go_on()
 
@@ -177,7 +189,8 @@ class Life:
 
     def go_on(self) -> None:
         """Go on, if there is nothing left to wait for."""
-        scope, works = self.scope, self.stopping.works
+        scope = self.scope
+        works = self.stopping.works if self._has_work else NO_WORK
         if scope.state is State.STOPPING and works.is_waited_for:
             return
         scope.catch_up()
@@ -200,11 +213,12 @@ class Life:
 
     def _stop_leftover_work(self) -> None:
         """Work that still runs beside a finished response is stopped."""
-        is_its_turn = self.scope.state is State.ANSWERED and not self.stopping.is_pending
-        if is_its_turn and self.stopping.leftover_work():
+        if self.scope.state is not State.ANSWERED or not self._has_work:
+            return
+        if not self.stopping.is_pending and self.stopping.leftover_work():
             if self.scope.cause is None:
                 self.scope.cause = ResponseFinished()
-                self.record.cancelled = self.scope.clock.seconds()
+                self.scope.cancelled = self.scope.clock.seconds()
             self.stopping.ask_all()
 
     def ask_now(self) -> None:
@@ -217,11 +231,13 @@ class Life:
         self.go_on()
 
     def _enter_stopping(self) -> None:
-        self.record.cancelled = self.scope.clock.seconds()
-        self.stopping.ask_all()
+        stopping = self.stopping
+        self.scope.cancelled = self.scope.clock.seconds()
+        stopping.ask_all()
 
     def _enter_cleaning(self) -> None:
-        self.stopping.disarm()
+        if self._stopping is not None:
+            self._stopping.disarm()
         if self._hooks is None:
             self._become(Event.HOOKS_DONE)
         else:
@@ -235,9 +251,10 @@ class Life:
         self.scope.state = State.CLOSED
         if self._deadline is not None:
             self._deadline.disarm()
-        self.stopping.close()
+        if self._has_work:
+            self.stopping.close()
         # A failure refers to frames, and these may refer to this life.
-        self.context, self.record = None, Record()
+        self.record = Record()
         self.scope.end()
 
 

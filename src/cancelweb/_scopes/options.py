@@ -54,6 +54,12 @@ class Options:
     dry_run: bool = False
     monitors: tuple[IMonitor, ...] = ()
     parts: tuple[Options, ...] = ()
+    is_demanding: bool = field(init=False)
+    """Whether a scope has more to do for these than to stop the work, and to log that."""
+
+    @is_demanding.default
+    def _demands(self) -> bool:
+        return bool(self.hooks or self.observers or self.monitors) or self.timeout is not None
 
     def may_cancel(self, method: bytes) -> bool:
         """Whether a disconnect or a deadline may cancel a request of this method."""

@@ -6,10 +6,12 @@ A scope has a life while it is open; the life has work, which is stopped, hooks,
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
+from .._kinds.cancellers import Canceller
 from ..causes import Cause, Ended
 from .options import Options
 from .states import Fate, State
@@ -45,6 +47,24 @@ class Life(Protocol):
         """There may be nothing left to wait for."""
 
 
+class Stopping(Protocol):
+    """What takes a scope's work over."""
+
+    def adopt(
+        self, canceller: Canceller, arrived: Callable[[Any], object], asked_at: float | None
+    ) -> Work:
+        """Take over the returned work that a scope has watched itself, and goes on watching.
+
+        Args:
+            canceller: how it is stopped.
+            arrived: takes its result.
+            asked_at: when the scope has asked it to stop, or None.
+
+        Returns:
+            What the scope tells of the end of this work.
+        """
+
+
 class Subject(Protocol):
     """A scope, as far as its life and the parts of that need it.
 
@@ -58,11 +78,20 @@ class Subject(Protocol):
     state: State
     fate: Fate
     opened: float | None
+    cancelled: float | None
     deadline: float | None
+    context: Context | None
 
     @property
     def life(self) -> Life:
         """What is under way in it."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it watches a piece of work itself, which was not handed over yet."""
+
+    def hand_over(self, stopping: Stopping) -> None:
+        """Have this piece of work, if there is one, be stopped and waited for with the rest."""
 
     @property
     def ended(self) -> Ended:

@@ -25,22 +25,14 @@ class Record:
 
     Attributes:
         ended: how the work has ended so far; the worst counts.
-        cancelled: when the scope was cancelled, in seconds on its clock.
         failure: the first real failure.
         would_have_cancelled: the cause that would have cancelled the scope, but for a dry run or
             the method of its request; the first counts.
     """
 
     ended: Ended = Ended.COMPLETED
-    cancelled: float | None = None
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
-
-    @property
-    def is_eventful(self) -> bool:
-        """Whether there is anything to tell the default observer."""
-        did_something = self.ended is not Ended.COMPLETED or self.cancelled is not None
-        return did_something or self.would_have_cancelled is not None
 
     def worsen(self, ended: Ended) -> None:
         """Some work ended so."""
@@ -86,10 +78,15 @@ class Record:
     def _observers(self, scope: Subject) -> tuple[Observer, ...]:
         observers = scope.options.observers
         if observers is None:
-            observers = (log_outcome,) if self.is_eventful else ()
+            observers = (log_outcome,) if self._is_eventful(scope) else ()
         for monitor in scope.options.monitors:
             observers = added(observers, monitor.scope_closed(scope) or ())
         return observers
+
+    def _is_eventful(self, scope: Subject) -> bool:
+        """Whether there is anything to tell the default observer."""
+        did_something = self.ended is not Ended.COMPLETED or scope.cancelled is not None
+        return did_something or self.would_have_cancelled is not None
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
         return Outcome(
@@ -98,7 +95,7 @@ class Record:
             cause=scope.cause,
             ended=self.ended,
             opened=closed if scope.opened is None else scope.opened,
-            cancelled=self.cancelled,
+            cancelled=scope.cancelled,
             stopped=stopped,
             closed=closed,
             failure=self._cleaned_failure(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import Context
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
@@ -21,6 +22,7 @@ from .checks import check_callable
 from .hooks import Hook
 from .life import Life
 from .options import Options
+from .parts import Stopping
 from .states import Fate, State
 
 R = TypeVar("R")
@@ -42,15 +44,20 @@ class Scope:
             None.
     """
 
+    # Defaults of the class: a request pays for no more than it changes.
+    cause: Cause | None = None
+    deadline: float | None = None
+    cancelled: float | None = None
+    _life: Life | None
+
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
         self.request = request
         self.options = options
         self.clock = clock
-        self.cause: Cause | None = None
-        self.deadline: float | None = None
         self.state = State.RUNNING
         self.fate = Fate.OPEN
         self.opened: float | None = None
+        self.context: Context | None = None
         self._life: Life | None = None
 
     def __repr__(self) -> str:
@@ -90,6 +97,14 @@ class Scope:
         return None if self._life is None else self._life.record.would_have_cancelled
 
     @property
+    def has_work(self) -> bool:
+        """See `Subject`."""
+        return False
+
+    def hand_over(self, stopping: Stopping) -> None:
+        """See `Subject`."""
+
+    @property
     def is_in_call(self) -> bool:
         """See `Subject`."""
         return False
@@ -107,7 +122,9 @@ class Scope:
 
     def end(self) -> None:
         """See `Subject`."""
-        self.request = self._life = None
+        self.request = self.context = None
+        if self._life is not None:
+            self._life = None
 
     # --- what users ask for ---
 

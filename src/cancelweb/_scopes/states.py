@@ -37,6 +37,11 @@ class State(IntEnum):
     """The hooks are done, the observers were told, and nothing refers to the request."""
 
 
+OPEN, FINISHED, LOST = Fate
+RUNNING, ANSWERED, SPARED, STOPPING, CLEANING, CLOSED = State
+# By names of their own they are at hand: to look a member up takes longer than to compare it.
+
+
 class Event(IntEnum):
     """What moves a scope from one state to another."""
 

@@ -74,6 +74,17 @@ class Stopping:
                 self._ask_late([work])
         return work
 
+    def adopt(
+        self, canceller: Canceller, arrived: Callable[[Any], object], asked_at: float | None
+    ) -> Work:
+        """See `parts.Stopping`."""
+        work, _ = self.works.take(canceller, arrived)
+        work.holder = self
+        if asked_at is not None:
+            work.asked_at = asked_at
+            self.works.move(work, Step.ASKED)
+        return work
+
     def _is_too_late_for(self, work: Work) -> bool:
         """Whether work that is added now is stopped at once."""
         scope = self._scope
@@ -186,6 +197,15 @@ class Stopping:
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
             log.failure("the canceller {canceller} failed", canceller=canceller.describe())
+        self._was_asked(work)
+
+    def was_asked(self, work: Work) -> None:
+        """The scope has asked work that it watches itself."""
+        self._was_asked(work)
+        self._set_timer()
+
+    def _was_asked(self, work: Work) -> None:
+        canceller = work.canceller
         if work.step is not Step.ASKED:
             return
         if canceller.is_end_observable:

@@ -120,6 +120,10 @@ class WorkSet:
             self._same.pop(id(work.canceller.work), None)
 
 
+NO_WORK = WorkSet()
+"""Stands for the work of a scope that has none. Nothing is put into it."""
+
+
 def in_order(works: Iterable[Work]) -> list[Work]:
     """The order in which work is stopped: first what a handler returned, then the newest first.
 

@@ -134,10 +134,11 @@ NEEDED = (
         stand_in=None,
     ),
     Needed(
-        "requests",
+        "listeners",
         ("twisted.web.http:Request.notifications",),
         "other listeners to notifyFinish are told of a success where a deadline or a drain has "
-        "cancelled their request",
+        "cancelled their request, those that were added before cancelweb's own may touch a request "
+        "that was lost, and requests are slower",
     ),
     Needed(
         "requests",

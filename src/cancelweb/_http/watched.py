@@ -1,0 +1,69 @@
+"""What the fast path of a `RequestScope` watches: a plain Deferred, or a timer of Twisted.
+
+A Deferred is watched as it is; a canceller for it is made only where the scope takes the general
+way. Each function asks which of the two it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred
+
+from .._kinds.cancellers import Canceller
+from .._kinds.deferred_kinds import DeferredCanceller, cancel_deferred
+from .._kinds.timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller
+from .._kinds.where import is_on_stack
+from .._log import log
+
+Watched = Deferred[Any] | DelayedCallCanceller
+
+
+def watch(work: Any, settled: Callable[[object], object]) -> Watched | None:
+    """Have ``settled`` called with the end of the work; None if it is of another kind, or over."""
+    kind = type(work)
+    if kind is Deferred and not work.called:
+        work.addCallbacks(settled, settled)
+        return work  # type: ignore[no-any-return]
+    if kind is DelayedCall and TELLS_ENDS_OF_TIMERS and work.active():
+        timer = DelayedCallCanceller(work)
+        timer.watch_active(settled)
+        return timer
+    return None
+
+
+def is_running(watched: Watched, suspended: object) -> bool:
+    """Whether its own code is on the stack, so that it cannot be stopped at once.
+
+    Args:
+        watched: what it is.
+        suspended: the coroutine that the Deferred was made of, or None.
+    """
+    if suspended is None:
+        return type(watched) is DelayedCallCanceller and watched.is_ending
+    return is_on_stack(suspended)
+
+
+def stop(watched: Watched) -> None:
+    """Ask it to stop, as the only work of its scope."""
+    if isinstance(watched, Deferred):
+        cancel_deferred(watched)
+        return
+    try:
+        watched.cancel()
+    except BaseException:
+        log.failure("the canceller {canceller} failed", canceller=watched.describe())
+
+
+def canceller_of(watched: Watched, suspended: object) -> Canceller:
+    """What stops it in the general way.
+
+    Args:
+        watched: is watched already.
+        suspended: the coroutine that the Deferred was made of, or None.
+    """
+    if isinstance(watched, Deferred):
+        return DeferredCanceller(watched, suspended)
+    return watched
