@@ -1,4 +1,4 @@
-"""A real Site with its real requests over connections in memory, and the pairs to compare.
+"""A real Site with its real requests over connections in memory.
 
 Requests are sent and abandoned here; how long that takes is not measured here.
 """
@@ -8,36 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, frozen
-from handlers import (
-    CallByHand,
-    CoroutineByHand,
-    DecoratedBytes,
-    DecoratedCall,
-    DecoratedCoroutine,
-    DecoratedDeferred,
-    DeferredByHand,
-    DeferredUntilDeadline,
-    DeferredWithDeadline,
-    DeferredWithHook,
-    LoggedDeferredByHand,
-    PlainBytes,
-    Stage,
-    UndecoratedDeferred,
-    UnobservedCall,
-    UnobservedCoroutine,
-    UnobservedDeferred,
-)
-from klein_pages import klein_coroutine, klein_deferred
+from attrs import define
+from handlers import Stage
 from twisted.internet.address import IPv4Address
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
-
-from cancelweb import CancellingResource
-from cancelweb.monitor import Monitor
 
 MakeRoot = Callable[[Stage], Any]
 End = Callable[[Stage], None] | None
@@ -113,173 +90,3 @@ class Contender:
         for connection in connections:
             connection.send(REQUEST)
             connection.leave()
-
-
-@frozen
-class Case:
-    """Two ways to make a page, with cancelweb and without.
-
-    Attributes:
-        name: what they have in common.
-        against: what theirs is.
-        make_ours: makes the resource at the root of the site.
-        make_theirs: makes the one of the other site.
-        end: brings what their handlers wait for to its end; None where they wait for nothing.
-        is_abandoned: whether the clients leave.
-        ratio_at_most: how many times as long ours may take.
-        extra_at_most: how many microseconds longer ours may take.
-    """
-
-    name: str
-    against: str
-    make_ours: MakeRoot
-    make_theirs: MakeRoot
-    end: End
-    is_abandoned: bool = False
-    ratio_at_most: float | None = None
-    extra_at_most: float | None = None
-
-    def ours(self) -> Contender:
-        """The one with cancelweb."""
-        return Contender.of(self.make_ours, self.end)
-
-    def theirs(self) -> Contender:
-        """The one without."""
-        return Contender.of(self.make_theirs, self.end)
-
-
-def wrapped_bytes(stage: Stage) -> CancellingResource:
-    """Bytes through a `CancellingResource`."""
-    return CancellingResource(PlainBytes(stage))
-
-
-def _tree(stage: Stage) -> Resource:
-    root = Resource()
-    root.putChild(b"page", PlainBytes(stage))
-    return root
-
-
-def _wrapped_tree(stage: Stage) -> CancellingResource:
-    return CancellingResource(_tree(stage))
-
-
-def wrapped_deferred(stage: Stage) -> CancellingResource:
-    """A Deferred through a `CancellingResource`."""
-    return CancellingResource(UndecoratedDeferred(stage))
-
-
-def monitored_bytes(stage: Stage) -> CancellingResource:
-    """Bytes through a `CancellingResource` with a monitor."""
-    return CancellingResource(PlainBytes(stage), monitor=Monitor())
-
-
-def monitored_deferred(stage: Stage) -> CancellingResource:
-    """A Deferred through a `CancellingResource` with a monitor."""
-    return CancellingResource(UndecoratedDeferred(stage), monitor=Monitor())
-
-
-def observed_deferred(stage: Stage) -> CancellingResource:
-    """The same, with an observer on the monitor, as `MonitorCollector` is one."""
-    monitor = Monitor()
-    monitor.add_observer(lambda outcome: None)
-    return CancellingResource(UndecoratedDeferred(stage), monitor=monitor)
-
-
-_RECIPE = "the tutorial's recipe"
-_CAREFUL = "a careful handler"
-_PLAIN = "no cancellation"
-_KLEIN = "Klein"
-
-_call, _work = Stage.end_call, Stage.end_work
-
-CASES = (
-    Case("`IDelayedCall`", _RECIPE, DecoratedCall, CallByHand, _call, ratio_at_most=1.06),
-    Case("`Deferred`", _CAREFUL, DecoratedDeferred, DeferredByHand, _work, ratio_at_most=1.00),
-    Case("`Deferred` of Klein", _KLEIN, DecoratedDeferred, klein_deferred, _work),
-    Case(
-        "`Deferred`, `CancellingResource`",
-        _CAREFUL,
-        wrapped_deferred,
-        DeferredByHand,
-        _work,
-        ratio_at_most=1.08,
-    ),
-    Case("`Deferred`, hook", "cancelweb without", DeferredWithHook, DecoratedDeferred, _work),
-    Case(
-        "`Deferred`, deadline",
-        f"{_CAREFUL}, `addTimeout`",
-        DeferredWithDeadline,
-        DeferredUntilDeadline,
-        _work,
-    ),
-    Case(
-        "`Deferred`, monitor",
-        "cancelweb without",
-        monitored_deferred,
-        wrapped_deferred,
-        _work,
-        extra_at_most=1.0,
-    ),
-    Case(
-        "bytes, monitor",
-        "cancelweb without",
-        monitored_bytes,
-        wrapped_bytes,
-        None,
-        extra_at_most=1.0,
-    ),
-    Case(
-        "`Deferred`, observed monitor",
-        "a monitor without",
-        observed_deferred,
-        monitored_deferred,
-        _work,
-    ),
-    Case("coroutine", _CAREFUL, DecoratedCoroutine, CoroutineByHand, _work),
-    Case(
-        "coroutine of Klein",
-        _KLEIN,
-        DecoratedCoroutine,
-        klein_coroutine,
-        _work,
-        ratio_at_most=0.51,
-    ),
-    Case("bytes", _PLAIN, DecoratedBytes, PlainBytes, None, extra_at_most=0.6),
-    Case("bytes, `CancellingResource`", _PLAIN, wrapped_bytes, PlainBytes, None, extra_at_most=1.5),
-    Case(
-        "bytes, child of a `CancellingResource`",
-        _PLAIN,
-        _wrapped_tree,
-        _tree,
-        None,
-        extra_at_most=1.5,
-    ),
-    Case("`IDelayedCall`, abandoned", _RECIPE, UnobservedCall, CallByHand, _call, True),
-    Case(
-        "`Deferred`, abandoned",
-        _CAREFUL,
-        UnobservedDeferred,
-        DeferredByHand,
-        _work,
-        is_abandoned=True,
-        ratio_at_most=1.05,
-    ),
-    Case(
-        "`Deferred`, abandoned, logged",
-        f"{_CAREFUL} that logs it",
-        DecoratedDeferred,
-        LoggedDeferredByHand,
-        _work,
-        is_abandoned=True,
-        ratio_at_most=1.05,
-    ),
-    Case("coroutine, abandoned", _CAREFUL, UnobservedCoroutine, CoroutineByHand, _work, True),
-    Case(
-        "coroutine of Klein, abandoned",
-        _KLEIN,
-        UnobservedCoroutine,
-        klein_coroutine,
-        _work,
-        is_abandoned=True,
-    ),
-)

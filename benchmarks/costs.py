@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from types import CodeType
 
-from contenders import Case
+from cases import Case
 from handlers import log_to_nobody
 from instructions import Count, count
 from measure import time_in_turn

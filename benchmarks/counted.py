@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 
-from contenders import CASES, Case, Contender, End, MakeRoot
+from cases import CASES, Case
+from contenders import Contender, End, MakeRoot
 from handlers import log_to_nobody
 from measure import Runner, no_collector
 from steps import STEPS

@@ -10,12 +10,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from contenders import CASES, Case
+from cases import CASES, Case
 from handlers import log_to_nobody
 from measure import Leftovers, Timing, find_leftovers, time_case
-from report import Parser, deliver, heading, spread, table, yes_or_no
+from pythons import TIMED, deliver_here
+from report import Parser, heading, spread, table, verdict, yes_or_no
 
-PROGRAM = "inprocess.py"
+PROGRAM = TIMED
+NOTHING = Leftovers(garbage=0, scopes=0, requests=0)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
             leftovers(options.leftovers),
         ]
     )
-    deliver(PROGRAM, report, options.write_readme)
+    deliver_here(PROGRAM, report, options.write_readme)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -51,7 +53,6 @@ def times(rounds: int, requests: int) -> str:
 
 def time_row(case: Case, timing: Timing) -> tuple[str, ...]:
     """What there is to tell of one case."""
-    target, met = verdict(case, timing)
     return (
         case.name,
         case.against,
@@ -59,20 +60,8 @@ def time_row(case: Case, timing: Timing) -> tuple[str, ...]:
         f"{timing.ours.median:.1f}",
         spread(timing.ratio, ".3f"),
         spread(timing.extra, "+.2f"),
-        target,
-        met,
+        *verdict(timing.ratio.median, case.at_most.time),
     )
-
-
-def verdict(case: Case, timing: Timing) -> tuple[str, str]:
-    """The target, and whether it was met."""
-    if case.ratio_at_most is not None:
-        met = timing.ratio.median <= case.ratio_at_most
-        return f"ratio ≤ {case.ratio_at_most:.2f}", yes_or_no(met)
-    if case.extra_at_most is not None:
-        met = timing.extra.median <= case.extra_at_most
-        return f"≤ {case.extra_at_most:+.1f} µs", yes_or_no(met)
-    return "", ""
 
 
 def leftovers(requests: int) -> str:
@@ -87,7 +76,7 @@ def leftovers(requests: int) -> str:
 
 
 def leftover_row(case: Case, requests: int) -> tuple[str, ...]:
-    """What there is to tell of one case; it is to leave no more than what it is compared with."""
+    """What there is to tell of one case; cancelweb is to leave nothing."""
     theirs = find_leftovers(case.theirs(), requests, case.is_abandoned)
     ours = find_leftovers(case.ours(), requests, case.is_abandoned)
     return (
@@ -96,13 +85,8 @@ def leftover_row(case: Case, requests: int) -> tuple[str, ...]:
         f"{ours.garbage}",
         f"{ours.scopes}",
         f"{ours.requests}",
-        yes_or_no(is_clean(ours, theirs)),
+        yes_or_no(ours == NOTHING),
     )
-
-
-def is_clean(ours: Leftovers, theirs: Leftovers) -> bool:
-    """Whether cancelweb has left nothing of its own behind."""
-    return ours.garbage <= theirs.garbage and ours.scopes == ours.requests == 0
 
 
 if __name__ == "__main__":

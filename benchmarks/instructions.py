@@ -1,7 +1,7 @@
 """How many machine instructions a request takes with cancelweb: a figure that does not wobble.
 
 Run it with `python benchmarks/instructions.py`; it needs valgrind, prints Markdown, and `--help`
-tells its options. What is counted stands in `contenders`; `counted` is what runs under valgrind.
+tells its options. What is counted stands in `cases`; `counted` is what runs under valgrind.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from attrs import frozen
-from contenders import CASES, Case
+from cases import CASES, Case
 from counted import place_of
-from report import README, Parser, cells, deliver, heading, report_in, software, table
+from pythons import COUNTED, Ratios, deliver_here, on_python, ratios_in
+from report import README, Parser, heading, report_in, software, table, verdict
 
-PROGRAM = "instructions.py"
+PROGRAM = COUNTED
+RUN = Path(__file__).with_name("counted.py")
 WORSE = 1.03
 """How many times its ratio in the table a ratio may be."""
 
@@ -68,15 +70,26 @@ class Count:
 def main(arguments: Sequence[str]) -> None:
     """Count, and print, write or check the table."""
     options = parse(arguments)
-    committed = report_in(README.read_text(), PROGRAM)
-    if options.check and not is_comparable(committed, software()):
-        raise SystemExit(f"cannot compare on {software()}: {committed.splitlines()[0]}")
+    before = committed() if options.check else {}
     cases = [case for case in CASES if not options.case or case.name in options.case]
     counts = count(cases, options.requests, options.seeds)
     report = f"{heading(PROGRAM, arguments)}\n\n{counts_table(counts)}"
-    deliver(PROGRAM, report, options.write_readme)
+    deliver_here(PROGRAM, report, options.write_readme)
     if options.check:
-        raise SystemExit("\n".join(worsened(counts, ratios_in(committed))) or 0)
+        raise SystemExit("\n".join(worsened(counts, before)) or 0)
+
+
+def committed() -> Ratios:
+    """The ratios in README.md for this Python.
+
+    Raises:
+        SystemExit: there are none that can be compared with.
+    """
+    report = report_in(README.read_text(), on_python(PROGRAM))
+    if not is_comparable(report, software()):
+        made = next(iter(report.splitlines()), "README.md has no table for this Python")
+        raise SystemExit(f"cannot compare on {software()}: {made}")
+    return ratios_in(report)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -105,6 +118,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def count(cases: Sequence[Case], requests: int, seeds: int) -> list[Count]:
     """Count the instructions of these cases, on all processors."""
+    compile_all()
 
     def with_seed(seed: int) -> list[tuple[float, float]]:
         return count_once(cases, requests, seed)
@@ -115,6 +129,11 @@ def count(cases: Sequence[Case], requests: int, seeds: int) -> list[Count]:
     return [
         Count(case, *zip(*counts, strict=True)) for case, counts in zip(cases, by_case, strict=True)
     ]
+
+
+def compile_all() -> None:
+    """Keep the bytecode of all that is imported: compiling takes long under valgrind."""
+    subprocess.run([sys.executable, RUN, "0"], check=True, env=environment(0))
 
 
 def count_once(cases: Sequence[Case], requests: int, seed: int) -> list[tuple[float, float]]:
@@ -128,7 +147,7 @@ def count_once(cases: Sequence[Case], requests: int, seed: int) -> list[tuple[fl
                 "--dump-line=no",
                 f"--callgrind-out-file={directory}/%p",
                 sys.executable,
-                Path(__file__).with_name("counted.py"),
+                RUN,
                 f"{requests}",
                 *map(place_of, cases),
             ],
@@ -168,7 +187,10 @@ def total(directory: str, pid: int) -> int:
 
 def counts_table(counts: Sequence[Count]) -> str:
     """The table of how many instructions requests take."""
-    header = ("case", "against", "its instructions", "cancelweb's", "ratio", "from", "to")
+    header = (
+        *("case", "against", "its instructions", "cancelweb's"),
+        *("ratio", "from", "to", "target", "met"),
+    )
     rows = [
         (
             each.case.name,
@@ -178,18 +200,14 @@ def counts_table(counts: Sequence[Count]) -> str:
             f"{each.ratio:.3f}",
             f"{each.ratios[0]:.3f}",
             f"{each.ratios[-1]:.3f}",
+            *verdict(each.ratio, each.case.at_most.instructions),
         )
         for each in counts
     ]
     return table(header, rows)
 
 
-def ratios_in(report: str) -> dict[str, float]:
-    """The ratios in a report, by case."""
-    return {row[0]: float(row[4]) for row in cells(report)[2:]}
-
-
-def worsened(counts: Sequence[Count], before: dict[str, float]) -> list[str]:
+def worsened(counts: Sequence[Count], before: Ratios) -> list[str]:
     """A line for each case whose ratio is too much above the one that it had before."""
     lines = []
     for each in counts:

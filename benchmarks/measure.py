@@ -1,6 +1,6 @@
 """How long the requests of a pair take, and what they leave behind.
 
-Numbers only: what is compared stands in `contenders`, how it is shown in `inprocess`.
+Numbers only: what is compared stands in `cases`, how it is shown in `inprocess`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from functools import partial
 from weakref import WeakSet
 
 from attrs import define, field, frozen
-from contenders import Case, Connection, Contender
+from cases import Case
+from contenders import Connection, Contender
 from report import Spread
 from twisted.web.server import Request
 

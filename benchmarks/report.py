@@ -67,34 +67,36 @@ class Parser(argparse.ArgumentParser):
         )
 
 
-def deliver(program: str, report: str, write_readme: bool) -> None:
-    """Print the report of a program, and put it in the README if that is wanted."""
+def deliver(place: str, report: str, write_readme: bool) -> None:
+    """Print a report, and put it in its place in the README if that is wanted."""
     print(report)
     if write_readme:
-        README.write_text(with_report(README.read_text(), program, report))
+        README.write_text(with_report(README.read_text(), place, report))
 
 
-def with_report(text: str, program: str, report: str) -> str:
-    """The text, with the program's report in its place."""
-    before, _, after = divide(text, program)
-    return f"{before}{begin(program)}\n\n{report}\n\n{END}{after}"
+def with_report(text: str, place: str, report: str) -> str:
+    """The text, with the report in its place."""
+    before, _, after = divide(text, place)
+    return f"{before}{begin(place)}\n\n{report}\n\n{END}{after}"
 
 
-def report_in(text: str, program: str) -> str:
-    """The report that the text has of this program."""
-    return divide(text, program)[1].strip()
+def report_in(text: str, place: str) -> str:
+    """The report that stands in this place."""
+    return divide(text, place)[1].strip()
 
 
-def divide(text: str, program: str) -> tuple[str, str, str]:
-    """What stands before this program's report, the report, and what stands after it."""
-    before, rest = text.split(begin(program))
+def divide(text: str, place: str) -> tuple[str, str, str]:
+    """What stands before the report in this place, the report, and what stands after it."""
+    if begin(place) not in text:
+        raise SystemExit(f"README.md has no place for {place}: put this there: {begin(place)}{END}")
+    before, rest = text.split(begin(place))
     report, _, after = rest.partition(END)
     return before, report, after
 
 
-def begin(program: str) -> str:
-    """The mark behind which the report of a program stands."""
-    return f"<!-- written by {program} from here -->"
+def begin(place: str) -> str:
+    """The mark behind which the report in a place stands."""
+    return f"<!-- written by {place} from here -->"
 
 
 def heading(program: str, arguments: Sequence[str], others: Sequence[str] = ()) -> str:
@@ -126,15 +128,28 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cells(text: str) -> list[list[str]]:
-    """The rows of the tables in a text, their headers too."""
-    lines = [line for line in text.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+def columns(text: str) -> list[dict[str, str]]:
+    """The rows of the first table in a text, by the names of its columns."""
+    tables = [part for part in text.split("\n\n") if part.startswith("| ")]
+    lines = [cells(line) for line in "".join(tables[:1]).splitlines()]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a line of a table."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def spread(of: Spread, form: str) -> str:
     """A median with its quartiles."""
     return f"{of.median:{form}} ({of.lower:{form}} to {of.upper:{form}})"
+
+
+def verdict(found: float, at_most: float | None) -> tuple[str, str]:
+    """The target of a figure, and whether the figure, as it is shown, meets it."""
+    if at_most is None:
+        return "", ""
+    return f"≤ {at_most:.2f}", yes_or_no(round(found, 3) <= at_most)
 
 
 def yes_or_no(met: bool) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 
 from attrs import define, field, frozen
-from contenders import REQUEST, Connection, Contender, End, MakeRoot, wrapped_deferred
+from cases import wrapped_deferred
+from contenders import REQUEST, Connection, Contender, End, MakeRoot
 from handlers import (
     DecoratedCall,
     DecoratedCoroutine,

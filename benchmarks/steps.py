@@ -10,7 +10,8 @@ import sys
 from types import CodeType, FrameType
 from typing import Any
 
-from contenders import Case, Contender, wrapped_bytes, wrapped_deferred
+from cases import Case, wrapped_bytes, wrapped_deferred
+from contenders import Contender
 from handlers import (
     BareCall,
     BareDeferred,

@@ -21,11 +21,29 @@ from ._responses import Response, parsed
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-from contenders import CASES, REQUEST, Case, Connection, Contender  # noqa: E402
+from cases import CASES  # noqa: E402
+from contenders import REQUEST, Connection, Contender  # noqa: E402
 from handlers import BODY, DeferredByHand, Page, Stage  # noqa: E402
-from inprocess import PROGRAM, is_clean, verdict  # noqa: E402
+from inprocess import NOTHING, PROGRAM, time_row  # noqa: E402
 from measure import Leftovers, Timing, find_leftovers, no_collector  # noqa: E402
-from report import END, Spread, begin, report_in, with_report  # noqa: E402
+from pythons import (  # noqa: E402
+    SIDE_BY_SIDE,
+    cell,
+    on_python,
+    pythons_of,
+    ratios_in,
+    side_by_side,
+)
+from report import (  # noqa: E402
+    END,
+    README,
+    Spread,
+    begin,
+    report_in,
+    table,
+    verdict,
+    with_report,
+)
 
 ARGUMENTS = ("--rounds", "2", "--requests", "1", "--leftovers", "3")
 
@@ -152,7 +170,7 @@ class LeftoverTests(SynchronousTestCase):
         """No case of cancelweb leaves garbage, a scope, or a request behind."""
         for case in CASES:
             left = find_leftovers(case.ours(), 3, case.is_abandoned)
-            self.assertEqual(left, Leftovers(garbage=0, scopes=0, requests=0), case.name)
+            self.assertEqual(left, NOTHING, case.name)
 
     def test_requests_and_scopes_are_noticed(self) -> None:
         """A page that keeps its requests, and so their scopes, is found out."""
@@ -220,54 +238,83 @@ class ProgramTests(SynchronousTestCase):
         text = with_report(f"{begin('our.py')}{END}", "our.py", "new")
         self.assertEqual(report_in(text, "our.py"), "new")
 
+    def test_a_report_without_a_place(self) -> None:
+        """Where the README has no place for a report, the program says what mark to put there."""
+        with self.assertRaisesRegex(SystemExit, f"no place for our.py.*: {begin('our.py')}{END}"):
+            with_report("before", "our.py", "new")
+
     def test_the_readme_has_a_place_for_the_reports(self) -> None:
-        """The README in the repository has the mark of each program once, and a report there."""
-        text = (BENCHMARKS / "README.md").read_text()
-        for program in (PROGRAM, "instructions.py", "growth.py"):
-            self.assertEqual(text.count(begin(program)), 1)
-            self.assertIn(f"Made with `python benchmarks/{program}", report_in(text, program))
+        """The README in the repository has each mark once, and reports of 3.11 there."""
+        text = README.read_text()
+        for program in (PROGRAM, "instructions.py"):
+            self.assertEqual(pythons_of(text, program), ["3.11", "3.12", "3.13"])
+            for python in pythons_of(text, program):
+                self.assertEqual(text.count(begin(on_python(program, python))), 1)
+            made = f"Made with `python benchmarks/{program}"
+            self.assertIn(made, report_in(text, on_python(program, "3.11")))
+        self.assertIn("Made with `python benchmarks/growth.py", report_in(text, "growth.py"))
 
 
-def timing(ratio: float, extra: float) -> Timing:
-    """A timing that does not spread."""
-    one, other = (Spread(each, each, each) for each in (ratio, extra))
-    return Timing(theirs=one, ours=one, ratio=one, extra=other)
+class SideBySideTests(SynchronousTestCase):
+    """The ratios of all Pythons in one table."""
+
+    def reports(self, ratios: dict[str, str]) -> str:
+        """A README with a ratio of the first case for each place; with "" for an empty place."""
+        text = ""
+        for place, ratio in ratios.items():
+            rows = [(CASES[0].name, ratio)] if ratio else []
+            report = f"Made so.\n\n{table(('case', 'ratio'), rows)}" if ratio else ""
+            text = with_report(f"{text}{begin(place)}{END}\n", place, report)
+        return text
+
+    def test_each_python_has_a_column_of_each_program(self) -> None:
+        """The columns are in the order of the README, with nothing where there is no table."""
+        text = self.reports(
+            {
+                on_python("inprocess.py", "3.11"): "1.060 (1.000 to 1.100)",
+                on_python("instructions.py", "3.11"): "1.021",
+                on_python("instructions.py", "3.12"): "",
+            }
+        )
+        header, _, first, second, *_ = side_by_side(text).splitlines()
+        self.assertIn("| instructions, at most | 3.11 | 3.12 | time, at most | 3.11 |", header)
+        self.assertTrue(first.endswith("| 1.02 | **1.021** |  | 1.06 | 1.060 |"), first)
+        self.assertTrue(second.endswith("| 0.98 |  |  | 1.04 |  |"), second)
+
+    def test_a_ratio_above_its_target_is_bold(self) -> None:
+        """One that meets the target is not, nor one that has no target."""
+        self.assertEqual(cell(1.021, 1.02), "**1.021**")
+        self.assertEqual(cell(1.02, 1.02), "1.020")
+        self.assertEqual(cell(9.0, None), "9.000")
+
+    def test_the_readme_has_what_its_tables_say(self) -> None:
+        """If this fails, run `python benchmarks/pythons.py`."""
+        text = README.read_text()
+        self.assertEqual(report_in(text, SIDE_BY_SIDE), side_by_side(text))
+
+    def test_ratios_are_those_of_the_first_table(self) -> None:
+        """A second table of the same cases, which has no ratios, is not read."""
+        report = "\n\n".join(["Made so.", table(("case", "ratio"), [("one", "1.5 (1 to 2)")])])
+        more = table(("case", "garbage"), [("one", "0")])
+        self.assertEqual(ratios_in(f"{report}\n\n{more}"), {"one": 1.5})
+        self.assertEqual(ratios_in(""), {})
 
 
 class VerdictTests(SynchronousTestCase):
     """Whether targets are met."""
 
-    def case(self, ratio_at_most: float | None, extra_at_most: float | None) -> Case:
-        """A case with targets."""
-        return Case(
-            "",
-            "",
-            Page,
-            Page,
-            None,
-            ratio_at_most=ratio_at_most,
-            extra_at_most=extra_at_most,
-        )
-
     def test_a_ratio(self) -> None:
-        """A ratio may be as high as the target, and no higher."""
-        case = self.case(1.1, None)
-        self.assertEqual(verdict(case, timing(1.1, 9.0)), ("ratio ≤ 1.10", "yes"))
-        self.assertEqual(verdict(case, timing(1.11, 0.0)), ("ratio ≤ 1.10", "**no**"))
-
-    def test_a_difference(self) -> None:
-        """A difference may be as high as the target, and no higher."""
-        case = self.case(None, 0.6)
-        self.assertEqual(verdict(case, timing(9.0, 0.6)), ("≤ +0.6 µs", "yes"))
-        self.assertEqual(verdict(case, timing(1.0, 0.7)), ("≤ +0.6 µs", "**no**"))
+        """A ratio may be as high as the target, as it is shown, and no higher."""
+        self.assertEqual(verdict(1.1004, 1.1), ("≤ 1.10", "yes"))
+        self.assertEqual(verdict(1.1006, 1.1), ("≤ 1.10", "**no**"))
 
     def test_no_target(self) -> None:
         """Where there is no target there is nothing to meet."""
-        self.assertEqual(verdict(self.case(None, None), timing(9.0, 9.0)), ("", ""))
+        self.assertEqual(verdict(9.0, None), ("", ""))
 
-    def test_leftovers(self) -> None:
-        """No more garbage than without cancelweb, no scope and no request may be left."""
-        theirs = Leftovers(garbage=3, scopes=0, requests=0)
-        self.assertTrue(is_clean(theirs, theirs))
-        for ours in (Leftovers(4, 0, 0), Leftovers(0, 1, 0), Leftovers(0, 0, 1)):
-            self.assertFalse(is_clean(ours, theirs))
+    def test_the_time_is_judged(self) -> None:
+        """A case's time is compared with its target for time."""
+        [case] = [each for each in CASES if each.name == "coroutine of Klein"]
+        one = Spread(0.57, 0.57, 0.57)
+        row = time_row(case, Timing(theirs=one, ours=one, ratio=one, extra=one))
+        self.assertEqual(row[-2:], ("≤ 0.56", "**no**"))

@@ -18,11 +18,8 @@ from .test_instructions import run
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-from contenders import (  # noqa: E402
-    REQUEST,
-    Case,
-    Contender,
-)
+from cases import Case  # noqa: E402
+from contenders import REQUEST, Contender  # noqa: E402
 from costs import TABLES, function_rows  # noqa: E402
 from growth import MAKERS, Growth, growth_table, leave, wait  # noqa: E402
 from handlers import BODY, Stage  # noqa: E402

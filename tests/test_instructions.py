@@ -15,17 +15,19 @@ from ._programs import find_program
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-from contenders import CASES  # noqa: E402
+import instructions  # noqa: E402
+from cases import CASES  # noqa: E402
 from counted import TABLES, find_case, place_of  # noqa: E402
 from instructions import (  # noqa: E402
     PROGRAM,
     Count,
+    committed,
     counts_table,
     is_comparable,
-    ratios_in,
     worsened,
 )
-from report import README, report_in  # noqa: E402
+from pythons import on_python, pythons_of, ratios_in  # noqa: E402
+from report import END, README, begin, columns, report_in, software  # noqa: E402
 
 MADE_WITH = "CPython 3.11.7, Twisted 26.10.0, attrs 26.1.0, klein 24.8.0"
 CASE = CASES[0]
@@ -62,9 +64,19 @@ class CountTests(SynchronousTestCase):
         self.assertEqual(ratios_in(f"Made so.\n\n{counts_table(counts)}"), expected)
 
     def test_readme_has_all_cases(self) -> None:
-        """The committed table has a ratio for each case, and for nothing else."""
-        committed = report_in(README.read_text(), PROGRAM)
-        self.assertEqual(set(ratios_in(committed)), {case.name for case in CASES})
+        """Each committed table has a ratio for each case, and for nothing else."""
+        text = README.read_text()
+        tables = [report_in(text, on_python(PROGRAM, each)) for each in pythons_of(text, PROGRAM)]
+        self.assertTrue(any(tables))
+        for report in filter(None, tables):
+            self.assertEqual(set(ratios_in(report)), {case.name for case in CASES})
+
+    def test_the_target_is_judged(self) -> None:
+        """A ratio is compared with the target of its case for instructions."""
+        [row] = columns(counts_table([of_ratio(1.021)]))
+        self.assertEqual((row["ratio"], row["target"], row["met"]), ("1.021", "≤ 1.02", "**no**"))
+        [row] = columns(counts_table([of_ratio(1.02)]))
+        self.assertEqual(row["met"], "yes")
 
     def test_help(self) -> None:
         """The help says by how much a ratio may be worse, in percent."""
@@ -96,11 +108,49 @@ class CheckTests(SynchronousTestCase):
     def test_what_can_be_compared(self) -> None:
         """Only the same Twisted and attrs on the same Python, whatever its patch."""
         report = f"Made with `python x` on {MADE_WITH}; Linux.\n"
-        for software in (MADE_WITH, MADE_WITH.replace("3.11.7", "3.11.12")):
-            self.assertTrue(is_comparable(report, software), software)
+        for same in (MADE_WITH, MADE_WITH.replace("3.11.7", "3.11.12")):
+            self.assertTrue(is_comparable(report, same), same)
         for old, new in (("3.11.7", "3.12.7"), ("26.10.0", "26.11.0"), ("26.1.0", "26.2.0")):
             self.assertFalse(is_comparable(report, MADE_WITH.replace(old, new)), new)
         self.assertFalse(is_comparable("", MADE_WITH))
+
+
+class CommittedTests(SynchronousTestCase):
+    """What is compared with."""
+
+    def readme(self, text: str) -> None:
+        """Have the program read this."""
+        path = Path(self.mktemp())
+        path.write_text(text)
+        self.patch(instructions, "README", path)
+
+    def report(self, made_with: str) -> str:
+        """The report on this Python."""
+        counts = counts_table([of_ratio(1.25)])
+        return (
+            f"{begin(on_python(PROGRAM))}\nMade with `it` on {made_with}; Linux.\n\n{counts}\n{END}"
+        )
+
+    def test_the_table_of_this_python(self) -> None:
+        """The ratios are those of this Python, whatever other Pythons have."""
+        other = f"{begin(on_python(PROGRAM, '2.7'))}\nnothing\n{END}"
+        self.readme(f"{other}\n{self.report(software())}")
+        self.assertEqual(committed(), {CASE.name: 1.25})
+
+    def test_other_packages(self) -> None:
+        """A table that was made with other packages is not compared with."""
+        self.readme(self.report("CPython 2.7, Twisted 1.0"))
+        with self.assertRaisesRegex(SystemExit, "^cannot compare on .*: Made with .*Twisted 1.0;"):
+            committed()
+
+    def test_no_table(self) -> None:
+        """Where this Python has no table, or no place for one, nothing is compared with."""
+        self.readme(f"{begin(on_python(PROGRAM))}\n\n{END}")
+        with self.assertRaisesRegex(SystemExit, "README.md has no table for this Python"):
+            committed()
+        self.readme("nothing")
+        with self.assertRaisesRegex(SystemExit, "README.md has no place for instructions.py on"):
+            committed()
 
 
 class PlaceTests(SynchronousTestCase):
