@@ -6,11 +6,11 @@ Knows neither what was measured nor how.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import frozen
-from report import Spread, spread, table, yes_or_no
+from report import Spread, spread, table, verdict, yes_or_no
 from roster import ROSTER
 
 T = TypeVar("T")
@@ -42,11 +42,13 @@ class Target:
 
     def verdict(self, ratio: float) -> tuple[str, str]:
         """The target, and whether it was met."""
-        if self.at_most is not None:
-            return f"≤ {self.at_most:.2f}", yes_or_no(ratio <= self.at_most)
         if self.at_least is not None:
             return f"≥ {self.at_least:.2f}", yes_or_no(ratio >= self.at_least)
-        return "", ""
+        return verdict(ratio, self.at_most)
+
+
+Targets = Mapping[str, Sequence[Target]]
+"""The targets of each kind of figure."""
 
 
 def in_turn(
@@ -66,16 +68,17 @@ def samples(found: dict[str, list[T]], figure: Callable[[T], float]) -> Samples:
     return {name: [figure(each) for each in all_] for name, all_ in found.items()}
 
 
-def comparison(what: dict[str, Samples], targets: Sequence[Target]) -> str:
-    """The table of the ratios; a target counts for each kind of figure."""
+def comparison(what: dict[str, Samples], targets: Targets) -> str:
+    """The table of the ratios that have a target."""
     header = ("figure", "contender", "against", "ratio", "target", "met")
     return table(header, rows(what, targets))
 
 
-def rows(what: dict[str, Samples], targets: Sequence[Target]) -> Iterator[Sequence[str]]:
+def rows(what: dict[str, Samples], targets: Targets) -> Iterator[Sequence[str]]:
     """What there is to tell of each ratio."""
-    for figure, found in what.items():
-        for target in targets:
+    for figure, its_targets in targets.items():
+        found = what[figure]
+        for target in its_targets:
             if target.ours in found and target.theirs in found:
                 ratio = target.ratio(found)
                 yield (

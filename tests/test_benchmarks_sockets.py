@@ -25,6 +25,7 @@ import load  # noqa: E402
 import soak  # noqa: E402
 import sockets  # noqa: E402
 import traffic  # noqa: E402
+import waiting  # noqa: E402
 from comparison import Target, comparison  # noqa: E402
 from handlers import BODY, Page, Stage, log_to_nobody  # noqa: E402
 from report import END, begin  # noqa: E402
@@ -75,21 +76,24 @@ class ProgramTests(SynchronousTestCase):
         left = chosen(ROSTER, cancelling=True)
         self.assertEqual(list(column(leaving, "contender")), self.titles(left))
         self.assertEqual(len(request_targets), 2 + 2 * len(sockets.THROUGHPUT))
-        self.assertEqual(len(leaving_targets), 2 + 4 * len(sockets.LATENCY))
+        self.assertEqual(len(leaving_targets), 2 + len(sockets.LATENCY[sockets.IDLE]))
 
     def test_waiting(self) -> None:
         """All who wait are stopped when they leave, by everyone but bare Twisted."""
         arguments = "--rounds 1 --waiting 60 --leaving 70 --contenders bare starlette wrapped"
         _, tables = run("waiting.py", *arguments.split())
         self.assert_whole(tables)
-        memory, memory_targets, storm, storm_targets = tables
-        bare, *titles = self.titles(["bare", "careful", "starlette", "wrapped"])
+        memory, storm, storm_targets = tables
+        bare, *titles = self.titles(["bare", "recipe", "careful", "starlette", "wrapped"])
         stopped = {bare: "0"} | dict.fromkeys(titles, "60")
         self.assertEqual(column(memory, "stopped when all left"), stopped)
         self.assertEqual(column(storm, "stopped"), dict.fromkeys(titles, "70"))
-        for targets in (memory_targets, storm_targets):
-            contenders = [line[1].strip() for line in targets[2:]]
-            self.assertEqual(contenders, [ROSTER["wrapped"].title] * 2)
+        judged = [[cell.strip() for cell in line[:3]] for line in storm_targets[2:]]
+        recipe, careful, wrapped = self.titles(["recipe", "careful", "wrapped"])
+        self.assertEqual(
+            judged,
+            [[waiting.UNTIL_STOPPED, wrapped, careful], [waiting.STALL, wrapped, recipe]],
+        )
 
     def test_soak(self) -> None:
         """One in three requests is abandoned, the others are answered; nothing is left."""
@@ -241,7 +245,7 @@ class TargetTests(SynchronousTestCase):
     def row(self, target: Target, ours: list[float], theirs: list[float]) -> str:
         """The line of a table."""
         found = {target.ours: ours, target.theirs: theirs}
-        return comparison({"figure": found}, [target]).splitlines()[-1]
+        return comparison({"figure": found}, {"figure": [target]}).splitlines()[-1]
 
     def test_a_ratio_is_the_median_of_those_of_the_rounds(self) -> None:
         """Each round's figures are compared with those of the same round."""
@@ -267,5 +271,6 @@ class TargetTests(SynchronousTestCase):
     def test_who_did_not_compete_is_left_out(self) -> None:
         """A target for who was not measured has no line."""
         found = {"careful": [1.0, 1.0]}
-        lines = comparison({"figure": found}, [Target("deferred", "careful")]).splitlines()
+        targets = {"figure": [Target("deferred", "careful")]}
+        lines = comparison({"figure": found}, targets).splitlines()
         self.assertEqual(len(lines), 2)
