@@ -1,4 +1,4 @@
-"""What a request costs while many others wait, and what it costs to stop them all.
+"""What a request costs while many others wait, what these hold, and what it costs to stop them.
 
 Run it with `python benchmarks/growth.py`; it prints Markdown, and `--help` tells its options.
 """
@@ -6,19 +6,32 @@ Run it with `python benchmarks/growth.py`; it prints Markdown, and `--help` tell
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import sys
 import time
+import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
 
 from attrs import frozen
 from contenders import REQUEST, Connection, Contender
-from handlers import DeferredByHand, Stage, UnobservedDeferred, log_to_nobody
+from handlers import DecoratedDeferred, DeferredByHand, Stage, UnobservedDeferred, log_to_nobody
 from measure import Runner, no_collector
-from report import Parser, deliver, heading, table
+from report import Parser, deliver, heading, table, yes_or_no
+
+import cancelweb
 
 PROGRAM = "growth.py"
 OPEN = (1, 100, 20_000)
+OURS = [
+    tracemalloc.Filter(True, str(Path(cancelweb.__file__).with_name("*"))),
+    tracemalloc.Filter(True, "<attrs generated * cancelweb.*"),
+]
+"""The code whose memory is counted: cancelweb's modules, and what attrs generates for them."""
+
+BYTES_AT_MOST = 450
+
 MAKERS = {"cancelweb": UnobservedDeferred, "a careful handler": DeferredByHand}
 
 
@@ -43,8 +56,10 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and print or write the table."""
     options = parse(arguments)
     log_to_nobody()
+    held = memory(options.held)
     grown = [each for name in MAKERS for each in growth(name, options)]
-    report = f"{heading(PROGRAM, arguments)}\n\n{growth_table(grown)}"
+    parts = [heading(PROGRAM, arguments), growth_table(grown), memory_table(held, options.held)]
+    report = "\n\n".join(parts)
     deliver(PROGRAM, report, options.write_readme)
 
 
@@ -53,6 +68,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.number("--rounds", 1000, "rounds of 5 requests to each")
     parser.number("--closed", 60_000, "how many waiting requests to stop, at least")
+    parser.number("--held", 10_000, "requests that wait while memory is looked at")
     parser.numbers("--open", OPEN, "how many requests wait")
     return parser.parse_args(arguments)
 
@@ -100,6 +116,33 @@ def leave(connections: list[Connection]) -> None:
     """Break them all."""
     for connection in connections:
         connection.leave()
+
+
+def memory(waiting: int) -> float:
+    """The bytes that cancelweb's own code has allocated for each of so many requests that wait."""
+    contender = Contender.of(DecoratedDeferred, Stage.end_work)
+    connections = [contender.connect() for _ in range(waiting)]
+    for connection in connections:
+        contender.complete(connection, 1)
+    tracemalloc.start()
+    for connection in connections:
+        connection.send(REQUEST)
+    gc.collect()
+    traces = tracemalloc.take_snapshot().filter_traces(OURS).traces
+    tracemalloc.stop()
+    return sum(trace.size for trace in traces) / waiting
+
+
+def memory_table(held: float, waiting: int) -> str:
+    """The table of what a waiting request holds."""
+    header = ("bytes of cancelweb's, for a request that waits for its `Deferred`", "target", "met")
+    row = (f"{held:,.0f}", f"≤ {BYTES_AT_MOST}", yes_or_no(held <= BYTES_AT_MOST))
+    note = (
+        f"{waiting:,} requests wait, each on a connection that has had a page before. Counted is "
+        "what cancelweb's own lines have allocated, as tracemalloc sees it; what they have Twisted "
+        "allocate is part of the bytes that `waiting.py` shows."
+    )
+    return f"{table(header, [row])}\n\n{note}"
 
 
 def growth_table(grown: Sequence[Growth]) -> str:

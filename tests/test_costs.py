@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ._programs import find_program
@@ -21,7 +22,15 @@ sys.path.append(str(BENCHMARKS))
 from cases import Case  # noqa: E402
 from contenders import REQUEST, Contender  # noqa: E402
 from costs import TABLES, function_rows  # noqa: E402
-from growth import MAKERS, Growth, growth_table, leave, wait  # noqa: E402
+from growth import (  # noqa: E402
+    MAKERS,
+    Growth,
+    growth_table,
+    leave,
+    memory,
+    memory_table,
+    wait,
+)
 from handlers import BODY, Stage  # noqa: E402
 from steps import STEPS  # noqa: E402
 
@@ -97,7 +106,8 @@ class ProgramTests(SynchronousTestCase):
 
     def test_the_growth(self) -> None:
         """A tiny run prints a line for each handler and each number of waiting requests."""
-        finished = run("growth.py", "--rounds", "1", "--closed", "3", "--open", "1", "3")
+        tiny = ("--rounds", "1", "--closed", "3", "--held", "3", "--open", "1", "3")
+        finished = run("growth.py", *tiny)
         self.assertEqual((finished.returncode, finished.stderr), (0, ""))
         for name in MAKERS:
             lines = [line for line in finished.stdout.splitlines() if line.startswith(f"| {name}")]
@@ -117,6 +127,26 @@ class GrowthTests(SynchronousTestCase):
             self.assertEqual([each.status for each in answers(connection, 1)], [200])
             leave(waiting)
             self.assertEqual([each.received() for each in waiting], [b""] * 3)
+
+    def test_what_is_held_is_noticed(self) -> None:
+        """What cancelweb's own code keeps for each request is counted, and nothing else."""
+        held = memory(100)
+        self.assertGreater(held, 100)
+        kept = list[bytes]()
+
+        def begin(stage: Stage) -> Deferred[bytes]:
+            kept.append(bytes(100_000))
+            return real(stage)
+
+        real = Stage.begin
+        self.patch(Stage, "begin", begin)
+        self.assertLess(memory(100), 2 * held)
+        self.assertEqual(len(kept), 200)
+
+    def test_the_memory_has_a_target(self) -> None:
+        """450 bytes are let pass, and no more."""
+        self.assertIn("| 450 | ≤ 450 | yes |", memory_table(450, 10))
+        self.assertIn("| 451 | ≤ 450 | **no** |", memory_table(451, 10))
 
     def test_ratios_are_to_the_fewest(self) -> None:
         """The ratios of a handler are to its own first line."""
