@@ -144,6 +144,7 @@ def count_once(cases: Sequence[Case], requests: int, seed: int) -> list[tuple[fl
                 valgrind(),
                 "--tool=callgrind",
                 "--dump-before=getppid",
+                "--zero-before=getpgrp",
                 "--dump-line=no",
                 f"--callgrind-out-file={directory}/%p",
                 sys.executable,
