@@ -1,11 +1,9 @@
-"""The package's log, and the observer that writes to it by default.
+"""The package's log, and the line that tells how a request ended.
 
 The one place that puts client-chosen bytes into log text.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from twisted.logger import Logger, LogLevel
 from twisted.python.reflect import safe_repr, safe_str
@@ -15,18 +13,11 @@ from .causes import Ended, Outcome, ResponseFinished
 log = Logger(namespace="cancelweb")
 
 
-def log_outcome(outcome: Outcome) -> None:
-    """Log requests that were cancelled (info) or that failed (error), one line each.
-
-    The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
-    The failure's traceback is not in it: that was logged where the failure was met.
-    """
-    level = _level(outcome)
-    if level is None:
-        return
+def log_one(outcome: Outcome) -> None:
+    """Log how one request ended, in a line of its own."""
     log.emit(
-        level,
-        "{method_text} {path_text}: {ended_text} after {seconds:.3f} s{reason}{failure_text}",
+        LogLevel.info if outcome.failure is None else LogLevel.error,
+        "{method_text} {path_text}: {ended_text} after {seconds:.3f} s: {why_text}",
         outcome=outcome,
         method=outcome.method,
         path=outcome.path,
@@ -36,19 +27,31 @@ def log_outcome(outcome: Outcome) -> None:
         method_text=printable(outcome.method),
         path_text=printable(outcome.path),
         ended_text=outcome.ended.name.lower(),
-        reason=_reason_text(outcome),
-        failure_text=_failure_text(outcome),
+        why_text=why(outcome),
     )
 
 
-def _level(outcome: Outcome) -> Any:
+def is_worth_a_line(outcome: Outcome) -> bool:
+    """Whether a request was cancelled, or would have been, or failed."""
     if outcome.failure is not None:
-        return LogLevel.error
+        return True
     reason = outcome.cause or outcome.would_have_cancelled
-    if isinstance(reason, ResponseFinished) and outcome.ended < Ended.SURVIVED:
-        # A request that was answered; what was stopped beside it is not worth a line.
-        return None
-    return None if reason is None else LogLevel.info
+    # A request that was answered is not worth one, for all that was stopped beside it.
+    was_answered = isinstance(reason, ResponseFinished) and outcome.ended < Ended.SURVIVED
+    return reason is not None and not was_answered
+
+
+def why(outcome: Outcome) -> str:
+    """Why a request was cancelled, or would have been, and with what it failed."""
+    parts = []
+    if outcome.cause is not None:
+        parts.append(safe_str(outcome.cause))
+    elif outcome.would_have_cancelled is not None:
+        parts.append(f"would have been cancelled: {safe_str(outcome.would_have_cancelled)}")
+    if outcome.failure is not None:
+        name = type(outcome.failure.value).__name__
+        parts.append(f"{name}: {outcome.failure.getErrorMessage()}")
+    return printable(": ".join(parts))
 
 
 def name_of(function: object) -> str:
@@ -64,19 +67,3 @@ def printable(text: bytes | str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
-def _reason_text(outcome: Outcome) -> str:
-    if outcome.cause is not None:
-        return f": {printable(safe_str(outcome.cause))}"
-    if outcome.would_have_cancelled is not None:
-        would = printable(safe_str(outcome.would_have_cancelled))
-        return f": would have been cancelled: {would}"
-    return ""
-
-
-def _failure_text(outcome: Outcome) -> str:
-    if outcome.failure is None:
-        return ""
-    message = printable(outcome.failure.getErrorMessage())
-    return f": {type(outcome.failure.value).__name__}: {message}"

@@ -6,7 +6,7 @@ Each is small and needs nothing but what it is given.
 from __future__ import annotations
 
 from ._http.request_facts import fate_of
-from ._log import log_outcome
+from ._scopes.bursts import log_outcome
 from ._scopes.scope import Scope
 from ._scopes.states import Fate
 from .causes import Disconnected

@@ -13,8 +13,9 @@ from attrs import define
 from twisted.python.failure import Failure
 
 from .._kinds.cancellations import is_cancellation
-from .._log import log, log_outcome
+from .._log import log
 from ..causes import Cause, Ended, Observer, Outcome
+from .bursts import log_on, log_outcome
 from .options import added
 from .parts import Subject
 
@@ -65,13 +66,17 @@ class Record:
         if not observers:
             close()
             return
-        closed = scope.clock.seconds()
+        clock = scope.clock
+        closed = clock.seconds()
         stopped = closed if cleaning_began is None else cleaning_began
         outcome = self._outcome(scope, stopped, closed)
         close()
         for observer in observers:
             try:
-                observer(outcome)
+                if observer is log_outcome:
+                    log_on(clock, outcome)
+                else:
+                    observer(outcome)
             except BaseException:
                 log.failure("observer {observer} failed", observer=observer)
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
+from .._scopes.bursts import is_end_of_second
 from ._clock import DUE, descriptions, function_of, is_the_resources
 from ._served import Served
 
@@ -43,7 +44,8 @@ class Leaks:
         return descriptions(calls, self._clock)
 
     def _was_there(self, call: Any) -> bool:
-        return function_of(call) in self._own or is_the_resources(call)
+        function = function_of(call)
+        return function in self._own or is_the_resources(call) or is_end_of_second(function)
 
     def open_scopes(self) -> list[str]:
         """Scopes that have not closed, and what runs in them."""

@@ -13,7 +13,8 @@ from attrs import define, evolve, field
 from twisted.internet.task import Clock, Cooperator
 from twisted.web.http import Request
 
-from .._log import log, log_outcome
+from .._log import log
+from .._scopes.bursts import log_outcome
 from .._scopes.finding import SCOPE
 from .._scopes.scope import Scope
 from ..causes import Outcome

@@ -1,0 +1,143 @@
+"""The default log: one line per request, and in a burst or storm one line per second for the rest.
+
+Each clock has a log of its own. Nothing here formats text for a request that is only counted.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context
+from typing import cast
+from weakref import finalize
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.python import threadable
+
+from .._kinds.cancellers import global_reactor
+from .._log import is_worth_a_line, log_one
+from ..causes import Outcome
+from .tallies import Tally, log_counts
+
+FIRST = 10
+"""How many requests of a second get a line of their own. The others are counted."""
+
+SECOND = 1.0
+
+
+def log_outcome(outcome: Outcome) -> None:
+    """Log requests that were cancelled (info) or that failed (error), one line each.
+
+    The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
+    The failure's traceback is not in it: that was logged where the failure was met.
+
+    In a burst only the first ten requests of a second get a line of their own. The others are
+    counted by cause and path, in one line per second.
+    """
+    # Elsewhere no timer would write the count: every request gets its line.
+    if threadable.isInIOThread() and global_reactor().running:
+        log_on(global_reactor(), outcome)
+    elif is_worth_a_line(outcome):
+        log_one(outcome)
+
+
+def log_on(clock: IReactorTime, outcome: Outcome) -> None:
+    """As `log_outcome`, where the clock of the scope is known."""
+    if is_worth_a_line(outcome):
+        own = _LOGS.get(id(clock)) or _new_log(clock)
+        own.add(outcome, clock)
+
+
+def is_end_of_second(function: object) -> bool:
+    """Whether a delayed call with this function is there to write the line of a second."""
+    return isinstance(getattr(function, "__self__", None), BurstLog)
+
+
+@define(eq=False)
+class BurstLog:
+    """What is logged of the requests on one clock.
+
+    While something is counted there is a timer, and only then. Nothing here refers to the clock,
+    so that it can be collected in the middle of a burst.
+
+    Attributes:
+        began: when the current second began, on the clock.
+        logged: how many requests have had their own line in it. The second after a line of counts
+            begins with `FIRST`, so that a burst ends with a second in which nothing is counted.
+        counted: the others, by what a line distinguishes.
+        is_at_shutdown: whether the reactor calls us when it stops.
+    """
+
+    began: float = float("-inf")
+    logged: int = 0
+    counted: dict[tuple[object, ...], Tally] = field(factory=dict)
+    is_at_shutdown: bool = False
+
+    def add(self, outcome: Outcome, clock: IReactorTime) -> None:
+        """Log it, or count it."""
+        now = clock.seconds()
+        if not self.began <= now < self.began + SECOND:
+            self._next_second(now)
+        if self.logged < FIRST:
+            self.logged += 1
+            log_one(outcome)
+        else:
+            self._count(outcome, clock, now)
+
+    def _next_second(self, now: float) -> None:
+        # If something is counted, its timer is late: the turn of the reactor is long.
+        if self.counted:
+            self._write(now)
+        else:
+            self.began, self.logged = now, 0
+
+    def _count(self, outcome: Outcome, clock: IReactorTime, now: float) -> None:
+        failure = outcome.failure
+        key = (
+            type(outcome.cause),
+            outcome.ended,
+            type(outcome.would_have_cancelled),
+            None if failure is None else failure.type,
+        )
+        tally = self.counted.get(key)
+        if tally is None:
+            tally = Tally.like(outcome)
+            if not self.counted:
+                self._arm(clock, now)
+            self.counted[key] = tally
+        tally.add((outcome.method, outcome.path))
+
+    def _arm(self, clock: IReactorTime, now: float) -> None:
+        # In an empty context: a reactor of asyncio keeps the one that this is called in, and with
+        # it the request.
+        arm = Context().run
+        arm(clock.callLater, self.began + SECOND - now, self._second_over, clock, self.counted)
+        if not self.is_at_shutdown and IReactorCore.providedBy(clock):
+            self.is_at_shutdown = True
+            # Clients whose connections are closed by the shutdown are counted "during" it.
+            core = cast(IReactorCore, clock)
+            arm(core.addSystemEventTrigger, "after", "shutdown", self._shut_down, clock)
+
+    def _second_over(self, clock: IReactorTime, counted: object) -> None:
+        # A late timer may find that its second has been written.
+        if counted is self.counted:
+            self._write(clock.seconds())
+
+    def _shut_down(self, clock: IReactorTime) -> None:
+        self.is_at_shutdown = False
+        if self.counted:
+            self._write(clock.seconds())
+
+    def _write(self, now: float) -> None:
+        counted, seconds = self.counted, max(0.0, now - self.began)
+        self.began, self.logged, self.counted = now, FIRST, {}
+        log_counts(counted.values(), seconds)
+
+
+_LOGS: dict[int, BurstLog] = {}
+"""By the id of the clock, which is in here for as long as it lives: not all can be hashed."""
+
+
+def _new_log(clock: IReactorTime) -> BurstLog:
+    own = _LOGS[id(clock)] = BurstLog()
+    finalize(clock, _LOGS.pop, id(clock), None).atexit = False
+    return own
