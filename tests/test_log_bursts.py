@@ -22,7 +22,7 @@ from cancelweb._scopes import bursts
 from cancelweb._scopes.bursts import FIRST
 from cancelweb.testing import Client, assert_no_leaks
 
-from ._bursts import LEFT, BurstTestCase, outcome
+from ._bursts import LEFT, BurstTestCase
 from ._scopes import Leaf, waiting
 
 
@@ -121,25 +121,34 @@ class ObserverTests(BurstTestCase):
         self.leave(2)
         self.assertIn("5 more requests", self.counted())
 
+    def have_reactor(self, *, is_running: bool, thread: int | None) -> MemoryReactorClock:
+        """Have a global reactor, whose thread this may be."""
+        reactor = MemoryReactorClock()
+        reactor.running = is_running
+        self.patch(bursts, "global_reactor", lambda: reactor)
+        self.patch(threadable, "ioThread", thread)
+        return reactor
+
     def test_called_directly(self) -> None:
         """Called by a user's own observer, it counts on the reactor that runs."""
-        reactor = MemoryReactorClock()
-        reactor.running = True
-        self.patch(bursts, "global_reactor", lambda: reactor)
-        self.patch(threadable, "ioThread", threadable.getThreadID())
+        reactor = self.have_reactor(is_running=True, thread=threadable.getThreadID())
         self.leave(FIRST + 5, observers=lambda told: log_outcome(told))
         self.assertEqual(len(self.lines()), FIRST)
         reactor.advance(1)
         self.assertIn("5 more requests", self.lines()[0])
 
-    def test_called_where_nothing_could_count(self) -> None:
-        """In a thread, or without a reactor that runs, each request has its line."""
-        self.patch(bursts, "global_reactor", MemoryReactorClock)
-        for thread in (None, threadable.getThreadID()):
-            self.patch(threadable, "ioThread", thread)
-            for _ in range(FIRST + 5):
-                log_outcome(outcome())
-            self.assertEqual(len(self.lines()), FIRST + 5)
+    def test_called_in_a_thread(self) -> None:
+        """Called in another thread, where no timer can be made, it logs each request."""
+        self.have_reactor(is_running=True, thread=None)
+        self.leave(FIRST + 5, observers=lambda told: log_outcome(told))
+        self.assertEqual(len(self.lines()), FIRST + 5)
+
+    def test_called_without_a_reactor(self) -> None:
+        """Called when the reactor has stopped, it logs each request that it would log otherwise."""
+        self.have_reactor(is_running=False, thread=threadable.getThreadID())
+        self.leave(FIRST + 5, observers=lambda told: log_outcome(told))
+        self.leave(1, handler=lambda _: b"page", observers=lambda told: log_outcome(told))
+        self.assertEqual(len(self.lines()), FIRST + 5)
 
 
 class ClockTests(BurstTestCase):

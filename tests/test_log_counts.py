@@ -50,19 +50,26 @@ class LineTests(BurstTestCase):
             "survived: timed out after 5 s: 1 GET /page",
         )
 
+    def test_one_timer(self) -> None:
+        """However many causes there are, there is one timer."""
+        self.leave(2)
+        log_on(self.clock, outcome(cause=TimedOut(5)))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
     def test_spared(self) -> None:
         """What would have been cancelled, and was not, has a line of its own."""
         self.leave(1)
-        spared = outcome(cause=None, ended=Ended.COMPLETED, would_have_cancelled=Disconnected())
-        log_on(self.clock, spared)
-        log_on(self.clock, spared)
+        for cause in [Disconnected(), Disconnected(), TimedOut(5)]:
+            spared = outcome(cause=None, ended=Ended.COMPLETED, would_have_cancelled=cause)
+            log_on(self.clock, spared)
         self.clock.advance(1)
         self.assertEqual(
             self.lines(),
             [
                 f"1 more request was cancelled in 1.0 s: stopped: {LEFT}: 1 GET /page",
-                "2 more requests were left alone in 1.0 s: completed: would have been cancelled: "
-                "the client disconnected: 2 GET /page",
+                "3 more requests were left alone in 1.0 s: completed: would have been cancelled: "
+                "the client disconnected: 2 GET /page; completed: would have been cancelled: "
+                "timed out after 5 s: 1 GET /page",
             ],
         )
 

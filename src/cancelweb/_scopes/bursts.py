@@ -124,8 +124,7 @@ class BurstLog:
 
     def _shut_down(self, clock: IReactorTime) -> None:
         self.is_at_shutdown = False
-        if self.counted:
-            self._write(clock.seconds())
+        self._write(clock.seconds())
 
     def _write(self, now: float) -> None:
         counted, seconds = self.counted, max(0.0, now - self.began)
