@@ -3,6 +3,7 @@
 When there is such a line is for `test_log_bursts`.
 """
 
+from attrs import evolve
 from twisted.logger import formatEvent
 
 from cancelweb import Cause, Disconnected, Ended, TimedOut, log_outcome
@@ -161,6 +162,6 @@ class LineTests(BurstTestCase):
     def test_cannot_be_forged(self) -> None:
         """Nothing that a client chose can forge a line."""
         every = bytes(range(256))
-        log_on(self.clock, outcome(every))
+        log_on(self.clock, evolve(outcome(every), method=every))
         line = self.counted()
         self.assertTrue(line.isascii() and line.isprintable(), line)
