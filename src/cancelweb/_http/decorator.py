@@ -117,7 +117,7 @@ def cancel_on_disconnect(
         def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
             for request in args:
                 if hasattr(request, "notifyFinish"):
-                    return serve(options, request, handler, args, kwargs)
+                    return serve(options, request, handler, args, kwargs)  # type: ignore[return-value]
             raise TypeError(
                 f"{name_of(handler)} was called without a request among its positional "
                 f"arguments {args!r}: none of them has a notifyFinish"

@@ -90,17 +90,17 @@ class Reports:
             return
         producer = release_producer(request, scope.channel)
         scope.life.lost(Disconnected(failure))
-        self.note_abandoned()
+        if scope.state is not State.CLOSED:
+            self.note_abandoned()
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()
 
     def note_abandoned(self) -> None:
         """The client has left: count the request for as long as it is cleaned up."""
-        if self._scope.state is not State.CLOSED:
-            self._abandoned = abandoned_beside(self._scope.channel)
-            if self._abandoned is not None:
-                self._abandoned.add(self._scope)
+        self._abandoned = abandoned_beside(self._scope.channel)
+        if self._abandoned is not None:
+            self._abandoned.add(self._scope)
 
     def see(self, fate: Fate, is_reported_by_now: bool) -> None:
         """The request was found to be over, and that was not reported.

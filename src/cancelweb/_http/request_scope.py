@@ -29,11 +29,11 @@ from .._scopes.options import Options
 from .._scopes.parts import Stopping
 from .._scopes.record import Record
 from .._scopes.scope import Scope
-from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, STOPPING
+from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, STOPPING, Step
 from .._scopes.work import Work
 from ..causes import Cause, Disconnected, Ended
 from .answerer import Answerer, Call
-from .dead_requests import guard_finished, guard_lost
+from .dead_requests import guard_finished, guard_lost, guarded_fate_of
 from .listeners import after_others
 from .pages import send
 from .reports import Reports
@@ -54,11 +54,13 @@ class RequestScope(Scope):
         method: the one that the handler was called for: under a faked HEAD a GET, and not the one
             that the client sent.
         channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
-        handler: the outermost, once its call has returned; what errors name.
+        has_returned: whether the call of the outermost handler has returned.
+        handler: this handler, once something is waited for; what errors name.
         answerer: receives what it came to. On the fast path there is none until one is needed.
     """
 
     channel: Any = None
+    handler: object = None
     answerer: Answerer | None = None
     _reports: Reports | None = None
     # The one piece of work that the fast path watches, and its coroutine, if it is of one.
@@ -67,19 +69,23 @@ class RequestScope(Scope):
     _handed_over: Work | None = None
     _make_call: MakeCall | None = None
 
-    def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
+    def __init__(self, request: Any, options: Options) -> None:
         # As that of `Scope`, without another call.
         self.request = request
         self.options = options
-        self.clock = clock
+        try:
+            self.clock: IReactorTime = options.clock or request.site.reactor
+        except AttributeError:
+            # A request without a Site.
+            self.clock = global_reactor()
         self.state = RUNNING
         self.fate = OPEN
         self.opened: float | None = None
         self.context: Context | None = None
         self._life: Life | None = None
         self.method: bytes = request.method
-        self.handler: object = None
-        self._watched: Watched | None = None
+        self.has_returned = False
+        self.watched: Watched | None = None
 
     @property
     def reports(self) -> Reports:
@@ -100,21 +106,16 @@ class RequestScope(Scope):
     @property
     def is_in_call(self) -> bool:
         """See `Subject`."""
-        return self.handler is None and self.fate is OPEN
+        return not self.has_returned and self.fate is OPEN
 
     @property
     def is_interruptible(self) -> bool:
         """See `Subject`."""
         return self.options.may_cancel(self.method)
 
-    @property
-    def has_work(self) -> bool:
-        """See `Subject`."""
-        return self._watched is not None
-
     def hand_over(self, stopping: Stopping) -> None:
         """See `Subject`."""
-        watched, self._watched = self._watched, None
+        watched, self.watched = self.watched, None
         if watched is not None:
             canceller = canceller_of(watched, self._suspended)
             self._handed_over = stopping.adopt(canceller, self._call().arrived, self.cancelled)
@@ -150,13 +151,15 @@ class RequestScope(Scope):
         if self._reports is not None:
             self._reports.close()
         self.handler = self.answerer = self.channel = self._reports = self._suspended = None
+        if self._handed_over is not None and self._handed_over.step is Step.ENDED:
+            self._handed_over = None
 
     # --- the general way ---
 
     def call_returned_to(self, answerer: Answerer, handler: object) -> None:
         """The outermost handler's call has returned."""
         self.answer_with(answerer)
-        self.handler = handler
+        self.has_returned, self.handler = True, handler
         if self.state is STOPPING:
             self.life.stopping.ask_in_next_turn()
 
@@ -177,37 +180,56 @@ class RequestScope(Scope):
             make_call: makes its `Call`.
 
         Returns:
-            If this was the end of it, and `handler` is set: what to return for the call. Otherwise
-            what to wait for, in the general way.
+            Where `has_returned` is set by now, what to return for the call; else what to take in
+            the general way.
         """
-        kind, request, life = type(result), self.request, self._life
+        kind = type(result)
         if kind is CoroutineType:
             self._suspended, result = result, Deferred.fromCoroutine(result)
-        elif (
-            kind is bytes and life is None and not request.finished and request.channel is not None
-        ):
+        request, life = self.request, self._life
+        if request.finished or request.channel is None:
+            return self._of_coroutine(result)
+        if life is not None and not life.is_without_work:
+            return self._of_coroutine(result)
+        if kind is bytes:
+            self.has_returned = True
+            if life is not None:
+                return self._clean_up_before(result, life)
             # Nothing is left to wait for, nor to tell: Twisted writes them at once.
-            self.fate, self.state, self.request, self.handler = FINISHED, CLOSED, None, handler
+            self.fate, self.state, self.request = FINISHED, CLOSED, None
             return result
-        if life is None or life.is_without_work:
-            if not request.finished and request.channel is not None:
-                self._watched = watch(result, self.settled)
-        if self._watched is None:
-            return result if self._suspended is None else canceller_of(result, self._suspended)
-        self.handler, self._make_call, self.context = handler, make_call, copy_context()
+        self.watched = watch(result, self.settled)
+        if self.watched is None:
+            return self._of_coroutine(result)
+        self.has_returned, self.context = True, copy_context()
+        self.handler, self._make_call = handler, make_call
         if self.opened is None:
             self.opened = self.clock.seconds()
         request.notifications.insert(0, self)
         return NOT_DONE_YET
 
+    def _of_coroutine(self, result: Any) -> object:
+        """What to wait for in the general way; it remembers the coroutine that it is of."""
+        return result if self._suspended is None else canceller_of(result, self._suspended)
+
+    def _clean_up_before(self, body: bytes, life: Life) -> bytes | int:
+        """Run the hooks, and give back what Twisted writes then; a hook may have answered."""
+        request, self.context = self.request, copy_context()
+        if self.opened is None:
+            self.opened = self.clock.seconds()
+        life.clean_up()
+        if self.state is not CLOSED:
+            self.reports.subscribe()
+        return body if guarded_fate_of(request) is OPEN else NOT_DONE_YET
+
     def settled(self, result: object) -> object:
         """What is watched here, or was handed over, has come to its end."""
-        if self._watched is None:
+        if self.watched is None:
             assert self._handed_over is not None
             return self._handed_over.settled(result)
         request = self.request
         if self.state is RUNNING and type(result) is bytes and not request.finished:
-            self._watched = None
+            self.watched = None
             if request.channel is not None:
                 try:
                     send(request, result)
@@ -216,10 +238,13 @@ class RequestScope(Scope):
             if self.state is RUNNING:
                 self.catch_up()
         elif self.state is ANSWERED and not isinstance(result, Failure):
-            self._watched = None
-            self._all_ended(Ended.COMPLETED)
+            self.watched = None
+            if self._life is None:
+                self._close()
+            else:
+                self._life.go_on()
         elif self.state is STOPPING and isinstance(result, Failure) and is_cancellation(result):
-            self._watched = None
+            self.watched = None
             clean(result)
         else:
             self.hand_over(self.life.stopping)
@@ -231,28 +256,35 @@ class RequestScope(Scope):
         request = self.request
         if request is None:
             return
-        if self._life is None and len(request.notifications) == 1 and request.method is self.method:
+        life, watched = self._life, self.watched
+        if len(request.notifications) > 1 or request.method is not self.method:
+            after_others(request, self.reports.finished)
+        elif life is None:
             guard_finished(request)
             self.fate = FINISHED
-            if self._watched is not None:
-                self.state = ANSWERED
-            else:
+            if watched is None:
                 self._close()
+            else:
+                self.state = ANSWERED
+        elif watched is None and life.is_without_work and self.state is RUNNING:
+            guard_finished(request)
+            life.clean_up()
         else:
-            after_others(request, self.reports.finished)
+            self.reports.finished()
 
     def errback(self, failure: Failure) -> None:
         """Twisted tells its listeners that the client has left."""
-        request, watched = self.request, self._watched
+        request, watched = self.request, self.watched
         if request is None:
             return
         if not request.finished:
             guard_lost(request)
-        is_simple = watched is not None and self._life is None and self.state is RUNNING
-        if is_simple and len(request.notifications) == 1 and self._may_stop(watched):
+        if watched is None or self._life is not None or len(request.notifications) > 1:
+            after_others(request, partial(self.reports.lost, failure))
+        elif self.state is RUNNING and self._may_stop(watched):
             self._stop(watched, failure)
         else:
-            after_others(request, partial(self.reports.lost, failure))
+            self.reports.lost(failure)
 
     def _may_stop(self, watched: Watched) -> bool:
         """Whether the loss of the client stops the work, and at once."""
@@ -265,8 +297,9 @@ class RequestScope(Scope):
         self.fate, self.state, self.cause = LOST, STOPPING, Disconnected(failure)
         self.cancelled = self.clock.seconds()
         assert self.context is not None
-        self.context.copy().run(stop, watched)
-        if self._watched is None and self._handed_over is None:
+        if stop(watched, self.context):
+            self.watched = None
+        if self.watched is None and self._handed_over is None:
             self._all_ended(Ended.STOPPED)
         elif self.state is not CLOSED:
             life = self.life
@@ -285,13 +318,4 @@ class RequestScope(Scope):
             Record(ended).tell(self, None, self._close)
 
     def _close(self) -> None:
-        self.state, self.request, self.context = CLOSED, None, None
-
-
-def clock_of(request: Any, options: Options) -> IReactorTime:
-    """The clock of the options, or the reactor of the request's Site, or the global one."""
-    try:
-        clock: IReactorTime = options.clock or request.site.reactor
-    except AttributeError:
-        clock = global_reactor()
-    return clock
+        self.state, self.request, self.context, self.handler = CLOSED, None, None, None

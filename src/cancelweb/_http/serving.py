@@ -17,12 +17,12 @@ from .._scopes.finding import SCOPE
 from .._scopes.options import Options
 from .._scopes.states import Fate, State
 from .answerer import Answerer
-from .answering import Rendered, TwistedAnswerer
+from .answering import TwistedAnswerer
 from .dead_requests import guarded_fate_of
 from .handler_call import HandlerCall
 from .listeners import takes_listeners
 from .request_facts import cause_of_death, have_copy_notice
-from .request_scope import SIMPLE_CHANNEL, RequestScope, clock_of
+from .request_scope import SIMPLE_CHANNEL, RequestScope
 from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
 MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
@@ -31,7 +31,7 @@ MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
 
 def serve(
     options: Options, request: Any, handler: Callable[..., object], args: Any, kwargs: Any
-) -> Rendered:
+) -> object:
     """Run a handler in the scope of its request.
 
     Args:
@@ -40,6 +40,9 @@ def serve(
         handler: is called with the next two.
         args: the positional arguments.
         kwargs: the others.
+
+    Returns:
+        Bytes or ``NOT_DONE_YET``.
     """
     scope = _enter_simply(options, request)
     if scope is None:
@@ -47,11 +50,11 @@ def serve(
     token = current.set(scope)
     try:
         try:
-            result: Any = handler(*args, **kwargs)
+            result = handler(*args, **kwargs)
         except BaseException:
             result = Failure()
         result = scope.take(result, handler, _call_of)
-        if scope.handler is not None:
+        if scope.has_returned:
             return result
         call = _call_of(scope, handler)
         call.returned(result)
@@ -59,7 +62,7 @@ def serve(
         current.reset(token)
         # A failure refers to this frame.
         result = None
-    return _returned(call.give_back(handler, True))  # type: ignore[no-any-return]
+    return _returned(call.give_back(handler, True))
 
 
 def serve_for(
@@ -69,7 +72,7 @@ def serve_for(
     handler: Callable[..., object],
     args: Any,
     kwargs: Any,
-) -> Any:
+) -> object:
     """The same, always in the general way.
 
     Args:
@@ -96,7 +99,7 @@ def serve_for(
     return _returned(call.give_back(handler, is_outermost))
 
 
-def _returned(result: Any) -> Any:
+def _returned(result: object) -> object:
     """Return the result of a call, or raise it."""
     if not isinstance(result, Failure):
         return result
@@ -114,9 +117,11 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
     """The scope of a request over HTTP/1 that is open and has met no entry point, as nearly all."""
     if getattr(request, SCOPE, None) is not None or not takes_listeners(request):
         return None
-    if request.finished or type(request.channel) is not SIMPLE_CHANNEL:
+    if type(getattr(request, "channel", None)) is not SIMPLE_CHANNEL or request.finished:
         return None
-    scope = RequestScope(request, options, clock_of(request, options))
+    if options.monitors and why_turned_away(options, request) is not None:
+        return None
+    scope = RequestScope(request, options)
     request._cancelweb_scope = scope
     if options.is_demanding:
         scope.life.enter(options)
@@ -158,12 +163,13 @@ def _open(
     if not was_here:
         scope = _new_scope(options, request)
         scope.life.refuse(cause_of_death(fate))
-        scope.reports.note_abandoned()
+        if scope.state is not State.CLOSED:
+            scope.reports.note_abandoned()
     return NOT_DONE_YET
 
 
 def _new_scope(options: Options, request: Any) -> RequestScope:
-    scope = RequestScope(request, options, clock_of(request, options))
+    scope = RequestScope(request, options)
     scope.channel = getattr(request, "channel", None)
     setattr(request, SCOPE, scope)
     if options.is_demanding:

@@ -7,6 +7,7 @@ way. Each function asks which of the two it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from twisted.internet.base import DelayedCall
@@ -21,16 +22,14 @@ from .._log import log
 Watched = Deferred[Any] | DelayedCallCanceller
 
 
-def watch(work: Any, settled: Callable[[object], object]) -> Watched | None:
+def watch(result: Any, settled: Callable[[object], object]) -> Watched | None:
     """Have ``settled`` called with the end of the work; None if it is of another kind, or over."""
-    kind = type(work)
-    if kind is Deferred and not work.called:
-        work.addCallbacks(settled, settled)
-        return work  # type: ignore[no-any-return]
-    if kind is DelayedCall and TELLS_ENDS_OF_TIMERS and work.active():
-        timer = DelayedCallCanceller(work)
-        timer.watch_active(settled)
-        return timer
+    kind = type(result)
+    if kind is Deferred and not result.called:
+        result.addCallbacks(settled, settled)
+        return result  # type: ignore[no-any-return]
+    if kind is DelayedCall and TELLS_ENDS_OF_TIMERS and result.active():
+        return DelayedCallCanceller(result, settled)
     return None
 
 
@@ -46,15 +45,25 @@ def is_running(watched: Watched, suspended: object) -> bool:
     return is_on_stack(suspended)
 
 
-def stop(watched: Watched) -> None:
-    """Ask it to stop, as the only work of its scope."""
+def stop(watched: Watched, context: Context) -> bool:
+    """Ask it to stop, as the only work of its scope.
+
+    Args:
+        watched: what it is; not running.
+        context: that of the handler, in which cancellers of Deferreds run.
+
+    Returns:
+        Whether it has ended, and does not tell so.
+    """
     if isinstance(watched, Deferred):
-        cancel_deferred(watched)
-        return
+        context.copy().run(cancel_deferred, watched)
+        return False
     try:
-        watched.cancel()
+        watched.cancel_unheard()
     except BaseException:
         log.failure("the canceller {canceller} failed", canceller=watched.describe())
+        return False
+    return True
 
 
 def canceller_of(watched: Watched, suspended: object) -> Canceller:

@@ -6,10 +6,10 @@ Being the resource that is wrapped; the rest is for `serving`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from weakref import ReferenceType, ref
 
-from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 from zope.interface import implementer, providedBy
@@ -46,8 +46,7 @@ class CancellingResource:
         TypeError, ValueError: an option is wrong; at once, not on the first request.
     """
 
-    # For type checkers alone: these are the wrapped resource's own, as is all else.
-    isLeaf: bool
+    # For type checkers alone: it is the wrapped resource's own, as is all else.
     putChild: Callable[[bytes, IResource], None]
 
     def __init__(
@@ -91,10 +90,22 @@ class CancellingResource:
 
     def render(self, request: Any) -> Rendered:
         """See `IResource`: the wrapped resource's rendering, in a scope."""
-        late = _LateRender(ref(request), self._options)
-        request.render, request.getStateToCopyFor = late, late.state_to_copy
+        reference = ref(request)
+        request.render = partial(_render_late, reference, self._options)
+        request.getStateToCopyFor = partial(_state_to_copy, reference)
         render = self._resource.render
-        return serve(self._options, request, render, (request,), {})
+        # For a type checker alone: a cast would be called for each request.
+        return serve(self._options, request, render, (request,), {})  # type: ignore[return-value]
+
+    @property
+    def isLeaf(self) -> bool:
+        """See `IResource`; asked for each request, for which `__getattr__` would be slow."""
+        is_leaf: bool = self._resource.isLeaf
+        return is_leaf
+
+    @isLeaf.setter
+    def isLeaf(self, is_leaf: bool) -> None:
+        self._resource.isLeaf = is_leaf
 
     @property
     def __providedBy__(self) -> Any:
@@ -121,27 +132,22 @@ _OURS = frozenset(("render", "getStateToCopyFor", SCOPE))
 """What is put into the attributes of a request that is alive."""
 
 
-@define(eq=False)
-class _LateRender:
+def _render_late(reference: ReferenceType[Any], options: Options, resource: Any) -> None:
     """Stands for ``request.render``, which renders what a wrapped resource delivers late.
 
     A DeferredResource calls it, and so would get round the wrapper at the root.
     """
+    request = reference()
+    if request is not None:
+        type(request).render(request, _wrapped(resource, options))
 
-    request: ReferenceType[Any]
-    options: Options
 
-    def __call__(self, resource: Any) -> None:
-        request = self.request()
-        if request is not None:
-            type(request).render(request, _wrapped(resource, self.options))
+def _state_to_copy(reference: ReferenceType[Any], issuer: object) -> dict[str, object]:
+    """Stands for ``getStateToCopyFor``: `twisted.web.distrib` sends a request's attributes.
 
-    def state_to_copy(self, issuer: object) -> dict[str, object]:
-        """Stands for ``getStateToCopyFor``: `twisted.web.distrib` sends a request's attributes.
-
-        Ours would arrive as stand-ins that hide the copy's own, and cannot be called; nor can the
-        Deferreds of those who wait for the end on this side.
-        """
-        request: Any = self.request()
-        state = type(request).getStateToCopyFor(request, issuer)
-        return {key: state[key] for key in state if key not in _OURS} | {"notifications": []}
+    Ours would arrive as stand-ins that hide the copy's own, and cannot be called; nor can the
+    Deferreds of those who wait for the end on this side.
+    """
+    request: Any = reference()
+    state = type(request).getStateToCopyFor(request, issuer)
+    return {key: state[key] for key in state if key not in _OURS} | {"notifications": []}

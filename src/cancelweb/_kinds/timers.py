@@ -29,35 +29,43 @@ class DelayedCallCanceller(Canceller):
 
     For timers whose ``func`` and ``canceller`` can be replaced. Not of attrs, whose ``__init__``
     would set what few of them ever need.
+
+    Args:
+        call: the timer.
+        settled: watches a timer that is active, as `watch` does.
     """
 
-    _settled: Settled
     _func: Any
     _canceller: Any
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, settled: Settled | None = None) -> None:
         self.work: Any = call
+        if settled is not None:
+            self._watch_active(settled)
 
     def watch(self, settled: Settled) -> None:
         if self.work.active():
-            self.watch_active(settled)
+            self._watch_active(settled)
         else:
             settled(_result_of(self.work))
 
-    def watch_active(self, settled: Settled) -> None:
-        """As `watch`, where the timer is known to be active."""
+    def _watch_active(self, settled: Settled) -> None:
         call = self.work
         self._settled = settled
         self._func, self._canceller = call.func, call.canceller
         call.func, call.canceller = self._run, self._cancelled
 
     def cancel(self) -> None:
-        call = self.work
-        if call.active():
-            call.func, call.canceller = self._func, self._canceller
-            call.cancel()
+        if self.work.active():
+            self.cancel_unheard()
             settled, self._settled = self._settled, log_rest
             settled(_CANCELLED)
+
+    def cancel_unheard(self) -> None:
+        """Cancel a timer that is active, and do not settle: it is over when this returns."""
+        call = self.work
+        call.func, call.canceller = self._func, self._canceller
+        call.cancel()
 
     def _run(self, *args: Any, **kwargs: Any) -> None:
         call, settled = self.work, self._settled

@@ -16,8 +16,9 @@ from twisted.python.failure import Failure
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
+from .context import call_in
 from .parts import Subject
-from .states import State
+from .states import CLOSED
 
 Hook = Callable[[Any], object]
 
@@ -36,7 +37,7 @@ class HookStack:
 
     def add(self, hook: Hook, for_cancelled: bool) -> None:
         """Add a hook to the stack; run it at once if the scope is cancelled, or closed, already."""
-        is_closed = self._scope.state is State.CLOSED
+        is_closed = self._scope.state is CLOSED
         if self._is_cancelled if for_cancelled else is_closed:
             self._run(hook)
         elif not is_closed:
@@ -60,13 +61,22 @@ class HookStack:
         done()
 
     def _run(self, hook: Hook) -> Deferred[None] | None:
+        """Run a hook; log whatever goes wrong.
+
+        Returns:
+            None if there is nothing to wait for, else a Deferred that fires once the hook has
+            ended, or once its time is up.
+        """
         scope = self._scope
-
-        def start() -> Canceller | None:
-            return scope.life.in_copy(result_of, hook, scope)
-
+        try:
+            running = call_in(scope, scope.context, _result_of, hook, scope)
+        except BaseException:  # asyncio's CancelledError is no Exception.
+            log.failure("cleanup hook {hook} failed", hook=name_of(hook))
+            return None
+        if running is None:
+            return None
         seconds = scope.options.cleanup_timeout or CLEANUP_TIMEOUT
-        return run_hook(start, name_of(hook), seconds, scope.clock)
+        return _ended_or_late(running, name_of(hook), seconds, scope.clock)
 
     @property
     def _is_cancelled(self) -> bool:
@@ -74,7 +84,7 @@ class HookStack:
         return self._scope.cause is not None and not self._scope.options.dry_run
 
 
-def result_of(hook: Hook, scope: object) -> Canceller | None:
+def _result_of(hook: Hook, scope: object) -> Canceller | None:
     """Call the hook; returns the canceller of what it returned, or None if that was nothing.
 
     Raises:
@@ -89,29 +99,6 @@ def result_of(hook: Hook, scope: object) -> Canceller | None:
             f"a hook must not be a generator: @inlineCallbacks is missing on {result!r}"
         )
     return canceller
-
-
-def run_hook(
-    start: Callable[[], Canceller | None], name: str, seconds: float, clock: IReactorTime
-) -> Deferred[None] | None:
-    """Run a hook; log whatever goes wrong.
-
-    Args:
-        start: calls the hook, as `result_of` does.
-        name: how the log calls the hook.
-        seconds: how long to wait. A hook that takes longer is not stopped.
-        clock: tells when the seconds are over.
-
-    Returns:
-        None if there is nothing to wait for, else a Deferred that fires once the hook has ended, or
-        once the seconds are over.
-    """
-    try:
-        running = start()
-    except BaseException:  # asyncio's CancelledError is no Exception.
-        log.failure("cleanup hook {hook} failed", hook=name)
-        return None
-    return None if running is None else _ended_or_late(running, name, seconds, clock)
 
 
 def _ended_or_late(

@@ -18,7 +18,19 @@ from .hooks import HookStack
 from .options import Options
 from .parts import Subject
 from .record import Record
-from .states import TRANSITIONS, Event, Fate, State
+from .states import (
+    ANSWERED,
+    CLEANING,
+    CLOSED,
+    FINISHED,
+    LOST,
+    OPEN,
+    RUNNING,
+    STOPPING,
+    TRANSITIONS,
+    Event,
+    State,
+)
 from .stopping import Stopping
 from .survivors import survive
 from .work import Work
@@ -32,11 +44,13 @@ class Life:
 
     Attributes:
         record: what is noted for the outcome.
+        is_without_work: whether there is no work but what the scope may watch itself.
     """
 
     def __init__(self, scope: Subject) -> None:
         self.scope = scope
         self.record = Record()
+        self.is_without_work = True
         self._stopping: Stopping | None = None
         self._hooks: HookStack | None = None
         self._deadline: Deadline | None = None
@@ -50,17 +64,12 @@ class Life:
         """
         if self._stopping is None:
             self._stopping = Stopping(self.scope)
+            self.is_without_work = False
             self.scope.hand_over(self._stopping)
         return self._stopping
 
-    @property
-    def is_without_work(self) -> bool:
-        """Whether there is no work but what the scope may watch itself."""
-        return self._stopping is None
-
-    @property
     def _has_work(self) -> bool:
-        return self._stopping is not None or self.scope.has_work
+        return self._stopping is not None or self.scope.watched is not None
 
     @property
     def hooks(self) -> HookStack:
@@ -104,16 +113,25 @@ class Life:
 
     def finished(self, is_faked_head: bool = False) -> None:
         """The response is finished, or another protocol has taken the connection over."""
-        if self.scope.fate is Fate.OPEN:
-            self.scope.fate = Fate.FINISHED
+        if self.scope.fate is OPEN:
+            self.scope.fate = FINISHED
             if is_faked_head:
                 self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._become(Event.FINISHED)
             self._request_is_over()
 
+    def clean_up(self) -> None:
+        """The response is finished, and there is no work to wait for or to stop.
+
+        As `finished`, which would go through each state for that.
+        """
+        self.scope.fate, self.scope.state = FINISHED, CLEANING
+        self._disarm()
+        self._enter_cleaning()
+
     def lost(self, cause: Cause) -> None:
         """The client has left."""
-        self.scope.fate = Fate.LOST
+        self.scope.fate = LOST
         if self.scope.is_interruptible and not self.scope.options.dry_run:
             self._cancelled(cause, Event.LOST)
         else:
@@ -122,7 +140,7 @@ class Life:
         self._request_is_over()
 
     def _request_is_over(self) -> None:
-        if self._has_work and not self.stopping.is_pending:
+        if self._has_work() and not self.stopping.is_pending:
             self.stopping.works.response_over()
         self.go_on()
 
@@ -145,27 +163,27 @@ class Life:
     def expired(self, seconds: float) -> None:
         """See `parts.Life`."""
         self.scope.catch_up(is_reported_by_now=True)
-        if self.scope.state is State.RUNNING and self.scope.is_interruptible:
+        if self.scope.state is RUNNING and self.scope.is_interruptible:
             self.stop(TimedOut(seconds))
 
     def drain(self, cause: Cause) -> None:
         """A drain is at its end: cancel the scope, or stop even what the handler returned."""
         self.scope.catch_up(is_reported_by_now=True)
-        if not self.stop(cause) and self.scope.state is State.ANSWERED:
+        if not self.stop(cause) and self.scope.state is ANSWERED:
             self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._stop_leftover_work()
 
     def refuse(self, cause: Cause) -> None:
         """The handler is not run: its client has gone, or is turned away."""
         scope = self.scope
-        scope.cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
+        scope.cause, scope.fate, scope.state = cause, LOST, STOPPING
         scope.opened = scope.cancelled = scope.clock.seconds()
         self.record.worsen(Ended.REFUSED)
         self.go_on()
 
     def work_ended(self, work: Work, result: object) -> object:
         """See `parts.Life`."""
-        if self.scope.state is State.CLOSED:
+        if self.scope.state is CLOSED:
             return work.outlived(result)
         is_ours = is_our_cancellation(result, self.scope.cause)
         if not is_ours or work.is_returned:
@@ -190,14 +208,14 @@ class Life:
     def go_on(self) -> None:
         """Go on, if there is nothing left to wait for."""
         scope = self.scope
-        works = self.stopping.works if self._has_work else NO_WORK
-        if scope.state is State.STOPPING and works.is_waited_for:
+        works = self.stopping.works if self._has_work() else NO_WORK
+        if scope.state is STOPPING and works.is_waited_for:
             return
         scope.catch_up()
         if not works.is_returned_waited_for:
             self._become(Event.RESULT)
             self._stop_leftover_work()
-        if scope.fate is not Fate.OPEN and not works.is_waited_for and not scope.is_in_call:
+        if scope.fate is not OPEN and not works.is_waited_for and not scope.is_in_call:
             self._become(Event.ALL_ENDED)
 
     # --- entering a state ---
@@ -206,14 +224,18 @@ class Life:
         state = TRANSITIONS[self.scope.state].get(event)
         if state is not None:
             self.scope.state = state
-            if self._deadline is not None:
-                self._deadline.disarm()
+            self._disarm()
             if state in _ENTER:
                 _ENTER[state](self)
 
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.disarm()
+            self._deadline = None
+
     def _stop_leftover_work(self) -> None:
         """Work that still runs beside a finished response is stopped."""
-        if self.scope.state is not State.ANSWERED or not self._has_work:
+        if self.scope.state is not ANSWERED or not self._has_work():
             return
         if not self.stopping.is_pending and self.stopping.leftover_work():
             if self.scope.cause is None:
@@ -223,9 +245,9 @@ class Life:
 
     def ask_now(self) -> None:
         """See `parts.Life`: it is the turn of the work to be asked."""
-        if self.scope.state is State.ANSWERED:
+        if self.scope.state is ANSWERED:
             self.stopping.ask(self.stopping.leftover_work())
-        elif self.scope.state is State.STOPPING and self.scope.cause is not None:
+        elif self.scope.state is STOPPING and self.scope.cause is not None:
             self.stopping.ask(self.stopping.works.unasked())
             self.scope.answer_cancel(self.scope.cause)
         self.go_on()
@@ -239,28 +261,30 @@ class Life:
         if self._stopping is not None:
             self._stopping.disarm()
         if self._hooks is None:
-            self._become(Event.HOOKS_DONE)
+            self._hooks_done()
         else:
-            self._hooks.run_all(lambda: self._become(Event.HOOKS_DONE))
+            self._hooks.run_all(self._hooks_done)
+
+    def _hooks_done(self) -> None:
+        self._become(Event.HOOKS_DONE)
 
     def _enter_closed(self) -> None:
         self.record.tell(self.scope, self._hooks.began if self._hooks else None, self.close)
 
     def close(self) -> None:
         """Let go of everything, and have what still runs stopped."""
-        self.scope.state = State.CLOSED
-        if self._deadline is not None:
-            self._deadline.disarm()
-        if self._has_work:
+        self.scope.state = CLOSED
+        self._disarm()
+        if self._has_work():
             self.stopping.close()
-        # A failure refers to frames, and these may refer to this life.
-        self.record = Record()
+        # It refers to frames, and these may refer to this life.
+        self.record.failure = None
         self.scope.end()
 
 
 _ENTER: dict[State, Callable[[Life], None]] = {
-    State.ANSWERED: Life._stop_leftover_work,
-    State.STOPPING: Life._enter_stopping,
-    State.CLEANING: Life._enter_cleaning,
-    State.CLOSED: Life._enter_closed,
+    ANSWERED: Life._stop_leftover_work,
+    STOPPING: Life._enter_stopping,
+    CLEANING: Life._enter_cleaning,
+    CLOSED: Life._enter_closed,
 }

@@ -87,8 +87,8 @@ class Subject(Protocol):
         """What is under way in it."""
 
     @property
-    def has_work(self) -> bool:
-        """Whether it watches a piece of work itself, which was not handed over yet."""
+    def watched(self) -> object:
+        """The one piece of work that it watches itself, if there is one; not handed over yet."""
 
     def hand_over(self, stopping: Stopping) -> None:
         """Have this piece of work, if there is one, be stopped and waited for with the rest."""

@@ -90,7 +90,7 @@ class Record:
 
     def _is_eventful(self, scope: Subject) -> bool:
         """Whether there is anything to tell the default observer."""
-        did_something = self.ended is not Ended.COMPLETED or scope.cancelled is not None
+        did_something = self.ended > Ended.COMPLETED or scope.cancelled is not None
         return did_something or self.would_have_cancelled is not None
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:

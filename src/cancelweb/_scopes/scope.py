@@ -48,6 +48,7 @@ class Scope:
     cause: Cause | None = None
     deadline: float | None = None
     cancelled: float | None = None
+    watched: object = None
     _life: Life | None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
@@ -95,11 +96,6 @@ class Scope:
     def would_have_cancelled(self) -> Cause | None:
         """See `MonitoredScope`."""
         return None if self._life is None else self._life.record.would_have_cancelled
-
-    @property
-    def has_work(self) -> bool:
-        """See `Subject`."""
-        return False
 
     def hand_over(self, stopping: Stopping) -> None:
         """See `Subject`."""
