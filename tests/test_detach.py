@@ -21,6 +21,7 @@ from cancelweb import (
     current_scope,
     detach,
 )
+from cancelweb._scopes.context import in_context
 from cancelweb._scopes.options import Options
 from cancelweb.monitor import Monitor
 
@@ -237,7 +238,7 @@ class TrackedTests(SynchronousTestCase):
 
 def in_scope(scope: Scope, call: Any) -> None:
     """Call as the handler would."""
-    scope.life.in_context(call)
+    in_context(scope, call)
 
 
 class MonitorTests(SynchronousTestCase):

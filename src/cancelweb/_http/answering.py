@@ -110,10 +110,10 @@ class TwistedAnswerer:
 
     def _hand_over_failure(self, failure: Failure) -> Rendered | Failure:
         if self.is_outermost and will_be_faked(failure.value, self.scope.method):
-            self.scope.withdraw()
+            self._withdraw()
             return failure
         is_error = failure.check(UnsupportedMethod) is None
-        if is_error and (self.is_outermost or self.scope.answerer is not None):
+        if is_error and (self.is_outermost or self.scope.has_returned):
             self.scope.life.record.fail(failure)
         if self.is_outermost:
             self.scope.life.finished()
@@ -122,6 +122,12 @@ class TwistedAnswerer:
         if is_error:
             self._log_failure(failure)
         return NOT_DONE_YET
+
+    def _withdraw(self) -> None:
+        """Close without hooks and observers: the handler is called once more."""
+        for monitor in self.scope.options.monitors:
+            monitor.scope_withdrawn(self.scope)
+        self.scope.life.close()
 
     def _is_answered_by_hook(self) -> bool:
         """Whether a hook has finished the request meanwhile; then Twisted must not raise."""
@@ -142,8 +148,8 @@ class TwistedAnswerer:
     @property
     def _is_upgraded(self) -> bool:
         """Whether another protocol has the connection, so that no report of an end will come."""
-        is_open = self.scope.answerer is not None and self.scope.fate is Fate.OPEN
-        return is_open and is_taken_over(self.request, self.scope.channel)
+        is_open = self.scope.has_returned and self.scope.fate is Fate.OPEN
+        return is_open and is_taken_over(self.request, self.scope.general.channel)
 
     def _write(self, body: bytes) -> None:
         if self._is_answerable:
@@ -213,7 +219,7 @@ class TwistedAnswerer:
         else:
             # A stream that goes while its connection tells its siblings of a loss would break
             # Twisted's loop over them.
-            self.scope.clock.callLater(0, self._abort_stream, self.scope.channel)
+            self.scope.clock.callLater(0, self._abort_stream, self.scope.general.channel)
 
     def _abort_stream(self, stream: Any) -> None:
         if stream is not None and fate_of(self.request) is Fate.OPEN:
@@ -227,7 +233,7 @@ class TwistedAnswerer:
         if fate_of(request) is not Fate.OPEN:
             return
         drop_producer(request)
-        tell_listeners(request, scope.listeners, Failure(ScopeCancelled(cause)))
+        tell_listeners(request, (scope, scope.general.subscription), Failure(ScopeCancelled(cause)))
         if fate_of(request) is not Fate.OPEN:
             return
         if has_begun(request):

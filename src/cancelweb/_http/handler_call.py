@@ -12,6 +12,7 @@ from typing import Any
 from attrs import define, field
 from twisted.python.failure import Failure
 
+from .._scopes.context import in_context
 from .._scopes.states import State
 from .answerer import LATER, Answerer
 from .request_scope import RequestScope
@@ -43,15 +44,21 @@ class HandlerCall:
         """What to return for the handler's call, or the `Failure` to raise."""
         result, self._given = self._given, LATER
         if is_outermost:
-            self.scope.call_returned_to(self.answerer, handler)
+            self._has_returned(handler)
         given = self.answerer.give_back(result)
         if is_outermost:
             self._subscribe()
         return given
 
+    def _has_returned(self, handler: object) -> None:
+        scope = self.scope
+        scope.has_returned, scope.handler, scope.general.answerer = True, handler, self.answerer
+        if scope.state is State.STOPPING:
+            scope.life.stopping.ask_in_next_turn()
+
     def _subscribe(self) -> None:
         if self.scope.state is not State.CLOSED:
-            self.scope.reports.subscribe()
+            self.scope.general.subscribe()
 
     def _follow(self, value: object) -> object:
         """Wait for a value, and for what that comes to, as far as it has come by now."""
@@ -69,7 +76,7 @@ class HandlerCall:
         arrivals: list[object] = []
         life = self.scope.life
         try:
-            canceller = life.in_context(self.answerer.canceller_of, value)
+            canceller = in_context(self.scope, self.answerer.canceller_of, value)
         except BaseException:
             return Failure()
         work = life.stopping.add(canceller, arrivals.append)

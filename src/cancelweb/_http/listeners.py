@@ -9,7 +9,7 @@ methods: a Deferred with two callbacks would take three times as long.
 * What is to be done last waits for the others: Twisted goes through the list itself, and so reaches
   what is appended meanwhile (`after_others`).
 * Nothing may escape from a listener, as nothing does from a Deferred: Twisted would tell no more of
-  the others (`call_safely`).
+  the others (`log_escape`).
 * A request that hands out listeners in a way of its own is asked for one (`takes_listeners`).
 """
 
@@ -45,12 +45,9 @@ def after_others(request: Any, told: Callable[[], object]) -> None:
         told()
 
 
-def call_safely(function: Callable[..., object], *args: object) -> None:
-    """Call what handles the end of a request; log what escapes."""
-    try:
-        function(*args)
-    except BaseException:
-        log.failure("the end of a request could not be handled")
+def log_escape() -> None:
+    """Log what was raised just now, instead of letting it go on to Twisted."""
+    log.failure("the end of a request could not be handled")
 
 
 @define(eq=False)
@@ -60,7 +57,10 @@ class _Last:
     told: Callable[[], object]
 
     def callback(self, _: object) -> None:
-        """The response is finished."""
-        call_safely(self.told)
+        """The request is over."""
+        try:
+            self.told()
+        except BaseException:
+            log_escape()
 
     errback = callback

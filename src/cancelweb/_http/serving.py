@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.context import current
@@ -22,7 +23,7 @@ from .dead_requests import guarded_fate_of
 from .handler_call import HandlerCall
 from .listeners import takes_listeners
 from .request_facts import cause_of_death, have_copy_notice
-from .request_scope import SIMPLE_CHANNEL, RequestScope
+from .request_scope import RequestScope
 from .turned_away import turn_away, why_turned_away, why_turned_away_inside
 
 MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
@@ -113,6 +114,10 @@ def _returned(result: object) -> object:
         del result, error, frames
 
 
+SIMPLE_CHANNEL: type = HTTPChannel
+"""The channels whose requests may take the fast path: those of HTTP/1."""
+
+
 def _enter_simply(options: Options, request: Any) -> RequestScope | None:
     """The scope of a request over HTTP/1 that is open and has met no entry point, as nearly all."""
     if getattr(request, SCOPE, None) is not None or not takes_listeners(request):
@@ -164,16 +169,16 @@ def _open(
         scope = _new_scope(options, request)
         scope.life.refuse(cause_of_death(fate))
         if scope.state is not State.CLOSED:
-            scope.reports.note_abandoned()
+            scope.general.note_abandoned()
     return NOT_DONE_YET
 
 
 def _new_scope(options: Options, request: Any) -> RequestScope:
     scope = RequestScope(request, options)
-    scope.channel = getattr(request, "channel", None)
     setattr(request, SCOPE, scope)
-    if options.is_demanding:
-        scope.life.enter(options)
+    # A request that is lost forgets its channel.
+    _ = scope.general
+    scope.life.enter(options)
     return scope
 
 

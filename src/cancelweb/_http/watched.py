@@ -45,17 +45,18 @@ def is_running(watched: Watched, suspended: object) -> bool:
     return is_on_stack(suspended)
 
 
-def stop(watched: Watched, context: Context) -> bool:
+def stop(watched: Watched, context: Context | None) -> bool:
     """Ask it to stop, as the only work of its scope.
 
     Args:
         watched: what it is; not running.
-        context: that of the handler, in which cancellers of Deferreds run.
+        context: that of the handler, in which the cancellers of Deferreds run.
 
     Returns:
         Whether it has ended, and does not tell so.
     """
     if isinstance(watched, Deferred):
+        assert context is not None
         context.copy().run(cancel_deferred, watched)
         return False
     try:

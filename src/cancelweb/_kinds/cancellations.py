@@ -10,7 +10,7 @@ import concurrent.futures
 import inspect
 from collections.abc import Awaitable
 from types import GeneratorType
-from typing import Any
+from typing import Any, TypeGuard
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.error import ConnectingCancelledError, ProcessTerminated
@@ -51,7 +51,7 @@ def is_cancellation(failure: Failure) -> bool:
     return _says_cancelled(failure.value)
 
 
-def is_our_cancellation(result: object, cause: object) -> bool:
+def is_our_cancellation(result: object, cause: object) -> TypeGuard[Failure]:
     """Whether a result is a cancellation that counts as a scope's own: any, once it has a cause."""
     return cause is not None and isinstance(result, Failure) and is_cancellation(result)
 

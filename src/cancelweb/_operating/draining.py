@@ -16,8 +16,8 @@ from .._http.pages import make_last
 from .._http.request_facts import has_begun, has_streams
 from .._log import log
 from .._scopes.hooks import CLEANUP_TIMEOUT
+from .._scopes.patience import SURVIVOR_AFTER
 from .._scopes.scope import Scope
-from .._scopes.stopping import SURVIVOR_AFTER
 from .._twisted.checks import check
 from ..causes import Draining
 from ..interfaces import DetachedWork

@@ -29,3 +29,13 @@ def call_in(
     copy = copy_context()
     copy.run(current.set, scope)
     return copy.run(function, *args)
+
+
+def in_copy(scope: Subject, function: Callable[..., R], *args: Any) -> R:
+    """Call so that the handler's context variables are seen; what is set is not seen elsewhere."""
+    return call_in(scope, scope.context, function, *args)
+
+
+def in_context(scope: Subject, function: Callable[..., R], *args: Any) -> R:
+    """The same, or as it is where the handler's code runs already."""
+    return function(*args) if current.get() is scope else in_copy(scope, function, *args)

@@ -6,6 +6,8 @@ is answered, before or after the headers went out, is in `_http.answering`, ``an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IDelayedCall
 
 from .parts import Subject
@@ -19,14 +21,19 @@ class Deadline:
         self._scope = scope
         self._timer: IDelayedCall | None = None
 
-    def limit(self, seconds: float) -> None:
-        """Set a limit that counts from now, unless there is a sooner one."""
+    def limit(self, seconds: float, expired: Callable[[float], object]) -> None:
+        """Set a limit that counts from now, unless there is a sooner one.
+
+        Args:
+            seconds: what it is.
+            expired: called with them when they are over.
+        """
         scope = self._scope
         at = scope.clock.seconds() + seconds
         if scope.state is State.RUNNING and (scope.deadline is None or at < scope.deadline):
             self.disarm()
             scope.deadline = at
-            self._timer = scope.clock.callLater(seconds, scope.life.expired, seconds)
+            self._timer = scope.clock.callLater(seconds, expired, seconds)
 
     def disarm(self) -> None:
         """Have nothing follow from it any more; idempotent."""

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
-from .context import call_in
+from .context import in_copy
 from .parts import Subject
 from .states import CLOSED
 
@@ -69,7 +69,7 @@ class HookStack:
         """
         scope = self._scope
         try:
-            running = call_in(scope, scope.context, _result_of, hook, scope)
+            running = in_copy(scope, _result_of, hook, scope)
         except BaseException:  # asyncio's CancelledError is no Exception.
             log.failure("cleanup hook {hook} failed", hook=name_of(hook))
             return None

@@ -6,37 +6,22 @@ The table of states and events is `states.TRANSITIONS`; what users ask of a scop
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
 
 from twisted.python.failure import Failure
 
 from .._kinds.cancellations import clean, is_our_cancellation
 from ..causes import Cause, Ended, ResponseFinished, TimedOut
-from .context import call_in, current
 from .deadline import Deadline
 from .hooks import HookStack
 from .options import Options
 from .parts import Subject
 from .record import Record
-from .states import (
-    ANSWERED,
-    CLEANING,
-    CLOSED,
-    FINISHED,
-    LOST,
-    OPEN,
-    RUNNING,
-    STOPPING,
-    TRANSITIONS,
-    Event,
-    State,
-)
+from .states import CLEANING, CLOSED, FINISHED, OPEN, RUNNING, STOPPING, Event, Fate, State
 from .stopping import Stopping
 from .survivors import survive
 from .work import Work
 from .work_set import NO_WORK
-
-R = TypeVar("R")
 
 
 class Life:
@@ -57,14 +42,9 @@ class Life:
 
     @property
     def stopping(self) -> Stopping:
-        """Its work, and how that is asked to stop.
-
-        Made when there is more than the one piece of work that the scope watches itself: it then
-        takes that over.
-        """
+        """Its work. Takes over what the scope has watched itself."""
         if self._stopping is None:
-            self._stopping = Stopping(self.scope)
-            self.is_without_work = False
+            self._stopping, self.is_without_work = Stopping(self.scope), False
             self.scope.hand_over(self._stopping)
         return self._stopping
 
@@ -73,21 +53,9 @@ class Life:
 
     @property
     def hooks(self) -> HookStack:
-        """Its cleanup hooks."""
-        if self._hooks is None:
-            self._hooks = HookStack(self.scope)
+        """Its cleanup hooks; made on demand."""
+        self._hooks = self._hooks or HookStack(self.scope)
         return self._hooks
-
-    def in_context(self, function: Callable[..., R], *args: Any) -> R:
-        """See `parts.Life`."""
-        is_here = current.get() is self.scope
-        return function(*args) if is_here else self.in_copy(function, *args)
-
-    def in_copy(self, function: Callable[..., R], *args: Any) -> R:
-        """See `parts.Life`."""
-        return call_in(self.scope, self.scope.context, function, *args)
-
-    # --- what it is given ---
 
     def enter(self, options: Options) -> None:
         """An entry point has brought its request here: take on its hooks and its deadline."""
@@ -96,7 +64,7 @@ class Life:
             self.hooks.add(hook, for_cancelled)
         if options.timeout is not None:
             self._deadline = self._deadline or Deadline(scope)
-            self._deadline.limit(options.timeout)
+            self._deadline.limit(options.timeout, self.expired)
         for monitor in options.monitors:
             monitor.scope_opened(scope)
         if scope.opened is None and (options.monitors or options.observers):
@@ -113,25 +81,22 @@ class Life:
 
     def finished(self, is_faked_head: bool = False) -> None:
         """The response is finished, or another protocol has taken the connection over."""
-        if self.scope.fate is OPEN:
-            self.scope.fate = FINISHED
-            if is_faked_head:
-                self.stopping.is_returned_leftover = not self.scope.options.dry_run
-            self._become(Event.FINISHED)
-            self._request_is_over()
-
-    def clean_up(self) -> None:
-        """The response is finished, and there is no work to wait for or to stop.
-
-        As `finished`, which would go through each state for that.
-        """
-        self.scope.fate, self.scope.state = FINISHED, CLEANING
-        self._disarm()
-        self._enter_cleaning()
+        scope = self.scope
+        if scope.fate is not OPEN:
+            return
+        scope.fate = FINISHED
+        if scope.state is RUNNING and not self._has_work():
+            # Nothing is left to wait for: no need to stop over in ANSWERED.
+            self._go_to(CLEANING)
+            return
+        if is_faked_head:
+            self.stopping.is_returned_leftover = not scope.options.dry_run
+        self._become(Event.FINISHED)
+        self._request_is_over()
 
     def lost(self, cause: Cause) -> None:
         """The client has left."""
-        self.scope.fate = LOST
+        self.scope.fate = Fate.LOST
         if self.scope.is_interruptible and not self.scope.options.dry_run:
             self._cancelled(cause, Event.LOST)
         else:
@@ -147,21 +112,23 @@ class Life:
     def stop(self, cause: Cause) -> bool:
         """Cancel the scope; returns whether this call did it."""
         if self.scope.options.dry_run:
-            if self.scope.cause is None and Event.CANCELLED in TRANSITIONS[self.scope.state]:
+            if self.scope.cause is None and self.scope.state.after(Event.CANCELLED):
                 self.record.spare(cause)
             return False
         return self._cancelled(cause, Event.CANCELLED)
 
     def _cancelled(self, cause: Cause, event: Event) -> bool:
-        # The first cause counts.
-        if self.scope.cause is not None or event not in TRANSITIONS[self.scope.state]:
+        if self.scope.cause is not None or not self.scope.state.after(event):
             return False
         self.scope.cause = cause
         self._become(event)
+        # Work that the scope hands over was not asked yet, so it comes before the time.
+        stopping, self.scope.cancelled = self.stopping, self.scope.clock.seconds()
+        stopping.ask_all()
         return True
 
     def expired(self, seconds: float) -> None:
-        """See `parts.Life`."""
+        """The deadline has passed, which was so many seconds."""
         self.scope.catch_up(is_reported_by_now=True)
         if self.scope.state is RUNNING and self.scope.is_interruptible:
             self.stop(TimedOut(seconds))
@@ -169,14 +136,14 @@ class Life:
     def drain(self, cause: Cause) -> None:
         """A drain is at its end: cancel the scope, or stop even what the handler returned."""
         self.scope.catch_up(is_reported_by_now=True)
-        if not self.stop(cause) and self.scope.state is ANSWERED:
+        if not self.stop(cause) and self.scope.state is State.ANSWERED:
             self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._stop_leftover_work()
 
     def refuse(self, cause: Cause) -> None:
         """The handler is not run: its client has gone, or is turned away."""
         scope = self.scope
-        scope.cause, scope.fate, scope.state = cause, LOST, STOPPING
+        scope.cause, scope.fate, scope.state = cause, Fate.LOST, STOPPING
         scope.opened = scope.cancelled = scope.clock.seconds()
         self.record.worsen(Ended.REFUSED)
         self.go_on()
@@ -221,21 +188,21 @@ class Life:
     # --- entering a state ---
 
     def _become(self, event: Event) -> None:
-        state = TRANSITIONS[self.scope.state].get(event)
+        state = self.scope.state.after(event)
         if state is not None:
-            self.scope.state = state
-            self._disarm()
-            if state in _ENTER:
-                _ENTER[state](self)
+            self._go_to(state)
 
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.disarm()
-            self._deadline = None
+    def _go_to(self, state: State) -> None:
+        self.scope.state = state
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.disarm()
+        if state in _ENTER:
+            _ENTER[state](self)
 
     def _stop_leftover_work(self) -> None:
         """Work that still runs beside a finished response is stopped."""
-        if self.scope.state is not ANSWERED or not self._has_work():
+        if self.scope.state is not State.ANSWERED or not self._has_work():
             return
         if not self.stopping.is_pending and self.stopping.leftover_work():
             if self.scope.cause is None:
@@ -245,28 +212,20 @@ class Life:
 
     def ask_now(self) -> None:
         """See `parts.Life`: it is the turn of the work to be asked."""
-        if self.scope.state is ANSWERED:
+        if self.scope.state is State.ANSWERED:
             self.stopping.ask(self.stopping.leftover_work())
         elif self.scope.state is STOPPING and self.scope.cause is not None:
             self.stopping.ask(self.stopping.works.unasked())
             self.scope.answer_cancel(self.scope.cause)
         self.go_on()
 
-    def _enter_stopping(self) -> None:
-        stopping = self.stopping
-        self.scope.cancelled = self.scope.clock.seconds()
-        stopping.ask_all()
-
     def _enter_cleaning(self) -> None:
         if self._stopping is not None:
             self._stopping.disarm()
         if self._hooks is None:
-            self._hooks_done()
+            self._become(Event.HOOKS_DONE)
         else:
-            self._hooks.run_all(self._hooks_done)
-
-    def _hooks_done(self) -> None:
-        self._become(Event.HOOKS_DONE)
+            self._hooks.run_all(partial(self._become, Event.HOOKS_DONE))
 
     def _enter_closed(self) -> None:
         self.record.tell(self.scope, self._hooks.began if self._hooks else None, self.close)
@@ -274,7 +233,8 @@ class Life:
     def close(self) -> None:
         """Let go of everything, and have what still runs stopped."""
         self.scope.state = CLOSED
-        self._disarm()
+        if self._deadline is not None:
+            self._deadline.disarm()
         if self._has_work():
             self.stopping.close()
         # It refers to frames, and these may refer to this life.
@@ -283,8 +243,7 @@ class Life:
 
 
 _ENTER: dict[State, Callable[[Life], None]] = {
-    ANSWERED: Life._stop_leftover_work,
-    STOPPING: Life._enter_stopping,
+    State.ANSWERED: Life._stop_leftover_work,
     CLEANING: Life._enter_cleaning,
     CLOSED: Life._enter_closed,
 }

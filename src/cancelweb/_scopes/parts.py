@@ -25,20 +25,11 @@ R = TypeVar("R")
 class Life(Protocol):
     """What the parts of a life ask of it."""
 
-    def in_context(self, function: Callable[..., R], *args: Any) -> R:
-        """Call so that the handler's context variables are seen."""
-
-    def in_copy(self, function: Callable[..., R], *args: Any) -> R:
-        """The same, in a copy of its own, so that what it sets is not seen elsewhere."""
-
     def work_ended(self, work: Work, result: object) -> object:
         """Work has ended; returns what is left of its result for the next callback."""
 
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
         """Work still runs so long after it was asked; returns what to call when it has ended."""
-
-    def expired(self, seconds: float) -> None:
-        """The deadline has passed, which was so many seconds."""
 
     def ask_now(self) -> None:
         """It is the turn of the work to be asked to stop."""

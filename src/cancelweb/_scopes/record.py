@@ -90,8 +90,8 @@ class Record:
 
     def _is_eventful(self, scope: Subject) -> bool:
         """Whether there is anything to tell the default observer."""
-        did_something = self.ended > Ended.COMPLETED or scope.cancelled is not None
-        return did_something or self.would_have_cancelled is not None
+        # All but `COMPLETED` is true.
+        return bool(self.ended or scope.cancelled is not None or self.would_have_cancelled)
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
         return Outcome(

@@ -118,9 +118,7 @@ class Scope:
 
     def end(self) -> None:
         """See `Subject`."""
-        self.request = self.context = None
-        if self._life is not None:
-            self._life = None
+        self.request = self.context = self._life = None
 
     # --- what users ask for ---
 

@@ -23,8 +23,8 @@ from .._kinds.registry import find_canceller
 from .._log import log, name_of
 from .checks import check_clock, check_seconds
 from .finding import current_scope
+from .patience import SURVIVOR_AFTER
 from .shield import Wait
-from .stopping import SURVIVOR_AFTER
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -36,6 +36,10 @@ class State(IntEnum):
     CLOSED = auto()
     """The hooks are done, the observers were told, and nothing refers to the request."""
 
+    def after(self, event: Event) -> State | None:
+        """The state to which an event leads from this one; None if it changes nothing."""
+        return TRANSITIONS[self].get(event)
+
 
 OPEN, FINISHED, LOST = Fate
 RUNNING, ANSWERED, SPARED, STOPPING, CLEANING, CLOSED = State

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from heapq import heappop, heappush
-from itertools import count
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
@@ -17,14 +15,13 @@ from .._kinds.cancellers import Canceller
 from .._kinds.registry import canceller_for
 from .._kinds.where import is_on_stack
 from .._log import log
-from .context import current
+from .context import current, in_context, in_copy
 from .parts import Subject
+from .patience import Patience, seconds_for
 from .states import State, Step
 from .survivors import tell_unobserved, watch_over
 from .work import Work
 from .work_set import WorkSet, in_order
-
-SURVIVOR_AFTER = 5.0
 
 
 class Stopping:
@@ -42,11 +39,8 @@ class Stopping:
         self._scope = scope
         # What asks in the next turn; None when nothing is to be asked then.
         self._next_turn: IDelayedCall | None = None
-        # What was asked, behind when it will be a survivor and how long that is; soonest first.
-        self._due: list[tuple[float, int, float, Work]] = []
-        self._numbers = count()
-        self._timer: IDelayedCall | None = None
-        self._timer_due = 0.0
+        # What waits for those that were asked; None as long as there were none.
+        self._patience: Patience | None = None
         # What is to be asked together, inside `_together`.
         self._batch: list[Work] | None = None
 
@@ -55,7 +49,7 @@ class Stopping:
     def track(self, work: object) -> Canceller:
         """Find out how work is stopped, and take it on."""
         with self._together():
-            canceller = self._scope.life.in_context(canceller_for, work)
+            canceller = in_context(self._scope, canceller_for, work)
             self.add(canceller)
         return canceller
 
@@ -69,7 +63,7 @@ class Stopping:
         work, is_new = self.works.take(canceller, arrived)
         if is_new:
             work.holder = self
-            self._scope.life.in_context(canceller.watch, work.settled)
+            in_context(self._scope, canceller.watch, work.settled)
             if self._is_too_late_for(work):
                 self._ask_late([work])
         return work
@@ -187,66 +181,47 @@ class Stopping:
         for work in works:
             if work.step is Step.ASKED and work.holder is self:
                 self._ask(work)
-        self._set_timer()
+        if self._patience is not None:
+            self._patience.start()
 
     def _ask(self, work: Work) -> None:
         canceller = work.canceller
         canceller.clock = self._scope.clock
         try:
-            self._scope.life.in_copy(canceller.cancel)
+            in_copy(self._scope, canceller.cancel)
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
             log.failure("the canceller {canceller} failed", canceller=canceller.describe())
         self._was_asked(work)
 
-    def was_asked(self, work: Work) -> None:
-        """The scope has asked work that it watches itself."""
+    def was_asked(self, work: Work | None) -> None:
+        """The scope has asked the work that it watched itself, which was taken over by now."""
+        assert work is not None
         self._was_asked(work)
-        self._set_timer()
+        if self._patience is not None:
+            self._patience.start()
 
     def _was_asked(self, work: Work) -> None:
-        canceller = work.canceller
         if work.step is not Step.ASKED:
             return
-        if canceller.is_end_observable:
-            patience = self._patience(work)
-            heappush(self._due, (work.asked_at + patience, next(self._numbers), patience, work))
-        else:
+        if not work.canceller.is_end_observable:
             self.works.move(work, Step.UNOBSERVED)
-            tell_unobserved(canceller, self._scope)
-
-    def _patience(self, work: Work) -> float:
-        """Seconds until work that was asked to stop is a survivor."""
-        usual = self._scope.options.survivor_after or SURVIVOR_AFTER
-        return max(usual, work.canceller.survivor_after or 0.0)
-
-    # --- survivors ---
-
-    def _set_timer(self) -> None:
-        if not self._due or (self._timer is not None and self._timer_due <= self._due[0][0]):
+            tell_unobserved(work.canceller, self._scope)
             return
-        self.disarm()
-        self._timer_due = self._due[0][0]
-        clock = self._scope.clock
-        delay = max(0.0, self._timer_due - clock.seconds())
-        # It is told the time that is due: the clock may show a little less when it is called.
-        self._timer = clock.callLater(delay, self._name_survivors, self._timer_due)
+        self._patience = self._patience or Patience(self._scope, self._outlived)
+        self._patience.wait_for(work)
 
-    def _name_survivors(self, due: float) -> None:
-        self._timer = None
-        while self._due and self._due[0][0] <= due:
-            _, _, patience, work = heappop(self._due)
+    def _outlived(self, late: list[tuple[Work, float]]) -> None:
+        for work, seconds in late:
             if work.step is Step.ASKED and work.holder is self:
                 self.works.move(work, Step.SURVIVOR)
-                work.survival = self._scope.life.work_survived(work, patience)
-        self._set_timer()
+                work.survival = self._scope.life.work_survived(work, seconds)
         self._scope.life.go_on()
 
     def disarm(self) -> None:
         """Name no more survivors; idempotent."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        if self._patience is not None:
+            self._patience.stop()
 
     # --- the end of work, and of its scope ---
 
@@ -262,9 +237,9 @@ class Stopping:
             self._next_turn.cancel()
         self.ask(self.works.unasked())
         self.disarm()
-        self._due.clear()
+        self._patience = None
         works, self.works = self.works, WorkSet()
         for work in works:
             work.close()
             if work.step is Step.ASKED:
-                watch_over(work, self._scope.clock, self._patience(work))
+                watch_over(work, self._scope.clock, seconds_for(work, self._scope))

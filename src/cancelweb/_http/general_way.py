@@ -1,22 +1,26 @@
-"""What Twisted reports of the end of a request, and what it fails to report.
+"""The general way of a request's scope: all that one on the fast path does without.
 
-``notifyFinish`` tells nothing of what was before (Twisted ticket 4899), nor whenever an exception
-of other code stands in its way: then the end is seen when something else happens. What comes of it
-is for the scope's `life`; how we listen is in `listeners`.
+Who receives the result, and how the scope hears of the end of its request where Twisted does not
+tell: ``notifyFinish`` tells nothing of what was before (Twisted ticket 4899), nor does it where an
+exception of other code comes between. What comes of an end is for the scope's `life`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.life import Life
-from .._scopes.states import Fate, State
-from ..causes import Disconnected
-from .dead_requests import guard, release_producer
+from .._scopes.states import CLOSED, FINISHED, LOST, OPEN, Fate, State
+from ..causes import Cause, Disconnected
+from .answerer import Answerer, Call
+from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
 from .listeners import takes_listeners
 from .rapid_resets import abandoned_beside
@@ -24,35 +28,76 @@ from .request_facts import fate_of
 from .streams import Stream
 
 
-class Reported(Protocol):
-    """A scope, as far as it is needed here: a `RequestScope`."""
+class Traveller(Protocol):
+    """A `RequestScope`, as far as it is needed here."""
 
     request: Any
-    channel: Any
     method: bytes
+    handler: object
     clock: IReactorTime
     fate: Fate
     state: State
+    opened: float | None
+    context: Context | None
 
     @property
     def life(self) -> Life:
         """See `Scope`."""
 
+    @property
+    def make_call(self) -> MakeCall | None:
+        """See `RequestScope`."""
 
-class Reports:
-    """How one scope hears of the end of its request.
+
+MakeCall = Callable[[Any, object], Call]
+"""Makes the `Call` of a `RequestScope` and its outermost handler."""
+
+
+class GeneralWay:
+    """What one scope has besides, once it has left the fast path, or never was on it.
 
     Attributes:
+        channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
+        answerer: receives what the outermost handler came to; None until its call has returned.
         subscription: what the request has handed out, if it keeps its listeners in a way of its
             own.
     """
 
-    def __init__(self, scope: Reported) -> None:
+    def __init__(self, scope: Traveller) -> None:
+        self.channel: Any = getattr(scope.request, "channel", None)
+        self.answerer: Answerer | None = None
         self.subscription: Deferred[None] | None = None
         self._scope = scope
         self._second_look: IDelayedCall | None = None
         # The requests of this connection that are still cleaned up, if this is one of them.
         self._abandoned: set[object] | None = None
+
+    def call(self) -> Call:
+        """The call of the handler, whose work the fast path has watched so far."""
+        scope = self._scope
+        assert scope.make_call is not None
+        call = scope.make_call(scope, scope.handler)
+        self.answerer = call.answerer
+        return call
+
+    def answer_cancel(self, cause: Cause) -> None:
+        """See `Answerer`."""
+        if self.answerer is not None:
+            self.answerer.answer_cancel(cause)
+
+    def clean_up_before(self, body: bytes) -> bytes | int:
+        """Run the hooks, and give back what Twisted writes then; a hook may have answered.
+
+        Called in the context of the handler, which has returned the body and begun no work.
+        """
+        scope, request = self._scope, self._scope.request
+        scope.context = copy_context()
+        if scope.opened is None:
+            scope.opened = scope.clock.seconds()
+        scope.life.finished()
+        if scope.state is not CLOSED:
+            self.subscribe()
+        return body if guarded_fate_of(request) is OPEN else NOT_DONE_YET
 
     def subscribe(self) -> None:
         """Hear of the request's end; at once, if that was before.
@@ -62,7 +107,7 @@ class Reports:
         """
         request = self._scope.request
         fate = fate_of(request)
-        if fate is not Fate.OPEN:
+        if fate is not OPEN:
             self._over(fate)
         elif takes_listeners(request):
             request.notifications.insert(0, self._scope)
@@ -74,23 +119,23 @@ class Reports:
         """The response is finished."""
         request, method = self._scope.request, self._scope.method
         if request is not None:
-            guard(request, Fate.FINISHED)
+            guard(request, FINISHED)
             self._scope.life.finished(was_faked_head(request, method))
 
     def lost(self, failure: Failure | None) -> None:
         """The client has left."""
         scope, request = self._scope, self._scope.request
-        if request is None or fate_of(request) is Fate.FINISHED:
+        if request is None or fate_of(request) is FINISHED:
             # It had been finished: only the report of that was missing.
             self.finished()
             return
-        guard(request, Fate.LOST)
-        if scope.fate is not Fate.OPEN:
+        guard(request, LOST)
+        if scope.fate is not OPEN:
             # It was seen before it was reported.
             return
-        producer = release_producer(request, scope.channel)
+        producer = release_producer(request, self.channel)
         scope.life.lost(Disconnected(failure))
-        if scope.state is not State.CLOSED:
+        if scope.state is not CLOSED:
             self.note_abandoned()
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
@@ -98,7 +143,7 @@ class Reports:
 
     def note_abandoned(self) -> None:
         """The client has left: count the request for as long as it is cleaned up."""
-        self._abandoned = abandoned_beside(self._scope.channel)
+        self._abandoned = abandoned_beside(self.channel)
         if self._abandoned is not None:
             self._abandoned.add(self._scope)
 
@@ -112,7 +157,7 @@ class Reports:
             fate: what has become of it.
             is_reported_by_now: see `Subject.catch_up`.
         """
-        if fate is Fate.FINISHED or is_reported_by_now:
+        if fate is FINISHED or is_reported_by_now:
             self._over(fate)
         elif self._second_look is None:
             self._second_look = self._scope.clock.callLater(0, self._look_again)
@@ -122,7 +167,7 @@ class Reports:
         self.lost(None)
 
     def _over(self, fate: Fate) -> None:
-        if fate is Fate.FINISHED:
+        if fate is FINISHED:
             self.finished()
         else:
             self.lost(None)

@@ -1,0 +1,73 @@
+"""How long work that was asked to stop is waited for before it is named a survivor.
+
+One timer for all work of a scope. What is told of a survivor is in `survivors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+
+from twisted.internet.interfaces import IDelayedCall
+
+from .parts import Subject
+from .work import Work
+
+SURVIVOR_AFTER = 5.0
+
+
+class Patience:
+    """Tells when time is up for work of a scope that was asked to stop."""
+
+    def __init__(self, scope: Subject, is_up: Callable[[list[tuple[Work, float]]], object]) -> None:
+        """Make one that waits for nothing yet.
+
+        Args:
+            scope: has the clock, and the time that its work is given.
+            is_up: called with all work whose time is up, each with how many seconds it had.
+        """
+        self._scope = scope
+        self._is_up = is_up
+        # Behind when time is up for each, and how long it was; soonest first.
+        self._due: list[tuple[float, int, float, Work]] = []
+        self._numbers = count()
+        self._timer: IDelayedCall | None = None
+        self._timer_due = 0.0
+
+    def wait_for(self, work: Work) -> None:
+        """Work was asked to stop, and has not ended yet; `start` is to follow."""
+        seconds = seconds_for(work, self._scope)
+        heappush(self._due, (work.asked_at + seconds, next(self._numbers), seconds, work))
+
+    def start(self) -> None:
+        """Have the timer set for what is due next; idempotent."""
+        if not self._due or (self._timer is not None and self._timer_due <= self._due[0][0]):
+            return
+        self.stop()
+        self._timer_due = self._due[0][0]
+        clock = self._scope.clock
+        delay = max(0.0, self._timer_due - clock.seconds())
+        # It is told the time that is due: the clock may show a little less when it is called.
+        self._timer = clock.callLater(delay, self._look, self._timer_due)
+
+    def _look(self, due: float) -> None:
+        self._timer = None
+        late = []
+        while self._due and self._due[0][0] <= due:
+            _, _, seconds, work = heappop(self._due)
+            late.append((work, seconds))
+        self.start()
+        self._is_up(late)
+
+    def stop(self) -> None:
+        """Tell no more; idempotent."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+def seconds_for(work: Work, scope: Subject) -> float:
+    """Seconds until work that was asked to stop is a survivor."""
+    usual = scope.options.survivor_after or SURVIVOR_AFTER
+    return max(usual, work.canceller.survivor_after or 0.0)
