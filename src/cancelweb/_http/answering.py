@@ -113,7 +113,7 @@ class TwistedAnswerer:
             self._withdraw()
             return failure
         is_error = failure.check(UnsupportedMethod) is None
-        if is_error and (self.is_outermost or self.scope.has_returned):
+        if is_error and (self.is_outermost or self.scope.handler is not None):
             self.scope.life.record.fail(failure)
         if self.is_outermost:
             self.scope.life.finished()
@@ -148,7 +148,7 @@ class TwistedAnswerer:
     @property
     def _is_upgraded(self) -> bool:
         """Whether another protocol has the connection, so that no report of an end will come."""
-        is_open = self.scope.has_returned and self.scope.fate is Fate.OPEN
+        is_open = self.scope.handler is not None and self.scope.fate is Fate.OPEN
         return is_open and is_taken_over(self.request, self.scope.general.channel)
 
     def _write(self, body: bytes) -> None:

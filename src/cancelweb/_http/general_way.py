@@ -7,7 +7,6 @@ exception of other code comes between. What comes of an end is for the scope's `
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
@@ -44,13 +43,8 @@ class Traveller(Protocol):
     def life(self) -> Life:
         """See `Scope`."""
 
-    @property
-    def make_call(self) -> MakeCall | None:
+    def make_call(self, handler: object) -> Call:
         """See `RequestScope`."""
-
-
-MakeCall = Callable[[Any, object], Call]
-"""Makes the `Call` of a `RequestScope` and its outermost handler."""
 
 
 class GeneralWay:
@@ -75,8 +69,7 @@ class GeneralWay:
     def call(self) -> Call:
         """The call of the handler, whose work the fast path has watched so far."""
         scope = self._scope
-        assert scope.make_call is not None
-        call = scope.make_call(scope, scope.handler)
+        call = scope.make_call(scope.handler)
         self.answerer = call.answerer
         return call
 

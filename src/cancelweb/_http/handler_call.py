@@ -52,7 +52,7 @@ class HandlerCall:
 
     def _has_returned(self, handler: object) -> None:
         scope = self.scope
-        scope.has_returned, scope.handler, scope.general.answerer = True, handler, self.answerer
+        scope.handler, scope.general.answerer = handler, self.answerer
         if scope.state is State.STOPPING:
             scope.life.stopping.ask_in_next_turn()
 

@@ -8,10 +8,11 @@ as soon as more is asked of it: it then hands its work over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import partial
 from types import CoroutineType
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -29,8 +30,9 @@ from .._scopes.scope import Scope
 from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, STOPPING, Step
 from .._scopes.work import Work
 from ..causes import Cause, Disconnected, Ended
+from .answerer import Call
 from .dead_requests import guard_finished, guard_lost
-from .general_way import GeneralWay, MakeCall
+from .general_way import GeneralWay
 from .listeners import after_others, log_escape
 from .pages import send
 from .request_facts import fate_of
@@ -42,13 +44,12 @@ class RequestScope(Scope):
 
     Attributes:
         method: the one that the handler was called for: under a faked HEAD a GET.
-        has_returned: whether the call of the outermost handler has returned.
-        handler: this handler, once something is waited for; what errors name.
-        make_call: makes its `Call`, where the fast path hands over.
+        handler: the outermost, once its call has returned; what errors name.
+        make_call: makes the `Call` of a scope and its handler, where the fast path hands over. Set
+            by `serving`, which knows of all that takes part in one.
     """
 
-    handler: object = None
-    make_call: MakeCall | None = None
+    make_call: ClassVar[Callable[[RequestScope, object], Call]]
     # The coroutine of what is watched, and what was watched, once it was handed over.
     _suspended: object = None
     _handed_over: Work | None = None
@@ -69,7 +70,7 @@ class RequestScope(Scope):
         self.context: Context | None = None
         self._life: Life | None = None
         self.method: bytes = request.method
-        self.has_returned = False
+        self.handler: object = None
         self.watched: Watched | None = None
 
     @property
@@ -85,7 +86,7 @@ class RequestScope(Scope):
     @property
     def is_in_call(self) -> bool:
         """See `Subject`."""
-        return not self.has_returned and self.fate is OPEN
+        return self.handler is None and self.fate is OPEN
 
     @property
     def is_interruptible(self) -> bool:
@@ -101,13 +102,13 @@ class RequestScope(Scope):
 
     def answer_cancel(self, cause: Cause) -> None:
         """See `Subject`."""
-        if self.has_returned and self.fate is OPEN:
+        if self.handler is not None and self.fate is OPEN:
             self.general.answer_cancel(cause)
             self.catch_up()
 
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""
-        if self.fate is OPEN and self.has_returned and self.request is not None:
+        if self.fate is OPEN and self.handler is not None and self.request is not None:
             fate = fate_of(self.request)
             if fate is not OPEN:
                 self.general.see(fate, is_reported_by_now)
@@ -121,12 +122,12 @@ class RequestScope(Scope):
         if self._handed_over is not None and self._handed_over.step is Step.ENDED:
             self._handed_over = None
 
-    def take(self, result: Any, handler: object, make_call: MakeCall) -> object:
+    def take(self, result: Any, handler: object) -> object:
         """Take what the outermost handler has returned; called in its context.
 
         Returns:
-            Where `has_returned` is set by now, what to return for the call; else what to take in
-            the general way.
+            If that was the end of the call, and `is_in_call` is not true any more: what to return
+            for it. Otherwise what to take in the general way.
         """
         if (kind := type(result)) is CoroutineType:
             self._suspended, result = result, Deferred.fromCoroutine(result)
@@ -134,21 +135,20 @@ class RequestScope(Scope):
         is_open = not request.finished and request.channel is not None
         if is_open and (life is None or life.is_without_work):
             if kind is bytes:
-                return self._give_back(result)
+                return self._give_back(result, handler)
             self.watched = watch(result, self.settled)
         if self.watched is None:
             return result if self._suspended is None else canceller_of(result, self._suspended)
-        self.has_returned, self.context = True, copy_context()
-        self.handler, self.make_call = handler, make_call
+        self.handler, self.context = handler, copy_context()
         if self.opened is None:
             self.opened = self.clock.seconds()
         request.notifications.insert(0, self)
         return NOT_DONE_YET
 
-    def _give_back(self, body: bytes) -> bytes | int:
+    def _give_back(self, body: bytes, handler: object) -> bytes | int:
         """Nothing is left to wait for: Twisted writes the body at once."""
-        self.has_returned = True
         if self._life is not None:
+            self.handler = handler
             return self.general.clean_up_before(body)
         self.fate, self.state, self.request = FINISHED, CLOSED, None
         return body

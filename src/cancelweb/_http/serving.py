@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 from .._scopes.context import current
 from .._scopes.finding import SCOPE
 from .._scopes.options import Options
-from .._scopes.states import Fate, State
+from .._scopes.states import OPEN, Fate, State
 from .answerer import Answerer
 from .answering import TwistedAnswerer
 from .dead_requests import guarded_fate_of
@@ -54,8 +54,8 @@ def serve(
             result = handler(*args, **kwargs)
         except BaseException:
             result = Failure()
-        result = scope.take(result, handler, _call_of)
-        if scope.has_returned:
+        result = scope.take(result, handler)
+        if scope.handler is not None or scope.fate is not OPEN:
             return result
         call = _call_of(scope, handler)
         call.returned(result)
@@ -148,6 +148,9 @@ def _enter(options: Options, request: Any) -> tuple[RequestScope | bytes | int, 
 def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
     """The call of a handler that took the fast path so far."""
     return HandlerCall(scope, TwistedAnswerer(scope, scope.request, handler, True))
+
+
+RequestScope.make_call = _call_of
 
 
 def _open(

@@ -112,3 +112,6 @@ class Step(Enum):
     UNOBSERVED = auto()
     """It was asked to stop, and nothing will tell of its end."""
     ENDED = auto()
+
+
+UNASKED, ASKED, SURVIVOR, UNOBSERVED, ENDED = Step

@@ -18,7 +18,7 @@ from .._log import log
 from .context import current, in_context, in_copy
 from .parts import Subject
 from .patience import Patience, seconds_for
-from .states import State, Step
+from .states import ANSWERED, ASKED, CLOSED, ENDED, STOPPING, SURVIVOR, UNOBSERVED
 from .survivors import tell_unobserved, watch_over
 from .work import Work
 from .work_set import WorkSet, in_order
@@ -76,16 +76,16 @@ class Stopping:
         work.holder = self
         if asked_at is not None:
             work.asked_at = asked_at
-            self.works.move(work, Step.ASKED)
+            self.works.move(work, ASKED)
         return work
 
     def _is_too_late_for(self, work: Work) -> bool:
         """Whether work that is added now is stopped at once."""
         scope = self._scope
-        if scope.state is State.ANSWERED and not self.is_pending:
+        if scope.state is ANSWERED and not self.is_pending:
             return scope.cause is not None and self._is_leftover(work)
-        is_stopping = scope.state is State.STOPPING and not self.is_pending
-        return is_stopping or scope.state is State.CLOSED
+        is_stopping = scope.state is STOPPING and not self.is_pending
+        return is_stopping or scope.state is CLOSED
 
     def _is_leftover(self, work: Work) -> bool:
         return self.is_returned_leftover or not work.is_returned
@@ -161,7 +161,7 @@ class Stopping:
             self._batch += works
             return
         self.ask(in_order(works))
-        if self._scope.state is State.CLOSED:
+        if self._scope.state is CLOSED:
             self.close()
 
     def ask(self, works: list[Work]) -> None:
@@ -177,9 +177,9 @@ class Stopping:
         now = self._scope.clock.seconds()
         for work in works:
             work.asked_at = now
-            self.works.move(work, Step.ASKED)
+            self.works.move(work, ASKED)
         for work in works:
-            if work.step is Step.ASKED and work.holder is self:
+            if work.step is ASKED and work.holder is self:
                 self._ask(work)
         if self._patience is not None:
             self._patience.start()
@@ -202,10 +202,10 @@ class Stopping:
             self._patience.start()
 
     def _was_asked(self, work: Work) -> None:
-        if work.step is not Step.ASKED:
+        if work.step is not ASKED:
             return
         if not work.canceller.is_end_observable:
-            self.works.move(work, Step.UNOBSERVED)
+            self.works.move(work, UNOBSERVED)
             tell_unobserved(work.canceller, self._scope)
             return
         self._patience = self._patience or Patience(self._scope, self._outlived)
@@ -213,8 +213,8 @@ class Stopping:
 
     def _outlived(self, late: list[tuple[Work, float]]) -> None:
         for work, seconds in late:
-            if work.step is Step.ASKED and work.holder is self:
-                self.works.move(work, Step.SURVIVOR)
+            if work.step is ASKED and work.holder is self:
+                self.works.move(work, SURVIVOR)
                 work.survival = self._scope.life.work_survived(work, seconds)
         self._scope.life.go_on()
 
@@ -227,7 +227,7 @@ class Stopping:
 
     def ended(self, work: Work, result: object) -> object:
         """See `Holder`."""
-        self.works.move(work, Step.ENDED)
+        self.works.move(work, ENDED)
         work.end()
         return self._scope.life.work_ended(work, result)
 
@@ -241,5 +241,5 @@ class Stopping:
         works, self.works = self.works, WorkSet()
         for work in works:
             work.close()
-            if work.step is Step.ASKED:
+            if work.step is ASKED:
                 watch_over(work, self._scope.clock, seconds_for(work, self._scope))

@@ -17,7 +17,7 @@ from ..causes import Survivor
 from ..interfaces import IMonitor
 from .parts import Subject
 from .record import path_of
-from .states import Step
+from .states import SURVIVOR
 from .work import Work
 
 
@@ -91,7 +91,7 @@ def watch_over(work: Work, clock: IReactorTime, seconds: float) -> None:
 def _outlived(reference: ReferenceType[Work], seconds: float) -> None:
     work = reference()
     if work is not None:
-        work.step = Step.SURVIVOR
+        work.step = SURVIVOR
         log.warn(
             "{canceller} of a request that is over still runs {seconds:g} s after it was asked to "
             "stop",

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from .._kinds.cancellations import is_cancellation
 from .._kinds.cancellers import Canceller
 from .._log import log
-from .states import Step
+from .states import ASKED, ENDED, UNASKED, Step
 
 
 class Holder(Protocol):
@@ -43,7 +43,7 @@ class Work:
     canceller: Canceller
     arrived: Callable[[Any], object] | None = None
     holder: Holder | None = None
-    step: Step = Step.UNASKED
+    step: Step = UNASKED
     asked_at: float = 0.0
     survival: Callable[[], object] | None = None
     alarm: IDelayedCall | None = None
@@ -56,12 +56,12 @@ class Work:
     @property
     def is_waited_for(self) -> bool:
         """Whether its scope waits for it before it cleans up."""
-        return self.step is Step.UNASKED or self.step is Step.ASKED
+        return self.step is UNASKED or self.step is ASKED
 
     @property
     def is_askable(self) -> bool:
         """Whether it may be asked to stop: not while its last function is on the stack."""
-        return self.step is Step.UNASKED and not self.canceller.is_ending
+        return self.step is UNASKED and not self.canceller.is_ending
 
     def settled(self, result: object) -> object:
         """Told of the end, once; returns what is left of the result for the next callback."""
@@ -81,7 +81,7 @@ class Work:
 
     def end(self) -> None:
         """It has ended, maybe after it was named a survivor."""
-        self.step = Step.ENDED
+        self.step = ENDED
         survival, self.survival = self.survival, None
         if survival is not None:
             survival()

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._kinds.cancellers import Canceller
 from .._kinds.deferred_kinds import DeferredCanceller
-from .states import Step
+from .states import ENDED, Step
 from .work import Work
 
 
@@ -62,7 +62,7 @@ class WorkSet:
     def find(self, canceller: Canceller) -> list[Work]:
         """What has not ended and is the same work as that of this canceller."""
         works = self._same.get(id(canceller.work), ())
-        return [work for work in works if work.step is not Step.ENDED]
+        return [work for work in works if work.step is not ENDED]
 
     def take(
         self, canceller: Canceller, arrived: Callable[[Any], object] | None
