@@ -20,14 +20,10 @@ SUITES = ("twisted.web", "klein")
 
 IDENTITY = "asserts the class or the identity of a resource, which are the wrapper's"
 NO_BYTES = "returns no bytes: Twisted has an error page for it, we a TypeError that is logged, too"
-NO_REASON = "loses the connection with None for a Failure: whoever listens to notifyFinish fails"
 
 EXPLAINED = {
     "twisted.web.test.test_distrib.DistribTests.test_requestResponseCode": NO_BYTES,
     "twisted.web.test.test_distrib.DistribTests.test_requestResponseCodeMessage": NO_BYTES,
-    "twisted.web.test.test_proxy.ReverseProxyResourceTests.test_render": NO_REASON,
-    "twisted.web.test.test_proxy.ReverseProxyResourceTests.test_renderWithQuery": NO_REASON,
-    "twisted.web.test.test_proxy.ReverseProxyResourceTests.test_render_subpage": NO_REASON,
     "twisted.web.test.test_tap.ServiceTests.test_add_header_resource": IDENTITY,
     "twisted.web.test.test_tap.ServiceTests.test_pathServer": IDENTITY,
     "twisted.web.test.test_vhost.HostResourceTests.test_getChild": IDENTITY,
