@@ -7,7 +7,6 @@ includes. What is measured stands in `steps`.
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -20,11 +19,10 @@ from cases import Case
 from handlers import log_to_nobody
 from instructions import Count, count
 from measure import time_in_turn
-from report import Parser, heading
+from report import TABLES, Parser, heading, write
 from steps import STEPS, bytecodes
 
 PROGRAM = "costs.py"
-TABLES = Path(__file__).parents[1] / "docs" / "explanation" / "costs"
 TRACED = {"deferred": "decorated", "abandoned": "decorated"}
 """The steps whose functions are listed."""
 STEP_HEADER = ("", "µs", "over the floor", "instructions", "over the floor")
@@ -57,12 +55,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--directory", type=Path, default=TABLES, help="where to write; default: the docs"
     )
     return parser.parse_args(arguments)
-
-
-def write(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write a table as CSV."""
-    with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def time_steps(steps: Sequence[Case], rounds: int) -> list[tuple[float, float]]:

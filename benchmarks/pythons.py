@@ -9,13 +9,16 @@ import re
 import sys
 
 from cases import CASES, Case
-from report import README, begin, columns, deliver, report_in, table
+from report import README, TABLES, begin, cells, columns, deliver, report_in, table, write
 
 PYTHON = "{}.{}".format(*sys.version_info)
 """The Python that runs this, without its patch number."""
 
 COUNTED, TIMED = "instructions.py", "inprocess.py"
 SIDE_BY_SIDE = f"{COUNTED} and {TIMED}"
+
+RATIOS = TABLES / "ratios.csv"
+"""The same table for the docs."""
 
 Ratios = dict[str, float]
 """How many times what theirs costs ours costs, by case."""
@@ -29,8 +32,16 @@ def deliver_here(program: str, report: str, write_readme: bool) -> None:
 
 
 def deliver_side_by_side() -> None:
-    """Put the ratios of all Pythons side by side in README.md."""
-    deliver(SIDE_BY_SIDE, side_by_side(README.read_text()), True)
+    """Put the ratios of all Pythons side by side, in README.md and for the docs."""
+    report = side_by_side(README.read_text())
+    deliver(SIDE_BY_SIDE, report, True)
+    write(RATIOS, for_docs(report))
+
+
+def for_docs(report: str) -> list[list[str]]:
+    """The rows of the table that is in Markdown, as the docs include it."""
+    header, _, *rows = map(cells, report.splitlines())
+    return [[text.replace("`", "``") for text in each] for each in [header, *rows]]
 
 
 def on_python(program: str, python: str = PYTHON) -> str:

@@ -6,6 +6,7 @@ Nothing is measured here, and no module of the project imported.
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import platform
 import shlex
@@ -21,6 +22,9 @@ PACKAGES = ("Twisted", "attrs", "klein")
 
 README = Path(__file__).with_name("README.md")
 END = "<!-- to here -->"
+
+TABLES = Path(__file__).parents[1] / "docs" / "explanation" / "costs"
+"""Where the tables are that the docs include."""
 
 
 @frozen
@@ -138,6 +142,12 @@ def columns(text: str) -> list[dict[str, str]]:
 def cells(line: str) -> list[str]:
     """The cells of a line of a table."""
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def write(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a table as CSV."""
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def spread(of: Spread, form: str) -> str:

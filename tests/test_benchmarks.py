@@ -3,6 +3,7 @@
 What belongs here: the contenders' behaviour and the program's output. What does not: any time.
 """
 
+import csv
 import gc
 import subprocess
 import sys
@@ -27,8 +28,10 @@ from handlers import BODY, DeferredByHand, Page, Stage  # noqa: E402
 from inprocess import NOTHING, PROGRAM, time_row  # noqa: E402
 from measure import Leftovers, Timing, find_leftovers, no_collector  # noqa: E402
 from pythons import (  # noqa: E402
+    RATIOS,
     SIDE_BY_SIDE,
     cell,
+    for_docs,
     on_python,
     pythons_of,
     ratios_in,
@@ -291,6 +294,13 @@ class SideBySideTests(SynchronousTestCase):
         """If this fails, run `python benchmarks/pythons.py`."""
         text = README.read_text()
         self.assertEqual(report_in(text, SIDE_BY_SIDE), side_by_side(text))
+
+    def test_the_docs_have_the_same(self) -> None:
+        """If this fails, run `python benchmarks/pythons.py`."""
+        with RATIOS.open(newline="") as file:
+            self.assertEqual(
+                [*csv.reader(file)], for_docs(report_in(README.read_text(), SIDE_BY_SIDE))
+            )
 
     def test_ratios_are_those_of_the_first_table(self) -> None:
         """A second table of the same cases, which has no ratios, is not read."""
