@@ -304,7 +304,7 @@ class Orders(Promises):
                 go_on(job, None)
 
 
-def run_histories(orders: type[Orders], histories: int, steps: int) -> None:
+def run_histories(orders: Any, histories: int, steps: int) -> None:
     """Run random histories, each of so many steps at most, and look at what is left of them."""
     run_state_machine_as_test(
         orders,

@@ -13,8 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from ._leavers import Multiplexer
 from ._orders import Orders, run_histories
 from ._storms import FloodTestCase, StormTestCase, traced_memory, traced_snapshot
+from ._twins import REASONS, run_twins
 
 STEPS = 200_000
+TWINS = 5_000
 CONNECTIONS = 10_000
 STREAMS = 10_000
 STREAMS_EACH = 500
@@ -42,6 +44,17 @@ class OrdersTests(SynchronousTestCase):
             histories += 500
             run_histories(Watched, 500, 40)
         say(f"{Watched.steps} steps in {histories} histories")
+
+
+class TwinsTests(SynchronousTestCase):
+    """Random histories with the fast path and without it, for long."""
+
+    def test_cannot_be_told_apart(self) -> None:
+        """All that can be observed is the same, whatever makes a scope leave the fast path."""
+        counted = run_twins(self, TWINS, 40)
+        self.assertGreater(counted["fast"], 0.15 * counted["histories"])
+        self.assertEqual([each for each in REASONS if not counted[each]], [])
+        say(f"{counted['fast']} of {counted['histories']} histories began on the fast path")
 
 
 class FullStormTestCase(StormTestCase):

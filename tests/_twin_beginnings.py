@@ -1,0 +1,57 @@
+"""How the histories of twins begin: what is asked for, behind which doors, with which options.
+
+What belongs here: strategies. What does not: what is done with what they come to, in `_twin`.
+"""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from ._nests import DOORS, decorated, wrapped
+from ._noting import LOSING, NOTING, SIMPLE
+
+
+def ways(**others: Any) -> Any:
+    """The ways in which a page is asked for."""
+    either: dict[str, Any] = {
+        "doors": st.sampled_from([decorated, wrapped]),
+        "kind": st.sampled_from([*LOSING, *SIMPLE]),
+        "method": st.sampled_from([b"GET", b"GET", b"GET", b"POST"]),
+        "entry": st.sampled_from(["at once", "late"]),
+        "is plain": st.just(True),
+        "timeouts": st.just((None, None)),
+        "dry_run": st.sampled_from([False, False, False, True]),
+        "told": st.sampled_from(["default", "nobody"]),
+        "hooks": st.just(()),
+        "monitored": st.just(False),
+        "faked outside": st.just(False),
+        "listens": st.sampled_from(["", "", "nothing"]),
+        "next": st.sampled_from([(), (), ("leave",), ("settle", 0, "end")]),
+    }
+    return st.fixed_dictionaries(either | others)
+
+
+LISTENERS: list[str] = ["nothing", "touch", "finish", "cancel", "settle", "track", "listen", "fire"]
+
+
+PLAIN = ways()
+WITH_LIFE = ways(
+    timeouts=st.tuples(st.sampled_from([None, 1, 2]), st.none()),
+    told=st.sampled_from(["default", "observer", "nobody"]),
+    hooks=st.sampled_from([(), ("on_exit",), ("on_cancel", "on_exit")]),
+    monitored=st.booleans(),
+)
+ANY = ways(
+    doors=st.sampled_from(DOORS),
+    kind=st.sampled_from([None, *NOTING]),
+    method=st.sampled_from([b"GET", b"POST", b"HEAD"]),
+    entry=st.sampled_from(["at once", "late", "left", "finished"]),
+    timeouts=st.tuples(*[st.sampled_from([None, 2, 4])] * 2),
+    dry_run=st.booleans(),
+    told=st.sampled_from(["default", "observer", "nobody"]),
+    hooks=st.sampled_from([(), ("on_exit",), ("on_cancel", "on_exit")]),
+    monitored=st.booleans(),
+    **{"faked outside": st.booleans()},
+    listens=st.sampled_from(["", *LISTENERS]),
+)
+"""Ways that lead to the fast path; ways that lead there with a life; and any way."""
