@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from cancelweb import Draining, cancel_on_disconnect, scope_of
 from cancelweb._http import serving
-from cancelweb._http.request_scope import SIMPLE_CHANNEL
+from cancelweb._http.serving import SIMPLE_CHANNEL
 from cancelweb.interfaces import IMonitor
 
 from ._jobs import Job

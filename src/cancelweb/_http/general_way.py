@@ -8,6 +8,7 @@ exception of other code comes between. What comes of an end is for the scope's `
 from __future__ import annotations
 
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -21,7 +22,7 @@ from ..causes import Cause, Disconnected
 from .answerer import Answerer, Call
 from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
-from .listeners import takes_listeners
+from .listeners import after_others, takes_listeners
 from .rapid_resets import abandoned_beside
 from .request_facts import fate_of
 from .streams import Stream
@@ -107,6 +108,18 @@ class GeneralWay:
         else:
             self.subscription = request.notifyFinish()
             self.subscription.addCallbacks(lambda _: self.finished(), self.lost)
+
+    def finished_after_others(self) -> None:
+        """Twisted tells the request's listeners, ours first, that the response is finished."""
+        after_others(self._scope.request, self.finished)
+
+    def lost_after_others(self, failure: Failure) -> None:
+        """Twisted tells the request's listeners, ours first, that the client has left."""
+        request = self._scope.request
+        if len(request.notifications) > 1:
+            # One that raises keeps Twisted from telling the rest.
+            self.see(fate_of(request), is_reported_by_now=False)
+        after_others(request, partial(self.lost, failure))
 
     def finished(self) -> None:
         """The response is finished."""

@@ -29,8 +29,11 @@ _NOTIFY_FINISH: object = Request.notifyFinish if check("listeners") else ...
 
 def takes_listeners(request: Any) -> bool:
     """Whether a request keeps its listeners as Twisted's own class does."""
-    # A test double may have no such method at all.
-    return getattr(getattr(request, "notifyFinish", None), "__func__", None) is _NOTIFY_FINISH
+    try:
+        return request.notifyFinish.__func__ is _NOTIFY_FINISH
+    except AttributeError:
+        # It is an attribute of the instance, or there is none: on a test double, say.
+        return False
 
 
 def after_others(request: Any, told: Callable[[], object]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar
 
@@ -33,7 +32,7 @@ from ..causes import Cause, Disconnected, Ended
 from .answerer import Call
 from .dead_requests import guard_finished, guard_lost
 from .general_way import GeneralWay
-from .listeners import after_others, log_escape
+from .listeners import log_escape
 from .pages import send
 from .request_facts import fate_of
 from .watched import Watched, canceller_of, is_running, stop, watch
@@ -189,7 +188,7 @@ class RequestScope(Scope):
             if request is None:
                 return
             if len(request.notifications) > 1 or request.method is not self.method:
-                after_others(request, self.general.finished)
+                self.general.finished_after_others()
                 return
             guard_finished(request)
             if self._life is not None:
@@ -211,7 +210,7 @@ class RequestScope(Scope):
             if not request.finished:
                 guard_lost(request)
             if watched is None or self._life is not None or len(request.notifications) > 1:
-                after_others(request, partial(self.general.lost, failure))
+                self.general.lost_after_others(failure)
             elif self.state is RUNNING and self._may_stop(watched):
                 self._stop(watched, failure)
             else:
@@ -231,11 +230,12 @@ class RequestScope(Scope):
         self.cancelled = self.clock.seconds()
         if stop(watched, self.context):
             self.watched = None
-        if self.watched is None and self._handed_over is None:
-            self._all_ended(Ended.STOPPED)
-        elif self.state is not CLOSED:
+        if self.watched is not None or self._handed_over is not None:
             self.life.stopping.was_asked(self._handed_over)
             self.life.go_on()
+        elif self.state is not CLOSED:
+            # Otherwise the work was handed over meanwhile, and has ended.
+            self._all_ended(Ended.STOPPED)
 
     def _all_ended(self, ended: Ended) -> None:
         if self._life is not None:

@@ -50,17 +50,17 @@ def stop(watched: Watched, context: Context | None) -> bool:
 
     Args:
         watched: what it is; not running.
-        context: that of the handler, in which the cancellers of Deferreds run.
+        context: that of the handler, in which cancellers run.
 
     Returns:
         Whether it has ended, and does not tell so.
     """
+    assert context is not None
     if isinstance(watched, Deferred):
-        assert context is not None
         context.copy().run(cancel_deferred, watched)
         return False
     try:
-        watched.cancel_unheard()
+        context.copy().run(watched.cancel_unheard)
     except BaseException:
         log.failure("the canceller {canceller} failed", canceller=watched.describe())
         return False
