@@ -26,7 +26,7 @@ def ways(**others: Any) -> Any:
         "monitored": st.just(False),
         "faked outside": st.just(False),
         "listens": st.sampled_from(["", "", "nothing"]),
-        "next": st.sampled_from([(), (), ("leave",), ("settle", 0, "end")]),
+        "next": st.sampled_from([(), (), ("leave",), ("settle", 0, "end"), ("finish",)]),
     }
     return st.fixed_dictionaries(either | others)
 
@@ -34,7 +34,29 @@ def ways(**others: Any) -> Any:
 LISTENERS: list[str] = ["nothing", "touch", "finish", "cancel", "settle", "track", "listen", "fire"]
 
 
+SIMPLEST: dict[str, Any] = {
+    "doors": wrapped,
+    "method": b"GET",
+    "entry": "at once",
+    "is plain": True,
+    "timeouts": (None, None),
+    "dry_run": False,
+    "told": "default",
+    "hooks": (),
+    "monitored": False,
+    "faked outside": True,
+    "listens": "",
+    "next": (),
+}
+"""The way to ask for a page that asks for nothing else; it lacks the kind of work."""
+
 PLAIN = ways()
+SPARED = ways(
+    doors=st.just(wrapped),
+    method=st.sampled_from([b"GET", b"POST"]),
+    dry_run=st.booleans(),
+    next=st.sampled_from([("leave",), ("finish",)]),
+)
 WITH_LIFE = ways(
     timeouts=st.tuples(st.sampled_from([None, 1, 2]), st.none()),
     told=st.sampled_from(["default", "observer", "nobody"]),
@@ -54,4 +76,4 @@ ANY = ways(
     **{"faked outside": st.booleans()},
     listens=st.sampled_from(["", *LISTENERS]),
 )
-"""Ways that lead to the fast path; ways that lead there with a life; and any way."""
+"""Ways that lead to the fast path; there, and spare the work; there with a life; and any way."""

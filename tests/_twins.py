@@ -6,9 +6,10 @@ does and notes, which is in `_twin`. The short run is in `test_fast_path`, the l
 
 import gc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from difflib import unified_diff
+from itertools import product
 from typing import Any, ClassVar
 from unittest.mock import patch
 
@@ -23,7 +24,7 @@ from ._noting import NOTING, RESULTS
 from ._orders import run_histories
 from ._promises import PATIENCE
 from ._twin import PUBLISHER, Twin
-from ._twin_beginnings import ANY, LISTENERS, PLAIN, WITH_LIFE
+from ._twin_beginnings import ANY, LISTENERS, PLAIN, SPARED, WITH_LIFE
 
 ENDING: list[tuple[Any, ...]] = [
     ("leave",),
@@ -74,7 +75,7 @@ class Twins(RuleBasedStateMachine):
         super().__init__()
         self.story: list[str] = []
 
-    @initialize(how=st.one_of(PLAIN, WITH_LIFE, ANY))
+    @initialize(how=st.one_of(PLAIN, SPARED, WITH_LIFE, ANY))
     def begin(self, how: dict[str, Any]) -> None:
         """Ask for the same page."""
         gc.freeze()
@@ -257,3 +258,22 @@ def run_twins(test: Any, histories: int, steps: int) -> Counter[str]:
     with no_collector():
         run_histories(Watched, histories, steps)
     return Watched.counted
+
+
+def run_each(test: Any, beginnings: Iterable[Any], stories: Iterable[Any]) -> int:
+    """Run each story behind each beginning, twice; returns how many began on the fast path."""
+
+    class Watched(Twins):
+        flush = test.flushLoggedErrors
+        counted: ClassVar[Counter[str]] = Counter()
+
+    with no_collector():
+        for how, story in product(beginnings, stories):
+            twins = Watched()
+            try:
+                twins.begin(how=how)
+                for step in story:
+                    twins.both(*step)
+            finally:
+                twins.teardown()
+    return Watched.counted["fast"]

@@ -19,11 +19,13 @@ from twisted.web.test.requesthelper import DummyRequest
 from cancelweb import CancellingResource, Ended, cancel_on_disconnect, current_scope
 
 from ._inmemory import Client
-from ._noting import Journal
+from ._nests import decorated
+from ._noting import AT_ONCE, SIMPLE, Journal
 from ._pages import PAGE
 from ._scopes import Leaf, Visit, raising, returning, waiting
 from ._twin import Watcher
-from ._twins import run_twins
+from ._twin_beginnings import SIMPLEST
+from ._twins import run_each, run_twins
 
 
 class TwinTests(SynchronousTestCase):
@@ -34,6 +36,43 @@ class TwinTests(SynchronousTestCase):
         counted = run_twins(self, 150, 20)
         self.assertGreater(counted["fast"], 0.15 * counted["histories"])
         self.assertGreater(len(counted), 6, counted)
+
+
+VARIATIONS: list[dict[str, Any]] = [
+    {},
+    {"doors": decorated, "told": "nobody"},
+    {"method": b"POST"},
+    {"method": b"HEAD"},
+    {"dry_run": True},
+    {"listens": "nothing"},
+    {"timeouts": (2, None), "hooks": ("on_exit",), "told": "observer"},
+    {"monitored": True, "told": "nobody"},
+]
+STORIES: list[list[tuple[Any, ...]]] = [
+    [("leave",)],
+    [("leave",), ("come_to", "text")],
+    [("leave",), ("settle", 0, "fail")],
+    [("finish",)],
+    [("finish",), ("settle", 0, "fail")],
+    [("finish",), ("come_to", "text")],
+    [("settle", 0, "end")],
+    [("settle", 0, "fail")],
+    [("cancel",)],
+]
+
+
+class EachTests(SynchronousTestCase):
+    """Short histories, not random: each kind of work, however asked for, meets each end."""
+
+    def test_cannot_be_told_apart(self) -> None:
+        """All that can be observed is the same, with the fast path and without it."""
+        beginnings = [
+            {**SIMPLEST, **each, "kind": kind}
+            for kind in [*SIMPLE, *AT_ONCE]
+            for each in VARIATIONS
+        ]
+        fast = run_each(self, beginnings, STORIES)
+        self.assertGreater(fast, len(beginnings) * len(STORIES) // 2)
 
 
 class DifferenceTests(SynchronousTestCase):
@@ -50,6 +89,15 @@ class DifferenceTests(SynchronousTestCase):
         visit = Visit(lambda _: Deferred(lambda deferred: deferred.callback(PAGE)), observers=None)
         visit.disconnect()
         self.assertIs(visit.scope.request, None)
+
+    def test_answered_by_hand_and_nonsense_returned(self) -> None:
+        """A result of which no response can be made is an error, though there is a response."""
+        work: Deferred[Any] = Deferred()
+        visit = Visit(returning(work))
+        visit.scope.request.finish()
+        work.callback("text")
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_inside_fails_later(self) -> None:
         """An entry point inside, entered while the handler's work is waited for, may fail."""
