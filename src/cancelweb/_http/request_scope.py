@@ -35,7 +35,7 @@ from .general_way import GeneralWay
 from .listeners import log_escape
 from .pages import send
 from .request_facts import fate_of
-from .watched import Watched, canceller_of, is_running, stop, watch
+from .watched import Watched, canceller_of, is_answer, is_running, stop, watch
 
 
 class RequestScope(Scope):
@@ -168,7 +168,7 @@ class RequestScope(Scope):
 
     def _settled_otherwise(self, result: object) -> object:
         if self.watched is not None:
-            if self.state is ANSWERED and not isinstance(result, Failure):
+            if self.state is ANSWERED and is_answer(result):
                 self.watched = None
                 self._all_ended(Ended.COMPLETED)
                 return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
+from twisted.web.server import NOT_DONE_YET
 
 from .._kinds.cancellers import Canceller
 from .._kinds.deferred_kinds import DeferredCanceller, cancel_deferred
@@ -31,6 +32,11 @@ def watch(result: Any, settled: Callable[[object], object]) -> Watched | None:
     if kind is DelayedCall and TELLS_ENDS_OF_TIMERS and result.active():
         return DelayedCallCanceller(result, settled)
     return None
+
+
+def is_answer(result: object) -> bool:
+    """Whether the work has come to something that is not to be waited for, and is no failure."""
+    return result is NOT_DONE_YET or result is None or isinstance(result, bytes)
 
 
 def is_running(watched: Watched, suspended: object) -> bool:
