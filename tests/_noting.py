@@ -222,6 +222,21 @@ class Broken(Canceller):
         raise CancellerError
 
 
+class Failing(Canceller):
+    """Fails for a reason of its own when it is cancelled."""
+
+    def stop(self, deferred: Deferred[Any]) -> None:
+        deferred.errback(WorkError())
+
+
+class LosingAtOnce(Canceller):
+    """Is returned by a handler in which the client is found to have left."""
+
+    def start(self) -> Deferred[Any]:
+        lose(self._request)
+        return super().start()
+
+
 class Meddling(Canceller):
     """Asks more of its scope when it is cancelled."""
 
@@ -241,8 +256,24 @@ class Stuck(Canceller):
         return super()._over(result)
 
 
-LEAVING: list[type[Job]] = [Leaving, LeavingUnseen, LeavingGenerator, LeavingWire, Parting]
-MORE: list[type[Job]] = [*LEAVING, Canceller, Answering, Broken, Meddling, Stuck]
+LEAVING: list[type[Job]] = [
+    Leaving,
+    LeavingUnseen,
+    LeavingGenerator,
+    LeavingWire,
+    LosingAtOnce,
+    Parting,
+]
+MORE: list[type[Job]] = [
+    *LEAVING,
+    LosingAtOnce,
+    Canceller,
+    Answering,
+    Broken,
+    Failing,
+    Meddling,
+    Stuck,
+]
 AT_ONCE: list[type[Job]] = [AtOnce, PieceAtOnce, Raising]
 NOTING: list[type[Job]] = [
     type(kind.__name__, (NotingAwait if issubclass(kind, Await) else Noting, kind), {})

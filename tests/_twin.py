@@ -203,7 +203,7 @@ class Twin(Orders):
         if self.extras["monitored"] and self.extras["doors"] in WRAPPED_ONLY:
             outer["monitor"] = Watcher(self.journal)
         for each in self.extras["hooks"]:
-            outer[each] = self.new_hook(for_cancelled=each == "on_cancel")
+            outer[each] = self.new_hook(self.extras["hook"], each == "on_cancel")
         return [outer, inner]
 
     def enter(self, resource: Any, method: bytes, entry: str) -> None:

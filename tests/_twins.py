@@ -42,13 +42,13 @@ def reason(scope: Any, name: str, *args: Any) -> str:
         return "lost while its work runs"
     if name == "leave" and len(scope.request.notifications) > 1:
         return "leave, and others listen"
-    return f"{name} {args[-1]}" if name in ("settle", "come_to") else name
+    return f"{name} {args[-1]}" if name == "settle" else name
 
 
 REASONS = [
     "advance",
     "cancel",
-    "come_to text",
+    "come_to",
     "join",
     "leave",
     "leave, and others listen",

@@ -46,6 +46,7 @@ VARIATIONS: list[dict[str, Any]] = [
     {"dry_run": True},
     {"listens": "nothing"},
     {"timeouts": (2, None), "hooks": ("on_exit",), "told": "observer"},
+    {"timeouts": (2, None), "hooks": ("on_exit",), "hook": "wait"},
     {"monitored": True, "told": "nobody"},
 ]
 STORIES: list[list[tuple[Any, ...]]] = [
