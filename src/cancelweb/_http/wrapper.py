@@ -5,6 +5,7 @@ Being the resource that is wrapped; the rest is for `serving`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -92,7 +93,8 @@ class CancellingResource:
         """See `IResource`: the wrapped resource's rendering, in a scope."""
         reference = ref(request)
         request.render = partial(_render_late, reference, self._options)
-        request.getStateToCopyFor = partial(_state_to_copy, reference)
+        if _COPIES_REQUESTS in sys.modules:
+            request.getStateToCopyFor = partial(_state_to_copy, reference)
         render = self._resource.render
         # For a type checker alone: a cast would be called for each request.
         return serve(self._options, request, render, (request,), {})  # type: ignore[return-value]
@@ -127,6 +129,9 @@ def _wrapped(resource: Any, options: Options) -> CancellingResource:
     wrapper._resource, wrapper._options = resource, options
     return wrapper
 
+
+_COPIES_REQUESTS = "twisted.web.distrib"
+"""The only module that copies requests; most sites never import it."""
 
 _OURS = frozenset(("render", "getStateToCopyFor", SCOPE))
 """What is put into the attributes of a request that is alive."""
