@@ -222,6 +222,50 @@ class EscapeTests(SynchronousTestCase):
             self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
 
+class AnswerTests(SynchronousTestCase):
+    """What stands in the way of an answer does not leave a scope open."""
+
+    def answered_by(self, kind: type[Request]) -> list[Ended]:
+        """How a request of this kind ends whose work has come to a page."""
+        work: Deferred[bytes] = Deferred()
+        ended: list[Ended] = []
+        handler = cancel_on_disconnect(observers=lambda outcome: ended.append(outcome.ended))
+        client = client_of(Leaf(handler(returning(work))), kind)
+        work.callback(PAGE)
+        if client.is_aborted:
+            client.disconnect()
+        return ended
+
+    def test_a_write_that_raises(self) -> None:
+        """It fails the request, and the log tells of it."""
+
+        class Raising(Request):
+            def write(self, data: bytes) -> None:
+                raise ValueError("the request's")
+
+        self.assertEqual(self.answered_by(Raising), [Ended.FAILED])
+        self.assertTrue(self.flushLoggedErrors(ValueError))
+
+    def test_a_neighbour_that_raises(self) -> None:
+        """Where Twisted is kept from telling of the end, the scope closes all the same."""
+
+        class Unreported(Request):
+            def finish(self) -> None:
+                self.finished = 1
+
+        self.assertEqual(self.answered_by(Unreported), [Ended.COMPLETED])
+
+    def test_bytes_that_a_hook_has_answered(self) -> None:
+        """A hook that finishes the request is the answer, and Twisted writes no other."""
+
+        def hook(scope: Any) -> None:
+            scope.request.write(b"the hook's")
+            scope.request.finish()
+
+        client = client_of(Leaf(cancel_on_disconnect(on_exit=hook)(returning(PAGE))))
+        self.assertEqual(client.response.body, b"the hook's")
+
+
 class NotifyFinishTests(SynchronousTestCase):
     """A request that hands out its listeners in its own way is asked for one."""
 
