@@ -12,9 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
 from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
+from cancelweb._scopes import bursts
 
 from ._inmemory import Client, log_events, of_cancelweb
 from ._scopes import Leaf, waiting
+
+FIRST = 10
+"""So many requests of a second have a line of their own here: fewer than by default."""
 
 LEFT = "the client disconnected (Connection was closed cleanly.)"
 
@@ -31,6 +35,7 @@ class BurstTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Watch the log."""
         self.events = log_events(self)
+        self.patch(bursts, "FIRST", FIRST)
         self.clock = Clock()
 
     def leave(

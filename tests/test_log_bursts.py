@@ -19,10 +19,10 @@ from twisted.python import threadable
 
 from cancelweb import Cause, Outcome, cancel_on_disconnect, current_scope, log_outcome
 from cancelweb._scopes import bursts
-from cancelweb._scopes.bursts import FIRST
+from cancelweb.monitor import Monitor
 from cancelweb.testing import Client, assert_no_leaks
 
-from ._bursts import LEFT, BurstTestCase
+from ._bursts import FIRST, LEFT, BurstTestCase
 from ._scopes import Leaf, waiting
 
 
@@ -228,6 +228,32 @@ class ClockTests(BurstTestCase):
         assert_no_leaks(client)
 
 
+class DrainTests(BurstTestCase):
+    """The end of a drain is the end of a burst."""
+
+    def drain(self) -> None:
+        """Drain a site in which nothing is under way; takes less than a second."""
+        drained = Monitor(self.clock).drain(0)
+        self.clock.pump([0.1] * 5)
+        self.successResultOf(drained)
+
+    def test_writes_the_counts(self) -> None:
+        """What is counted has its line by the end of a drain, and no timer is left."""
+        self.leave(FIRST + 2)
+        self.assertEqual(len(self.lines()), FIRST)
+        self.drain()
+        self.assertEqual(len(self.lines()), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.leave(1)
+        self.assertEqual(len(self.lines()), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_without_a_burst(self) -> None:
+        """Where nothing is counted, it writes nothing."""
+        self.drain()
+        self.assertEqual(self.lines(), [])
+
+
 class ShutdownTests(BurstTestCase):
     """A reactor that stops before the second is over."""
 
@@ -298,6 +324,9 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from cancelweb import cancel_on_disconnect
+from cancelweb._scopes import bursts
+
+bursts.FIRST = 10
 
 class Page(Resource):
     isLeaf = True

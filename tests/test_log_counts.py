@@ -8,10 +8,10 @@ from twisted.logger import formatEvent
 
 from cancelweb import Cause, Disconnected, Ended, TimedOut, log_outcome
 from cancelweb._scopes import bursts
-from cancelweb._scopes.bursts import FIRST, log_on
+from cancelweb._scopes.bursts import log_on
 from cancelweb._scopes.tallies import LONGEST, MOST_PATHS, NAMED
 
-from ._bursts import LEFT, BurstTestCase, outcome
+from ._bursts import FIRST, LEFT, BurstTestCase, outcome
 from ._scopes import raising
 
 

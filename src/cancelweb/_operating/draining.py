@@ -15,6 +15,7 @@ from twisted.internet.tcp import Server
 from .._http.pages import make_last
 from .._http.request_facts import has_begun, has_streams
 from .._log import log
+from .._scopes.bursts import write_counts
 from .._scopes.hooks import CLEANUP_TIMEOUT
 from .._scopes.patience import SURVIVOR_AFTER
 from .._scopes.scope import Scope
@@ -118,6 +119,7 @@ class Drain:
         for work in list(self._in_flight.detached):
             log.warn("{work} is detached, and still runs after the drain", work=work.describe())
         await self._until_quiet()
+        write_counts(self._clock)
         self._done()
 
     def _is_idle(self) -> bool:

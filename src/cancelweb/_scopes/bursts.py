@@ -5,12 +5,13 @@ Each clock has a log of its own. Nothing here formats text for a request that is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Context
 from typing import cast
-from weakref import finalize
+from weakref import finalize, ref
 
 from attrs import define, field
-from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorTime
 from twisted.python import threadable
 
 from .._kinds.cancellers import global_reactor
@@ -18,7 +19,7 @@ from .._log import is_worth_a_line, log_one
 from ..causes import Outcome
 from .tallies import Tally, log_counts
 
-FIRST = 10
+FIRST = 100
 """How many requests of a second get a line of their own. The others are counted."""
 
 SECOND = 1.0
@@ -30,7 +31,7 @@ def log_outcome(outcome: Outcome) -> None:
     The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
     The failure's traceback is not in it: that was logged where the failure was met.
 
-    In a burst only the first ten requests of a second get a line of their own. The others are
+    In a burst only the first hundred requests of a second get a line of their own. The others are
     counted by cause and path, in one line per second.
     """
     # Elsewhere no timer would write the count: every request gets its line.
@@ -45,6 +46,13 @@ def log_on(clock: IReactorTime, outcome: Outcome) -> None:
     if is_worth_a_line(outcome):
         own = _LOGS.get(id(clock)) or _new_log(clock)
         own.add(outcome, clock)
+
+
+def write_counts(clock: IReactorTime) -> None:
+    """Write at once what is counted on a clock, and end its burst: a drain is over, say."""
+    own = _LOGS.get(id(clock))
+    if own is not None and own.counted:
+        own.end_burst(clock.seconds())
 
 
 def is_end_of_second(function: object) -> bool:
@@ -71,6 +79,7 @@ class BurstLog:
     logged: int = 0
     counted: dict[tuple[object, ...], Tally] = field(factory=dict)
     is_at_shutdown: bool = False
+    _timer: Callable[[], IDelayedCall | None] = lambda: None
 
     def add(self, outcome: Outcome, clock: IReactorTime) -> None:
         """Log it, or count it."""
@@ -110,7 +119,9 @@ class BurstLog:
         # In an empty context: a reactor of asyncio keeps the one that this is called in, and with
         # it the request.
         arm = Context().run
-        arm(clock.callLater, self.began + SECOND - now, self._second_over, clock, self.counted)
+        delay = self.began + SECOND - now
+        timer = arm(clock.callLater, delay, self._second_over, clock, self.counted)
+        self._timer = ref(timer)
         if not self.is_at_shutdown and IReactorCore.providedBy(clock):
             self.is_at_shutdown = True
             # Clients whose connections are closed by the shutdown are counted "during" it.
@@ -121,6 +132,14 @@ class BurstLog:
         # A late timer may find that its second has been written.
         if counted is self.counted:
             self._write(clock.seconds())
+
+    def end_burst(self, now: float) -> None:
+        """Write what is counted; the next requests have lines of their own."""
+        timer = self._timer()
+        if timer is not None and timer.active():
+            timer.cancel()
+        self._write(now)
+        self.began, self.logged = now, 0
 
     def _shut_down(self, clock: IReactorTime) -> None:
         self.is_at_shutdown = False
