@@ -266,6 +266,62 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(client.response.body, b"the hook's")
 
 
+class RareTests(SynchronousTestCase):
+    """What is rare on the fast path."""
+
+    def test_told_of_an_end_once_more(self) -> None:
+        """A closed scope does nothing when it is told of an end."""
+        visit = Visit(waiting, observers=None)
+        visit.disconnect()
+        scope: Any = visit.scope
+        scope.callback(None)
+        scope.errback(Failure(ValueError()))
+        self.assertIs(scope.request, None)
+
+    def test_a_finish_that_cannot_be_guarded(self) -> None:
+        """What the request raises is logged."""
+        requests: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            requests.append(request)
+            return Deferred()
+
+        client_of(Leaf(cancel_on_disconnect(handler)), Unsettable)
+        requests[0].finish()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_a_hook_that_the_canceller_adds(self) -> None:
+        """It runs, as the scope is cancelled."""
+        hooked: list[object] = []
+
+        def handler(_: Request) -> Deferred[bytes]:
+            scope = current_scope()
+            return Deferred(lambda _: scope.on_exit(hooked.append) and None)
+
+        visit = Visit(handler, observers=None)
+        visit.disconnect()
+        self.assertEqual(hooked, [visit.scope])
+
+    def test_a_timer_whose_canceller_raises(self) -> None:
+        """It is logged, and the work is waited for."""
+        clock: Any = Clock()
+
+        def handler(_: Request) -> Any:
+            call: Any = clock.callLater(1, int)
+            call.canceller = lambda _: 1 / 0
+            return call
+
+        visit = Visit(handler, observers=None)
+        visit.disconnect()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_leaf_by_its_wrapper(self) -> None:
+        """To set `isLeaf` of a wrapper sets that of the resource."""
+        leaf = Leaf(waiting)
+        CancellingResource(leaf).isLeaf = False
+        self.assertFalse(leaf.isLeaf)
+
+
 class NotifyFinishTests(SynchronousTestCase):
     """A request that hands out its listeners in its own way is asked for one."""
 

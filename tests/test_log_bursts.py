@@ -248,6 +248,15 @@ class DrainTests(BurstTestCase):
         self.assertEqual(len(self.lines()), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_whose_timer_was_cancelled(self) -> None:
+        """The counts are written also where other code has cancelled the timer."""
+        self.leave(FIRST + 2)
+        for call in self.clock.getDelayedCalls():
+            call.cancel()
+        self.taken()
+        self.drain()
+        self.assertEqual(len(self.lines()), 1)
+
     def test_without_a_burst(self) -> None:
         """Where nothing is counted, it writes nothing."""
         self.drain()

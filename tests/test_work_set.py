@@ -34,6 +34,8 @@ class ScopeTests(SynchronousTestCase):
         scope.track(Deferred[None](asked.append)).addErrback(lambda _: None)
         clock.advance(3)
         self.assertEqual((len(asked), scope.cause), (1, TimedOut(3)))
+        scope.life.close()
+        self.assertIs(scope.request, None)
 
 
 class ProcessTests(SynchronousTestCase):

@@ -76,8 +76,8 @@ class GeneralWay:
 
     def answer_cancel(self, cause: Cause) -> None:
         """See `Answerer`."""
-        if self.answerer is not None:
-            self.answerer.answer_cancel(cause)
+        assert self.answerer is not None
+        self.answerer.answer_cancel(cause)
 
     def clean_up_before(self, body: bytes) -> bytes | int:
         """Run the hooks, and give back what Twisted writes then; a hook may have answered.

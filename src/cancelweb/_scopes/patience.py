@@ -36,7 +36,7 @@ class Patience:
         self._timer_due = 0.0
 
     def wait_for(self, work: Work) -> None:
-        """Work was asked to stop, and has not ended yet; `start` is to follow."""
+        """Work was asked to stop, and has not ended yet; `start` follows."""
         seconds = seconds_for(work, self._scope)
         heappush(self._due, (work.asked_at + seconds, next(self._numbers), seconds, work))
 

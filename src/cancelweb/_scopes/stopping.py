@@ -181,8 +181,6 @@ class Stopping:
         for work in works:
             if work.step is ASKED and work.holder is self:
                 self._ask(work)
-        if self._patience is not None:
-            self._patience.start()
 
     def _ask(self, work: Work) -> None:
         canceller = work.canceller
@@ -192,16 +190,11 @@ class Stopping:
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
             log.failure("the canceller {canceller} failed", canceller=canceller.describe())
-        self._was_asked(work)
+        self.was_asked(work)
 
     def was_asked(self, work: Work | None) -> None:
-        """The scope has asked the work that it watched itself, which was taken over by now."""
+        """Work was asked to stop; by the scope, if it had watched it itself."""
         assert work is not None
-        self._was_asked(work)
-        if self._patience is not None:
-            self._patience.start()
-
-    def _was_asked(self, work: Work) -> None:
         if work.step is not ASKED:
             return
         if not work.canceller.is_end_observable:
@@ -210,6 +203,7 @@ class Stopping:
             return
         self._patience = self._patience or Patience(self._scope, self._outlived)
         self._patience.wait_for(work)
+        self._patience.start()
 
     def _outlived(self, late: list[tuple[Work, float]]) -> None:
         for work, seconds in late:
