@@ -296,7 +296,11 @@ class RareTests(SynchronousTestCase):
 
         def handler(_: Request) -> Deferred[bytes]:
             scope = current_scope()
-            return Deferred(lambda _: scope.on_exit(hooked.append) and None)
+
+            def cancelled(_: Deferred[bytes]) -> None:
+                scope.on_exit(hooked.append)
+
+            return Deferred(cancelled)
 
         visit = Visit(handler, observers=None)
         visit.disconnect()
