@@ -6,7 +6,7 @@ The access log is for `test_access_log`, what an Outcome tells for `test_outcome
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, formatEvent
+from twisted.logger import LogEvent, eventAsJSON, eventFromJSON, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import (
@@ -77,6 +77,12 @@ class DefaultLogTests(LogTestCase):
         self.assertEqual((event["ended"], event["seconds"]), (Ended.STOPPED, 0))
         self.assertIsInstance(event["cause"], Disconnected)
         self.assertIsInstance(event["outcome"], Outcome)
+
+    def test_in_json(self) -> None:
+        """A log of JSON lines keeps the text."""
+        self.serve(waiting).disconnect()
+        event = eventFromJSON(eventAsJSON(self.event))
+        self.assertEqual(formatEvent(event), self.line)
 
     def test_failed(self) -> None:
         """A failed request is one line at error, without a second traceback."""

@@ -5,6 +5,7 @@ The one place that puts client-chosen bytes into log text.
 
 from __future__ import annotations
 
+from attrs import frozen
 from twisted.logger import Logger, LogLevel
 from twisted.python.reflect import safe_repr, safe_str
 
@@ -13,22 +14,38 @@ from .causes import Ended, Outcome, ResponseFinished
 log = Logger(namespace="cancelweb")
 
 
+@frozen
+class Line:
+    """What the log says of an outcome; put into words only where somebody reads it."""
+
+    outcome: Outcome
+
+    def __str__(self) -> str:
+        outcome = self.outcome
+        return (
+            f"{printable(outcome.method)} {printable(outcome.path)}: {outcome.ended.name.lower()} "
+            f"after {seconds_of(outcome):.3f} s: {why(outcome)}"
+        )
+
+
 def log_one(outcome: Outcome) -> None:
     """Log how one request ended, in a line of its own."""
     log.emit(
         LogLevel.info if outcome.failure is None else LogLevel.error,
-        "{method_text} {path_text}: {ended_text} after {seconds:.3f} s: {why_text}",
+        "{line}",
+        line=Line(outcome),
         outcome=outcome,
         method=outcome.method,
         path=outcome.path,
         cause=outcome.cause,
         ended=outcome.ended,
-        seconds=outcome.closed - outcome.opened,
-        method_text=printable(outcome.method),
-        path_text=printable(outcome.path),
-        ended_text=outcome.ended.name.lower(),
-        why_text=why(outcome),
+        seconds=seconds_of(outcome),
     )
+
+
+def seconds_of(outcome: Outcome) -> float:
+    """How long its scope was open."""
+    return outcome.closed - outcome.opened
 
 
 def is_worth_a_line(outcome: Outcome) -> bool:
