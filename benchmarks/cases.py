@@ -5,6 +5,8 @@ How they are measured is not known here.
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 from contenders import Contender, End, MakeRoot
 from handlers import (
@@ -100,6 +102,16 @@ def monitored_bytes(stage: Stage) -> CancellingResource:
 def monitored_deferred(stage: Stage) -> CancellingResource:
     """A Deferred through a `CancellingResource` with a monitor."""
     return CancellingResource(UndecoratedDeferred(stage), monitor=Monitor())
+
+
+def _apart(make_root: MakeRoot) -> MakeRoot:
+    """The same, with fewer requests in a second than `log_outcome` gives a line each."""
+
+    def make(stage: Stage) -> Any:
+        stage.apart = 0.02
+        return make_root(stage)
+
+    return make
 
 
 def observed_deferred(stage: Stage) -> CancellingResource:
@@ -203,7 +215,16 @@ CASES = (
         at_most=AtMost(1.02, 1.12),
     ),
     Case(
-        "`Deferred`, abandoned, logged",
+        "`Deferred`, abandoned, a line each",
+        f"{_CAREFUL} that logs it",
+        _apart(DecoratedDeferred),
+        _apart(LoggedDeferredByHand),
+        _work,
+        True,
+        at_most=AtMost(1.10),
+    ),
+    Case(
+        "`Deferred`, abandoned in a burst",
         f"{_CAREFUL} that logs it",
         DecoratedDeferred,
         LoggedDeferredByHand,

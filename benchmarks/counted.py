@@ -22,8 +22,9 @@ from steps import STEPS
 
 TABLES = {"cases": CASES, **STEPS}
 
-WARM_UP = 60
-"""Requests that do not count: they go by until the interpreter has adapted to its work."""
+WARM_UP = 120
+"""Requests that do not count: they go by until the interpreter has adapted to its work, and until
+a burst is counted and no more logged one by one (`FIRST` in cancelweb's `bursts`)."""
 
 
 def main(requests: int, cases: Sequence[Case]) -> None:

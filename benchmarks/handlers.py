@@ -41,13 +41,20 @@ def clean_up(scope: Scope) -> None:
 
 @define(eq=False)
 class Stage:
-    """What the handlers wait for."""
+    """What the handlers wait for.
+
+    Attributes:
+        clock: all sites and timers go by it.
+        apart: seconds that it goes on before each piece of work.
+    """
 
     clock: Clock = field(factory=Clock)
+    apart: float = 0.0
     _work: Deferred[bytes] | None = field(default=None, init=False)
 
     def begin(self) -> Deferred[bytes]:
         """Begin some work that can be cancelled."""
+        self.clock.rightNow += self.apart
         self._work = Deferred(self._cancelled)
         return self._work
 
