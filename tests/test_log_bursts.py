@@ -51,19 +51,35 @@ class SecondTests(BurstTestCase):
         )
 
     def test_one_line_a_second(self) -> None:
-        """While the burst goes on, each second has one line, even of one request."""
+        """While the burst goes on, all of a second is counted, in one line."""
         self.leave(FIRST)
-        for number in (5, 1, 7):
+        for number in (FIRST + 1, FIRST + 5, FIRST):
             self.leave(number)
-            self.assertIn(f"{number} GET /page", self.counted())
+            self.assertIn(f" {number} GET /page", self.counted())
+
+    def test_ends_with_a_calm_second(self) -> None:
+        """After a second with no more than ten, requests have a line each again."""
+        self.leave(FIRST + FIRST + 1)
+        self.counted()
+        for number in (FIRST, FIRST, 1):
+            self.leave(number)
+            self.clock.advance(1)
+        self.assertEqual(len(self.lines()), 1 + FIRST + 1)
 
     def test_ends_with_a_quiet_second(self) -> None:
-        """After a second in which nothing was counted, requests have a line each again."""
-        self.leave(FIRST + 1)
+        """So they have after a second without any."""
+        self.leave(FIRST + FIRST + 1)
         self.counted()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(1)
         self.assertEqual(self.lines(), [])
+        self.leave(FIRST)
+        self.assertEqual(len(self.lines()), FIRST)
+
+    def test_does_not_begin_with_a_few(self) -> None:
+        """A second with little more than ten is followed by lines of their own."""
+        self.leave(FIRST + 1)
+        self.counted()
         self.leave(FIRST)
         self.assertEqual(len(self.lines()), FIRST)
 
@@ -76,12 +92,12 @@ class SecondTests(BurstTestCase):
 
     def test_long_turn(self) -> None:
         """In a turn longer than a second, the line comes in time, and not again with the timer."""
-        self.leave(FIRST + 5)
+        self.leave(2 * FIRST + 5)
         self.taken()
         self.clock.rightNow += 1.5
         self.leave(1)
         (line,) = self.lines()
-        self.assertTrue(line.startswith("5 more requests were cancelled in 1.5 s"), line)
+        self.assertTrue(line.startswith("15 more requests were cancelled in 1.5 s"), line)
         self.clock.advance(0)
         self.assertEqual(self.lines(), [])
         self.assertIn(" 1 GET /page", self.counted())
@@ -95,12 +111,12 @@ class SecondTests(BurstTestCase):
 
     def test_clock_set_back_in_a_burst(self) -> None:
         """What was counted before a clock is set back is logged."""
-        self.leave(FIRST + 5)
+        self.leave(2 * FIRST + 5)
         self.taken()
         self.clock.rightNow -= 100
         self.leave(1)
         (line,) = self.lines()
-        self.assertTrue(line.startswith("5 more requests were cancelled in 0.0 s"), line)
+        self.assertTrue(line.startswith("15 more requests were cancelled in 0.0 s"), line)
 
 
 class ObserverTests(BurstTestCase):
@@ -308,12 +324,12 @@ class ShutdownTests(BurstTestCase):
 
     def test_counted_even_later(self) -> None:
         """What is counted by a later trigger of the shutdown is logged, too."""
-        self.leave(FIRST + 5)
+        self.leave(2 * FIRST + 5)
         self.taken()
         self.reactor.triggers["after"]["shutdown"].append((self.leave, (7,), {}))
         self.shut_down()
         first, second = self.lines()
-        self.assertTrue(first.startswith("5 more"), first)
+        self.assertTrue(first.startswith("15 more"), first)
         self.assertTrue(second.startswith("7 more"), second)
 
     def test_real_reactor(self) -> None:

@@ -31,8 +31,8 @@ def log_outcome(outcome: Outcome) -> None:
     The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
     The failure's traceback is not in it: that was logged where the failure was met.
 
-    In a burst only the first hundred requests of a second get a line of their own. The others are
-    counted by cause and path, in one line per second.
+    In a burst only the first hundred requests get a line of their own. The others are counted by
+    cause and path, one line per second, until a second has no more than a hundred.
     """
     # Elsewhere no timer would write the count: every request gets its line.
     if threadable.isInIOThread() and global_reactor().running:
@@ -69,8 +69,8 @@ class BurstLog:
 
     Attributes:
         began: when the current second began, on the clock.
-        logged: how many requests have had their own line in it. The second after a line of counts
-            begins with `FIRST`, so that a burst ends with a second in which nothing is counted.
+        logged: how many requests have had their own line in it. While a burst goes on, a second
+            begins with `FIRST`: all of it is counted.
         counted: the others, by what a line distinguishes.
         is_at_shutdown: whether the reactor calls us when it stops.
     """
@@ -146,9 +146,10 @@ class BurstLog:
         self._write(clock.seconds())
 
     def _write(self, now: float) -> None:
-        counted, seconds = self.counted, max(0.0, now - self.began)
-        self.began, self.logged, self.counted = now, FIRST, {}
-        log_counts(counted.values(), seconds)
+        counted, seconds = self.counted.values(), max(0.0, now - self.began)
+        goes_on = sum(tally.count for tally in counted) > FIRST
+        self.began, self.logged, self.counted = now, FIRST if goes_on else 0, {}
+        log_counts(counted, seconds)
 
 
 _LOGS: dict[int, BurstLog] = {}
