@@ -109,6 +109,17 @@ class DifferenceTests(SynchronousTestCase):
         visit.disconnect()
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
+    def test_lost_after_an_unreported_finish(self) -> None:
+        """A response that was finished, though nobody was told, was not lost: its work runs on."""
+        work: Deferred[bytes] = Deferred()
+        visit = Visit(returning(work), observers=None)
+        visit.scope.request.finished = 1
+        visit.disconnect()
+        self.assertFalse(work.called)
+        self.assertIsNone(visit.scope.cause)
+        work.callback(PAGE)
+        self.assertIsNone(visit.scope.request)
+
     def test_timer_is_cancelled_in_the_context_of_the_handler(self) -> None:
         """The canceller of a timer runs in its context, as that of a Deferred does."""
         scopes: list[object] = []

@@ -60,8 +60,7 @@ class RequestScope(Scope):
         self.options = options
         try:
             self.clock: IReactorTime = options.clock or request.site.reactor
-        except AttributeError:
-            # A request without a Site.
+        except AttributeError:  # A request without a Site.
             self.clock = global_reactor()
         self.state = RUNNING
         self.fate = OPEN
@@ -108,8 +107,7 @@ class RequestScope(Scope):
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""
         if self.fate is OPEN and self.handler is not None and self.request is not None:
-            fate = fate_of(self.request)
-            if fate is not OPEN:
+            if (fate := fate_of(self.request)) is not OPEN:
                 self.general.see(fate, is_reported_by_now)
 
     def end(self) -> None:
@@ -211,7 +209,7 @@ class RequestScope(Scope):
                 guard_lost(request)
             if watched is None or self._life is not None or len(request.notifications) > 1:
                 self.general.lost_after_others(failure)
-            elif self.state is RUNNING and self._may_stop(watched):
+            elif self.state is RUNNING and not request.finished and self._may_stop(watched):
                 self._stop(watched, failure)
             else:
                 self.general.lost(failure)
