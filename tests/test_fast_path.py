@@ -11,12 +11,20 @@ from weakref import ref
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.test.requesthelper import DummyRequest
 
-from cancelweb import CancellingResource, Ended, cancel_on_disconnect, current_scope
+from cancelweb import (
+    CancellingResource,
+    Draining,
+    Ended,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
 
 from ._inmemory import Client
 from ._nests import decorated
@@ -119,6 +127,40 @@ class DifferenceTests(SynchronousTestCase):
         self.assertIsNone(visit.scope.cause)
         work.callback(PAGE)
         self.assertIsNone(visit.scope.request)
+
+    def test_finish_that_raises_behind_the_end(self) -> None:
+        """What it raises is logged with the name of the handler, though the scope has closed."""
+
+        class Raising(Request):
+            def finish(self) -> None:
+                super().finish()
+                raise ValueError("the request's")
+
+        messages: list[Any] = []
+        work: Deferred[bytes] = Deferred()
+        client_of(Leaf(cancel_on_disconnect(lambda _: work)), Raising)
+        globalLogPublisher.addObserver(messages.append)
+        self.addCleanup(globalLogPublisher.removeObserver, messages.append)
+        work.callback(PAGE)
+        self.assertIn("test_finish_that_raises_behind_the_end", messages[0]["handler"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_cancelled_by_its_own_write(self) -> None:
+        """A scope that is cancelled while its page is written answers in place of that page."""
+
+        class Cancelling(Request):
+            def write(self, data: bytes) -> None:
+                if not self.startedWriting and scope_of(self).cause is None:
+                    cancelled.append(scope_of(self).cancel(Draining()))
+                super().write(data)
+
+        cancelled: list[bool] = []
+        work: Deferred[bytes] = Deferred()
+        client = client_of(Leaf(cancel_on_disconnect(lambda _: work)), Cancelling)
+        work.callback(PAGE)
+        self.assertEqual(cancelled, [True])
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_timer_is_cancelled_in_the_context_of_the_handler(self) -> None:
         """The canceller of a timer runs in its context, as that of a Deferred does."""

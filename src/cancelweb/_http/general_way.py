@@ -76,8 +76,9 @@ class GeneralWay:
 
     def answer_cancel(self, cause: Cause) -> None:
         """See `Answerer`."""
-        assert self.answerer is not None
-        self.answerer.answer_cancel(cause)
+        # There is none yet where the fast path is in the middle of its answer.
+        answerer = self.answerer or self.call().answerer
+        answerer.answer_cancel(cause)
 
     def clean_up_before(self, body: bytes) -> bytes | int:
         """Run the hooks, and give back what Twisted writes then; a hook may have answered.

@@ -154,12 +154,12 @@ class RequestScope(Scope):
         """What is watched here, or was handed over, has come to its end."""
         if self.watched is None or self.state is not RUNNING or type(result) is not bytes:
             return self._settled_otherwise(result)
-        request, self.watched = self.request, None
+        request, handler, self.watched = self.request, self.handler, None
         if not request.finished and request.channel is not None:
             try:
                 send(request, result)
             except BaseException:
-                self.general.call().answerer.deliver(Failure())
+                self.make_call(handler).answerer.deliver(Failure())
         if self.state is RUNNING:
             self.catch_up()
         return None
