@@ -359,6 +359,45 @@ class RareTests(SynchronousTestCase):
         visit.disconnect()
         self.assertEqual(hooked, [visit.scope])
 
+    def test_work_that_the_canceller_of_a_timer_tracks(self) -> None:
+        """The timer has ended all the same, and is no survivor."""
+        clock: Any = Clock()
+        tracked: Deferred[None] = Deferred()
+
+        def handler(_: Request) -> Any:
+            call: Any = clock.callLater(1, int)
+            scope, cancel = current_scope(), call.canceller
+
+            def cancelled(call: Any) -> None:
+                scope.track(tracked)
+                cancel(call)
+
+            call.canceller = cancelled
+            return call
+
+        visit = Visit(handler, observers=None)
+        visit.disconnect()
+        self.assertTrue(tracked.called)
+        self.assertIs(visit.scope.request, None)
+
+    def test_a_coroutine_that_has_ended(self) -> None:
+        """A closed scope does not refer to it."""
+        coroutines: list[ref[Any]] = []
+        work: Deferred[bytes] = Deferred()
+
+        async def answer() -> bytes:
+            return await work
+
+        def handler(_: Request) -> Any:
+            coroutine = answer()
+            coroutines.append(ref(coroutine))
+            return coroutine
+
+        visit = Visit(handler, observers=None)
+        work.callback(PAGE)
+        self.assertIs(visit.scope.request, None)
+        self.assertIs(coroutines[0](), None)
+
     def test_a_timer_whose_canceller_raises(self) -> None:
         """It is logged, and the work is waited for."""
         clock: Any = Clock()

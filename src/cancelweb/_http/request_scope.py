@@ -13,7 +13,7 @@ from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
@@ -171,8 +171,7 @@ class RequestScope(Scope):
                 self._all_ended(Ended.COMPLETED)
                 return None
             if self.state is STOPPING and is_our_cancellation(result, self.cause):
-                # `_stop` goes on.
-                self.watched = None
+                self.watched = None  # `_stop` goes on.
                 clean(result)
                 return None
             self.hand_over(self.life.stopping)
@@ -227,6 +226,8 @@ class RequestScope(Scope):
         self.fate, self.state, self.cause = LOST, STOPPING, Disconnected(failure)
         self.cancelled = self.clock.seconds()
         if stop(watched, self.context):
+            if self._handed_over is not None:
+                self._handed_over.settled(Failure(CancelledError()))
             self.watched = None
         if self.watched is not None or self._handed_over is not None:
             self.life.stopping.was_asked(self._handed_over)
@@ -245,4 +246,5 @@ class RequestScope(Scope):
             Record(ended).tell(self, None, self._close)
 
     def _close(self) -> None:
-        self.state, self.request, self.context, self.handler = CLOSED, None, None, None
+        self.state, self.request, self.context = CLOSED, None, None
+        self.handler = self._suspended = None
