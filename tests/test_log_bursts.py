@@ -12,10 +12,12 @@ from typing import Any
 from weakref import ref
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent
 from twisted.python import threadable
+from zope.interface import implementer
 
 from cancelweb import Cause, Outcome, cancel_on_disconnect, current_scope, log_outcome
 from cancelweb._scopes import bursts
@@ -199,6 +201,20 @@ class ClockTests(BurstTestCase):
         self.clock = Odd()
         self.leave(FIRST + 5)
         self.assertIn("5 more requests", self.counted())
+
+    def test_clock_that_cannot_be_referred_to_weakly(self) -> None:
+        """On such a clock each request has its own line, and nothing is kept of the clock."""
+
+        @implementer(IReactorTime)
+        class Slotted:
+            __slots__ = ("callLater", "getDelayedCalls", "seconds")
+
+        clock: Any = Slotted()
+        for name in Slotted.__slots__:
+            setattr(clock, name, getattr(self.clock, name))
+        self.leave(FIRST + 5, clock=clock)
+        self.assertEqual(len(self.lines()), FIRST + 5)
+        self.assertNotIn(id(clock), bursts._LOGS)
 
     def test_keeps_no_request(self) -> None:
         """A request that was counted can be collected before the second is over."""

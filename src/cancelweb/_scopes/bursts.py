@@ -157,6 +157,11 @@ _LOGS: dict[int, BurstLog] = {}
 
 
 def _new_log(clock: IReactorTime) -> BurstLog:
-    own = _LOGS[id(clock)] = BurstLog()
-    finalize(clock, _LOGS.pop, id(clock), None).atexit = False
+    own = BurstLog()
+    try:
+        finalize(clock, _LOGS.pop, id(clock), None).atexit = False
+    except TypeError:
+        # Nothing would tell of its end. It has a new log for each request, and so a line for each.
+        return own
+    _LOGS[id(clock)] = own
     return own
