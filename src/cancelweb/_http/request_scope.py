@@ -106,9 +106,9 @@ class RequestScope(Scope):
 
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""
-        if self.fate is OPEN and self.handler is not None and self.request is not None:
-            if (fate := fate_of(self.request)) is not OPEN:
-                self.general.see(fate, is_reported_by_now)
+        is_open = self.fate is OPEN and self.handler is not None and self.request is not None
+        if is_open and (fate := fate_of(self.request)) is not OPEN:
+            self.general.see(fate, is_reported_by_now)
 
     def end(self) -> None:
         """See `Subject`."""
