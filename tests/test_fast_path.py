@@ -11,7 +11,6 @@ from weakref import ref
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -26,7 +25,7 @@ from cancelweb import (
     scope_of,
 )
 
-from ._inmemory import Client
+from ._inmemory import Client, log_events, of_cancelweb
 from ._nests import decorated
 from ._noting import AT_ONCE, SIMPLE, Journal
 from ._pages import PAGE
@@ -136,13 +135,12 @@ class DifferenceTests(SynchronousTestCase):
                 super().finish()
                 raise ValueError("the request's")
 
-        messages: list[Any] = []
+        events = log_events(self)
         work: Deferred[bytes] = Deferred()
         client_of(Leaf(cancel_on_disconnect(lambda _: work)), Raising)
-        globalLogPublisher.addObserver(messages.append)
-        self.addCleanup(globalLogPublisher.removeObserver, messages.append)
         work.callback(PAGE)
-        self.assertIn("test_finish_that_raises_behind_the_end", messages[0]["handler"])
+        (event,) = of_cancelweb(events)
+        self.assertIn("test_finish_that_raises_behind_the_end", event["handler"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_cancelled_by_its_own_write(self) -> None:
