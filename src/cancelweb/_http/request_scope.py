@@ -74,12 +74,9 @@ class RequestScope(Scope):
     @property
     def general(self) -> GeneralWay:
         """What it has in the general way; made on demand, as `life` is, and with it."""
-        if self._general is not None:
-            return self._general
-        general = GeneralWay(self)
-        if self.state is not CLOSED:
-            self._general, _ = general, self.life
-        return general
+        if self._general is None:
+            self._general, _ = GeneralWay(self), self.life
+        return self._general
 
     @property
     def is_in_call(self) -> bool:
