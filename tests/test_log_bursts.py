@@ -61,7 +61,7 @@ class SecondTests(BurstTestCase):
 
     def test_ends_with_a_calm_second(self) -> None:
         """After a second with no more than ten, requests have a line each again."""
-        self.leave(FIRST + FIRST + 1)
+        self.leave(2 * FIRST + 1)
         self.counted()
         for number in (FIRST, FIRST, 1):
             self.leave(number)
@@ -70,7 +70,7 @@ class SecondTests(BurstTestCase):
 
     def test_ends_with_a_quiet_second(self) -> None:
         """So they have after a second without any."""
-        self.leave(FIRST + FIRST + 1)
+        self.leave(2 * FIRST + 1)
         self.counted()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(1)

@@ -13,13 +13,14 @@ from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any, ClassVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._kinds.cancellations import clean, is_our_cancellation
 from .._kinds.cancellers import global_reactor
+from .._kinds.timers import CANCELLED
 from .._scopes.context import current
 from .._scopes.life import Life
 from .._scopes.options import Options
@@ -224,7 +225,7 @@ class RequestScope(Scope):
         self.cancelled = self.clock.seconds()
         if stop(watched, self.context):
             if self._handed_over is not None:
-                self._handed_over.settled(Failure(CancelledError()))
+                self._handed_over.settled(CANCELLED)
             self.watched = None
         if self.watched is not None or self._handed_over is not None:
             self.life.stopping.was_asked(self._handed_over)

@@ -20,7 +20,7 @@ from .where import function_at, function_name, named
 
 TELLS_ENDS_OF_TIMERS = check("timers")
 
-_CANCELLED = Failure(CancelledError())
+CANCELLED = Failure(CancelledError())
 """How a timer has ended that we have cancelled. One for all: it refers to no frame."""
 
 
@@ -59,7 +59,7 @@ class DelayedCallCanceller(Canceller):
         if self.work.active():
             self.cancel_unheard()
             settled, self._settled = self._settled, log_rest
-            settled(_CANCELLED)
+            settled(CANCELLED)
 
     def cancel_unheard(self) -> None:
         """Cancel a timer that is active, and do not settle: it is over when this returns."""
