@@ -85,6 +85,11 @@ class Postgres:
             # The server tells nobody: ask again, and let the reactor turn meanwhile.
             await deferLater(reactor, 0.002)
 
+    async def gone(self, name: str) -> None:
+        """Wait until this application has no session: its server process ends after the client."""
+        while self.sessions(name):
+            await deferLater(reactor, 0.002)
+
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement of the test's own; its rows."""
         cursor = self._admin.execute(statement.encode())
