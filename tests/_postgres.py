@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 if TYPE_CHECKING:
@@ -82,18 +83,22 @@ class Postgres:
             ]
             if len(active) >= number:
                 return active
-            # The server tells nobody: ask again, and let the reactor turn meanwhile.
-            await deferLater(reactor, 0.002)
+            await _before_the_next_look()
 
     async def gone(self, name: str) -> None:
         """Wait until this application has no session: its server process ends after the client."""
         while self.sessions(name):
-            await deferLater(reactor, 0.002)
+            await _before_the_next_look()
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement of the test's own; its rows."""
         cursor = self._admin.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def _before_the_next_look() -> Deferred[None]:
+    """Let the reactor turn: the server does not tell what has changed, and is asked again."""
+    return deferLater(reactor, 0.002)
 
 
 @cache

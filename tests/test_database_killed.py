@@ -7,7 +7,6 @@ own cancelling.
 import sys
 from typing import Any
 
-from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from ._docs import DOCS
@@ -61,8 +60,7 @@ class KilledTests(TestCase):
             self.addCleanup(self.database.execute, f"SELECT pg_terminate_backend({session.pid})")
             process.transport.signalProcess("KILL")
         plain, told = names
-        while self.database.states(told):
-            await deferLater(reactor, 0.01)
+        await self.database.gone(told)
         self.assertEqual(self.database.states(plain), ["active"])
 
     def test_the_docs_have_the_setting(self) -> None:
