@@ -135,7 +135,7 @@ class Contract(PageTestCase):
         self.assertFalse(self.is_running())
         self.assertEqual(client.response.status, 200)
         self.assertEqual(client.response.body, b"")
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
 
     def test_late_in_a_cancelled_scope(self) -> None:
         """Work that is returned after its scope was cancelled is stopped, a turn later at most."""

@@ -28,7 +28,6 @@ from cancelweb import (
     Disconnected,
     Draining,
     Outcome,
-    ResponseFinished,
     TimedOut,
     current_scope,
     scope_of,
@@ -83,6 +82,7 @@ class Orders(Promises):
         self.outcomes: list[Outcome] = []
         self.jobs: list[Job] = []
         self.jobs_of_hooks: list[Job] = []
+        self.late: list[Job] = []
         self.hooks: list[Hook] = []
         self.stack: list[Hook] = []
         self.registering: Hook | None = None
@@ -174,6 +174,8 @@ class Orders(Promises):
         """Track more work."""
         job = kind(self.request, self.client.clock)
         (self.jobs_of_hooks if self.is_cleaning else self.jobs).append(job)
+        if self.request.finished:
+            self.late.append(job)
         self.scope.track(job.start())
 
     @rule(
@@ -233,7 +235,7 @@ class Orders(Promises):
         if was_open and before is None and self.may_cancel and not self.dry_run:
             assert isinstance(self.scope.cause, Disconnected), "not cancelled"
         else:
-            assert self.scope.cause == before or self.scope.cause == ResponseFinished()
+            assert self.scope.cause == before
 
     @rule()
     def finish(self) -> None:

@@ -23,7 +23,6 @@ from cancelweb import (
     Draining,
     Ended,
     Outcome,
-    ResponseFinished,
     Scope,
     TimedOut,
     current_scope,
@@ -82,6 +81,7 @@ class Promises(RuleBasedStateMachine):
         outcomes: what the observers were told.
         returned: the work that the handler returned.
         jobs: all work but that of hooks, the oldest first.
+        late: those tracked when the response was finished, as long as the returned work ran.
         jobs_of_hooks: what hooks have tracked.
         hooks: all hooks that there were.
         stack: those that are still to be run.
@@ -108,6 +108,7 @@ class Promises(RuleBasedStateMachine):
     outcomes: list[Outcome]
     returned: Job | None
     jobs: list[Job]
+    late: list[Job]
     jobs_of_hooks: list[Job]
     hooks: list[Hook]
     stack: list[Hook]
@@ -151,7 +152,9 @@ class Promises(RuleBasedStateMachine):
             assert skipped.for_cancelled and not self.is_cancelled, "not the last in"
         assert self.stack, "run twice, or never registered"
         self.stack.pop()
-        waited_for = [job for job in self.jobs if not job.asked]
+        # In a dry run leftover work is not asked, and not waited for.
+        works = [job for job in self.jobs if job is self.returned or not self.dry_run]
+        waited_for = [job for job in works if not job.asked]
         assert all(job.has_ended for job in waited_for), "cleaned up while work ran"
 
     @property
@@ -164,16 +167,23 @@ class Promises(RuleBasedStateMachine):
     def due(self) -> list[Job]:
         """The work that must have been asked to stop by now, unless it has ended."""
         if self.is_closed:
-            return self.jobs + self.jobs_of_hooks
-        if self.scope.cause is None:
+            return self.jobs_of_hooks if self.dry_run else self.jobs + self.jobs_of_hooks
+        if self.scope.cause is not None:
+            return self.jobs
+        if self.dry_run or not self.request.finished:
             return []
+        is_answered = self.returned is None or self.returned.has_ended
+        return [job for job in self.askable() if is_answered or job not in self.late]
+
+    def askable(self) -> list[Job]:
+        """The work that may be asked to stop by now."""
         return [job for job in self.jobs if not (self.is_spared and job is self.returned)]
 
     @property
     def is_spared(self) -> bool:
-        """Whether the returned work may run to its end, since the response is finished."""
+        """Whether the returned work may run to its end, since nothing was cancelled."""
         is_faked = self.is_faked_head and not self.dry_run
-        return self.scope.cause == ResponseFinished() and not is_faked
+        return self.scope.cause is None and not is_faked
 
     @invariant()
     def promises(self) -> None:
@@ -195,7 +205,7 @@ class Promises(RuleBasedStateMachine):
         self.check_survivors()
         assert len(self.outcomes) == told, "12: told twice, or not, or too early"
         if self.dry_run:
-            assert self.scope.cause in (None, ResponseFinished()), "11: cancelled in a dry run"
+            assert self.scope.cause is None, "11: cancelled in a dry run"
         cut: tuple[type[Cause], ...] = (Disconnected, TimedOut)
         assert self.may_cancel or not isinstance(self.scope.cause, cut), "11: cut"
 
@@ -212,7 +222,7 @@ class Promises(RuleBasedStateMachine):
     def check_survivors(self) -> None:
         """What still runs so long after it was asked is named once."""
         overdue = self.client.clock.seconds() - PATIENCE
-        for job in self.due():
+        for job in self.askable() + (self.jobs_of_hooks if self.is_closed else []):
             if job.asked and not job.has_ended and job.asked_at <= overdue:
                 self.survivors.add(job)
         assert self.warnings == len(self.survivors), "9: runs unseen, or named and does not run"
@@ -241,7 +251,7 @@ class Promises(RuleBasedStateMachine):
         self.errors.clear()
         type(self).flush()
         del self.request, self.scope, self.client, self.outcomes
-        del self.told_of, self.survivors
+        del self.told_of, self.survivors, self.late
         del self.jobs, self.jobs_of_hooks, self.hooks, self.stack, self.returned, self.registering
         alive = [each for each in left if each() is not None]
         if self.has_failed:

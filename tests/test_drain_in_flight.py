@@ -9,6 +9,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import (
     Draining,
+    Ended,
     cancel_on_disconnect,
 )
 
@@ -148,7 +149,9 @@ class InFlightTests(DrainTestCase):
         self.assertEqual((len(self.monitor.scopes), done), (1, []))
         self.advance(1)
         self.assertEqual((self.monitor.scopes, done), ((), [None]))
-        self.assertEqual(self.outcomes[0].cause, Draining())
+        [outcome] = self.outcomes
+        self.assertEqual((outcome.cause, outcome.leftovers), (None, 1))
+        self.assertIs(outcome.ended, Ended.COMPLETED)
 
     def test_a_drain_from_inside_a_handler(self) -> None:
         """A handler may begin it, and is one of those that may finish."""

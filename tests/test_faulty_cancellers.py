@@ -161,7 +161,7 @@ class SoonTests(FaultyTestCase):
         finish(visit.scope.request)
         self.assert_waits(visit, errand)
         errand.fail(CancelledError())
-        self.assertIs(visit.outcome.ended, Ended.STOPPED)
+        self.assertIs(visit.outcome.ended, Ended.COMPLETED)
         self.assert_logged_once()
 
     def test_that_comes_late(self) -> None:

@@ -122,7 +122,7 @@ class FakedHeadTests(PageTestCase):
         client = self.serve(handler, NoHead)
         client.request(b"HEAD")
         self.assertEqual(len(stopped), 1)
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
 
     def test_late_page(self) -> None:
         """The page of work that eats its cancellation goes nowhere, and warns of nothing."""

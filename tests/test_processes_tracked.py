@@ -32,7 +32,8 @@ class TrackedTests(ProcessTestCase):
         self.assertEqual(client.response.status, 200)
         error = await self.child.ended
         self.assertEqual(error.signal, 15)
-        self.assert_ended(Ended.STOPPED)
+        self.assert_ended(Ended.COMPLETED)
+        self.assertEqual(self.outcomes[0].leftovers, 1)
 
     async def test_outlives_the_grace(self) -> None:
         """One that not even KILL ends in time is a survivor; a short `survivor_after` says so."""

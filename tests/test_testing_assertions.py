@@ -71,7 +71,7 @@ class AssertionTests(SynchronousTestCase):
 
         for each, text in (
             (self.later, "it was not cancelled; its work completed"),
-            (handler, "fin"),
+            (handler, "its work completed; 1 beside it, left over, asked to stop"),
         ):
             self.visit(each)
             self.exchange.advance(2)

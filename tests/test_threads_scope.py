@@ -167,7 +167,8 @@ class ScopeTests(ThreadTestCase):
             return PAGE
 
         self.visit(handler)
-        self.assertEqual(self.successResultOf(self.closed).ended, Ended.STOPPED)
+        outcome = self.successResultOf(self.closed)
+        self.assertEqual((outcome.ended, outcome.leftovers), (Ended.COMPLETED, 1))
         busy.go_on.set()
         await first
 

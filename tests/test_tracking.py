@@ -14,10 +14,11 @@ from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cancelweb import Ended, ResponseFinished, current_scope
+from cancelweb import Ended, current_scope
 
 from ._inmemory import log_events, of_cancelweb
 from ._scopes import Errand, Visit, waiting
+from ._tracking import finish
 
 
 class LateWorkTests(SynchronousTestCase):
@@ -171,8 +172,14 @@ class LateWorkTests(SynchronousTestCase):
 class BesideTheResponseTests(SynchronousTestCase):
     """Work that was tracked and still runs when the response is finished."""
 
+    def assert_completed(self, visit: Visit, leftovers: int) -> None:
+        """The request was not cancelled; so many pieces of leftover work were stopped."""
+        outcome = visit.outcome
+        self.assertEqual((outcome.cause, outcome.cancelled), (None, None))
+        self.assertEqual((outcome.ended, outcome.leftovers), (Ended.COMPLETED, leftovers))
+
     def test_is_stopped(self) -> None:
-        """It is stopped with ResponseFinished, also where the handler returned bytes."""
+        """It is stopped, also where the handler returned bytes; the request was not cancelled."""
         work = Errand()
 
         def handler(request: object) -> bytes:
@@ -182,8 +189,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         visit = Visit(handler)
         self.assertEqual(work.asked, [""])
         self.assertEqual(visit.response.body, b"page")
-        self.assertEqual(visit.outcome.cause, ResponseFinished())
-        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.assert_completed(visit, 1)
 
     def test_is_stopped_when_the_handler_raises(self) -> None:
         """It is stopped as well where the response is that to an exception."""
@@ -195,7 +201,7 @@ class BesideTheResponseTests(SynchronousTestCase):
 
         visit = Visit(handler)
         self.assertEqual(work.asked, [""])
-        self.assertEqual(visit.outcome.cause, ResponseFinished())
+        self.assertEqual((visit.outcome.cause, visit.outcome.leftovers), (None, 1))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_is_stopped_when_the_returned_work_is_done(self) -> None:
@@ -205,7 +211,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         visit.scope.track(work)
         result.callback(b"page")
         self.assertEqual(work.asked, [""])
-        self.assertEqual(visit.outcome.cause, ResponseFinished())
+        self.assert_completed(visit, 1)
 
     def test_finished_beats_cancelled(self) -> None:
         """Once somebody has finished the response, a disconnect stops no returned work."""
@@ -221,21 +227,35 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assertEqual((returned.asked, tracked.asked), ([], [""]))
         self.assertEqual(visit.outcomes, [])
         returned.end(b"ignored")
-        self.assertEqual(visit.outcome.cause, ResponseFinished())
+        self.assert_completed(visit, 1)
 
     def test_tracked_when_the_rest_was_stopped(self) -> None:
-        """What is tracked when the rest has been stopped is asked at once, though work runs."""
-        first, second = Errand(), Errand()
+        """What is tracked when the rest has been stopped runs for as long as the returned work."""
+        first, second, returned = Errand(), Errand(), Errand()
 
         def handler(request: Any) -> Errand:
             current_scope().track(first)
             request.finish()
-            return Errand()
+            return returned
 
         visit = Visit(handler)
-        self.assertEqual(visit.scope.cause, ResponseFinished())
         visit.scope.track(second)
+        self.assertEqual((first.asked, second.asked), ([""], []))
+        returned.end()
         self.assertEqual(second.asked, [""])
+        self.assert_completed(visit, 2)
+
+    def test_tracked_when_nothing_runs(self) -> None:
+        """It is asked at once where nothing runs that was returned."""
+        first, second = Errand(obedient=False), Errand()
+        visit = Visit(lambda _: b"page", on_exit=lambda _: None)
+        visit = Visit(waiting)
+        visit.scope.track(first)
+        finish(visit.scope.request)
+        visit.scope.track(second)
+        self.assertEqual((first.asked, second.asked), ([""], [""]))
+        first.end()
+        self.assert_completed(visit, 2)
 
     def test_finished_beats_the_deadline(self) -> None:
         """Nor does a deadline that passes afterwards."""
@@ -263,7 +283,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assertEqual(tracked.asked, [])
         returned.end()
         self.assertEqual(tracked.asked, [""])
-        self.assertEqual(visit.outcome.cause, ResponseFinished())
+        self.assert_completed(visit, 1)
 
 
 class ResultTests(SynchronousTestCase):

@@ -16,7 +16,6 @@ from cancelweb import (
     Disconnected,
     Ended,
     Outcome,
-    ResponseFinished,
     access_log_499,
     current_scope,
 )
@@ -58,7 +57,7 @@ class TrackedWorkTests(UncancelledTestCase):
         return loop
 
     def test_in_a_dry_run(self) -> None:
-        """It is stopped when the response is finished; that is no cancellation to be tried out."""
+        """It is let run on when the response is finished, and nothing waits for it."""
         ran: list[object] = []
 
         def handler(request: Request) -> int:
@@ -68,9 +67,9 @@ class TrackedWorkTests(UncancelledTestCase):
 
         self.visit(handler, b"GET", dry_run=True, on_exit=ran.append, on_cancel=self.fail)
         self.clock.advance(3)
-        self.assertFalse(self.loop.running)
+        self.assertTrue(self.loop.running)
         self.assertEqual(len(ran), 1)
-        self.assertEqual(self.outcomes[0].cause, ResponseFinished())
+        self.assertEqual((self.outcomes[0].cause, self.outcomes[0].leftovers), (None, 0))
 
     def test_when_the_returned_work_ends(self) -> None:
         """It is stopped when the work that was returned has ended, though the client had left."""
@@ -87,7 +86,7 @@ class TrackedWorkTests(UncancelledTestCase):
         self.assertEqual(len(self.outcomes), 1)
 
     def test_when_nobody_tells_the_end(self) -> None:
-        """It is stopped with the loss where the handler returned nothing whose end is told."""
+        """It is the work of the request where the handler said no more than NOT_DONE_YET."""
         tracked = Errand()
 
         def handler(request: Request) -> int:
@@ -95,7 +94,9 @@ class TrackedWorkTests(UncancelledTestCase):
             return NOT_DONE_YET
 
         self.visit(handler).disconnect()
-        self.assertEqual((tracked.asked, len(self.outcomes)), ([""], 1))
+        self.assertEqual((tracked.asked, len(self.outcomes)), ([], 0))
+        tracked.end()
+        self.assertEqual((tracked.asked, len(self.outcomes)), ([], 1))
 
 
 class DeadStreamTests(UncancelledTestCase):

@@ -19,7 +19,7 @@ from twisted.web.client import (
 )
 from twisted.web.server import Request
 
-from cancelweb import Ended, ResponseFinished
+from cancelweb import Ended
 from cancelweb.upstream import CancellingAgent, stream_body
 
 from ._asking import READERS, Asking, AskingTestCase, plenty, whole
@@ -65,7 +65,8 @@ class EndTests(AskingTestCase):
         exchange.say(HEAD)
         await exchange.lost
         self.assertTrue((await client.answer).endswith(b"200"))
-        self.assertEqual((await self.outcome).cause, ResponseFinished())
+        outcome = await self.outcome
+        self.assertEqual((outcome.cause, outcome.leftovers), (None, 1))
 
     async def test_arrives_late(self) -> None:
         """A response that arrives when nobody waits for it any more is dropped."""

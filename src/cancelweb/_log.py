@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.logger import Logger, LogLevel
 from twisted.python.reflect import safe_repr, safe_str
 
-from .causes import Ended, Outcome, ResponseFinished
+from .causes import Ended, Outcome
 
 log = Logger(namespace="cancelweb")
 
@@ -50,12 +50,10 @@ def seconds_of(outcome: Outcome) -> float:
 
 def is_worth_a_line(outcome: Outcome) -> bool:
     """Whether a request was cancelled, or would have been, or failed."""
-    if outcome.failure is not None:
+    if outcome.failure is not None or outcome.ended >= Ended.SURVIVED:
         return True
-    reason = outcome.cause or outcome.would_have_cancelled
     # A request that was answered is not worth one, for all that was stopped beside it.
-    was_answered = isinstance(reason, ResponseFinished) and outcome.ended < Ended.SURVIVED
-    return reason is not None and not was_answered
+    return outcome.cause is not None or outcome.would_have_cancelled is not None
 
 
 def why(outcome: Outcome) -> str:
@@ -65,6 +63,8 @@ def why(outcome: Outcome) -> str:
         parts.append(safe_str(outcome.cause))
     elif outcome.would_have_cancelled is not None:
         parts.append(f"would have been cancelled: {safe_str(outcome.would_have_cancelled)}")
+    elif outcome.leftovers or outcome.ended is Ended.REFUSED:
+        parts.append("the response was finished")
     if outcome.failure is not None:
         name = type(outcome.failure.value).__name__
         parts.append(f"{name}: {outcome.failure.getErrorMessage()}")

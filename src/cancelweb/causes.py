@@ -114,7 +114,11 @@ class RapidReset(Cause):
 
 @frozen
 class ResponseFinished(Cause):
-    """The response was finished while work that was tracked beside it still ran."""
+    """The response was finished while work that was tracked beside it still ran.
+
+    No scope is cancelled for that: it is what `Scope.check` raises in such work, and what a
+    `Survivor` of it tells.
+    """
 
     def __str__(self) -> str:
         return "the response was finished"
@@ -138,7 +142,7 @@ class Ended(IntEnum):
     COMPLETED = 0
     """It ran to its end, or there was none."""
     STOPPED = 1
-    """It was asked to stop, and did."""
+    """It was asked to stop, and did. Leftover work that was stopped does not count."""
     FAILED = 2
     """It failed, with an error that is not the cancellation."""
     SURVIVED = 3
@@ -164,6 +168,8 @@ class Outcome:
         failure: the first real failure, cleaned of its frames, or None.
         would_have_cancelled: the cause that would have cancelled the scope, but for a dry run; or
             that the client left, where the request's method may not be cancelled for that.
+        leftovers: how many pieces of work still ran when the response was finished, and were asked
+            to stop for that. The request was not cancelled: ``cause`` and ``cancelled`` are None.
     """
 
     method: bytes
@@ -176,6 +182,7 @@ class Outcome:
     closed: float
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
+    leftovers: int = 0
 
 
 @frozen(eq=False)
@@ -185,7 +192,7 @@ class Survivor:
     Attributes:
         method: the method of its request, such as ``b"GET"``.
         path: the target of its request, still quoted, without the query.
-        cause: why it was asked to stop.
+        cause: why it was asked to stop: the cause of its scope, or `ResponseFinished`.
         since: when it was; seconds, on the scope's clock.
         where: what it waits at, as far as Python can tell. A coroutine's chain of awaits, one
             ``file:line in function`` a line, the innermost last; or a thread's or process's id; or

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.context import in_context
 from .._scopes.states import State
@@ -48,6 +49,7 @@ class HandlerCall:
         given = self.answerer.give_back(result)
         if is_outermost:
             self._subscribe()
+            self._note_result(result)
         return given
 
     def _has_returned(self, handler: object) -> None:
@@ -92,6 +94,12 @@ class HandlerCall:
             result = self._follow(result)
         if result is not LATER:
             self.answerer.deliver(result)
+            self._note_result(result)
+
+    def _note_result(self, result: object) -> None:
+        """The client of a spared request has left, and what it had asked for is there."""
+        if self.scope.state is State.SPARED and result is not LATER and result is not NOT_DONE_YET:
+            self.scope.life.result_arrived()
 
 
 def _called(handler: Callable[..., object], args: Any, kwargs: Any) -> object:

@@ -12,7 +12,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from .._scopes.states import Fate
 from .._twisted.access import is_reset, stream_connection_of, streams_of
 from .._twisted.checks import check
-from ..causes import Cause, Disconnected, ResponseFinished
+from ..causes import Cause, Disconnected
 
 check("requests")
 
@@ -86,6 +86,6 @@ def have_copy_notice(request: Any) -> None:
     request.finish, request.notifications = finish, own
 
 
-def cause_of_death(fate: Fate) -> Cause:
-    """The cause for a request that was gone before anybody could be told why."""
-    return ResponseFinished() if fate is Fate.FINISHED else Disconnected()
+def cause_of_death(fate: Fate) -> Cause | None:
+    """The cause for a request that was over before anybody could be told why; None: answered."""
+    return None if fate is Fate.FINISHED else Disconnected()

@@ -168,7 +168,7 @@ class RequestScope(Scope):
                 self.watched = None
                 self._all_ended(Ended.COMPLETED)
                 return None
-            if self.state is STOPPING and is_our_cancellation(result, self.cause):
+            if self.state is STOPPING and is_our_cancellation(result, True):
                 self.watched = None  # `_stop` goes on.
                 clean(result)
                 return None

@@ -51,9 +51,14 @@ def is_cancellation(failure: Failure) -> bool:
     return _says_cancelled(failure.value)
 
 
-def is_our_cancellation(result: object, cause: object) -> TypeGuard[Failure]:
-    """Whether a result is a cancellation that counts as a scope's own: any, once it has a cause."""
-    return cause is not None and isinstance(result, Failure) and is_cancellation(result)
+def is_our_cancellation(result: object, has_asked: bool) -> TypeGuard[Failure]:
+    """Whether a result is a cancellation that counts as a scope's own.
+
+    Args:
+        result: what work has come to.
+        has_asked: whether the scope has asked any of its work to stop; then all of them count.
+    """
+    return has_asked and isinstance(result, Failure) and is_cancellation(result)
 
 
 def _says_cancelled(error: object) -> bool:

@@ -5,7 +5,8 @@ Nothing here knows a kind of work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import Any
 
 from attrs import define, field
@@ -84,6 +85,10 @@ class Canceller:
 
     def forget(self) -> None:
         """The scope closes. A cancellation that no code has handled by now is no error."""
+
+    def live_contexts(self) -> Iterable[Context]:
+        """The contexts in which the coroutines and generators of the work run."""
+        return ()
 
     def where(self) -> str:
         """Where the work waits, line by line, the innermost last; or else what it is."""

@@ -5,6 +5,8 @@ What the leaves are is found in `leaves`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextvars import Context
 from typing import Any
 from weakref import ref
 
@@ -15,6 +17,7 @@ from .._log import log
 from .._twisted.access import canceller_of
 from .cancellations import forgive
 from .cancellers import Canceller, Settled
+from .contexts import live_contexts_below
 from .leaves import has_fired, innermost, is_leaf, leaves
 from .where import function_at, function_name, lines_of
 
@@ -72,6 +75,9 @@ class DeferredCanceller(Canceller):
     def forget(self) -> None:
         if self.work.called and not isinstance(getattr(self.work, "result", None), Deferred):
             forgive(self.work)
+
+    def live_contexts(self) -> Iterable[Context]:
+        return live_contexts_below(self.work)
 
     def where(self) -> str:
         start = self.work if self.suspended is None else self.suspended

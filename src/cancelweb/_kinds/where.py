@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_repr
 
 from .._log import printable
-from .._twisted.access import awaited_by_driver, callbacks_of, canceller_of, driver_of
+from .._twisted.access import arguments_of_driver, canceller_of, driver_of
 from .._twisted.checks import check
 from .leaves import awaited_by, innermost
 
@@ -188,14 +188,10 @@ def _below(deferred: Deferred[Any]) -> Sequence[Deferred[Any]]:
 
 
 def _driven_by(driver: Any) -> object:
-    """The coroutine or generator of one of Twisted's drivers, or None; None without a driver.
-
-    It is among the arguments of the callback that the driver has added to what it waits for.
-    """
-    for (_, arguments, _), _ in callbacks_of(awaited_by_driver(driver)):
-        if arguments and any(each is driver for each in arguments):
-            return next((each for each in arguments if isinstance(each, _SUSPENDED)), None)
-    return None
+    """The coroutine or generator of one of Twisted's drivers, or None; None without a driver."""
+    return next(
+        (each for each in arguments_of_driver(driver) if isinstance(each, _SUSPENDED)), None
+    )
 
 
 def _text_of(deferred: Deferred[Any]) -> str:

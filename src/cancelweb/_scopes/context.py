@@ -1,11 +1,12 @@
-"""Which scope the code that runs belongs to.
+"""Which scope the code that runs belongs to, and whether its own piece of work was asked to stop.
 
-One context variable, and how to call something as if the handler did.
+Two context variables, and how to call something as if the handler did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
@@ -15,6 +16,29 @@ R = TypeVar("R")
 
 current: ContextVar[Subject | None] = ContextVar("cancelweb_scope", default=None)
 """The scope in whose handler, hook or canceller the code runs."""
+
+
+def never_asked() -> bool:
+    """Stands in the code of hooks, and of what the handler returned until that is asked."""
+    return False
+
+
+def _asked() -> bool:
+    return True
+
+
+was_asked: ContextVar[Callable[[], bool]] = ContextVar("cancelweb_asked", default=never_asked)
+"""Tells whether the piece of work that the code belongs to was asked to stop; from any thread.
+
+Only what is known without asking the scope, whose cause tells of all its work: leftover work."""
+
+
+def mark_asked(contexts: Iterable[Context]) -> None:
+    """The work that runs in these contexts is about to be asked to stop."""
+    for context in contexts:
+        # One that is entered belongs to code on the stack, which no cancel reaches either.
+        with suppress(RuntimeError):
+            context.run(was_asked.set, _asked)
 
 
 def call_in(

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
-from .context import in_copy
+from .context import in_copy, never_asked, was_asked
 from .parts import Subject
 from .states import CLOSED
 
@@ -90,6 +90,7 @@ def _result_of(hook: Hook, scope: object) -> Canceller | None:
     Raises:
         TypeError: it is a generator, of which nothing has run.
     """
+    was_asked.set(never_asked)
     result = hook(scope)
     if result is None:
         return None

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from twisted.python.failure import Failure
-
-from .._kinds.cancellations import clean, is_our_cancellation
-from ..causes import Cause, Ended, ResponseFinished, TimedOut
+from ..causes import Cause, Ended, TimedOut
+from .context import mark_asked
 from .deadline import Deadline
+from .ends import work_ended
 from .hooks import HookStack
 from .options import Options
 from .parts import Subject
@@ -140,11 +139,12 @@ class Life:
             self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._stop_leftover_work()
 
-    def refuse(self, cause: Cause) -> None:
-        """The handler is not run: its client has gone, or is turned away."""
+    def refuse(self, cause: Cause | None) -> None:
+        """The handler is not run: its client has gone, or is turned away; None: was answered."""
         scope = self.scope
         scope.cause, scope.fate, scope.state = cause, Fate.LOST, STOPPING
-        scope.opened = scope.cancelled = scope.clock.seconds()
+        scope.opened = scope.clock.seconds()
+        scope.cancelled = None if cause is None else scope.opened
         self.record.worsen(Ended.REFUSED)
         self.go_on()
 
@@ -152,20 +152,20 @@ class Life:
         """See `parts.Life`."""
         if self.scope.state is CLOSED:
             return work.outlived(result)
-        is_ours = is_our_cancellation(result, self.scope.cause)
-        if not is_ours or work.is_returned:
-            # Otherwise the work is held, lest Twisted log a cancellation that nothing has handled.
-            self.stopping.works.drop(work)
-        if isinstance(result, Failure) and (is_ours or work.arrived is None):
-            self.record.note(result)
-        if work.arrived is not None:
-            if isinstance(result, Failure) and is_ours:
-                clean(result)
-            else:
-                work.arrived(result)
-            result = None
+        rest = work_ended(self.scope, self.record, self.stopping.works, work, result)
         self.go_on()
-        return result
+        return rest
+
+    def leftover_asked(self, works: list[Work]) -> None:
+        """See `parts.Life`."""
+        self.record.leftovers += len(works)
+        for work in works:
+            mark_asked(work.canceller.live_contexts())
+
+    def result_arrived(self) -> None:
+        """What the handler was asked for is there: the rest is leftover work."""
+        self._become(Event.RESULT)
+        self.go_on()
 
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
         """See `parts.Life`."""
@@ -180,7 +180,6 @@ class Life:
             return
         scope.catch_up()
         if not works.is_returned_waited_for:
-            self._become(Event.RESULT)
             self._stop_leftover_work()
         if scope.fate is not OPEN and not works.is_waited_for and not scope.is_in_call:
             self._become(Event.ALL_ENDED)
@@ -201,14 +200,14 @@ class Life:
             _ENTER[state](self)
 
     def _stop_leftover_work(self) -> None:
-        """Work that still runs beside a finished response is stopped."""
+        """Work that still runs beside a finished response is stopped; nothing is cancelled."""
         if self.scope.state is not State.ANSWERED or not self._has_work():
             return
         if not self.stopping.is_pending and self.stopping.leftover_work():
-            if self.scope.cause is None:
-                self.scope.cause = ResponseFinished()
-                self.scope.cancelled = self.scope.clock.seconds()
-            self.stopping.ask_all()
+            if self.scope.options.dry_run:
+                self.stopping.release_leftover_work()
+            else:
+                self.stopping.ask_all()
 
     def ask_now(self) -> None:
         """See `parts.Life`: it is the turn of the work to be asked."""

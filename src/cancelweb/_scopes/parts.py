@@ -31,6 +31,9 @@ class Life(Protocol):
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
         """Work still runs so long after it was asked; returns what to call when it has ended."""
 
+    def leftover_asked(self, works: list[Work]) -> None:
+        """Leftover work is about to be asked to stop; the request was not cancelled."""
+
     def ask_now(self) -> None:
         """It is the turn of the work to be asked to stop."""
 

@@ -29,11 +29,13 @@ class Record:
         failure: the first real failure.
         would_have_cancelled: the cause that would have cancelled the scope, but for a dry run or
             the method of its request; the first counts.
+        leftovers: how many pieces of work were stopped beside a finished response.
     """
 
     ended: Ended = Ended.COMPLETED
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
+    leftovers: int = 0
 
     def worsen(self, ended: Ended) -> None:
         """Some work ended so."""
@@ -44,12 +46,17 @@ class Record:
         self.worsen(Ended.FAILED)
         self.failure = self.failure or failure
 
-    def note(self, failure: Failure) -> None:
-        """Work has failed, or was cancelled: by its scope, or by its owner for other reasons."""
-        if is_cancellation(failure):
-            self.worsen(Ended.STOPPED)
-        else:
+    def note(self, failure: Failure, is_leftover: bool = False) -> None:
+        """Work has failed, or was cancelled: by its scope, or by its owner for other reasons.
+
+        Args:
+            failure: what it ended with.
+            is_leftover: it was stopped because the response is finished: no worse for the request.
+        """
+        if not is_cancellation(failure):
             self.fail(failure)
+        elif not is_leftover:
+            self.worsen(Ended.STOPPED)
 
     def spare(self, cause: Cause) -> None:
         """There was a cause, and the scope was not cancelled for it."""
@@ -105,6 +112,7 @@ class Record:
             closed=closed,
             failure=self._cleaned_failure(),
             would_have_cancelled=self.would_have_cancelled,
+            leftovers=self.leftovers,
         )
 
     def _cleaned_failure(self) -> Failure | None:

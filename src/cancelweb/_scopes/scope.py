@@ -5,25 +5,25 @@ What happens in it, event by event, is in `life`. It knows no HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import canceller_for
-from ..causes import Cause, Ended, ScopeCancelled
+from ..causes import Cause, Ended, ResponseFinished, ScopeCancelled
 from .acquire import Acquisition
 from .checks import check_callable
+from .context import current, was_asked
 from .hooks import Hook
 from .life import Life
 from .options import Options
 from .parts import Stopping
 from .states import Fate, State
+from .tracking import track
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -73,19 +73,6 @@ class Scope:
         if self.state is not State.CLOSED:
             self._life = life
         return life
-
-    @contextmanager
-    def _keeping(self, life: Life) -> Iterator[None]:
-        """Have this be its life meanwhile, though it may have closed.
-
-        Work that is tracked late may track more work, which is asked to stop with it.
-        """
-        former, self._life = self._life, life
-        try:
-            yield
-        finally:
-            if former is None and self.state is State.CLOSED:
-                self._life = None
 
     @property
     def ended(self) -> Ended:
@@ -147,11 +134,7 @@ class Scope:
             RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
                 that was never started.
         """
-        self.catch_up()
-        life = self.life
-        with self._keeping(life):
-            canceller = life.stopping.track(work)
-        return canceller.deferred if isinstance(canceller, DeferredCanceller) else work
+        return track(self, work)
 
     def on_cancel(self, hook: HookT) -> HookT:
         """Have the hook called with the scope if it is cancelled, once all work has stopped.
@@ -230,12 +213,19 @@ class Scope:
         if not isinstance(cause, Cause):
             raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
         self.catch_up()
-        return self.state is not State.ANSWERED and self.life.stop(cause)
+        return self.life.stop(cause)
 
     def check(self) -> None:
-        """Raise `ScopeCancelled` if the scope has been cancelled."""
+        """Raise `ScopeCancelled` if the scope has been cancelled.
+
+        Work that still runs when the response is finished is asked to stop, though nothing was
+        cancelled: in such work it raises as well, with `ResponseFinished` as the cause. It does not
+        in what the handler returned and left to run beside a finished response.
+        """
         if self.cause is not None:
             raise ScopeCancelled(self.cause)
+        if current.get() is self and was_asked.get()():
+            raise ScopeCancelled(ResponseFinished())
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, 0 once it has passed; None where there is none.

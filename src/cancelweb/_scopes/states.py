@@ -58,7 +58,8 @@ class Event(IntEnum):
     CANCELLED = auto()
     """A deadline has passed, the server is drained, or the user has cancelled the scope."""
     RESULT = auto()
-    """What the handler returned has come to its end, or there was nothing to wait for."""
+    """What the outermost handler returned has come to its end, and that was not
+    ``NOT_DONE_YET``."""
     ALL_ENDED = auto()
     """There is nothing left to wait for: all work has ended, or is a survivor."""
     HOOKS_DONE = auto()
@@ -73,13 +74,11 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.SPARED_LOSS: State.SPARED,
         Event.CANCELLED: State.STOPPING,
     },
-    # Finished beats cancelled: a loss is no event here, and `Life.expired` and `Scope.cancel` do
-    # nothing. A drain is one, where no leftover work was stopped before it.
-    State.ANSWERED: {
-        Event.CANCELLED: State.STOPPING,
-        Event.ALL_ENDED: State.CLEANING,
-    },
-    # Tracked work is spared for as long as the returned work runs; then it is leftover work.
+    # Finished beats cancelled: no loss, deadline or drain is an event here. At its end, a drain
+    # stops the returned work, too, as leftover work; the scope has no cause even then.
+    State.ANSWERED: {Event.ALL_ENDED: State.CLEANING},
+    # Tracked work is spared until there is a result; then it is leftover work. Where the handler
+    # has said NOT_DONE_YET there is none: the tracked work is the request's, and runs to its end.
     State.SPARED: {
         Event.RESULT: State.ANSWERED,
         Event.CANCELLED: State.STOPPING,

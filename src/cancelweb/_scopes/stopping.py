@@ -83,12 +83,18 @@ class Stopping:
         """Whether work that is added now is stopped at once."""
         scope = self._scope
         if scope.state is ANSWERED and not self.is_pending:
-            return scope.cause is not None and self._is_leftover(work)
+            is_left = self.is_returned_leftover or not self.works.is_returned_waited_for
+            return is_left and self._is_leftover(work) and not scope.options.dry_run
         is_stopping = scope.state is STOPPING and not self.is_pending
         return is_stopping or scope.state is CLOSED
 
     def _is_leftover(self, work: Work) -> bool:
         return self.is_returned_leftover or not work.is_returned
+
+    def release_leftover_work(self) -> None:
+        """Let what would be stopped run on; nothing waits for it."""
+        for work in self.leftover_work():
+            self.works.drop(work)
 
     def leftover_work(self) -> list[Work]:
         """What is stopped once the response is finished, in this order."""
@@ -174,6 +180,8 @@ class Stopping:
         reached: set[int] = set()
         for work in works:
             work.canceller.reach(reached)
+        if self._scope.state is ANSWERED:
+            self._scope.life.leftover_asked(works)
         now = self._scope.clock.seconds()
         for work in works:
             work.asked_at = now

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from .._kinds.cancellers import Canceller
 from .._log import log, printable
-from ..causes import Survivor
+from ..causes import ResponseFinished, Survivor
 from ..interfaces import IMonitor
 from .parts import Subject
 from .record import path_of
@@ -51,7 +51,8 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     """
     request, monitors = scope.request, scope.options.monitors
     place, described = work.canceller.where(), work.canceller.describe()
-    survivor = Survivor(request.method, path_of(request), scope.cause, work.asked_at, place)
+    cause = scope.cause or ResponseFinished()
+    survivor = Survivor(request.method, path_of(request), cause, work.asked_at, place)
     log.warn(
         "{canceller} of {method_text} {path_text} still runs {seconds:g} s after it was asked to "
         "stop" + ("" if place == described else ", and waits at {where}"),

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellations import clean, is_cancellation
 from .._kinds.where import Place, place
+from .._scopes.context import was_asked
 
 
 @define(eq=False)
@@ -73,6 +74,7 @@ class ThreadCall:
         thread = current_thread()
         self._place.text = f"thread {thread.native_id} ({thread.name})"
         current_call.set(self)
+        was_asked.set(lambda: self.is_cancelled)
         return function()
 
     def _ended(self, success: bool, result: Any) -> None:

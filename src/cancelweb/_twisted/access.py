@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from types import FunctionType
+from contextvars import Context
+from types import FrameType, FunctionType
 from typing import Any
 
 from twisted.internet import defer
@@ -79,6 +80,36 @@ def callbacks_of(deferred: Any) -> Iterable[Any]:
     callbacks = getattr(deferred, "_callbacks", None)
     # Twisted 24.7 has the other name, which later ones warn of.
     return getattr(deferred, "callbacks", ()) if callbacks is None else callbacks
+
+
+def arguments_of_driver(driver: Any) -> Sequence[Any]:
+    """What a driver is to be called with when what it waits for has come; none while it runs.
+
+    Among these are the coroutine or generator that it drives, and the context of that.
+    """
+    for (_, arguments, _), _ in callbacks_of(awaited_by_driver(driver)):
+        if arguments and any(each is driver for each in arguments):
+            return arguments  # type: ignore[no-any-return]
+    return ()
+
+
+_DRIVE: Any = getattr(defer, "_inlineCallbacks", None)
+
+
+def context_of_driver(driver: Any) -> Context | None:
+    """The context in which a driver runs its coroutine or generator, which may be on the stack."""
+    found = [each for each in arguments_of_driver(driver) if isinstance(each, Context)]
+    return found[0] if found else _context_on_stack(driver)
+
+
+def _context_on_stack(driver: Any) -> Context | None:
+    code = getattr(_DRIVE, "__code__", None)
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code is code and frame.f_locals.get("status") is driver:
+            return frame.f_locals.get("context")
+        frame = frame.f_back
+    return None
 
 
 # --- requests ---

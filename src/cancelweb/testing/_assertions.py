@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..causes import Ended, Outcome, ResponseFinished
+from ..causes import Ended, Outcome
 from ._client import Client
 from ._clock import turn
 from ._exchange import Exchange
@@ -21,7 +21,7 @@ def assert_stopped(exchange: Exchange) -> None:
         raise AssertionError(f"{exchange}: the server has not read the request")
     outcome = exchange.outcome
     if outcome is not None:
-        if isinstance(outcome.cause, ResponseFinished | None) or outcome.ended > Ended.STOPPED:
+        if outcome.cause is None or outcome.ended > Ended.STOPPED:
             raise AssertionError(f"{exchange} was not stopped: {_told(outcome)}{_answer(exchange)}")
     elif exchange.served.scope is not None:
         raise AssertionError(f"{exchange} was not stopped: it still runs{_answer(exchange)}")
@@ -64,7 +64,8 @@ def assert_no_leaks(client: Client) -> None:
 def _told(outcome: Outcome) -> str:
     cause = "it was not cancelled" if outcome.cause is None else str(outcome.cause)
     failure = "" if outcome.failure is None else f", with {outcome.failure.value!r}"
-    return f"{cause}; its work {outcome.ended.name.lower()}{failure}"
+    left = f"; {outcome.leftovers} beside it, left over, asked to stop" if outcome.leftovers else ""
+    return f"{cause}; its work {outcome.ended.name.lower()}{failure}{left}"
 
 
 def _answer(exchange: Exchange) -> str:
