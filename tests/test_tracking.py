@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import Ended, current_scope
 
@@ -248,8 +249,7 @@ class BesideTheResponseTests(SynchronousTestCase):
     def test_tracked_when_nothing_runs(self) -> None:
         """It is asked at once where nothing runs that was returned."""
         first, second = Errand(obedient=False), Errand()
-        visit = Visit(lambda _: b"page", on_exit=lambda _: None)
-        visit = Visit(waiting)
+        visit = Visit(lambda _: NOT_DONE_YET)
         visit.scope.track(first)
         finish(visit.scope.request)
         visit.scope.track(second)
