@@ -36,11 +36,11 @@ __all__ = ["MonitorCollector"]
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Seconds. Most work stops in the turn in which it is asked."""
 
-CAUSES = "none", *(cause.__name__ for cause in (Disconnected, TimedOut, Draining, RapidReset))
+CAUSES = tuple(cause.__name__ for cause in (Disconnected, TimedOut, Draining, RapidReset))
 
 # A rate sees nothing of the first of a kind unless its counter was there before, with 0
 # (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
-NO_REQUESTS = {(cause, ended.name.lower()): 0 for cause in CAUSES for ended in Ended}
+NO_REQUESTS = {(cause, ended.name.lower()): 0 for cause in ("none", *CAUSES) for ended in Ended}
 NONE_SPARED = dict.fromkeys((Disconnected.__name__, TimedOut.__name__), 0)
 
 
