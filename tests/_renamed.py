@@ -63,6 +63,7 @@ BATCHES = [
     ],
     [
         f"{DEFER}:DeferredList._deferredList",
+        f"{DEFER}:_addCancelCallbackToDeferred",
         f"{BASE}:DelayedCall.canceller",
         f"{TASK}:Clock.calls",
         f"{HTTP}:Request.producer",
@@ -72,6 +73,7 @@ BATCHES = [
     ],
     [
         f"{DEFER}:Deferred._callbacks|callbacks",
+        f"{DEFER}:_CancellationStatus.deferred",
         f"{TASK}:Clock.rightNow",
         f"{HTTP}:Request.transport",
         f"{HTTP}:Request.code",
@@ -83,6 +85,7 @@ BATCHES = [
         "twisted.internet.abstract:FileDescriptor.disconnecting",
         f"{HTTP}:Request.notifications",
         f"{HTTP}:Request.lastModified",
+        f"{DEFER}:_inlineCallbacks",
         f"{SERVER}:Request._inFakeHead",
         f"{SERVER}:Request.site",
         f"{H2}:H2Connection",

@@ -7,6 +7,7 @@ they come to be missing, and the tests that look at what is told here.
 import gc
 import gzip
 from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
+    fail,
     gatherResults,
     inlineCallbacks,
     race,
@@ -162,6 +164,31 @@ def leaves() -> None:
     same(Visit(lambda *_: gatherResults(both, consumeErrors=True)).leave(), Ended.STOPPED)
     same(len(stopped), 4)
     chain()
+
+
+name: ContextVar[str] = ContextVar("name", default="nobody")
+
+
+def contexts() -> None:
+    """A hook sees what a coroutine handler sets; that waits, goes on, and is stopped as ever."""
+    seen: list[str] = []
+
+    async def handler(_: object, clock: Clock) -> bytes:
+        try:
+            await deferLater(clock, 1)
+            name.set("ann")
+            await fail(ValueError())
+        except ValueError:
+            await deferLater(clock, 1)
+        return b"late"
+
+    visit = Visit(handler, on_exit=lambda _: seen.append(name.get()))
+    exchange = visit.client.get()
+    exchange.advance(2)
+    same(body_of(exchange), b"late")
+    same(visit.leave(), Ended.STOPPED)
+    same(seen, ["ann", "nobody"])
+    leaves()
 
 
 def reports() -> None:
@@ -332,7 +359,7 @@ def faked_head() -> None:
     visit = Visit(later, NoHead)
     exchange = visit.client.request(b"HEAD", b"/")
     assert exchange.response is not None
-    same((exchange.response.code, visit.last), (200, Ended.STOPPED))
+    same((exchange.response.code, visit.last), (200, Ended.COMPLETED))
 
 
 def encoded() -> None:
@@ -458,6 +485,9 @@ SCENARIOS: dict[str, Scenario] = {
     "Deferred.result": unread_chain,
     "_CancellationStatus": leaves,
     "_CancellationStatus.waitingOn": leaves,
+    "_CancellationStatus.deferred": contexts,
+    "_inlineCallbacks": contexts,
+    "_addCancelCallbackToDeferred": contexts,
     "Deferred._canceller": reports,
     "DeferredList._deferredList": leaves,
     "Deferred._callbacks|callbacks": reports,

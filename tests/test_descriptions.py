@@ -18,7 +18,7 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._kinds.where import Place, named, place
-from cancelweb._twisted import access
+from cancelweb._twisted import drivers
 from cancelweb.monitor import where_it_waits
 
 from ._inmemory import Client
@@ -220,7 +220,7 @@ class DeferredTests(SynchronousTestCase):
 
     def test_no_callbacks(self) -> None:
         """Without the private name of the callbacks, what a coroutine waits for is told."""
-        self.patch(access, "callbacks_of", lambda _: ())
+        self.patch(drivers, "callbacks_of", lambda _: ())
         wait = place(Deferred[None](), Place("thread 7"))
         self.assertEqual(self.where(coroutine(wait)), ["thread 7"])
 

@@ -26,7 +26,7 @@ from cancelweb import Ended, current_scope
 from cancelweb._kinds.deferred_kinds import DeferredCanceller
 from cancelweb._kinds.leaves import leaves
 from cancelweb._kinds.registry import canceller_for
-from cancelweb._twisted import access
+from cancelweb._twisted import drivers
 
 from ._inmemory import log_events, of_cancelweb
 from ._leaves import AROUND, FIRED, Wait, coroutine, fired_on, gathered, yielding
@@ -382,7 +382,7 @@ class PrivateNamesTests(LeafTestCase):
 
     def test_no_driver(self) -> None:
         """Without the state of coroutines the outer Deferred is cancelled, as Twisted can."""
-        self.patch(access, "_DRIVER", None)
+        self.patch(drivers, "_DRIVER", None)
         for work in coroutine(self.leaf()), yielding(self.leaf()):
             self.asked.clear()
             self.assertEqual(leaves(work, set()), [work])

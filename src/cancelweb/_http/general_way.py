@@ -7,7 +7,6 @@ exception of other code comes between. What comes of an end is for the scope's `
 
 from __future__ import annotations
 
-from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Protocol
 
@@ -38,7 +37,6 @@ class Traveller(Protocol):
     fate: Fate
     state: State
     opened: float | None
-    context: Context | None
 
     @property
     def life(self) -> Life:
@@ -83,10 +81,9 @@ class GeneralWay:
     def clean_up_before(self, body: bytes) -> bytes | int:
         """Run the hooks, and give back what Twisted writes then; a hook may have answered.
 
-        Called in the context of the handler, which has returned the body and begun no work.
+        The handler has returned the body and begun no work.
         """
         scope, request = self._scope, self._scope.request
-        scope.context = copy_context()
         if scope.opened is None:
             scope.opened = scope.clock.seconds()
         scope.life.finished()

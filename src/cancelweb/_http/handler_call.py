@@ -6,14 +6,14 @@ Who receives the result is an `Answerer`'s business, what stops the work is the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any
 
 from attrs import define, field
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
-from .._scopes.context import in_context
+from .._scopes.context import context_to_enter, current, in_context
+from .._scopes.found_context import CALLERS, find_context_of
 from .._scopes.states import State
 from .answerer import LATER, Answerer
 from .request_scope import RequestScope
@@ -30,15 +30,18 @@ class HandlerCall:
     def run(self, handler: Callable[..., object], args: Any, kwargs: Any) -> None:
         """Call the handler, in its scope's context."""
         # Not bound to a variable: a failure refers to this frame, as the one that calls `_called`.
-        self.returned(_called(handler, args, kwargs))
+        if current.get() is self.scope:
+            # Inside another handler's call: what one sets, the other sees.
+            self.returned(_called(handler, args, kwargs))
+        else:
+            context = context_to_enter(self.scope)
+            self.returned(context.run(_called, handler, args, kwargs))
 
     def returned(self, result: object) -> None:
-        """The handler's call has returned, or failed; called in its context."""
+        """The handler's call has returned, or failed."""
         scope = self.scope
-        if scope.state is not State.CLOSED:
-            scope.context = copy_context()
-            if scope.opened is None:
-                scope.opened = scope.clock.seconds()
+        if scope.state is not State.CLOSED and scope.opened is None:
+            scope.opened = scope.clock.seconds()
         self._given = self._follow(result)
 
     def give_back(self, handler: object, is_outermost: bool) -> object:
@@ -81,6 +84,8 @@ class HandlerCall:
             canceller = in_context(self.scope, self.answerer.canceller_of, value)
         except BaseException:
             return Failure()
+        if canceller.suspended is None:
+            find_context_of(self.scope, canceller.work)
         work = life.stopping.add(canceller, arrivals.append)
         if arrivals:
             return arrivals.pop()
@@ -100,6 +105,9 @@ class HandlerCall:
         """The client of a spared request has left, and what it had asked for is there."""
         if self.scope.state is State.SPARED and result is not LATER and result is not NOT_DONE_YET:
             self.scope.life.result_arrived()
+
+
+CALLERS.add(id(HandlerCall.run.__code__))
 
 
 def _called(handler: Callable[..., object], args: Any, kwargs: Any) -> object:

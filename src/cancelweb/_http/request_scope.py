@@ -9,19 +9,20 @@ as soon as more is asked of it: it then hands its work over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import Context
 from types import CoroutineType
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._kinds.cancellations import clean, is_our_cancellation
 from .._kinds.cancellers import global_reactor
+from .._kinds.contexts import start
 from .._kinds.timers import CANCELLED
 from .._scopes.context import current
+from .._scopes.found_context import NOTHING_BEGAN, find_context_of
 from .._scopes.life import Life
 from .._scopes.options import Options
 from .._scopes.parts import Stopping
@@ -36,7 +37,7 @@ from .general_way import GeneralWay
 from .listeners import log_escape
 from .pages import send
 from .request_facts import fate_of
-from .watched import Watched, canceller_of, is_answer, is_running, stop, watch
+from .watched import Watched, can_stop, canceller_of, is_answer, stop, unwatched, watch
 
 
 class RequestScope(Scope):
@@ -50,7 +51,7 @@ class RequestScope(Scope):
     """
 
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
-    # The coroutine of what is watched, and what was watched, once it was handed over.
+    # The coroutine of what is watched; and what was watched, once handed over.
     _suspended: object = None
     _handed_over: Work | None = None
     _general: GeneralWay | None = None
@@ -112,20 +113,20 @@ class RequestScope(Scope):
         """See `Subject`."""
         if self._general is not None:
             self._general.close()
-        self.request = self.context = self.handler = None
-        self._life = self._general = self._suspended = None
+        self.request = self.context = self.handler = self._suspended = None
+        self._life, self._general, self.began = None, None, NOTHING_BEGAN
         if self._handed_over is not None and self._handed_over.step is Step.ENDED:
             self._handed_over = None
 
     def take(self, result: Any, handler: object) -> object:
-        """Take what the outermost handler has returned; called in its context.
+        """Take what the outermost handler has returned.
 
         Returns:
-            If that was the end of the call, and `is_in_call` is not true any more: what to return
-            for it. Otherwise what to take in the general way.
+            What to return for its call, if that has ended, and `is_in_call` is not true any more;
+            else what to take in the general way.
         """
         if (kind := type(result)) is CoroutineType:
-            self._suspended, result = result, Deferred.fromCoroutine(result)
+            self._suspended, result = result, start(self.context, result)  # type: ignore[arg-type]
         request, life = self.request, self._life
         is_open = not request.finished and request.channel is not None
         if is_open and (life is None or life.is_without_work):
@@ -133,8 +134,10 @@ class RequestScope(Scope):
                 return self._give_back(result, handler)
             self.watched = watch(result, self.settled)
         if self.watched is None:
-            return result if self._suspended is None else canceller_of(result, self._suspended)
-        self.handler, self.context = handler, copy_context()
+            return unwatched(result, self._suspended)
+        self.handler = handler
+        if life is not None:
+            find_context_of(self, result)
         if self.opened is None:
             self.opened = self.clock.seconds()
         request.notifications.insert(0, self)
@@ -145,7 +148,7 @@ class RequestScope(Scope):
         if self._life is not None:
             self.handler = handler
             return self.general.clean_up_before(body)
-        self.fate, self.state, self.request = FINISHED, CLOSED, None
+        self.fate, self.state, self.request, self.context = FINISHED, CLOSED, None, None
         return body
 
     def settled(self, result: object) -> object:
@@ -218,12 +221,12 @@ class RequestScope(Scope):
         options = self.options
         if options.dry_run or not (options.any_method or options.may_cancel(self.method)):
             return False
-        return current.get() is not self and not is_running(watched, self._suspended)
+        return can_stop(watched, self._suspended, current.get() is self)
 
     def _stop(self, watched: Watched, failure: Failure) -> None:
         self.fate, self.state, self.cause = LOST, STOPPING, Disconnected(failure)
         self.cancelled = self.clock.seconds()
-        if stop(watched, self.context):
+        if stop(watched, self._suspended, self.context):
             if self._handed_over is not None:
                 self._handed_over.settled(CANCELLED)
             self.watched = None

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import NOT_DONE_YET
 
 from .._kinds.cancellers import Canceller
-from .._kinds.deferred_kinds import DeferredCanceller, cancel_deferred
+from .._kinds.deferred_kinds import DeferredCanceller, cancel_deferred, cancel_leaf
+from .._kinds.leaves import is_driven_now, is_leaf
 from .._kinds.timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller
 from .._kinds.where import is_on_stack
 from .._log import log
@@ -34,28 +35,44 @@ def watch(result: Any, settled: Callable[[object], object]) -> Watched | None:
     return None
 
 
+def unwatched(result: Any, suspended: object) -> object:
+    """What a handler returned, and the fast path does not watch: for the general way.
+
+    Args:
+        result: what it is.
+        suspended: the coroutine that it is the Deferred of, which must not be started once more.
+    """
+    return result if suspended is None else DeferredCanceller(result, suspended)
+
+
 def is_answer(result: object) -> bool:
     """Whether the work has come to something that is not to be waited for, and is no failure."""
     return result is NOT_DONE_YET or result is None or isinstance(result, bytes)
 
 
-def is_running(watched: Watched, suspended: object) -> bool:
-    """Whether its own code is on the stack, so that it cannot be stopped at once.
+def can_stop(watched: Watched, suspended: object, may_be_below: bool) -> bool:
+    """Whether it can be stopped at once, and in the context that its scope knows.
+
+    Not where code of it is on the stack, nor where it waits for what other code has started.
 
     Args:
         watched: what it is.
         suspended: the coroutine that the Deferred was made of, or None.
+        may_be_below: see `WorkSet.is_running`.
     """
+    if isinstance(watched, DelayedCallCanceller):
+        return not watched.is_ending
     if suspended is None:
-        return type(watched) is DelayedCallCanceller and watched.is_ending
-    return is_on_stack(suspended)
+        return is_leaf(watched)
+    return not (is_on_stack(suspended) or (may_be_below and is_driven_now(watched, set())))
 
 
-def stop(watched: Watched, context: Context | None) -> bool:
+def stop(watched: Watched, suspended: object, context: Context | None) -> bool:
     """Ask it to stop, as the only work of its scope.
 
     Args:
-        watched: what it is; not running.
+        watched: what it is; it can be stopped.
+        suspended: the coroutine that the Deferred was made of, or None.
         context: that of the handler, in which cancellers run.
 
     Returns:
@@ -63,7 +80,8 @@ def stop(watched: Watched, context: Context | None) -> bool:
     """
     assert context is not None
     if isinstance(watched, Deferred):
-        context.copy().run(cancel_deferred, watched)
+        cancel = cancel_leaf if suspended is None else cancel_deferred
+        context.copy().run(cancel, watched)
         return False
     try:
         context.copy().run(watched.cancel_unheard)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import GeneratorType
 from typing import Any, TypeGuard
 
@@ -25,7 +25,11 @@ _CAN_FORGIVE = check("forgiving")
 check("races")
 
 
-def as_deferred(awaitable: object) -> Deferred[Any] | None:
+Start = Callable[[Any], Deferred[Any]]
+"""Starts a coroutine; such as ``Deferred.fromCoroutine``."""
+
+
+def as_deferred(awaitable: object, start: Start = Deferred.fromCoroutine) -> Deferred[Any] | None:
     """The Deferred of an awaitable with Twisted semantics, else None.
 
     Awaitables are recognised here because ABCs do not register as adapters. Native coroutines do.
@@ -36,9 +40,9 @@ def as_deferred(awaitable: object) -> Deferred[Any] | None:
         case GeneratorType():
             # Made by types.coroutine, or else a stream and no awaitable at all.
             is_coroutine = awaitable.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE
-            return Deferred.fromCoroutine(awaitable) if is_coroutine else None
+            return start(awaitable) if is_coroutine else None
         case Awaitable():
-            return Deferred.fromCoroutine(_awaiting(awaitable))
+            return start(_awaiting(awaitable))
     return None
 
 

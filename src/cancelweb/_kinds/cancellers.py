@@ -86,6 +86,14 @@ class Canceller:
     def forget(self) -> None:
         """The scope closes. A cancellation that no code has handled by now is no error."""
 
+    def is_driven_now(self, seen: set[int]) -> bool:
+        """Whether code for which the work waits is on the stack, where no cancel reaches it.
+
+        Args:
+            seen: the ids of what other work waits for, too, and was looked at. Adds its own.
+        """
+        return False
+
     def live_contexts(self) -> Iterable[Context]:
         """The contexts in which the coroutines and generators of the work run."""
         return ()

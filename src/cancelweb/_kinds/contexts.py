@@ -1,30 +1,45 @@
 """The contexts in which coroutines and generators run, and what is set in them: live, not copies.
 
-Each of Twisted's drivers of a coroutine or generator runs all its steps in one context, which it
-copies when it starts. To find one changes nothing.
+Each of Twisted's drivers of a coroutine or generator runs all its steps in one context. This starts
+a coroutine in a given one, and finds that of one which other code has started.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from contextvars import Context
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from .._twisted.access import context_of_driver, driver_of
 from .._twisted.checks import check
+from .._twisted.drivers import context_of_driver, driver_of, start_in
 from .leaves import awaited_by
 
-check("contexts")
+
+def _start_stepwise(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+    """The same as `start_in`, in public terms: one more generator in each step."""
+    return Deferred.fromCoroutine(_steps(context, coroutine))
 
 
-def live_context_of(deferred: Deferred[Any]) -> Context | None:
-    """The context of the coroutine or generator for which a Deferred waits, the outermost.
+def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    step, value = coroutine.send, None
+    while True:
+        try:
+            awaited = context.run(step, value)
+        except StopIteration as end:
+            return end.value
+        try:
+            step, value = coroutine.send, (yield awaited)
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as error:
+            step, value = coroutine.throw, error
 
-    None if there is no such thing, or if it cannot be told.
-    """
-    return next(live_contexts_below(deferred), None)
+
+start = start_in if check("contexts") else _start_stepwise
+"""Start a coroutine all of whose steps run in a context; that must not be entered just now."""
 
 
 def live_contexts_below(deferred: Deferred[Any]) -> Iterator[Context]:

@@ -18,7 +18,7 @@ from .._twisted.access import canceller_of
 from .cancellations import forgive
 from .cancellers import Canceller, Settled
 from .contexts import live_contexts_below
-from .leaves import has_fired, innermost, is_leaf, leaves
+from .leaves import has_fired, innermost, is_driven_now, leaves
 from .where import function_at, function_name, lines_of
 
 
@@ -70,11 +70,14 @@ class DeferredCanceller(Canceller):
             # Where another cancel has fired it meanwhile, its owner may wait in a ``finally`` by
             # now: a second cancel would cut that wait short.
             if not has_fired(last):
-                _cancel(leaf)
+                cancel_leaf(leaf)
 
     def forget(self) -> None:
         if self.work.called and not isinstance(getattr(self.work, "result", None), Deferred):
             forgive(self.work)
+
+    def is_driven_now(self, seen: set[int]) -> bool:
+        return is_driven_now(self.work, seen)
 
     def live_contexts(self) -> Iterable[Context]:
         return live_contexts_below(self.work)
@@ -90,10 +93,7 @@ class DeferredCanceller(Canceller):
 
 def cancel_deferred(deferred: Deferred[Any]) -> None:
     """Cancel what a Deferred waits for: as a `DeferredCanceller`, at once and of no batch."""
-    if is_leaf(deferred):
-        _cancel(deferred)
-    else:
-        DeferredCanceller(deferred).cancel()
+    DeferredCanceller(deferred).cancel()
 
 
 def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
@@ -110,7 +110,8 @@ def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
     leaf.callback = callback  # type: ignore[method-assign]
 
 
-def _cancel(leaf: Deferred[Any]) -> None:
+def cancel_leaf(leaf: Deferred[Any]) -> None:
+    """Cancel a Deferred that waits for no other; log what its canceller raises."""
     try:
         leaf.cancel()
     except BaseException:

@@ -12,8 +12,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 
-from .._twisted.access import awaited_by_driver, driver_of, members_of
+from .._twisted.access import members_of
 from .._twisted.checks import check
+from .._twisted.drivers import awaited_by_driver, driver_of
 
 _DEFERRED_LIST: Any = DeferredList  # Twisted declares it as a function.
 
@@ -63,6 +64,28 @@ def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
     # A coroutine that is on the stack has None here, or a Deferred that has its result.
     awaited = awaited_by_driver(driver)
     return () if awaited is None else (awaited,)
+
+
+def is_driven_now(deferred: Deferred[Any], seen: set[int]) -> bool:
+    """Whether a coroutine or generator for which a Deferred waits is on the stack.
+
+    No cancel reaches it there.
+
+    Args:
+        deferred: where to begin.
+        seen: the ids of the Deferreds that other walks have met; these are left out.
+    """
+    todo = [deferred]
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        below = awaited_by(each) or ()
+        if not each.called and driver_of(each) is not None and all(map(has_fired, below)):
+            return True
+        todo.extend(below)
+    return False
 
 
 def is_leaf(deferred: Deferred[Any]) -> bool:

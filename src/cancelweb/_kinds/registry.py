@@ -20,7 +20,7 @@ from twisted.python.components import registerAdapter
 from twisted.python.reflect import safe_repr
 
 from ..interfaces import ICancellable
-from .cancellations import as_deferred
+from .cancellations import Start, as_deferred
 from .cancellers import Canceller
 from .deferred_kinds import DeferredCanceller
 from .futures import AsyncioFutureCanceller, ConcurrentFutureCanceller
@@ -46,18 +46,22 @@ for _canceller, _kind in [
 ]:
     registerAdapter(_canceller, _kind, ICancellable)
 
-# The commonest kinds, found without the registry. They are registered there, too, so that no
-# registration for exactly these classes can be made in vain.
-COMMON: dict[type, Callable[[Any], Canceller]] = {
-    Deferred: DeferredCanceller,
-    CoroutineType: _started,
-}
+# The commonest kinds, and coroutines, are found without the registry. They are registered there,
+# too, so that no registration for exactly these classes can be made in vain.
+COMMON: dict[type, Callable[[Any], Canceller]] = {Deferred: DeferredCanceller}
 if TELLS_ENDS_OF_TIMERS:
     COMMON[DelayedCall] = DelayedCallCanceller
 
 
-def find_canceller(work: object) -> Canceller | None:
-    """What stops a piece of work, or None. A coroutine or another awaitable is started."""
+def find_canceller(work: object, start: Start = Deferred.fromCoroutine) -> Canceller | None:
+    """What stops a piece of work, or None.
+
+    Args:
+        work: a coroutine or another awaitable is started.
+        start: starts it.
+    """
+    if type(work) is CoroutineType:
+        return DeferredCanceller(start(work), work)
     common = COMMON.get(type(work))
     if common is not None:
         return common(work)
@@ -65,7 +69,7 @@ def find_canceller(work: object) -> Canceller | None:
     if isinstance(own, Canceller):
         return own
     if own is None or isinstance(own, Deferred):
-        deferred = as_deferred(work if own is None else own)
+        deferred = as_deferred(work if own is None else own, start)
         return None if deferred is None else DeferredCanceller(deferred)
     return UserCanceller(work, own)
 

@@ -19,8 +19,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.reflect import safe_repr
 
 from .._log import printable
-from .._twisted.access import arguments_of_driver, canceller_of, driver_of
+from .._twisted.access import canceller_of
 from .._twisted.checks import check
+from .._twisted.drivers import arguments_of_driver, driver_of
 from .leaves import awaited_by, innermost
 
 check("reports")

@@ -1,6 +1,7 @@
 """Which scope the code that runs belongs to, and whether its own piece of work was asked to stop.
 
-Two context variables, and how to call something as if the handler did.
+Two context variables, the context that a request has of its own, and how to call something as if
+the handler did.
 """
 
 from __future__ import annotations
@@ -39,6 +40,44 @@ def mark_asked(contexts: Iterable[Context]) -> None:
         # One that is entered belongs to code on the stack, which no cancel reaches either.
         with suppress(RuntimeError):
             context.run(was_asked.set, _asked)
+
+
+def base_here() -> Context:
+    """A copy of the context for a request that is about to be handled.
+
+    It may be handled inside another's ``finish``, in the context of that; what the handler of that
+    has set is left out.
+    """
+    other = current.get()
+    base = None if other is None else other.base
+    return copy_context() if base is None else base.copy()
+
+
+def begin(scope: Subject) -> None:
+    """Give a scope a context of its own; its base is as it was before the handler ran."""
+    scope.base = base_here()
+    scope.context = scope.base.copy()
+    scope.context.run(current.set, scope)
+
+
+def context_to_enter(scope: Subject) -> Context:
+    """A context that can be entered, for code of the handler; that of its scope from now on.
+
+    It is a copy where the former one is entered just now: the handler's call may be on the stack.
+    """
+    context = base_here() if scope.context is None else scope.context
+    if _is_entered(context):
+        context = copy_context() if current.get() is scope else context.copy()
+    scope.context = context
+    return context
+
+
+def _is_entered(context: Context) -> bool:
+    try:
+        context.run(int)
+    except RuntimeError:
+        return True
+    return False
 
 
 def call_in(

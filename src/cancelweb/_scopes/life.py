@@ -12,6 +12,7 @@ from ..causes import Cause, Ended, TimedOut
 from .context import mark_asked
 from .deadline import Deadline
 from .ends import work_ended
+from .found_context import find_context
 from .hooks import HookStack
 from .options import Options
 from .parts import Subject
@@ -49,6 +50,17 @@ class Life:
 
     def _has_work(self) -> bool:
         return self._stopping is not None or self.scope.watched is not None
+
+    @property
+    def returned(self) -> object:
+        """See `parts.Life`."""
+        return self.scope.watched or (self._stopping and self._stopping.works.returned_deferred)
+
+    @property
+    def is_looked_at(self) -> bool:
+        """See `parts.Life`."""
+        options = self.scope.options
+        return bool(self._hooks or options.observers or options.monitors)
 
     @property
     def hooks(self) -> HookStack:
@@ -120,6 +132,7 @@ class Life:
         if self.scope.cause is not None or not self.scope.state.after(event):
             return False
         self.scope.cause = cause
+        find_context(self.scope)
         self._become(event)
         # Work that the scope hands over was not asked yet, so it comes before the time.
         stopping, self.scope.cancelled = self.stopping, self.scope.clock.seconds()

@@ -25,6 +25,14 @@ R = TypeVar("R")
 class Life(Protocol):
     """What the parts of a life ask of it."""
 
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether there is anything to see what the handler sets in its context."""
+
+    @property
+    def returned(self) -> object:
+        """What the handler has returned and still runs; None if the scope itself has started it."""
+
     def work_ended(self, work: Work, result: object) -> object:
         """Work has ended; returns what is left of its result for the next callback."""
 
@@ -75,6 +83,8 @@ class Subject(Protocol):
     cancelled: float | None
     deadline: float | None
     context: Context | None
+    base: Context | None
+    began: tuple[object, Context | None]
 
     @property
     def life(self) -> Life:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any
 
 from attrs import define
@@ -16,6 +17,7 @@ from .._kinds.cancellations import is_cancellation
 from .._log import log
 from ..causes import Cause, Ended, Observer, Outcome
 from .bursts import log_on, log_outcome
+from .context import call_in
 from .options import added
 from .parts import Subject
 
@@ -76,14 +78,12 @@ class Record:
         clock = scope.clock
         closed = clock.seconds()
         stopped = closed if cleaning_began is None else cleaning_began
-        outcome = self._outcome(scope, stopped, closed)
+        outcome, context = self._outcome(scope, stopped, closed), scope.context
         close()
         for observer in observers:
+            function = partial(log_on, clock) if observer is log_outcome else observer
             try:
-                if observer is log_outcome:
-                    log_on(clock, outcome)
-                else:
-                    observer(outcome)
+                call_in(None, context, function, outcome)
             except BaseException:
                 log.failure("observer {observer} failed", observer=observer)
 

@@ -18,6 +18,7 @@ from ..causes import Cause, Ended, ResponseFinished, ScopeCancelled
 from .acquire import Acquisition
 from .checks import check_callable
 from .context import current, was_asked
+from .found_context import find_context
 from .hooks import Hook
 from .life import Life
 from .options import Options
@@ -49,6 +50,8 @@ class Scope:
     deadline: float | None = None
     cancelled: float | None = None
     watched: object = None
+    base: Context | None = None
+    began: tuple[object, Context | None] = (None, None)
     _life: Life | None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
@@ -235,4 +238,5 @@ class Scope:
         return None if self.deadline is None else max(0.0, self.deadline - self.clock.seconds())
 
     def _add_hook(self, hook: Hook, for_cancelled: bool) -> None:
+        find_context(self)
         self.life.hooks.add(hook, for_cancelled)

@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IDelayedCall
 
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import canceller_for
-from .._kinds.where import is_on_stack
 from .._log import log
 from .context import current, in_context, in_copy
 from .parts import Subject
@@ -123,12 +122,9 @@ class Stopping:
         A coroutine that runs loses a cancel, and what a handler returns is not known before its
         call has returned.
         """
-        scope = self._scope
         if self.is_pending:
             return
-        if current.get() is scope or any(
-            is_on_stack(work.canceller.suspended) for work in self.works
-        ):
+        if self.works.is_running(current.get() is self._scope):
             self.ask_in_next_turn()
         else:
             self._ask_now()

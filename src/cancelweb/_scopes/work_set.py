@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from .._kinds.cancellers import Canceller
 from .._kinds.deferred_kinds import DeferredCanceller
+from .._kinds.where import is_on_stack
 from .states import ENDED, Step
 from .work import Work
 
@@ -49,6 +52,14 @@ class WorkSet:
         """What a handler returned and is held; the oldest, if handlers have called each other."""
         return next((work for work in self._works if work.is_returned), None)
 
+    @property
+    def returned_deferred(self) -> Deferred[Any] | None:
+        """The Deferred of that, if it has one, and was not made of a coroutine by the scope."""
+        canceller = None if self.returned is None else self.returned.canceller
+        if isinstance(canceller, DeferredCanceller) and canceller.suspended is None:
+            return canceller.work
+        return None
+
     def unasked(self) -> list[Work]:
         """What may still be asked to stop, in the order in which it is asked."""
         return in_order(self._unasked)
@@ -58,6 +69,21 @@ class WorkSet:
         for work in self.unasked():
             if work.is_askable:
                 work.canceller.response_over()
+
+    def is_running(self, may_be_below: bool) -> bool:
+        """Whether a coroutine or generator is on the stack, where a cancel would not reach it.
+
+        Args:
+            may_be_below: whether one may be that other code has started, and some of the work waits
+                for: none is where the scope is not the current one. Where it is, none need be:
+                asyncio runs a timer in the context in which it was set.
+        """
+        seen: set[int] = set()
+        return any(
+            is_on_stack(work.canceller.suspended)
+            or (may_be_below and work.canceller.is_driven_now(seen))
+            for work in self._works
+        )
 
     def find(self, canceller: Canceller) -> list[Work]:
         """What has not ended and is the same work as that of this canceller."""

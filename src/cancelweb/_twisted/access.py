@@ -6,9 +6,7 @@ What follows from what is read is for the modules that call these.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextvars import Context
-from types import FrameType, FunctionType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet import defer
@@ -43,73 +41,9 @@ def canceller_of(deferred: Any) -> Callable[..., object] | None:
     return getattr(deferred, "_canceller", deferred.cancel)  # type: ignore[no-any-return]
 
 
-_DRIVER = getattr(defer, "_CancellationStatus", None)
-
-
-def driver_of(deferred: Any) -> Any:
-    """What Twisted's driver of a coroutine or generator keeps of it, or None.
-
-    It is in the closure of the canceller that the driver gives its Deferred.
-    """
-    canceller = canceller_of(deferred)
-    if type(canceller) is not FunctionType:
-        return None
-    for cell in canceller.__closure__ or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:
-            # A variable of the user's own that has no value yet.
-            continue
-        if type(content) is _DRIVER and hasattr(content, "waitingOn"):
-            return content
-    return None
-
-
-def awaited_by_driver(driver: Any) -> Any:
-    """The Deferred that a coroutine or generator awaited last, or None; None without a driver."""
-    return getattr(driver, "waitingOn", None)
-
-
 def members_of(deferred_list: Any) -> list[Any] | None:
     """The Deferreds of a `DeferredList`, or None."""
     return getattr(deferred_list, "_deferredList", None)
-
-
-def callbacks_of(deferred: Any) -> Iterable[Any]:
-    """The callbacks that a Deferred has still to call, with their arguments."""
-    callbacks = getattr(deferred, "_callbacks", None)
-    # Twisted 24.7 has the other name, which later ones warn of.
-    return getattr(deferred, "callbacks", ()) if callbacks is None else callbacks
-
-
-def arguments_of_driver(driver: Any) -> Sequence[Any]:
-    """What a driver is to be called with when what it waits for has come; none while it runs.
-
-    Among these are the coroutine or generator that it drives, and the context of that.
-    """
-    for (_, arguments, _), _ in callbacks_of(awaited_by_driver(driver)):
-        if arguments and any(each is driver for each in arguments):
-            return arguments  # type: ignore[no-any-return]
-    return ()
-
-
-_DRIVE: Any = getattr(defer, "_inlineCallbacks", None)
-
-
-def context_of_driver(driver: Any) -> Context | None:
-    """The context in which a driver runs its coroutine or generator, which may be on the stack."""
-    found = [each for each in arguments_of_driver(driver) if isinstance(each, Context)]
-    return found[0] if found else _context_on_stack(driver)
-
-
-def _context_on_stack(driver: Any) -> Context | None:
-    code = getattr(_DRIVE, "__code__", None)
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code is code and frame.f_locals.get("status") is driver:
-            return frame.f_locals.get("context")
-        frame = frame.f_back
-    return None
 
 
 # --- requests ---

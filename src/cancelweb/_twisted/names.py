@@ -15,6 +15,8 @@ from attrs import frozen
 NONE: Any = object()
 """Stands for no stand-in."""
 
+_DEFER = "twisted.internet.defer:"
+
 
 @frozen
 class Needed:
@@ -42,25 +44,32 @@ def _of(prefix: str, *names: str) -> tuple[str, ...]:
 NEEDED = (
     Needed(
         "forgiving",
-        _of("twisted.internet.defer:", "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
+        _of(_DEFER, "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
         "a Deferred that was cancelled, and that no code awaits, is logged as an unhandled error",
     ),
     Needed(
         "chains",
         ("twisted.internet.defer:Deferred.result",),
-        "a cancel may not reach what a Deferred that has fired waits for, reports tell less well "
-        "where work waits, and cancelweb.testing.sweep forces no waits",
+        "a cancel may miss what a Deferred that has fired waits for, reports may miss where work "
+        "waits, and cancelweb.testing.sweep forces no waits",
     ),
     Needed(
         "leaves",
         _of(
-            "twisted.internet.defer:",
+            _DEFER,
             *("_CancellationStatus", "_CancellationStatus.waitingOn"),
             *("Deferred._canceller", "DeferredList._deferredList"),
         ),
-        "a cancel goes to the Deferred of a coroutine, a generator or a list, and no further than "
-        "Twisted's own: not down a long chain, nor behind a list that has fired; and reports tell "
-        "less well where work waits",
+        "a cancel of a coroutine, a generator or a list gets no further than Twisted's own: not "
+        "down a long chain, nor behind a list that has fired; reports may miss where work waits",
+    ),
+    Needed(
+        "contexts",
+        (
+            f"{_DEFER}_CancellationStatus.deferred",
+            *_of(_DEFER, "_inlineCallbacks", "_addCancelCallbackToDeferred"),
+        ),
+        "steps of a coroutine handler take longer; hooks may see less of what a generator sets",
     ),
     Needed(
         "reports",
@@ -69,14 +78,14 @@ NEEDED = (
     ),
     Needed(
         "races",
-        ("twisted.internet.defer:FailureGroup", "twisted.internet.defer:FailureGroup.failures"),
+        _of(_DEFER, "FailureGroup", "FailureGroup.failures"),
         "a race() that was cancelled counts as failed",
     ),
     Needed(
         "timers",
         _of("twisted.internet.base:DelayedCall.", "func", "canceller"),
-        "a timer is taken to have ended only when cancelweb cancels it or the response is over, so "
-        "a request whose timer raises, or is cancelled by other code, is not answered",
+        "a timer ends only when cancelweb cancels it or the response is over, so a request whose "
+        "timer raises, or is cancelled by other code, is not answered",
     ),
     Needed(
         "unstarted loops",
@@ -86,8 +95,8 @@ NEEDED = (
     Needed(
         "loops",
         ("twisted.internet.task:LoopingCall.deferred",),
-        "a LoopingCall is taken to have ended only when cancelweb stops it or the response is "
-        "over, so a request whose loop fails is not answered",
+        "a LoopingCall ends only when cancelweb stops it or the response is over, so a request "
+        "whose loop fails is not answered",
     ),
     Needed(
         "tracked processes",
@@ -115,7 +124,7 @@ NEEDED = (
     Needed(
         "requests",
         ("twisted.web.http:Request.startedWriting",),
-        "a request that fails, or is cancelled while its client waits, has its connection aborted "
+        "where a request fails, or is cancelled while its client waits, the connection is aborted "
         "instead of an answer, as if a part of one had been sent",
         stand_in=1,
     ),
@@ -129,16 +138,16 @@ NEEDED = (
     Needed(
         "requests",
         ("twisted.web.http:Request.transport",),
-        "a response that fails half-way is closed in order and not aborted; connections that were "
-        "taken over or are not read, and streams whose TLS was closed, are not recognised",
+        "a response that fails half-way is closed in order, not aborted; connections taken over or "
+        "not read, and streams whose TLS was closed, are not recognised",
         stand_in=None,
     ),
     Needed(
         "listeners",
         ("twisted.web.http:Request.notifications",),
         "other listeners to notifyFinish are told of a success where a deadline or a drain has "
-        "cancelled their request, those that were added before cancelweb's own may touch a request "
-        "that was lost, and requests are slower",
+        "cancelled their request, those added before cancelweb's own may touch a lost request, and "
+        "requests are slower",
     ),
     Needed(
         "requests",
@@ -177,8 +186,8 @@ NEEDED = (
     Needed(
         "streams",
         ("twisted.web._http2:H2Stream._conn",),
-        "over HTTP/2, the limit on rapid resets (max_cleanups) is off, and a client that resets a "
-        "stream as soon as it has opened it may cost the others their connection",
+        "over HTTP/2, the limit on rapid resets (max_cleanups) is off, and a stream that is reset "
+        "as soon as it is opened may cost the others their connection",
     ),
     Needed(
         "streams",
