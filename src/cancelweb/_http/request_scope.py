@@ -51,8 +51,7 @@ class RequestScope(Scope):
     """
 
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
-    # The coroutine of what is watched; and what was watched, once handed over.
-    _suspended: object = None
+    _suspended: object = None  # The coroutine of what is watched.
     _handed_over: Work | None = None
     _general: GeneralWay | None = None
 

@@ -50,10 +50,11 @@ def serve(
     scope = _enter_simply(options, request)
     if scope is None:
         return serve_for(TwistedAnswerer, options, request, handler, args, kwargs)
-    run: Any = scope.context.run  # type: ignore[union-attr]
+    context = scope.context
+    assert context is not None
     try:
         # Without names it is much faster, and there are hardly ever any.
-        result = run(handler, *args, **kwargs) if kwargs else run(handler, *args)
+        result = context.run(handler, *args, **kwargs) if kwargs else context.run(handler, *args)
     except BaseException:
         result = Failure()
     try:

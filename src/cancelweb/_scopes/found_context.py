@@ -19,7 +19,7 @@ from .parts import Subject
 NOTHING_BEGAN = (None, None)
 
 CALLERS: set[int] = set()
-"""The ids of the codes that call handlers: what is behind them on the stack is not the handler's."""
+"""The ids of the codes that call handlers: what is on the stack behind these is not theirs."""
 
 
 def find_context(scope: Subject) -> None:
