@@ -25,6 +25,7 @@ TUTORIAL = {
     "Set a deadline": DOCS / "tutorial" / "4_deadline.rpy",
 }
 TRACK = DOCS / "howto" / "snippets" / "track.py"
+HOOKS = DOCS / "howto" / "snippets" / "hooks.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
@@ -40,6 +41,7 @@ LEAVING = [
 OWN_PROGRAMS = {
     *TUTORIAL.values(),
     TRACK,
+    HOOKS,
     ACQUIRE,
     CANCELLER_DETAILS,
     STOP_PROGRAM,

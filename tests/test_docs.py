@@ -11,6 +11,7 @@ from ast import get_docstring, parse
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,6 +34,9 @@ from cancelweb._scopes.parts import Subject
 from ._docs import DOCS, EXAMPLES, OWN_PROGRAMS, PAGES, README, directives, included, run, section
 from ._inmemory import Client
 from ._servers import REPOSITORY
+
+MEMBERS = (FunctionType, property)
+"""What a class has for its users."""
 
 
 def snippets_of_readme(language: str) -> list[str]:
@@ -188,12 +192,13 @@ class ListTests(SynchronousTestCase):
             self.assertEqual(methods, {method for each in interfaces for method in each}, page)
 
     def test_scope_is_documented(self) -> None:
-        """The reference has all public methods of a scope that have documentation for users."""
+        """The reference has all public methods and properties of a scope that are for users."""
         members = re.findall(r":members: (track.*)", (DOCS / "reference.rst").read_text())
-        methods = {name for name, each in vars(cancelweb.Scope).items() if inspect.isfunction(each)}
-        # What the parts of a scope ask of it is no business of users.
-        public = {name for name in methods - set(vars(Subject)) if not name.startswith("_")}
-        self.assertEqual(set(members[0].split(", ")), public)
+        members_of_scope = vars(cancelweb.Scope).items()
+        named = {name for name, each in members_of_scope if isinstance(each, MEMBERS)}
+        # What the parts of a scope ask of it is no business of users, but for how it ended.
+        public = {name for name in named - set(vars(Subject)) if not name.startswith("_")}
+        self.assertEqual(set(members[0].split(", ")), public | {"ended"})
 
 
 class ReadmeTests(SynchronousTestCase):

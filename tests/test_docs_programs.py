@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from klein import Klein
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -27,6 +27,7 @@ from ._docs import (
     ASYNCIO,
     DOCS,
     DRIVER,
+    HOOKS,
     TRACK,
     TUTORIAL,
     as_pattern,
@@ -80,6 +81,37 @@ class HowToTests(SynchronousTestCase):
         names["evict"](requests[0])
         self.assertEqual(client.response.status, 429)
         self.assertIn("the quota is used up", str(names["QuotaUsedUp"]()))
+
+    def test_hooks_of_an_export(self) -> None:
+        """A part is removed when it was sent, or by its hook if the client leaves before."""
+        parts: list[Path] = []
+        later: Deferred[Path] = Deferred(lambda _: None)
+
+        def write_part(number: int) -> Deferred[Path]:
+            if number == 2:
+                return later
+            parts.append(Path(self.mktemp()))
+            parts[-1].write_text(f"part {number}")
+            return succeed(parts[-1])
+
+        client, events = Client(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
+        client.request()
+        client.clock.pump([0] * 5)
+        self.assertIn(b"part 1", client.received)
+        client.disconnect()
+        self.assertEqual([part.exists() for part in parts], [False, False])
+        self.assertIn("export stopped: the client disconnected", formatEvent(events[0]) or "")
+
+    def test_hooks_of_an_export_that_fails(self) -> None:
+        """Its hook is told of the failure."""
+
+        def write_part(number: int) -> Deferred[Path]:
+            return fail(OSError("the disk is full"))
+
+        client, events = Client(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
+        client.request()
+        self.assertIn("export failed: the disk is full", [formatEvent(each) for each in events])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_late_connection_returns_to_pool(self) -> None:
         """A connection that arrives after its client has left goes back to the pool."""

@@ -5,6 +5,7 @@ What belongs here: drains of requests in memory. What does not: what becomes of 
 """
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -60,6 +61,22 @@ class CleanupTests(DrainTestCase):
         self.assertEqual(done, [])
         self.advance(0.2)
         self.assertEqual(done, [None])
+
+    def test_three_hooks_that_hang(self) -> None:
+        """They share their time: with work that hangs they delay a drain by 15 s, and not by 35."""
+        ran: list[int] = []
+
+        def hook(number: int, scope: Scope) -> Deferred[None]:
+            ran.append(number)
+            return Deferred()
+
+        hooks = [partial(hook, number) for number in range(3)]
+        self.client(lambda _: Errand(obedient=False), on_exit=hooks).request()
+        done = self.drain(0)
+        self.advance(0, 5, 9.9)
+        self.assertEqual((ran, done), ([2], []))
+        self.advance(0.1)
+        self.assertEqual((ran, done), ([2, 1, 0], [None]))
 
     def test_a_survivor(self) -> None:
         """Work that does not stop is waited for until it is named a survivor."""

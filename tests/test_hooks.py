@@ -189,23 +189,45 @@ class WrongHookTests(HookTestCase):
 class LateHookTests(HookTestCase):
     """Hooks that are registered when their occasion has been."""
 
-    def test_on_cancel_on_a_cancelled_scope(self) -> None:
-        """It is called at once, though work still runs."""
-        visit = Visit(lambda _: Errand(obedient=False))
+    def test_on_a_cancelled_scope(self) -> None:
+        """Either kind joins the stack: it is called once the work has stopped."""
+        visit = Visit(lambda _: Errand(obedient=False), on_exit=self.hook("door"))
         visit.disconnect()
-        visit.scope.on_cancel(self.hook("late"))
-        self.assertEqual(self.ran, ["late"])
-        visit.clock.advance(20)
-        self.assertEqual(self.ran, ["late"])
-
-    def test_on_exit_on_a_cancelled_scope(self) -> None:
-        """It waits for the end, as any other."""
-        visit = Visit(lambda _: Errand(obedient=False))
-        visit.disconnect()
+        visit.scope.on_cancel(self.hook("cancel"))
         visit.scope.on_exit(self.hook("exit"))
         self.assertEqual(self.ran, [])
         visit.clock.advance(20)
-        self.assertEqual(self.ran, ["exit"])
+        self.assertEqual(self.ran, ["exit", "cancel", "door"])
+
+    def test_while_hooks_run(self) -> None:
+        """It is called next, when the hook that runs has ended."""
+        slow = Deferred[None]()
+        visit = Visit(waiting, on_cancel=[self.hook("last"), self.hook("slow", slow)])
+        visit.disconnect()
+        visit.scope.on_cancel(self.hook("late"))
+        self.assertEqual(self.ran, ["slow"])
+        slow.callback(None)
+        self.assertEqual(self.ran, ["slow", "late", "last"])
+
+    def test_awaits_work_that_it_tracks(self) -> None:
+        """Added by a handler that is being stopped, it may await tracked work, as any other."""
+        done: Deferred[str] = Deferred()
+
+        async def hook(scope: Scope) -> None:
+            self.ran.append(await scope.track(done))
+
+        async def handler(request: object) -> bytes:
+            try:
+                await Deferred()
+            finally:
+                current_scope().on_cancel(hook)
+            return b""
+
+        visit = Visit(handler)
+        visit.disconnect()
+        done.callback("not cancelled")
+        self.assertEqual(self.ran, ["not cancelled"])
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_on_a_closed_scope(self) -> None:
         """On a closed one both kinds are called at once, if it was cancelled."""

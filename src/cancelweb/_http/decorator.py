@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, overload
 from twisted.internet.interfaces import IReactorTime
 
 from .._log import name_of
-from .._scopes.hooks import Hook
+from .._scopes.hook_index import Hook
 from .._scopes.options import checked_options
 from ..causes import Observer
 from .answering import Rendered
@@ -78,7 +78,8 @@ def cancel_on_disconnect(
         on_exit: a hook, or several, for when the scope ends, however it ends.
         observers: an observer, or several, told the `Outcome` of every request; given any, or
             ``()``, the default `log_outcome` is not used.
-        cleanup_timeout: seconds that each hook is waited for; 10 unless given.
+        cleanup_timeout: seconds that all hooks of a request together are waited for; 10 unless
+            given. When they are used up, the remaining hooks are called, but not waited for.
         survivor_after: seconds after which work that was asked to stop and still runs is named
             a survivor and no longer waited for; 5 unless given.
         max_cleanups: how many requests that a client has abandoned on one HTTP/2 connection may

@@ -40,6 +40,8 @@ class Acquisition(Canceller):
         return self
 
     def __attrs_post_init__(self) -> None:
+        if not callable(self.release):
+            raise TypeError(f"release must be callable with the resource, not {self.release!r}")
         # A canceller that does nothing: the Deferred then fails with CancelledError by itself.
         self.arrived = Deferred(lambda _: None)
 

@@ -1,4 +1,4 @@
-"""Cleanup hooks: one stack, run one at a time, each isolated and with a time limit.
+"""Cleanup hooks: one stack, run one at a time, each isolated, with one time limit for all.
 
 When they are run is the scope's business.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,34 +16,50 @@ from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
 from .context import in_copy, never_asked, was_asked
+from .hook_index import Entry, Hook, HookIndex
 from .parts import Subject
 from .states import CLOSED
 
-Hook = Callable[[Any], object]
-
 CLEANUP_TIMEOUT = 10.0
+
+NAMED = 3
+"""How many of the hooks that are not waited for are named in the log."""
 
 
 class HookStack:
-    """The hooks of one scope that were not run yet."""
+    """The hooks of one scope that were not run yet.
+
+    They share one time limit, which begins with the first of them. Once it is used up, the rest is
+    still called, but nothing is waited for any more.
+
+    Attributes:
+        began: when the first was run, in seconds on the scope's clock.
+    """
+
+    began: float | None = None
+    # Those that were called when the time was used up, and have not ended.
+    _unawaited: list[str] | None = None
 
     def __init__(self, scope: Subject) -> None:
         self._scope = scope
-        # Each with whether it is for a cancelled scope only.
-        self._hooks: list[tuple[Hook, bool]] = []
-        self.began: float | None = None
-        """When the first was run, in seconds on the scope's clock."""
+        # Most scopes withdraw no hook: it is a list until one does.
+        self._hooks: list[Entry] | HookIndex = []
 
     def add(self, hook: Hook, for_cancelled: bool) -> None:
-        """Add a hook to the stack; run it at once if the scope is cancelled, or closed, already."""
-        is_closed = self._scope.state is CLOSED
-        if self._is_cancelled if for_cancelled else is_closed:
-            self._run(hook)
-        elif not is_closed:
+        """Add a hook to the stack; if the scope has closed, run it at once."""
+        if self._scope.state is not CLOSED:
             self._hooks.append((hook, for_cancelled))
+        elif not for_cancelled or self._is_cancelled:
+            self._run(hook)
+
+    def withdraw(self, hook: Hook) -> bool:
+        """Take the newest hook that equals this one out; returns whether there was one."""
+        if isinstance(self._hooks, list):
+            self._hooks = HookIndex(self._hooks)
+        return self._hooks.withdraw(hook)
 
     def run_all(self, done: Callable[[], object]) -> None:
-        """Run all, the last first, each when the one before has ended or its time is up.
+        """Run all, the last first, each when the one before has ended, or at once if time is up.
 
         Args:
             done: called when there are no more.
@@ -58,6 +73,8 @@ class HookStack:
                 if ended is not None and not ended.called:
                     ended.addCallback(lambda _: self.run_all(done))
                     return
+        if self._unawaited is not None:
+            self._report_unawaited(self._unawaited)
         done()
 
     def _run(self, hook: Hook) -> Deferred[None] | None:
@@ -75,8 +92,43 @@ class HookStack:
             return None
         if running is None:
             return None
-        seconds = scope.options.cleanup_timeout or CLEANUP_TIMEOUT
-        return _ended_or_late(running, name_of(hook), seconds, scope.clock)
+        seconds = self._remaining()
+        if seconds > 0:
+            return _ended_or_late(running, name_of(hook), seconds, self._limit, scope.clock)
+        self._watch_only(running, name_of(hook))
+        return None
+
+    def _watch_only(self, running: Canceller, name: str) -> None:
+        has_ended: list[bool] = []
+
+        def ended(result: object) -> None:
+            has_ended.append(True)
+            _log_failure(result, name)
+
+        running.watch(ended)
+        if not has_ended:
+            self._unawaited = self._unawaited or []
+            self._unawaited.append(name)
+
+    def _report_unawaited(self, names: list[str]) -> None:
+        more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+        log.error(
+            "the cleanup_timeout of {seconds:g} s is used up: not waiting for these cleanup hooks: "
+            "{hooks}",
+            seconds=self._limit,
+            hooks=", ".join(names[:NAMED] + more),
+        )
+
+    @property
+    def _limit(self) -> float:
+        """The seconds that all of them have."""
+        return self._scope.options.cleanup_timeout or CLEANUP_TIMEOUT
+
+    def _remaining(self) -> float:
+        # A hook on a closed scope shares its time with no other: nothing waits for it.
+        if self.began is None or self._scope.state is CLOSED:
+            return self._limit
+        return self.began + self._limit - self._scope.clock.seconds()
 
     @property
     def _is_cancelled(self) -> bool:
@@ -103,25 +155,30 @@ def _result_of(hook: Hook, scope: object) -> Canceller | None:
 
 
 def _ended_or_late(
-    running: Canceller, name: str, seconds: float, clock: IReactorTime
+    running: Canceller, name: str, seconds: float, limit: float, clock: IReactorTime
 ) -> Deferred[None]:
     done: Deferred[None] = Deferred()
 
     def ended(result: object) -> None:
-        if isinstance(result, Failure):
-            log.failure("cleanup hook {hook} failed", failure=result, hook=name)
+        _log_failure(result, name)
         if timer.active():
             timer.cancel()
             done.callback(None)
 
     def late() -> None:
         log.error(
-            "cleanup hook {hook} still runs after {seconds:g} s: going on without it",
+            "cleanup hook {hook} still runs, and the cleanup_timeout of {seconds:g} s is used up: "
+            "going on without it",
             hook=name,
-            seconds=seconds,
+            seconds=limit,
         )
         done.callback(None)
 
     timer = clock.callLater(seconds, late)
     running.watch(ended)
     return done
+
+
+def _log_failure(result: object, name: str) -> None:
+    if isinstance(result, Failure):
+        log.failure("cleanup hook {hook} failed", failure=result, hook=name)

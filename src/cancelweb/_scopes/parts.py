@@ -126,3 +126,26 @@ class Subject(Protocol):
 
     def end(self) -> None:
         """It has closed: let go of the request and of this life."""
+
+
+class BareSubject:
+    """A scope that watches no work itself and has no response to look after."""
+
+    def hand_over(self, stopping: Stopping) -> None:
+        """See `Subject`."""
+
+    @property
+    def is_in_call(self) -> bool:
+        """See `Subject`."""
+        return False
+
+    @property
+    def is_interruptible(self) -> bool:
+        """See `Subject`."""
+        return True
+
+    def answer_cancel(self, cause: Cause) -> None:
+        """See `Subject`."""
+
+    def catch_up(self, is_reported_by_now: bool = False) -> None:
+        """See `Subject`."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from .._kinds.registry import canceller_for
 from ..causes import Cause, Ended, ResponseFinished, ScopeCancelled
@@ -19,10 +20,9 @@ from .acquire import Acquisition
 from .checks import check_callable
 from .context import current, was_asked
 from .found_context import find_context
-from .hooks import Hook
 from .life import Life
 from .options import Options
-from .parts import Stopping
+from .parts import BareSubject
 from .states import Fate, State
 from .tracking import track
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[["Scope"], object])
 
 
-class Scope:
+class Scope(BareSubject):
     """The lifetime of one request.
 
     Get it with `current_scope` or `scope_of`. It is for the reactor's thread, save for `check`,
@@ -41,8 +41,7 @@ class Scope:
     Attributes:
         request: the request; None once the scope has closed.
         cause: why the scope was cancelled, or None.
-        deadline: when it will be cancelled with `TimedOut`, in seconds on the scope's clock, or
-            None.
+        deadline: when it will be cancelled with `TimedOut`, on the scope's clock, or None.
     """
 
     # Defaults of the class: a request pays for no more than it changes.
@@ -52,6 +51,7 @@ class Scope:
     watched: object = None
     base: Context | None = None
     began: tuple[object, Context | None] = (None, None)
+    _ended: Ended | None = None
     _life: Life | None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
@@ -79,35 +79,28 @@ class Scope:
 
     @property
     def ended(self) -> Ended:
-        """See `MonitoredScope`."""
-        return Ended.COMPLETED if self._life is None else self._life.record.ended
+        """How its work has ended, the worst counts: so far, or in the end once it has closed."""
+        if self._ended is not None:
+            return self._ended
+        if self._life is not None:
+            return self._life.record.ended
+        # Where there never was a life, only work that has stopped leaves a cause.
+        was_stopped = self.state is State.CLOSED and self.cause is not None
+        return Ended.STOPPED if was_stopped else Ended.COMPLETED
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure of its work that is no cancellation, for hooks; None once closed."""
+        return None if self._life is None else self._life.record.failure
 
     @property
     def would_have_cancelled(self) -> Cause | None:
         """See `MonitoredScope`."""
         return None if self._life is None else self._life.record.would_have_cancelled
 
-    def hand_over(self, stopping: Stopping) -> None:
-        """See `Subject`."""
-
-    @property
-    def is_in_call(self) -> bool:
-        """See `Subject`."""
-        return False
-
-    @property
-    def is_interruptible(self) -> bool:
-        """See `Subject`."""
-        return True
-
-    def answer_cancel(self, cause: Cause) -> None:
-        """See `Subject`."""
-
-    def catch_up(self, is_reported_by_now: bool = False) -> None:
-        """See `Subject`."""
-
     def end(self) -> None:
         """See `Subject`."""
+        self._ended = self._life.record.ended if self._life else self._ended
         self.request = self.context = self._life = None
 
     # --- what users ask for ---
@@ -142,14 +135,13 @@ class Scope:
     def on_cancel(self, hook: HookT) -> HookT:
         """Have the hook called with the scope if it is cancelled, once all work has stopped.
 
-        Hooks are run one at a time, the last first. A hook may return a Deferred, be a coroutine
-        function, or return any other kind of work; it is then waited for, ``cleanup_timeout``
-        seconds at most. What it raises is logged.
+        Hooks are run one at a time, the last first. One that returns a Deferred, a coroutine or any
+        other work is waited for. All hooks of a scope together have ``cleanup_timeout`` seconds;
+        after that the rest is called, but not waited for. What a hook raises is logged.
 
         Args:
-            hook: on a scope that has been cancelled already it is called at once, beside work
-                and hooks that may still run; never on one that has closed without. `request` is
-                None on a closed scope.
+            hook: on a closed scope, where `request` is None, it is called at once if the scope
+                was cancelled, and else never.
 
         Returns:
             The hook, so that this serves as a decorator.
@@ -158,7 +150,8 @@ class Scope:
             TypeError: it cannot be called.
         """
         check_callable("on_cancel", hook)
-        self._add_hook(hook, for_cancelled=True)
+        find_context(self)
+        self.life.hooks.add(hook, for_cancelled=True)
         return hook
 
     def on_exit(self, hook: HookT) -> HookT:
@@ -168,8 +161,24 @@ class Scope:
         a result that needs no waiting, that is before Twisted writes the response.
         """
         check_callable("on_exit", hook)
-        self._add_hook(hook, for_cancelled=False)
+        find_context(self)
+        self.life.hooks.add(hook, for_cancelled=False)
         return hook
+
+    def withdraw(self, hook: Callable[[Scope], object]) -> bool:
+        """Take a hook back, because there is nothing left for it to clean up.
+
+        Args:
+            hook: the hook, or one that equals it. If it was added twice, the newer is withdrawn.
+
+        Returns:
+            Whether it was there; it is not once it has been called.
+
+        Raises:
+            TypeError: it cannot be called, and so can be no hook.
+        """
+        check_callable("withdraw", hook)
+        return self._life is not None and self._life.hooks.withdraw(hook)
 
     def acquire(
         self, source: Awaitable[T] | Future[T], release: Callable[[T], object]
@@ -190,8 +199,6 @@ class Scope:
         Raises:
             TypeError: ``source`` is no such work, or ``release`` cannot be called.
         """
-        if not callable(release):
-            raise TypeError(f"release must be callable with the resource, not {release!r}")
         acquisition = Acquisition(canceller_for(source), release)
         self.track(acquisition)
         return acquisition.start()
@@ -236,7 +243,3 @@ class Scope:
         It goes on counting when the response is finished, although nothing follows from it then.
         """
         return None if self.deadline is None else max(0.0, self.deadline - self.clock.seconds())
-
-    def _add_hook(self, hook: Hook, for_cancelled: bool) -> None:
-        find_context(self)
-        self.life.hooks.add(hook, for_cancelled)
