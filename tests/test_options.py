@@ -3,15 +3,22 @@
 What a right one does is for the tests of what it is about.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from itertools import repeat
 from typing import Any
 
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb.monitor import Monitor
+
+from ._scopes import Visit, waiting
 
 
 async def awaiting(outcome: object) -> None:
@@ -63,10 +70,25 @@ OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
 }
 """Wrong values of the options that both doors take."""
 
+WORK: list[Callable[[], object]] = [
+    Deferred,
+    lambda: succeed(None),
+    lambda: fail(ValueError()).addErrback(lambda _: None),
+    lambda: gatherResults([Deferred()]),
+    Future,
+    asyncio.Future,
+    lambda: LoopingCall(int),
+    lambda: repeat(Deferred()),
+    lambda: [len, Deferred()],
+]
+"""What may be given in place of a function that returns it; some of it can be iterated."""
+
 OF_RESOURCE: dict[str, list[tuple[object, type[Exception]]]] = {
     "methods": [
         ("GET", TypeError),
         (b"GET", TypeError),
+        (Deferred(), TypeError),
+        (succeed(None), TypeError),
         (5, TypeError),
         ([5], TypeError),
         (["get"], ValueError),
@@ -125,6 +147,44 @@ class BothDoorsTests(SynchronousTestCase):
         """Of a hook that does not take one argument the message shows the signature."""
         wrong: Any = lambda one, two: None  # noqa: E731
         with self.assertRaisesRegex(TypeError, r"on_exit takes callables.*has \(one, two\)"):
+            cancel_on_disconnect(on_exit=wrong)
+
+    def test_work_in_place_of_a_function(self) -> None:
+        """Work such as a Deferred is refused at once, with a word on what to pass."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        self.addCleanup(asyncio.set_event_loop, None)
+        asyncio.set_event_loop(loop)
+        doors: list[Any] = [cancel_on_disconnect, lambda **o: CancellingResource(Resource(), **o)]
+        for door in doors:
+            for make in WORK:
+                for name in ("on_cancel", "on_exit"):
+                    with self.assertRaisesRegex(TypeError, f"^{name} .* lambda scope: work$"):
+                        door(**{name: make()})
+                with self.assertRaisesRegex(TypeError, "^observers takes callables"):
+                    door(observers=make())
+
+    def test_work_that_has_a_hook_itself(self) -> None:
+        """So are a coroutine, and work that a handler adds, or a monitor is to observe."""
+
+        async def clean() -> None:
+            """Never runs."""
+
+        scope, add_observer = Visit(waiting).scope, Monitor().add_observer
+        for make in (Deferred, clean, partial(LoopingCall, int)):
+            for name, add in (("on_cancel", scope.on_cancel), ("on_exit", scope.on_exit)):
+                work: Any = make()
+                with self.assertRaisesRegex(TypeError, f"^{name} .* lambda scope: work$"):
+                    add(work)
+                with self.assertRaisesRegex(TypeError, "^observers takes callables"):
+                    add_observer(work)
+                if make is clean:
+                    work.close()
+
+    def test_a_text_in_place_of_a_function(self) -> None:
+        """A dotted name is shown as a whole."""
+        wrong: Any = "module.hook"
+        with self.assertRaisesRegex(TypeError, "on_exit takes callables .*, not 'module.hook'"):
             cancel_on_disconnect(on_exit=wrong)
 
     def test_a_callable_that_hides_its_signature(self) -> None:

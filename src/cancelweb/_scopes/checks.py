@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeGuard
 
 from attrs import Attribute
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 
 from ..causes import Observer
 from ..interfaces import IMonitor
@@ -90,10 +91,15 @@ def check_monitor(name: str, value: object) -> None:
 # --- hooks and observers ---
 
 
+INSTEAD = "; to have work waited for, pass a function that returns it: lambda scope: work"
+
+
 def check_callable(name: str, function: object) -> None:
     """Something to call; the commonest mistake is a hook that was called when it was passed."""
-    if not callable(function):
-        raise TypeError(f"{name} takes callables with one argument, not {function!r}")
+    # A LoopingCall can be called, by its clock.
+    if not callable(function) or isinstance(function, LoopingCall):
+        instead = INSTEAD if name in ("on_cancel", "on_exit") else ""
+        raise TypeError(f"{name} takes callables with one argument, not {function!r}{instead}")
 
 
 def hooks_from(name: str, given: object) -> tuple[Callable[[Any], object], ...]:
@@ -102,15 +108,22 @@ def hooks_from(name: str, given: object) -> tuple[Callable[[Any], object], ...]:
     Raises:
         TypeError: something in it cannot be called with one argument, or is a generator.
     """
-    if callable(given) or not isinstance(given, Iterable):
-        given = (given,)
-    functions = tuple(given)
-    for function in functions:
-        check_callable(name, function)
-        _check_signature(name, function)
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{name} takes functions, not generators such as {function!r}")
-    return functions
+    each_of = given if not callable(given) and _is_collection(given) else (given,)
+    # One after the other: the first that is wrong may come from something endless.
+    return tuple(_checked_hook(name, function) for function in each_of)
+
+
+def _is_collection(given: object) -> TypeGuard[Iterable[Any]]:
+    """Whether a value holds others. Deferreds and futures can be iterated, to be awaited."""
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes | Awaitable)
+
+
+def _checked_hook(name: str, function: Any) -> Callable[[Any], object]:
+    check_callable(name, function)
+    _check_signature(name, function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{name} takes functions, not generators such as {function!r}")
+    return function  # type: ignore[no-any-return]
 
 
 def observers_from(given: object) -> tuple[Observer, ...]:
@@ -153,7 +166,7 @@ def methods_from(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None
     """
     if given is None:
         return None
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+    if not _is_collection(given):
         raise TypeError(f"methods must be an iterable such as ('GET', 'HEAD'), not {given!r}")
     return frozenset(_method_from(each) for each in given)
 
