@@ -21,7 +21,7 @@ from ..causes import Cause, Disconnected
 from .answerer import Answerer, Call
 from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
-from .listeners import after_others, takes_listeners
+from .listeners import after_others, guard_before_others, takes_listeners
 from .rapid_resets import abandoned_beside
 from .request_facts import fate_of
 from .streams import Stream
@@ -104,6 +104,7 @@ class GeneralWay:
         elif takes_listeners(request):
             request.notifications.insert(0, self._scope)
         else:
+            guard_before_others(request)
             self.subscription = request.notifyFinish()
             self.subscription.addCallbacks(lambda _: self.finished(), self.lost)
 

@@ -8,6 +8,8 @@ methods: a Deferred with two callbacks would take three times as long.
   listener is told, whenever that was added.
 * What is to be done last waits for the others: Twisted goes through the list itself, and so reaches
   what is appended meanwhile (`after_others`).
+* Where it cannot be in that list, because the request hands out listeners in a way of its own, a
+  guard is (`guard_before_others`).
 * Nothing may escape from a listener, as nothing does from a Deferred: Twisted would tell no more of
   the others (`log_escape`).
 * A request that hands out listeners in a way of its own is asked for one (`takes_listeners`).
@@ -17,12 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ReferenceType, ref
 
 from attrs import define
+from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from .._log import log
+from .._scopes.states import Fate
 from .._twisted.checks import check
+from .dead_requests import guard
+from .request_facts import fate_of
 
 _NOTIFY_FINISH: object = Request.notifyFinish if check("listeners") else ...
 
@@ -49,9 +56,35 @@ def after_others(request: Any, told: Callable[[], object]) -> None:
         told()
 
 
+def guard_before_others(request: Any) -> None:
+    """Have a request guarded when it was lost, before those in its list are told.
+
+    For one that hands out listeners in a way of its own, as far as it still keeps that list.
+    """
+    listeners = getattr(request, "notifications", None)
+    if isinstance(listeners, list):
+        listeners.insert(0, _Guard(ref(request)))
+
+
 def log_escape() -> None:
     """Log what was raised just now, instead of letting it go on to Twisted."""
     log.failure("the end of a request could not be handled")
+
+
+@define(eq=False)
+class _Guard:
+    """Guards a request that was lost."""
+
+    _request: ReferenceType[Any]
+
+    def callback(self, _: object) -> None:
+        """The response is finished: the others see what Twisted shows them."""
+
+    def errback(self, _: Failure) -> None:
+        """The client has left, or the request is cancelled and lives."""
+        request = self._request()
+        if request is not None and fate_of(request) is Fate.LOST:
+            guard(request, Fate.LOST)
 
 
 @define(eq=False)
