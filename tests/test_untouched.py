@@ -212,7 +212,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
                         self.leave(page, touched, version=version, **how)
 
     def test_whatever_is_done(self) -> None:
-        """Nothing that a listener does to it raises, nor what a cancelled Deferred's errback does."""
+        """Nothing that a listener does to it raises, nor what an errback of cancelled work does."""
         self.check_each([recipe, directly], TOUCHES)
 
     def test_in_whatever_handler(self) -> None:
