@@ -25,6 +25,7 @@ TUTORIAL = {
     "Set a deadline": DOCS / "tutorial" / "4_deadline.rpy",
 }
 TRACK = DOCS / "howto" / "snippets" / "track.py"
+WSGI_INPUT = DOCS / "howto" / "snippets" / "wsgi_input.py"
 HOOKS = DOCS / "howto" / "snippets" / "hooks.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
@@ -42,6 +43,7 @@ OWN_PROGRAMS = {
     *TUTORIAL.values(),
     TRACK,
     HOOKS,
+    WSGI_INPUT,
     ACQUIRE,
     CANCELLER_DETAILS,
     STOP_PROGRAM,

@@ -74,6 +74,27 @@ class WSGITests(LeavingTestCase):
         self.assertEqual(await self.done, "to its end")
         self.assertEqual(wire.received, b"")
 
+    async def test_its_input(self) -> None:
+        """An application that reads its input after that is told of the disconnect."""
+
+        def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            self.tell(self.running, None)
+            self.go_on.wait(20)
+            try:
+                environ["wsgi.input"].read()
+            except OSError as error:
+                self.tell(self.done, repr(error))
+            start_response("200 OK", [])
+            return []
+
+        wire = await self.visit(
+            WSGIResource(reactor, self.pool, application), request(b"/", b"POST", body=b"body")
+        )
+        await self.running
+        await wire.leave()
+        self.go_on.set()
+        self.assertEqual(await self.done, "ContentLost('the client disconnected')")
+
     async def test_a_stream(self) -> None:
         """A stream is closed before its next chunk."""
 

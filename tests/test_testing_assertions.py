@@ -145,7 +145,10 @@ class AssertionTests(SynchronousTestCase):
         self.visit(self.later, on_exit=lambda scope: Deferred(), cleanup_timeout=1)
         self.exchange.disconnect()
         self.exchange.advance(1)
-        self.assertIn("still runs after 1 s", self.told(assert_no_leaks, self.client))
+        self.assertIn(
+            "still runs, and the cleanup_timeout of 1 s is used up",
+            self.told(assert_no_leaks, self.client),
+        )
 
     def test_what_is_logged_is_not_kept(self) -> None:
         """A client keeps nothing alive that anybody logs while it is there."""

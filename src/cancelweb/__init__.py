@@ -11,6 +11,7 @@ from ._scopes.shared import Shared
 from ._scopes.shield import detach, shield
 from .causes import (
     Cause,
+    ContentLost,
     Disconnected,
     Draining,
     Ended,
@@ -27,6 +28,7 @@ from .observers import access_log_499, log_outcome
 __all__ = [
     "CancellingResource",
     "Cause",
+    "ContentLost",
     "Disconnected",
     "Draining",
     "Ended",

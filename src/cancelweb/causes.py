@@ -17,6 +17,7 @@ from twisted.web.http import SERVICE_UNAVAILABLE
 
 __all__ = [
     "Cause",
+    "ContentLost",
     "Disconnected",
     "Draining",
     "Ended",
@@ -132,6 +133,21 @@ class ScopeCancelled(CancelledError):
     """
 
     def __init__(self, cause: Cause) -> None:
+        super().__init__(safe_str(cause))
+        self.cause = cause
+
+
+class ContentLost(CancelledError, OSError):
+    """Raised where ``request.content`` is read after the client has left.
+
+    Twisted has closed it by then. This is a ``CancelledError``, because work that ends with it was
+    stopped, and an ``OSError``, because it is the error of a file that cannot be read.
+
+    Attributes:
+        cause: the disconnect.
+    """
+
+    def __init__(self, cause: Disconnected) -> None:
         super().__init__(safe_str(cause))
         self.cause = cause
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from .._log import log
 from .._scopes.states import Fate
+from .lost_content import LOST_CONTENT
 from .request_facts import fate_of
 
 
@@ -63,6 +64,7 @@ def guard_lost(request: Any) -> None:
     request.write = request.finish = ignore
     request.registerProducer = _refuse_producer
     request.unregisterProducer = request.loseConnection = ignore
+    request.content = LOST_CONTENT
 
 
 def drop_producer(request: Any) -> None:

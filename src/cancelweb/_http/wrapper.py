@@ -20,6 +20,7 @@ from .._scopes.options import Options, checked_options
 from ..interfaces import IMonitor
 from .answering import Rendered
 from .decorator import Hooks, Observers
+from .lost_content import tell_threads_of_loss
 from .serving import serve
 
 
@@ -93,8 +94,11 @@ class CancellingResource:
         """See `IResource`: the wrapped resource's rendering, in a scope."""
         reference = ref(request)
         request.render = partial(_render_late, reference, self._options)
-        if _COPIES_REQUESTS in sys.modules:
+        loaded = sys.modules
+        if _COPIES_REQUESTS in loaded:
             request.getStateToCopyFor = partial(_state_to_copy, reference)
+        if _READS_IN_THREADS in loaded:
+            tell_threads_of_loss(request)
         render = self._resource.render
         # For a type checker alone: a cast would be called for each request.
         return serve(self._options, request, render, (request,), {})  # type: ignore[return-value]
@@ -132,6 +136,9 @@ def _wrapped(resource: Any, options: Options) -> CancellingResource:
 
 _COPIES_REQUESTS = "twisted.web.distrib"
 """The only module that copies requests; most sites never import it."""
+
+_READS_IN_THREADS = "twisted.web.wsgi"
+"""The only module that hands a request's content to a thread, which then keeps it."""
 
 _OURS = frozenset(("render", "getStateToCopyFor", SCOPE))
 """What is put into the attributes of a request that is alive."""

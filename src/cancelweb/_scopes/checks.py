@@ -10,6 +10,7 @@ import inspect
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
 from typing import Any, TypeGuard
 
 from attrs import Attribute
@@ -18,6 +19,7 @@ from twisted.internet.task import LoopingCall
 
 from ..causes import Observer
 from ..interfaces import IMonitor
+from .hook_index import Hook
 
 TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 """What a method's name is made of (RFC 9110, section 5.6.2)."""
@@ -98,32 +100,35 @@ def check_callable(name: str, function: object) -> None:
     """Something to call; the commonest mistake is a hook that was called when it was passed."""
     # A LoopingCall can be called, by its clock.
     if not callable(function) or isinstance(function, LoopingCall):
-        instead = INSTEAD if name in ("on_cancel", "on_exit") else ""
+        is_work = isinstance(function, Awaitable | Future | LoopingCall)
+        instead = INSTEAD if is_work and name in ("on_cancel", "on_exit") else ""
         raise TypeError(f"{name} takes callables with one argument, not {function!r}{instead}")
 
 
-def hooks_from(name: str, given: object) -> tuple[Callable[[Any], object], ...]:
+def hooks_from(name: str, given: object) -> tuple[Hook, ...]:
     """One function, or an iterable of them, as a tuple.
 
     Raises:
         TypeError: something in it cannot be called with one argument, or is a generator.
     """
-    each_of = given if not callable(given) and _is_collection(given) else (given,)
+    if callable(given) or not _is_collection(given):
+        return (_checked_hook(name, given),)
     # One after the other: the first that is wrong may come from something endless.
-    return tuple(_checked_hook(name, function) for function in each_of)
+    return tuple(_checked_hook(name, each) for each in given)
 
 
-def _is_collection(given: object) -> TypeGuard[Iterable[Any]]:
+def _is_collection(given: object) -> TypeGuard[Iterable[object]]:
     """Whether a value holds others. Deferreds and futures can be iterated, to be awaited."""
     return isinstance(given, Iterable) and not isinstance(given, str | bytes | Awaitable)
 
 
-def _checked_hook(name: str, function: Any) -> Callable[[Any], object]:
+def _checked_hook(name: str, function: object) -> Hook:
     check_callable(name, function)
+    assert callable(function)
     _check_signature(name, function)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{name} takes functions, not generators such as {function!r}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def observers_from(given: object) -> tuple[Observer, ...]:

@@ -1,0 +1,97 @@
+"""What stands for ``request.content``, so that reading it after the loss tells of the loss.
+
+Twisted closes the content of a request whose client has left. To read it raises a ValueError then,
+as reading any closed file does, and looks like a bug. After a normal end all is as in Twisted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+from weakref import ref
+
+from .._scopes.finding import SCOPE, scope_or_none
+from .._scopes.scope import Scope
+from .._scopes.states import Fate
+from ..causes import ContentLost, Disconnected
+from .request_facts import fate_of
+
+
+class LostContent:
+    """The content of every request that was lost. It can be closed, and nothing else."""
+
+    closed = True
+
+    def close(self) -> None:
+        """Twisted's own, and the user's, are closed already."""
+
+    def read(self, *args: object) -> NoReturn:
+        """Raise, because an empty result would look like an empty upload."""
+        raise ContentLost(_cause_in(scope_or_none()))
+
+    __enter__ = __exit__ = __iter__ = __next__ = read
+    detach = fileno = flush = getbuffer = getvalue = isatty = peek = read1 = readable = readinto = (
+        readinto1
+    ) = readline = readlines = seek = seekable = tell = truncate = writable = write = writelines = (
+        read
+    )
+
+
+LOST_CONTENT = LostContent()
+
+
+class ThreadContent:
+    """The content of a request that code in a thread reads, which holds on to it beyond the loss.
+
+    Args:
+        request: the request; its content is an open file.
+    """
+
+    def __init__(self, request: Any) -> None:
+        self._content = request.content
+        self._request = ref(request)
+
+    def __iter__(self) -> ThreadContent:
+        return self
+
+    def __next__(self) -> bytes:
+        line: bytes = self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+    def __enter__(self) -> ThreadContent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._content.close()
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._content, name)
+        return partial(self._call, attribute) if callable(attribute) else attribute
+
+    def _call(self, method: Callable[..., object], *args: object) -> object:
+        try:
+            return method(*args)
+        except ValueError:
+            request = self._request()
+            if request is None or not self._content.closed or fate_of(request) is not Fate.LOST:
+                raise
+            raise ContentLost(_cause_in(getattr(request, SCOPE, None))) from None
+
+
+def tell_threads_of_loss(request: Any) -> None:
+    """Have code that keeps a request's content be told of a loss; idempotent."""
+    content = request.content
+    if not isinstance(content, ThreadContent | LostContent | None):
+        request.content = ThreadContent(request)
+
+
+def _cause_in(scope: Scope | None) -> Disconnected:
+    """The disconnect that cancelled a scope, or would have; without details if there is none."""
+    if scope is not None:
+        for cause in (scope.cause, scope.would_have_cancelled):
+            if isinstance(cause, Disconnected):
+                return cause
+    return Disconnected()
