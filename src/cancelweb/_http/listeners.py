@@ -61,9 +61,7 @@ def guard_before_others(request: Any) -> None:
 
     For one that hands out listeners in a way of its own, as far as it still keeps that list.
     """
-    listeners = getattr(request, "notifications", None)
-    if isinstance(listeners, list):
-        listeners.insert(0, _Guard(ref(request)))
+    getattr(request, "notifications", []).insert(0, _Guard(ref(request)))
 
 
 def log_escape() -> None:

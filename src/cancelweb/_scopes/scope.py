@@ -79,7 +79,7 @@ class Scope(BareSubject):
 
     @property
     def ended(self) -> Ended:
-        """How its work has ended, the worst counts: so far, or in the end once it has closed."""
+        """How its work has ended so far, and once it has closed, in the end. The worst counts."""
         if self._ended is not None:
             return self._ended
         if self._life is not None:
