@@ -260,6 +260,15 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
         """Nor where the request's class overrides `notifyFinish`."""
         self.check_each([recipe, directly, several], TOUCHES, factory=Asking)
 
+    def test_such_a_request_that_is_cancelled(self) -> None:
+        """It is not taken for a lost one where its client still waits for an answer."""
+        for page in self.doors(partial(recipe, lambda request: None), timeout=1):
+            site = Site(page, reactor=cast(Any, Clock()))
+            site.requestFactory = Asking
+            exchange = Client(site).get()
+            exchange.advance(1)
+            self.assertEqual(exchange.response.code, 503)  # type: ignore[union-attr]
+
     def test_after_a_finish_it_is_as_in_twisted(self) -> None:
         """Listeners of a response that was finished see what Twisted shows them."""
         seen: list[object] = []
