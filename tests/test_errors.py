@@ -142,7 +142,7 @@ class ExceptionTests(PageTestCase):
         self.visit(lambda _: work, observers=None)
         work.errback(ZeroDivisionError("by design"))
         (event,) = of_cancelweb(events)
-        self.assertIs(event["log_level"], LogLevel.error)
+        self.assertIs(event["log_level"], LogLevel.info)
         self.assertIn("GET /: failed after 0.000 s: ZeroDivisionError: by", formatEvent(event))
         self.logged_error(ZeroDivisionError)
 

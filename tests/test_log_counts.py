@@ -75,13 +75,13 @@ class LineTests(BurstTestCase):
         )
 
     def test_failed(self) -> None:
-        """Failed requests have a line of their own at error; their tracebacks are all logged."""
+        """Failed requests have a line of their own at info; their tracebacks are all logged."""
         self.leave(3, handler=raising)
         self.leave(1)
         self.taken()
         self.clock.advance(1)
         failed, cancelled = self.taken()
-        self.assertEqual(failed["log_level"].name, "error")
+        self.assertEqual(failed["log_level"].name, "info")
         self.assertEqual(
             formatEvent(failed),
             "3 more requests ended with errors in 1.0 s: failed: ValueError: the handler's: "

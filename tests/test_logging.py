@@ -85,9 +85,9 @@ class DefaultLogTests(LogTestCase):
         self.assertEqual(formatEvent(event), self.line)
 
     def test_failed(self) -> None:
-        """A failed request is one line at error, without a second traceback."""
+        """A failed request is one line at info: the traceback is the one error event."""
         self.serve(raising)
-        self.assertEqual(self.event["log_level"].name, "error")
+        self.assertEqual(self.event["log_level"].name, "info")
         self.assertEqual(self.line, "GET /page: failed after 0.000 s: ValueError: the handler's")
         self.assertNotIn("log_failure", self.event)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

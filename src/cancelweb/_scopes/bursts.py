@@ -26,10 +26,10 @@ SECOND = 1.0
 
 
 def log_outcome(outcome: Outcome) -> None:
-    """Log requests that were cancelled (info) or that failed (error), one line each.
+    """Log requests that were cancelled or that failed, one line each, at level info.
 
     The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
-    The failure's traceback is not in it: that was logged where the failure was met.
+    The failure's traceback is not in it: that is an error event of its own, and the only one.
 
     In a burst only the first hundred requests get a line of their own. The others are counted by
     cause and path, one line per second, until a second has no more than a hundred.

@@ -11,7 +11,6 @@ from heapq import nlargest
 from operator import itemgetter
 
 from attrs import define, field
-from twisted.logger import LogLevel
 
 from .._log import log, printable, why
 from ..causes import Ended, Outcome
@@ -30,11 +29,11 @@ Page = tuple[bytes, bytes]
 
 
 class _What(Enum):
-    """What a line of counts is about: its level, and the words for one request and for several."""
+    """What a line of counts is about: the words for one request and for several."""
 
-    FAILED = LogLevel.error, "request ended with an error", "requests ended with errors"
-    CANCELLED = LogLevel.info, "request was cancelled", "requests were cancelled"
-    SPARED = LogLevel.info, "request was left alone", "requests were left alone"
+    FAILED = "request ended with an error", "requests ended with errors"
+    CANCELLED = "request was cancelled", "requests were cancelled"
+    SPARED = "request was left alone", "requests were left alone"
 
     @classmethod
     def of(cls, outcome: Outcome) -> _What:
@@ -133,10 +132,9 @@ def log_counts(tallies: Iterable[Tally], seconds: float) -> None:
 
 
 def _log_line(what: _What, tallies: list[Tally], seconds: float) -> None:
-    level, one, several = what.value
+    one, several = what.value
     count = sum(each.count for each in tallies)
-    log.emit(
-        level,
+    log.info(
         "{count:,} more {what_text} in {seconds:.1f} s: {counts_text}",
         count=count,
         seconds=seconds,
