@@ -217,7 +217,7 @@ class FailureTests(ProxyTestCase):
             self.outcome = Deferred()
 
     async def test_fails_half_way(self) -> None:
-        """One that fails in the middle of its body breaks the response off."""
+        """One that fails in the middle of its body breaks the response off; the client has not left."""
         for said in [
             HEAD + b"the first part",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
@@ -228,7 +228,8 @@ class FailureTests(ProxyTestCase):
             await self.until(partial(client.has, b"\r\n\r\n"))
             exchange.close()
             self.assertFalse((await client.answer).endswith(b"0\r\n\r\n"))
-            self.assertEqual((await self.outcome).ended, Ended.FAILED)
+            outcome = await self.outcome
+            self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
             self.assertEqual(len(self.flushLoggedErrors(ResponseFailed)), 1)
 
     async def test_unexpected(self) -> None:

@@ -27,7 +27,9 @@ def access_log_499(scope: Scope) -> None:
     not cancel. It sets the request's ``code``, and needs its ``site``.
     """
     request = scope.request
-    left = scope.cause is None or isinstance(scope.cause, Disconnected)
+    # With neither, a failure had the response broken off at this end.
+    was_spared = scope.cause is None and scope.would_have_cancelled is not None
+    left = was_spared or isinstance(scope.cause, Disconnected)
     if left and fate_of(request) is Fate.LOST:
         request.code = CLIENT_CLOSED_REQUEST
         request.site.log(request)

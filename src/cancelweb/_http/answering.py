@@ -28,7 +28,7 @@ from .._scopes.context import context_to_enter
 from .._scopes.states import Fate, State
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER
-from .dead_requests import drop_producer, guarded_fate_of
+from .dead_requests import drop_producer, guard, guarded_fate_of
 from .faked_head import is_faked_head, will_be_faked
 from .pages import reset_stream, send, send_error, tell_listeners
 from .request_facts import fate_of, has_begun, is_taken_over
@@ -92,7 +92,7 @@ class TwistedAnswerer:
 
     @property
     def _is_answerable(self) -> bool:
-        is_open = self.scope.cause is None and self.scope.fate is Fate.OPEN
+        is_open = self.scope.state is State.RUNNING and self.scope.fate is Fate.OPEN
         return is_open and fate_of(self.request) is Fate.OPEN
 
     def give_back(self, result: object) -> Rendered | Failure:
@@ -218,6 +218,9 @@ class TwistedAnswerer:
         self._abort()
 
     def _abort(self) -> None:
+        self.scope.life.give_up()
+        # What is written until the abort is done would make half a response look like a whole one.
+        guard(self.request, Fate.LOST)
         transport = getattr(self.request, "transport", None)
         if transport is not None:
             transport.abortConnection()

@@ -106,9 +106,11 @@ class Life:
         self._request_is_over()
 
     def lost(self, cause: Cause) -> None:
-        """The client has left."""
+        """The client has left, or the response was given up."""
         self.scope.fate = Fate.LOST
-        if self.scope.is_interruptible and not self.scope.options.dry_run:
+        if self.scope.state is State.ANSWERED:
+            self._stop_leftover_work()
+        elif self.scope.is_interruptible and not self.scope.options.dry_run:
             self._cancelled(cause, Event.LOST)
         else:
             self.record.spare(cause)
@@ -119,6 +121,12 @@ class Life:
         if self._has_work() and not self.stopping.is_pending:
             self.stopping.works.response_over()
         self.go_on()
+
+    def give_up(self) -> None:
+        """The response is broken off at this end; if that is for a failure, nothing is cancelled."""
+        if self.scope.state is RUNNING:
+            self.stopping.is_returned_leftover = not self.scope.options.dry_run
+            self._become(Event.GIVEN_UP)
 
     def stop(self, cause: Cause) -> bool:
         """Cancel the scope; returns whether this call did it."""

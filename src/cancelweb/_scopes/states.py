@@ -55,6 +55,8 @@ class Event(IntEnum):
     """The client has left, and the request may be cancelled for that."""
     SPARED_LOSS = auto()
     """The client has left a request that is not cancelled for that."""
+    GIVEN_UP = auto()
+    """A failure came after the first write: the response is broken off at this end."""
     CANCELLED = auto()
     """A deadline has passed, the server is drained, or the user has cancelled the scope."""
     RESULT = auto()
@@ -72,8 +74,11 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.FINISHED: State.ANSWERED,
         Event.LOST: State.STOPPING,
         Event.SPARED_LOSS: State.SPARED,
+        Event.GIVEN_UP: State.ANSWERED,
         Event.CANCELLED: State.STOPPING,
     },
+    # Of a response that was given up, what the handler returned is leftover work, too: a loss that
+    # follows is of our own making, and cancels nothing.
     # Finished beats cancelled: no loss, deadline or drain is an event here. At its end, a drain
     # stops the returned work, too, as leftover work; the scope has no cause even then.
     State.ANSWERED: {Event.ALL_ENDED: State.CLEANING},
