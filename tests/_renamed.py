@@ -55,6 +55,7 @@ BATCHES = [
     [
         f"{DEFER}:Deferred.result",
         f"{DEFER}:FailureGroup",
+        f"{H2}:H2Connection._requestDone",
         f"{BASE}:DelayedCall.func",
         f"{HTTP}:Request.startedWriting",
         f"{HTTP}:_GenericHTTPChannelProtocol._channel",
@@ -68,6 +69,7 @@ BATCHES = [
         f"{TASK}:Clock.calls",
         f"{HTTP}:Request.producer",
         f"{HTTP}:HTTPChannel.persistent",
+        f"{H2}:H2Connection._tryToWriteControlData",
         "h2.connection:H2Connection.state_machine",
         "h2.stream:H2Stream.closed",
     ],

@@ -425,6 +425,20 @@ def http2_without_states() -> None:
     http2(is_safe=False)
 
 
+def http2_broken_off() -> None:
+    """A stream that fails is reset all the same."""
+
+    async def failing(request: Any, clock: Clock) -> Any:
+        request.write(b"a")
+        await deferLater(clock, 1)
+        raise ValueError
+
+    exchange = Visit(failing).client.connect_http2().get()
+    exchange.advance(2)
+    assert exchange.response is not None
+    same((exchange.was_reset, exchange.response.is_complete), (True, False))
+
+
 def no_http2() -> None:
     """The kit has no HTTP/2, and says so; over HTTP/1 it serves."""
     try:
@@ -523,6 +537,8 @@ SCENARIOS: dict[str, Scenario] = {
     "H2Stream.closed": http2,
     "H2Connection.conn": http2_without_states,
     "H2Connection.streams": http2,
+    "H2Connection._requestDone": http2_broken_off,
+    "H2Connection._tryToWriteControlData": http2_broken_off,
     "H2Connection": no_http2,
     "H2Connection.site": no_http2,
     "_GenericHTTPChannelProtocol._channel": drain,

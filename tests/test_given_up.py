@@ -7,6 +7,7 @@ What does not: the answer to a failure before the first write, which `test_error
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
+from h2.errors import ErrorCodes
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import LogEvent, LogLevel
 from twisted.python.filepath import FilePath
@@ -79,7 +80,7 @@ class Kinds:
 
 
 class FailureIsNoCancelTests(SynchronousTestCase):
-    """A failure after the first write is a failure: no client has left, and nothing is cancelled."""
+    """A failure after the first write is a failure: no client has left, nothing is cancelled."""
 
     def setUp(self) -> None:
         """Note what the hooks see."""
@@ -267,6 +268,7 @@ class OverHTTP2Tests(HTTP2TestCase):
         self.works[b"/2"].callback(b"page")
         self.exchange()
         self.assertEqual((failing.ended, sibling.ended), (False, True))
+        self.assertEqual(failing.reset, ErrorCodes.INTERNAL_ERROR)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED, Ended.COMPLETED])
         self.assertEqual([each.cause for each in self.outcomes], [None, None])
         self.logged_error(ValueError)

@@ -5,6 +5,7 @@ What belongs here: several streams on one connection in memory. What does not: T
 
 from typing import Any
 
+from h2.errors import ErrorCodes
 from twisted.internet.testing import StringTransport
 from twisted.web.server import NOT_DONE_YET
 
@@ -73,7 +74,7 @@ class CompletingTests(HTTP2TestCase):
         self.works[b"/"].errback(KeyError())
         self.exchange()
         self.assertFalse(stream.ended)
-        self.assertIsNot(stream.reset, None)
+        self.assertEqual(stream.reset, ErrorCodes.INTERNAL_ERROR)
         self.logged_error(KeyError)
 
 
@@ -207,7 +208,7 @@ class DeadlineTests(HTTP2TestCase):
         self.clock.advance(2)
         self.exchange()
         self.assertFalse(slow.ended)
-        self.assertIsNot(slow.reset, None)
+        self.assertEqual(slow.reset, ErrorCodes.INTERNAL_ERROR)
         self.works[b"/2"].callback(PAGE)
         self.exchange()
         self.assertEqual(sibling.body, PAGE)

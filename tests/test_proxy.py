@@ -217,7 +217,7 @@ class FailureTests(ProxyTestCase):
             self.outcome = Deferred()
 
     async def test_fails_half_way(self) -> None:
-        """One that fails in the middle of its body breaks the response off; the client has not left."""
+        """One that fails in the middle of its body breaks the response off; no client has left."""
         for said in [
             HEAD + b"the first part",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",

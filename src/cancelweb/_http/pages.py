@@ -16,7 +16,7 @@ from twisted.web.pages import errorPage
 
 from .._kinds.cancellations import forgive
 from .._log import log
-from .._twisted.access import has_encoder, stream_connection_of
+from .._twisted.access import has_encoder, reset_with_error, stream_connection_of
 from .._twisted.checks import check
 from ..causes import Cause, Draining
 
@@ -100,6 +100,7 @@ def tell_listeners(request: Any, ours: Sequence[object], failure: Failure) -> No
 
 def reset_stream(request: Any, stream: Any) -> None:
     """Break off a response over HTTP/2; Twisted tells nobody that this side has reset it."""
-    # Without Request.transport this may be a connection over HTTP/1, which can only be closed.
-    getattr(stream, "abortConnection", stream.loseConnection)()
+    if not reset_with_error(stream):
+        # Without Request.transport this may be a connection over HTTP/1, which can only be closed.
+        getattr(stream, "abortConnection", stream.loseConnection)()
     request.connectionLost(Failure(ConnectionAborted()))

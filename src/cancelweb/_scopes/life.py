@@ -123,7 +123,7 @@ class Life:
         self.go_on()
 
     def give_up(self) -> None:
-        """The response is broken off at this end; if that is for a failure, nothing is cancelled."""
+        """The response is broken off at this end: after a failure, unless it was cancelled."""
         if self.scope.state is RUNNING:
             self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._become(Event.GIVEN_UP)

@@ -126,6 +126,26 @@ is being handled; or Twisted itself has said goodbye, and waits for the client t
 """
 
 
+_INTERNAL_ERROR = 2  # RFC 9113, section 7
+
+
+def _reset(stream: Any) -> bool:
+    connection = stream_connection_of(stream)
+    if connection is None:
+        return False
+    connection.conn.reset_stream(stream.streamID, _INTERNAL_ERROR)
+    if connection._tryToWriteControlData():
+        connection._requestDone(stream.streamID)
+    return True
+
+
+reset_with_error: Callable[[Any], bool] = _reset if check("resets") and check("streams") else _never
+"""Reset a stream of HTTP/2 with INTERNAL_ERROR; returns False, and does nothing, if it cannot.
+
+``abortConnection`` resets it with NO_ERROR, which a client may take for the end of the response.
+"""
+
+
 def h2_connection_class() -> Any:
     """Twisted's protocol for a connection over HTTP/2, which takes the clock.
 

@@ -186,14 +186,20 @@ NEEDED = (
     Needed(
         "streams",
         ("twisted.web._http2:H2Stream._conn",),
-        "over HTTP/2, the limit on rapid resets (max_cleanups) is off, and a stream that is reset "
-        "as soon as it is opened may cost the others their connection",
+        "over HTTP/2, the limit on rapid resets (max_cleanups) is off, a stream that is reset as "
+        "soon as it is opened may cost the others their connection, and a client may take a "
+        "response that is broken off for a whole one",
     ),
     Needed(
         "streams",
         ("twisted.web._http2:H2Stream.streamID", "twisted.web._http2:H2Connection.conn"),
         "over HTTP/2, a client that resets a stream as soon as it has opened it may cost the "
-        "others their connection",
+        "others their connection, and one may take a response that is broken off for a whole one",
+    ),
+    Needed(
+        "resets",
+        _of("twisted.web._http2:H2Connection.", "_requestDone", "_tryToWriteControlData"),
+        "over HTTP/2, a client may take a response that is broken off for a whole one",
     ),
     Needed(
         "states of streams",
