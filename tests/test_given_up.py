@@ -202,7 +202,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         log.touch()
         leaf = Leaf(cancel_on_disconnect(on_exit=access_log_499)(Kinds().plain))
         client = Client(Leaf(lambda _: b""))
-        site = Site(leaf, logPath=log.path, reactor=client.clock)  # type: ignore[arg-type]
+        site = Site(leaf, logPath=log.path, reactor=client.clock)
         site.startFactory()
         self.addCleanup(site.stopFactory)
         client = Client(site, client.clock)

@@ -1,7 +1,7 @@
 """The answerer of Twisted Web: writes a response whole, or an error page, or breaks one off.
 
-With `pages` and `streams`, which it uses, and `turned_away`, the only code that writes to a request
-or finishes it. When work is stopped is not decided here.
+With `pages`, `breaking_off` and `streams`, which it uses, and `turned_away`, the only code that writes
+to a request or finishes it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from .._scopes.context import context_to_enter
 from .._scopes.states import Fate, State
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER
-from .dead_requests import drop_producer, guard, guarded_fate_of
+from .breaking_off import break_off
+from .dead_requests import drop_producer, guarded_fate_of
 from .faked_head import is_faked_head, will_be_faked
-from .pages import reset_stream, send, send_error, tell_listeners
+from .pages import send, send_error, tell_listeners
 from .request_facts import fate_of, has_begun, is_taken_over
 from .request_scope import RequestScope
 from .streams import Stream, close_stream
@@ -188,7 +189,7 @@ class TwistedAnswerer:
         drop_producer(self.request)
         if has_begun(self.request):
             self._log_failure(failure)
-            self._abort()
+            break_off(self.scope, self.request)
             return
         try:
             self.request.processingFailed(failure)
@@ -215,23 +216,7 @@ class TwistedAnswerer:
         """What a request of the user's own kind has raised stands in the way of an answer."""
         self.scope.life.record.fail(Failure())
         log.failure("{handler} cannot be answered for", handler=name_of(self.handler))
-        self._abort()
-
-    def _abort(self) -> None:
-        self.scope.life.give_up()
-        # What is written until the abort is done would make half a response look like a whole one.
-        guard(self.request, Fate.LOST)
-        transport = getattr(self.request, "transport", None)
-        if transport is not None:
-            transport.abortConnection()
-        else:
-            # A stream that goes while its connection tells its siblings of a loss would break
-            # Twisted's loop over them.
-            self.scope.clock.callLater(0, self._abort_stream, self.scope.general.channel)
-
-    def _abort_stream(self, stream: Any) -> None:
-        if stream is not None and fate_of(self.request) is Fate.OPEN:
-            reset_stream(self.request, stream)
+        break_off(self.scope, self.request)
 
     # --- a cancel ---
 
@@ -245,7 +230,7 @@ class TwistedAnswerer:
         if fate_of(request) is not Fate.OPEN:
             return
         if has_begun(request):
-            self._abort()
+            break_off(scope, request)
             return
         try:
             send_error(request, scope.options.status_of(cause), cause)

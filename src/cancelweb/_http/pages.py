@@ -1,4 +1,4 @@
-"""What is sent to a client: a whole body, an error page, a goodbye, or the end of a response.
+"""What is sent to a client: a whole body, an error page, or a goodbye.
 
 When, and to which request, is for `answering` and `turned_away`.
 """
@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.pages import errorPage
 
 from .._kinds.cancellations import forgive
 from .._log import log
-from .._twisted.access import has_encoder, reset_with_error, stream_connection_of
+from .._twisted.access import has_encoder, stream_connection_of
 from .._twisted.checks import check
 from ..causes import Cause, Draining
 
@@ -96,11 +95,3 @@ def tell_listeners(request: Any, ours: Sequence[object], failure: Failure) -> No
             log.failure("a listener of {request} failed", request=request)
         if isinstance(each, Deferred):
             forgive(each)
-
-
-def reset_stream(request: Any, stream: Any) -> None:
-    """Break off a response over HTTP/2; Twisted tells nobody that this side has reset it."""
-    if not reset_with_error(stream):
-        # Without Request.transport this may be a connection over HTTP/1, which can only be closed.
-        getattr(stream, "abortConnection", stream.loseConnection)()
-    request.connectionLost(Failure(ConnectionAborted()))
