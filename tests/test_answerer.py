@@ -43,7 +43,7 @@ class FrameworksAnswerer:
         """Nothing but work that cancelweb knows."""
         return canceller_for(work)
 
-    def give_back(self, result: object) -> Deferred[Any]:
+    def give_back(self, result: object, is_callers: bool) -> Deferred[Any]:
         """The framework is always given a Deferred."""
         if result is not LATER:
             self.deliver(result)

@@ -21,6 +21,18 @@ class Later(Enum):
 LATER = Later.LATER
 
 
+class NoResponse(TypeError):
+    """A handler returned what is neither a response nor work.
+
+    Attributes:
+        returned: that.
+    """
+
+    def __init__(self, message: str, returned: object) -> None:
+        super().__init__(message)
+        self.returned = returned
+
+
 class Call(Protocol):
     """The call of a handler, which has returned."""
 
@@ -48,8 +60,13 @@ class Answerer(Protocol):
     def is_result(self, value: object) -> bool:
         """Whether this is a result, and no work to wait for."""
 
-    def give_back(self, result: object) -> object:
+    def give_back(self, result: object, is_callers: bool) -> object:
         """The handler's call has returned, with a result or with `LATER`.
+
+        Args:
+            result: what it has come to so far.
+            is_callers: a wrapped resource has raised or returned this without waiting, so that the
+                caller is to deal with it as if cancelweb were not there.
 
         Returns:
             What to return for the call; a `Failure` is raised.

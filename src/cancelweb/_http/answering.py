@@ -1,7 +1,7 @@
 """The answerer of Twisted Web: writes a response whole, or an error page, or breaks one off.
 
-With `pages`, `breaking_off` and `streams`, which it uses, and `turned_away`, the only code that writes
-to a request or finishes it. When work is stopped is not decided here.
+With `pages`, `breaking_off` and `streams`, which it uses, and `turned_away`, the only code that
+writes to a request or finishes it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .._log import log, name_of
 from .._scopes.context import context_to_enter
 from .._scopes.states import Fate, State
 from ..causes import Cause, ScopeCancelled
-from .answerer import LATER
+from .answerer import LATER, NoResponse
 from .breaking_off import break_off
 from .dead_requests import drop_producer, guarded_fate_of
 from .faked_head import is_faked_head, will_be_faked
@@ -73,10 +73,11 @@ class TwistedAnswerer:
         if isinstance(work, Iterator | AsyncIterator):
             return DeferredCanceller(self._stream(work), work)
         kind = type(work)
-        raise TypeError(
+        raise NoResponse(
             f"{name_of(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
             f"{kind.__qualname__}, of which cancelweb can make no response: return bytes, "
-            "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it"
+            "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it",
+            work,
         )
 
     def _stream(self, chunks: Iterator[object] | AsyncIterator[object]) -> Deferred[None]:
@@ -96,12 +97,14 @@ class TwistedAnswerer:
         is_open = self.scope.state is State.RUNNING and self.scope.fate is Fate.OPEN
         return is_open and fate_of(self.request) is Fate.OPEN
 
-    def give_back(self, result: object) -> Rendered | Failure:
+    def give_back(self, result: object, is_callers: bool) -> object:
         """See `Answerer`: a failure is raised, for Twisted to answer."""
         if self._is_answerable:
             if isinstance(result, bytes):
                 return self._hand_over(result)
-            if isinstance(result, Failure) and not has_begun(self.request):
+            if isinstance(result, Failure) and (is_callers or not has_begun(self.request)):
+                if is_callers and isinstance(result.value, NoResponse):
+                    return self._hand_over(result.value.returned)
                 return self._hand_over_failure(result)
             if result is None and is_faked_head(self.request):
                 return NOT_DONE_YET
@@ -109,7 +112,7 @@ class TwistedAnswerer:
             self.deliver(result)
         return NOT_DONE_YET
 
-    def _hand_over(self, body: bytes) -> Rendered:
+    def _hand_over(self, body: object) -> object:
         if self.is_outermost:
             self.scope.life.finished()
         return NOT_DONE_YET if self._is_answered_by_hook() else body

@@ -21,10 +21,17 @@ from .request_scope import RequestScope
 
 @define(eq=False)
 class HandlerCall:
-    """One call of a handler, and the answerer that receives what it comes to."""
+    """One call of a handler, and the answerer that receives what it comes to.
+
+    Attributes:
+        is_transparent: whether the caller is to see what the handler raises, or returns without
+            waiting, as if cancelweb were not there: the handler is a wrapped resource. Once there
+            is work to wait for, it is not.
+    """
 
     scope: RequestScope
     answerer: Answerer
+    is_transparent: bool = False
     _given: object = field(default=LATER, init=False)
 
     def run(self, handler: Callable[..., object], args: Any, kwargs: Any) -> None:
@@ -49,7 +56,7 @@ class HandlerCall:
         result, self._given = self._given, LATER
         if is_outermost:
             self._has_returned(handler)
-        given = self.answerer.give_back(result)
+        given = self.answerer.give_back(result, self.is_transparent)
         if is_outermost:
             self._subscribe()
             self._note_result(result)
@@ -86,6 +93,7 @@ class HandlerCall:
             return Failure()
         if canceller.suspended is None:
             find_context_of(self.scope, canceller.work)
+        self.is_transparent = False
         work = life.stopping.add(canceller, arrivals.append)
         if arrivals:
             return arrivals.pop()

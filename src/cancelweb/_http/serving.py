@@ -62,6 +62,7 @@ def serve(
         if scope.handler is not None or scope.fate is not OPEN:
             return result
         call = _call_of(scope, handler)
+        call.is_transparent = not options.any_method
         call.returned(result)
     finally:
         # A failure refers to this frame.
@@ -94,7 +95,8 @@ def serve_for(
     scope, is_outermost = _enter(options, request)
     if not isinstance(scope, RequestScope):
         return scope
-    call = HandlerCall(scope, make_answerer(scope, request, handler, is_outermost))
+    answerer = make_answerer(scope, request, handler, is_outermost)
+    call = HandlerCall(scope, answerer, not options.any_method)
     call.run(handler, args, kwargs)
     return _returned(call.give_back(handler, is_outermost))
 
