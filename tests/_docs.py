@@ -33,6 +33,7 @@ STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
 DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
 STATUS = DOCS / "howto" / "snippets" / "status.py"
+ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
 LEAVING = [
@@ -50,6 +51,7 @@ OWN_PROGRAMS = {
     DRIVER,
     SHIELD,
     STATUS,
+    ERROR_PAGE,
     VANISHED,
     ASYNCIO,
     *LEAVING,

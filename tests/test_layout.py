@@ -16,6 +16,7 @@ import cancelweb
 PACKAGE = Path(cancelweb.__file__).parent
 
 FLOORS = [
+    {"_headers"},
     {"causes"},
     {"interfaces"},
     {"_log"},
@@ -33,7 +34,16 @@ FLOORS = [
 FREE = {"__init__", "__main__"}
 """These may import whatever there is, and nothing imports them."""
 
-ENTRY_POINTS = {"interfaces", "causes", "_log", "_twisted", "_kinds", "_scopes", "_http"}
+ENTRY_POINTS = {
+    "_headers",
+    "interfaces",
+    "causes",
+    "_log",
+    "_twisted",
+    "_kinds",
+    "_scopes",
+    "_http",
+}
 """All that a decorated handler needs."""
 
 DEPENDENCIES = {"twisted", "attrs", "zope"}

@@ -25,6 +25,11 @@ async def awaiting(outcome: object) -> None:
     """An observer that wants to wait."""
 
 
+async def paging(request: object, cause: object) -> bytes:
+    """An error page that wants to wait."""
+    return b""
+
+
 def generating(scope: object) -> Iterator[None]:
     """A hook whose author forgot a decorator."""
     yield
@@ -46,6 +51,14 @@ OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
         (200, ValueError),
         (399, ValueError),
         (600, ValueError),
+    ],
+    "error_page": [
+        (b"page", TypeError),
+        (Resource(), TypeError),
+        (len, TypeError),
+        (lambda request: b"", TypeError),
+        (paging, TypeError),
+        (lambda request, cause: (yield b""), TypeError),
     ],
     "cleanup_timeout": [("10", TypeError), (0, ValueError)],
     "survivor_after": [("5", TypeError), (0, ValueError)],
@@ -103,6 +116,7 @@ OF_RESOURCE: dict[str, list[tuple[object, type[Exception]]]] = {
 RIGHT: dict[str, list[object]] = {
     "timeout": [None, 1, 0.5],
     "timeout_status": [None, 400, 599],
+    "error_page": [None, lambda request, cause: None, max, lambda *both: b""],
     "cleanup_timeout": [None, 0.5],
     "survivor_after": [None, 0.5],
     "max_cleanups": [None, 1],

@@ -42,6 +42,11 @@ def observer(outcome: Outcome) -> None:
     told.append(outcome)
 
 
+def error_page(request: object, cause: object) -> bytes:
+    """An error page."""
+    return str(cause).encode()
+
+
 class NotAResource:
     """Something that can be made, but not served."""
 
@@ -64,6 +69,11 @@ WRONG = [
     ("--timeout", "soon", "must be a number of seconds"),
     ("--timeout", "-1", "timeout must be more than 0 and finite, not -1.0"),
     ("--timeout", "nan", "timeout must be more than 0 and finite, not nan"),
+    (
+        "--error-page",
+        "os.sep",
+        "error_page takes a function of a request and a cause, not '/'",
+    ),
     ("--methods", "get", "methods must be names such as 'GET', not 'get'"),
     ("--keepalive", "2.5", "must be a whole number of seconds"),
     ("--keepalive", "1", "seconds must be from 2 to 65534, not 1"),
@@ -167,6 +177,14 @@ class OptionsTests(SynchronousTestCase):
         client.request()
         client.clock.advance(2.5)
         self.assertEqual(client.response.status, 503)
+
+    def test_error_page(self) -> None:
+        """The answer to a request that takes longer is made by what is named."""
+        name = f"{__name__}.error_page"
+        client = self.client(waiting, "--timeout", "2.5", "--error-page", name)
+        client.request()
+        client.clock.advance(2.5)
+        self.assertEqual(client.response.body, b"timed out after 2.5 s")
 
     def test_methods(self) -> None:
         """A disconnect cancels those methods that are named."""

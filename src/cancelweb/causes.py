@@ -5,15 +5,17 @@ Frozen records and the exception that carries one; nothing here acts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 from twisted.web.http import SERVICE_UNAVAILABLE
+
+from ._headers import check_headers
 
 __all__ = [
     "Cause",
@@ -39,6 +41,10 @@ def check_status(name: str, value: object) -> None:
         raise ValueError(f"{name} must be from 400 to 599, not {value!r}")
 
 
+_FIELD = type(field())
+"""What stands in a class of attrs for a field, until the class is made."""
+
+
 @frozen
 class Cause:
     """Why a scope was cancelled. Subclass it to give a reason of your own.
@@ -50,10 +56,23 @@ class Cause:
 
     status: ClassVar[int] = SERVICE_UNAVAILABLE
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Further headers of that answer, such as ``{"Retry-After": "5"}``; there are none here.
+
+        A subclass may have a mapping in its place, a property or a field. ``Connection: close``
+        closes the connection behind the answer; over HTTP/2 it is left out.
+        """
+        return {}
+
     def __init_subclass__(cls) -> None:
-        """Check the status where it is written, not where it is needed."""
+        """Check the status and the headers where they are written, not where they are needed."""
         super().__init_subclass__()
         check_status(f"{cls.__name__}.status", cls.status)
+        headers: object = cls.headers
+        # What each instance has of its own, in a property or a field, is checked when it is used.
+        if callable(headers) or not (hasattr(headers, "__get__") or isinstance(headers, _FIELD)):
+            check_headers(f"{cls.__name__}.headers", headers)
 
 
 @frozen
@@ -95,6 +114,11 @@ class Draining(Cause):
     """
 
     retry_after: int = 1
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See `Cause`: when to come again, and that this server will not be there."""
+        return {"Retry-After": str(self.retry_after), "Connection": "close"}
 
     def __str__(self) -> str:
         return "the server is shutting down"

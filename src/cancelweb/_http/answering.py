@@ -30,8 +30,9 @@ from ..causes import Cause, ScopeCancelled
 from .answerer import LATER, NoResponse
 from .breaking_off import break_off
 from .dead_requests import drop_producer, guarded_fate_of
+from .error_pages import HTML, PROBLEM, STOPPED, TEXT, page_for
 from .faked_head import is_faked_head, will_be_faked
-from .pages import send, send_error, tell_listeners
+from .pages import send, tell_listeners
 from .request_facts import fate_of, has_begun, is_taken_over
 from .request_scope import RequestScope
 from .streams import Stream, close_stream
@@ -103,9 +104,7 @@ class TwistedAnswerer:
             if isinstance(result, bytes):
                 return self._hand_over(result)
             if isinstance(result, Failure) and (is_callers or not has_begun(self.request)):
-                if is_callers and isinstance(result.value, NoResponse):
-                    return self._hand_over(result.value.returned)
-                return self._hand_over_failure(result)
+                return self._hand_over_failure(result, is_callers)
             if result is None and is_faked_head(self.request):
                 return NOT_DONE_YET
         if result is not LATER:
@@ -117,7 +116,9 @@ class TwistedAnswerer:
             self.scope.life.finished()
         return NOT_DONE_YET if self._is_answered_by_hook() else body
 
-    def _hand_over_failure(self, failure: Failure) -> Rendered | Failure:
+    def _hand_over_failure(self, failure: Failure, is_callers: bool) -> object:
+        if is_callers and isinstance(failure.value, NoResponse):
+            return self._hand_over(failure.value.returned)
         if self.is_outermost and will_be_faked(failure.value, self.scope.method):
             self._withdraw()
             return failure
@@ -236,6 +237,8 @@ class TwistedAnswerer:
             break_off(scope, request)
             return
         try:
-            send_error(request, scope.options.status_of(cause), cause)
+            page = page_for(scope, request, cause, STOPPED, (HTML, PROBLEM, TEXT))
+            if page is not None:
+                send(request, page)
         except BaseException:
             self._break_off()

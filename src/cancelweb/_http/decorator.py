@@ -16,6 +16,7 @@ from .._scopes.hook_index import Hook
 from .._scopes.options import checked_options
 from ..causes import Observer
 from .answering import Rendered
+from .error_pages import ErrorPage
 from .serving import serve
 
 P = ParamSpec("P")
@@ -33,6 +34,7 @@ def cancel_on_disconnect(
     *,
     timeout: float | None = ...,
     timeout_status: int | None = ...,
+    error_page: ErrorPage | None = ...,
     on_cancel: Hooks = ...,
     on_exit: Hooks = ...,
     observers: Observers | None = ...,
@@ -48,6 +50,7 @@ def cancel_on_disconnect(
     *,
     timeout: float | None = None,
     timeout_status: int | None = None,
+    error_page: ErrorPage | None = None,
     on_cancel: Hooks = (),
     on_exit: Hooks = (),
     observers: Observers | None = None,
@@ -74,6 +77,12 @@ def cancel_on_disconnect(
         timeout: seconds after which the scope is cancelled with `TimedOut`; the whole response
             counts, a long download too.
         timeout_status: the status of the answer then; 503 unless given.
+        error_page: makes the answer where a deadline, a drain or a cause of yours ends a request
+            whose client still waits. It is called with the request and the `Cause`, when the status
+            and the headers are set, which it may change. It returns bytes, a resource, whose
+            ``render`` must answer at once, or None for the default: a JSON problem (RFC 9457),
+            plain text or HTML, whichever the client's ``Accept`` asks for. If it fails, that is
+            logged, and the default is sent. It is not called for `RapidReset`.
         on_cancel: a hook, or several, for when the scope is cancelled.
         on_exit: a hook, or several, for when the scope ends, however it ends.
         observers: an observer, or several, told the `Outcome` of every request; given any, or
@@ -97,6 +106,7 @@ def cancel_on_disconnect(
     options = checked_options(
         timeout=timeout,
         timeout_status=timeout_status,
+        error_page=error_page,
         on_cancel=on_cancel,
         on_exit=on_exit,
         observers=observers,

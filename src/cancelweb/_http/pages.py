@@ -1,6 +1,6 @@
-"""What is sent to a client: a whole body, an error page, or a goodbye.
+"""What is sent to a client: a whole body, and that it was the last of its connection.
 
-When, and to which request, is for `answering` and `turned_away`.
+When, and to which request, is for `answering` and `turned_away`; error pages are for `error_pages`.
 """
 
 from __future__ import annotations
@@ -10,26 +10,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES
-from twisted.web.pages import errorPage
 
 from .._kinds.cancellations import forgive
 from .._log import log
-from .._twisted.access import has_encoder, stream_connection_of
+from .._twisted.access import stream_connection_of
 from .._twisted.checks import check
-from ..causes import Cause, Draining
 
 _CAN_CLOSE = check("last answers")
-
-_OF_THE_PAGE = (
-    b"content-length",
-    b"content-range",
-    b"content-disposition",
-    b"accept-ranges",
-    b"location",
-    b"expires",
-)
-"""Headers in which the handler tells of its own page. They are not true of an error page."""
 
 
 def send(request: Any, body: bytes) -> None:
@@ -38,27 +25,6 @@ def send(request: Any, body: bytes) -> None:
         request.setHeader(b"content-length", b"%d" % len(body))
     request.write(body)
     request.finish()
-
-
-def send_error(request: Any, status: int, cause: Cause) -> None:
-    """Answer with an error page in place of the handler's."""
-    say_goodbye(request, cause)
-    for name in _OF_THE_PAGE:
-        request.responseHeaders.removeHeader(name)
-    if not has_encoder(request):
-        request.responseHeaders.removeHeader(b"content-encoding")
-    request.setHeader(b"cache-control", b"no-store")
-    request.etag = request.lastModified = None
-    brief = RESPONSES.get(status, b"Stopped").decode("ascii")
-    errorPage(status, brief, "The request was stopped before it was done.").render(request)
-
-
-def say_goodbye(request: Any, cause: Cause) -> None:
-    """Have the connection closed behind the answer, if the server is about to go."""
-    if not isinstance(cause, Draining):
-        return
-    request.setHeader(b"retry-after", b"%d" % cause.retry_after)
-    make_last(request)
 
 
 def make_last(request: Any) -> None:

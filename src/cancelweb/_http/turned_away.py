@@ -1,8 +1,8 @@
 """Requests that are turned away: 503 during a drain, 429 where a client resets too rapidly.
 
-Whether a request is, and its answer: neither its handler nor hooks are run. A 503 has a Retry-After
-and, over HTTP/1.1, ``Connection: close`` (`pages.say_goodbye`). A drain itself is for `monitor`,
-the count of abandoned requests for `rapid_resets`.
+Whether a request is, and its answer: neither its handler nor hooks are run. A 503 has the headers
+of `Draining`: a Retry-After and, over HTTP/1.1, ``Connection: close``. A drain itself is for
+`monitor`, the count of abandoned requests for `rapid_resets`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .._scopes.states import Fate
 from ..causes import Cause, Draining, RapidReset
 from ..interfaces import IMonitor
 from .dead_requests import guarded_fate_of
-from .pages import say_goodbye
+from .error_pages import HTML, PROBLEM, TEXT, page_for
 from .rapid_resets import is_overrun
 from .request_facts import h2_connection_of
 from .request_scope import RequestScope
@@ -50,13 +50,11 @@ def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
     """Answer without the handler and without hooks: too many requests, or no time.
 
     Returns:
-        The whole answer, which costs little; or ``NOT_DONE_YET`` where nothing can be answered.
+        The whole answer; or ``NOT_DONE_YET`` where nothing can be answered, or it has been. That of
+        too many requests costs little: the site's ``error_page`` is not called.
     """
     scope.life.refuse(cause)
     if guarded_fate_of(request) is not Fate.OPEN:
         return NOT_DONE_YET
-    say_goodbye(request, cause)
-    request.setResponseCode(cause.status)
-    request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-    request.setHeader(b"cache-control", b"no-store")
-    return f"{cause}\n".encode()
+    page = page_for(scope, request, cause, str(cause), (TEXT, PROBLEM, HTML))
+    return NOT_DONE_YET if page is None else page

@@ -20,6 +20,7 @@ from .._scopes.options import Options, checked_options
 from ..interfaces import IMonitor
 from .answering import Rendered
 from .decorator import Hooks, Observers
+from .error_pages import ErrorPage
 from .lost_content import tell_threads_of_loss
 from .serving import serve
 
@@ -57,6 +58,7 @@ class CancellingResource:
         *,
         timeout: float | None = None,
         timeout_status: int | None = None,
+        error_page: ErrorPage | None = None,
         on_cancel: Hooks = (),
         on_exit: Hooks = (),
         observers: Observers | None = None,
@@ -74,6 +76,7 @@ class CancellingResource:
         self._options = checked_options(
             timeout=timeout,
             timeout_status=timeout_status,
+            error_page=error_page,
             on_cancel=on_cancel,
             on_exit=on_exit,
             observers=observers,

@@ -147,16 +147,41 @@ def observers_from(given: object) -> tuple[Observer, ...]:
 
 
 def _check_signature(name: str, function: Callable[..., object]) -> None:
+    signature = _signature_unless(function, 1)
+    if signature is not None:
+        raise TypeError(f"{name} takes callables with one argument; {function!r} has {signature}")
+
+
+def _signature_unless(function: Callable[..., object], count: int) -> inspect.Signature | None:
+    """The signature of a function, if it cannot be called with so many arguments."""
     try:
         signature = inspect.signature(function)
     except ValueError:
-        return  # Some builtins do not tell.
+        return None  # Some builtins do not tell.
     try:
-        signature.bind(None)
+        signature.bind(*(None,) * count)
     except TypeError:
+        return signature
+    return None
+
+
+# --- error pages ---
+
+
+def check_error_page(name: str, function: object) -> None:
+    """What makes a page at once; the commonest mistake is a coroutine function."""
+    if not callable(function):
+        raise TypeError(f"{name} takes a function of a request and a cause, not {function!r}")
+    signature = _signature_unless(function, 2)
+    if signature is not None:
         raise TypeError(
-            f"{name} takes callables with one argument; {function!r} has {signature}"
-        ) from None
+            f"{name} takes a function of a request and a cause; {function!r} has {signature}"
+        )
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(each(function) for each in kinds):
+        raise TypeError(
+            f"{name} must return its page at once: {function!r} is a coroutine or a generator"
+        )
 
 
 # --- methods ---

@@ -16,6 +16,7 @@ from ..interfaces import IMonitor
 from .checks import (
     check_clock,
     check_count,
+    check_error_page,
     check_flag,
     check_limit,
     check_monitor,
@@ -41,6 +42,9 @@ class Options:
 
     timeout: float | None = field(default=None, validator=validator(check_limit))
     timeout_status: int | None = field(default=None, validator=validator(check_status))
+    error_page: Callable[[Any, Cause], Any] | None = field(
+        default=None, validator=validator(check_error_page)
+    )
     hooks: tuple[tuple[Callable[[Any], object], bool], ...] = ()
     """Each with whether it is for a cancelled scope only; the last is run first."""
     observers: tuple[Observer, ...] | None = None
@@ -91,6 +95,7 @@ class Options:
         return Options(
             timeout=self.timeout,
             timeout_status=_inner_first(inner.timeout_status, self.timeout_status),
+            error_page=_inner_first(inner.error_page, self.error_page),
             observers=_observers_added(self.observers, inner.observers),
             cleanup_timeout=_inner_first(inner.cleanup_timeout, self.cleanup_timeout),
             survivor_after=_inner_first(inner.survivor_after, self.survivor_after),

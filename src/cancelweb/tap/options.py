@@ -65,6 +65,7 @@ class Options(tap.Options):
     def __init__(self) -> None:
         super().__init__()
         self["timeout"] = self["methods"] = self["keepalive"] = self["status"] = None
+        self["error-page"] = None
         self["drain"] = DRAIN
         self["on-cancel"], self["observers"] = [], [log_outcome]
 
@@ -87,6 +88,15 @@ class Options(tap.Options):
         with checking("timeout", seconds):
             self["timeout"] = number_from(float, seconds)
             checked_options(timeout=self["timeout"])
+
+    def opt_error_page(self, name: str) -> None:
+        """Dotted name of what makes the answer to a request that is cancelled.
+
+        It is called with the request and the cause, and returns bytes, a resource, or None.
+        """
+        with checking("error-page", name):
+            self["error-page"] = namedAny(name)
+            checked_options(error_page=self["error-page"])
 
     def opt_methods(self, names: str) -> None:
         """The methods that may be cancelled, with commas between.
@@ -159,6 +169,7 @@ class Options(tap.Options):
             resource,
             monitor=monitor,
             timeout=self["timeout"],
+            error_page=self["error-page"],
             methods=self["methods"],
             dry_run=bool(self["dry-run"]),
             on_cancel=self["on-cancel"],

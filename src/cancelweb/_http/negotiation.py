@@ -1,0 +1,52 @@
+"""Which of several forms of an answer a client prefers, by its Accept header.
+
+RFC 9110, section 12.5.1. Neither Twisted nor the standard library has a parser for it. Which forms
+there are is for `error_pages`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+
+Names = tuple[str, ...]
+"""The media types by which a client may ask for one form."""
+
+
+def preferred(accept: Sequence[bytes], offers: Sequence[Names]) -> int:
+    """The index of the form that a client prefers.
+
+    Of several that it likes equally it is the one that it has named most exactly, then the first:
+    clients that name JSON often add ``*/*``.
+
+    Args:
+        accept: the values of the request's Accept headers.
+        offers: what there is; the first is for clients that do not say, or like none of these.
+    """
+    ranges = _ranges(b",".join(accept).decode("latin-1"))
+    liked = [_liking(ranges, names) for names in offers]
+    best = max(liked)
+    return liked.index(best) if best[0] > 0 else 0
+
+
+def _ranges(text: str) -> dict[str, float]:
+    """Media ranges, in lower case, and how much each is liked; what is malformed is left out."""
+    ranges: dict[str, float] = {}
+    for part in _QUOTED.sub("", text).lower().split(","):
+        media, *parameters = (each.strip() for each in part.split(";"))
+        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        if _QUALITY.fullmatch(quality):
+            ranges[media] = max(float(quality), ranges.get(media, 0.0))
+    return ranges
+
+
+def _liking(ranges: dict[str, float], names: Names) -> tuple[float, int]:
+    """How much a form is liked, and how exactly it was named; the most exact range counts."""
+    exact = [ranges[name] for name in names if name in ranges]
+    if exact:
+        return max(exact), 2
+    group = f"{names[0].partition('/')[0]}/*"
+    return (ranges[group], 1) if group in ranges else (ranges.get("*/*", 0.0), 0)
