@@ -32,6 +32,12 @@ class RestTests(RapidResetTestCase):
         self.assertEqual(stream.body, f"{RapidReset()}\n".encode())
         self.assertTrue(stream.ended)
 
+    def test_the_site_is_not_asked(self) -> None:
+        """The site's `error_page` is not called: what it costs is for the client to choose."""
+        called: list[object] = []
+        stream = self.overrun(error_page=lambda *both: called.append(both))
+        self.assertEqual((stream.body, called), (f"{RapidReset()}\n".encode(), []))
+
     def test_answered_under_a_faked_head(self) -> None:
         """So is a HEAD that Twisted fakes."""
         self.connect(self.handler, NoHead, on_exit=self.clean_up, max_cleanups=1)

@@ -106,7 +106,9 @@ def page_for(
     if error_page is not None and not isinstance(cause, RapidReset):
         _prepare(scope, request, cause, HTML.content_type)
         page = _page_of_site(scope, error_page, request, cause)
-        if page is not None or fate_of(request) is not Fate.OPEN:
+        if fate_of(request) is not Fate.OPEN:
+            return None
+        if page is not None:
             return page
     form = forms[preferred(_accept(request), [each.names for each in forms])]
     _prepare(scope, request, cause, form.content_type)

@@ -1,0 +1,74 @@
+"""Which form of an answer a client prefers, by its Accept header alone.
+
+What belongs here: the header. What does not: what is sent, which has `test_error_pages`.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb._http.negotiation import preferred
+
+OFFERS = [("text/html",), ("application/problem+json", "application/json"), ("text/plain",)]
+HTML, JSON, TEXT = range(3)
+
+CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+PREFERRED = {
+    # Clients that do not say, or like nothing of what there is.
+    "": HTML,
+    "*/*": HTML,
+    "image/png": HTML,
+    "text/html;q=0, application/json;q=0, text/plain;q=0": HTML,
+    # Browsers, axios, jQuery.
+    CHROMIUM: HTML,
+    "application/json, text/plain, */*": JSON,
+    "application/json, text/javascript, */*; q=0.01": JSON,
+    # One form.
+    "application/json": JSON,
+    "application/problem+json": JSON,
+    "Application/JSON ; charset=utf-8": JSON,
+    "application/*": JSON,
+    "text/plain": TEXT,
+    "text/*": HTML,
+    # Qualities: the greatest counts, and the most exact range for each.
+    "text/html;q=0.5, text/plain;q=0.6": TEXT,
+    "text/html;q=0.5, text/plain; Q=0.6": TEXT,
+    "text/html;level=1;q=0.5, text/plain;q=0.501": TEXT,
+    "text/html, text/plain": HTML,
+    "text/plain, text/html": HTML,
+    "text/*;q=0.9, text/html;q=0.1, application/json;q=0.5": TEXT,
+    "*/*, text/html;q=0": JSON,
+    "*/*;q=0.1, text/*": HTML,
+    "application/json;q=0.2, application/problem+json;q=0.7, text/html;q=0.5": JSON,
+    "text/plain;q=0.1, text/plain;q=0.9, text/html;q=0.5": TEXT,
+    "text/html;q=0, */*": JSON,
+    "text/html;q=0.000, text/plain;q=0.001": TEXT,
+    "text/plain;q=1.000, text/html;q=0.999": TEXT,
+    # What is malformed is left out.
+    "text/html;q=2, text/plain;q=0.1": TEXT,
+    "text/html;q=nan, text/plain;q=0.1": TEXT,
+    "text/html;q=0.12345, text/plain;q=0.1": TEXT,
+    "text/html;q=, text/plain;q=0.1": TEXT,
+    "html, text/plain;q=0.1": TEXT,
+    ",, ;q=1, text/plain;q=0.1 ,": TEXT,
+    'text/html;a="x, text/plain;q=1";q=0.1, application/json;q=0.2': JSON,
+    'text/html;a="\\"";q=0.1, text/plain;q=0.2': TEXT,
+    'text/html;a="': HTML,
+    "\xff/\xff": HTML,
+}
+
+
+class AcceptTests(SynchronousTestCase):
+    """The client gets the form that it asks for."""
+
+    def test_each(self) -> None:
+        """Headers of real clients, and odd ones."""
+        for accept, form in PREFERRED.items():
+            self.assertEqual(preferred([accept.encode("latin-1")], OFFERS), form, accept)
+
+    def test_no_header(self) -> None:
+        """Without one, it is the first form."""
+        self.assertEqual(preferred([], OFFERS), HTML)
+
+    def test_several_headers(self) -> None:
+        """Several headers are one list."""
+        self.assertEqual(preferred([b"text/html;q=0.5", b"text/plain"], OFFERS), TEXT)
