@@ -122,6 +122,9 @@ class TwistedAnswerer:
         if self.is_outermost and will_be_faked(failure.value, self.scope.method):
             self._withdraw()
             return failure
+        return self._raise(failure)
+
+    def _raise(self, failure: Failure) -> Rendered | Failure:
         is_error = failure.check(UnsupportedMethod) is None
         if is_error and (self.is_outermost or self.scope.handler is not None):
             self.scope.life.record.fail(failure)

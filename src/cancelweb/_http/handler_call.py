@@ -65,7 +65,8 @@ class HandlerCall:
     def _has_returned(self, handler: object) -> None:
         scope = self.scope
         scope.handler, scope.general.answerer = handler, self.answerer
-        if scope.state is State.STOPPING:
+        is_given_up = scope.state is State.ANSWERED and scope.life.stopping.is_returned_leftover
+        if is_given_up or scope.state is State.STOPPING:
             scope.life.stopping.ask_in_next_turn()
 
     def _subscribe(self) -> None:

@@ -26,7 +26,7 @@ from .handler_call import HandlerCall
 from .listeners import takes_listeners
 from .request_facts import cause_of_death, have_copy_notice
 from .request_scope import RequestScope
-from .turned_away import turn_away, why_turned_away, why_turned_away_inside
+from .turned_away import refuse, turn_away, why_turned_away, why_turned_away_inside
 
 MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
 """Makes an answerer of a scope, its request, a handler, and whether this is the outermost."""
@@ -178,7 +178,7 @@ def _open(
         return _new_scope(options.spent() if is_over else options, request)
     if not was_here:
         scope = _new_scope(options, request)
-        scope.life.refuse(cause_of_death(fate))
+        refuse(scope, cause_of_death(fate))
         if scope.state is not State.CLOSED:
             scope.general.note_abandoned()
     return NOT_DONE_YET

@@ -1,8 +1,9 @@
 """Requests that are turned away: 503 during a drain, 429 where a client resets too rapidly.
 
-Whether a request is, and its answer: neither its handler nor hooks are run. A 503 has the headers
-of `Draining`: a Retry-After and, over HTTP/1.1, ``Connection: close``. A drain itself is for
-`monitor`, the count of abandoned requests for `rapid_resets`.
+Whether a request is, and its answer: neither its handler nor hooks are run. (One that is dead on
+arrival is refused here, too, and has no answer.) A 503 has the headers of `Draining`: a Retry-After
+and, over HTTP/1.1, ``Connection: close``. A drain itself is for `monitor`, the count of abandoned
+requests for `rapid_resets`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.options import Options
-from .._scopes.states import Fate
-from ..causes import Cause, Draining, RapidReset
+from .._scopes.states import Fate, State
+from ..causes import Cause, Draining, Ended, RapidReset
 from ..interfaces import IMonitor
 from .dead_requests import guarded_fate_of
 from .error_pages import HTML, PROBLEM, TEXT, page_for
@@ -46,6 +47,15 @@ def _draining(options: Options, monitors: tuple[IMonitor, ...]) -> Draining | No
     return None
 
 
+def refuse(scope: RequestScope, cause: Cause | None) -> None:
+    """The handler is not run: its client has gone, or is turned away; None: was answered."""
+    scope.cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
+    scope.opened = scope.clock.seconds()
+    scope.cancelled = None if cause is None else scope.opened
+    scope.life.record.worsen(Ended.REFUSED)
+    scope.life.go_on()
+
+
 def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
     """Answer without the handler and without hooks: too many requests, or no time.
 
@@ -53,7 +63,7 @@ def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
         The whole answer; or ``NOT_DONE_YET`` where nothing can be answered, or it has been. That of
         too many requests costs little: the site's ``error_page`` is not called.
     """
-    scope.life.refuse(cause)
+    refuse(scope, cause)
     if guarded_fate_of(request) is not Fate.OPEN:
         return NOT_DONE_YET
     page = page_for(scope, request, cause, str(cause), (TEXT, PROBLEM, HTML))

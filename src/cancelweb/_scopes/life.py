@@ -108,11 +108,9 @@ class Life:
     def lost(self, cause: Cause) -> None:
         """The client has left, or the response was given up."""
         self.scope.fate = Fate.LOST
-        if self.scope.state is State.ANSWERED:
-            self._stop_leftover_work()
-        elif self.scope.is_interruptible and not self.scope.options.dry_run:
+        if self.scope.is_interruptible and not self.scope.options.dry_run:
             self._cancelled(cause, Event.LOST)
-        else:
+        elif self.scope.state is RUNNING:
             self.record.spare(cause)
             self._become(Event.SPARED_LOSS)
         self._request_is_over()
@@ -124,9 +122,8 @@ class Life:
 
     def give_up(self) -> None:
         """The response is broken off at this end: after a failure, unless it was cancelled."""
-        if self.scope.state is RUNNING:
-            self.stopping.is_returned_leftover = not self.scope.options.dry_run
-            self._become(Event.GIVEN_UP)
+        self.stopping.is_returned_leftover = not self.scope.options.dry_run
+        self._become(Event.GIVEN_UP)
 
     def stop(self, cause: Cause) -> bool:
         """Cancel the scope; returns whether this call did it."""
@@ -159,15 +156,6 @@ class Life:
         if not self.stop(cause) and self.scope.state is State.ANSWERED:
             self.stopping.is_returned_leftover = not self.scope.options.dry_run
             self._stop_leftover_work()
-
-    def refuse(self, cause: Cause | None) -> None:
-        """The handler is not run: its client has gone, or is turned away; None: was answered."""
-        scope = self.scope
-        scope.cause, scope.fate, scope.state = cause, Fate.LOST, STOPPING
-        scope.opened = scope.clock.seconds()
-        scope.cancelled = None if cause is None else scope.opened
-        self.record.worsen(Ended.REFUSED)
-        self.go_on()
 
     def work_ended(self, work: Work, result: object) -> object:
         """See `parts.Life`."""

@@ -99,8 +99,8 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 }
 """Which event leads to which state. An event that has no entry changes no state.
 
-A request that is dead or turned away is born in STOPPING (`Life.refuse`); a scope that is withdrawn
-closes at once.
+A request that is dead or turned away is born in STOPPING (`turned_away.refuse`); a scope that is
+withdrawn closes at once.
 """
 
 
