@@ -277,11 +277,9 @@ class FinishTests(BrokenTestCase):
             self.visit(factory, timeout=5)
             self.clock.pump([5, 0])
             self.assertEqual(self.work.asked, [""])
-            if factory is Early:
-                # Twisted's page keeps what `finish` raises: the answer may still be finished.
-                self.client.disconnect()
             self.assertIsInstance(self.assert_closed().cause, TimedOut)
-            self.assertFalse(self.client.is_aborted)
+            self.assertEqual(self.client.is_aborted, factory is Early)
+            self.assertEqual(len(self.flushLoggedErrors(FinishError, SystemExit)), 1)
             self.assert_drained()
 
     def test_by_the_handler(self) -> None:

@@ -12,12 +12,20 @@ from h2.errors import ErrorCodes
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from cancelweb import CancellingResource, Cause, Outcome, current_scope
+from cancelweb import (
+    CancellingResource,
+    Cause,
+    Outcome,
+    TimedOut,
+    cancel_on_disconnect,
+    current_scope,
+)
 from cancelweb.monitor import Monitor
 
+from ._inmemory import Client
 from ._multiplexed import HTTP2TestCase
 from ._scopes import Leaf
 from ._servers import LOOPBACK, SelfSigned, reactor
@@ -97,6 +105,28 @@ class TruncatedLooksTruncatedTests(HTTP2TestCase):
         self.assertTrue(self.connection.server.aborted)
         self.assertEqual((stream.ended, len(self.outcomes)), (False, 1))
         self.flushLoggedErrors()
+
+
+class OverHTTP1Tests(SynchronousTestCase):
+    """The same over HTTP/1: the connection is aborted."""
+
+    def test_without_a_transport(self) -> None:
+        """A request that does not show its transport has its connection closed all the same."""
+        outcomes: list[Outcome] = []
+
+        def handler(request: Any) -> int:
+            self.patch(request, "transport", None)
+            return begun(request)
+
+        decorate: Any = cancel_on_disconnect(timeout=1, observers=outcomes.append)
+        client = Client(Leaf(decorate(handler)))
+        client.request()
+        client.clock.advance(1)
+        for _ in range(2):
+            client.clock.advance(0)
+        self.assertTrue(client.is_closed)
+        self.assertFalse(client.response.is_complete)
+        self.assertEqual([type(each.cause) for each in outcomes], [TimedOut])
 
 
 class CurlTests(TestCase):

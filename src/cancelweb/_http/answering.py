@@ -223,7 +223,9 @@ class TwistedAnswerer:
         """What a request of the user's own kind has raised stands in the way of an answer."""
         self.scope.life.record.fail(Failure())
         log.failure("{handler} cannot be answered for", handler=name_of(self.handler))
-        break_off(self.scope, self.request)
+        if fate_of(self.request) is Fate.OPEN:
+            # Otherwise it was raised behind a whole answer.
+            break_off(self.scope, self.request)
 
     # --- a cancel ---
 
