@@ -126,14 +126,11 @@ is being handled; or Twisted itself has said goodbye, and waits for the client t
 """
 
 
-_INTERNAL_ERROR = 2  # RFC 9113, section 7
-
-
 def _reset(stream: Any) -> bool:
     connection = stream_connection_of(stream)
     if connection is None:
         return False
-    connection.conn.reset_stream(stream.streamID, _INTERNAL_ERROR)
+    connection.conn.reset_stream(stream.streamID, 2)  # INTERNAL_ERROR: RFC 9113, section 7
     if connection._tryToWriteControlData():
         connection._requestDone(stream.streamID)
     return True
