@@ -53,8 +53,7 @@ def serve(
     context = scope.context
     assert context is not None
     try:
-        # Without names it is much faster, and there are hardly ever any.
-        result = context.run(handler, *args, **kwargs) if kwargs else context.run(handler, *args)
+        result = context.run(_call_in, scope, handler, args, kwargs)
     except BaseException:
         result = Failure()
     try:
@@ -68,6 +67,11 @@ def serve(
         # A failure refers to this frame.
         result = None
     return _returned(call.give_back(handler, True))
+
+
+def _call_in(scope: RequestScope, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
+    current.set(scope)
+    return handler(*args, **kwargs)
 
 
 def serve_for(
@@ -125,15 +129,14 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
         return None
     if type(getattr(request, "channel", None)) is not SIMPLE_CHANNEL or request.finished:
         return None
-    if current.get() is not None:
-        # It is rendered in the context of another's handler.
-        return None
     if options.monitors and why_turned_away(options, request) is not None:
         return None
+    base = copy_context()
+    if base and base.get(current) is not None:
+        # It is rendered in the context of another's handler.
+        return None
     scope = RequestScope(request, options)
-    scope.base = base = copy_context()
-    scope.context = context = base.copy()
-    context.run(current.set, scope)
+    scope.base, scope.context = base, base.copy()
     request._cancelweb_scope = scope
     if options.is_demanding:
         scope.life.enter(options)
@@ -158,7 +161,7 @@ def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
 
 
 RequestScope.make_call = _call_of
-CALLERS.add(id(serve.__code__))
+CALLERS.add(id(_call_in.__code__))
 
 
 def _open(

@@ -17,6 +17,7 @@ from twisted.python import threadable
 from .._kinds.cancellers import global_reactor
 from .._log import is_worth_a_line, log_one
 from ..causes import Outcome
+from .context import call_in
 from .tallies import Tally, log_counts
 
 FIRST = 100
@@ -41,11 +42,14 @@ def log_outcome(outcome: Outcome) -> None:
         log_one(outcome)
 
 
-def log_on(clock: IReactorTime, outcome: Outcome) -> None:
-    """As `log_outcome`, where the clock of the scope is known."""
+def log_on(clock: IReactorTime, outcome: Outcome, context: Context | None = None) -> None:
+    """As `log_outcome`, where the clock of the scope is known, and the context of its handler.
+
+    A request that is only counted need not enter the context.
+    """
     if is_worth_a_line(outcome):
         own = _LOGS.get(id(clock)) or _new_log(clock)
-        own.add(outcome, clock)
+        own.add(outcome, clock, context)
 
 
 def write_counts(clock: IReactorTime) -> None:
@@ -81,14 +85,14 @@ class BurstLog:
     is_at_shutdown: bool = False
     _timer: Callable[[], IDelayedCall | None] = lambda: None
 
-    def add(self, outcome: Outcome, clock: IReactorTime) -> None:
+    def add(self, outcome: Outcome, clock: IReactorTime, context: Context | None) -> None:
         """Log it, or count it."""
         now = clock.seconds()
         if not self.began <= now < self.began + SECOND:
             self._next_second(now)
         if self.logged < FIRST:
             self.logged += 1
-            log_one(outcome)
+            call_in(None, context, log_one, outcome)
         else:
             self._count(outcome, clock, now)
 

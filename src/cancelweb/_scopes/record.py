@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from functools import partial
 from typing import Any
 
 from attrs import define
@@ -81,9 +80,11 @@ class Record:
         outcome, context = self._outcome(scope, stopped, closed), scope.context
         close()
         for observer in observers:
-            function = partial(log_on, clock) if observer is log_outcome else observer
             try:
-                call_in(None, context, function, outcome)
+                if observer is log_outcome:
+                    log_on(clock, outcome, context)
+                else:
+                    call_in(None, context, observer, outcome)
             except BaseException:
                 log.failure("observer {observer} failed", observer=observer)
 
