@@ -41,6 +41,9 @@ def log_one(outcome: Outcome) -> None:
         cause=outcome.cause,
         ended=outcome.ended,
         seconds=seconds_of(outcome),
+        status=outcome.status,
+        sent=outcome.sent,
+        notes=outcome.notes,
     )
 
 

@@ -210,6 +210,13 @@ class Outcome:
             that the client left, where the request's method may not be cancelled for that.
         leftovers: how many pieces of work still ran when the response was finished, and were asked
             to stop for that. The request was not cancelled: ``cause`` and ``cancelled`` are None.
+        status: the status code of the response; None if nothing of one was sent. Where the result
+            of a handler needs no waiting, that is what Twisted is about to send.
+        sent: how many bytes of its body were written; what the client has received is not known.
+            Not counted is a page that Twisted is still to write in place of the handler's.
+        handler: what was called for the request: a function, or the ``render`` method of a wrapped
+            resource; None if it was not called.
+        notes: the facts that were added with ``Scope.note``.
     """
 
     method: bytes
@@ -223,6 +230,10 @@ class Outcome:
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
     leftovers: int = 0
+    status: int | None = None
+    sent: int = 0
+    handler: object = field(default=None, hash=False)
+    notes: Mapping[str, object] = field(factory=dict, hash=False)
 
 
 @frozen(eq=False)

@@ -23,7 +23,7 @@ from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
 from .listeners import after_others, guard_before_others, takes_listeners
 from .rapid_resets import abandoned_beside
-from .request_facts import fate_of
+from .request_facts import answer_of, answer_to_come, fate_of, has_begun
 from .streams import Stream
 
 
@@ -54,12 +54,15 @@ class GeneralWay:
         answerer: receives what the outermost handler came to; None until its call has returned.
         subscription: what the request has handed out, if it keeps its listeners in a way of its
             own.
+        to_come: the status that Twisted is about to answer with, and the length of the body, see
+            `answer_to_come`; None where that is not known yet.
     """
 
     def __init__(self, scope: Traveller) -> None:
         self.channel: Any = getattr(scope.request, "channel", None)
         self.answerer: Answerer | None = None
         self.subscription: Deferred[None] | None = None
+        self.to_come: tuple[int, int] | None = None
         self._scope = scope
         self._second_look: IDelayedCall | None = None
         # The requests of this connection that are still cleaned up, if this is one of them.
@@ -84,12 +87,19 @@ class GeneralWay:
         The handler has returned the body and begun no work.
         """
         scope, request = self._scope, self._scope.request
+        self.to_come = answer_to_come(request, body)
         if scope.opened is None:
             scope.opened = scope.clock.seconds()
         scope.life.finished()
         if scope.state is not CLOSED:
             self.subscribe()
         return body if guarded_fate_of(request) is OPEN else NOT_DONE_YET
+
+    def answered_with(self) -> tuple[int | None, int]:
+        """See `Subject`."""
+        request = self._scope.request
+        is_to_come = fate_of(request) is not LOST and not has_begun(request)
+        return self.to_come if is_to_come and self.to_come else answer_of(request)
 
     def subscribe(self) -> None:
         """Hear of the request's end; at once, if that was before.

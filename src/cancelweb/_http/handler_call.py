@@ -16,6 +16,7 @@ from .._scopes.context import context_to_enter, current, in_context
 from .._scopes.found_context import CALLERS, find_context_of
 from .._scopes.states import State
 from .answerer import LATER, Answerer
+from .request_facts import answer_to_come
 from .request_scope import RequestScope
 
 
@@ -55,16 +56,18 @@ class HandlerCall:
         """What to return for the handler's call, or the `Failure` to raise."""
         result, self._given = self._given, LATER
         if is_outermost:
-            self._has_returned(handler)
+            self._has_returned(handler, result)
         given = self.answerer.give_back(result, self.is_transparent)
         if is_outermost:
             self._subscribe()
             self._note_result(result)
         return given
 
-    def _has_returned(self, handler: object) -> None:
+    def _has_returned(self, handler: object, result: object) -> None:
         scope = self.scope
         scope.handler, scope.general.answerer = handler, self.answerer
+        if scope.request is not None:
+            scope.general.to_come = answer_to_come(scope.request, result)
         is_given_up = scope.state is State.ANSWERED and scope.life.stopping.is_returned_leftover
         if is_given_up or scope.state is State.STOPPING:
             scope.life.stopping.ask_in_next_turn()

@@ -8,6 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from twisted.web.error import UnsupportedMethod
+from twisted.web.http import (
+    INTERNAL_SERVER_ERROR,
+    NO_BODY_CODES,
+    NOT_ALLOWED,
+    NOT_IMPLEMENTED,
+    OK,
+)
+from twisted.web.server import supportedMethods
 
 from .._scopes.states import Fate
 from .._twisted.access import is_reset, stream_connection_of, streams_of
@@ -32,6 +42,38 @@ def fate_of(request: Any) -> Fate:
 def has_begun(request: Any) -> bool:
     """Whether something of the response has been written."""
     return bool(getattr(request, "startedWriting", False))
+
+
+def answer_to_come(request: Any, result: object) -> tuple[int, int] | None:
+    """What Twisted is about to answer: the status, and the length of the body of a handler's own.
+
+    Args:
+        request: nothing of its response has been written.
+        result: what is given back for the handler's call.
+
+    Returns:
+        None if that is no answer yet.
+    """
+    if isinstance(result, Failure):
+        return _status_of(result, request.method), 0
+    if not isinstance(result, bytes):
+        return None
+    status = getattr(request, "code", OK)
+    has_body = request.method != b"HEAD" and status not in NO_BODY_CODES
+    return status, len(result) if has_body else 0
+
+
+def _status_of(failure: Failure, method: bytes) -> int:
+    if failure.check(UnsupportedMethod) is None:
+        return INTERNAL_SERVER_ERROR
+    return NOT_ALLOWED if method in supportedMethods else NOT_IMPLEMENTED
+
+
+def answer_of(request: Any) -> tuple[int | None, int]:
+    """The status of a request's response, None if nothing of it was written; and how many bytes."""
+    if not has_begun(request):
+        return None, 0
+    return getattr(request, "code", None), getattr(request, "sentLength", 0)
 
 
 def h2_connection_of(request: Any) -> Any:

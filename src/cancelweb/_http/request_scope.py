@@ -36,7 +36,7 @@ from .dead_requests import guard_finished, guard_lost
 from .general_way import GeneralWay
 from .listeners import log_escape
 from .pages import send
-from .request_facts import fate_of
+from .request_facts import answer_of, fate_of
 from .watched import Watched, can_stop, canceller_of, is_answer, stop, unwatched, watch
 
 
@@ -101,6 +101,10 @@ class RequestScope(Scope):
         if self.handler is not None and self.fate is OPEN:
             self.general.answer_cancel(cause)
             self.catch_up()
+
+    def answered_with(self) -> tuple[int | None, int]:
+        """See `Subject`."""
+        return answer_of(self.request) if self._general is None else self._general.answered_with()
 
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""

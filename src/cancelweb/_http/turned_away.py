@@ -63,6 +63,7 @@ def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
         The whole answer; or ``NOT_DONE_YET`` where nothing can be answered, or it has been. That of
         too many requests costs little: the site's ``error_page`` is not called.
     """
+    scope.general.to_come = scope.options.status_of(cause), 0
     refuse(scope, cause)
     if guarded_fate_of(request) is not Fate.OPEN:
         return NOT_DONE_YET

@@ -85,6 +85,7 @@ class Subject(Protocol):
     context: Context | None
     base: Context | None
     began: tuple[object, Context | None]
+    handler: object
 
     @property
     def life(self) -> Life:
@@ -124,12 +125,17 @@ class Subject(Protocol):
                 the listeners that Twisted is telling may have called us.
         """
 
+    def answered_with(self) -> tuple[int | None, int]:
+        """The status of the response, None if there was none; and how many bytes were written."""
+
     def end(self) -> None:
         """It has closed: let go of the request and of this life."""
 
 
 class BareSubject:
     """A scope that watches no work itself and has no response to look after."""
+
+    handler: object = None
 
     def hand_over(self, stopping: Stopping) -> None:
         """See `Subject`."""
@@ -146,6 +152,10 @@ class BareSubject:
 
     def answer_cancel(self, cause: Cause) -> None:
         """See `Subject`."""
+
+    def answered_with(self) -> tuple[int | None, int]:
+        """See `Subject`."""
+        return None, 0
 
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""

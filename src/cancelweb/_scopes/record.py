@@ -31,12 +31,14 @@ class Record:
         would_have_cancelled: the cause that would have cancelled the scope, but for a dry run or
             the method of its request; the first counts.
         leftovers: how many pieces of work were stopped beside a finished response.
+        notes: facts that the user has added.
     """
 
     ended: Ended = Ended.COMPLETED
     failure: Failure | None = None
     would_have_cancelled: Cause | None = None
     leftovers: int = 0
+    notes: dict[str, object] | None = None
 
     def worsen(self, ended: Ended) -> None:
         """Some work ended so."""
@@ -102,6 +104,7 @@ class Record:
         return bool(self.ended or scope.cancelled is not None or self.would_have_cancelled)
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
+        status, sent = scope.answered_with()
         return Outcome(
             method=scope.request.method,
             path=path_of(scope.request),
@@ -114,6 +117,10 @@ class Record:
             failure=self._cleaned_failure(),
             would_have_cancelled=self.would_have_cancelled,
             leftovers=self.leftovers,
+            status=status,
+            sent=sent,
+            handler=scope.handler,
+            notes=self.notes or {},
         )
 
     def _cleaned_failure(self) -> Failure | None:

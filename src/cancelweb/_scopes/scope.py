@@ -203,6 +203,16 @@ class Scope(BareSubject):
         self.track(acquisition)
         return acquisition.start()
 
+    def note(self, **facts: object) -> None:
+        """Add facts to the outcome, and to the event of the log's line: a user's name, say.
+
+        Args:
+            **facts: by name; a later one replaces an earlier one of the same name. Observers may
+                keep them, so do not give the request. On a closed scope they are told to nobody.
+        """
+        record = self.life.record
+        record.notes = {**(record.notes or {}), **facts}
+
     def cancel(self, cause: Cause) -> bool:
         """Cancel the scope: ask all its work to stop, and answer a client that still waits.
 
