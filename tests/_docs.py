@@ -32,6 +32,7 @@ CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
 DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
+CLEANUP = DOCS / "howto" / "snippets" / "cleanup.py"
 STATUS = DOCS / "howto" / "snippets" / "status.py"
 ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
@@ -50,6 +51,7 @@ OWN_PROGRAMS = {
     STOP_PROGRAM,
     DRIVER,
     SHIELD,
+    CLEANUP,
     STATUS,
     ERROR_PAGE,
     VANISHED,

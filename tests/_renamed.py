@@ -140,6 +140,7 @@ ALSO = {
 
 PATTERNS = {
     f"{DEFER}:Deferred._callbacks|callbacks": r"\b_?callbacks\b",
+    f"{DEFER}:_CancellationStatus.deferred": r"(?<=status\.)deferred|(?m:^    deferred(?=: .*\]$))",
     "twisted.internet.tcp:Connection.protocol": r"self\.protocol\b",
     f"{HTTP}:Request.transport": r"self\.transport(?= = self\.channel\.transport)",
     "h2.connection:H2ConnectionStateMachine.state": r"self\.state\b",

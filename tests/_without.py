@@ -32,10 +32,11 @@ from twisted.python.failure import Failure
 from twisted.web.resource import EncodingResourceWrapper
 from twisted.web.server import GzipEncoderFactory, Site
 
-from cancelweb import CancellingResource, Ended, access_log_499, cancel_on_disconnect
+from cancelweb import CancellingResource, Ended, access_log_499, cancel_on_disconnect, cleaning
 from cancelweb._kinds.cancellations import forgive
 from cancelweb._kinds.deferred_kinds import DeferredCanceller
 from cancelweb._kinds.leaves import innermost
+from cancelweb._scopes.refusal import begin
 from cancelweb.monitor import Monitor
 from cancelweb.processes import run
 from cancelweb.testing import Client, sweep
@@ -492,6 +493,39 @@ async def database() -> None:
 
 Scenario = Callable[[], Awaitable[None] | None]
 
+
+def cleanup() -> None:
+    """Cleanup begins work, in a generator of its own only where `cleaning` says so."""
+    begun: list[str] = []
+
+    def update(name: str) -> Deferred[None]:
+        return begin("an update", begin_it, name)
+
+    def begin_it(name: str) -> Deferred[None]:
+        begun.append(name)
+        return succeed(None)
+
+    @inlineCallbacks
+    def later(clock: Clock, name: str) -> Generator[Deferred[None], Any, None]:
+        yield deferLater(clock, 1)
+        yield update(name)
+
+    async def handler(request: object, clock: Clock) -> None:
+        try:
+            await Deferred(lambda _: None)
+        finally:
+            await update("at once")
+            with cleaning():
+                await later(clock, "cleaning")
+            await later(clock, "unseen")
+
+    visit = Visit(handler)
+    visit.client.get().disconnect()
+    visit.clock.pump([1] * 4)
+    same((begun, visit.last), (["at once", "cleaning"], Ended.STOPPED))
+    contexts()
+
+
 SCENARIOS: dict[str, Scenario] = {
     "DebugInfo": unhandled_cancellation,
     "DebugInfo.failResult": unhandled_cancellation,
@@ -499,7 +533,7 @@ SCENARIOS: dict[str, Scenario] = {
     "Deferred.result": unread_chain,
     "_CancellationStatus": leaves,
     "_CancellationStatus.waitingOn": leaves,
-    "_CancellationStatus.deferred": contexts,
+    "_CancellationStatus.deferred": cleanup,
     "_inlineCallbacks": contexts,
     "_addCancelCallbackToDeferred": contexts,
     "Deferred._canceller": reports,

@@ -198,9 +198,30 @@ class ResultTests(Base):
         """A coroutine with a type."""
         return 7
 
+    def test_a_function(self) -> None:
+        """A function is called with its arguments, whatever it returns."""
+
+        async def save(number: int, *, name: str) -> str:
+            await self.work
+            return f"{number} {name}"
+
+        saved = shield(save, 7, name="x")
+        assert_type(saved, Deferred[str])
+        self.work.callback(None)
+        self.assertEqual(self.successResultOf(saved), "7 x")
+        ready = Deferred[int]()
+        assert_type(shield(lambda: ready), Deferred[int])
+        plain: Deferred[int] = shield(max, 3, 7)
+        self.assertEqual(self.successResultOf(plain), 7)
+
+    def test_a_function_that_raises(self) -> None:
+        """What it raises is the failure."""
+        self.failureResultOf(shield(int, "x"), ValueError)
+
     def test_unknown_work(self) -> None:
         """What cannot be waited for is a TypeError."""
         self.assertRaises(TypeError, shield, 7)
+        self.assertRaises(TypeError, shield, 7, 8)
 
 
 class SurvivorTests(Base):

@@ -6,6 +6,7 @@ Re-exports the public names; no logic.
 from ._http.decorator import cancel_on_disconnect
 from ._http.wrapper import CancellingResource
 from ._scopes.finding import current_scope, scope_of
+from ._scopes.refusal import StartRefused, cleaning
 from ._scopes.scope import Scope
 from ._scopes.shared import Shared
 from ._scopes.shield import detach, shield
@@ -41,9 +42,11 @@ __all__ = [
     "Scope",
     "ScopeCancelled",
     "Shared",
+    "StartRefused",
     "TimedOut",
     "access_log_499",
     "cancel_on_disconnect",
+    "cleaning",
     "current_scope",
     "detach",
     "log_outcome",

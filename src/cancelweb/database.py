@@ -20,6 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.threadpool import ThreadPool
 
 from ._log import log
+from ._scopes.refusal import begin
 from ._stoppable.adbapi import CAN_STOP, Connection, Transaction, interact
 from ._stoppable.cursors import ask_sqlite, checking
 from ._stoppable.drivers import IInterruptible, PostgreSQL, interruptible
@@ -60,7 +61,8 @@ class ConnectionPool(adbapi.ConnectionPool):
     waits for a thread never begins; a statement that runs is stopped in the database, and the
     transaction is rolled back. The Deferred fires when the thread and its connection are free
     again: with CancelledError, with `Committed` if it was too late, or with the failure, if there
-    was one that is not the cancel's.
+    was one that is not the cancel's. A request that has been cancelled begins no more queries but
+    to clean up: others fail with `cancelweb.StartRefused`, see `cancelweb.cleaning`.
 
     From the cancel on, the same call gets nothing more done: its transaction, the connection that
     it was given, and cursors that it has opened before raise CancelledError, ``executemany`` at the
@@ -132,7 +134,8 @@ class ConnectionPool(adbapi.ConnectionPool):
         self, run: Callable[..., Any], function: Callable[..., Any], *args: Any, **kw: Any
     ) -> Deferred[Any]:
         use = _Use(reactor_of(self), self)
-        return use.start(self.threadpool, run, partial(use.call, function), *args, **kw)
+        call = partial(use.call, function)
+        return begin("a query", use.start, self.threadpool, run, call, *args, **kw)
 
     def interrupt_in_thread(self, interrupt: Callable[[], None]) -> None:
         """Call what may block; from the reactor's thread, for something that runs."""

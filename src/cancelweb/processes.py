@@ -56,7 +56,8 @@ def run(
         error output and the exit status (negative for a signal that ended it) in a
         ``subprocess.CompletedProcess``. It fails with ``CancelledError`` where it was cancelled,
         with ``subprocess.CalledProcessError`` where ``check`` says so, and with ``OSError`` where
-        the program could not be started.
+        the program could not be started. In a scope that has been cancelled it fails with
+        `cancelweb.StartRefused`, unless this is cleanup: see `cancelweb.cleaning`.
 
     Raises:
         TypeError: ``args`` is no sequence of arguments, or ``stdin`` is not bytes.

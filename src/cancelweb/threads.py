@@ -7,13 +7,14 @@ Deferred fires. How, stands in `_stoppable.thread_calls`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.threadpool import ThreadPool
 
 from ._scopes.finding import scope_or_none
+from ._scopes.refusal import begin
 from ._scopes.shield import tracker_here
 from ._stoppable.reactors import reactor_for
 from ._stoppable.thread_calls import ThreadCall, current_call
@@ -41,7 +42,9 @@ def defer_to_thread(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Def
         has not begun, ``f`` is never called, and the Deferred fails with CancelledError at once.
         A call that has begun cannot be ended from outside: the Deferred fires when ``f`` has
         really come to its end, be it cancelled once or twice. What it returns then is dropped for
-        CancelledError; what it raises is the failure, whatever it is.
+        CancelledError; what it raises is the failure, whatever it is. In a scope that has been
+        cancelled it fails with `cancelweb.StartRefused`, unless this is cleanup: see
+        `cancelweb.cleaning`.
     """
     reactor = reactor_for(None, IReactorThreads)
     return defer_to_thread_pool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
@@ -63,7 +66,8 @@ def defer_to_thread_pool(
         *args: what it is called with.
         **kwargs: and by name.
     """
-    return ThreadCall(reactor).start(threadpool, f, *args, **kwargs)
+    start: Any = ThreadCall(reactor).start
+    return begin("a call in a thread", start, threadpool, f, *args, **kwargs)
 
 
 def check() -> None:

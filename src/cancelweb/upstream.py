@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from ._kinds.cancellations import is_cancellation
 from ._kinds.cancellers import global_reactor
+from ._scopes.refusal import begin
 from ._scopes.shield import Tracker, tracker_here
 from ._stoppable.inflow import Inflow
 from ._stoppable.reactors import in_reactor_thread
@@ -47,7 +48,7 @@ class CancellingAgent:
 
     Without a current scope, what can be cancelled are the request, as above, and ``readBody``.
     A request that is cancelled fails with ``CancelledError``, and not, as that of a plain agent,
-    with an error of the connection.
+    with an error of the connection. A cancelled scope begins none, but see `cancelweb.cleaning`.
 
     Attributes:
         agent: the ``IAgent`` that does the work.
@@ -63,6 +64,11 @@ class CancellingAgent:
         bodyProducer: Any = None,
     ) -> Deferred[IResponse]:
         """See ``IAgent.request``."""
+        return begin("a request to another server", self._begin, method, uri, headers, bodyProducer)
+
+    def _begin(
+        self, method: bytes, uri: bytes, headers: Headers | None, bodyProducer: Any
+    ) -> Deferred[IResponse]:
         if bodyProducer is not None:
             bodyProducer = _RequestBody(bodyProducer)
         answer: Deferred[Any] = self.agent.request(method, uri, headers, bodyProducer)

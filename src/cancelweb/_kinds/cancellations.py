@@ -52,7 +52,7 @@ async def _awaiting(awaitable: Awaitable[Any]) -> Any:
 
 def is_cancellation(failure: Failure) -> bool:
     """Whether a failure says that work was cancelled, by whomever and in whatever disguise."""
-    return _says_cancelled(failure.value)
+    return says_cancelled(failure.value)
 
 
 def is_our_cancellation(result: object, has_asked: bool) -> TypeGuard[Failure]:
@@ -65,7 +65,8 @@ def is_our_cancellation(result: object, has_asked: bool) -> TypeGuard[Failure]:
     return has_asked and isinstance(result, Failure) and is_cancellation(result)
 
 
-def _says_cancelled(error: object) -> bool:
+def says_cancelled(error: object) -> bool:
+    """Whether an exception says that work was cancelled, in whatever disguise."""
     match error:
         case CancelledError() | TaskStopped() | ConnectingCancelledError():
             return True
@@ -74,9 +75,9 @@ def _says_cancelled(error: object) -> bool:
         case FirstError():
             return is_cancellation(error.subFailure)
         case FlattenerError():
-            return _says_cancelled(error.args[0])
+            return says_cancelled(error.args[0])
         case BaseExceptionGroup():
-            return all(_says_cancelled(each) for each in error.exceptions)
+            return all(says_cancelled(each) for each in error.exceptions)
     if failures := failures_of_race(error):
         return all(is_cancellation(each) for each in failures)
     # What twisted.web.client raises; it is not imported for this alone.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -156,6 +157,22 @@ def _in_turn(waits: object) -> Iterator[object]:
             waits = _driven_by(driver_of(waits)) or behind
         else:
             waits = waits.get_coro() if isinstance(waits, asyncio.Task) else None
+
+
+def frames() -> Iterator[FrameType]:
+    """The frames on the stack, the innermost first."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def chain_of(suspended: object) -> Iterator[object]:
+    """What is suspended, what that awaits itself, and so on, up to the first Deferred or task."""
+    while isinstance(suspended, _SUSPENDED):
+        yield suspended
+        _, awaited = _parts(suspended)
+        suspended = _behind(awaited)
 
 
 def _parts(suspended: Any) -> tuple[FrameType | None, Any]:

@@ -6,8 +6,10 @@ When they are run is the scope's business.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import AsyncGeneratorType, GeneratorType
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -24,6 +26,23 @@ CLEANUP_TIMEOUT = 10.0
 
 NAMED = 3
 """How many of the hooks that are not waited for are named in the log."""
+
+
+@frozen(eq=False)
+class HookRun:
+    """One run of a hook: for which scope, and when it began, on the scope's clock."""
+
+    scope: Subject
+    began: float
+
+
+hook_here: ContextVar[HookRun | None] = ContextVar("cancelweb_hook", default=None)
+"""The hook that the code which runs is a part of."""
+
+
+def cleanup_seconds(scope: Subject) -> float:
+    """Seconds that cleanup is given: that of hooks, and that of handlers after a cancel."""
+    return scope.options.cleanup_timeout or CLEANUP_TIMEOUT
 
 
 class HookStack:
@@ -122,7 +141,7 @@ class HookStack:
     @property
     def _limit(self) -> float:
         """The seconds that all of them have."""
-        return self._scope.options.cleanup_timeout or CLEANUP_TIMEOUT
+        return cleanup_seconds(self._scope)
 
     def _remaining(self) -> float:
         # A hook on a closed scope shares its time with no other: nothing waits for it.
@@ -136,13 +155,14 @@ class HookStack:
         return self._scope.cause is not None and not self._scope.options.dry_run
 
 
-def _result_of(hook: Hook, scope: object) -> Canceller | None:
+def _result_of(hook: Hook, scope: Subject) -> Canceller | None:
     """Call the hook; returns the canceller of what it returned, or None if that was nothing.
 
     Raises:
         TypeError: it is a generator, of which nothing has run.
     """
     was_asked.set(never_asked)
+    hook_here.set(HookRun(scope, scope.clock.seconds()))
     result = hook(scope)
     if result is None:
         return None

@@ -1,6 +1,6 @@
 """One run of a function for many requests.
 
-Built on the waits of `shield`; what else a request does is its scope's business.
+Built on `waits`; what else a request does is its scope's business.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from .._kinds.cancellers import Canceller, global_reactor
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
 from .checks import check_clock, check_seconds
-from .finding import current_scope
+from .finding import scope_or_none
 from .patience import SURVIVOR_AFTER
-from .shield import Wait
+from .refusal import begin
+from .waits import Wait
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -88,13 +89,16 @@ class Shared(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
         """Wait for the run with these arguments; begin it if there is none."""
         key = self._key(args, kwargs)
-        run = self._runs.get(key)
-        if run is not None:
-            return run.join()
-        run = Run(self._linger, self._time(), partial(self._runs.pop, key, None))
-        self._runs[key] = run
+        join = partial(self._join, key, partial(self._function, *args, **kwargs))
+        return join() if key in self._runs else begin("a shared run", join)
+
+    def _join(self, key: Hashable, call: Callable[[], Any]) -> Deferred[Any]:
+        if key in self._runs:
+            return self._runs[key].join()
+        forget = partial(self._runs.pop, key, None)
+        run = self._runs[key] = Run(self._linger, self._time(), forget)
         waiting = run.join()
-        Context().run(run.begin, partial(self._function, *args, **kwargs))
+        Context().run(run.begin, call)
         return waiting
 
     @overload
@@ -123,10 +127,8 @@ class Shared(Generic[P, R]):
     def _time(self) -> IReactorTime | None:
         if not self._linger or self._clock is not None:
             return self._clock
-        try:
-            return current_scope().clock
-        except LookupError:
-            return global_reactor()  # type: ignore[no-any-return]
+        scope = scope_or_none()
+        return global_reactor() if scope is None else scope.clock
 
 
 @define(eq=False)

@@ -6,62 +6,25 @@ Built on scopes, which know nothing of it but that it is work.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextvars import Context, ContextVar, copy_context
-from typing import Any, Generic, TypeVar, overload
+from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, overload
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from .._kinds.cancellers import Canceller, OneShot, Settled
-from .._kinds.registry import canceller_for
+from .._kinds.registry import canceller_for, find_canceller
 from .._log import log
 from ..interfaces import IMonitor
 from .context import call_in
 from .finding import scope_or_none
 from .scope import Scope
+from .waits import Wait
 
+P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@define(eq=False)
-class Wait(Generic[R]):
-    """A wait for work, whose cancellation can be held up until the work has ended.
-
-    Twisted errbacks a cancelled Deferred whatever its canceller does; so it is paused meanwhile.
-
-    Attributes:
-        cancelled: called with the wait, once, when it is cancelled. Then `end` it.
-        deferred: what the user awaits; None once the wait has ended, lest there be a cycle.
-    """
-
-    cancelled: Callable[[Wait[R]], object]
-    deferred: Deferred[R] | None = field(init=False)
-    _context: Context = field(factory=copy_context)
-    _is_held: bool = False
-    _failure: Failure | None = None
-
-    def __attrs_post_init__(self) -> None:
-        self.deferred = Deferred(self._cancel)
-        self.deferred.addErrback(lambda failure: self._failure or failure)
-
-    def _cancel(self, deferred: Deferred[R]) -> None:
-        self._is_held = True
-        deferred.pause()
-        self.cancelled(self)
-
-    def end(self, result: Any) -> None:
-        """Tell the code that waits, in its own context; the wait has not ended before.
-
-        Code that has cancelled gets a CancelledError in place of a result, but a failure as it is.
-        """
-        waiting, self.deferred = self.deferred, None
-        assert waiting is not None
-        if self._is_held:
-            self._failure = result if isinstance(result, Failure) else None
-            self._context.run(waiting.unpause)
-        else:
-            self._context.run(waiting.callback, result)
 
 
 @define(eq=False)
@@ -74,26 +37,27 @@ class Shielded(OneShot):
         scope: the scope, or None.
         above: tracks, once it has ended, what it has begun and left to run.
         work: its canceller; None until it has been started.
+        is_over: whether it has ended. What it has left to run is shielded no longer.
     """
 
     scope: Scope | None
     above: Tracker | None = field(repr=False)
     work: Canceller | None = field(default=None, init=False)
+    is_over: bool = field(default=False, init=False)
     _left: list[object] = field(factory=list, init=False, repr=False)
-    _is_over: bool = field(default=False, init=False)
 
-    def start(self, work: object) -> Canceller:
-        """Find its canceller; a coroutine is started, in a copy of the caller's context."""
-        canceller = self.work = copy_context().run(self._start, work)
+    def start(self, find: Callable[[], Canceller]) -> Canceller:
+        """Find its canceller, in a copy of the caller's context: that starts a coroutine."""
+        canceller = self.work = copy_context().run(self._start, find)
         return canceller
 
-    def _start(self, work: object) -> Canceller:
+    def _start(self, find: Callable[[], Canceller]) -> Canceller:
         shielded_here.set(self)
-        return canceller_for(work)
+        return find()
 
     def track(self, work: object) -> object:
         """Have it stopped by the scope, as far as there is one, but not before this has ended."""
-        if not self._is_over:
+        if not self.is_over:
             self._left.append(work)
         elif self.above is not None:
             self.above.track(work)
@@ -113,7 +77,7 @@ class Shielded(OneShot):
 
     def over(self) -> None:
         """The work has ended."""
-        self._is_over = True
+        self.is_over = True
         left, self._left = self._left, []
         for work in left:
             self.track(work)
@@ -134,15 +98,31 @@ def tracker_here() -> Tracker | None:
     return shielded if shielded is not None and shielded.scope is scope else scope
 
 
-@overload
-def shield(work: Awaitable[R]) -> Deferred[R]: ...
+def is_shielded(scope: Scope) -> bool:
+    """Whether the code that runs is a part of work that is shielded from this scope."""
+    shielded = shielded_here.get()
+    return shielded is not None and shielded.scope is scope and not shielded.is_over
 
 
 @overload
-def shield(work: object) -> Deferred[Any]: ...
+def shield(work: Awaitable[R], /) -> Deferred[R]: ...
 
 
-def shield(work: object) -> Deferred[Any]:
+@overload
+def shield(
+    function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+) -> Deferred[R]: ...
+
+
+@overload
+def shield(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]: ...
+
+
+@overload
+def shield(work: object, /) -> Deferred[Any]: ...
+
+
+def shield(work: object, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
     """Let work run to its end, although the code that awaits it is cancelled meanwhile.
 
     The cancellation is not lost, but late: when the work has ended, the code that awaits it gets a
@@ -153,18 +133,25 @@ def shield(work: object) -> Deferred[Any]:
     most; then the work is named a survivor, and still runs on. On a scope that has been cancelled
     it is as good, and in code that runs for no request it is a shield all the same.
 
+    Shielded work may begin queries and the like although its scope has been cancelled. So give it a
+    function where the call itself begins one: ``shield(pool.runQuery, sql)``.
+
     Args:
-        work: what a scope can track. A coroutine is started, in the context of the caller.
+        work: what a scope can track. A coroutine is started, in the context of the caller. Or a
+            function, which is called inside the shield; it may be a coroutine function, or return
+            what a scope can track, or any other result.
+        *args: what a function is called with.
+        **kwargs: and by name.
 
     Returns:
-        A Deferred of its result, to be awaited.
+        A Deferred of its result, to be awaited. What a function raises is its failure.
 
     Raises:
         TypeError: cancelweb does not know this kind of work; says how to register a canceller.
     """
     scope = scope_or_none()
     shielded = Shielded(scope, tracker_here())
-    canceller = shielded.start(work)
+    canceller = shielded.start(partial(_canceller_of, work, args, kwargs))
     wait: Wait[Any] = Wait(lambda _: None)
     waiting = wait.deferred
     if scope is not None:
@@ -177,6 +164,19 @@ def shield(work: object) -> Deferred[Any]:
     canceller.watch(ended)
     assert waiting is not None
     return waiting
+
+
+def _canceller_of(work: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Canceller:
+    found = None if args or kwargs else find_canceller(work)
+    if found is not None:
+        return found
+    if not callable(work):
+        return canceller_for(work)
+    try:
+        result = work(*args, **kwargs)
+        return find_canceller(result) or canceller_for(succeed(result))
+    except BaseException:
+        return canceller_for(fail())
 
 
 def detach(work: object) -> None:

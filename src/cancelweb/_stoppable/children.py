@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.process import Process
@@ -22,7 +22,8 @@ from twisted.python.failure import Failure
 
 from .._kinds.where import Place, place
 from .._log import log
-from .._scopes.shield import Wait
+from .._scopes.refusal import begin
+from .._scopes.waits import Wait
 from .._twisted.checks import check
 from .inflow import Inflow
 
@@ -119,16 +120,17 @@ class Child(ProcessProtocol):
             OSError: the program could not be run.
         """
         if not self.is_started:
-            self._start()
+            await begin("a process", self._start)
         return await self._stdout.get(self.place)
 
-    def _start(self) -> None:
+    def _start(self) -> Deferred[None]:
         if _CAN_LEAD:
             _Leader(self.reactor, self.args[0], self.args, self.env, self.cwd, self)
         else:
             # Its group is ours: the child alone can be signalled.
             args = [os.fsencode(each) for each in self.args]
             self.reactor.spawnProcess(self, args[0], args, self.env, self.cwd)
+        return succeed(None)
 
     def completed(self, output: bytes | None) -> Completed:
         """How it ended."""

@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from .._kinds.cancellations import clean, is_cancellation
+from .._kinds.handling import in_place_of_cancellation
 from .._kinds.where import Place, place
 from .._scopes.context import was_asked
 
@@ -89,8 +90,9 @@ class ThreadCall:
         if self._is_over or waiting is None:
             return
         self._is_over = True
-        if self.is_cancelled and not isinstance(result, Failure):
-            result = Failure(self.late(result))
+        if self.is_cancelled:
+            is_failure = isinstance(result, Failure)
+            result = in_place_of_cancellation(result if is_failure else Failure(self.late(result)))
         waiting.callback(result)
 
     def _wait(self) -> Deferred[Any]:

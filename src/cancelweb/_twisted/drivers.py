@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextvars import Context
 from itertools import chain
-from types import FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from twisted.internet import defer
@@ -42,8 +42,8 @@ def driver_of(deferred: Any) -> Any:
 
 
 def deferred_of_driver(driver: Any) -> Any:
-    """The Deferred that a driver fires in the end, also when it has; None without a driver."""
-    return getattr(driver, "deferred", None)
+    """The Deferred that a driver fires in the end, also when it has; None if it is no driver."""
+    return getattr(driver, "deferred", None) if type(driver) is _DRIVER else None
 
 
 def awaited_by_driver(driver: Any) -> Any:
@@ -70,6 +70,9 @@ def arguments_of_driver(driver: Any) -> Sequence[Any]:
 
 
 _DRIVE: Any = getattr(defer, "_inlineCallbacks", None)
+DRIVING: CodeType | None = getattr(_DRIVE, "__code__", None)
+"""The code of all drivers, from which coroutines and generators are resumed."""
+
 _CANCEL: Any = getattr(defer, "_addCancelCallbackToDeferred", None)
 
 
@@ -98,10 +101,9 @@ def drivers_on_stack(above: Collection[int] = ()) -> Iterator[tuple[Any, Context
         above: the ids of the codes of functions behind which they are no longer looked for. To hash
             or compare codes takes long.
     """
-    code = getattr(_DRIVE, "__code__", None)
     frame: FrameType | None = sys._getframe()
     while frame is not None and id(frame.f_code) not in above:
-        if frame.f_code is code:
+        if frame.f_code is DRIVING:
             context = frame.f_locals.get("context")
             if isinstance(context, Context):
                 yield frame.f_locals.get("status"), context

@@ -69,7 +69,8 @@ NEEDED = (
             f"{_DEFER}_CancellationStatus.deferred",
             *_of(_DEFER, "_inlineCallbacks", "_addCancelCallbackToDeferred"),
         ),
-        "steps of a coroutine handler take longer; hooks may see less of what a generator sets",
+        "steps of a coroutine handler take longer; hooks may see less of what a generator sets; a "
+        "finally block must await a generator for its cleanup inside `with cleaning():`",
     ),
     Needed(
         "reports",

@@ -1,0 +1,197 @@
+"""Nothing starts for a dead request: whether cancelweb's own helpers may begin more work.
+
+What they begin is theirs. One function for all of them, `begin`, and `cleaning` for users.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.reflect import safe_str
+
+from .._kinds.cancellations import forgive
+from .._kinds.handling import is_awaited_by_handler, may_be_of_driver, sees_cancellation
+from .._kinds.where import frames
+from .._log import log
+from ..causes import Cause
+from .finding import scope_or_none
+from .hooks import cleanup_seconds, hook_here
+from .scope import Scope
+from .shield import is_shielded
+from .states import CLOSED
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
+"""Seconds that the second refusal of a scope takes, doubled each time: code that catches even a
+BaseException, and tries again, must not keep the reactor busy."""
+
+_PLACES = 100
+"""At so many places of the code a refusal is logged, once each."""
+
+_cleaning_for: ContextVar[Scope | None] = ContextVar("cancelweb_cleaning", default=None)
+_refusals: WeakKeyDictionary[Scope, int] = WeakKeyDictionary()
+_told: set[str] = set()
+
+
+class StartRefused(asyncio.CancelledError):
+    """Work was not started, since its request has been cancelled.
+
+    Like asyncio's CancelledError it is a BaseException and not an Exception, so that code that
+    tries again after each ``except Exception`` comes to its end.
+
+    Attributes:
+        cause: why the request was cancelled.
+    """
+
+    def __init__(self, message: str, cause: Cause) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@contextmanager
+def cleaning() -> Iterator[None]:
+    """Let queries, child processes, calls in threads and upstream requests start inside.
+
+    In a scope that has been cancelled, cancelweb's own helpers refuse to start them, and new runs
+    of `Shared` functions, with `StartRefused`. Cleanup in an ``except`` or ``finally`` block needs
+    no permission: it is recognised. Use this for other cleanup, as in an errback, or behind a block
+    that has caught the cancellation. The permission ends ``cleanup_timeout`` seconds after the
+    cancel; what may take longer belongs into `shield` or a hook. Elsewhere this does nothing.
+    """
+    former = _cleaning_for.get()
+    _cleaning_for.set(scope_or_none())
+    try:
+        yield
+    finally:
+        # Not by the token: a generator may be closed in another context.
+        _cleaning_for.set(former)
+
+
+def begin(
+    what: str, start: Callable[P, Deferred[R]], /, *args: P.args, **kwargs: P.kwargs
+) -> Deferred[R]:
+    """Start work, unless its request has been cancelled and the work is no cleanup.
+
+    Args:
+        what: names the work in the message.
+        start: starts it.
+        *args: what it is called with.
+        **kwargs: and by name.
+
+    Returns:
+        What ``start`` has returned; or a Deferred that fails with `StartRefused` in a later turn.
+        Whether code waits for it that handles a cancellation can only be told in the next turn. If
+        so, the work is started then.
+    """
+    scope = scope_or_none()
+    if scope is None or scope.cause is None or is_shielded(scope) or _is_in_hook(scope):
+        return start(*args, **kwargs)
+    is_late, is_seen = _is_late(scope), sees_cancellation()
+    if not is_late and (_cleaning_for.get() is scope or (is_seen and not may_be_of_driver())):
+        return start(*args, **kwargs)
+    begun = partial(start, *args, **kwargs)
+    return _Attempt(scope, what, begun, is_seen, is_late, _place_of_caller()).deferred
+
+
+def _is_late(scope: Scope) -> bool:
+    since = scope.cancelled
+    return since is not None and scope.clock.seconds() >= since + cleanup_seconds(scope)
+
+
+def _is_in_hook(scope: Scope) -> bool:
+    hook = hook_here.get()
+    if hook is None or hook.scope is not scope:
+        return False
+    # A hook may be run late, or be gone on without, when the scope has closed.
+    return scope.state is not CLOSED or scope.clock.seconds() < hook.began + cleanup_seconds(scope)
+
+
+@define(eq=False)
+class _Attempt:
+    """Work that was not started at once.
+
+    Attributes:
+        scope: has been cancelled.
+        what: names the work.
+        start: starts it.
+        is_seen: whether a cancellation was seen that may not be the caller's.
+        is_late: whether the time for cleanup is over.
+        where: the place in the code that has asked for it.
+        deferred: what the caller gets.
+    """
+
+    scope: Scope
+    what: str
+    start: Callable[[], Deferred[Any]]
+    is_seen: bool
+    is_late: bool
+    where: str
+    deferred: Deferred[Any] = field(init=False)
+    _context: Context = field(factory=copy_context, init=False)
+    _pause: float = field(init=False)
+    _timer: IDelayedCall | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.deferred = Deferred(self._cancelled)
+        self.deferred.addCallback(lambda _: self._context.run(self.start))
+        # What is asked for together is refused together.
+        self._pause = _pause_after(_refusals.get(self.scope, 0))
+        self._timer = self.scope.clock.callLater(0, self._decide)
+
+    def _decide(self) -> None:
+        self._timer = None  # It refers to this.
+        is_handled = is_awaited_by_handler(self.deferred)
+        if not self.is_late and (self.is_seen if is_handled is None else is_handled):
+            self.deferred.callback(None)
+            return
+        if self._pause:
+            self._timer = self.scope.clock.callLater(self._pause, self._refuse)
+        else:
+            self._refuse()
+
+    def _cancelled(self, _: Deferred[Any]) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
+        self._refuse()
+
+    def _refuse(self) -> None:
+        cause, self._timer = self.scope.cause, None
+        assert cause is not None
+        _refusals[self.scope] = _refusals.get(self.scope, 0) + 1
+        message = f"{self.what} was not started: {safe_str(cause)}; {self._advice()}"
+        if self.where not in _told and len(_told) < _PLACES:
+            _told.add(self.where)
+            log.info("{where}: {message}", where=self.where, message=message)
+        self.deferred.errback(StartRefused(message, cause))
+        forgive(self.deferred)
+
+    def _advice(self) -> str:
+        if self.is_late:
+            seconds = cleanup_seconds(self.scope)
+            return f"cleanup_timeout, {seconds:g} s, has passed: shield() cleanup that takes longer"
+        return "if it is cleanup, put it inside `with cancelweb.cleaning():`"
+
+
+def _pause_after(refusals: int) -> float:
+    """Seconds to wait with the next refusal, behind the next turn."""
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(refusals, 10)) if refusals else 0.0
+
+
+def _place_of_caller() -> str:
+    """The innermost line that is neither cancelweb's nor Twisted's."""
+    for frame in frames():
+        module = str(frame.f_globals.get("__name__"))
+        if module.partition(".")[0] not in ("cancelweb", "twisted"):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+    return "a callback"
