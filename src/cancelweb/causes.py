@@ -141,8 +141,8 @@ class RapidReset(Cause):
 class ResponseFinished(Cause):
     """The response was finished while work that was tracked beside it still ran.
 
-    No scope is cancelled for that: it is what `Scope.check` raises in such work, and what a
-    `Survivor` of it tells.
+    No scope is cancelled for that: it is what `Scope.check` raises in such work, and what is told
+    of a survivor of it.
     """
 
     def __str__(self) -> str:
@@ -243,7 +243,7 @@ class Survivor:
     Attributes:
         method: the method of its request, such as ``b"GET"``.
         path: the target of its request, still quoted, without the query.
-        cause: why it was asked to stop: the cause of its scope, or `ResponseFinished`.
+        cause: why it was asked to stop: the cause of its scope, or that the response was finished.
         since: when it was; seconds, on the scope's clock.
         where: what it waits at, as far as Python can tell. A coroutine's chain of awaits, one
             ``file:line in function`` a line, the innermost last; or a thread's or process's id; or
