@@ -26,3 +26,4 @@ autodoc_typehints = "none"
 # The build needs no network, so it cannot know what the documentation of others defines.
 nitpick_ignore_regex = [(r"py:.*", r"(asyncio|collections|concurrent|twisted|typing|zope)\..*")]
 nitpick_ignore = [("py:obj", name) for name in ("IDelayedCall", "IResource")]
+nitpick_ignore += [("py:class", "cancelweb._scopes.checks.NotGiven")]

@@ -8,32 +8,20 @@ Run it::
 five seconds. The log tells what each hop has left; after two seconds all have stopped.
 """
 
-import math
-
-import treq
+from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.web.client import Agent
 from twisted.web.http import GATEWAY_TIMEOUT
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 
 from cancelweb import cancel_on_disconnect, current_scope
+from cancelweb.upstream import CancellingAgent
 
 log = Logger()
-
-HEADER = "X-Timeout"
-"""Seconds, not a point in time: no two clocks need to agree."""
-
-
-def asked(request: IRequest) -> float | None:
-    """For how long the client will wait; None where it does not say, or makes no sense."""
-    try:
-        seconds = float(request.getHeader(HEADER) or "")
-    except ValueError:
-        return None
-    return seconds if 0 < seconds < math.inf else None
+client = HTTPClient(CancellingAgent(Agent(reactor)))
 
 
 class Hop(Resource):
@@ -41,12 +29,9 @@ class Hop(Resource):
 
     isLeaf = True
 
-    @cancel_on_disconnect(timeout=30, timeout_status=GATEWAY_TIMEOUT)
-    def render_GET(self, request: IRequest) -> object:
-        """Of deadlines that meet the earliest holds: the client's cannot be later than ours."""
-        return cancel_on_disconnect(timeout=asked(request))(self._page)(request)
-
-    async def _page(self, request: IRequest) -> bytes:
+    @cancel_on_disconnect(timeout=30, timeout_header="X-Timeout", timeout_status=GATEWAY_TIMEOUT)
+    async def render_GET(self, request: IRequest) -> bytes:
+        """The client's limit cannot be later than ours; the agent passes on what is left."""
         hops = int(request.postpath[0])
         left = f"{current_scope().remaining():.3f}"
         log.info("{hops} hops to go, {left} s left", hops=hops, left=left)
@@ -54,5 +39,5 @@ class Hop(Resource):
             await deferLater(reactor, 5)
             return b"done\n"
         url = f"http://127.0.0.1:{request.getHost().port}/{hops - 1}"
-        response = await treq.get(url, headers=Headers({HEADER: [left]}))
+        response = await client.get(url)
         return await response.content()

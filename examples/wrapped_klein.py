@@ -1,4 +1,4 @@
-"""A Klein application, wrapped whole: each of its requests has a scope, and a deadline.
+"""A Klein application, wrapped whole: each of its requests has a scope, and a time limit.
 
 Run it::
 

@@ -35,6 +35,7 @@ SHIELD = DOCS / "howto" / "snippets" / "shield.py"
 CLEANUP = DOCS / "howto" / "snippets" / "cleanup.py"
 STATUS = DOCS / "howto" / "snippets" / "status.py"
 ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
+LIMITS = DOCS / "howto" / "snippets" / "limits.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
 LEAVING = [
@@ -54,6 +55,7 @@ OWN_PROGRAMS = {
     CLEANUP,
     STATUS,
     ERROR_PAGE,
+    LIMITS,
     VANISHED,
     ASYNCIO,
     *LEAVING,

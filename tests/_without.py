@@ -310,7 +310,7 @@ async def child_process() -> None:
 
 def aborted_at_the_deadline() -> None:
     """A request that takes too long has its connection aborted."""
-    exchange = Visit(later, timeout=0.5).client.get()
+    exchange = Visit(later, total_timeout=0.5).client.get()
     exchange.advance(0.5)
     exchange.advance(0)
     same((exchange.is_over, exchange.response), (True, None))
@@ -353,6 +353,30 @@ def stream() -> None:
     broken.advance(2)
     assert broken.response is not None
     same((broken.is_over, broken.response.is_complete), (True, False))
+
+
+def flowing(connect: Callable[[Client], Any] = lambda client: client) -> None:
+    """A response that flows is not cut, whatever the limits on what is stuck; one as a whole is."""
+
+    async def chunks(_: object, clock: Clock) -> Any:
+        for _ in range(8):
+            yield b"a"
+            await deferLater(clock, 1)
+
+    exchange = connect(Visit(chunks, timeout=2, stall_timeout=2).client).get()
+    for _ in range(8):
+        exchange.advance(1)
+    same(body_of(exchange), b"a" * 8)
+    visit = Visit(chunks, total_timeout=4)
+    cut = connect(visit.client).get()
+    for _ in range(5):
+        cut.advance(1)
+    same((cut.is_over, str(visit.outcomes[0].cause)), (True, "timed out after 4 s (total_timeout)"))
+
+
+def flowing_http2() -> None:
+    """So it is over HTTP/2."""
+    flowing(lambda client: client.connect_http2())
 
 
 def faked_head() -> None:
@@ -555,6 +579,11 @@ SCENARIOS: dict[str, Scenario] = {
     "Request.startedWriting": aborted_at_the_deadline,
     "Request.producer": stream,
     "Request.transport": stream,
+    "Request.sentLength": flowing,
+    "HTTPChannel._waitingForTransport": flowing,
+    "H2Connection.remainingOutboundWindow": flowing_http2,
+    "FileDescriptor.dataBuffer": flowing,
+    "FileDescriptor.offset": flowing,
     "Request.notifications": answered_at_the_deadline,
     "Request.etag": answered_at_the_deadline,
     "Request.lastModified": answered_at_the_deadline,

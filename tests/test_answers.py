@@ -118,7 +118,7 @@ class ErrorPageTests(SynchronousTestCase):
         """A DummyRequest with half an answer has no connection to abort: it stays as it is."""
         request: Any = DummyRequest([])
         request.uri, request.startedWriting, clock = b"/", True, Clock()
-        cancel_on_disconnect(timeout=1, clock=clock)(lambda _: Deferred())(request)
+        cancel_on_disconnect(total_timeout=1, clock=clock)(lambda _: Deferred())(request)
         clock.advance(1)
         self.assertEqual((request.finished, clock.getDelayedCalls()), (0, []))
 
@@ -270,14 +270,14 @@ class SiblingTests(SynchronousTestCase):
             return NOT_DONE_YET
 
         clock: Any = Clock()
-        decorate: Any = cancel_on_disconnect(timeout=1, observers=outcomes.append)
+        decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
         client = HTTP2Client()
         connection = H2Connection(Client(Leaf(decorate(handler)), clock).site, clock, client)
         client.get("/")
         connection.pump()
         clock.advance(1)
         clock.advance(0)
-        self.assertEqual([str(each.cause) for each in outcomes], ["timed out after 1 s"])
+        self.assertEqual([each.cause for each in outcomes], [TimedOut(1, "total_timeout")])
 
     def test_an_abort_that_comes_too_late(self) -> None:
         """A stream that is lost before it can be reset is left alone."""

@@ -126,7 +126,11 @@ class CauseTests(SynchronousTestCase):
         texts = [str(each) for each in (TimedOut(2.5), Draining(), ResponseFinished())]
         self.assertEqual(
             texts,
-            ["timed out after 2.5 s", "the server is shutting down", "the response was finished"],
+            [
+                "timed out after 2.5 s (timeout)",
+                "the server is shutting down",
+                "the response was finished",
+            ],
         )
         self.assertEqual(str(Disconnected()), "the client disconnected")
         failure = Failure(ConnectionResetError("reset"))

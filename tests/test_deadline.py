@@ -80,12 +80,12 @@ class AnswerTests(DeadlineTestCase):
 
     def test_aborted(self) -> None:
         """A client to whom something was sent has its connection aborted."""
-        client = self.visit(self.writing, timeout=3)
+        client = self.visit(self.writing, total_timeout=3)
         self.clock.advance(3)
         self.assertTrue(client.is_aborted)
         self.assertFalse(client.response.is_complete)
         self.assertEqual(client.response.body, PAGE)
-        self.assertEqual(self.outcome().cause, TimedOut(3))
+        self.assertEqual(self.outcome().cause, TimedOut(3, "total_timeout"))
 
     def test_headers_of_the_page(self) -> None:
         """What the handler has said of its page is not said of the error page."""
@@ -214,7 +214,7 @@ class AfterwardsTests(DeadlineTestCase):
     def test_aborted_result(self) -> None:
         """Nor anything on a connection that was aborted."""
         self.work.addErrback(lambda _: PAGE)
-        client = self.visit(self.writing, timeout=3)
+        client = self.visit(self.writing, total_timeout=3)
         self.clock.advance(3)
         self.assertEqual(client.response.body, PAGE)
         self.assertTrue(client.is_closed)

@@ -201,7 +201,7 @@ class DeadlineTests(HTTP2TestCase):
                 request.write(PAGE)
             return self.work(request)
 
-        self.connect(handler, timeout=3)
+        self.connect(handler, total_timeout=3)
         slow = self.get("/1")
         self.clock.advance(1)
         sibling = self.get("/2")

@@ -50,7 +50,7 @@ class TruncatedLooksTruncatedTests(HTTP2TestCase):
 
     def test_deadline(self) -> None:
         """A deadline."""
-        self.connect(begun, timeout=1)
+        self.connect(begun, total_timeout=1)
         stream = self.get()
         self.clock.advance(1)
         self.assert_broken_off(stream)
@@ -95,7 +95,7 @@ class TruncatedLooksTruncatedTests(HTTP2TestCase):
 
     def test_a_client_that_reads_no_more(self) -> None:
         """A client that has stopped reading may have its whole connection taken from it."""
-        self.connect(begun, timeout=1)
+        self.connect(begun, total_timeout=1)
         stream = self.get()
         channel = self.connection.channel
         channel.pauseProducing()
@@ -118,7 +118,7 @@ class OverHTTP1Tests(SynchronousTestCase):
             self.patch(request, "transport", None)
             return begun(request)
 
-        decorate: Any = cancel_on_disconnect(timeout=1, observers=outcomes.append)
+        decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
         client = Client(Leaf(decorate(handler)))
         client.request()
         client.clock.advance(1)
@@ -140,7 +140,7 @@ class CurlTests(TestCase):
         if curl is None:
             self.skipTest("curl is not installed: apt-get install curl")
         told: Deferred[Outcome] = Deferred()
-        root = CancellingResource(Leaf(begun), timeout=0.3, observers=told.callback)
+        root = CancellingResource(Leaf(begun), total_timeout=0.3, observers=told.callback)
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         port: Any = await serverFromString(reactor, certificate.listen()).listen(Site(root))
         self.addCleanup(port.stopListening)

@@ -47,8 +47,8 @@ class LineTests(BurstTestCase):
         self.assertEqual(
             self.counted(),
             f"5 more requests were cancelled in 1.0 s: stopped: {LEFT}: 2 GET /page; "
-            "stopped: timed out after 5 s: 2 GET /page; "
-            "survived: timed out after 5 s: 1 GET /page",
+            "stopped: timed out after 5 s (timeout): 2 GET /page; "
+            "survived: timed out after 5 s (timeout): 1 GET /page",
         )
 
     def test_one_timer(self) -> None:
@@ -70,7 +70,7 @@ class LineTests(BurstTestCase):
                 f"1 more request was cancelled in 1.0 s: stopped: {LEFT}: 1 GET /page",
                 "3 more requests were left alone in 1.0 s: completed: would have been cancelled: "
                 "the client disconnected: 2 GET /page; completed: would have been cancelled: "
-                "timed out after 5 s: 1 GET /page",
+                "timed out after 5 s (timeout): 1 GET /page",
             ],
         )
 

@@ -17,6 +17,7 @@ from cancelweb import (
     Ended,
     Outcome,
     Scope,
+    TimedOut,
     current_scope,
 )
 
@@ -158,14 +159,14 @@ class DryRunTests(SynchronousTestCase):
         self.result.callback(b"page")
         self.assertEqual(self.client.response.body, b"page")
         (outcome,) = self.outcomes
-        self.assertEqual(str(outcome.would_have_cancelled), "timed out after 1 s")
+        self.assertEqual(str(outcome.would_have_cancelled), "timed out after 1 s (timeout)")
 
     def test_the_first_cause(self) -> None:
         """Of several causes the outcome has the first."""
         self.client.clock.advance(2)
         self.client.disconnect()
         self.result.callback(b"page")
-        self.assertEqual(str(self.outcomes[0].would_have_cancelled), "timed out after 1 s")
+        self.assertEqual(self.outcomes[0].would_have_cancelled, TimedOut(1))
 
     def test_is_in_the_log(self) -> None:
         """By default the log tells of it at info."""
@@ -177,5 +178,6 @@ class DryRunTests(SynchronousTestCase):
         (event,) = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
-            "GET /: completed after 1.000 s: would have been cancelled: timed out after 1 s",
+            "GET /: completed after 1.000 s: would have been cancelled: timed out after 1 s "
+            "(timeout)",
         )

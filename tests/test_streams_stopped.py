@@ -221,7 +221,7 @@ class DeadlineTests(StreamTestCase):
 
     def test_later(self) -> None:
         """Later, the connection is aborted."""
-        client = self.visit(self.generator, timeout=3)
+        client = self.visit(self.generator, total_timeout=3)
         self.clock.advance(3)
         self.assertEqual(self.produced[-1], "closed")
         self.assertTrue(client.is_aborted)

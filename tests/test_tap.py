@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import tap as twisted_tap
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 from twisted.web.twcgi import CGIScript
 
 from cancelweb import Outcome, Scope, tap
@@ -74,6 +74,9 @@ WRONG = [
         "os.sep",
         "error_page takes a function of a request and a cause, not '/'",
     ),
+    ("--total-timeout", "0", "total_timeout must be more than 0 and finite, not 0.0"),
+    ("--stall-timeout", "1m", "must be a number of seconds"),
+    ("--timeout-header", "X Y", "timeout_header must be the name of a header, not 'X Y'"),
     ("--methods", "get", "methods must be names such as 'GET', not 'get'"),
     ("--keepalive", "2.5", "must be a whole number of seconds"),
     ("--keepalive", "1", "seconds must be from 2 to 65534, not 1"),
@@ -184,7 +187,28 @@ class OptionsTests(SynchronousTestCase):
         client = self.client(waiting, "--timeout", "2.5", "--error-page", name)
         client.request()
         client.clock.advance(2.5)
-        self.assertEqual(client.response.body, b"timed out after 2.5 s")
+        self.assertEqual(client.response.body, b"timed out after 2.5 s (timeout)")
+
+    def test_other_limits(self) -> None:
+        """So is one that takes longer as a whole, or than its client will wait."""
+        for option, value in (("--total-timeout", "2.5"), ("--timeout-header", "X")):
+            client = self.client(waiting, option, value)
+            client.request(headers={b"X": b"2.5"})
+            client.clock.advance(2.5)
+            self.assertEqual(client.response.status, 503)
+
+    def test_stall_timeout(self) -> None:
+        """A client that takes nothing is cut off."""
+
+        def begin(request: Request) -> object:
+            request.write(b".")
+            return Deferred()
+
+        client = self.client(begin, "--stall-timeout", "2")
+        client.request()
+        client.pause()
+        client.clock.pump([2, 2])
+        self.assertTrue(client.is_aborted)
 
     def test_methods(self) -> None:
         """A disconnect cancels those methods that are named."""

@@ -113,7 +113,7 @@ class StreamTests(SynchronousTestCase):
             request.write(b"some")
             return Deferred()
 
-        connection = Client(Leaf(cancel_on_disconnect(timeout=3)(begin))).connect_http2()
+        connection = Client(Leaf(cancel_on_disconnect(total_timeout=3)(begin))).connect_http2()
         stream = connection.get()
         stream.advance(3)
         stream.advance(0)

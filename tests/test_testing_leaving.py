@@ -103,7 +103,7 @@ class LeavingTests(SynchronousTestCase):
             request.write(b"some")
             return Deferred()
 
-        connection = Client(Leaf(cancel_on_disconnect(timeout=3)(begin))).connect()
+        connection = Client(Leaf(cancel_on_disconnect(total_timeout=3)(begin))).connect()
         exchange = connection.get()
         exchange.advance(2)
         self.assertFalse(connection.is_aborted)

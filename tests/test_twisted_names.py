@@ -20,7 +20,8 @@ import cancelweb
 import twisted
 from cancelweb._twisted import checks
 from cancelweb._twisted.checks import check, is_missing
-from cancelweb._twisted.names import NEEDED, Needed
+from cancelweb._twisted.names import NEEDED
+from cancelweb._twisted.needed import Needed
 
 from ._inmemory import log_events, of_cancelweb
 from ._private import classes, defined_in, foreign_names, trees

@@ -37,6 +37,16 @@ class ScopeTests(SynchronousTestCase):
         scope.life.close()
         self.assertIs(scope.request, None)
 
+    def test_limits(self) -> None:
+        """It has no response that could begin, or stall, and no client that asks for a limit."""
+        clock = Clock()
+        scope = Scope(object(), checked_options(observers=()), clock)
+        scope.life.enter(checked_options(stall_timeout=1, timeout=3, timeout_header="X"))
+        clock.advance(2)
+        self.assertEqual((scope.cause, scope.remaining()), (None, 1))
+        clock.advance(1)
+        self.assertEqual(scope.cause, TimedOut(3))
+
 
 class ProcessTests(SynchronousTestCase):
     """A child process whose protocol tells of its end."""

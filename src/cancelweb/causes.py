@@ -93,16 +93,18 @@ class Disconnected(Cause):
 
 @frozen
 class TimedOut(Cause):
-    """The deadline passed.
+    """A time limit is over.
 
     Attributes:
-        seconds: the ``timeout`` that was given.
+        seconds: what the limit is.
+        limit: the name of the option, or of the header in which the client has asked for it.
     """
 
     seconds: float
+    limit: str = "timeout"
 
     def __str__(self) -> str:
-        return f"timed out after {self.seconds:g} s"
+        return f"timed out after {self.seconds:g} s ({self.limit})"
 
 
 @frozen
@@ -126,10 +128,7 @@ class Draining(Cause):
 
 @frozen
 class RapidReset(Cause):
-    """The client abandons requests faster than they can be cleaned up.
-
-    Its request was answered without its handler; see the option ``max_cleanups``.
-    """
+    """The client abandons requests faster than they can be cleaned up; see ``max_cleanups``."""
 
     status: ClassVar[int] = 429
 

@@ -100,7 +100,7 @@ class Monitor:
     def would_have_cancelled(self) -> Mapping[str, int]:
         """How many closed scopes would have been cancelled, by the name of the cause's class.
 
-        In a dry run; also requests of methods that a disconnect or a deadline may not cancel.
+        In a dry run; also requests of methods that a disconnect or a time limit may not cancel.
         """
         return MappingProxyType(Counter(self._would_have))
 

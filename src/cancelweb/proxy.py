@@ -39,6 +39,8 @@ from twisted.web.resource import Resource
 
 from ._http.decorator import cancel_on_disconnect
 from ._log import log
+from ._scopes.checks import NOT_GIVEN, NotGiven, check_header
+from ._scopes.finding import current_scope
 from ._stoppable.reactors import reactor_for
 from .upstream import Body, CancellingAgent, stream_body
 
@@ -81,7 +83,8 @@ class ReverseProxyResource(Resource):
 
     An upstream that cannot be reached, or fails before its headers have come, is a 502; one that
     does not answer the attempt to connect is a 504. One that fails later breaks the response off.
-    For a deadline use the option ``timeout`` of an entry point around it.
+    For time limits use the options of an entry point around it. What is left of them is passed on
+    as by a `~cancelweb.upstream.CancellingAgent`, in place of what the client has said.
 
     Requests are relayed with their headers but for ``Host`` and those that are for one hop only,
     over HTTP/1.1. As with Twisted's, no ``X-Forwarded-For`` is added.
@@ -93,19 +96,36 @@ class ReverseProxyResource(Resource):
         reactor: what connects; that of the Site, or the one that runs, unless given.
         agent: the ``IAgent`` to use, say one with a pool of connections; one that opens a
             connection for each request unless given.
+        timeout_header: the name of the header for the time that is left; that of the entry points
+            around it unless given. None to relay all headers as they are.
+
+    Raises:
+        TypeError, ValueError: ``timeout_header`` is not the name of a header.
     """
 
     def __init__(
-        self, host: str, port: int, path: bytes, reactor: Any = None, agent: Any = None
+        self,
+        host: str,
+        port: int,
+        path: bytes,
+        reactor: Any = None,
+        agent: Any = None,
+        *,
+        timeout_header: str | NotGiven | None = NOT_GIVEN,
     ) -> None:
         super().__init__()
+        if timeout_header is not None and timeout_header is not NOT_GIVEN:
+            check_header("timeout_header", timeout_header)
         self.host, self.port, self.path = host, port, path
-        self.reactor, self.agent = reactor, agent
+        self.reactor, self.agent, self.timeout_header = reactor, agent, timeout_header
 
     def getChild(self, path: bytes, request: Any) -> ReverseProxyResource:
         """The same, one segment further down."""
         below = self.path + b"/" + quote(path, safe="").encode("ascii")
-        return type(self)(self.host, self.port, below, self.reactor, self.agent)
+        child = type(self)(self.host, self.port, below, self.reactor, self.agent)
+        # Not an argument, which a subclass may not take.
+        child.timeout_header = self.timeout_header
+        return child
 
     @cancel_on_disconnect
     async def render(self, request: Any) -> Body | bytes:
@@ -119,8 +139,10 @@ class ReverseProxyResource(Resource):
 
     def _send(self, request: Any) -> Deferred[IResponse]:
         reactor = reactor_for(self.reactor, IReactorTCP)
-        agent = CancellingAgent(self.agent or Agent(reactor))
+        agent = CancellingAgent(self.agent or Agent(reactor), self.timeout_header)
         headers = _relayed(request.requestHeaders)
+        if (own := agent.header_in(current_scope())) is not None:
+            headers.removeHeader(own)
         headers.setRawHeaders(b"host", [self._authority])
         uri = b"http://" + self._authority + self._target(request)
         return agent.request(request.method, uri, headers, _body_of(request, reactor))

@@ -7,27 +7,28 @@ interfaces. Answering with what an upstream says is for `proxy`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer
 
 from ._kinds.cancellations import is_cancellation
 from ._kinds.cancellers import global_reactor
+from ._scopes.checks import NOT_GIVEN, NotGiven, check_header, validator
 from ._scopes.refusal import begin
-from ._scopes.shield import Tracker, tracker_here
+from ._scopes.scope import Scope
+from ._scopes.shield import tracker_here
+from ._scopes.states import RUNNING
+from ._stoppable.exchanges import RequestBody, Response
 from ._stoppable.inflow import Inflow
 from ._stoppable.reactors import in_reactor_thread
-from .interfaces import ICancellable
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]
 
@@ -50,11 +51,20 @@ class CancellingAgent:
     A request that is cancelled fails with ``CancelledError``, and not, as that of a plain agent,
     with an error of the connection. A cancelled scope begins none, but see `cancelweb.cleaning`.
 
+    The upstream can be told for how long its answer is waited for: what is left of the limits of
+    the scope (`~cancelweb.Scope.remaining`) goes into a header, as seconds, unless the caller has
+    set it. Shielded work, and a scope that has ended, have no limits to tell of.
+
     Attributes:
         agent: the ``IAgent`` that does the work.
+        timeout_header: the name of the header; that which the scope's own entry points were given
+            as their ``timeout_header``, unless given. None for none.
     """
 
     agent: Any
+    timeout_header: str | NotGiven | None = field(
+        default=NOT_GIVEN, validator=validator(check_header)
+    )
 
     def request(
         self,
@@ -70,117 +80,32 @@ class CancellingAgent:
         self, method: bytes, uri: bytes, headers: Headers | None, bodyProducer: Any
     ) -> Deferred[IResponse]:
         if bodyProducer is not None:
-            bodyProducer = _RequestBody(bodyProducer)
+            bodyProducer = RequestBody(bodyProducer)
+        tracker = tracker_here()
+        if isinstance(tracker, Scope):
+            headers = self._with_time(headers, tracker)
         answer: Deferred[Any] = self.agent.request(method, uri, headers, bodyProducer)
-        return answer.addCallbacks(_Response, _undisguised, callbackArgs=(tracker_here(),))
+        return answer.addCallbacks(Response, _undisguised, callbackArgs=(tracker,))
+
+    def header_in(self, scope: Scope) -> str | None:
+        """The header that tells the upstream of the time that is left to a scope, or None."""
+        given = self.timeout_header
+        return scope.options.timeout_header if isinstance(given, NotGiven) else given
+
+    def _with_time(self, headers: Headers | None, scope: Scope) -> Headers | None:
+        name, remaining = self.header_in(scope), scope.remaining()
+        if name is None or remaining is None or scope.state is not RUNNING:
+            return headers
+        headers = Headers() if headers is None else headers.copy()
+        if not headers.hasHeader(name):
+            # Of 0 an upstream may make that there is no limit.
+            headers.setRawHeaders(name, [f"{max(remaining, 0.001):.3f}"])
+        return headers
 
 
 def _undisguised(failure: Failure) -> Failure:
     """A cancelled request fails with ResponseFailed, say, for which handlers have an `except`."""
     return Failure(CancelledError()) if is_cancellation(failure) else failure
-
-
-class _RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
-    """A request's body that can be cancelled while it is sent.
-
-    Twisted closes the connection once the Deferred has failed. That of its own
-    `FileBodyProducer` never fires if it is cancelled.
-    """
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        # Without a canceller: what the producer's Deferred may say after a cancel is ignored.
-        sent: Deferred[None] = Deferred()
-        self.original.startProducing(consumer).chainDeferred(sent)
-        return sent.addErrback(self._stop)
-
-    def _stop(self, failure: Failure) -> Failure:
-        if failure.check(CancelledError):
-            self.original.stopProducing()
-        return failure
-
-
-class _Response(proxyForInterface(IResponse)):  # type: ignore[misc]
-    """A response whose body can be dropped, read or not."""
-
-    def __init__(self, original: Any, tracker: Tracker | None) -> None:
-        super().__init__(original)
-        self._delivery = _Delivery(original)
-        if tracker is not None:
-            tracker.track(self._delivery)
-
-    def deliverBody(self, protocol: Any) -> None:
-        self._delivery.begin(protocol)
-
-
-@implementer(ICancellable, IPushProducer)
-@define(eq=False)
-class _Delivery(Protocol):
-    """Stands between a response and whoever reads its body, whose transport it is."""
-
-    disconnecting: ClassVar[bool] = False  # see TransportProxyProducer
-
-    response: Any
-    _reader: Any = None
-    _is_dropped: bool = False
-    _settled: Deferred[None] = field(factory=Deferred)
-
-    def begin(self, reader: Any) -> None:
-        """Have the body delivered, once; one that was dropped fails as if it had been cut then."""
-        if self._is_dropped:
-            reader.makeConnection(self)
-            reader.connectionLost(Failure(CancelledError()))
-            return
-        response, self.response = self.response, None
-        if response is None:
-            raise RuntimeError("the body of this response is delivered already")
-        self._reader = reader
-        response.deliverBody(self)
-
-    def connectionMade(self) -> None:
-        self._reader.makeConnection(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._reader is not None:
-            self._reader.dataReceived(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        reader, self._reader = self._reader, None
-        self._settled.callback(None)
-        if reader is not None:
-            reader.connectionLost(reason)
-
-    def cancel(self) -> None:
-        if self.response is not None:
-            self.begin(Protocol())
-        self._is_dropped = True
-        self.abortConnection()
-
-    def when_settled(self) -> Deferred[None]:
-        return self._settled
-
-    def abortConnection(self) -> None:
-        """Drop the rest. What `readBody` looks for in vain in Twisted's own transport."""
-        self.loseConnection()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            # At once: a Deferred whose canceller has called this must not fail a second time.
-            reader.connectionLost(Failure(CancelledError()))
-
-    def loseConnection(self) -> None:
-        self._connection.loseConnection()
-
-    def stopProducing(self) -> None:
-        self._connection.stopProducing()
-
-    def pauseProducing(self) -> None:
-        self._connection.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self._connection.resumeProducing()
-
-    @property
-    def _connection(self) -> Any:
-        return self.transport
 
 
 def stream_body(response: IResponse) -> Body:

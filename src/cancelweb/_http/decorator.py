@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, overload
 from twisted.internet.interfaces import IReactorTime
 
 from .._log import name_of
+from .._scopes.checks import NOT_GIVEN, NotGiven
 from .._scopes.hook_index import Hook
 from .._scopes.options import checked_options
 from ..causes import Observer
@@ -32,7 +33,10 @@ def cancel_on_disconnect(handler: Callable[P, object]) -> Callable[P, Rendered]:
 @overload
 def cancel_on_disconnect(
     *,
-    timeout: float | None = ...,
+    timeout: float | NotGiven | None = ...,
+    total_timeout: float | None = ...,
+    stall_timeout: float | NotGiven | None = ...,
+    timeout_header: str | None = ...,
     timeout_status: int | None = ...,
     error_page: ErrorPage | None = ...,
     on_cancel: Hooks = ...,
@@ -48,7 +52,10 @@ def cancel_on_disconnect(
 def cancel_on_disconnect(
     handler: Any = None,
     *,
-    timeout: float | None = None,
+    timeout: float | NotGiven | None = NOT_GIVEN,
+    total_timeout: float | None = None,
+    stall_timeout: float | NotGiven | None = NOT_GIVEN,
+    timeout_header: str | None = None,
     timeout_status: int | None = None,
     error_page: ErrorPage | None = None,
     on_cancel: Hooks = (),
@@ -66,18 +73,27 @@ def cancel_on_disconnect(
     ``notifyFinish``. The undecorated handler stays reachable as ``__wrapped__``.
 
     Where entry points meet on one request they share one scope: their hooks and observers add up,
-    the earliest deadline holds, and for the rest the innermost that was given an option decides.
-    A disconnect or a deadline cancels a decorated handler whatever the method of its request.
+    the soonest ``total_timeout`` holds, and for the rest the innermost that was given an option
+    decides. A limit counts from when its entry point is met. A disconnect or a limit cancels a
+    decorated handler whatever the method of its request.
 
     Args:
         handler: may return bytes, ``NOT_DONE_YET``, a Deferred, a coroutine or another awaitable,
             an `IDelayedCall`, a LoopingCall, a CooperativeTask, a process transport, an asyncio
             or concurrent Future, a ``twisted.web.template`` renderable, an iterator or async
             iterator of bytes, or anything that adapts to `ICancellable`.
-        timeout: seconds after which the scope is cancelled with `TimedOut`; the whole response
-            counts, a long download too.
-        timeout_status: the status of the answer then; 503 unless given.
-        error_page: makes the answer where a deadline, a drain or a cause of yours ends a request
+        timeout: for how many seconds the handler may write nothing: before it sends the head, and
+            then between writes. Then the scope is cancelled with `TimedOut`, and the client gets
+            an error page, or, if a part of the response is out, its connection is aborted. What
+            gets stuck is cut within twice that time. None for no limit, also in place of that of
+            an entry point outside.
+        total_timeout: seconds for the whole response, a long download too.
+        stall_timeout: for how many seconds the client may take nothing of what awaits it. For as
+            long as it holds a producer up, ``timeout`` does not count. None as for ``timeout``.
+        timeout_header: the name of a header in which the client tells for how many seconds it will
+            wait, which count as a ``total_timeout``. A value that is no number above 0 is ignored.
+        timeout_status: the status of the answer when time is up; 503 unless given.
+        error_page: makes the answer where a time limit, a drain or a cause of yours ends a request
             whose client still waits. It is called with the request and the `Cause`, when the status
             and the headers are set, which it may change. It returns bytes, a resource, whose
             ``render`` must answer at once, or None for the default: a JSON problem (RFC 9457),
@@ -105,6 +121,9 @@ def cancel_on_disconnect(
     """
     options = checked_options(
         timeout=timeout,
+        total_timeout=total_timeout,
+        stall_timeout=stall_timeout,
+        timeout_header=timeout_header,
         timeout_status=timeout_status,
         error_page=error_page,
         on_cancel=on_cancel,

@@ -22,6 +22,7 @@ from .._scopes.states import OPEN, Fate, State
 from .answerer import Answerer
 from .answering import TwistedAnswerer
 from .dead_requests import guarded_fate_of
+from .gauge import ResponseGauge
 from .handler_call import HandlerCall
 from .listeners import takes_listeners
 from .request_facts import cause_of_death, have_copy_notice
@@ -161,6 +162,7 @@ def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
 
 
 RequestScope.make_call = _call_of
+RequestScope.gauge = ResponseGauge()
 CALLERS.add(id(_call_in.__code__))
 
 

@@ -49,6 +49,8 @@ def _draining(options: Options, monitors: tuple[IMonitor, ...]) -> Draining | No
 
 def refuse(scope: RequestScope, cause: Cause | None) -> None:
     """The handler is not run: its client has gone, or is turned away; None: was answered."""
+    if scope.limits is not None:
+        scope.limits.stop()
     scope.cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
     scope.opened = scope.clock.seconds()
     scope.cancelled = None if cause is None else scope.opened

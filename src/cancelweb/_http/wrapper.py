@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 from zope.interface import implementer, providedBy
 
+from .._scopes.checks import NOT_GIVEN, NotGiven
 from .._scopes.finding import SCOPE
 from .._scopes.options import Options, checked_options
 from ..interfaces import IMonitor
@@ -30,15 +31,15 @@ class CancellingResource:
     """A resource that stops the work of another, its children included, when clients leave.
 
     For resources that you cannot change; everything else about them stays as it is: children,
-    paths, encoders, and the interfaces they provide. A disconnect or a deadline cancels only
+    paths, encoders, and the interfaces they provide. A disconnect or a time limit cancels only
     requests whose method is safe, unless ``methods`` says otherwise; for all others the dead
     request is guarded and hooks and observers are served.
 
     Args:
         resource: what to wrap.
-        methods: the names of the methods that a disconnect or a deadline may cancel, str or
-            bytes; GET, HEAD and OPTIONS unless given. For others ``timeout`` does nothing; ``()``
-            allows none.
+        methods: the names of the methods that a disconnect or a time limit may cancel, str or
+            bytes; GET, HEAD and OPTIONS unless given. Of others the outcome tells what would have
+            been cancelled; ``()`` allows none.
         monitor: a `cancelweb.monitor.Monitor`, which knows what goes on and can drain it. Where
             entry points meet, each of their monitors is told of the request, once.
         dry_run: cancel nothing, answer nothing, run no ``on_cancel`` hook; outcomes tell what
@@ -56,7 +57,10 @@ class CancellingResource:
         self,
         resource: Any,
         *,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        total_timeout: float | None = None,
+        stall_timeout: float | NotGiven | None = NOT_GIVEN,
+        timeout_header: str | None = None,
         timeout_status: int | None = None,
         error_page: ErrorPage | None = None,
         on_cancel: Hooks = (),
@@ -75,6 +79,9 @@ class CancellingResource:
         self._resource = resource
         self._options = checked_options(
             timeout=timeout,
+            total_timeout=total_timeout,
+            stall_timeout=stall_timeout,
+            timeout_header=timeout_header,
             timeout_status=timeout_status,
             error_page=error_page,
             on_cancel=on_cancel,

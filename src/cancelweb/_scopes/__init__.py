@@ -1,1 +1,1 @@
-"""What belongs to a request, and how that ends: work, hooks, deadlines, a record. Knows no HTTP."""
+"""What belongs to a request, and how that ends: work, hooks, limits, a record. Knows no HTTP."""

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
+from enum import Enum
 from typing import Any, TypeGuard
 
 from attrs import Attribute
@@ -22,17 +23,26 @@ from ..interfaces import IMonitor
 from .hook_index import Hook
 
 TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-"""What a method's name is made of (RFC 9110, section 5.6.2)."""
+"""What the name of a method or a header is made of (RFC 9110, section 5.6.2)."""
 
 Check = Callable[[str, object], None]
 """Takes the name of an option and the value."""
 
 
+class NotGiven(Enum):
+    """Stands for an option that was not given, where None means "no limit here"."""
+
+    NOT_GIVEN = "not given"
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
+
+
 def validator(check: Check) -> Callable[[object, Attribute[Any], object], None]:
-    """A check as attrs wants it; None, which stands for "not given", is always right."""
+    """A check as attrs wants it; None and `NOT_GIVEN` are always right."""
 
     def validate(_: object, attribute: Attribute[Any], value: object) -> None:
-        if value is not None:
+        if value is not None and value is not NOT_GIVEN:
             check(attribute.name, value)
 
     return validate
@@ -184,7 +194,15 @@ def check_error_page(name: str, function: object) -> None:
         )
 
 
-# --- methods ---
+# --- names of headers and methods ---
+
+
+def check_header(name: str, value: object) -> None:
+    """The name of a header."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str such as 'X-Request-Timeout', not {value!r}")
+    if not re.fullmatch(TOKEN, value):
+        raise ValueError(f"{name} must be the name of a header, not {value!r}")
 
 
 def methods_from(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None:

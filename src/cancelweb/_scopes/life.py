@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..causes import Cause, Ended, TimedOut
+from ..causes import Cause, Ended
 from .context import mark_asked
-from .deadline import Deadline
 from .ends import work_ended
 from .found_context import find_context
 from .hooks import HookStack
+from .limits import Limits
 from .options import Options
 from .parts import Subject
 from .record import Record
@@ -38,7 +38,6 @@ class Life:
         self.is_without_work = True
         self._stopping: Stopping | None = None
         self._hooks: HookStack | None = None
-        self._deadline: Deadline | None = None
 
     @property
     def stopping(self) -> Stopping:
@@ -69,13 +68,13 @@ class Life:
         return self._hooks
 
     def enter(self, options: Options) -> None:
-        """An entry point has brought its request here: take on its hooks and its deadline."""
+        """An entry point has brought its request here: take on its hooks and its limits."""
         scope = self.scope
         for hook, for_cancelled in options.hooks:
             self.hooks.add(hook, for_cancelled)
-        if options.timeout is not None:
-            self._deadline = self._deadline or Deadline(scope)
-            self._deadline.limit(options.timeout, self.expired)
+        if options.has_limits or scope.limits is not None:
+            scope.limits = scope.limits or Limits(scope)
+            scope.limits.take_on(options)
         for monitor in options.monitors:
             monitor.scope_opened(scope)
         if scope.opened is None and (options.monitors or options.observers):
@@ -144,11 +143,12 @@ class Life:
         stopping.ask_all()
         return True
 
-    def expired(self, seconds: float) -> None:
-        """The deadline has passed, which was so many seconds."""
-        self.scope.catch_up(is_reported_by_now=True)
-        if self.scope.state is RUNNING and self.scope.is_interruptible:
-            self.stop(TimedOut(seconds))
+    def expired(self, cause: Cause) -> None:
+        """See `parts.Life`."""
+        if self.scope.is_interruptible:
+            self.stop(cause)
+        else:
+            self.record.spare(cause)
 
     def drain(self, cause: Cause) -> None:
         """A drain is at its end: cancel the scope, or stop even what the handler returned."""
@@ -201,10 +201,10 @@ class Life:
             self._go_to(state)
 
     def _go_to(self, state: State) -> None:
-        self.scope.state = state
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None:
-            deadline.disarm()
+        scope = self.scope
+        if scope.limits is not None and scope.state is RUNNING:
+            scope.limits.stop()
+        scope.state = state
         if state in _ENTER:
             _ENTER[state](self)
 
@@ -240,9 +240,9 @@ class Life:
 
     def close(self) -> None:
         """Let go of everything, and have what still runs stopped."""
+        if self.scope.limits is not None and self.scope.state is RUNNING:
+            self.scope.limits.stop()
         self.scope.state = CLOSED
-        if self._deadline is not None:
-            self._deadline.disarm()
         if self._has_work():
             self.stopping.close()
         # It refers to frames, and these may refer to this life.

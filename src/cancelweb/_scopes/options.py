@@ -14,10 +14,13 @@ from twisted.internet.interfaces import IReactorTime
 from ..causes import Cause, Observer, TimedOut, check_status
 from ..interfaces import IMonitor
 from .checks import (
+    NOT_GIVEN,
+    NotGiven,
     check_clock,
     check_count,
     check_error_page,
     check_flag,
+    check_header,
     check_limit,
     check_monitor,
     hooks_from,
@@ -37,10 +40,16 @@ section 9.2.1, calls safe and Twisted Web is commonly asked for."""
 class Options:
     """The settings of one entry point, or of several that met on one request.
 
-    None stands for "not given": where entry points meet, the innermost that gives one decides.
+    None stands for "not given", but for the limits that have `NOT_GIVEN` for that: where entry
+    points meet, the innermost that gives one decides.
     """
 
-    timeout: float | None = field(default=None, validator=validator(check_limit))
+    timeout: float | NotGiven | None = field(default=NOT_GIVEN, validator=validator(check_limit))
+    total_timeout: float | None = field(default=None, validator=validator(check_limit))
+    stall_timeout: float | NotGiven | None = field(
+        default=NOT_GIVEN, validator=validator(check_limit)
+    )
+    timeout_header: str | None = field(default=None, validator=validator(check_header))
     timeout_status: int | None = field(default=None, validator=validator(check_status))
     error_page: Callable[[Any, Cause], Any] | None = field(
         default=None, validator=validator(check_error_page)
@@ -58,15 +67,37 @@ class Options:
     dry_run: bool = False
     monitors: tuple[IMonitor, ...] = ()
     parts: tuple[Options, ...] = ()
+    limits: tuple[tuple[str, float | None], ...] = field(init=False)
+    """The limits that were given, by their names; None lifts one."""
+    soonest: float | None = field(init=False)
+    """The least seconds among them."""
+    has_limits: bool = field(init=False)
+    """Whether time may be limited, so that there is something to lift."""
     is_demanding: bool = field(init=False)
     """Whether a scope has more to do for these than to stop the work, and to log that."""
 
+    @limits.default
+    def _given(self) -> tuple[tuple[str, float | None], ...]:
+        both = {"timeout": self.timeout, "stall_timeout": self.stall_timeout}
+        given = [(name, each) for name, each in both.items() if not isinstance(each, NotGiven)]
+        if self.total_timeout is not None:
+            given.append(("total_timeout", self.total_timeout))
+        return tuple(given)
+
+    @soonest.default
+    def _least(self) -> float | None:
+        return min((seconds for _, seconds in self.limits if seconds is not None), default=None)
+
+    @has_limits.default
+    def _may_limit(self) -> bool:
+        return self.soonest is not None or self.timeout_header is not None
+
     @is_demanding.default
     def _demands(self) -> bool:
-        return bool(self.hooks or self.observers or self.monitors) or self.timeout is not None
+        return bool(self.hooks or self.observers or self.monitors or self.has_limits)
 
     def may_cancel(self, method: bytes) -> bool:
-        """Whether a disconnect or a deadline may cancel a request of this method."""
+        """Whether a disconnect or a time limit may cancel a request of this method."""
         return self.any_method or method in (SAFE_METHODS if self.methods is None else self.methods)
 
     def status_of(self, cause: Cause) -> int:
@@ -77,11 +108,20 @@ class Options:
 
     def spent(self) -> Options:
         """These options for a second scope of a request whose hooks have been run."""
-        return evolve(self, hooks=(), observers=(), monitors=(), timeout=None, parts=(self,))
+        return evolve(self._unlimited(), hooks=(), observers=(), monitors=(), parts=(self,))
 
     def only_told(self) -> Options:
         """These options for a request that is turned away: only monitors and observers are told."""
-        return evolve(self, hooks=(), timeout=None)
+        return evolve(self._unlimited(), hooks=())
+
+    def _unlimited(self) -> Options:
+        return evolve(
+            self,
+            timeout=NOT_GIVEN,
+            total_timeout=None,
+            stall_timeout=NOT_GIVEN,
+            timeout_header=None,
+        )
 
     def includes(self, other: Options) -> bool:
         """Whether ``other`` is these options, or one of those that were joined to them."""
@@ -90,10 +130,10 @@ class Options:
     def joined(self, inner: Options) -> Options:
         """These options with those of an entry point inside: the innermost that gave one decides.
 
-        Observers and monitors add up; hooks and deadlines are taken on by the scope.
+        Observers and monitors add up; the scope takes on the hooks and limits of each.
         """
         return Options(
-            timeout=self.timeout,
+            timeout_header=_inner_first(inner.timeout_header, self.timeout_header),
             timeout_status=_inner_first(inner.timeout_status, self.timeout_status),
             error_page=_inner_first(inner.error_page, self.error_page),
             observers=_observers_added(self.observers, inner.observers),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
 from .._kinds.cancellers import Canceller
 from ..causes import Cause, Ended
+from .gauge import Gauge
 from .options import Options
 from .states import Fate, State
 
@@ -38,6 +39,9 @@ class Life(Protocol):
 
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
         """Work still runs so long after it was asked; returns what to call when it has ended."""
+
+    def expired(self, cause: Cause) -> None:
+        """A time limit of the running scope is over."""
 
     def leftover_asked(self, works: list[Work]) -> None:
         """Leftover work is about to be asked to stop; the request was not cancelled."""
@@ -67,6 +71,28 @@ class Stopping(Protocol):
         """
 
 
+class Limits(Protocol):
+    """What a scope asks of its time limits."""
+
+    def take_on(self, options: Options) -> None:
+        """An entry point has met the request: what it limits counts from now."""
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Set anew how long nothing may be written, counting from now; None for no limit."""
+
+    def stop(self) -> None:
+        """The scope is not RUNNING any more, and none of them holds; idempotent."""
+
+    def deadline(self, has_begun: bool) -> float | None:
+        """When they cancel the scope if nothing is written till then; or when they did.
+
+        Any thread may ask.
+
+        Args:
+            has_begun: whether the response has; then it depends on the total alone.
+        """
+
+
 class Subject(Protocol):
     """A scope, as far as its life and the parts of that need it.
 
@@ -81,11 +107,15 @@ class Subject(Protocol):
     fate: Fate
     opened: float | None
     cancelled: float | None
-    deadline: float | None
+    limits: Limits | None
     context: Context | None
     base: Context | None
     began: tuple[object, Context | None]
     handler: object
+
+    @property
+    def gauge(self) -> Gauge:
+        """Tells how far its response has come."""
 
     @property
     def life(self) -> Life:
@@ -112,7 +142,7 @@ class Subject(Protocol):
 
     @property
     def is_interruptible(self) -> bool:
-        """Whether a disconnect or a deadline may cancel it."""
+        """Whether a disconnect or a time limit may cancel it."""
 
     def answer_cancel(self, cause: Cause) -> None:
         """It was cancelled, and its work was asked to stop: answer a client that still waits."""
@@ -135,6 +165,9 @@ class Subject(Protocol):
 class BareSubject:
     """A scope that watches no work itself and has no response to look after."""
 
+    gauge: ClassVar[Gauge] = Gauge()
+    limits: Limits | None = None
+    watched: object = None
     handler: object = None
 
     def hand_over(self, stopping: Stopping) -> None:

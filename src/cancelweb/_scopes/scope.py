@@ -21,6 +21,7 @@ from .checks import check_callable
 from .context import current, was_asked
 from .found_context import find_context
 from .life import Life
+from .limits import deadline_of, remaining_of, set_timeout
 from .options import Options
 from .parts import BareSubject
 from .states import Fate, State
@@ -41,14 +42,11 @@ class Scope(BareSubject):
     Attributes:
         request: the request; None once the scope has closed.
         cause: why the scope was cancelled, or None.
-        deadline: when it will be cancelled with `TimedOut`, on the scope's clock, or None.
     """
 
     # Defaults of the class: a request pays for no more than it changes.
     cause: Cause | None = None
-    deadline: float | None = None
     cancelled: float | None = None
-    watched: object = None
     base: Context | None = None
     began: tuple[object, Context | None] = (None, None)
     _ended: Ended | None = None
@@ -247,9 +245,18 @@ class Scope(BareSubject):
         if current.get() is self and was_asked.get()():
             raise ScopeCancelled(ResponseFinished())
 
-    def remaining(self) -> float | None:
-        """Seconds until the deadline, 0 once it has passed; None where there is none.
+    def limit(self, seconds: float | None) -> None:
+        """Set ``timeout`` anew in a handler, counting from now; None lifts it. Checks the value."""
+        set_timeout(self, seconds)
 
-        It goes on counting when the response is finished, although nothing follows from it then.
+    @property
+    def deadline(self) -> float | None:
+        """When a limit will cancel it, on its clock, or None.
+
+        The sooner of ``timeout`` and ``total_timeout``; once something is sent, the latter.
         """
-        return None if self.deadline is None else max(0.0, self.deadline - self.clock.seconds())
+        return deadline_of(self)
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, 0 once it has passed; None where no limit would cancel."""
+        return remaining_of(self)

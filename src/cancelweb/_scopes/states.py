@@ -58,7 +58,7 @@ class Event(IntEnum):
     GIVEN_UP = auto()
     """A failure came after the first write: the response is broken off at this end."""
     CANCELLED = auto()
-    """A deadline has passed, the server is drained, or the user has cancelled the scope."""
+    """A time limit is over, the server is drained, or the user has cancelled the scope."""
     RESULT = auto()
     """What the outermost handler returned has come to its end, and that was not
     ``NOT_DONE_YET``."""

@@ -61,6 +61,11 @@ def has_encoder(request: Any) -> bool:
     return getattr(request, "_encoder", _ENCODER) is not None
 
 
+def is_waiting_for_transport(channel: Any) -> bool:
+    """Whether a channel of HTTP/1 has paused its producer until its transport has sent more."""
+    return bool(getattr(channel, "_waitingForTransport", False))
+
+
 # --- HTTP/2 ---
 
 

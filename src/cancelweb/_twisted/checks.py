@@ -16,7 +16,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from .._log import log
-from .names import NEEDED, NONE
+from .names import NEEDED
+from .needed import NONE
 
 
 @cache

@@ -8,43 +8,14 @@ release. Facts only: when they are looked up stands in `checks`, and private one
 
 from __future__ import annotations
 
-from typing import Any
-
-from attrs import frozen
-
-NONE: Any = object()
-"""Stands for no stand-in."""
+from .needed import Needed, of
 
 _DEFER = "twisted.internet.defer:"
-
-
-@frozen
-class Needed:
-    """Names that one use needs.
-
-    Attributes:
-        use: what `check` is called with.
-        names: each as ``module:Class.attribute`` or ``module:Class``; where releases differ, as
-            ``module:Class.attribute|other``.
-        without: what does not work, or works differently, where one of them is missing.
-        stand_in: what an attribute that is missing reads as, on all instances of its class. For
-            those that many modules read; each reads as what asks for the most caution.
-    """
-
-    use: str
-    names: tuple[str, ...]
-    without: str
-    stand_in: Any = NONE
-
-
-def _of(prefix: str, *names: str) -> tuple[str, ...]:
-    return tuple(prefix + name for name in names)
-
 
 NEEDED = (
     Needed(
         "forgiving",
-        _of(_DEFER, "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
+        of(_DEFER, "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
         "a Deferred that was cancelled, and that no code awaits, is logged as an unhandled error",
     ),
     Needed(
@@ -55,7 +26,7 @@ NEEDED = (
     ),
     Needed(
         "leaves",
-        _of(
+        of(
             _DEFER,
             *("_CancellationStatus", "_CancellationStatus.waitingOn"),
             *("Deferred._canceller", "DeferredList._deferredList"),
@@ -67,7 +38,7 @@ NEEDED = (
         "contexts",
         (
             f"{_DEFER}_CancellationStatus.deferred",
-            *_of(_DEFER, "_inlineCallbacks", "_addCancelCallbackToDeferred"),
+            *of(_DEFER, "_inlineCallbacks", "_addCancelCallbackToDeferred"),
         ),
         "steps of a coroutine handler take longer; hooks may see less of what a generator sets; a "
         "finally block must await a generator for its cleanup inside `with cleaning():`",
@@ -79,12 +50,12 @@ NEEDED = (
     ),
     Needed(
         "races",
-        _of(_DEFER, "FailureGroup", "FailureGroup.failures"),
+        of(_DEFER, "FailureGroup", "FailureGroup.failures"),
         "a race() that was cancelled counts as failed",
     ),
     Needed(
         "timers",
-        _of("twisted.internet.base:DelayedCall.", "func", "canceller"),
+        of("twisted.internet.base:DelayedCall.", "func", "canceller"),
         "a timer ends only when cancelweb cancels it or the response is over, so a request whose "
         "timer raises, or is cancelled by other code, is not answered",
     ),
@@ -144,6 +115,26 @@ NEEDED = (
         stand_in=None,
     ),
     Needed(
+        "writes",
+        ("twisted.web.http:Request.sentLength",),
+        "once a response has begun, timeout does not cut it any more",
+        stand_in=float("nan"),  # differs from all that was seen, itself included
+    ),
+    Needed(
+        "pauses",
+        (
+            "twisted.web.http:HTTPChannel._waitingForTransport",
+            "twisted.web._http2:H2Connection.remainingOutboundWindow",
+        ),
+        "stall_timeout does nothing, and the time in which a slow client holds a stream up "
+        "counts for timeout",
+    ),
+    Needed(
+        "unsent bytes",
+        of("twisted.internet.abstract:FileDescriptor.", "dataBuffer", "offset"),
+        "stall_timeout aborts clients that read, but take longer than it for what is buffered",
+    ),
+    Needed(
         "listeners",
         ("twisted.web.http:Request.notifications",),
         "other listeners to notifyFinish are told of a success where a deadline or a drain has "
@@ -199,7 +190,7 @@ NEEDED = (
     ),
     Needed(
         "resets",
-        _of("twisted.web._http2:H2Connection.", "_requestDone", "_tryToWriteControlData"),
+        of("twisted.web._http2:H2Connection.", "_requestDone", "_tryToWriteControlData"),
         "over HTTP/2, a client may take a response that is broken off for a whole one",
     ),
     Needed(
@@ -209,7 +200,7 @@ NEEDED = (
     ),
     Needed(
         "goodbyes",
-        _of(
+        of(
             "h2.connection:",
             *("ConnectionState.CLOSED", "H2Connection.state_machine"),
             "H2ConnectionStateMachine.state",
@@ -233,8 +224,8 @@ NEEDED = (
     Needed(
         "database",
         (
-            *_of("twisted.enterprise.adbapi:Connection.", "_connection", "_pool"),
-            *_of(
+            *of("twisted.enterprise.adbapi:Connection.", "_connection", "_pool"),
+            *of(
                 "twisted.enterprise.adbapi:ConnectionPool.",
                 *("_reactor", "_runInteraction", "_runWithConnection", "connections", "connargs"),
                 *("connkw", "dbapi", "dbapiName", "max", "name", "running", "threadID"),
@@ -246,14 +237,14 @@ NEEDED = (
     Needed(
         "steps of a clock",
         (
-            *_of("twisted.internet.base:DelayedCall.", "args", "called", "kw"),
-            *_of("twisted.internet.task:Clock.", "calls", "rightNow"),
+            *of("twisted.internet.base:DelayedCall.", "args", "called", "kw"),
+            *of("twisted.internet.task:Clock.", "calls", "rightNow"),
         ),
         "cancelweb.testing.sweep has fewer points: calls that are due together run together",
     ),
     Needed(
         "HTTP/2 in memory",
-        _of("twisted.web._http2:", "H2Connection", "H2Connection.site", "H2Stream.streamID"),
+        of("twisted.web._http2:", "H2Connection", "H2Connection.site", "H2Stream.streamID"),
         "Client.connect_http2 of cancelweb.testing raises ImportError",
     ),
 )

@@ -64,8 +64,9 @@ class Options(tap.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        self["timeout"] = self["methods"] = self["keepalive"] = self["status"] = None
+        self["methods"] = self["keepalive"] = self["status"] = None
         self["error-page"] = None
+        self["limits"] = {}
         self["drain"] = DRAIN
         self["on-cancel"], self["observers"] = [], [log_outcome]
 
@@ -84,10 +85,27 @@ class Options(tap.Options):
             CancellingResource(self["root"])
 
     def opt_timeout(self, seconds: str) -> None:
-        """Seconds after which a request is cancelled and answered 503."""
-        with checking("timeout", seconds):
-            self["timeout"] = number_from(float, seconds)
-            checked_options(timeout=self["timeout"])
+        """Seconds that a request may be stuck. It is cut within twice as many, or answered 503."""
+        self._limit("timeout", seconds)
+
+    def opt_total_timeout(self, seconds: str) -> None:
+        """Seconds that a request may take, a long download too."""
+        self._limit("total_timeout", seconds)
+
+    def opt_stall_timeout(self, seconds: str) -> None:
+        """Seconds that a client may take nothing of its response."""
+        self._limit("stall_timeout", seconds)
+
+    def _limit(self, name: str, seconds: str) -> None:
+        with checking(name, seconds):
+            self["limits"][name] = number_from(float, seconds)
+            checked_options(**self["limits"])
+
+    def opt_timeout_header(self, name: str) -> None:
+        """The header in which clients tell how many seconds they will wait."""
+        with checking("timeout_header", name):
+            self["limits"]["timeout_header"] = name
+            checked_options(timeout_header=name)
 
     def opt_error_page(self, name: str) -> None:
         """Dotted name of what makes the answer to a request that is cancelled.
@@ -168,7 +186,7 @@ class Options(tap.Options):
         return CancellingResource(
             resource,
             monitor=monitor,
-            timeout=self["timeout"],
+            **self["limits"],
             error_page=self["error-page"],
             methods=self["methods"],
             dry_run=bool(self["dry-run"]),

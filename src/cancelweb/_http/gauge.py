@@ -1,0 +1,84 @@
+"""How far the response of a request of Twisted has come, for the limits of its scope.
+
+Facts only: what has been written, what the client has taken, and how long it says it will wait.
+"""
+
+from __future__ import annotations
+
+import re
+from math import inf
+from typing import Any
+
+from .._log import log
+from .._scopes.gauge import Gauge
+from .._twisted.access import is_reset, is_waiting_for_transport, stream_connection_of
+from .._twisted.checks import check
+from .request_facts import has_begun
+
+check("writes")
+check("unsent bytes")
+_KNOWS_PAUSES = check("pauses")
+
+_SECONDS = re.compile(rb"[0-9]+(\.[0-9]*)?|\.[0-9]+")
+
+
+class ResponseGauge(Gauge):
+    """Looks at a request of Twisted, or at a double that may lack anything."""
+
+    def produced(self, request: Any) -> object:
+        """See `Gauge`: None while the client has paused the producer of the response."""
+        if not has_begun(request):
+            return 0
+        # A handler without a producer is never held up, however slow the client is.
+        if getattr(request, "producer", None) is not None and _is_full(request):
+            return None
+        return 1 + _sent(request)
+
+    def taken(self, request: Any) -> object:
+        """See `Gauge`: None while there is room for more."""
+        if not (has_begun(request) and _is_full(request)):
+            return None
+        return _taken(request.channel, _sent(request))
+
+    has_begun = staticmethod(has_begun)
+
+    def seconds_asked(self, request: Any, header: str) -> float | None:
+        """See `Gauge`. What makes no sense is ignored."""
+        values = request.requestHeaders.getRawHeaders(header.encode("ascii"), ())
+        if len(values) == 1 and _SECONDS.fullmatch(values[0].strip()):
+            seconds = float(values[0])
+            if 0 < seconds < inf:
+                return seconds
+        if values:
+            log.debug(
+                "ignored {header} {values}: it must be one number of seconds, more than 0",
+                header=header,
+                values=values,
+            )
+        return None
+
+
+def _sent(request: Any) -> int:
+    sent: int = getattr(request, "sentLength", 0)
+    return sent
+
+
+def _is_full(request: Any) -> bool:
+    """Whether what was written waits for the client, so that Twisted pauses producers."""
+    channel: Any = getattr(request, "channel", None)
+    connection = stream_connection_of(channel)
+    if connection is None or not _KNOWS_PAUSES:
+        return is_waiting_for_transport(channel)
+    return not is_reset(channel) and connection.remainingOutboundWindow(channel.streamID) <= 0
+
+
+def _taken(channel: Any, written: int) -> object:
+    """What differs as soon as the client takes some of what is unsent."""
+    connection = stream_connection_of(channel)
+    if connection is not None:
+        # What it has given room for in all.
+        return connection.remainingOutboundWindow(channel.streamID) + written
+    transport = channel.transport
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below  # from TLS to what is below it
+    return len(getattr(transport, "dataBuffer", b"")), getattr(transport, "offset", 0)

@@ -1,0 +1,123 @@
+"""One exchange with another server, which can be dropped while a body is sent, or read, or unread.
+
+For `upstream`; knows nothing of Twisted's agent but the interfaces.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.components import proxyForInterface
+from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer, IResponse
+from zope.interface import implementer
+
+from .._scopes.shield import Tracker
+from ..interfaces import ICancellable
+
+
+class RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
+    """A request's body that can be cancelled while it is sent.
+
+    Twisted closes the connection once the Deferred has failed. That of its own
+    `FileBodyProducer` never fires if it is cancelled.
+    """
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        # Without a canceller: what the producer's Deferred may say after a cancel is ignored.
+        sent: Deferred[None] = Deferred()
+        self.original.startProducing(consumer).chainDeferred(sent)
+        return sent.addErrback(self._stop)
+
+    def _stop(self, failure: Failure) -> Failure:
+        if failure.check(CancelledError):
+            self.original.stopProducing()
+        return failure
+
+
+class Response(proxyForInterface(IResponse)):  # type: ignore[misc]
+    """A response whose body can be dropped, read or not."""
+
+    def __init__(self, original: Any, tracker: Tracker | None) -> None:
+        super().__init__(original)
+        self._delivery = Delivery(original)
+        if tracker is not None:
+            tracker.track(self._delivery)
+
+    def deliverBody(self, protocol: Any) -> None:
+        self._delivery.begin(protocol)
+
+
+@implementer(ICancellable, IPushProducer)
+@define(eq=False)
+class Delivery(Protocol):
+    """Stands between a response and whoever reads its body, whose transport it is."""
+
+    disconnecting: ClassVar[bool] = False  # see TransportProxyProducer
+
+    response: Any
+    _reader: Any = None
+    _is_dropped: bool = False
+    _settled: Deferred[None] = field(factory=Deferred)
+
+    def begin(self, reader: Any) -> None:
+        """Have the body delivered, once; one that was dropped fails as if it had been cut then."""
+        if self._is_dropped:
+            reader.makeConnection(self)
+            reader.connectionLost(Failure(CancelledError()))
+            return
+        response, self.response = self.response, None
+        if response is None:
+            raise RuntimeError("the body of this response is delivered already")
+        self._reader = reader
+        response.deliverBody(self)
+
+    def connectionMade(self) -> None:
+        self._reader.makeConnection(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._reader is not None:
+            self._reader.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        reader, self._reader = self._reader, None
+        self._settled.callback(None)
+        if reader is not None:
+            reader.connectionLost(reason)
+
+    def cancel(self) -> None:
+        if self.response is not None:
+            self.begin(Protocol())
+        self._is_dropped = True
+        self.abortConnection()
+
+    def when_settled(self) -> Deferred[None]:
+        return self._settled
+
+    def abortConnection(self) -> None:
+        """Drop the rest. What `readBody` looks for in vain in Twisted's own transport."""
+        self.loseConnection()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            # At once: a Deferred whose canceller has called this must not fail a second time.
+            reader.connectionLost(Failure(CancelledError()))
+
+    def loseConnection(self) -> None:
+        self._connection.loseConnection()
+
+    def stopProducing(self) -> None:
+        self._connection.stopProducing()
+
+    def pauseProducing(self) -> None:
+        self._connection.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._connection.resumeProducing()
+
+    @property
+    def _connection(self) -> Any:
+        return self.transport
