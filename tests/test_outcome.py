@@ -40,6 +40,9 @@ class OutcomeTests(SynchronousTestCase):
                 cancelled=None,
                 stopped=2,
                 closed=2,
+                status=200,
+                sent=4,
+                handler="tests._scopes.Visit._handle",
             ),
         )
 

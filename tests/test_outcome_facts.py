@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import CancellingResource, Outcome, current_scope
+from cancelweb import CancellingResource, Outcome, cancel_on_disconnect, current_scope
 from cancelweb.monitor import Monitor
 
 from ._inmemory import Client, log_events, of_cancelweb
@@ -152,14 +152,24 @@ class HandlerTests(SynchronousTestCase):
     def test_decorated(self) -> None:
         """It is the function that was decorated."""
         visit = Visit(returning(b"page"))
-        self.assertEqual(visit.outcome.handler, visit._handle)
+        self.assertEqual(visit.outcome.handler, "tests._scopes.Visit._handle")
+
+    def test_function(self) -> None:
+        """Or, of a plain function, its module and its name."""
+        outcomes: list[Outcome] = []
+        decorate = cancel_on_disconnect(observers=outcomes.append)
+        Client(Leaf(decorate(waiting))).request()
+        client = Client(Leaf(decorate(raising)))
+        client.request()
+        self.assertEqual(outcomes[0].handler, "tests._scopes.raising")
+        self.flushLoggedErrors(ValueError)
 
     def test_wrapped(self) -> None:
-        """Or the method of the resource that was wrapped."""
+        """Or the class of the resource that was wrapped, which has inherited its ``render``."""
         outcomes: list[Outcome] = []
         leaf = Leaf(returning(b"page"))
         Client(CancellingResource(leaf, observers=outcomes.append)).request()
-        self.assertEqual(outcomes[0].handler, leaf.render)
+        self.assertEqual(outcomes[0].handler, "tests._scopes.Leaf.render")
 
     def test_not_called(self) -> None:
         """There is none where it was not called."""
@@ -173,7 +183,6 @@ class HandlerTests(SynchronousTestCase):
     def test_hashable(self) -> None:
         """An outcome can be put into a set, whatever it tells."""
         visit = Visit(returning(b"page"))
-        visit.outcome.__class__.__hash__(visit.outcome)
         self.assertEqual(len({visit.outcome, visit.outcome}), 1)
 
 

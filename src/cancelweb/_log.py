@@ -43,6 +43,7 @@ def log_one(outcome: Outcome) -> None:
         seconds=seconds_of(outcome),
         status=outcome.status,
         sent=outcome.sent,
+        handler=outcome.handler,
         notes=outcome.notes,
     )
 
@@ -78,6 +79,15 @@ def why(outcome: Outcome) -> str:
 def name_of(function: object) -> str:
     """How logs and errors call a handler or a hook."""
     return str(getattr(function, "__qualname__", None) or safe_repr(function))
+
+
+def full_name_of(function: object) -> str:
+    """The name of a handler with its module; of a method, that of the object's class."""
+    owner = getattr(function, "__self__", None)
+    if owner is None:
+        return f"{getattr(function, '__module__', None)}.{name_of(function)}"
+    kind = type(owner)
+    return f"{kind.__module__}.{kind.__qualname__}.{getattr(function, '__name__', '')}"
 
 
 def printable(text: bytes | str) -> str:

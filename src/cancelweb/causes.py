@@ -213,8 +213,8 @@ class Outcome:
             of a handler needs no waiting, that is what Twisted is about to send.
         sent: how many bytes of its body were written; what the client has received is not known.
             Not counted is a page that Twisted is still to write in place of the handler's.
-        handler: what was called for the request: a function, or the ``render`` method of a wrapped
-            resource; None if it was not called.
+        handler: the name of what was called for the request, such as ``shop.Report.render_GET``;
+            for a wrapped resource that of its class and ``render``. None if nothing was called.
         notes: the facts that were added with ``Scope.note``.
     """
 
@@ -231,7 +231,7 @@ class Outcome:
     leftovers: int = 0
     status: int | None = None
     sent: int = 0
-    handler: object = field(default=None, hash=False)
+    handler: str | None = None
     notes: Mapping[str, object] = field(factory=dict, hash=False)
 
 

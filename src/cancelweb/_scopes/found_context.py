@@ -6,13 +6,13 @@ that Twisted has made; what it sets is seen there alone.
 
 from __future__ import annotations
 
+from types import FrameType
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from .._kinds.contexts import live_contexts_below
-from .._kinds.leaves import is_leaf
-from .._twisted.drivers import deferred_of_driver, drivers_on_stack
+from .._twisted.drivers import deferred_of_driver, driver_of, drivers_on_stack
 from .context import current
 from .parts import Subject
 
@@ -22,14 +22,18 @@ CALLERS: set[int] = set()
 """The ids of the codes that call handlers: what is on the stack behind these is not theirs."""
 
 
-def find_context(scope: Subject) -> None:
+def find_context(scope: Subject, frame: FrameType | None = None) -> None:
     """Have the context of a scope be the one in which its handler runs.
 
     Called when there is something to see it: a hook that is added, or a canceller.
+
+    Args:
+        scope: the scope.
+        frame: that of the code which adds a hook.
     """
     if scope.is_in_call:
         # The outermost driver is all that tells of a generator that comes to its end in the call.
-        for driver, context in drivers_on_stack(CALLERS):
+        for driver, context in drivers_on_stack(frame, CALLERS):
             if context.get(current) is scope:
                 scope.began = driver, context
     else:
@@ -43,7 +47,10 @@ def find_context_of(scope: Subject, returned: object) -> None:
 
     It looks only where there is something to see what is set there: hooks, observers, monitors.
     """
-    if isinstance(returned, Deferred) and not is_leaf(returned) and scope.life.is_looked_at:
+    if type(returned) is Deferred and not returned.called and driver_of(returned) is None:
+        # As most are. None waits for what runs in a context of the handler's.
+        return
+    if isinstance(returned, Deferred) and scope.life.is_looked_at:
         _find_context_of(scope, returned)
 
 

@@ -13,7 +13,7 @@ from attrs import define
 from twisted.python.failure import Failure
 
 from .._kinds.cancellations import is_cancellation
-from .._log import log
+from .._log import full_name_of, log
 from ..causes import Cause, Ended, Observer, Outcome
 from .bursts import log_on, log_outcome
 from .context import call_in
@@ -119,7 +119,7 @@ class Record:
             leftovers=self.leftovers,
             status=status,
             sent=sent,
-            handler=scope.handler,
+            handler=None if scope.handler is None else full_name_of(scope.handler),
             notes=self.notes or {},
         )
 

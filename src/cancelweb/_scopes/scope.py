@@ -5,6 +5,7 @@ What happens in it, event by event, is in `life`. It knows no HTTP.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import Context
@@ -148,7 +149,7 @@ class Scope(BareSubject):
             TypeError: it cannot be called.
         """
         check_callable("on_cancel", hook)
-        find_context(self)
+        find_context(self, sys._getframe(1))
         self.life.hooks.add(hook, for_cancelled=True)
         return hook
 
@@ -159,7 +160,7 @@ class Scope(BareSubject):
         a result that needs no waiting, that is before Twisted writes the response.
         """
         check_callable("on_exit", hook)
-        find_context(self)
+        find_context(self, sys._getframe(1))
         self.life.hooks.add(hook, for_cancelled=False)
         return hook
 

@@ -17,8 +17,6 @@ from typing import Any
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 
-from .access import canceller_of
-
 _DRIVER: Any = getattr(defer, "_CancellationStatus", None)
 
 
@@ -27,7 +25,7 @@ def driver_of(deferred: Any) -> Any:
 
     It is in the closure of the canceller that the driver gives its Deferred.
     """
-    canceller = canceller_of(deferred)
+    canceller = getattr(deferred, "_canceller", None)
     if type(canceller) is not FunctionType:
         return None
     for cell in canceller.__closure__ or ():
@@ -94,14 +92,17 @@ def context_of_driver(driver: Any) -> Context | None:
     return next(chain(found, on_stack), None)
 
 
-def drivers_on_stack(above: Collection[int] = ()) -> Iterator[tuple[Any, Context]]:
+def drivers_on_stack(
+    frame: FrameType | None = None, above: Collection[int] = ()
+) -> Iterator[tuple[Any, Context]]:
     """The drivers that run just now, each with its context, the innermost first.
 
     Args:
+        frame: where to begin; unless given, with the caller. Each frame behind it takes long.
         above: the ids of the codes of functions behind which they are no longer looked for. To hash
-            or compare codes takes long.
+            or compare codes takes long, too.
     """
-    frame: FrameType | None = sys._getframe()
+    frame = frame or sys._getframe()
     while frame is not None and id(frame.f_code) not in above:
         if frame.f_code is DRIVING:
             context = frame.f_locals.get("context")
