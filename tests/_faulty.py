@@ -73,7 +73,7 @@ def chained(errand: Faulty) -> Deferred[Any]:
 
 def listed(errand: Faulty) -> Deferred[Any]:
     """A list that waits for it, and for a Deferred that stops at once."""
-    works: list[Deferred[Any]] = [Deferred(), wire(errand)]
+    works: list[Deferred[Any]] = [Deferred(lambda _: None), wire(errand)]
     return DeferredList(works, consumeErrors=True).addCallback(lambda results: results[1][1])
 
 

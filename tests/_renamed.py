@@ -88,6 +88,8 @@ BATCHES = [
         "h2.connection:H2ConnectionStateMachine.state",
     ],
     [
+        f"{DEFER}:race.to_cancel",
+        "twisted.web.client:readBody.getAbort",
         "twisted.internet.abstract:FileDescriptor.disconnecting",
         f"{HTTP}:Request.notifications",
         f"{HTTP}:Request.lastModified",

@@ -34,7 +34,7 @@ class StreamTestCase(PageTestCase):
         super().setUp()
         self.clock = TurningClock()
         self.produced: list[object] = []
-        self.next_step: Deferred[None] = Deferred()
+        self.next_step: Deferred[None] = Deferred(lambda _: None)
 
     def generator(self, _: object = None) -> Iterator[bytes]:
         """Chunks without end."""

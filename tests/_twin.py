@@ -99,6 +99,13 @@ class Watcher:
         """See `IMonitor`."""
         self.journal.note("ended", survivor.cause, survivor.since, survivor.where)
 
+    def work_let_go(self, let_go: Any) -> None:
+        """See `IMonitor`."""
+        self.journal.note("let go", let_go.cause, let_go.since, let_go.where)
+
+    def let_go_ended(self, let_go: Any) -> None:
+        """See `IMonitor`; when garbage is collected is none of the histories' business."""
+
     def work_detached(self, work: Any) -> None:
         """See `IMonitor`; no work of the histories is detached."""
 

@@ -6,6 +6,7 @@ they come to be missing, and the tests that look at what is told here.
 
 import gc
 import gzip
+import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
 from importlib import import_module
@@ -29,6 +30,7 @@ from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
+from twisted.web.client import readBody
 from twisted.web.resource import EncodingResourceWrapper
 from twisted.web.server import GzipEncoderFactory, Site
 
@@ -209,6 +211,32 @@ def raced() -> None:
     same(len(stopped), 2)
 
 
+def raced_away() -> None:
+    """A race is stopped, and counts as that, although code elsewhere holds a side of it."""
+    held: Deferred[None] = Deferred()
+    same(Visit(lambda *_: race([held, Deferred()])).leave(), Ended.STOPPED)
+    same(held.called, True)
+
+
+class Unabortable:
+    """A response whose transport has no ``abortConnection``."""
+
+    code, phrase = 200, b"OK"
+
+    def deliverBody(self, protocol: Protocol) -> None:
+        """Begin."""
+        self.protocol = protocol
+        protocol.makeConnection(cast(Any, object()))
+
+
+def body() -> None:
+    """A wait for a body ends, and counts as stopped, although the body is read on."""
+    response = Unabortable()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        same(Visit(lambda *_: readBody(cast(Any, response))).leave(), Ended.STOPPED)
+
+
 # --- timers, loops, processes ---
 
 
@@ -265,7 +293,7 @@ def unstarted_loop() -> None:
     exchange = visit.client.get()
     same(exchange.is_over, False)
     exchange.disconnect()
-    same(visit.last, Ended.COMPLETED)
+    same(visit.last, Ended.LET_GO)
     loop()
 
 
@@ -563,6 +591,8 @@ SCENARIOS: dict[str, Scenario] = {
     "Deferred._canceller": reports,
     "DeferredList._deferredList": leaves,
     "Deferred._callbacks|callbacks": reports,
+    "race.to_cancel": raced_away,
+    "readBody.getAbort": body,
     "FailureGroup": raced,
     "FailureGroup.failures": raced,
     "DelayedCall.func": timer,

@@ -223,7 +223,7 @@ class BrokenRequestTests(SynchronousTestCase):
     def test_deadline(self) -> None:
         """So it is where the page of a deadline cannot be sent; the work is stopped."""
         events = log_events(self)
-        visit = self.visit("write", Deferred[bytes](), timeout=1)
+        visit = self.visit("write", Deferred[bytes](lambda _: None), timeout=1)
         visit.clock.advance(1)
         self.assert_broken_off(visit, 1)
         self.assertEqual(visit.outcome.cause, TimedOut(1))

@@ -166,7 +166,7 @@ class CheckTests(SynchronousTestCase):
 
     def test_what_it_raises_counts_as_stopped(self) -> None:
         """A handler that lets it through has stopped; it has not failed."""
-        go = Deferred[None]()
+        go = Deferred[None](lambda _: None)
 
         async def handler(request: object) -> None:
             try:

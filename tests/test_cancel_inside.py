@@ -144,7 +144,7 @@ class CancelFromInsideTests(SynchronousTestCase):
 
         for handler in (waking, streaming):
             begin, other = Deferred[None](), Deferred[None]()
-            never = Deferred[None]()
+            never = Deferred[None](lambda _: None)
             visit, _ = Visit(handler), Visit(superseding)
             begin.callback(None)
             self.assertEqual((visit.scope.cause, never.called), (Draining(), False))

@@ -228,15 +228,18 @@ class ObservableTests(DetailsTestCase):
 
         self.visit(handler).disconnect()
         self.assertEqual(work.cancels, 1)
-        self.assertNotEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome().ended, Ended.LET_GO)
         self.clock.advance(5)
         self.assertEqual(self.lines(), [])
-        asked = " was asked to stop; whether it has stopped cannot be observed"
-        self.assertIn(
-            f"{canceller_for(work).describe()} of GET /{asked}", self.lines(LogLevel.info)
+        told, described = self.lines(LogLevel.info), canceller_for(work).describe()
+        let_go = (
+            "work was let go and may still be running, because whether it has stopped cannot be "
+            f"observed: {described}"
         )
+        self.assertIn(f"GET /: {let_go} of ", told[0])
         scopes[0].track(Unseen())
-        self.assertTrue(self.lines(LogLevel.info)[-1].endswith(f"a request that is over{asked}"))
+        late = self.lines(LogLevel.info)[len(told) :]
+        self.assertEqual(late, [f"a request that is over: {let_go} (logged once)"])
 
     def test_wrong(self) -> None:
         """What is no truth value is logged, and the scope waits as usual."""

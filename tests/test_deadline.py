@@ -20,7 +20,7 @@ class DeadlineTestCase(PageTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.work: Deferred[Any] = Deferred()
+        self.work: Deferred[Any] = Deferred(lambda _: None)
         self.request: Any = None
 
     def handler(self, request: Any) -> object:

@@ -254,7 +254,7 @@ class TestDoubleTests(SynchronousTestCase):
         """A DummyRequest that fails is a client that has left: the scope closes."""
         ran: list[str] = []
         outcomes: list[Outcome] = []
-        request, result = DummyRequest([]), Deferred[bytes]()
+        request, result = DummyRequest([]), Deferred[bytes](lambda _: None)
         cancel_on_disconnect(
             clock=Clock(), on_cancel=lambda _: ran.append("hook"), observers=outcomes.append
         )(lambda _: result)(request)

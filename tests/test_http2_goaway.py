@@ -11,9 +11,10 @@ from twisted.internet.defer import Deferred
 
 from cancelweb import Disconnected, Draining, Ended, RapidReset
 
-from ._goodbyes import HANDLERS, GoodbyeTestCase, HandlerError, raises, returns_bytes
+from ._goodbyes import HANDLERS, GoodbyeTestCase, HandlerError, raises, returns_bytes, writes
 from ._inmemory import no_cycles
 from ._pages import PAGE, NoHead
+from ._scopes import Handler
 
 
 class RefusedTests(GoodbyeTestCase):
@@ -140,28 +141,33 @@ class TurnedAwayTests(GoodbyeTestCase):
 class SparedTests(GoodbyeTestCase):
     """A request of a method that may not be cut, or in a dry run: its handler is run, unheard."""
 
-    def assert_run(self, *errors: type[Exception]) -> None:
+    def assert_run(self, *errors: type[Exception], ended: Ended = Ended.COMPLETED) -> None:
         """The handler was run, nothing was written, and only its own errors were logged."""
         self.assertEqual(self.handled, [b"/"])
         self.assert_nothing_written()
         self.assert_logged(*errors)
         self.assert_told_once()
         self.assertIs(self.outcomes[0].cause, None)
-        self.assertIs(self.outcomes[0].ended, Ended.FAILED if errors else Ended.COMPLETED)
+        self.assertIs(self.outcomes[0].ended, Ended.FAILED if errors else ended)
 
     def test_a_post(self) -> None:
         """A POST is handled, whatever its handler does: it may not be cut by surprise."""
         for handler in HANDLERS:
             self.wrap(handler)
             self.go_away(method="POST")
-            self.assert_run(*([HandlerError] if handler is raises else []))
+            self.assert_run_to_its_end(handler)
 
     def test_a_dry_run(self) -> None:
         """So is a GET in a dry run."""
         for handler in HANDLERS:
             self.wrap(handler, dry_run=True)
             self.go_away()
-            self.assert_run(*([HandlerError] if handler is raises else []))
+            self.assert_run_to_its_end(handler)
+
+    def assert_run_to_its_end(self, handler: Handler) -> None:
+        """It was run. What a dead request is finished with is not seen."""
+        ended = Ended.LET_GO if handler is writes else Ended.COMPLETED
+        self.assert_run(*([HandlerError] if handler is raises else []), ended=ended)
 
     def test_work_that_ends_later(self) -> None:
         """Work that ends later is waited for; its result is dropped, its failure is logged."""

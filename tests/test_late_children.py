@@ -135,7 +135,7 @@ class AliveTests(LateTestCase):
     def test_within_a_late_child(self) -> None:
         """What a late child delivers late is wrapped as well."""
         later: Deferred[Any] = Deferred()
-        result: Deferred[bytes] = Deferred()
+        result: Deferred[bytes] = Deferred(lambda _: None)
         client = self.ask()
         self.late.callback(DeferredResource(later))
         later.callback(Leaf(lambda _: result))
@@ -175,7 +175,7 @@ class DeadTests(LateTestCase):
         client.disconnect()
         self.late.callback(Leaf(self.render))
         self.assertEqual(self.ran, [])
-        self.assert_told_once(Ended.COMPLETED)
+        self.assert_told_once(Ended.LET_GO)
 
     def test_a_decorated_one_is_not_run(self) -> None:
         """A decorated one is refused, and its own hooks are run."""

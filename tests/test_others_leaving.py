@@ -44,7 +44,7 @@ class ProxyTests(LeavingTestCase):
         wire = await self.visit(proxy)
         upstream: Any = await asked
         await wire.leave()
-        await self.assert_left(Ended.COMPLETED)
+        await self.assert_left(Ended.LET_GO)
         self.assertFalse(upstream_ended.called)
         upstream.write(b"late")
         upstream.finish()

@@ -219,7 +219,10 @@ class OutcomeTests(SynchronousTestCase):
         """The ends can be compared."""
         self.assertEqual(
             sorted(Ended),
-            [Ended.COMPLETED, Ended.STOPPED, Ended.FAILED, Ended.SURVIVED, Ended.REFUSED],
+            [
+                *(Ended.COMPLETED, Ended.STOPPED, Ended.LET_GO),
+                *(Ended.FAILED, Ended.SURVIVED, Ended.REFUSED),
+            ],
         )
 
     def test_the_first_failure(self) -> None:

@@ -57,7 +57,7 @@ class PasswordTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A page with a password, whose rendering takes its time."""
-        self.result: Deferred[bytes] = Deferred()
+        self.result: Deferred[bytes] = Deferred(lambda _: None)
         self.ran: list[Request] = []
         self.outcomes: list[Outcome] = []
         self.checker = SlowChecker()

@@ -31,7 +31,7 @@ class MethodsTests(SynchronousTestCase):
     def ends(self, method: bytes, **options: Any) -> list[Outcome]:
         """What becomes of a request whose deadline passes, and whose client then leaves."""
         outcomes: list[Outcome] = []
-        result: Deferred[bytes] = Deferred()
+        result: Deferred[bytes] = Deferred(lambda _: None)
         wrapper = CancellingResource(
             Leaf(lambda _: result), timeout=1, observers=outcomes.append, **options
         )

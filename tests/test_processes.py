@@ -146,7 +146,7 @@ class ReturnedTests(ProcessTestCase):
         process = self.start("exit 0")
         await self.child.ended
         self.visit(lambda _: process).disconnect()
-        self.assert_ended(Ended.COMPLETED)
+        self.assert_ended(Ended.LET_GO)
 
     async def test_exited(self) -> None:
         """One that has exited, but whose output is still open, gets no signal; it is waited for."""

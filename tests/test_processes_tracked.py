@@ -78,7 +78,7 @@ class ForeignTests(ProcessTestCase):
         process.pid = None
         self.visit(lambda _: process).disconnect()
         self.assertEqual(process.signals, [])
-        self.assert_ended(Ended.COMPLETED)
+        self.assert_ended(Ended.LET_GO)
 
     def test_answered(self) -> None:
         """Once the response is finished it is no longer waited for."""

@@ -69,7 +69,7 @@ class WSGITests(LeavingTestCase):
         wire = await self.visit(self.resource())
         await self.running
         await wire.leave()
-        await self.assert_left(Ended.COMPLETED)
+        await self.assert_left(Ended.LET_GO)
         self.go_on.set()
         self.assertEqual(await self.done, "to its end")
         self.assertEqual(wire.received, b"")
@@ -116,7 +116,7 @@ class WSGITests(LeavingTestCase):
         wire = await self.visit(self.resource())
         await wire.until(b"first")
         await wire.leave()
-        await self.assert_left(Ended.COMPLETED)
+        await self.assert_left(Ended.LET_GO)
         self.go_on.set()
         self.assertEqual(await self.done, "closed")
         self.assertNotIn(b"second", wire.received)
@@ -165,7 +165,7 @@ class CGITests(LeavingTestCase):
     async def test_by_itself(self) -> None:
         """It runs on: Twisted closes its pipes, which it does not notice until it writes."""
         pid = await self.leave_program()
-        await self.assert_left(Ended.COMPLETED)
+        await self.assert_left(Ended.LET_GO)
         self.assertFalse(self.gone.called)
         os.kill(pid, signal.SIGUSR1)
         self.assertEqual(await self.gone, signal.SIGUSR1)
@@ -189,4 +189,4 @@ class CGITests(LeavingTestCase):
         wire = await self.visit(Leaf(render), on_cancel=hook)
         await rendered
         await wire.leave()
-        await self.assert_left(Ended.COMPLETED)
+        await self.assert_left(Ended.LET_GO)

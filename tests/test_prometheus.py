@@ -99,6 +99,19 @@ class MetricsTests(SynchronousTestCase):
         work.end()
         self.assertEqual(self.scraped.value("cancelweb_survivors"), 0)
 
+    def test_let_go(self) -> None:
+        """Work that nothing could stop is in the gauge until it ends; its stop is not timed."""
+        held: list[Deferred[None]] = [Deferred()]
+        self.scraped.client(lambda _: held[0]).disconnect()
+        self.assertEqual(self.scraped.value("cancelweb_let_go"), 1)
+        labels = {"cause": "Disconnected", "outcome": "let_go"}
+        self.assertEqual(self.scraped.value("cancelweb_requests_total", **labels), 1)
+        for name, count in (("stop", 0), ("cleanup", 1)):
+            name = f"cancelweb_{name}_seconds_count"
+            self.assertEqual(self.scraped.value(name, cause="Disconnected"), count)
+        held.clear()
+        self.assertEqual(self.scraped.value("cancelweb_let_go"), 0)
+
     def test_detached(self) -> None:
         """Work that goes on outside its request is in the gauge until it ends."""
         work: Deferred[None] = Deferred()

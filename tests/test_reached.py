@@ -32,7 +32,7 @@ class ReachedTests(SynchronousTestCase):
         """Wait for work that was tracked later, and clean up with a wait."""
         await self.begun
         try:
-            await current_scope().track(Deferred[None]())
+            await current_scope().track(Deferred[None](lambda _: None))
         finally:
             try:
                 await self.cleaned

@@ -180,7 +180,7 @@ class FileTests(RealTestCase):
         client.request(path=b"/file")
         client.disconnect()
         self.assertTrue(opened[0].closed)
-        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
 
 
 class OwnSubscriptionTests(RealTestCase):

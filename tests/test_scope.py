@@ -118,7 +118,7 @@ class ReachedByAnotherTests(SynchronousTestCase):
     def query(self) -> Generator[Deferred[None], None, None]:
         """Runs until cancelled; cleaning up takes its time."""
         try:
-            yield Deferred()
+            yield Deferred(lambda _: None)
         finally:
             self.steps.append("cleaning")
             yield self.cleaned
@@ -158,7 +158,7 @@ class ReachedByAnotherTests(SynchronousTestCase):
 
         def handler(request: object) -> Deferred[list[None]]:
             tracked = current_scope().track(self.query())
-            return gatherResults([tracked, Deferred()], consumeErrors=True)
+            return gatherResults([tracked, Deferred(lambda _: None)], consumeErrors=True)
 
         self.assert_not_cut(Visit(handler))
 

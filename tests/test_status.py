@@ -205,6 +205,7 @@ class JSONTests(StatusTestCase):
                 "is_draining": False,
                 "in_flight": 1,
                 "survivors": 0,
+                "let_go": 0,
                 "detached": 0,
                 "opened": 2,
                 "cancelled": 1,
@@ -212,6 +213,7 @@ class JSONTests(StatusTestCase):
                 "would_have_cancelled": {},
                 "totals": [{"cause": "Disconnected", "ended": "stopped", "count": 1}],
                 "surviving": [],
+                "let_go_at": [],
             },
         )
 

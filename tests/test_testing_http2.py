@@ -27,7 +27,7 @@ class StreamTests(SynchronousTestCase):
         self.asked: list[Deferred[bytes]] = []
 
         def wait(request: Request) -> Deferred[bytes]:
-            self.asked.append(Deferred())
+            self.asked.append(Deferred(lambda _: None))
             return self.asked[-1]
 
         self.connection = Client(Leaf(cancel_on_disconnect(wait))).connect_http2()

@@ -120,7 +120,7 @@ class AgreementTests(TestCase):
         path: Any = request.path
         if path == b"/begun":
             request.write(b"begun")
-        self.works[path] = Deferred()
+        self.works[path] = Deferred(lambda _: None)
         return self.works[path]
 
     def tell(self, outcome: Outcome) -> None:

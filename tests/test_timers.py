@@ -267,7 +267,7 @@ class ForeignDelayedCallTests(TrackingTestCase):
         call.cancel()
         client = self.visit(lambda _: call)
         client.disconnect()
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome().ended, Ended.LET_GO)
 
     def test_over_when_asked(self) -> None:
         """Over when the client leaves, it is not cancelled again."""

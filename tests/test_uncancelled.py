@@ -126,7 +126,7 @@ class TraceTests(UncancelledTestCase):
         """The outcome tells of the disconnect that was not to cancel it."""
         self.visit(lambda _: NOT_DONE_YET).disconnect()
         outcome = self.outcomes[0]
-        self.assertEqual((outcome.cause, outcome.ended), (None, Ended.COMPLETED))
+        self.assertEqual((outcome.cause, outcome.ended), (None, Ended.LET_GO))
         self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
 
     def test_access_log(self) -> None:

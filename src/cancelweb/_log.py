@@ -23,7 +23,7 @@ class Line:
     def __str__(self) -> str:
         outcome = self.outcome
         return (
-            f"{printable(outcome.method)} {printable(outcome.path)}: {outcome.ended.name.lower()} "
+            f"{printable(outcome.method)} {printable(outcome.path)}: {ended_text(outcome.ended)} "
             f"after {seconds_of(outcome):.3f} s: {why(outcome)}"
         )
 
@@ -74,6 +74,11 @@ def why(outcome: Outcome) -> str:
         name = type(outcome.failure.value).__name__
         parts.append(f"{name}: {outcome.failure.getErrorMessage()}")
     return printable(": ".join(parts))
+
+
+def ended_text(ended: Ended) -> str:
+    """How logs and reports call a way to end: ``let go``."""
+    return ended.name.lower().replace("_", " ")
 
 
 def name_of(function: object) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "Disconnected",
     "Draining",
     "Ended",
+    "LetGo",
     "Observer",
     "Outcome",
     "RapidReset",
@@ -181,12 +182,15 @@ class Ended(IntEnum):
     COMPLETED = 0
     """It ran to its end, or there was none."""
     STOPPED = 1
-    """It was asked to stop, and did. Leftover work that was stopped does not count."""
-    FAILED = 2
+    """It was asked to stop, and its end was observed. Leftover work that was stopped does not
+    count."""
+    LET_GO = 2
+    """Nothing could stop it, or tell whether it has stopped: it may still be running."""
+    FAILED = 3
     """It failed, with an error that is not the cancellation."""
-    SURVIVED = 3
+    SURVIVED = 4
     """It still ran ``survivor_after`` seconds after it was asked to stop."""
-    REFUSED = 4
+    REFUSED = 5
     """It never began, since its client had gone or was turned away."""
 
 
@@ -247,6 +251,26 @@ class Survivor:
         where: what it waits at, as far as Python can tell. A coroutine's chain of awaits, one
             ``file:line in function`` a line, the innermost last; or a thread's or process's id; or
             else a description of the work.
+    """
+
+    method: bytes
+    path: bytes
+    cause: Cause | None
+    since: float
+    where: str
+
+
+@frozen(eq=False)
+class LetGo:
+    """Work that nothing could stop, as it was when its scope ceased to wait for it.
+
+    Attributes:
+        method: the method of its request, such as ``b"GET"``.
+        path: the target of its request, still quoted, without the query.
+        cause: why it would have been stopped.
+        since: when its scope ceased to wait; seconds, on the scope's clock.
+        where: the place where it waited, in one line: ``file:line in function``, as far as Python
+            can tell.
     """
 
     method: bytes

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
-from .causes import Cause, Ended, Observer, Survivor
+from .causes import Cause, Ended, LetGo, Observer, Survivor
 
 __all__ = ["ICancellable", "ICancellableDetails", "IMonitor"]
 
@@ -169,6 +169,16 @@ class IMonitor(Interface):
 
     def survivor_ended(survivor: Survivor) -> None:  # noqa: N805
         """This survivor, of which it was told, has ended."""
+
+    def work_let_go(let_go: LetGo) -> None:  # noqa: N805
+        """A scope waits no longer for work that nothing can stop.
+
+        Args:
+            let_go: a `LetGo`. Hold it until it has ended, which may be after its scope closed.
+        """
+
+    def let_go_ended(let_go: LetGo) -> None:  # noqa: N805
+        """This work, of which it was told, has ended, or its end cannot be observed."""
 
     def work_detached(work: DetachedWork) -> None:  # noqa: N805
         """Work goes on outside its request: a drain is to wait for it.

@@ -18,15 +18,16 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from ._kinds.cancellers import global_reactor
-from ._kinds.where import innermost_line
 from ._operating.draining import Drain, InFlight
 from ._operating.pipelined import find_blind, warn_once
+from ._operating.waiting import where_it_waits
+from ._scopes.bursts import MOST_PLACES
 from ._scopes.checks import check_clock, check_seconds, observers_from
 from ._scopes.scope import Scope
-from .causes import Observer, Survivor
+from .causes import LetGo, Observer, Survivor
 from .interfaces import DetachedWork, IMonitor, MonitoredScope
 
-__all__ = ["Monitor", "Survivor", "where_it_waits"]
+__all__ = ["LetGo", "Monitor", "Survivor", "where_it_waits"]
 
 
 @implementer(IMonitor)
@@ -51,6 +52,8 @@ class Monitor:
         self._observers: tuple[Observer, ...] = ()
         self._scopes: dict[MonitoredScope, None] = {}
         self._survivors: dict[Survivor, None] = {}
+        self._let_go: dict[LetGo, None] = {}
+        self._places: Counter[str] = Counter()
         # By identity: a user's own kind of work may be equal to another, or have no hash.
         self._detached: dict[int, DetachedWork] = {}
         self._totals: Counter[tuple[str, str]] = Counter()
@@ -76,6 +79,16 @@ class Monitor:
         Its scope may have closed long ago.
         """
         return tuple(self._survivors)
+
+    @property
+    def let_go(self) -> tuple[LetGo, ...]:
+        """The work that was let go, as nothing could stop it, and still runs; the oldest first."""
+        return tuple(self._let_go)
+
+    @property
+    def let_go_at(self) -> Mapping[str, int]:
+        """How often work was let go, by the place where it waited; of a hundred places."""
+        return MappingProxyType(Counter(self._places))
 
     @property
     def detached(self) -> tuple[DetachedWork, ...]:
@@ -213,6 +226,16 @@ class Monitor:
         """See `IMonitor`."""
         self._survivors.pop(survivor, None)
 
+    def work_let_go(self, let_go: LetGo) -> None:
+        """See `IMonitor`."""
+        self._let_go[let_go] = None
+        if let_go.where in self._places or len(self._places) < MOST_PLACES:
+            self._places[let_go.where] += 1
+
+    def let_go_ended(self, let_go: LetGo) -> None:
+        """See `IMonitor`."""
+        self._let_go.pop(let_go, None)
+
     def work_detached(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
         self._detached[id(work)] = work
@@ -222,13 +245,3 @@ class Monitor:
         self._detached.pop(id(work), None)
         if self._drain is not None:
             self._drain.look()
-
-
-def where_it_waits(scope: Scope) -> str:
-    """Where what a scope's handler returned waits: ``file.py:123 in function``.
-
-    Of the innermost frame that Python can tell of: an awaited Deferred does not tell what it waits
-    for. Where there is no coroutine, a description of the work; empty where there is none.
-    """
-    returned = scope.life.stopping.works.returned
-    return "" if returned is None else innermost_line(returned.canceller)

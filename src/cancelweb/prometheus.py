@@ -71,7 +71,8 @@ class MonitorCollector:
         if outcome.cancelled is None or outcome.ended is Ended.REFUSED:
             return
         cause = type(outcome.cause).__name__
-        self._stop.labels(cause).observe(outcome.stopped - outcome.cancelled)
+        if outcome.ended is not Ended.LET_GO:
+            self._stop.labels(cause).observe(outcome.stopped - outcome.cancelled)
         self._cleanup.labels(cause).observe(outcome.closed - outcome.stopped)
 
     def collect(self) -> Iterable[Metric]:
@@ -106,6 +107,7 @@ class MonitorCollector:
         for name, text, value in (
             ("requests_in_flight", "Requests that have not ended.", len(monitor.scopes)),
             ("survivors", "Work that still runs, long after its cancel.", len(monitor.survivors)),
+            ("let_go", "Work that nothing could stop, and that still runs.", len(monitor.let_go)),
             ("detached", "Work that goes on outside its request.", len(monitor.detached)),
             ("draining", "Whether the server is being drained.", monitor.is_draining),
         ):

@@ -29,8 +29,12 @@ from ._scopes.states import RUNNING
 from ._stoppable.exchanges import RequestBody, Response
 from ._stoppable.inflow import Inflow
 from ._stoppable.reactors import in_reactor_thread
+from ._twisted.checks import check
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]
+
+# Read elsewhere, of whatever agent; this module is the one that imports Twisted's.
+check("bodies")
 
 
 @implementer(IAgent)

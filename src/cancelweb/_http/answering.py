@@ -156,6 +156,8 @@ class TwistedAnswerer:
             self.scope.life.finished()
         elif result is None:
             self._written()
+        elif result is NOT_DONE_YET:
+            self.scope.is_left_open = True
         self.scope.catch_up()
 
     @property

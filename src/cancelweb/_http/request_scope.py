@@ -2,8 +2,7 @@
 
 A scope that waits for no more than what its handler returned is one object: it is itself what
 Twisted tells of the end of the request (`listeners`), and what is told of the end of the work
-(`watched`). All else goes the general way, through `life` and `general_way`. So does such a scope
-as soon as more is asked of it: it then hands its work over.
+(`watched`). Where more is asked of it, all goes the general way (`life` and `general_way`).
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class RequestScope(Scope):
     Attributes:
         method: the one that the handler was called for: under a faked HEAD a GET.
         handler: the outermost, once its call has returned; what errors name.
-        make_call: makes the `Call` of a scope and its handler, where the fast path hands over. Set
-            by `serving`, which knows of all that takes part in one.
+        make_call: makes the `Call` of a handler, where the fast path hands over; set by `serving`.
     """
 
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
@@ -56,8 +54,7 @@ class RequestScope(Scope):
     _general: GeneralWay | None = None
 
     def __init__(self, request: Any, options: Options) -> None:
-        # As that of `Scope`, without another call.
-        self.request = request
+        self.request = request  # All as in `Scope`, without another call.
         self.options = options
         try:
             self.clock: IReactorTime = options.clock or request.site.reactor
@@ -204,17 +201,17 @@ class RequestScope(Scope):
             log_escape()
 
     def errback(self, failure: Failure) -> None:
-        """Twisted tells its listeners that the client has left."""
-        request, watched = self.request, self.watched
+        """Twisted tells its listeners that the client has left. Keeps no reference to the work."""
+        request = self.request
         try:
             if request is None:
                 return
             if not request.finished:
                 guard_lost(request)
-            if watched is None or self._life is not None or len(request.notifications) > 1:
+            if self.watched is None or self._life is not None or len(request.notifications) > 1:
                 self.general.lost_after_others(failure)
-            elif self.state is RUNNING and not request.finished and self._may_stop(watched):
-                self._stop(watched, failure)
+            elif self.state is RUNNING and not request.finished and self._may_stop(self.watched):
+                self._stop(failure)
             else:
                 self.general.lost(failure)
         except BaseException:
@@ -227,10 +224,15 @@ class RequestScope(Scope):
             return False
         return can_stop(watched, self._suspended, current.get() is self)
 
-    def _stop(self, watched: Watched, failure: Failure) -> None:
+    def _stop(self, failure: Failure) -> None:
         self.fate, self.state, self.cause = LOST, STOPPING, Disconnected(failure)
         self.cancelled = self.clock.seconds()
-        if stop(watched, self._suspended, self.context):
+        has_ended = stop(self.watched, self._suspended, self.context)
+        if has_ended is None:
+            self.fate, self.state, self.cause, self.cancelled = OPEN, RUNNING, None, None
+            self.general.lost(failure)
+            return
+        if has_ended:
             if self._handed_over is not None:
                 self._handed_over.settled(CANCELLED)
             self.watched = None

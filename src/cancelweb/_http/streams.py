@@ -82,12 +82,12 @@ class Stream:
     def pauseProducing(self) -> None:
         """See `IPushProducer`: the client is slow."""
         if self._gate is None:
-            self._gate = Deferred()
+            self._gate = Deferred(lambda _: None)
 
     def resumeProducing(self) -> None:
         """See `IPushProducer`: there is room again."""
         gate, self._gate = self._gate, None
-        if gate is not None:
+        if gate is not None and not gate.called:
             gate.callback(None)
 
     def stopProducing(self) -> None:

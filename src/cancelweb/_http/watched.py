@@ -15,8 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import NOT_DONE_YET
 
 from .._kinds.cancellers import Canceller
-from .._kinds.deferred_kinds import DeferredCanceller, cancel_deferred, cancel_leaf
-from .._kinds.leaves import is_driven_now, is_leaf
+from .._kinds.deferred_kinds import DeferredCanceller, cancel_leaf, cancel_simply
+from .._kinds.leaves import is_driven_now
+from .._kinds.let_go import is_stoppable_leaf
 from .._kinds.timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller
 from .._kinds.where import is_on_stack
 from .._log import log
@@ -63,11 +64,11 @@ def can_stop(watched: Watched, suspended: object, may_be_below: bool) -> bool:
     if isinstance(watched, DelayedCallCanceller):
         return not watched.is_ending
     if suspended is None:
-        return is_leaf(watched)
+        return is_stoppable_leaf(watched)
     return not (is_on_stack(suspended) or (may_be_below and is_driven_now(watched, set())))
 
 
-def stop(watched: Watched, suspended: object, context: Context | None) -> bool:
+def stop(watched: Watched | None, suspended: object, context: Context | None) -> bool | None:
     """Ask it to stop, as the only work of its scope.
 
     Args:
@@ -76,13 +77,16 @@ def stop(watched: Watched, suspended: object, context: Context | None) -> bool:
         context: that of the handler, in which cancellers run.
 
     Returns:
-        Whether it has ended, and does not tell so.
+        Whether it has ended, and does not tell so. None if nothing was done: it has to take the
+        general way, since a part of it may be let go.
     """
     assert context is not None
     if isinstance(watched, Deferred):
-        cancel = cancel_leaf if suspended is None else cancel_deferred
-        context.copy().run(cancel, watched)
-        return False
+        if suspended is None:
+            context.copy().run(cancel_leaf, watched)
+            return False
+        return False if context.copy().run(cancel_simply, watched) else None
+    assert watched is not None
     try:
         context.copy().run(watched.cancel_unheard)
     except BaseException:

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from .._log import log
 from ..interfaces import ICancellable
 from .cancellations import is_cancellation
+from .let_go import Unstopped
 from .where import named
 
 Settled = Callable[[Any], Any]
@@ -82,6 +83,10 @@ class Canceller:
 
     def response_over(self) -> None:
         """Settle now, if this kind cannot tell when it ends: the response is over."""
+
+    def unstopped(self) -> tuple[Unstopped, ...]:
+        """What of the work was let go: nothing stops it. Read after `cancel` has returned."""
+        return () if self.is_end_observable else (Unstopped(self.describe()),)
 
     def forget(self) -> None:
         """The scope closes. A cancellation that no code has handled by now is no error."""

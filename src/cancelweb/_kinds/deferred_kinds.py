@@ -19,6 +19,7 @@ from .cancellations import forgive
 from .cancellers import Canceller, Settled
 from .contexts import live_contexts_below
 from .leaves import has_fired, innermost, is_driven_now, leaves
+from .let_go import LET_GO, Unstopped, may_let_go, unstoppable_of, watch_over_all
 from .where import function_at, function_name, lines_of
 
 
@@ -40,6 +41,7 @@ class DeferredCanceller(Canceller):
     )
     # What has come, and was no failure, since `reach` was called.
     _came: list[object] = field(factory=list, init=False, repr=False)
+    _unstopped: tuple[Unstopped, ...] = field(default=(), init=False, repr=False)
 
     @property
     def deferred(self) -> Deferred[Any]:
@@ -66,11 +68,20 @@ class DeferredCanceller(Canceller):
         if self._came and all(has_fired(last) for _, last in found):
             # What it waited for has come: the cancel of other work has released a lock, say.
             found = [(leaf, leaf) for leaf in leaves(self.work, set())]
-        for leaf, last in found:
-            # Where another cancel has fired it meanwhile, its owner may wait in a ``finally`` by
-            # now: a second cancel would cut that wait short.
-            if not has_fired(last):
-                cancel_leaf(leaf)
+        self._cancel_leaves(found)
+
+    def _cancel_leaves(self, found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
+        in_vain = unstoppable_of(leaf for leaf, last in found if not has_fired(last))
+        if in_vain:
+            # Before the cancel: afterwards it waits no longer.
+            self._unstopped = watch_over_all(in_vain, self.where())
+        del in_vain
+        _cancel_all(found)
+        for leaf, _ in found:
+            self._unstopped += getattr(leaf, LET_GO, ())
+
+    def unstopped(self) -> tuple[Unstopped, ...]:
+        return self._unstopped
 
     def forget(self) -> None:
         if self.work.called and not isinstance(getattr(self.work, "result", None), Deferred):
@@ -91,9 +102,17 @@ class DeferredCanceller(Canceller):
         return type(self.work).__name__ if name is None else f"coroutine {name}"
 
 
-def cancel_deferred(deferred: Deferred[Any]) -> None:
-    """Cancel what a Deferred waits for: as a `DeferredCanceller`, at once and of no batch."""
-    DeferredCanceller(deferred).cancel()
+def cancel_simply(deferred: Deferred[Any]) -> bool:
+    """Cancel what a Deferred waits for: as a `DeferredCanceller`, at once and of no batch.
+
+    Returns:
+        False if nothing was done, because a part of the work may have to be let go.
+    """
+    found = leaves(deferred, set())
+    if any(may_let_go(canceller_of(leaf)) for leaf in found):
+        return False
+    _cancel_all([(leaf, innermost(leaf)) for leaf in found])
+    return True
 
 
 def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
@@ -108,6 +127,14 @@ def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
         type(fired).callback(fired, result)
 
     leaf.callback = callback  # type: ignore[method-assign]
+
+
+def _cancel_all(found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
+    for leaf, last in found:
+        # Where another cancel has fired it meanwhile, its owner may wait in a ``finally`` by now: a
+        # second cancel would cut that wait short.
+        if not has_fired(last):
+            cancel_leaf(leaf)
 
 
 def cancel_leaf(leaf: Deferred[Any]) -> None:

@@ -23,6 +23,9 @@ from .tallies import Tally, log_counts
 FIRST = 100
 """How many requests of a second get a line of their own. The others are counted."""
 
+MOST_PLACES = 100
+"""How many places at which work was let go get a line each. A ``repr`` may be new each time."""
+
 SECOND = 1.0
 
 
@@ -64,6 +67,15 @@ def is_end_of_second(function: object) -> bool:
     return isinstance(getattr(function, "__self__", None), BurstLog)
 
 
+def is_new_place(place: str, clock: IReactorTime) -> bool:
+    """Whether a place, of which one line is to be logged, is new on a clock."""
+    places = (_LOGS.get(id(clock)) or _new_log(clock)).places
+    is_new = place not in places and len(places) < MOST_PLACES
+    if is_new:
+        places.add(place)
+    return is_new
+
+
 @define(eq=False)
 class BurstLog:
     """What is logged of the requests on one clock.
@@ -76,12 +88,14 @@ class BurstLog:
         logged: how many requests have had their own line in it. While a burst goes on, a second
             begins with `FIRST`: all of it is counted.
         counted: the others, by what a line distinguishes.
+        places: those at which work was let go, and that have had their line; `MOST_PLACES` at most.
         is_at_shutdown: whether the reactor calls us when it stops.
     """
 
     began: float = float("-inf")
     logged: int = 0
     counted: dict[tuple[object, ...], Tally] = field(factory=dict)
+    places: set[str] = field(factory=set)
     is_at_shutdown: bool = False
     _timer: Callable[[], IDelayedCall | None] = lambda: None
 

@@ -111,6 +111,7 @@ class Life:
             self._cancelled(cause, Event.LOST)
         elif self.scope.state is RUNNING:
             self.record.spare(cause)
+            self.stopping.letting_go.left_open(self.stopping.works)
             self._become(Event.SPARED_LOSS)
         self._request_is_over()
 
@@ -223,13 +224,13 @@ class Life:
         if self.scope.state is State.ANSWERED:
             self.stopping.ask(self.stopping.leftover_work())
         elif self.scope.state is STOPPING and self.scope.cause is not None:
-            self.stopping.ask(self.stopping.works.unasked())
+            self.stopping.ask_rest()
             self.scope.answer_cancel(self.scope.cause)
         self.go_on()
 
     def _enter_cleaning(self) -> None:
         if self._stopping is not None:
-            self._stopping.disarm()
+            self.record.worsen(self._stopping.all_settled())
         if self._hooks is None:
             self._become(Event.HOOKS_DONE)
         else:

@@ -112,6 +112,7 @@ class Subject(Protocol):
     base: Context | None
     began: tuple[object, Context | None]
     handler: object
+    is_left_open: bool
 
     @property
     def gauge(self) -> Gauge:

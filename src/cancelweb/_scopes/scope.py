@@ -51,6 +51,7 @@ class Scope(BareSubject):
     base: Context | None = None
     began: tuple[object, Context | None] = (None, None)
     _ended: Ended | None = None
+    is_left_open = False
     _life: Life | None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
@@ -62,6 +63,7 @@ class Scope(BareSubject):
         self.opened: float | None = None
         self.context: Context | None = None
         self._life: Life | None = None
+        self.handler: object = None
 
     def __repr__(self) -> str:
         return f"<Scope of {self.request!r}, {self.state.name.lower()}, cause: {self.cause}>"

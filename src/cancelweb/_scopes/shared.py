@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellations import is_cancellation
 from .._kinds.cancellers import Canceller, global_reactor
+from .._kinds.let_go import LET_GO, Unstopped
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
 from .checks import check_clock, check_seconds
@@ -174,7 +175,7 @@ class Run:
         is_last = len(self._waits) == 1 and not self._is_over
         if is_last and not self.linger:
             # The wait goes on until the run has stopped.
-            self._stop()
+            setattr(wait.deferred, LET_GO, self._stop())
             return
         del self._waits[wait]
         wait.end(None)
@@ -182,7 +183,7 @@ class Run:
             assert self.clock is not None
             self._timer = self.clock.callLater(self.linger, self._stop)
 
-    def _stop(self) -> None:
+    def _stop(self) -> tuple[Unstopped, ...]:
         self._timer = None
         self._is_stopped = True
         self.forget()
@@ -194,13 +195,12 @@ class Run:
             Context().run(canceller.cancel)
         except BaseException:
             log.failure("the canceller {canceller} failed", canceller=canceller.describe())
-        if self._is_over:
-            return
         if not canceller.is_end_observable:
             self._settled(Failure(CancelledError()))
-        elif self.clock is not None:
+        elif self.clock is not None and not self._is_over:
             patience = max(SURVIVOR_AFTER, canceller.survivor_after or 0.0)
             self._timer = self.clock.callLater(patience, self._survives, canceller, patience)
+        return canceller.unstopped()
 
     def _survives(self, canceller: Canceller, seconds: float) -> None:
         self._timer = None

@@ -14,13 +14,15 @@ from twisted.internet.interfaces import IDelayedCall
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import canceller_for
 from .._log import log
+from ..causes import Ended
 from .context import current, in_context, in_copy
+from .let_go import LettingGo
 from .parts import Subject
 from .patience import Patience, seconds_for
 from .states import ANSWERED, ASKED, CLOSED, ENDED, STOPPING, SURVIVOR, UNOBSERVED
-from .survivors import tell_unobserved, watch_over
+from .survivors import watch_over
 from .work import Work
-from .work_set import WorkSet, in_order
+from .work_set import WorkSet, in_order, reach_all
 
 
 class Stopping:
@@ -28,6 +30,7 @@ class Stopping:
 
     Attributes:
         works: all work of the scope.
+        letting_go: what of it was let go.
         is_returned_leftover: the response is finished, and what the handler returned is not left to
             run: under a faked HEAD, and at the end of a drain.
     """
@@ -40,10 +43,9 @@ class Stopping:
         self._next_turn: IDelayedCall | None = None
         # What waits for those that were asked; None as long as there were none.
         self._patience: Patience | None = None
+        self.letting_go = LettingGo(scope)
         # What is to be asked together, inside `_together`.
         self._batch: list[Work] | None = None
-
-    # --- what ---
 
     def track(self, work: object) -> Canceller:
         """Find out how work is stopped, and take it on."""
@@ -101,9 +103,8 @@ class Stopping:
 
     def release(self, canceller: Canceller) -> None:
         """Track no longer what this canceller stops; it runs on."""
-        for work in self.works.find(canceller):
-            if not work.is_returned:
-                self.works.drop(work)
+        for work in self.works.tracked_by(canceller):
+            self.works.drop(work)
         self._scope.life.go_on()
 
     # --- when ---
@@ -119,8 +120,7 @@ class Stopping:
     def ask_all(self) -> None:
         """Ask now, or in the next turn while the request's own code is on the stack.
 
-        A coroutine that runs loses a cancel, and what a handler returns is not known before its
-        call has returned.
+        That would lose a cancel, and what a handler returns is not known while it is called.
         """
         if self.is_pending:
             return
@@ -165,26 +165,29 @@ class Stopping:
         self.ask(in_order(works))
         if self._scope.state is CLOSED:
             self.close()
+        elif works:
+            self._scope.life.go_on()
+
+    def ask_rest(self) -> None:
+        """Ask what was not asked yet; if there is nothing, it may be because we do not know it."""
+        self.letting_go.left_open(self.works)
+        self.ask(self.works.unasked())
 
     def ask(self, works: list[Work]) -> None:
-        """Ask work to stop, in this order.
-
-        What the cancel of other work reaches is not asked itself. That is found out before any of
-        it is asked: a coroutine that was resumed by the cancel of what it awaits may wait in its
-        ``finally`` by now, and a second cancel would cut that short.
-        """
-        reached: set[int] = set()
-        for work in works:
-            work.canceller.reach(reached)
+        """Ask work to stop, in this order, but for what the cancel of other work reaches."""
+        reach_all(works)
         if self._scope.state is ANSWERED:
             self._scope.life.leftover_asked(works)
         now = self._scope.clock.seconds()
         for work in works:
             work.asked_at = now
             self.works.move(work, ASKED)
+        # What was let go can be told only when all have been asked: until then nothing goes on.
+        self.works.wait_for_more(1)
         for work in works:
             if work.step is ASKED and work.holder is self:
                 self._ask(work)
+        self.works.wait_for_more(-1)
 
     def _ask(self, work: Work) -> None:
         canceller = work.canceller
@@ -199,15 +202,13 @@ class Stopping:
     def was_asked(self, work: Work | None) -> None:
         """Work was asked to stop; by the scope, if it had watched it itself."""
         assert work is not None
-        if work.step is not ASKED:
-            return
-        if not work.canceller.is_end_observable:
+        if work.step is ASKED and not work.canceller.is_end_observable:
             self.works.move(work, UNOBSERVED)
-            tell_unobserved(work.canceller, self._scope)
-            return
-        self._patience = self._patience or Patience(self._scope, self._outlived)
-        self._patience.wait_for(work)
-        self._patience.start()
+        self.letting_go.was_asked(work, self.works)
+        if work.step is ASKED:
+            self._patience = self._patience or Patience(self._scope, self._outlived)
+            self._patience.wait_for(work)
+            self._patience.start()
 
     def _outlived(self, late: list[tuple[Work, float]]) -> None:
         for work, seconds in late:
@@ -216,10 +217,11 @@ class Stopping:
                 work.survival = self._scope.life.work_survived(work, seconds)
         self._scope.life.go_on()
 
-    def disarm(self) -> None:
-        """Name no more survivors; idempotent."""
+    def all_settled(self) -> Ended:
+        """Nothing is waited for any more; returns how work has ended that was let go."""
         if self._patience is not None:
             self._patience.stop()
+        return self.letting_go.verdict()
 
     # --- the end of work, and of its scope ---
 
@@ -227,6 +229,7 @@ class Stopping:
         """See `Holder`."""
         self.works.move(work, ENDED)
         work.end()
+        self.letting_go.settled(work)
         return self._scope.life.work_ended(work, result)
 
     def close(self) -> None:
@@ -234,7 +237,7 @@ class Stopping:
         if self._next_turn is not None and self._next_turn.active():
             self._next_turn.cancel()
         self.ask(self.works.unasked())
-        self.disarm()
+        self.all_settled()
         self._patience = None
         works, self.works = self.works, WorkSet()
         for work in works:

@@ -11,7 +11,6 @@ from weakref import ReferenceType, ref
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from .._kinds.cancellers import Canceller
 from .._log import log, printable
 from ..causes import ResponseFinished, Survivor
 from ..interfaces import IMonitor
@@ -65,19 +64,6 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     for monitor in monitors:
         monitor.work_survives(survivor)
     return Survival(survivor, monitors, scope.clock).end
-
-
-def tell_unobserved(canceller: Canceller, scope: Subject) -> None:
-    """Log that work was asked to stop, and that its scope waits for it no longer."""
-    request, told = scope.request, "a request that is over"
-    if request is not None:
-        told = f"{printable(request.method)} {printable(path_of(request))}"
-    log.info(
-        "{canceller} of {request_text} was asked to stop; whether it has stopped cannot be "
-        "observed",
-        canceller=canceller.describe(),
-        request_text=told,
-    )
 
 
 def _texts(survivor: Survivor) -> dict[str, str]:

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 from attrs import define, field
 
-from .._log import log, printable, why
+from .._log import ended_text, log, printable, why
 from ..causes import Ended, Outcome
 
 MOST_PATHS = 100
@@ -76,7 +76,7 @@ class Tally:
             ended=outcome.ended,
             cause=None if reason is None else type(reason).__name__,
             error=None if failure is None else type(failure.value).__name__,
-            text=_short(f"{outcome.ended.name.lower()}: {why(outcome)}"),
+            text=_short(f"{ended_text(outcome.ended)}: {why(outcome)}"),
         )
 
     def add(self, page: Page) -> None:

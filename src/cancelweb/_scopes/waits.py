@@ -13,6 +13,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from .._kinds.cancellations import clean, is_cancellation
 from .._kinds.handling import in_place_of_cancellation
 
 R = TypeVar("R")
@@ -54,6 +55,9 @@ class Wait(Generic[R]):
         if self._is_held:
             if isinstance(result, Failure):
                 self._failure = in_place_of_cancellation(result)
+                if is_cancellation(result):
+                    # It is raised once more; its frames would keep alive what they awaited.
+                    clean(result)
             self._context.run(waiting.unpause)
         else:
             self._context.run(waiting.callback, result)

@@ -5,7 +5,7 @@ The order in which work is stopped is in `work_set`, what follows from its end i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from attrs import define
@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellations import is_cancellation
 from .._kinds.cancellers import Canceller
+from .._kinds.let_go import Unstopped
 from .._log import log
 from .states import ASKED, ENDED, UNASKED, Step
 
@@ -37,6 +38,7 @@ class Work:
         step: how far it is.
         asked_at: when it was asked to stop, in seconds on the scope's clock.
         survival: what to call at its end, if it was named a survivor.
+        unstopped: what of it was let go when it was asked to stop.
         alarm: names it a survivor after its scope has closed.
     """
 
@@ -46,6 +48,7 @@ class Work:
     step: Step = UNASKED
     asked_at: float = 0.0
     survival: Callable[[], object] | None = None
+    unstopped: Sequence[Unstopped] = ()
     alarm: IDelayedCall | None = None
 
     @property

@@ -90,6 +90,10 @@ class WorkSet:
         works = self._same.get(id(canceller.work), ())
         return [work for work in works if work.step is not ENDED]
 
+    def tracked_by(self, canceller: Canceller) -> list[Work]:
+        """The same, but for what a handler returned."""
+        return [work for work in self.find(canceller) if not work.is_returned]
+
     def take(
         self, canceller: Canceller, arrived: Callable[[Any], object] | None
     ) -> tuple[Work, bool]:
@@ -125,6 +129,10 @@ class WorkSet:
         self._waited_for += change
         self._returned_waited_for += change * work.is_returned
 
+    def wait_for_more(self, count: int) -> None:
+        """Wait for so much that is no work, or, if negative, no longer."""
+        self._waited_for += count
+
     def move(self, work: Work, step: Step) -> None:
         """Work has come to another step."""
         was_waited_for = work.is_waited_for
@@ -157,3 +165,14 @@ def in_order(works: Iterable[Work]) -> list[Work]:
     """
     newest_first = [work for work in works if work.is_askable][::-1]
     return sorted(newest_first, key=lambda work: not work.is_returned)
+
+
+def reach_all(works: list[Work]) -> None:
+    """Find out what the cancel of each reaches, before any of it is asked.
+
+    A coroutine that was resumed by the cancel of what it awaits may wait in its ``finally`` by
+    then, and a second cancel would cut that short.
+    """
+    reached: set[int] = set()
+    for work in works:
+        work.canceller.reach(reached)

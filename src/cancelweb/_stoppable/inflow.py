@@ -54,7 +54,7 @@ class Inflow:
             Exception: the failure with which it ended, after all that came before.
         """
         if not self._unread and not self._has_ended:
-            self._reader = Deferred()
+            self._reader = Deferred(lambda _: None)
             await (self._reader if at is None else place(self._reader, at))
         if self._failure is not None and not self._unread:
             self._failure.raiseException()
@@ -65,5 +65,5 @@ class Inflow:
 
     def _wake(self) -> None:
         reader, self._reader = self._reader, None
-        if reader is not None:
+        if reader is not None and not reader.called:
             reader.callback(None)

@@ -84,6 +84,9 @@ def _owner_of(name: str) -> tuple[Any, str]:
 
 
 def _has(owner: object, attribute: str) -> bool:
+    if isinstance(owner, FunctionType):
+        # One of its variables, which functions inside it use.
+        return attribute in owner.__code__.co_cellvars
     return hasattr(owner, attribute) or any(_sets(code, attribute) for code in _codes(owner))
 
 

@@ -21,11 +21,13 @@ _DRIVER: Any = getattr(defer, "_CancellationStatus", None)
 
 
 def driver_of(deferred: Any) -> Any:
-    """What Twisted's driver of a coroutine or generator keeps of it, or None.
-
-    It is in the closure of the canceller that the driver gives its Deferred.
-    """
+    """What Twisted's driver of a coroutine or generator keeps of it, or None."""
     canceller = getattr(deferred, "_canceller", None)
+    return driver_behind(canceller) if type(canceller) is FunctionType else None
+
+
+def driver_behind(canceller: object) -> Any:
+    """The same, by the canceller that the driver gives its Deferred: it is in the closure."""
     if type(canceller) is not FunctionType:
         return None
     for cell in canceller.__closure__ or ():

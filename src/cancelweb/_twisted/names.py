@@ -32,7 +32,8 @@ NEEDED = (
             *("Deferred._canceller", "DeferredList._deferredList"),
         ),
         "a cancel of a coroutine, a generator or a list gets no further than Twisted's own: not "
-        "down a long chain, nor behind a list that has fired; reports may miss where work waits",
+        "down a long chain, nor behind a list that has fired; reports may miss where work waits; "
+        "work that nothing could stop counts as stopped",
     ),
     Needed(
         "contexts",
@@ -42,6 +43,16 @@ NEEDED = (
         ),
         "steps of a coroutine handler take longer; hooks may see less of what a generator sets; a "
         "finally block must await a generator for its cleanup inside `with cleaning():`",
+    ),
+    Needed(
+        "let go",
+        ("twisted.internet.defer:race.to_cancel",),
+        "a race() counts as stopped, even if nothing could stop what takes part in it",
+    ),
+    Needed(
+        "bodies",
+        ("twisted.web.client:readBody.getAbort",),
+        "a readBody() that nothing could stop counts as stopped",
     ),
     Needed(
         "reports",

@@ -66,6 +66,23 @@ class Surviving:
 
 
 @frozen
+class LetGoAt:
+    """A place at which work was let go, since nothing could stop it.
+
+    Attributes:
+        where: file, line and function, or what was let go.
+        count: how often.
+        running: how many of it still run.
+        age: seconds since the oldest of these was let go; None where none runs.
+    """
+
+    where: str
+    count: int
+    running: int
+    age: float | None
+
+
+@frozen
 class Total:
     """How many requests have ended in one way."""
 
@@ -79,18 +96,20 @@ class Status:
     """All that the page tells.
 
     Attributes:
-        in_flight, survivors, detached: how many there are now.
+        in_flight, survivors, let_go, detached: how many there are now.
         opened: how many requests there ever were.
         cancelled: how many of those that have ended had been cancelled.
         saved: of how many the work was stopped before it was done, or never begun.
         would_have_cancelled: in dry runs, by cause.
         oldest: the requests in flight, the oldest first, `SHOWN` at most.
         surviving: the survivors, likewise.
+        let_go_at: the places at which work was let go, the most frequent first, `SHOWN` at most.
     """
 
     is_draining: bool
     in_flight: int
     survivors: int
+    let_go: int
     detached: int
     opened: int
     cancelled: int
@@ -99,6 +118,7 @@ class Status:
     totals: list[Total]
     oldest: list[InFlight]
     surviving: list[Surviving]
+    let_go_at: list[LetGoAt]
 
 
 def read(monitor: Monitor, clock: IReactorTime) -> Status:
@@ -113,6 +133,7 @@ def read(monitor: Monitor, clock: IReactorTime) -> Status:
         is_draining=monitor.is_draining,
         in_flight=len(scopes),
         survivors=len(survivors),
+        let_go=len(monitor.let_go),
         detached=len(monitor.detached),
         opened=monitor.opened,
         cancelled=_cancelled(totals),
@@ -124,6 +145,7 @@ def read(monitor: Monitor, clock: IReactorTime) -> Status:
         ],
         oldest=[_in_flight(scope) for scope in scopes[:SHOWN]],
         surviving=[_surviving(each, clock.seconds()) for each in survivors[:SHOWN]],
+        let_go_at=_let_go_at(monitor, clock.seconds()),
     )
 
 
@@ -155,6 +177,19 @@ def _surviving(survivor: Survivor, now: float) -> Surviving:
         age=now - survivor.since,
         stack=[_shown(line) for line in survivor.where.splitlines()],
     )
+
+
+def _let_go_at(monitor: Monitor, now: float) -> list[LetGoAt]:
+    most = sorted(monitor.let_go_at.items(), key=lambda item: -item[1])[:SHOWN]
+    ages: dict[str, list[float]] = {}
+    for each in monitor.let_go:
+        ages.setdefault(each.where, []).append(now - each.since)
+    return [
+        LetGoAt(
+            _shown(where), count, len(ages.get(where, ())), max(ages.get(where, ()), default=None)
+        )
+        for where, count in most
+    ]
 
 
 def _reason(cause: Cause | None) -> str | None:

@@ -67,7 +67,7 @@ class Page(Element):
     def numbers(self, request: IRequest | None, tag: Tag) -> Tag:
         """The numbers at the top."""
         status = self._status
-        names = ["in_flight", "survivors", "detached", "opened", "cancelled", "saved"]
+        names = ["in_flight", "survivors", "let_go", "detached", "opened", "cancelled", "saved"]
         return tag.fillSlots(**{name: number(getattr(status, name)) for name in names})
 
     @renderer
@@ -139,11 +139,28 @@ class Page(Element):
         return _more(tag, self._status.survivors - len(self._status.surviving))
 
     @renderer
+    def let_go(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
+        """A row for each place at which work was let go."""
+        for each in self._status.let_go_at:
+            yield tag.clone().fillSlots(
+                where=each.where,
+                count=number(each.count),
+                running=number(each.running),
+                age="" if each.age is None else duration(each.age),
+            )
+
+    @renderer
+    def no_let_go(self, request: IRequest | None, tag: Tag) -> Tag | str:
+        """Stands in the place of the rows where there are none."""
+        return "" if self._status.let_go_at else tag
+
+    @renderer
     def totals(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
         """A row for each way in which requests have ended, then those of dry runs."""
         for each in self._status.totals:
             cause = "not cancelled" if each.cause == NOT_CANCELLED else each.cause
-            yield tag.clone().fillSlots(cause=cause, ended=each.ended, count=number(each.count))
+            ended = each.ended.replace("_", " ")
+            yield tag.clone().fillSlots(cause=cause, ended=ended, count=number(each.count))
         for cause, count in self._status.would_have_cancelled.items():
             ended = "would have been cancelled (dry run)"
             yield tag.clone().fillSlots(cause=cause, ended=ended, count=number(count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._log import ended_text
 from ..causes import Ended, Outcome
 from ._client import Client
 from ._clock import turn
@@ -65,7 +66,7 @@ def _told(outcome: Outcome) -> str:
     cause = "it was not cancelled" if outcome.cause is None else str(outcome.cause)
     failure = "" if outcome.failure is None else f", with {outcome.failure.value!r}"
     left = f"; {outcome.leftovers} beside it, left over, asked to stop" if outcome.leftovers else ""
-    return f"{cause}; its work {outcome.ended.name.lower()}{failure}{left}"
+    return f"{cause}; its work {ended_text(outcome.ended)}{failure}{left}"
 
 
 def _answer(exchange: Exchange) -> str:

@@ -57,7 +57,7 @@ class Waits:
             return None
         if is_own.get() or not self.is_to_hold():
             return None
-        held: Deferred[None] = Deferred()
+        held: Deferred[None] = Deferred(lambda _: None)
         self.held.append(held)
         return held
 

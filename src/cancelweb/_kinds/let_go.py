@@ -1,0 +1,100 @@
+"""Which Deferreds a cancel only lets go: nothing stops the work behind them.
+
+Finds them, before they are cancelled, and keeps an eye on each. What follows is for the scopes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from weakref import ReferenceType, ref
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from .._twisted.access import canceller_of
+from .._twisted.checks import check
+from .._twisted.drivers import driver_behind
+from .._twisted.variables import is_endless_body, members_of_race
+from .leaves import leaves
+
+check("let go")
+
+_SUSPECTS = frozenset(
+    ("race.<locals>.cancel", "readBody.<locals>.cancel", "Wait._cancel")  # the last is our own
+)
+"""The cancellers, by their names, that may let a part of the work go."""
+
+LET_GO = "_cancelweb_let_go"
+"""Where a Deferred of ours keeps what its canceller had to let go, a sequence of `Unstopped`."""
+
+_POSITION = re.compile(r".+:\d+ in .+")
+
+
+@frozen(eq=False)
+class Unstopped:
+    """What was asked to stop, though nothing could stop it, or tell whether it has stopped.
+
+    Attributes:
+        what: what it is.
+        where: the place where it was awaited, in one line; empty if Python cannot tell.
+        runs: refers weakly to what lives for as long as the work runs, at the least: the Deferred,
+            to which the code that will fire it refers. None if there is no such thing.
+    """
+
+    what: str
+    where: str = ""
+    runs: ReferenceType[Any] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the work is known to have ended, or there never was any."""
+        return self.runs is not None and self.runs() is None
+
+
+def may_let_go(canceller: Callable[..., object] | None) -> bool:
+    """Whether a leaf's canceller may let a part of the work go: a quick look, on the safe side."""
+    return canceller is None or getattr(canceller, "__qualname__", None) in _SUSPECTS
+
+
+def is_stoppable_leaf(deferred: Deferred[Any]) -> bool:
+    """Whether this is a plain Deferred that waits for no other, and has a canceller, as most are."""
+    canceller, cancel = canceller_of(deferred), getattr(deferred.cancel, "__func__", None)
+    if cancel is not Deferred.cancel or deferred.called or may_let_go(canceller):
+        return False
+    return driver_behind(canceller) is None
+
+
+def unstoppable(leaf: Deferred[Any]) -> list[Deferred[Any]]:
+    """What nothing can stop of what a leaf waits for: itself, or some that ``race`` has begun."""
+    members = members_of_race(leaf)
+    if members is None:
+        return [leaf] if is_unstoppable(leaf) else []
+    reached: set[int] = set()
+    return unstoppable_of(each for member in members for each in leaves(member, reached))
+
+
+def unstoppable_of(found: Iterable[Deferred[Any]]) -> list[Deferred[Any]]:
+    """What nothing can stop of what several leaves wait for."""
+    return [each for leaf in found for each in unstoppable(leaf)]
+
+
+def is_unstoppable(leaf: Deferred[Any]) -> bool:
+    """Whether a cancel does no more than end the wait. Not for a ``race``."""
+    if canceller_of(leaf) is not None:
+        return is_endless_body(leaf)
+    # An override decides what a cancel does. One that was called passes it on, if we cannot.
+    return getattr(leaf.cancel, "__func__", None) is Deferred.cancel and not leaf.called
+
+
+def watch_over_all(found: Iterable[Deferred[Any]], told: str) -> tuple[Unstopped, ...]:
+    """Keep an eye on Deferreds that are about to be cancelled in vain.
+
+    Args:
+        found: the Deferreds.
+        told: where their work waits, line by line, the innermost last.
+    """
+    positions = [line for line in told.splitlines() if _POSITION.fullmatch(line)]
+    where = positions[-1] if positions else ""
+    return tuple(Unstopped(f"a {type(each).__name__}", where, ref(each)) for each in found)

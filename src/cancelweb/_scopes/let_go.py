@@ -1,0 +1,169 @@
+"""Work that was let go: what its scope's outcome says of it, and what logs and monitors are told.
+
+Which work nothing can stop, `_kinds.let_go` finds out before it is asked. Whether it is to be
+called so shows later: a Deferred that is gone when all has settled had nothing behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from weakref import finalize, ref
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IProcessProtocol, IReactorTime
+
+from .._kinds.cancellers import Canceller
+from .._kinds.let_go import Unstopped
+from .._kinds.where import function_at
+from .._log import log, printable
+from .._twisted.checks import check
+from ..causes import Ended, LetGo
+from ..interfaces import IMonitor
+from .bursts import is_new_place
+from .parts import Subject
+from .record import path_of
+from .states import ANSWERED, ASKED, ENDED
+from .work import Work
+from .work_set import WorkSet
+
+check("listeners")
+check("requests")
+
+
+_GONE = Canceller()
+_GONE.work = None
+
+
+@define(eq=False)
+class LettingGo:
+    """What of one scope's work may have to be let go."""
+
+    _scope: Subject
+    # Of work that has settled: since when, and what that makes of the outcome.
+    _settled: list[tuple[Unstopped, float, Ended]] = field(factory=list, init=False)
+    _ended: Ended = field(default=Ended.COMPLETED, init=False)
+
+    def was_asked(self, work: Work, works: WorkSet) -> None:
+        """Work was asked to stop; it may have ended by now."""
+        if not (found := work.canceller.unstopped()):
+            return
+        listeners = getattr(self._scope.request, "notifications", ())
+        work.unstopped = [each for each in found if not _is_among(listeners, each)]
+        if work.step is ENDED:
+            # Whether it is gone can be seen only if no reference of ours keeps it.
+            work.canceller.forget()
+            works.drop(work)
+            work.canceller = _GONE
+        if work.step is not ASKED:
+            self.settled(work)
+
+    def settled(self, work: Work) -> None:
+        """Work that was asked to stop has ended, or nothing will tell when it does."""
+        if not work.unstopped:
+            return
+        # Leftover work says nothing of how its request has ended.
+        ended = Ended.COMPLETED if self._scope.state is ANSWERED else Ended.LET_GO
+        found, work.unstopped = work.unstopped, ()
+        self._settled += [(each, work.asked_at, ended) for each in found]
+
+    def left_open(self, works: WorkSet) -> None:
+        """The request is over, and the handler may have left it to code that is not known to us.
+
+        Twisted stops a producer; of a process it only closes the pipes.
+        """
+        request = self._scope.request
+        if works.is_waited_for or not self._scope.is_left_open:
+            return
+        producer = getattr(request, "producer", None)
+        if producer is None:
+            unstopped = Unstopped("NOT_DONE_YET", runs=ref(request))
+        elif IProcessProtocol.providedBy(producer):
+            unstopped = Unstopped("a process", runs=ref(producer))
+        else:
+            # Of a request that is spared only the response is cut.
+            self._ended = Ended.COMPLETED if self._scope.cause is None else Ended.STOPPED
+            return
+        self._settled.append((unstopped, self._scope.clock.seconds(), Ended.LET_GO))
+
+    def verdict(self) -> Ended:
+        """Tell of what was let go; returns how that makes the work end."""
+        found, self._settled = self._settled, []
+        for unstopped, since, ended in found:
+            if not unstopped.has_ended:
+                self._ended = max(self._ended, ended)
+                self._tell(unstopped, since)
+        return self._ended
+
+    def _tell(self, unstopped: Unstopped, since: float) -> None:
+        scope = self._scope
+        request, monitors = scope.request, scope.options.monitors
+        where = unstopped.where or f"{unstopped.what}{_of(scope.handler)}"
+        method, path = (b"", b"") if request is None else (request.method, path_of(request))
+        let_go = LetGo(method, path, scope.cause, since, where)
+        if is_new_place(where, scope.clock):
+            _log(let_go, unstopped)
+        for monitor in monitors:
+            monitor.work_let_go(let_go)
+        if monitors:
+            _Watch(let_go, monitors, scope.clock).begin(unstopped)
+
+
+def _of(handler: object) -> str:
+    """Where a handler is defined; of a method, whose it is: many classes inherit ``render``."""
+    if handler is None:
+        return ""
+    owner = getattr(handler, "__self__", None)
+    if owner is None:
+        return f" of {function_at(handler)}"
+    kind = type(owner)
+    return f" of {kind.__module__}.{kind.__qualname__}.{getattr(handler, '__name__', 'handler')}"
+
+
+def _is_among(listeners: Iterable[object], unstopped: Unstopped) -> bool:
+    """Whether it is one of the request's own Deferreds, which tell that it is over."""
+    runs = unstopped.runs
+    return runs is not None and any(each is runs() for each in listeners)
+
+
+@frozen(eq=False)
+class _Watch:
+    """Waits for the end of work that was let go. Refers to no request."""
+
+    let_go: LetGo
+    monitors: tuple[IMonitor, ...]
+    clock: IReactorTime
+
+    def begin(self, unstopped: Unstopped) -> None:
+        """Have the monitors told as soon as nothing will fire the Deferred any more."""
+        runs = None if unstopped.runs is None else unstopped.runs()
+        if runs is None:
+            # There is nothing to watch.
+            self._ended()
+        else:
+            finalize(runs, self._gone).atexit = False
+
+    def _gone(self) -> None:
+        # It may be dropped in any thread, and by a garbage collection in the middle of anything.
+        call = getattr(self.clock, "callFromThread", None)
+        if call is None:
+            self._ended()
+        else:
+            call(self._ended)
+
+    def _ended(self) -> None:
+        for monitor in self.monitors:
+            monitor.let_go_ended(self.let_go)
+
+
+def _log(let_go: LetGo, unstopped: Unstopped) -> None:
+    why = "nothing can stop it" if unstopped.runs else "whether it has stopped cannot be observed"
+    log.info(
+        "{request_text}: work was let go and may still be running, because {why_text}: "
+        "{where_text} (logged once)",
+        let_go=let_go,
+        where=let_go.where,
+        why_text=why,
+        request_text=f"{printable(let_go.method)} {printable(let_go.path)}".strip()
+        or "a request that is over",
+        where_text=printable(let_go.where),
+    )
