@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.internet.defer import (
     CancelledError,
+    Deferred,
     ensureDeferred,
     succeed,
 )
@@ -48,6 +49,20 @@ class StoppedTests(SweepTestCase):
             return NOT_DONE_YET
 
         self.assertEqual(len(sweep(plain(handler), beside=False).points), 2)
+
+    def test_let_go(self) -> None:
+        """Promise 9: one that awaits what nothing can stop was let go; forced waits are no such."""
+
+        async def handler(request: Request, clock: Clock) -> bytes:
+            await succeed(None)
+            held: Deferred[None] = Deferred()
+            clock.callLater(1, lambda: held.called or held.callback(None))
+            await held
+            return b"page"
+
+        [finding] = [each for each in self.findings(resource(handler)) if "let go" in each]
+        self.assertIn("it was let go, as nothing could stop what it waited for: ", finding)
+        self.assertIn("await held", finding)
 
     def test_plain_handler_that_is_forced_to_wait(self) -> None:
         """One that runs on from a forced wait was not stopped there."""

@@ -17,7 +17,8 @@ class Problem(Enum):
     """What was wrong after the client had left."""
 
     NOT_STOPPED = "not stopped"
-    """The handler waits on as if nothing had happened, or has survived its cancellation."""
+    """The handler waits on as if nothing had happened, has survived its cancellation, or waited for
+    work that nothing could stop, and that was let go."""
     SWALLOWED = "swallowed the cancellation"
     """The handler was made to go on and did not end, but waits for something else."""
     LEFT = "left behind"
