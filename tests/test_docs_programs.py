@@ -13,11 +13,11 @@ from typing import Any, cast
 from klein import Klein
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb._stoppable.drivers import interruptible
@@ -168,9 +168,8 @@ class HowToTests(SynchronousTestCase):
         class Slow(Resource):
             isLeaf = True
 
-            def render_GET(self, request: Request) -> int:
-                clock.callLater(5, lambda: request.finish())
-                return NOT_DONE_YET
+            def render_GET(self, request: Request) -> Any:
+                return deferLater(clock, 5, lambda: b"page")
 
         client = Client(CancellingResource(Slow(), dry_run=True), clock)
         client.request(path=b"/slow.rpy")

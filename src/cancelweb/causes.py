@@ -185,7 +185,7 @@ class Ended(IntEnum):
     """It was asked to stop, and its end was observed. Leftover work that was stopped does not
     count."""
     LET_GO = 2
-    """Nothing could stop it, or tell whether it has stopped: it may still be running."""
+    """It may still be running, as nothing could stop it, or tell whether it has stopped."""
     FAILED = 3
     """It failed, with an error that is not the cancellation."""
     SURVIVED = 4

@@ -15,8 +15,8 @@ def assert_stopped(exchange: Exchange) -> None:
     For a handler under cancelweb that is what its outcome says. For any other it is that nothing
     which came onto the clock since the client was made is still there.
 
-    Work that was let go was not stopped. A Deferred of the test's own that stands for a wait says so
-    with a canceller: ``Deferred(lambda _: None)``.
+    Work that was let go was not stopped. A Deferred of the test's own that stands for a wait says
+    so with a canceller: ``Deferred(lambda _: None)``.
 
     Raises:
         AssertionError: it was not; says what became of it.
