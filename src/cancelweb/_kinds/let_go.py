@@ -59,7 +59,7 @@ def may_let_go(canceller: Callable[..., object] | None) -> bool:
 
 
 def is_stoppable_leaf(deferred: Deferred[Any]) -> bool:
-    """Whether this is a plain Deferred that waits for no other, and has a canceller, as most are."""
+    """Whether this is a leaf, as most Deferreds are, with a canceller that stops the work."""
     canceller, cancel = canceller_of(deferred), getattr(deferred.cancel, "__func__", None)
     if cancel is not Deferred.cancel or deferred.called or may_let_go(canceller):
         return False

@@ -2,8 +2,8 @@
 
 A name is private if it, its class or its module begins with an underscore. It is undocumented if
 neither an interface nor the docstring of its class tells of it. Twisted may drop either kind in any
-release. Facts only: when they are looked up stands in `checks`, and private ones are read in
-`access` alone.
+release. So it is with the variables of its functions. Facts only: when they are looked up stands in
+`checks`, and private ones are read in `access` and `variables` alone.
 """
 
 from __future__ import annotations

@@ -112,14 +112,18 @@ def _judge_outcome(followed: list[Followed], outcome: Outcome) -> Problems:
         if each.fate is Fate.UNHEEDED:
             text = f"what is neither tracked nor detached ran on at {each.line}"
             yield Problem.NOT_STOPPED, text
-    at = ", ".join(str(each.line) for each in followed if each.fate is Fate.ENDED)
-    if outcome.ended is Ended.LET_GO and at:
-        yield Problem.NOT_STOPPED, f"it was let go, as nothing could stop what it waited for: {at}"
+    yield from _judge_let_go(followed, outcome)
     seconds = outcome.stopped - (outcome.cancelled or 0.0)
     # A coroutine has waited in an except, is told as such already, or was shielded.
     is_known = any(each.has_cleaned or each.fate is not Fate.ENDED for each in followed)
     if outcome.ended is Ended.COMPLETED and seconds and not is_known:
         yield Problem.SWALLOWED, f"after it the work went on for {seconds:g} s, to its end"
+
+
+def _judge_let_go(followed: list[Followed], outcome: Outcome) -> Problems:
+    at = ", ".join(str(each.line) for each in followed if each.fate is Fate.ENDED)
+    if outcome.ended is Ended.LET_GO and at:
+        yield Problem.NOT_STOPPED, f"it was let go, as nothing could stop what it waited for: {at}"
 
 
 def _has_survived(outcome: Outcome) -> bool:
