@@ -51,12 +51,12 @@ class StoppedTests(SweepTestCase):
         self.assertEqual(len(sweep(plain(handler), beside=False).points), 2)
 
     def test_let_go(self) -> None:
-        """Promise 9: one that awaits what nothing can stop was let go; forced waits are no such."""
+        """One that awaits what nothing can stop was let go; forced waits are no such thing."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             await succeed(None)
             held: Deferred[None] = Deferred()
-            clock.callLater(1, lambda: held.called or held.callback(None))
+            clock.callLater(1, held.callback, None)
             await held
             return b"page"
 

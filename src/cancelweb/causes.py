@@ -23,7 +23,6 @@ __all__ = [
     "Disconnected",
     "Draining",
     "Ended",
-    "LetGo",
     "Observer",
     "Outcome",
     "RapidReset",
@@ -182,8 +181,7 @@ class Ended(IntEnum):
     COMPLETED = 0
     """It ran to its end, or there was none."""
     STOPPED = 1
-    """It was asked to stop, and its end was observed. Leftover work that was stopped does not
-    count."""
+    """It was asked to stop, and its end was observed. Leftover work does not count."""
     LET_GO = 2
     """It may still be running, as nothing could stop it, or tell whether it has stopped."""
     FAILED = 3
@@ -203,8 +201,7 @@ class Outcome:
         path: the request's target, still quoted, without the query.
         cause: why the scope was cancelled, or None where it was not.
         ended: how the work ended, the worst over all that was tracked.
-        opened: when the scope was opened; seconds, on the scope's clock, as are the others. For
-            a reactor those of ``time.time``.
+        opened: when the scope was opened; seconds, on its clock (of a reactor ``time.time``).
         cancelled: when it was cancelled, or None.
         stopped: when its work had ended, or been named a survivor: then the hooks begin.
         closed: when it was closed, after the hooks.
@@ -248,29 +245,8 @@ class Survivor:
         path: the target of its request, still quoted, without the query.
         cause: why it was asked to stop: the cause of its scope, or that the response was finished.
         since: when it was; seconds, on the scope's clock.
-        where: what it waits at, as far as Python can tell. A coroutine's chain of awaits, one
-            ``file:line in function`` a line, the innermost last; or a thread's or process's id; or
-            else a description of the work.
-    """
-
-    method: bytes
-    path: bytes
-    cause: Cause | None
-    since: float
-    where: str
-
-
-@frozen(eq=False)
-class LetGo:
-    """Work that nothing could stop, as it was when its scope ceased to wait for it.
-
-    Attributes:
-        method: the method of its request, such as ``b"GET"``.
-        path: the target of its request, still quoted, without the query.
-        cause: why it would have been stopped.
-        since: when its scope ceased to wait; seconds, on the scope's clock.
-        where: the place where it waited, in one line: ``file:line in function``, as far as Python
-            can tell.
+        where: what it waits at, as far as Python can tell: a chain of awaits, one ``file:line in
+            function`` a line, the innermost last; a thread's or process's id; or a description.
     """
 
     method: bytes

@@ -24,8 +24,8 @@ from ._operating.waiting import where_it_waits
 from ._scopes.bursts import MOST_PLACES
 from ._scopes.checks import check_clock, check_seconds, observers_from
 from ._scopes.scope import Scope
-from .causes import LetGo, Observer, Survivor
-from .interfaces import DetachedWork, IMonitor, MonitoredScope
+from .causes import Observer, Survivor
+from .interfaces import DetachedWork, IMonitor, LetGo, MonitoredScope
 
 __all__ = ["LetGo", "Monitor", "Survivor", "where_it_waits"]
 

@@ -156,8 +156,7 @@ class TwistedAnswerer:
             self.scope.life.finished()
         elif result is None:
             self._written()
-        elif result is NOT_DONE_YET:
-            self.scope.is_left_open = True
+        self.scope.is_left_open = result is NOT_DONE_YET
         self.scope.catch_up()
 
     @property

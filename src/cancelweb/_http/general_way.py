@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.life import Life
-from .._scopes.states import CLOSED, FINISHED, LOST, OPEN, Fate, State
+from .._scopes.states import CLOSED, FINISHED, LOST, OPEN, RUNNING, Fate, State
 from ..causes import Cause, Disconnected
 from .answerer import Answerer, Call
 from .dead_requests import guard, guarded_fate_of, release_producer
@@ -36,6 +36,8 @@ class Traveller(Protocol):
     clock: IReactorTime
     fate: Fate
     state: State
+    cause: Cause | None
+    cancelled: float | None
     opened: float | None
 
     @property
@@ -155,6 +157,12 @@ class GeneralWay:
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()
+
+    def lost_after_all(self, failure: Failure) -> None:
+        """The fast path was about to stop the work, and has done nothing."""
+        scope = self._scope
+        scope.fate, scope.state, scope.cause, scope.cancelled = OPEN, RUNNING, None, None
+        self.lost(failure)
 
     def note_abandoned(self) -> None:
         """The client has left: count the request for as long as it is cleaned up."""

@@ -229,9 +229,7 @@ class RequestScope(Scope):
         self.cancelled = self.clock.seconds()
         has_ended = stop(self.watched, self._suspended, self.context)
         if has_ended is None:
-            self.fate, self.state, self.cause, self.cancelled = OPEN, RUNNING, None, None
-            self.general.lost(failure)
-            return
+            return self.general.lost_after_all(failure)
         if has_ended:
             if self._handed_over is not None:
                 self._handed_over.settled(CANCELLED)

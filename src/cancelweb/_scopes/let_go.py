@@ -17,8 +17,8 @@ from .._kinds.let_go import Unstopped
 from .._kinds.where import function_at
 from .._log import log, printable
 from .._twisted.checks import check
-from ..causes import Ended, LetGo
-from ..interfaces import IMonitor
+from ..causes import Ended
+from ..interfaces import IMonitor, LetGo
 from .bursts import is_new_place
 from .parts import Subject
 from .record import path_of
