@@ -121,10 +121,11 @@ class CancelTests(Base):
     def test_within_gather_results(self) -> None:
         """The scope waits for shielded work when the code that awaited it has gone on."""
         cleaned: list[bool] = []
+        wait: Deferred[None] = Deferred(lambda _: None)
 
         async def handler(request: object) -> None:
             current_scope().on_exit(lambda scope: cleaned.append(True))
-            await gatherResults([shield(self.work), Deferred[None]()], consumeErrors=True)
+            await gatherResults([shield(self.work), wait], consumeErrors=True)
 
         visit = Visit(handler)
         visit.disconnect()
