@@ -1,7 +1,6 @@
 """What users implement: a canceller for their own kind of work (`ICancellable`), or a monitor.
 
-Interfaces, and a fact that monitors are told; no logic. Of the package it knows the facts that stand
-in `causes`.
+Interfaces, and a fact that monitors are told; no logic. Of the package it knows `causes`.
 """
 
 from __future__ import annotations
