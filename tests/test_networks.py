@@ -89,7 +89,7 @@ class TCPTests(LeaverTestCase):
         works: dict[str, Deferred[bytes]] = {}
 
         def handler(request: Any) -> Deferred[bytes]:
-            return works.setdefault(request.path.decode(), Deferred())
+            return works.setdefault(request.path.decode(), Deferred(lambda _: None))
 
         self.serve(handler)
         for way in self.client_class.WAYS:
@@ -117,7 +117,7 @@ class TCPTests(LeaverTestCase):
         """While the handler has not given control back: what it returns is stopped."""
         for way in self.client_class.WAYS:
             clients: list[AnyClient] = []
-            self.serve(self.leaving(clients, way, Deferred()))
+            self.serve(self.leaving(clients, way, Deferred(lambda _: None)))
             client = await self.connect()
             clients.append(client)
             client.ask("/")
@@ -166,7 +166,10 @@ class HTTP2Tests(TCPTests):
 
     async def test_a_sibling_of_the_one_that_was_reset(self) -> None:
         """One stream is reset: its sibling completes."""
-        works: dict[bytes, Deferred[bytes]] = {b"/1": Deferred(), b"/2": Deferred()}
+        works: dict[bytes, Deferred[bytes]] = {
+            b"/1": Deferred(lambda _: None),
+            b"/2": Deferred(lambda _: None),
+        }
         self.serve(lambda request: works[request.path])
         client = await self.connect()
         left, sibling = client.get("/1"), client.get("/2")
