@@ -18,6 +18,7 @@ PACKAGE = Path(cancelweb.__file__).parent
 FLOORS = [
     {"_headers"},
     {"causes"},
+    {"_still_running"},
     {"interfaces"},
     {"_log"},
     {"_twisted"},
@@ -38,6 +39,7 @@ ENTRY_POINTS = {
     "_headers",
     "interfaces",
     "causes",
+    "_still_running",
     "_log",
     "_twisted",
     "_kinds",

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cancelweb import Scope, TimedOut
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._kinds.twisted_kinds import ProcessCanceller
+from cancelweb._scopes.entering import enter
 from cancelweb._scopes.options import checked_options
 from cancelweb._scopes.states import Step
 from cancelweb._scopes.work import Work
@@ -30,7 +31,7 @@ class ScopeTests(SynchronousTestCase):
         """It has work, and a deadline that stops it."""
         clock, asked = Clock(), list[object]()
         scope = Scope(object(), checked_options(observers=()), clock)
-        scope.life.enter(checked_options(timeout=3))
+        enter(scope, checked_options(timeout=3))
         scope.track(Deferred[None](asked.append)).addErrback(lambda _: None)
         clock.advance(3)
         self.assertEqual((len(asked), scope.cause), (1, TimedOut(3)))
@@ -41,7 +42,7 @@ class ScopeTests(SynchronousTestCase):
         """It has no response that could begin, or stall, and no client that asks for a limit."""
         clock = Clock()
         scope = Scope(object(), checked_options(observers=()), clock)
-        scope.life.enter(checked_options(stall_timeout=1, timeout=3, timeout_header="X"))
+        enter(scope, checked_options(stall_timeout=1, timeout=3, timeout_header="X"))
         clock.advance(2)
         self.assertEqual((scope.cause, scope.remaining()), (None, 1))
         clock.advance(1)

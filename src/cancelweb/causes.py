@@ -28,7 +28,6 @@ __all__ = [
     "RapidReset",
     "ResponseFinished",
     "ScopeCancelled",
-    "Survivor",
     "TimedOut",
 ]
 
@@ -234,26 +233,6 @@ class Outcome:
     sent: int = 0
     handler: str | None = None
     notes: Mapping[str, object] = field(factory=dict, hash=False)
-
-
-@frozen(eq=False)
-class Survivor:
-    """Work that outlived its cancellation, as it was when that was noticed.
-
-    Attributes:
-        method: the method of its request, such as ``b"GET"``.
-        path: the target of its request, still quoted, without the query.
-        cause: why it was asked to stop: the cause of its scope, or that the response was finished.
-        since: when it was; seconds, on the scope's clock.
-        where: what it waits at, as far as Python can tell: a chain of awaits, one ``file:line in
-            function`` a line, the innermost last; a thread's or process's id; or a description.
-    """
-
-    method: bytes
-    path: bytes
-    cause: Cause | None
-    since: float
-    where: str
 
 
 Observer = Callable[[Outcome], object]

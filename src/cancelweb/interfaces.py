@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
-from .causes import Cause, Ended, Observer, Survivor
+from ._still_running import LetGo, Survivor
+from .causes import Cause, Ended, Observer
 
 __all__ = ["ICancellable", "ICancellableDetails", "IMonitor", "LetGo"]
 
@@ -129,26 +129,6 @@ class DetachedWork(Protocol):
 
     def cancel(self) -> None:
         """Ask the work to stop."""
-
-
-@frozen(eq=False)
-class LetGo:
-    """Work that nothing could stop, as it was when its scope ceased to wait for it.
-
-    Attributes:
-        method: the method of its request, such as ``b"GET"``.
-        path: the target of its request, still quoted, without the query.
-        cause: why it would have been stopped.
-        since: when its scope ceased to wait; seconds, on the scope's clock.
-        where: the place where it waited, in one line: ``file:line in function``, as far as Python
-            can tell.
-    """
-
-    method: bytes
-    path: bytes
-    cause: Cause | None
-    since: float
-    where: str
 
 
 class IMonitor(Interface):

@@ -24,8 +24,9 @@ from ._operating.waiting import where_it_waits
 from ._scopes.bursts import MOST_PLACES
 from ._scopes.checks import check_clock, check_seconds, observers_from
 from ._scopes.scope import Scope
-from .causes import Observer, Survivor
-from .interfaces import DetachedWork, IMonitor, LetGo, MonitoredScope
+from ._still_running import LetGo, Survivor
+from .causes import Observer
+from .interfaces import DetachedWork, IMonitor, MonitoredScope
 
 __all__ = ["LetGo", "Monitor", "Survivor", "where_it_waits"]
 

@@ -40,15 +40,10 @@ from .watched import Watched, can_stop, canceller_of, is_answer, stop, unwatched
 
 
 class RequestScope(Scope):
-    """The lifetime of one request of Twisted Web.
-
-    Attributes:
-        method: the one that the handler was called for: under a faked HEAD a GET.
-        handler: the outermost, once its call has returned; what errors name.
-        make_call: makes the `Call` of a handler, where the fast path hands over; set by `serving`.
-    """
+    """The lifetime of one request of Twisted Web."""
 
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
+    """Makes the `Call` of a handler, where the fast path hands over; set by `serving`."""
     _suspended: object = None  # The coroutine of what is watched.
     _handed_over: Work | None = None
     _general: GeneralWay | None = None
@@ -65,7 +60,7 @@ class RequestScope(Scope):
         self.opened: float | None = None
         self.context: Context | None = None
         self._life: Life | None = None
-        self.method: bytes = request.method
+        self.method: bytes = request.method  # Under a faked HEAD it is GET.
         self.handler: object = None
         self.watched: Watched | None = None
 
@@ -88,8 +83,8 @@ class RequestScope(Scope):
 
     def hand_over(self, stopping: Stopping) -> None:
         """See `Subject`."""
-        watched, self.watched = self.watched, None
-        if watched is not None:
+        if self.watched is not None:
+            watched, self.watched = self.watched, None
             canceller, call = canceller_of(watched, self._suspended), self.general.call()
             self._handed_over = stopping.adopt(canceller, call.arrived, self.cancelled)
 
@@ -120,11 +115,9 @@ class RequestScope(Scope):
             self._handed_over = None
 
     def take(self, result: Any, handler: object) -> object:
-        """Take what the outermost handler has returned.
+        """Take what the outermost handler has returned; returns what to return for its call.
 
-        Returns:
-            What to return for its call, if that has ended, and `is_in_call` is not true any more;
-            else what to take in the general way.
+        If `is_in_call` is still true then, it is what to take in the general way.
         """
         if (kind := type(result)) is CoroutineType:
             self._suspended, result = result, start(self.context, result)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.context import begin, current
+from .._scopes.entering import enter, join
 from .._scopes.finding import SCOPE
 from .._scopes.found_context import CALLERS
 from .._scopes.options import Options
@@ -140,7 +141,7 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
     scope.base, scope.context = base, base.copy()
     request._cancelweb_scope = scope
     if options.is_demanding:
-        scope.life.enter(options)
+        enter(scope, options)
     return scope
 
 
@@ -195,14 +196,14 @@ def _new_scope(options: Options, request: Any) -> RequestScope:
     setattr(request, SCOPE, scope)
     # A request that is lost forgets its channel.
     _ = scope.general
-    scope.life.enter(options)
+    enter(scope, options)
     return scope
 
 
 def _join(options: Options, request: Any, scope: RequestScope) -> RequestScope | int:
     """The scope in which an entry point inside another runs its handler; else what to return."""
     why = why_turned_away_inside(options, scope)
-    scope.life.join(options)
+    join(scope, options)
     if why is not None:
         scope.life.stop(why)
         return NOT_DONE_YET

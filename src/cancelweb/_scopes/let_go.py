@@ -16,9 +16,10 @@ from .._kinds.cancellers import Canceller
 from .._kinds.let_go import Unstopped
 from .._kinds.where import function_at
 from .._log import log, printable
+from .._still_running import LetGo
 from .._twisted.checks import check
 from ..causes import Ended
-from ..interfaces import IMonitor, LetGo
+from ..interfaces import IMonitor
 from .bursts import is_new_place
 from .parts import Subject
 from .record import path_of

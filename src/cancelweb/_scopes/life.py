@@ -13,8 +13,6 @@ from .context import mark_asked
 from .ends import work_ended
 from .found_context import find_context
 from .hooks import HookStack
-from .limits import Limits
-from .options import Options
 from .parts import Subject
 from .record import Record
 from .states import CLEANING, CLOSED, FINISHED, OPEN, RUNNING, STOPPING, Event, Fate, State
@@ -66,26 +64,6 @@ class Life:
         """Its cleanup hooks; made on demand."""
         self._hooks = self._hooks or HookStack(self.scope)
         return self._hooks
-
-    def enter(self, options: Options) -> None:
-        """An entry point has brought its request here: take on its hooks and its limits."""
-        scope = self.scope
-        for hook, for_cancelled in options.hooks:
-            self.hooks.add(hook, for_cancelled)
-        if options.has_limits or scope.limits is not None:
-            scope.limits = scope.limits or Limits(scope)
-            scope.limits.take_on(options)
-        for monitor in options.monitors:
-            monitor.scope_opened(scope)
-        if scope.opened is None and (options.monitors or options.observers):
-            scope.opened = scope.clock.seconds()
-
-    def join(self, options: Options) -> None:
-        """Another entry point has met the same request."""
-        if not self.scope.options.includes(options):
-            self.scope.options = self.scope.options.joined(options)
-            self.scope.clock = options.clock or self.scope.clock
-            self.enter(options)
 
     # --- events ---
 

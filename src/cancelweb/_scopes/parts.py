@@ -169,7 +169,22 @@ class BareSubject:
     gauge: ClassVar[Gauge] = Gauge()
     limits: Limits | None = None
     watched: object = None
-    handler: object = None
+    # Defaults of the class: a request pays for no more than it changes.
+    cause: Cause | None = None
+    cancelled: float | None = None
+    base: Context | None = None
+    began: tuple[object, Context | None] = (None, None)
+    is_left_open = False
+
+    def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
+        self.request = request
+        self.options = options
+        self.clock = clock
+        self.state = State.RUNNING
+        self.fate = Fate.OPEN
+        self.opened: float | None = None
+        self.context: Context | None = None
+        self.handler: object = None
 
     def hand_over(self, stopping: Stopping) -> None:
         """See `Subject`."""

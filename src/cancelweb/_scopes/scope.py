@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from contextvars import Context
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
@@ -25,7 +24,7 @@ from .life import Life
 from .limits import deadline_of, remaining_of, set_timeout
 from .options import Options
 from .parts import BareSubject
-from .states import Fate, State
+from .states import State
 from .tracking import track
 
 R = TypeVar("R")
@@ -45,25 +44,12 @@ class Scope(BareSubject):
         cause: why the scope was cancelled, or None.
     """
 
-    # Defaults of the class: a request pays for no more than it changes.
-    cause: Cause | None = None
-    cancelled: float | None = None
-    base: Context | None = None
-    began: tuple[object, Context | None] = (None, None)
     _ended: Ended | None = None
-    is_left_open = False
     _life: Life | None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
-        self.request = request
-        self.options = options
-        self.clock = clock
-        self.state = State.RUNNING
-        self.fate = Fate.OPEN
-        self.opened: float | None = None
-        self.context: Context | None = None
-        self._life: Life | None = None
-        self.handler: object = None
+        super().__init__(request, options, clock)
+        self._life = None
 
     def __repr__(self) -> str:
         return f"<Scope of {self.request!r}, {self.state.name.lower()}, cause: {self.cause}>"
@@ -200,8 +186,7 @@ class Scope(BareSubject):
         Raises:
             TypeError: ``source`` is no such work, or ``release`` cannot be called.
         """
-        acquisition = Acquisition(canceller_for(source), release)
-        self.track(acquisition)
+        self.track(acquisition := Acquisition(canceller_for(source), release))
         return acquisition.start()
 
     def note(self, **facts: object) -> None:

@@ -12,7 +12,8 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from .._log import log, printable
-from ..causes import ResponseFinished, Survivor
+from .._still_running import Survivor
+from ..causes import ResponseFinished
 from ..interfaces import IMonitor
 from .parts import Subject
 from .record import path_of
