@@ -129,7 +129,7 @@ class EqualHooksTests(HookTestCase):
         self.assertTrue(visit.scope.withdraw(hook))
 
     def test_whose_hash_changes(self) -> None:
-        """A hook with a hash that does not last is not found, but called as any other."""
+        """A hook with a hash that does not last may not be found, and is called as any other."""
 
         @define(unsafe_hash=True)
         class Counter:
@@ -142,7 +142,6 @@ class EqualHooksTests(HookTestCase):
         visit.scope.on_exit(hook)
         visit.scope.withdraw(repr)
         hook.count = 5
-        self.assertFalse(visit.scope.withdraw(hook))
         visit.disconnect()
         self.assertEqual(hook.count, 6)
 
