@@ -482,6 +482,21 @@ class NoLeakTests(KindTestCase):
         self.assertEqual(self.seen, [("site", "none")])
 
 
+class OldContextTests(KindTestCase):
+    """asyncio runs a timer in the context in which it was set, long after the handler's call."""
+
+    def test_a_loss_that_is_told_there(self) -> None:
+        """It stops the work at once: the reactor may be stopping, and there may be no other turn."""
+        for kind in self.kinds():
+            self.setUp()
+            visit = Visit(kind, on_cancel=self.see)
+            self.resume(visit)
+            context = visit.scope.context
+            assert context is not None
+            context.copy().run(visit.disconnect)
+            self.assertEqual(self.seen, [BOTH], kind)
+
+
 class SwallowedTests(KindTestCase):
     """A coroutine is driven as Twisted drives it, in the context of its scope."""
 
