@@ -486,7 +486,7 @@ class OldContextTests(KindTestCase):
     """asyncio runs a timer in the context in which it was set, long after the handler's call."""
 
     def test_a_loss_that_is_told_there(self) -> None:
-        """It stops the work at once: the reactor may be stopping, and there may be no other turn."""
+        """It stops the work at once: where the reactor stops, there may be no other turn."""
         for kind in self.kinds():
             self.setUp()
             visit = Visit(kind, on_cancel=self.see)
