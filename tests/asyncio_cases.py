@@ -307,7 +307,7 @@ class TaskTests(AsyncioTestCase):
         self.visit(handler)
         await self.begun
         self.request.finish()
-        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
         self.assertTrue(self.task.cancelled())
 
 

@@ -61,7 +61,7 @@ class RealDrainTests(TestCase):
         received = await gatherResults([wire.closed for wire in wires])
         for each in received:
             self.assertTrue(each.startswith(b"HTTP/1.1 503 "), each)
-            self.assertTrue(each.endswith(b"\r\n0\r\n\r\n"), each)
+            self.assertTrue(each.endswith(b"</html>"), each)
         self.assertEqual(self.monitor.totals, {("Draining", "stopped"): 50})
 
     async def test_a_new_request_on_an_open_connection(self) -> None:

@@ -20,7 +20,7 @@ current: ContextVar[Subject | None] = ContextVar("cancelweb_scope", default=None
 
 
 def never_asked() -> bool:
-    """Stands in the code of hooks, and of what the handler returned until that is asked."""
+    """Stands in the code of what the handler returned, until that is asked."""
     return False
 
 

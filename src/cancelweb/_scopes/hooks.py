@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from types import AsyncGeneratorType, GeneratorType
 
-from attrs import frozen
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
-from .context import in_copy, never_asked, was_asked
+from .context import in_copy
 from .hook_index import Entry, Hook, HookIndex
 from .parts import Subject
 from .states import CLOSED
@@ -28,7 +28,7 @@ NAMED = 3
 """How many of the hooks that are not waited for are named in the log."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class HookRun:
     """One run of a hook: for which scope, and when it began, on the scope's clock."""
 
@@ -161,7 +161,6 @@ def _result_of(hook: Hook, scope: Subject) -> Canceller | None:
     Raises:
         TypeError: it is a generator, of which nothing has run.
     """
-    was_asked.set(never_asked)
     hook_here.set(HookRun(scope, scope.clock.seconds()))
     result = hook(scope)
     if result is None:

@@ -5,9 +5,9 @@ What happens in it, event by event, is in `life`. It knows no HTTP.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from inspect import currentframe
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
@@ -20,6 +20,7 @@ from .acquire import Acquisition
 from .checks import check_callable
 from .context import current, was_asked
 from .found_context import find_context
+from .hooks import hook_here
 from .life import Life
 from .limits import deadline_of, remaining_of, set_timeout
 from .options import Options
@@ -137,7 +138,7 @@ class Scope(BareSubject):
             TypeError: it cannot be called.
         """
         check_callable("on_cancel", hook)
-        find_context(self, sys._getframe(1))
+        find_context(self, currentframe())
         self.life.hooks.add(hook, for_cancelled=True)
         return hook
 
@@ -148,7 +149,7 @@ class Scope(BareSubject):
         a result that needs no waiting, that is before Twisted writes the response.
         """
         check_callable("on_exit", hook)
-        find_context(self, sys._getframe(1))
+        find_context(self, currentframe())
         self.life.hooks.add(hook, for_cancelled=False)
         return hook
 
@@ -230,7 +231,7 @@ class Scope(BareSubject):
         """
         if self.cause is not None:
             raise ScopeCancelled(self.cause)
-        if current.get() is self and was_asked.get()():
+        if current.get() is self and was_asked.get()() and hook_here.get() is None:
             raise ScopeCancelled(ResponseFinished())
 
     def limit(self, seconds: float | None) -> None:
