@@ -240,12 +240,12 @@ class Scope(BareSubject):
 
     @property
     def deadline(self) -> float | None:
-        """When a limit will cancel it, on its clock, or None.
-
-        The sooner of ``timeout`` and ``total_timeout``; once something is sent, the latter.
-        """
+        """When it times out, on its clock, or None: see `remaining`."""
         return deadline_of(self)
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline, 0 once it has passed; None where no limit would cancel."""
+        """Seconds until the deadline, 0 once it has passed; None where no limit would cancel.
+
+        It is the sooner of ``timeout`` and ``total_timeout``; once something is sent, the latter.
+        """
         return remaining_of(self)
