@@ -5,7 +5,10 @@ The one place that puts client-chosen bytes into log text.
 
 from __future__ import annotations
 
-from attrs import frozen
+from time import time
+from typing import Any
+
+from attrs import define
 from twisted.logger import Logger, LogLevel
 from twisted.python.reflect import safe_repr, safe_str
 
@@ -13,8 +16,10 @@ from .causes import Ended, Outcome
 
 log = Logger(namespace="cancelweb")
 
+_INFO = LogLevel.info
 
-@frozen
+
+@define(eq=False)
 class Line:
     """What the log says of an outcome; put into words only where somebody reads it."""
 
@@ -29,22 +34,31 @@ class Line:
 
 
 def log_one(outcome: Outcome) -> None:
-    """Log how one request ended, in a line of its own."""
-    # Of one that failed, too: its traceback is the one error event. `emit` is cheaper than `info`.
-    log.emit(
-        LogLevel.info,
-        "{line}",
-        line=Line(outcome),
-        outcome=outcome,
-        method=outcome.method,
-        path=outcome.path,
-        cause=outcome.cause,
-        ended=outcome.ended,
-        seconds=seconds_of(outcome),
-        status=outcome.status,
-        sent=outcome.sent,
-        handler=outcome.handler,
-        notes=outcome.notes,
+    """Log how one request ended, in a line of its own.
+
+    Of one that failed, too, at level info: its traceback is the one error event.
+    """
+    # What `log.info` does, which looks its level up among all; that takes thrice as long.
+    log.observer(
+        {
+            "log_logger": log,
+            "log_level": _INFO,
+            "log_namespace": log.namespace,
+            "log_source": None,
+            "log_format": "{line}",
+            "log_time": time(),
+            "line": Line(outcome),
+            "outcome": outcome,
+            "method": outcome.method,
+            "path": outcome.path,
+            "cause": outcome.cause,
+            "ended": outcome.ended,
+            "seconds": seconds_of(outcome),
+            "status": outcome.status,
+            "sent": outcome.sent,
+            "handler": outcome.handler,
+            "notes": outcome.notes,
+        }
     )
 
 
@@ -86,13 +100,16 @@ def name_of(function: object) -> str:
     return str(getattr(function, "__qualname__", None) or safe_repr(function))
 
 
-def full_name_of(function: object) -> str:
+def full_name_of(function: Any) -> str:
     """The name of a handler with its module; of a method, that of the object's class."""
     owner = getattr(function, "__self__", None)
-    if owner is None:
-        return f"{getattr(function, '__module__', None)}.{name_of(function)}"
-    kind = type(owner)
-    return f"{kind.__module__}.{kind.__qualname__}.{getattr(function, '__name__', '')}"
+    if owner is not None:
+        kind = type(owner)
+        return f"{kind.__module__}.{kind.__qualname__}.{getattr(function, '__name__', '')}"
+    try:
+        return f"{function.__module__}.{function.__qualname__}"
+    except AttributeError:
+        return name_of(function)
 
 
 def printable(text: bytes | str) -> str:

@@ -71,7 +71,7 @@ def _status_of(failure: Failure, method: bytes) -> int:
 
 def answer_of(request: Any) -> tuple[int | None, int]:
     """The status of a request's response, None if nothing of it was written; and how many bytes."""
-    if not has_begun(request):
+    if not getattr(request, "startedWriting", False):
         return None, 0
     return getattr(request, "code", None), getattr(request, "sentLength", 0)
 

@@ -17,7 +17,6 @@ from twisted.python import threadable
 from .._kinds.cancellers import global_reactor
 from .._log import is_worth_a_line, log_one
 from ..causes import Outcome
-from .context import call_in
 from .tallies import Tally, log_counts
 
 FIRST = 100
@@ -106,7 +105,10 @@ class BurstLog:
             self._next_second(now)
         if self.logged < FIRST:
             self.logged += 1
-            call_in(None, context, log_one, outcome)
+            if context is None:
+                log_one(outcome)
+            else:
+                context.copy().run(log_one, outcome)
         else:
             self._count(outcome, clock, now)
 

@@ -36,9 +36,8 @@ HookT = TypeVar("HookT", bound=Callable[["Scope"], object])
 class Scope(BareSubject):
     """The lifetime of one request.
 
-    Get it with `current_scope` or `scope_of`. It is for the reactor's thread, save for `check`,
-    `cause`, `deadline` and `remaining`, which any thread may use. What is not documented here
-    belongs to the package.
+    Get it with `current_scope` or `scope_of`. It is for the reactor's thread; any may use `check`,
+    `cause`, `deadline` and `remaining`. What is not documented here belongs to the package.
 
     Attributes:
         request: the request; None once the scope has closed.
@@ -240,12 +239,12 @@ class Scope(BareSubject):
 
     @property
     def deadline(self) -> float | None:
-        """When it times out, on its clock, or None: see `remaining`."""
+        """When a limit will cancel it, on its clock, or None; see `remaining`."""
         return deadline_of(self)
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline, 0 once it has passed; None where no limit would cancel.
+        """Seconds until the sooner of ``timeout`` and ``total_timeout``, 0 if it is over; or None.
 
-        It is the sooner of ``timeout`` and ``total_timeout``; once something is sent, the latter.
+        Once something is sent, only the latter counts.
         """
         return remaining_of(self)
