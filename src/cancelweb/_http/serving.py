@@ -164,7 +164,7 @@ def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
 
 RequestScope.make_call = _call_of
 RequestScope.gauge = ResponseGauge()
-CALLERS.add(id(_call_in.__code__))
+CALLERS.update((id(_call_in.__code__), id(serve.__code__)))
 
 
 def _open(

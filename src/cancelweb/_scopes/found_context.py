@@ -6,6 +6,7 @@ that Twisted has made; what it sets is seen there alone.
 
 from __future__ import annotations
 
+from inspect import CO_GENERATOR
 from types import FrameType
 from typing import Any
 
@@ -32,6 +33,8 @@ def find_context(scope: Subject, frame: FrameType | None = None) -> None:
         frame: that of the code which adds a hook.
     """
     if scope.is_in_call:
+        if frame is not None and _is_called_by_handler(frame):
+            return
         # The outermost driver is all that tells of a generator that comes to its end in the call.
         for driver, context in drivers_on_stack(frame, CALLERS):
             if context.get(current) is scope:
@@ -40,6 +43,14 @@ def find_context(scope: Subject, frame: FrameType | None = None) -> None:
         returned = scope.life.returned
         if isinstance(returned, Deferred):
             _find_context_of(scope, returned)
+
+
+def _is_called_by_handler(frame: FrameType) -> bool:
+    """Whether a function was called by a plain one that is the handler itself, as most are."""
+    caller = frame.f_back
+    if caller is None or caller.f_code.co_flags & CO_GENERATOR or caller.f_back is None:
+        return False
+    return id(caller.f_back.f_code) in CALLERS
 
 
 def find_context_of(scope: Subject, returned: object) -> None:
