@@ -98,6 +98,7 @@ BATCHES = [
         f"{SERVER}:Request._inFakeHead",
         f"{SERVER}:Request.site",
         f"{H2}:H2Connection",
+        "twisted.web._flatten:_fork",
     ],
 ]
 """Names that are replaced together; what a scenario looks at is changed by one of them alone."""

@@ -33,6 +33,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import readBody
 from twisted.web.resource import EncodingResourceWrapper
 from twisted.web.server import GzipEncoderFactory, Site
+from twisted.web.template import Element, TagLoader, renderer, tags
 
 from cancelweb import CancellingResource, Ended, access_log_499, cancel_on_disconnect, cleaning
 from cancelweb._kinds.cancellations import forgive
@@ -235,6 +236,21 @@ def body() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         same(Visit(lambda *_: readBody(cast(Any, response))).leave(), Ended.STOPPED)
+
+
+def template() -> None:
+    """A template that waits is stopped, though its Deferred is cancelled by Twisted alone."""
+    stopped: list[object] = []
+
+    class Report(Element):
+        loader = TagLoader(tags.p(render="row"))
+
+        @renderer
+        def row(self, request: object, tag: object) -> Deferred[str]:
+            return Deferred(stopped.append)
+
+    same(Visit(lambda *_: Report()).leave(), Ended.STOPPED)
+    same(len(stopped), 1)
 
 
 # --- timers, loops, processes ---
@@ -593,6 +609,7 @@ SCENARIOS: dict[str, Scenario] = {
     "Deferred._callbacks|callbacks": reports,
     "race.to_cancel": raced_away,
     "readBody.getAbort": body,
+    "_fork": template,
     "FailureGroup": raced,
     "FailureGroup.failures": raced,
     "DelayedCall.func": timer,

@@ -9,7 +9,6 @@ from twisted.internet.defer import (
     Deferred,
     ensureDeferred,
     fail,
-    gatherResults,
     succeed,
 )
 from twisted.internet.task import Clock, LoopingCall
@@ -130,7 +129,11 @@ class LeftTests(SweepTestCase):
         """An unhandled error in a Deferred is told as that: it may have no other text."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
-            await gatherResults([sleep(clock), sleep(clock)])
+            try:
+                await sleep(clock)
+            finally:
+                # Of the handler's own, so it is the handler's own cancel.
+                Deferred[None]().cancel()
             return b""
 
         (finding,) = self.findings(resource(handler), max_points=1, endless=True)

@@ -18,7 +18,7 @@ from twisted.web.iweb import IRenderable
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Tag, flattenString
 
-from .._kinds.cancellations import forgive_flattened, is_cancellation, is_fault_if_unanswered
+from .._kinds.cancellations import is_cancellation, is_fault_if_unanswered
 from .._kinds.cancellers import Canceller
 from .._kinds.contexts import start
 from .._kinds.deferred_kinds import DeferredCanceller
@@ -69,7 +69,7 @@ class TwistedAnswerer:
         if canceller is not None:
             return canceller
         if IRenderable.providedBy(work) or isinstance(work, Tag):
-            page = flattenString(self.request, work).addErrback(forgive_flattened)
+            page = flattenString(self.request, work)
             return DeferredCanceller(page.addCallback(b"<!DOCTYPE html>\n".__add__))
         if isinstance(work, Iterator | AsyncIterator):
             return DeferredCanceller(self._stream(work), work)
@@ -206,6 +206,9 @@ class TwistedAnswerer:
         self.scope.catch_up()
 
     def _note_unanswered(self, failure: Failure) -> None:
+        if failure.check(UnsupportedMethod):
+            # The client's own fault, which nobody is left to be told of.
+            return
         if not is_fault_if_unanswered(failure):
             self._note(failure)
             self._log_failure(failure)

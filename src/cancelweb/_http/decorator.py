@@ -5,6 +5,7 @@ Finding the request among the arguments; the rest is for `serving`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ParamSpec, overload
@@ -16,6 +17,7 @@ from .._scopes.checks import NOT_GIVEN, NotGiven
 from .._scopes.hook_index import Hook
 from .._scopes.options import checked_options
 from ..causes import Observer
+from . import procedures
 from .answering import Rendered
 from .error_pages import ErrorPage
 from .serving import serve
@@ -147,7 +149,10 @@ def cancel_on_disconnect(
         def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
             for request in args:
                 if hasattr(request, "notifyFinish"):
-                    return serve(options, request, handler, args, kwargs)  # type: ignore[return-value]
+                    called: Callable[..., object] = handler
+                    if procedures.MODULE in sys.modules:
+                        called = procedures.told_as_faults(args[0], handler)
+                    return serve(options, request, called, args, kwargs)  # type: ignore[return-value]
             raise TypeError(
                 f"{name_of(handler)} was called without a request among its positional "
                 f"arguments {args!r}: none of them has a notifyFinish"

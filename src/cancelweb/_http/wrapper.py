@@ -19,6 +19,7 @@ from .._scopes.checks import NOT_GIVEN, NotGiven
 from .._scopes.finding import SCOPE
 from .._scopes.options import Options, checked_options
 from ..interfaces import IMonitor
+from . import procedures
 from .answering import Rendered
 from .decorator import Hooks, Observers
 from .error_pages import ErrorPage
@@ -110,6 +111,8 @@ class CancellingResource:
         if _READS_IN_THREADS in loaded:
             tell_threads_of_loss(request)
         render = self._resource.render
+        if procedures.MODULE in sys.modules:
+            render = procedures.told_as_faults(self._resource, render)
         # For a type checker alone: a cast would be called for each request.
         return serve(self._options, request, render, (request,), {})  # type: ignore[return-value]
 

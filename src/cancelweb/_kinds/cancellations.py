@@ -126,13 +126,3 @@ def forgive(deferred: Deferred[Any]) -> None:
     result = getattr(deferred, "result", None)
     if isinstance(result, Failure) and is_cancellation(result):
         clean(result)
-
-
-def forgive_flattened(failure: Failure) -> Failure:
-    """A template that is stopped leaves the failure of the Deferred in it to nobody."""
-    error = failure.value
-    if isinstance(error, FlattenerError) and is_cancellation(failure):
-        for each in error.args[1]:
-            if isinstance(each, Deferred):
-                forgive(each)
-    return failure

@@ -89,7 +89,10 @@ class Canceller:
         return () if self.is_end_observable else (Unstopped(self.describe()),)
 
     def forget(self) -> None:
-        """The scope closes. A cancellation that no code has handled by now is no error."""
+        """The scope closes, or the cancel of other work of a batch has ended this.
+
+        A cancellation that no code has handled by now is no error.
+        """
 
     def is_driven_now(self, seen: set[int]) -> bool:
         """Whether code for which the work waits is on the stack, where no cancel reaches it.

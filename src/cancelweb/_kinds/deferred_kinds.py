@@ -12,13 +12,14 @@ from weakref import ref
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from .._log import log
 from .._twisted.access import canceller_of
 from .cancellations import forgive
 from .cancellers import Canceller, Settled
 from .contexts import live_contexts_below
-from .leaves import has_fired, innermost, is_driven_now, leaves
+from .leaves import has_fired, innermost, is_driven_now, is_settled, leaves
 from .let_go import LET_GO, Unstopped, may_let_go, unstoppable_of, watch_over_all
 from .where import function_at, function_name, lines_of
 
@@ -39,6 +40,8 @@ class DeferredCanceller(Canceller):
     _leaves: list[tuple[Deferred[Any], Deferred[Any]]] | None = field(
         default=None, init=False, repr=False
     )
+    # What keeps a failure of its own when a leaf is cancelled.
+    _keeping: list[Deferred[Any]] | None = field(default=None, init=False, repr=False)
     # What has come, and was no failure, since `reach` was called.
     _came: list[object] = field(factory=list, init=False, repr=False)
     _unstopped: tuple[Unstopped, ...] = field(default=(), init=False, repr=False)
@@ -52,8 +55,17 @@ class DeferredCanceller(Canceller):
         self.work.addCallbacks(settled, settled)
 
     def reach(self, reached: set[int]) -> None:
+        if not is_settled(self.work):
+            # Before it fails: a hook may await it from within its own callbacks, and Twisted's
+            # ``await`` asks for what this provides.
+            forgive(self.work)
+        self._find(reached)
+
+    def _find(self, reached: set[int]) -> None:
         is_first = not reached
-        self._leaves = [(leaf, innermost(leaf)) for leaf in leaves(self.work, reached)]
+        self._keeping = []
+        found = leaves(self.work, reached, self._keeping)
+        self._leaves = [(leaf, innermost(leaf)) for leaf in found]
         for _, last in self._leaves:
             # Only a coroutine or a generator goes on with a result.
             if not is_first and last is not self.work:
@@ -61,14 +73,15 @@ class DeferredCanceller(Canceller):
 
     def cancel(self) -> None:
         if self._leaves is None:
-            self.reach(set())
+            self._find(set())
         found, self._leaves = self._leaves or [], None
         for _, last in found:
             vars(last).pop("callback", None)
         if self._came and all(has_fired(last) for _, last in found):
             # What it waited for has come: the cancel of other work has released a lock, say.
-            found = [(leaf, leaf) for leaf in leaves(self.work, set())]
+            found = [(leaf, leaf) for leaf in leaves(self.work, set(), self._keeping)]
         self._cancel_leaves(found)
+        self._forgive_kept()
 
     def _cancel_leaves(self, found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
         in_vain = unstoppable_of(leaf for leaf, last in found if not has_fired(last))
@@ -80,11 +93,17 @@ class DeferredCanceller(Canceller):
         for leaf, _ in found:
             self._unstopped += getattr(leaf, LET_GO, ())
 
+    def _forgive_kept(self) -> None:
+        keeping, self._keeping = self._keeping, None
+        if keeping:
+            _forgive_all(keeping)
+
     def unstopped(self) -> tuple[Unstopped, ...]:
         return self._unstopped
 
     def forget(self) -> None:
-        if self.work.called and not isinstance(getattr(self.work, "result", None), Deferred):
+        self._forgive_kept()
+        if is_settled(self.work):
             forgive(self.work)
 
     def is_driven_now(self, seen: set[int]) -> bool:
@@ -108,10 +127,12 @@ def cancel_simply(deferred: Deferred[Any]) -> bool:
     Returns:
         False if nothing was done, because a part of the work may have to be let go.
     """
-    found = leaves(deferred, set())
+    keeping: list[Deferred[Any]] = []
+    found = leaves(deferred, set(), keeping)
     if any(may_let_go(canceller_of(leaf)) for leaf in found):
         return False
     _cancel_all([(leaf, innermost(leaf)) for leaf in found])
+    _forgive_all(keeping)
     return True
 
 
@@ -135,6 +156,16 @@ def _cancel_all(found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
         # second cancel would cut that wait short.
         if not has_fired(last):
             cancel_leaf(leaf)
+
+
+def _forgive_all(keeping: list[Deferred[Any]]) -> None:
+    """Have it be no error that what was cancelled keeps its failure to itself.
+
+    One that has no result yet, as that of a coroutine in its ``finally``, may keep one later.
+    """
+    for each in keeping:
+        if not is_settled(each) or isinstance(each.result, Failure):
+            forgive(each)
 
 
 def cancel_leaf(leaf: Deferred[Any]) -> None:

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from .._twisted.access import members_of
 from .._twisted.checks import check
 from .._twisted.drivers import awaited_by_driver, driver_of
+from .._twisted.variables import cancelled_with
 
 _DEFERRED_LIST: Any = DeferredList  # Twisted declares it as a function.
 
@@ -22,9 +23,12 @@ _DEFERRED_LIST: Any = DeferredList  # Twisted declares it as a function.
 # what Twisted can do.
 check("chains")
 check("leaves")
+check("templates")
 
 
-def leaves(deferred: Deferred[Any], reached: set[int]) -> list[Deferred[Any]]:
+def leaves(
+    deferred: Deferred[Any], reached: set[int], keeping: list[Deferred[Any]] | None = None
+) -> list[Deferred[Any]]:
     """The Deferreds whose ``cancel`` is to be called, in the order of Twisted's own.
 
     There are none below a Deferred that has its result, nor below a coroutine that is on the stack.
@@ -33,6 +37,8 @@ def leaves(deferred: Deferred[Any], reached: set[int]) -> list[Deferred[Any]]:
         deferred: where to begin.
         reached: the ids of the Deferreds that other walks of the same batch have met; what is below
             these is left to them. This walk adds its own, so that a batch takes linear time.
+        keeping: to this are added those on the way that have no result yet, and that will keep
+            the failure of which others take a copy: the members of lists and what templates have.
     """
     found, todo = [], [deferred]
     while todo:
@@ -44,11 +50,17 @@ def leaves(deferred: Deferred[Any], reached: set[int]) -> list[Deferred[Any]]:
                 found.append(each)
             else:
                 todo.extend(reversed(below))
+                if keeping is not None and type(below) is list:
+                    keeping.extend(each for each in below if not is_settled(each))
     return found
 
 
 def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
-    """The Deferreds to which a cancel is to be passed on; None if this one is a leaf."""
+    """The Deferreds to which a cancel is to be passed on; None if this one is a leaf.
+
+    They are in a list if this one takes a copy of their results. Otherwise it takes the result
+    itself, and leaves None.
+    """
     # An override may also be an attribute of the instance, which has no __func__.
     cancel = getattr(deferred.cancel, "__func__", None)
     if cancel is _DEFERRED_LIST.cancel:
@@ -60,7 +72,7 @@ def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
         return _result_of(deferred)
     driver = driver_of(deferred)
     if driver is None:
-        return None
+        return cancelled_with(deferred)
     # A coroutine that is on the stack has None here, or a Deferred that has its result.
     awaited = awaited_by_driver(driver)
     return () if awaited is None else (awaited,)
@@ -91,7 +103,9 @@ def is_driven_now(deferred: Deferred[Any], seen: set[int]) -> bool:
 def is_leaf(deferred: Deferred[Any]) -> bool:
     """Whether this is a plain Deferred that waits for no other, as most are."""
     cancel = getattr(deferred.cancel, "__func__", None)
-    return cancel is Deferred.cancel and not deferred.called and driver_of(deferred) is None
+    if cancel is not Deferred.cancel or deferred.called:
+        return False
+    return driver_of(deferred) is None and cancelled_with(deferred) is None
 
 
 def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
@@ -99,6 +113,11 @@ def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
     if not hasattr(deferred, "result"):
         return None
     return (deferred.result,) if isinstance(deferred.result, Deferred) else ()
+
+
+def is_settled(deferred: Deferred[Any]) -> bool:
+    """Whether a Deferred has a result, and does not wait for that of another."""
+    return deferred.called and not isinstance(getattr(deferred, "result", None), Deferred)
 
 
 def has_fired(deferred: Deferred[Any]) -> bool:

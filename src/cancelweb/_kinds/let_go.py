@@ -16,13 +16,15 @@ from twisted.internet.defer import Deferred
 from .._twisted.access import canceller_of
 from .._twisted.checks import check
 from .._twisted.drivers import driver_behind
-from .._twisted.variables import is_endless_body, members_of_race
-from .leaves import leaves
+from .._twisted.variables import is_endless_body
 
 check("let go")
 
 _SUSPECTS = frozenset(
-    ("race.<locals>.cancel", "readBody.<locals>.cancel", "Wait._cancel")  # the last is our own
+    (
+        *("race.<locals>.cancel", "_fork.<locals>.<lambda>"),  # they pass it on
+        *("readBody.<locals>.cancel", "Wait._cancel"),  # the last is our own
+    )
 )
 """The cancellers, by their names, that may let a part of the work go."""
 
@@ -66,22 +68,13 @@ def is_stoppable_leaf(deferred: Deferred[Any]) -> bool:
     return driver_behind(canceller) is None
 
 
-def unstoppable(leaf: Deferred[Any]) -> list[Deferred[Any]]:
-    """What nothing can stop of what a leaf waits for: itself, or some that ``race`` has begun."""
-    members = members_of_race(leaf)
-    if members is None:
-        return [leaf] if is_unstoppable(leaf) else []
-    reached: set[int] = set()
-    return unstoppable_of(each for member in members for each in leaves(member, reached))
-
-
 def unstoppable_of(found: Iterable[Deferred[Any]]) -> list[Deferred[Any]]:
-    """What nothing can stop of what several leaves wait for."""
-    return [each for leaf in found for each in unstoppable(leaf)]
+    """Those of several leaves that nothing can stop."""
+    return [leaf for leaf in found if is_unstoppable(leaf)]
 
 
 def is_unstoppable(leaf: Deferred[Any]) -> bool:
-    """Whether a cancel does no more than end the wait. Not for a ``race``."""
+    """Whether a cancel does no more than end the wait."""
     if canceller_of(leaf) is not None:
         return is_endless_body(leaf)
     # An override decides what a cancel does. One that was called passes it on, if we cannot.

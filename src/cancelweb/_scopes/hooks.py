@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from .._kinds.cancellations import is_our_cancellation
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
@@ -43,6 +44,26 @@ hook_here: ContextVar[HookRun | None] = ContextVar("cancelweb_hook", default=Non
 def cleanup_seconds(scope: Subject) -> float:
     """Seconds that cleanup is given: that of hooks, and that of handlers after a cancel."""
     return scope.options.cleanup_timeout or CLEANUP_TIMEOUT
+
+
+@frozen
+class _Called:
+    """A hook that was called, as the log tells of it: what runs on must not refer to the scope.
+
+    Attributes:
+        name: what the log calls it.
+        has_asked: see `Subject`.
+    """
+
+    name: str
+    has_asked: bool
+
+    def log_failure(self, result: object) -> None:
+        """Log what it has failed with; to end with work that its scope has stopped is no error."""
+        if is_our_cancellation(result, self.has_asked):
+            log.info("cleanup hook {hook} ended with the work that it waited for", hook=self.name)
+        elif isinstance(result, Failure):
+            log.failure("cleanup hook {hook} failed", failure=result, hook=self.name)
 
 
 class HookStack:
@@ -111,23 +132,23 @@ class HookStack:
             return None
         if running is None:
             return None
-        seconds = self._remaining()
+        called, seconds = _Called(name_of(hook), scope.has_asked), self._remaining()
         if seconds > 0:
-            return _ended_or_late(running, name_of(hook), seconds, self._limit, scope.clock)
-        self._watch_only(running, name_of(hook))
+            return _ended_or_late(running, called, seconds, self._limit, scope.clock)
+        self._watch_only(running, called)
         return None
 
-    def _watch_only(self, running: Canceller, name: str) -> None:
+    def _watch_only(self, running: Canceller, called: _Called) -> None:
         has_ended: list[bool] = []
 
         def ended(result: object) -> None:
             has_ended.append(True)
-            _log_failure(result, name)
+            called.log_failure(result)
 
         running.watch(ended)
         if not has_ended:
             self._unawaited = self._unawaited or []
-            self._unawaited.append(name)
+            self._unawaited.append(called.name)
 
     def _report_unawaited(self, names: list[str]) -> None:
         more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
@@ -174,12 +195,12 @@ def _result_of(hook: Hook, scope: Subject) -> Canceller | None:
 
 
 def _ended_or_late(
-    running: Canceller, name: str, seconds: float, limit: float, clock: IReactorTime
+    running: Canceller, called: _Called, seconds: float, limit: float, clock: IReactorTime
 ) -> Deferred[None]:
     done: Deferred[None] = Deferred()
 
     def ended(result: object) -> None:
-        _log_failure(result, name)
+        called.log_failure(result)
         if timer.active():
             timer.cancel()
             done.callback(None)
@@ -188,7 +209,7 @@ def _ended_or_late(
         log.error(
             "cleanup hook {hook} still runs, and the cleanup_timeout of {seconds:g} s is used up: "
             "going on without it",
-            hook=name,
+            hook=called.name,
             seconds=limit,
         )
         done.callback(None)
@@ -196,8 +217,3 @@ def _ended_or_late(
     timer = clock.callLater(seconds, late)
     running.watch(ended)
     return done
-
-
-def _log_failure(result: object, name: str) -> None:
-    if isinstance(result, Failure):
-        log.failure("cleanup hook {hook} failed", failure=result, hook=name)

@@ -134,6 +134,10 @@ class Subject(Protocol):
         """How its work has ended, so far."""
 
     @property
+    def has_asked(self) -> bool:
+        """Whether it has asked work to stop; then the cancellations of its work are its own."""
+
+    @property
     def would_have_cancelled(self) -> Cause | None:
         """What would have cancelled it, but for a dry run or its method."""
 

@@ -187,6 +187,8 @@ class Stopping:
         for work in works:
             if work.step is ASKED and work.holder is self:
                 self._ask(work)
+            else:
+                work.canceller.forget()
         self.works.wait_for_more(-1)
 
     def _ask(self, work: Work) -> None:

@@ -34,7 +34,7 @@ NEEDED = (
         ),
         "a cancel of a coroutine, a generator or a list gets no further than Twisted's own: not "
         "down a long chain, nor behind a list that has fired; reports may miss where work waits; "
-        "work that nothing could stop counts as stopped",
+        "work that nothing could stop counts as stopped; members of lists are logged as errors",
     ),
     Needed(
         "contexts",

@@ -11,6 +11,11 @@ NEEDED_OF_WEB = (
         "a readBody() that nothing could stop counts as stopped",
     ),
     Needed(
+        "templates",
+        ("twisted.web._flatten:_fork",),
+        "a template that is stopped may log an error for each Deferred in it",
+    ),
+    Needed(
         "requests",
         ("twisted.web.http:Request.finished",),
         "the end of a response is seen only where notifyFinish tells of it",

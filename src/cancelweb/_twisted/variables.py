@@ -5,28 +5,43 @@ As in `access`, each function here works without the name too.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 from .access import canceller_of
 
+_PASSING_ON = {
+    "race.<locals>.cancel": ("twisted.internet.defer", "to_cancel"),
+    "_fork.<locals>.<lambda>": ("twisted.web._flatten", "d"),
+}
+"""Cancellers of Twisted's own, by their names: their modules, and what they cancel in turn."""
 
-def members_of_race(deferred: Any) -> list[Any] | None:
-    """The Deferreds of which ``race`` takes the first result; None if this is not its Deferred."""
-    members: list[Any] | None
-    members = _kept_by(canceller_of(deferred), "twisted.internet.defer", "race", "to_cancel")
-    return members
+
+def cancelled_with(deferred: Any) -> list[Any] | None:
+    """The Deferreds to which Twisted's own canceller of this one passes a cancel on, or None.
+
+    These are the members of a ``race``, or the Deferred in a template, of which Twisted awaits a
+    copy.
+    """
+    canceller = canceller_of(deferred)
+    if type(canceller) is not FunctionType:
+        return None
+    module, variable = _PASSING_ON.get(canceller.__qualname__, ("", ""))
+    content = _kept_by(canceller, module, variable)
+    return content if content is None or isinstance(content, list) else [content]
 
 
 def is_endless_body(deferred: Any) -> bool:
     """Whether ``readBody`` waits on a connection that it has no way to abort."""
-    get_abort = _kept_by(canceller_of(deferred), "twisted.web.client", "readBody", "getAbort")
+    canceller = canceller_of(deferred)
+    if getattr(canceller, "__qualname__", None) != "readBody.<locals>.cancel":
+        return False
+    get_abort = _kept_by(canceller, "twisted.web.client", "getAbort")
     return get_abort is not None and get_abort() is None
 
 
-def _kept_by(canceller: Any, module: str, function: str, variable: str) -> Any:
-    """A variable of the function whose inner function ``cancel`` this is; None if it is not."""
-    if getattr(canceller, "__qualname__", None) != f"{function}.<locals>.cancel":
-        return None
+def _kept_by(canceller: Any, module: str, variable: str) -> Any:
+    """A variable in the closure of a function of this module; None if it has none such."""
     names = canceller.__code__.co_freevars
     if canceller.__module__ != module or variable not in names:
         return None
