@@ -4,12 +4,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.util import DeferredResource
 
 from cancelweb import CancellingResource, Disconnected, Ended, cancel_on_disconnect
+from cancelweb.monitor import Monitor
 from cancelweb.testing import Client, Exchange
 
 from ._kit import Slow, echo, waiting
@@ -61,6 +63,24 @@ class OutcomeTests(SynchronousTestCase):
         exchange.disconnect()
         self.assertEqual(len(told), 2)
         self.assertEqual(told[1], exchange.outcome)
+
+    def test_second_scope(self) -> None:
+        """A handler that is found when its client has left has the outcome of its own scope."""
+        told: list[Any] = []
+        late: Deferred[Any] = Deferred()
+        wrapper: Any = CancellingResource(
+            DeferredResource(late), observers=told.append, monitor=Monitor(self.clock)
+        )
+        hooks: list[Any] = []
+        wrapper = CancellingResource(wrapper, observers=(), on_exit=hooks.append)
+        exchange = Client(wrapper, self.clock).post(b"/", b"")
+        exchange.disconnect()
+        late.callback(Leaf(lambda _: deferLater(self.clock, 1, lambda: b"page")))
+        self.assertIsNone(exchange.outcome)
+        exchange.advance(1)
+        assert exchange.served is not None
+        self.assertEqual((len(told), len(hooks), exchange.served.exits), (2, 1, 1))
+        self.assertIs(exchange.outcome, told[1])
 
     def test_plain(self) -> None:
         """A handler that knows nothing of cancelweb has none, and all else works."""

@@ -195,6 +195,10 @@ class Ended(IntEnum):
 class Outcome:
     """How one request ended; what an observer is given.
 
+    A request has a second outcome if its handler is found only when the client has left, and is run
+    all the same: the request's method is spared, and its scope has cleaned up by then. The times
+    are those of the second scope.
+
     Attributes:
         method: the request's method, such as ``b"GET"``.
         path: the request's target, still quoted, without the query.

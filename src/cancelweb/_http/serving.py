@@ -152,9 +152,14 @@ def _enter(options: Options, request: Any) -> tuple[RequestScope | bytes | int, 
     if not isinstance(met, RequestScope):
         have_copy_notice(request)
         return _open(options, request, None), True
-    if met.state is State.CLOSED:
+    if met.state is State.CLOSED or _only_cleans_up(met, request):
         return _open(options, request, met), True
     return _join(options, request, met), False
+
+
+def _only_cleans_up(scope: RequestScope, request: Any) -> bool:
+    """Whether all that is left of a scope is its hooks, with which all late work would end."""
+    return scope.state is State.CLEANING and guarded_fate_of(request) is not Fate.OPEN
 
 
 def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
@@ -170,23 +175,37 @@ CALLERS.update((id(_call_in.__code__), id(serve.__code__)))
 def _open(
     options: Options, request: Any, former: RequestScope | None
 ) -> RequestScope | bytes | int:
-    """The scope of a request that has none, or whose scope has closed; else what to return.
-
-    A handler that comes after its scope has closed, on a dead request, runs in a second scope in
-    which hooks and observers are not served again.
-    """
+    """The scope of a request that has none, or whose scope has closed; else what to return."""
     if former is None and (why := why_turned_away(options, request)) is not None:
         return turn_away(_new_scope(options.only_told(), request), request, why)
-    was_here = former is not None and former.options.includes(options)
     fate = guarded_fate_of(request)
-    if not _is_refused(options, request, fate):
-        is_over = was_here and fate is not Fate.OPEN
-        return _new_scope(options.spent() if is_over else options, request)
-    if not was_here:
-        scope = _new_scope(options, request)
-        refuse(scope, cause_of_death(fate))
-        if scope.state is not State.CLOSED:
-            scope.general.note_abandoned()
+    if former is not None and fate is not OPEN:
+        return _open_again(options, request, fate, former)
+    scope = _new_scope(options, request)
+    return _refused(scope, fate) if _is_refused(options, request, fate) else scope
+
+
+def _open_again(
+    options: Options, request: Any, fate: Fate, former: RequestScope
+) -> RequestScope | int:
+    """The second scope of a request that was over when its handler was called; or what to return.
+
+    Observers and monitors are told of this one, too. Hooks have been run, but for those that a new
+    entry point brings.
+    """
+    spent = former.options.spent()
+    if spent.includes(options) and _is_refused(spent, request, fate):
+        # No handler is run, and all have been told of this request.
+        return NOT_DONE_YET
+    scope = _new_scope(spent, request)
+    scope.life.join(options)
+    return _refused(scope, fate) if _is_refused(scope.options, request, fate) else scope
+
+
+def _refused(scope: RequestScope, fate: Fate) -> int:
+    refuse(scope, cause_of_death(fate))
+    if scope.state is not State.CLOSED:
+        scope.general.note_abandoned()
     return NOT_DONE_YET
 
 

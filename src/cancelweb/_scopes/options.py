@@ -107,16 +107,17 @@ class Options:
         return cause.status
 
     def spent(self) -> Options:
-        """These options for a second scope of a request whose hooks have been run."""
-        return evolve(self._unlimited(), hooks=(), observers=(), monitors=(), parts=(self,))
+        """These options for a second scope of a request whose hooks have been run: `only_told`."""
+        return evolve(self.only_told(), parts=(self, *self.parts))
 
     def only_told(self) -> Options:
-        """These options for a request that is turned away: only monitors and observers are told."""
-        return evolve(self._unlimited(), hooks=())
+        """These options where there is nothing to clean up: only monitors and observers are told.
 
-    def _unlimited(self) -> Options:
+        For requests that are turned away.
+        """
         return evolve(
             self,
+            hooks=(),
             timeout=NOT_GIVEN,
             total_timeout=None,
             stall_timeout=NOT_GIVEN,

@@ -16,6 +16,7 @@ from twisted.web.http import Request
 from .._log import log
 from .._scopes.bursts import log_outcome
 from .._scopes.finding import SCOPE
+from .._scopes.options import added
 from .._scopes.scope import Scope
 from ..causes import Outcome
 from ..monitor import Monitor
@@ -29,7 +30,7 @@ class Served:
 
     Attributes:
         request: Twisted's.
-        scope: where the handler is under cancelweb.
+        scope: where the handler is under cancelweb; the second, if it is called too late.
         outcome: there once the scope has closed.
         exits: how often the scope's hooks have been run.
         monitor: knows what the handler has detached.
@@ -48,15 +49,18 @@ class Served:
         return self.outcome is not None and not self.monitor.detached
 
     def opened(self, scope: Scope) -> None:
-        """An entry point has met the request: be told how it ends."""
-        self.scope = scope
+        """An entry point has met the request: be told how it ends.
+
+        A handler that comes late has a second scope, with the observers and monitors of the first.
+        """
+        self.scope, self.outcome, self.exits = scope, None, 0
         options = scope.options
         default = (log_outcome,) if options.observers is None else options.observers
         scope.options = evolve(
             options,
-            observers=(*default, self._tell),
-            monitors=(*options.monitors, self.monitor),
-            parts=(options,),
+            observers=added(default, (self._tell,)),
+            monitors=added(options.monitors, (self.monitor,)),
+            parts=(options, *options.parts),
         )
         self.monitor.scope_opened(scope)
         scope.on_exit(self._count)
@@ -65,7 +69,8 @@ class Served:
         self.outcome = outcome
 
     def _count(self, scope: Scope) -> None:
-        self.exits += 1
+        # The first may still clean up when there is a second.
+        self.exits += scope is self.scope
 
 
 def recording(
