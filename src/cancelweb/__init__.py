@@ -6,7 +6,8 @@ Re-exports the public names; no logic.
 from ._http.decorator import cancel_on_disconnect
 from ._http.wrapper import CancellingResource
 from ._scopes.finding import current_scope, scope_of
-from ._scopes.refusal import StartRefused, cleaning
+from ._scopes.refusal import cleaning
+from ._scopes.refused import StartRefused
 from ._scopes.scope import Scope
 from ._scopes.shared import Shared
 from ._scopes.shield import detach, shield

@@ -206,10 +206,8 @@ class TwistedAnswerer:
         self.scope.catch_up()
 
     def _note_unanswered(self, failure: Failure) -> None:
-        if failure.check(UnsupportedMethod):
-            # The client's own fault, which nobody is left to be told of.
-            return
-        if not is_fault_if_unanswered(failure):
+        # An unsupported method is the client's own fault, which nobody is left to be told of.
+        if not is_fault_if_unanswered(failure) and not failure.check(UnsupportedMethod):
             self._note(failure)
             self._log_failure(failure)
         elif is_cancellation(failure):

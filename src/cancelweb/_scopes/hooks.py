@@ -21,6 +21,7 @@ from .._log import log, name_of
 from .context import in_copy
 from .hook_index import Entry, Hook, HookIndex
 from .parts import Subject
+from .refused import StartRefused
 from .states import CLOSED
 
 CLEANUP_TIMEOUT = 10.0
@@ -59,10 +60,15 @@ class _Called:
     has_asked: bool
 
     def log_failure(self, result: object) -> None:
-        """Log what it has failed with; to end with work that its scope has stopped is no error."""
-        if is_our_cancellation(result, self.has_asked):
+        """Log what it has failed with.
+
+        To end with work that its scope has stopped is no error; that it needed more time is one.
+        """
+        if not isinstance(result, Failure):
+            return
+        if is_our_cancellation(result, self.has_asked) and not result.check(StartRefused):
             log.info("cleanup hook {hook} ended with the work that it waited for", hook=self.name)
-        elif isinstance(result, Failure):
+        else:
             log.failure("cleanup hook {hook} failed", failure=result, hook=self.name)
 
 

@@ -5,7 +5,6 @@ What they begin is theirs. One function for all of them, `begin`, and `cleaning`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
@@ -22,9 +21,9 @@ from .._kinds.cancellations import forgive
 from .._kinds.handling import is_awaited_by_handler, may_be_of_driver, sees_cancellation
 from .._kinds.where import frames
 from .._log import log
-from ..causes import Cause
 from .finding import scope_or_none
 from .hooks import cleanup_seconds, hook_here
+from .refused import StartRefused
 from .scope import Scope
 from .shield import is_shielded
 from .states import CLOSED
@@ -42,21 +41,6 @@ _PLACES = 100
 _cleaning_for: ContextVar[Scope | None] = ContextVar("cancelweb_cleaning", default=None)
 _refusals: WeakKeyDictionary[Scope, int] = WeakKeyDictionary()
 _told: set[str] = set()
-
-
-class StartRefused(asyncio.CancelledError):
-    """Work was not started, since its request has been cancelled.
-
-    Like asyncio's CancelledError it is a BaseException and not an Exception, so that code that
-    tries again after each ``except Exception`` comes to its end.
-
-    Attributes:
-        cause: why the request was cancelled.
-    """
-
-    def __init__(self, message: str, cause: Cause) -> None:
-        super().__init__(message)
-        self.cause = cause
 
 
 @contextmanager
