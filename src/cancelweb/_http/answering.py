@@ -211,8 +211,7 @@ class TwistedAnswerer:
             self._note(failure)
             self._log_failure(failure)
         elif is_cancellation(failure):
-            # By its owner, for a reason of the owner's: cancelweb has not asked it to.
-            self._note(failure)
+            self._note(failure)  # By its owner, for a reason of the owner's: we have not asked it.
 
     def _note(self, failure: Failure) -> None:
         if self.scope.state is not State.CLOSED:
