@@ -12,10 +12,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 
-from .._twisted.access import members_of
+from .._twisted.access import canceller_of, members_of
 from .._twisted.checks import check
-from .._twisted.drivers import awaited_by_driver, driver_of
-from .._twisted.variables import cancelled_with
+from .._twisted.drivers import awaited_by_driver, driver_behind, driver_of
+from .._twisted.variables import cancelled_by
 
 _DEFERRED_LIST: Any = DeferredList  # Twisted declares it as a function.
 
@@ -70,9 +70,12 @@ def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
         return () if has_fired(innermost(deferred)) else None
     if deferred.called:
         return _result_of(deferred)
-    driver = driver_of(deferred)
+    canceller = canceller_of(deferred)
+    if canceller is None:
+        return None
+    driver = driver_behind(canceller)
     if driver is None:
-        return cancelled_with(deferred)
+        return cancelled_by(canceller)
     # A coroutine that is on the stack has None here, or a Deferred that has its result.
     awaited = awaited_by_driver(driver)
     return () if awaited is None else (awaited,)
@@ -105,7 +108,8 @@ def is_leaf(deferred: Deferred[Any]) -> bool:
     cancel = getattr(deferred.cancel, "__func__", None)
     if cancel is not Deferred.cancel or deferred.called:
         return False
-    return driver_of(deferred) is None and cancelled_with(deferred) is None
+    canceller = canceller_of(deferred)
+    return driver_behind(canceller) is None and cancelled_by(canceller) is None
 
 
 def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:

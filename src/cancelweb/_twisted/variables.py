@@ -17,13 +17,12 @@ _PASSING_ON = {
 """Cancellers of Twisted's own, by their names: their modules, and what they cancel in turn."""
 
 
-def cancelled_with(deferred: Any) -> list[Any] | None:
-    """The Deferreds to which Twisted's own canceller of this one passes a cancel on, or None.
+def cancelled_by(canceller: Any) -> list[Any] | None:
+    """The Deferreds to which a canceller of Twisted's own passes a cancel on; None for all others.
 
     These are the members of a ``race``, or the Deferred in a template, of which Twisted awaits a
     copy.
     """
-    canceller = canceller_of(deferred)
     if type(canceller) is not FunctionType:
         return None
     module, variable = _PASSING_ON.get(canceller.__qualname__, ("", ""))
