@@ -198,7 +198,7 @@ def _open_again(
         # No handler is run, and all have been told of this request.
         return NOT_DONE_YET
     scope = _new_scope(spent, request)
-    scope.life.join(options)
+    join(scope, options)
     return _refused(scope, fate) if _is_refused(scope.options, request, fate) else scope
 
 

@@ -32,7 +32,7 @@ def work_ended(
     Returns:
         What is left of the result for the next callback.
     """
-    is_ours = is_our_cancellation(result, scope.has_asked)
+    is_ours = is_our_cancellation(result, scope.life.has_asked)
     if not is_ours or work.is_returned:
         # Otherwise the work is held, lest Twisted log a cancellation that nothing has handled.
         works.drop(work)

@@ -53,7 +53,7 @@ class _Called:
 
     Attributes:
         name: what the log calls it.
-        has_asked: see `Subject`.
+        has_asked: see `Life`.
     """
 
     name: str
@@ -138,7 +138,7 @@ class HookStack:
             return None
         if running is None:
             return None
-        called, seconds = _Called(name_of(hook), scope.has_asked), self._remaining()
+        called, seconds = _Called(name_of(hook), scope.life.has_asked), self._remaining()
         if seconds > 0:
             return _ended_or_late(running, called, seconds, self._limit, scope.clock)
         self._watch_only(running, called)

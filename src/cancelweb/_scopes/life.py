@@ -45,6 +45,11 @@ class Life:
             self.scope.hand_over(self._stopping)
         return self._stopping
 
+    @property
+    def has_asked(self) -> bool:
+        """See `parts.Life`."""
+        return self.scope.cause is not None or self.record.leftovers > 0
+
     def _has_work(self) -> bool:
         return self._stopping is not None or self.scope.watched is not None
 

@@ -27,6 +27,10 @@ class Life(Protocol):
     """What the parts of a life ask of it."""
 
     @property
+    def has_asked(self) -> bool:
+        """Whether it has asked work to stop; then cancellations of its work are its own."""
+
+    @property
     def is_looked_at(self) -> bool:
         """Whether there is anything to see what the handler sets in its context."""
 
@@ -132,10 +136,6 @@ class Subject(Protocol):
     @property
     def ended(self) -> Ended:
         """How its work has ended, so far."""
-
-    @property
-    def has_asked(self) -> bool:
-        """Whether it has asked work to stop; then the cancellations of its work are its own."""
 
     @property
     def would_have_cancelled(self) -> Cause | None:

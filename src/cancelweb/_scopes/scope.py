@@ -81,11 +81,6 @@ class Scope(BareSubject):
         return None if self._life is None else self._life.record.failure
 
     @property
-    def has_asked(self) -> bool:
-        """See `Subject`."""
-        return self.cause is not None or bool(self._life and self._life.record.leftovers)
-
-    @property
     def would_have_cancelled(self) -> Cause | None:
         """See `MonitoredScope`."""
         return None if self._life is None else self._life.record.would_have_cancelled
