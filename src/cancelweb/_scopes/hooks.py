@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from types import AsyncGeneratorType, GeneratorType
 
-from attrs import define
+from attrs import define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
