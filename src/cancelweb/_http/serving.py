@@ -133,12 +133,14 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
         return None
     if options.monitors and why_turned_away(options, request) is not None:
         return None
-    base = copy_context()
-    if base and base.get(current) is not None:
+    context = copy_context()
+    if context and context.get(current) is not None:
         # It is rendered in the context of another's handler.
         return None
     scope = RequestScope(request, options)
-    scope.base, scope.context = base, base.copy()
+    scope.context = context
+    if context:
+        scope.base = context.copy()
     request._cancelweb_scope = scope
     if options.is_demanding:
         enter(scope, options)

@@ -49,8 +49,9 @@ def base_here() -> Context:
     has set is left out.
     """
     other = current.get()
-    base = None if other is None else other.base
-    return copy_context() if base is None else base.copy()
+    if other is None:
+        return copy_context()
+    return Context() if other.base is None else other.base.copy()
 
 
 def begin(scope: Subject) -> None:
