@@ -133,14 +133,14 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
         return None
     if options.monitors and why_turned_away(options, request) is not None:
         return None
-    context = copy_context()
-    if context and context.get(current) is not None:
-        # It is rendered in the context of another's handler.
-        return None
-    scope = RequestScope(request, options)
-    scope.context = context
+    context, base = copy_context(), None
     if context:
-        scope.base = context.copy()
+        if context.get(current) is not None:
+            # It is rendered in the context of another's handler.
+            return None
+        base = context.copy()
+    scope = RequestScope(request, options)
+    scope.context, scope.base = context, base
     request._cancelweb_scope = scope
     if options.is_demanding:
         enter(scope, options)
