@@ -77,6 +77,18 @@ class NotDoneYetTests(LetGoTestCase):
         client.disconnect()
         self.assertIs(self.ended(), Ended.LET_GO)
 
+    def test_with_tracked_work_that_a_listener_stops(self) -> None:
+        """Tracked work that a framework's listener has stopped with the loss has stopped."""
+
+        def handler(request: Request) -> int:
+            work: Deferred[None] = Deferred(lambda _: None)
+            current_scope().track(work)
+            request.notifyFinish().addErrback(lambda _: work.cancel())
+            work.addErrback(lambda _: None)
+            return NOT_DONE_YET
+
+        self.assertIs(self.leave(handler), Ended.STOPPED)
+
     def test_inside_another_entry_point(self) -> None:
         """Work that an entry point inside follows is known."""
         inner = CancellingResource(Leaf(lambda _: Deferred(lambda _: None)))

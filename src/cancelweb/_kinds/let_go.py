@@ -62,10 +62,10 @@ def may_let_go(canceller: Callable[..., object] | None) -> bool:
 
 def is_stoppable_leaf(deferred: Deferred[Any]) -> bool:
     """Whether this is a leaf, as most Deferreds are, with a canceller that stops the work."""
-    canceller, cancel = canceller_of(deferred), getattr(deferred.cancel, "__func__", None)
-    if cancel is not Deferred.cancel or deferred.called or may_let_go(canceller):
+    canceller = canceller_of(deferred)
+    if deferred.called or may_let_go(canceller) or driver_behind(canceller) is not None:
         return False
-    return driver_behind(canceller) is None
+    return getattr(deferred.cancel, "__func__", None) is Deferred.cancel
 
 
 def unstoppable_of(found: Iterable[Deferred[Any]]) -> list[Deferred[Any]]:

@@ -75,6 +75,10 @@ class LettingGo:
         request = self._scope.request
         if works.is_waited_for or not self._scope.is_left_open:
             return
+        if self._scope.ended is not Ended.COMPLETED:
+            # What was tracked has ended with the loss, before it was asked: a framework's own
+            # listener has stopped it.
+            return
         producer = getattr(request, "producer", None)
         if producer is None:
             unstopped = Unstopped("NOT_DONE_YET", runs=ref(request))
