@@ -287,7 +287,7 @@ class LookTests(BrowserTestCase):
             role: [name for kind, name in named if kind == role]
             for role in ("table", "image", "heading", "columnheader")
         }
-        tables = ["Survivors", "Requests in flight", "How requests have ended"]
+        tables = ["Survivors", "Let go", "Requests in flight", "How requests have ended"]
         self.assertEqual(names["table"], tables)
         self.assertEqual(names["heading"], ["cancelweb status", "Now", *tables])
         self.assertEqual(len(names["columnheader"]), 2 + 3 + 3)
