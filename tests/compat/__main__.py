@@ -18,18 +18,13 @@ from .suite import Outcomes
 
 SUITES = ("twisted.web", "klein")
 
-IDENTITY = "asserts the class or the identity of a resource, which are the wrapper's"
-NO_BYTES = "returns no bytes: Twisted has an error page for it, we a TypeError that is logged, too"
+IDENTITY = "asserts the class, the identity or the repr of a resource, which are the wrapper's"
 
 EXPLAINED = {
-    "twisted.web.test.test_distrib.DistribTests.test_requestResponseCode": NO_BYTES,
-    "twisted.web.test.test_distrib.DistribTests.test_requestResponseCodeMessage": NO_BYTES,
     "twisted.web.test.test_tap.ServiceTests.test_add_header_resource": IDENTITY,
     "twisted.web.test.test_tap.ServiceTests.test_pathServer": IDENTITY,
     "twisted.web.test.test_vhost.HostResourceTests.test_getChild": IDENTITY,
-    "twisted.web.test.test_web.NewRenderTests.test_noBytesResult": NO_BYTES,
-    "twisted.web.test.test_web.RememberURLTests.testRoot": NO_BYTES,
-    "twisted.web.test.test_web.RememberURLTests.testSimple": NO_BYTES,
+    "twisted.web.test.test_web.NewRenderTests.test_noBytesResult": IDENTITY,
     "twisted.web.test.test_web.SiteTest.test_simplestSite": IDENTITY,
 }
 
