@@ -30,7 +30,7 @@ class FrontTestCase(GatewayTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.asked: Deferred[Any] = Deferred()
-        self.page: Deferred[Any] = Deferred()
+        self.page: Deferred[Any] = Deferred(lambda _: None)
 
     def render(self, request: Request) -> Any:
         """The handler."""

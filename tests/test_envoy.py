@@ -69,7 +69,7 @@ class EnvoyTestCase(GatewayTestCase):
 
     def wait(self, request: Request) -> Deferred[bytes]:
         """The handler."""
-        page: Deferred[bytes] = Deferred()
+        page: Deferred[bytes] = Deferred(lambda _: None)
         self.pages.append((request.path, page))
         return page
 

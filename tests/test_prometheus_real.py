@@ -14,7 +14,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import generate_latest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import Request
@@ -60,6 +60,9 @@ class QueriesTests(TestCase):
         self.addCleanup(detached.callback, None)
         site.add(b"cleaned", waiting, on_cancel=lambda _: deferLater(reactor, 0.02))
         site.add(b"stubborn", lambda _: stubborn, survivor_after=0.01)
+        unstoppable: Deferred[bytes] = Deferred()
+        self.addCleanup(unstoppable.errback, CancelledError())
+        site.add(b"unstoppable", lambda _: unstoppable)
         site.add(b"dry", lambda _: deferLater(reactor, 0.02, lambda: b"page"), dry_run=True)
 
         def detaching(_: Request) -> bytes:
@@ -69,13 +72,14 @@ class QueriesTests(TestCase):
         site.add(b"detaching", detaching)
         for path in (b"quick", b"detaching"):
             await site.ask(path)
-        for path in (b"slow", b"cleaned", b"stubborn", b"dry"):
+        for path in (b"slow", b"cleaned", b"stubborn", b"dry", b"unstoppable"):
             await site.leave(path)
         await self.prometheus.until("rate(cancelweb_would_have_cancelled_total[1m]) > 0")
         client = await connect(self, site.port)
         client.send(request(b"/slow"))
         await self.prometheus.until("cancelweb_requests_in_flight == 1")
         await self.prometheus.until("cancelweb_survivors == 1")
+        await self.prometheus.until("cancelweb_let_go == 1")
 
     async def test_find_what_has_happened(self) -> None:
         """All of them find numbers, after some traffic."""
