@@ -12,7 +12,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cancelweb import Scope, TimedOut
+from cancelweb import Disconnected, Outcome, Scope, TimedOut
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._kinds.twisted_kinds import ProcessCanceller
 from cancelweb._scopes.entering import enter
@@ -37,6 +37,16 @@ class ScopeTests(SynchronousTestCase):
         self.assertEqual((len(asked), scope.cause), (1, TimedOut(3)))
         scope.life.close()
         self.assertIs(scope.request, None)
+
+    def test_outcome(self) -> None:
+        """Its outcome tells of no response."""
+        outcomes: list[Outcome] = []
+        request = SimpleNamespace(method=b"GET", uri=b"/x")
+        options = checked_options(observers=outcomes.append)
+        scope = Scope(request, options, Clock())
+        scope.cancel(TimedOut(3))
+        scope.life.lost(Disconnected())
+        self.assertEqual([(each.status, each.sent) for each in outcomes], [(None, 0)])
 
     def test_limits(self) -> None:
         """It has no response that could begin, or stall, and no client that asks for a limit."""

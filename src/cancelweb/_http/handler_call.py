@@ -66,8 +66,7 @@ class HandlerCall:
     def _has_returned(self, handler: object, result: object) -> None:
         scope = self.scope
         scope.handler, scope.general.answerer = handler, self.answerer
-        if scope.request is not None:
-            scope.general.to_come = answer_to_come(scope.request, result)
+        scope.general.to_come = answer_to_come(scope.request, result)
         is_given_up = scope.state is State.ANSWERED and scope.life.stopping.is_returned_leftover
         if is_given_up or scope.state is State.STOPPING:
             scope.life.stopping.ask_in_next_turn()

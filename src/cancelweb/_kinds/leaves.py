@@ -103,15 +103,6 @@ def is_driven_now(deferred: Deferred[Any], seen: set[int]) -> bool:
     return False
 
 
-def is_leaf(deferred: Deferred[Any]) -> bool:
-    """Whether this is a plain Deferred that waits for no other, as most are."""
-    cancel = getattr(deferred.cancel, "__func__", None)
-    if cancel is not Deferred.cancel or deferred.called:
-        return False
-    canceller = canceller_of(deferred)
-    return driver_behind(canceller) is None and cancelled_by(canceller) is None
-
-
 def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
     """The Deferred that is the result of one that was called; None if the result cannot be read."""
     if not hasattr(deferred, "result"):

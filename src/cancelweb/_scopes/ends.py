@@ -46,7 +46,8 @@ def work_ended(
 
 def _arrived(arrived: Callable[[object], object], result: object, is_ours: bool) -> None:
     """What a handler returned has ended: the result is the response, but for our cancellation."""
-    if not is_ours:
-        arrived(result)
-    elif isinstance(result, Failure):
+    if is_ours:
+        assert isinstance(result, Failure)
         clean(result)
+    else:
+        arrived(result)

@@ -1,0 +1,111 @@
+"""Coroutines that run in a given context, and finding the contexts of others.
+
+What belongs here: `_kinds.contexts` alone. What does not: who sees what is set in a context, which
+is in `test_context_values`.
+"""
+
+from collections.abc import Callable
+from contextvars import Context, ContextVar
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb._kinds.contexts import _start_stepwise, _steps, live_contexts_below, start
+from cancelweb._kinds.leaves import is_driven_now
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+Start = Callable[[Context, Any], Deferred[Any]]
+
+
+class StartTests(SynchronousTestCase):
+    """A coroutine that is started in a context: as Twisted does it, and in public terms."""
+
+    def each(self, try_out: Callable[[Start], object]) -> None:
+        """Try out both ways."""
+        for way in (start, _start_stepwise):
+            try_out(way)
+
+    def test_runs_in_it(self) -> None:
+        """All its steps run there, and what it sets stays there."""
+
+        async def work(go: Deferred[int]) -> int:
+            user.set("ann")
+            number = await go
+            user.set(f"{user.get()} {number}")
+            return number
+
+        def try_out(way: Start) -> None:
+            context, go = Context(), Deferred[int]()
+            done = way(context, work(go))
+            self.assertNoResult(done)
+            go.callback(3)
+            self.assertEqual(self.successResultOf(done), 3)
+            self.assertEqual((context.get(user), user.get()), ("ann 3", "nobody"))
+
+        self.each(try_out)
+
+    def test_failures(self) -> None:
+        """What it awaits may fail; it may handle that, and fail itself."""
+
+        async def work(go: Deferred[None]) -> None:
+            try:
+                await go
+            except KeyError:
+                raise ValueError from None
+
+        def try_out(way: Start) -> None:
+            go = Deferred[None]()
+            done = way(Context(), work(go))
+            go.errback(KeyError())
+            self.failureResultOf(done, ValueError)
+
+        self.each(try_out)
+
+    def test_cancel(self) -> None:
+        """A cancel reaches what it awaits."""
+
+        async def work(go: Deferred[None]) -> None:
+            await go
+
+        def try_out(way: Start) -> None:
+            asked: list[object] = []
+            done = way(Context(), work(Deferred(asked.append)))
+            done.cancel()
+            self.failureResultOf(done, CancelledError)
+            self.assertEqual(len(asked), 1)
+
+        self.each(try_out)
+
+    def test_closed(self) -> None:
+        """One that is dropped before its end is closed, in its context as far as that goes."""
+        closed: list[str] = []
+
+        async def work() -> None:
+            try:
+                await Deferred()
+            finally:
+                closed.append("closed")
+
+        steps = _steps(Context(), work())
+        next(steps)
+        steps.close()
+        self.assertEqual(closed, ["closed"])
+
+
+class WalkTests(SynchronousTestCase):
+    """Looking through what a Deferred waits for."""
+
+    def test_what_is_met_twice(self) -> None:
+        """What several wait for is looked at once."""
+        go = Deferred[None]()
+
+        async def waiting() -> None:
+            await go
+
+        one = Deferred.fromCoroutine(waiting())
+        both = gatherResults([one, one])
+        self.assertEqual(len(list(live_contexts_below(both))), 1)
+        self.assertFalse(is_driven_now(both, set()))
+        go.callback(None)
