@@ -8,6 +8,7 @@ module is not one that trial collects by itself, since no other reactor runs tha
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,7 +18,15 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import Ended, Outcome, cancel_on_disconnect, current_scope, scope_of
+from cancelweb import (
+    Ended,
+    Outcome,
+    ResponseFinished,
+    ScopeCancelled,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
 
 from ._inmemory import Client
 from ._pages import PAGE, Handler, Page
@@ -309,6 +318,32 @@ class TaskTests(AsyncioTestCase):
         self.request.finish()
         self.assertEqual(await self.ended(), Ended.COMPLETED)
         self.assertTrue(self.task.cancelled())
+
+    async def test_check(self) -> None:
+        """In a tracked task that is stopped so, `check` raises: it was asked to stop."""
+        causes: list[object] = []
+
+        async def work() -> None:
+            self.begun.callback(None)
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                try:
+                    current_scope().check()
+                except ScopeCancelled as error:
+                    causes.append(error.cause)
+
+        def handler(request: Any) -> int:
+            self.request = request
+            scope_of(request).track(asyncio.ensure_future(work()))
+            return NOT_DONE_YET
+
+        self.visit(handler)
+        await self.begun
+        self.request.finish()
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        # Before 3.12 a task does not tell its context.
+        self.assertEqual(causes, [ResponseFinished()] * (sys.version_info >= (3, 12)))
 
 
 class CoroutineTests(AsyncioTestCase):

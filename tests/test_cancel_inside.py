@@ -5,14 +5,43 @@ Whom a scope asks otherwise is for `test_scope`.
 
 from collections.abc import AsyncIterator, Generator
 from contextvars import copy_context
+from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import Draining, Ended, Scope, current_scope, scope_of
+from cancelweb import Cause, Draining, Ended, Scope, current_scope, scope_of
 
 from ._scopes import Errand, Visit
+
+
+class AnsweredTests(SynchronousTestCase):
+    """Promise 5, in the call itself: finished beats cancelled."""
+
+    def test_after_the_finish(self) -> None:
+        """A cancel of a request that the handler has finished in this call cancels nothing."""
+        told: list[bool] = []
+
+        def answer(request: Any) -> None:
+            request.setResponseCode(201)
+            request.write(b"ok")
+            request.finish()
+            told.append(current_scope().cancel(Cause()))
+            current_scope().check()
+
+        def handler(request: Any) -> int:
+            answer(request)
+            return NOT_DONE_YET
+
+        async def coroutine(request: Any) -> None:
+            answer(request)
+
+        for each in (handler, coroutine):
+            visit = Visit(each, on_cancel=lambda _: self.fail("taken for cancelled"))
+            outcome = visit.outcome
+            self.assertEqual((outcome.cause, outcome.status), (None, 201))
+        self.assertEqual(told, [False, False])
 
 
 class CancelFromInsideTests(SynchronousTestCase):

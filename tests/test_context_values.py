@@ -19,7 +19,7 @@ from zope.interface import implementer
 from cancelweb import CancellingResource, Scope, cancel_on_disconnect, current_scope, log_outcome
 from cancelweb.monitor import Monitor
 
-from ._inmemory import Client
+from ._inmemory import Client, log_events
 from ._scopes import Errand, Leaf, Visit, kept_request
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
@@ -517,4 +517,87 @@ class SwallowedTests(KindTestCase):
         visit.disconnect()
         self.assertEqual(self.seen, [])
         last.callback(None)
+        self.assertEqual(self.seen, [BOTH])
+
+
+class DefaultLogTests(KindTestCase):
+    """Promise 12, where nobody has asked for hooks or observers: the default log's line."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lines = log_events(self)
+
+    @inlineCallbacks
+    def failing(self, _: Request) -> Generator[Any, Any, None]:
+        """A generator that fails."""
+        user.set("ann")
+        yield self.go
+        step.set("second")
+        raise ValueError
+
+    def test_failure(self) -> None:
+        """It sees what a generator has set that fails."""
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if "outcome" in event:
+                self.see()
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        client = Client(Leaf(cancel_on_disconnect(self.failing)))
+        client.request()
+        self.resume(client)
+        self.assertEqual(self.seen, [BOTH])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_spared(self) -> None:
+        """So it does where a request is spared."""
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if "outcome" in event:
+                self.see()
+
+        @inlineCallbacks
+        def handler(_: Request) -> Generator[Any, Any, bytes]:
+            user.set("ann")
+            yield self.go
+            step.set("second")
+            return b"page"
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        client = Client(CancellingResource(Leaf(handler)))
+        client.request(method=b"POST")
+        client.disconnect()
+        self.resume(client)
+        self.assertEqual(self.seen, [BOTH])
+
+
+class InnerHandlerTests(KindTestCase):
+    """An async handler inside another one: an async authenticator before the pages, say."""
+
+    def test_hook_in_the_first_step(self) -> None:
+        """A hook that the inner one adds before it waits sees what that sets."""
+
+        @cancel_on_disconnect
+        async def inner(_: Request) -> None:
+            user.set("ann")
+            current_scope().on_cancel(self.see)
+            await self.go
+            step.set("second")
+            await Deferred(lambda _: None)
+
+        asked: Deferred[None] = Deferred()
+
+        async def outer(request: Request) -> Any:
+            user.set("outer")
+            await asked
+            return inner(request)
+
+        visit = Visit(outer)
+        asked.callback(None)
+        self.resume(visit)
+        visit.disconnect()
         self.assertEqual(self.seen, [BOTH])

@@ -6,7 +6,8 @@ writes to a request or finishes it. When work is stopped is not decided here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 from attrs import define
@@ -20,11 +21,10 @@ from twisted.web.template import Tag, flattenString
 
 from .._kinds.cancellations import is_cancellation, is_fault_if_unanswered
 from .._kinds.cancellers import Canceller
-from .._kinds.contexts import start
 from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
-from .._scopes.context import context_to_enter
+from .._scopes.context import start_for
 from .._scopes.states import Fate, State
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER, NoResponse
@@ -65,7 +65,7 @@ class TwistedAnswerer:
 
     def canceller_of(self, work: object) -> Canceller:
         """See `Answerer`."""
-        canceller = find_canceller(work, self._start)
+        canceller = find_canceller(work, partial(start_for, self.scope))
         if canceller is not None:
             return canceller
         if IRenderable.providedBy(work) or isinstance(work, Tag):
@@ -83,13 +83,10 @@ class TwistedAnswerer:
 
     def _stream(self, chunks: Iterator[object] | AsyncIterator[object]) -> Deferred[None]:
         if is_faked_head(self.request) or fate_of(self.request) is not Fate.OPEN:
-            return self._start(close_stream(chunks))
+            return start_for(self.scope, close_stream(chunks))
         scope = self.scope
         stream = Stream(self.request, scope.clock, lambda: scope.cause is not None)
-        return self._start(stream.run(chunks))
-
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> Deferred[None]:
-        return start(context_to_enter(self.scope), coroutine)
+        return start_for(self.scope, stream.run(chunks))
 
     # --- the result ---
 

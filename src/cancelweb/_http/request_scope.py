@@ -18,9 +18,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from .._kinds.cancellations import clean, is_our_cancellation
 from .._kinds.cancellers import global_reactor
-from .._kinds.contexts import start
 from .._kinds.timers import CANCELLED
-from .._scopes.context import current
+from .._scopes.context import current, start_for
 from .._scopes.found_context import NOTHING_BEGAN, find_context_of
 from .._scopes.life import Life
 from .._scopes.options import Options
@@ -88,6 +87,11 @@ class RequestScope(Scope):
             canceller, call = canceller_of(watched, self._suspended), self.general.call()
             self._handed_over = stopping.adopt(canceller, call.arrived, self.cancelled)
 
+    @property
+    def is_answered(self) -> bool:
+        """See `Subject`."""
+        return self.request is not None and fate_of(self.request) is FINISHED
+
     def answer_cancel(self, cause: Cause) -> None:
         """See `Subject`."""
         if self.handler is not None and self.fate is OPEN:
@@ -115,12 +119,12 @@ class RequestScope(Scope):
             self._handed_over = None
 
     def take(self, result: Any, handler: object) -> object:
-        """Take what the outermost handler has returned; returns what to return for its call.
+        """Take the outermost handler's result; returns what is left of it.
 
-        If `is_in_call` is still true then, it is what to take in the general way.
+        While `is_in_call` is true, that is for the general way; else it ends the call.
         """
         if (kind := type(result)) is CoroutineType:
-            self._suspended, result = result, start(self.context, result)  # type: ignore[arg-type]
+            self._suspended, result = result, start_for(self, result)
         request, life = self.request, self._life
         is_open = not request.finished and request.channel is not None
         if is_open and (life is None or life.is_without_work):
@@ -130,7 +134,7 @@ class RequestScope(Scope):
         if self.watched is None:
             return unwatched(result, self._suspended)
         self.handler = handler
-        if life is not None:
+        if not self.has_own_context:
             find_context_of(self, result)
         if self.opened is None:
             self.opened = self.clock.seconds()
@@ -138,7 +142,7 @@ class RequestScope(Scope):
         return NOT_DONE_YET
 
     def _give_back(self, body: bytes, handler: object) -> bytes | int:
-        """Nothing is left to wait for: Twisted writes the body at once."""
+        # Nothing is left to wait for: Twisted writes the body at once.
         if self._life is not None:
             self.handler = handler
             return self.general.clean_up_before(body)
@@ -180,8 +184,7 @@ class RequestScope(Scope):
             if request is None:
                 return
             if len(request.notifications) > 1 or request.method is not self.method:
-                self.general.finished_after_others()
-                return
+                return self.general.finished_after_others()
             guard_finished(request)
             if self._life is not None:
                 self._life.finished()
@@ -211,7 +214,6 @@ class RequestScope(Scope):
             log_escape()
 
     def _may_stop(self, watched: Watched) -> bool:
-        """Whether the loss of the client stops the work, and at once."""
         options = self.options
         if options.dry_run or not (options.any_method or options.may_cancel(self.method)):
             return False

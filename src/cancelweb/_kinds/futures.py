@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+from collections.abc import Iterable
+from contextvars import Context
 from typing import Any
 
 from attrs import define
@@ -36,6 +38,11 @@ class AsyncioFutureCanceller(Canceller):
         # As with a Deferred, a second request would cut short a task that cleans up.
         if not (isinstance(self.work, asyncio.Task) and self.work.cancelling()):
             self.work.cancel()
+
+    def live_contexts(self) -> Iterable[Context]:
+        # From Python 3.12 on, a task tells its own.
+        get_context = getattr(self.work, "get_context", None)
+        return () if get_context is None else (get_context(),)
 
     def where(self) -> str:
         return "\n".join(lines_of(self.work)) or self.describe()

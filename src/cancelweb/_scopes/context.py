@@ -11,6 +11,9 @@ from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
+
+from .._kinds.contexts import start
 from .parts import Subject
 
 R = TypeVar("R")
@@ -71,6 +74,12 @@ def context_to_enter(scope: Subject) -> Context:
         context = copy_context() if current.get() is scope else context.copy()
     scope.context = context
     return context
+
+
+def start_for(scope: Subject, coroutine: Any) -> Deferred[Any]:
+    """Start a coroutine of the handler's; its context is that of its scope from now on."""
+    scope.has_own_context = True
+    return start(context_to_enter(scope), coroutine)
 
 
 def _is_entered(context: Context) -> bool:

@@ -32,6 +32,8 @@ def find_context(scope: Subject, frame: FrameType | None = None) -> None:
         scope: the scope.
         frame: that of the code which adds a hook.
     """
+    if scope.has_own_context:
+        return
     if scope.is_in_call:
         if frame is not None and _is_called_by_handler(frame):
             return
@@ -56,12 +58,12 @@ def _is_called_by_handler(frame: FrameType) -> bool:
 def find_context_of(scope: Subject, returned: object) -> None:
     """The same, for what the handler has returned; called as soon as it has.
 
-    It looks only where there is something to see what is set there: hooks, observers, monitors.
+    When it has come to its end, its context is not to be found any more.
     """
     if type(returned) is Deferred and not returned.called and driver_of(returned) is None:
         # As most are. None waits for what runs in a context of the handler's.
         return
-    if isinstance(returned, Deferred) and scope.life.is_looked_at:
+    if isinstance(returned, Deferred):
         _find_context_of(scope, returned)
 
 

@@ -59,12 +59,6 @@ class Life:
         return self.scope.watched or (self._stopping and self._stopping.works.returned_deferred)
 
     @property
-    def is_looked_at(self) -> bool:
-        """See `parts.Life`."""
-        options = self.scope.options
-        return bool(self._hooks or options.observers or options.monitors)
-
-    @property
     def hooks(self) -> HookStack:
         """Its cleanup hooks; made on demand."""
         self._hooks = self._hooks or HookStack(self.scope)
@@ -110,6 +104,8 @@ class Life:
 
     def stop(self, cause: Cause) -> bool:
         """Cancel the scope; returns whether this call did it."""
+        if self.scope.is_answered:
+            return False
         if self.scope.options.dry_run:
             if self.scope.cause is None and self.scope.state.after(Event.CANCELLED):
                 self.record.spare(cause)

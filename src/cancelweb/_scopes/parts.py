@@ -31,10 +31,6 @@ class Life(Protocol):
         """Whether it has asked work to stop; then cancellations of its work are its own."""
 
     @property
-    def is_looked_at(self) -> bool:
-        """Whether there is anything to see what the handler sets in its context."""
-
-    @property
     def returned(self) -> object:
         """What the handler has returned and still runs; None if the scope itself has started it."""
 
@@ -115,6 +111,7 @@ class Subject(Protocol):
     context: Context | None
     base: Context | None
     began: tuple[object, Context | None]
+    has_own_context: bool
     handler: object
     is_left_open: bool
 
@@ -144,6 +141,10 @@ class Subject(Protocol):
     @property
     def is_in_call(self) -> bool:
         """Whether the handler's call has not returned yet."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the response is finished, though nothing may have told so yet."""
 
     @property
     def is_interruptible(self) -> bool:
@@ -179,6 +180,7 @@ class BareSubject:
     base: Context | None = None
     began: tuple[object, Context | None] = (None, None)
     is_left_open = False
+    has_own_context = False
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
         self.request = request
@@ -195,6 +197,11 @@ class BareSubject:
 
     @property
     def is_in_call(self) -> bool:
+        """See `Subject`."""
+        return False
+
+    @property
+    def is_answered(self) -> bool:
         """See `Subject`."""
         return False
 

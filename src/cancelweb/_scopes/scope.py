@@ -120,7 +120,7 @@ class Scope(BareSubject):
         return track(self, work)
 
     def on_cancel(self, hook: HookT) -> HookT:
-        """Have the hook called with the scope if it is cancelled, once all work has stopped.
+        """Have the hook called with the scope if it is cancelled, once nothing is waited for.
 
         Hooks are run one at a time, the last first. One that returns a Deferred, a coroutine or any
         other work is waited for. All hooks of a scope together have ``cleanup_timeout`` seconds;
@@ -224,9 +224,9 @@ class Scope(BareSubject):
     def check(self) -> None:
         """Raise `ScopeCancelled` if the scope has been cancelled.
 
-        Work that still runs when the response is finished is asked to stop, though nothing was
-        cancelled: in such work it raises as well, with `ResponseFinished` as the cause. It does not
-        in what the handler returned and left to run beside a finished response.
+        It also does, with `ResponseFinished` as the cause, in work that was asked to stop because
+        the response is finished: in its coroutines, generators and calls of `cancelweb.threads`. It
+        does not in what the handler returned and left to run beside a finished response.
         """
         if self.cause is not None:
             raise ScopeCancelled(self.cause)
