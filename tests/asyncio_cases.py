@@ -340,6 +340,7 @@ class TaskTests(AsyncioTestCase):
 
         self.visit(handler)
         await self.begun
+        await deferLater(reactor, 0)  # Until then its own step is on the stack.
         self.request.finish()
         self.assertEqual(await self.ended(), Ended.COMPLETED)
         # Before 3.12 a task does not tell its context.
