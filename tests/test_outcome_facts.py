@@ -171,6 +171,32 @@ class HandlerTests(SynchronousTestCase):
         Client(CancellingResource(leaf, observers=outcomes.append)).request()
         self.assertEqual(outcomes[0].handler, "tests._scopes.Leaf.render")
 
+    def test_innermost(self) -> None:
+        """Where entry points meet, it is the one inside: the page."""
+        outcomes: list[Outcome] = []
+
+        class Page(Resource):
+            isLeaf = True
+
+            @cancel_on_disconnect
+            def render_GET(self, _: Request) -> bytes:
+                return b"page"
+
+        for page, name in ((Page(), "Page.render_GET"), (Leaf(returning(b"")), "Leaf.render")):
+            inside = CancellingResource(page)
+            Client(CancellingResource(inside, observers=outcomes.append)).request()
+            told = str(outcomes.pop().handler)
+            self.assertEqual(told.rpartition("<locals>.")[2].rpartition("_scopes.")[2], name)
+
+    def test_of_a_script(self) -> None:
+        """What Twisted runs as a script has no module, and only a name."""
+        names: dict[str, Any] = {}
+        exec("def page(request): return b'page'", names)
+        outcomes: list[Outcome] = []
+        page = cancel_on_disconnect(observers=outcomes.append)(names["page"])
+        Client(Leaf(page)).request()
+        self.assertEqual(outcomes[0].handler, "page")
+
     def test_not_called(self) -> None:
         """There is none where it was not called."""
         outcomes: list[Outcome] = []

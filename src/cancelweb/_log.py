@@ -101,15 +101,17 @@ def name_of(function: object) -> str:
 
 
 def full_name_of(function: Any) -> str:
-    """The name of a handler with its module; of a method, that of the object's class."""
+    """The name of a handler with its module; of a method, that of the object's class.
+
+    What a script defines that Twisted runs (``.rpy``) has no module.
+    """
     owner = getattr(function, "__self__", None)
+    kind = function if owner is None else type(owner)
+    module = getattr(kind, "__module__", None)
+    name = name_of(kind)
     if owner is not None:
-        kind = type(owner)
-        return f"{kind.__module__}.{kind.__qualname__}.{getattr(function, '__name__', '')}"
-    try:
-        return f"{function.__module__}.{function.__qualname__}"
-    except AttributeError:
-        return name_of(function)
+        name += f".{getattr(function, '__name__', '')}"
+    return name if module is None else f"{module}.{name}"
 
 
 def printable(text: bytes | str) -> str:

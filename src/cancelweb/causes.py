@@ -218,7 +218,8 @@ class Outcome:
         sent: how many bytes of its body were written; what the client has received is not known.
             Not counted is a page that Twisted is still to write in place of the handler's.
         handler: the name of what was called for the request, such as ``shop.Report.render_GET``;
-            for a wrapped resource that of its class and ``render``. None if nothing was called.
+            for a wrapped resource that of its class and ``render``. Where entry points meet it is
+            the innermost handler. None if nothing was called.
         notes: the facts that were added with ``Scope.note``.
     """
 

@@ -113,7 +113,7 @@ class RequestScope(Scope):
         if self._general is not None:
             self._general.close()
         self._ended = self._life.record.ended if self._life else self._ended
-        self.request = self.context = self.handler = self._suspended = None
+        self.request = self.context = self._suspended = self.handler = self.inner_handler = None
         self._life, self._general, self.began = None, None, NOTHING_BEGAN
         if self._handed_over is not None and self._handed_over.step is Step.ENDED:
             self._handed_over = None

@@ -103,6 +103,8 @@ def serve_for(
         return scope
     answerer = make_answerer(scope, request, handler, is_outermost)
     call = HandlerCall(scope, answerer, not options.any_method)
+    if not is_outermost:
+        scope.inner_handler = handler
     call.run(handler, args, kwargs)
     return _returned(call.give_back(handler, is_outermost))
 

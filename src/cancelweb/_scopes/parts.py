@@ -113,6 +113,7 @@ class Subject(Protocol):
     began: tuple[object, Context | None]
     has_own_context: bool
     handler: object
+    inner_handler: object
     is_left_open: bool
 
     @property
@@ -181,6 +182,7 @@ class BareSubject:
     began: tuple[object, Context | None] = (None, None)
     is_left_open = False
     has_own_context = False
+    inner_handler: object = None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
         self.request = request

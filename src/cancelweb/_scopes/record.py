@@ -105,6 +105,7 @@ class Record:
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
         status, sent = scope.answered_with()
+        handler = scope.inner_handler or scope.handler
         return Outcome(
             method=scope.request.method,
             path=path_of(scope.request),
@@ -119,7 +120,7 @@ class Record:
             leftovers=self.leftovers,
             status=status,
             sent=sent,
-            handler=None if scope.handler is None else full_name_of(scope.handler),
+            handler=None if handler is None else full_name_of(handler),
             notes=self.notes or {},
         )
 
