@@ -57,6 +57,17 @@ class StalledClientTests(LimitsTestCase):
         self.assertFalse(client.is_aborted)
         client.disconnect()
 
+    def test_full_at_each_look(self) -> None:
+        """Nor is one for which the stream always waits, but has written meanwhile."""
+        client = self.visit(self.slow_stream, stall_timeout=5)
+        for _ in range(6):
+            self.step(4)
+            client.pause()
+            self.step(1)
+            client.resume()
+        self.assertFalse(client.is_aborted)
+        client.disconnect()
+
     def test_beside_timeout(self) -> None:
         """The handler's time and the client's are two; the client's is up here."""
         client = self.visit(self.slow_stream, stall_timeout=5, timeout=2)

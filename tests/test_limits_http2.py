@@ -6,6 +6,7 @@ What belongs here: what differs from HTTP/1, in memory. What does not: which lim
 from collections.abc import AsyncIterator
 from typing import Any
 
+from h2.settings import SettingCodes
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.web.server import Request, Site
@@ -18,6 +19,7 @@ from ._multiplexed import HTTP2TestCase
 from ._pages import PAGE, Page
 
 CHUNK = bytes(2**15)
+WIDE = 2**20
 
 
 class SparingClient(HTTP2Client):
@@ -45,6 +47,7 @@ class LimitsTests(HTTP2TestCase):
     """Promise 14: what is stuck is cut, and what flows is not."""
 
     client: Any
+    connection: Any
 
     def open(self, page: Page) -> None:
         """Connect a client that gives no room by itself."""
@@ -56,6 +59,27 @@ class LimitsTests(HTTP2TestCase):
         while True:
             yield CHUNK
             await deferLater(self.clock, 1)
+
+    async def wide_chunks(self, _: Request) -> AsyncIterator[bytes]:
+        """As fast as the client gives room, without end."""
+        while True:
+            yield CHUNK
+
+    def widen(self) -> None:
+        """The client gives room for a lot, and reads nothing: the transport is full."""
+        h2: Any = self.client._h2
+        h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: WIDE})
+        h2.increment_flow_control_window(WIDE)
+        self.client._flush()
+        self.exchange()
+        self.connection.channel.pauseProducing()
+
+    def sip(self) -> None:
+        """The client reads a little."""
+        self.connection.channel.resumeProducing()
+        self.clock.advance(0.125)
+        self.connection.channel.pauseProducing()
+        self.connection.pump()
 
     def step(self, seconds: int, takes: bool = False) -> None:
         """Let time pass; the client may take what comes."""
@@ -139,6 +163,48 @@ class LimitsTests(HTTP2TestCase):
 
         self.connect(handler, stall_timeout=5)
         self.assertTrue(5 <= self.cut_after(self.get()) <= 12)
+
+    def test_wide_window(self) -> None:
+        """A client that reads what it has given room for is not cut; one that does not is."""
+
+        async def plenty(request: Request) -> None:
+            request.write(bytes(2 * WIDE))
+            await Deferred[None]()
+
+        for handler in (self.wide_chunks, plenty):
+            self.outcomes.clear()
+            self.connect(handler, stall_timeout=5)
+            self.widen()
+            stream = self.get()
+            for _ in range(6):
+                self.step(4)
+                self.sip()
+            self.assertEqual(self.outcomes, [])
+            self.assertLess(len(stream.body), WIDE)
+            self.step(12)
+            self.assertEqual(self.outcomes[0].cause, TimedOut(5, "stall_timeout"))
+
+    def test_piece_by_piece(self) -> None:
+        """What the transport sends of what waits in it counts, while the stream waits for it."""
+        self.connect(self.wide_chunks, stall_timeout=5)
+        self.widen()
+        self.get()
+        for sent in range(10):
+            self.step(4)
+            # As a transport of Twisted tells it; this one sends all or nothing.
+            self.connection.server.offset = sent
+        self.assertEqual(self.outcomes, [])
+        self.step(12)
+        self.assertEqual(self.outcomes[0].cause, TimedOut(5, "stall_timeout"))
+
+    def test_busy_siblings(self) -> None:
+        """What the transport sends for others does not save a stream that has no room."""
+        self.connect(self.chunks, stall_timeout=5)
+        self.get()
+        for sent in range(12):
+            self.step(1)
+            self.connection.server.offset = sent
+        self.assertEqual(self.outcomes[0].cause, TimedOut(5, "stall_timeout"))
 
     def test_stuck(self) -> None:
         """A handler that is stuck after its first write has its stream reset."""

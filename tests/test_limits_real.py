@@ -4,6 +4,7 @@ What belongs here: that what a real transport has still to send tells whether a 
 anything. Time is that of a clock which the tests move.
 """
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.internet.ssl import PrivateCertificate
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
+from twisted.web.static import File
 
-from cancelweb import Outcome, TimedOut, cancel_on_disconnect
+from cancelweb import CancellingResource, Outcome, TimedOut, cancel_on_disconnect
 
 from ._pages import Page
 from ._servers import LOOPBACK, SelfSigned
@@ -26,6 +28,8 @@ reactor: Any = _installed_reactor
 
 PLENTY = bytes(2**26)
 """More than the buffers of both sockets hold."""
+
+CHUNK = bytes(2**17)
 
 
 class Reader(Protocol):
@@ -46,8 +50,8 @@ class Reader(Protocol):
             transport.pauseProducing()
 
 
-class SlowReaderTests(TestCase):
-    """Promise 14: a client that reads slowly is not cut, one that reads nothing is."""
+class ReadersTestCase(TestCase):
+    """A test with a client that reads when it is told to."""
 
     timeout = 60
 
@@ -56,18 +60,19 @@ class SlowReaderTests(TestCase):
         self.requests: list[Any] = []
         self.outcome: Deferred[Outcome] = Deferred()
 
-    async def plenty(self, request: Request) -> None:
-        """Send more than is taken, and wait."""
-        self.requests.append(request)
-        request.write(PLENTY)
-        await Deferred[None]()
+    def make_request(self, *args: Any, **kwargs: Any) -> Request:
+        """A request, kept for the test."""
+        self.requests.append(Request(*args, **kwargs))
+        request: Request = self.requests[-1]
+        return request
 
-    async def connect(self, is_secure: bool) -> Any:
+    async def connect(self, resource: Any, is_secure: bool) -> Any:
         """A client that has asked, and reads nothing, once the server can send no more."""
-        decorate: Any = cancel_on_disconnect(
-            observers=self.outcome.callback, clock=self.clock, stall_timeout=10
+        root = CancellingResource(
+            resource, observers=self.outcome.callback, clock=self.clock, stall_timeout=10
         )
-        site = Site(Page(decorate(self.plenty)))
+        factory: Any = self.make_request
+        site = Site(root, requestFactory=factory)
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         pem = certificate.private_key.read_bytes() + certificate.certificate.read_bytes()
         tls = PrivateCertificate.loadPEM(pem).options()
@@ -93,15 +98,19 @@ class SlowReaderTests(TestCase):
             before = sent
 
     @property
-    def sent(self) -> int | None:
-        """How much of the response the kernel has taken."""
-        if not self.requests:
+    def sent(self) -> tuple[int, int] | None:
+        """How far the response has come: what was written, and what the kernel took of the last."""
+        if not any(each.startedWriting for each in self.requests):
             return None
+        return self.requests[0].sentLength, self.transport.offset
+
+    @property
+    def transport(self) -> Any:
+        """The server's, below TLS."""
         transport = self.requests[0].channel.transport
         while hasattr(transport, "transport"):
             transport = transport.transport
-        offset: int = transport.offset
-        return offset
+        return transport
 
     async def read_some(self) -> None:
         """Have the client read until the kernel has taken more, and then nothing again."""
@@ -112,9 +121,18 @@ class SlowReaderTests(TestCase):
         self.client.transport.pauseProducing()
         await self.standstill()
 
+
+class SlowReaderTests(ReadersTestCase):
+    """Promise 14: a client that reads slowly is not cut, one that reads nothing is."""
+
+    async def plenty(self, request: Request) -> None:
+        """Send more than is taken, and wait."""
+        request.write(PLENTY)
+        await Deferred[None]()
+
     async def assert_cut(self, is_secure: bool) -> None:
         """It is cut when it takes nothing, and not before."""
-        await self.connect(is_secure)
+        await self.connect(Page(cancel_on_disconnect(self.plenty)), is_secure)
         for _ in range(3):
             self.clock.advance(10)
             await self.read_some()
@@ -132,3 +150,70 @@ class SlowReaderTests(TestCase):
     async def test_over_tls(self) -> None:
         """Over TLS."""
         await self.assert_cut(is_secure=True)
+
+
+class FlowsTests(ReadersTestCase):
+    """Promise 14: what is written as fast as a client reads is not cut, unless it stops reading."""
+
+    async def chunks(self, _: Request) -> AsyncIterator[bytes]:
+        """More than a transport takes before it pauses a producer, without end."""
+        while True:
+            yield CHUNK
+
+    def streamed(self) -> Page:
+        """A page that streams."""
+        turns = LoopingCall(self.clock.advance, 0)
+        turns.start(0.001)
+        self.addCleanup(turns.stop)
+        return Page(self.chunks)
+
+    def file(self) -> File:
+        """A large file, all of it a hole."""
+        path = Path(self.mktemp())
+        with path.open("wb") as hole:
+            hole.truncate(2**40)
+        resource = File(str(path))
+        resource.isLeaf = True
+        return resource
+
+    async def read_on(self) -> None:
+        """Have the client read until more waits in a transport that looks as it did before."""
+        request, transport = self.requests[0], self.transport
+        before = request.sentLength
+
+        def is_alike() -> bool:
+            is_paused: bool = request.channel._waitingForTransport
+            return is_paused and request.sentLength > before and not transport.dataBuffer
+
+        self.client.transport.resumeProducing()
+        while not self.outcome.called and not is_alike():
+            await deferLater(reactor, 0)
+
+    async def assert_flows(self, resource: Any, is_secure: bool) -> None:
+        """It is cut when the client reads nothing, and not before."""
+        await self.connect(resource, is_secure)
+        for _ in range(3):
+            await self.read_on()
+            self.clock.advance(10)
+        self.assertFalse(self.outcome.called)
+        self.client.transport.pauseProducing()
+        await self.standstill()
+        self.clock.pump([10, 10])
+        self.assertEqual((await self.outcome).cause, TimedOut(10, "stall_timeout"))
+        self.client.transport.abortConnection()
+
+    async def test_stream(self) -> None:
+        """A stream."""
+        await self.assert_flows(self.streamed(), is_secure=False)
+
+    async def test_stream_over_tls(self) -> None:
+        """A stream over TLS."""
+        await self.assert_flows(self.streamed(), is_secure=True)
+
+    async def test_file(self) -> None:
+        """A file."""
+        await self.assert_flows(self.file(), is_secure=False)
+
+    async def test_file_over_tls(self) -> None:
+        """A file over TLS."""
+        await self.assert_flows(self.file(), is_secure=True)

@@ -11,7 +11,12 @@ from typing import Any
 
 from .._log import log
 from .._scopes.gauge import Gauge
-from .._twisted.access import is_reset, is_waiting_for_transport, stream_connection_of
+from .._twisted.access import (
+    is_reset,
+    is_waiting_for_transport,
+    stream_connection_of,
+    window_of,
+)
 from .._twisted.checks import check
 from .request_facts import has_begun
 
@@ -38,7 +43,12 @@ class ResponseGauge(Gauge):
         """See `Gauge`: None while there is room for more."""
         if not (has_begun(request) and _is_full(request)):
             return None
-        return _taken(request.channel, _sent(request))
+        if stream_connection_of(request.channel) is not None:
+            return _taken_of_stream(request)
+        # A producer writes only after the client has made room. Between two writes the transport
+        # may look the same each time.
+        written = None if getattr(request, "producer", None) is None else _sent(request)
+        return _unsent(request.channel.transport), written
 
     has_begun = staticmethod(has_begun)
 
@@ -59,7 +69,8 @@ class ResponseGauge(Gauge):
 
 
 def _sent(request: Any) -> int:
-    sent: int = getattr(request, "sentLength", 0)
+    # The sum is a new object: a NaN, which stands in for a missing name, must not equal itself.
+    sent: int = getattr(request, "sentLength", 0) + 0
     return sent
 
 
@@ -72,13 +83,19 @@ def _is_full(request: Any) -> bool:
     return not is_reset(channel) and connection.remainingOutboundWindow(channel.streamID) <= 0
 
 
-def _taken(channel: Any, written: int) -> object:
-    """What differs as soon as the client takes some of what is unsent."""
-    connection = stream_connection_of(channel)
-    if connection is not None:
-        # What it has given room for in all.
-        return connection.remainingOutboundWindow(channel.streamID) + written
-    transport = channel.transport
+def _taken_of_stream(request: Any) -> object:
+    """What differs as soon as the client gives a stream room, or takes what there is room for."""
+    channel = request.channel
+    connection, window = stream_connection_of(channel), window_of(channel)
+    queued = window - connection.remainingOutboundWindow(channel.streamID)
+    # While there is room, the stream waits for the transport. Otherwise what the transport sends
+    # is of other streams, which do not save this one.
+    unsent = _unsent(connection.transport) if window > 0 else None
+    return window, _sent(request) - queued, unsent
+
+
+def _unsent(transport: Any) -> tuple[int, int]:
+    """What differs as soon as a connection sends some of what waits in it."""
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below  # from TLS to what is below it
     return len(getattr(transport, "dataBuffer", b"")), getattr(transport, "offset", 0)

@@ -74,6 +74,16 @@ def stream_connection_of(channel: Any) -> Any:
     return getattr(channel, "_conn", None)
 
 
+def window_of(stream: Any) -> int:
+    """How many bytes the client has room for, those in the stream's queue not yet deducted.
+
+    0 where that cannot be told.
+    """
+    conn = getattr(stream_connection_of(stream), "conn", None)
+    window: int = 0 if conn is None else conn.local_flow_control_window(stream.streamID)
+    return window
+
+
 def streams_of(protocol: Any) -> Any:
     """The open streams of a protocol that a Site has built; None unless it speaks HTTP/2."""
     return getattr(getattr(protocol, "_channel", None), "streams", None)

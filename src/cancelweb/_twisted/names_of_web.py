@@ -52,7 +52,8 @@ NEEDED_OF_WEB = (
     Needed(
         "writes",
         ("twisted.web.http:Request.sentLength",),
-        "once a response has begun, timeout does not cut it any more",
+        "once a response has begun, timeout does not cut it any more, nor does stall_timeout that "
+        "of a producer, or over HTTP/2",
         stand_in=float("nan"),  # differs from all that was seen, itself included
     ),
     Needed(
