@@ -80,6 +80,23 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         self.clock.advance(4)
         self.assertIn(b"503 Service Unavailable", client.received)
 
+    def test_without_a_body(self) -> None:
+        """To write is to write, though Twisted sends nothing of it: to a HEAD, or with a 304."""
+        for method, status in ((b"HEAD", 200), (b"GET", 304)):
+
+            async def handler(request: Request, status: int = status) -> None:
+                request.setResponseCode(status)
+                for _ in range(20):
+                    request.write(b".")
+                    await deferLater(self.clock, 1)
+                await Deferred[None](lambda _: None)
+
+            began = self.clock.seconds()
+            client = self.serve(handler, timeout=2)
+            client.request(method)
+            self.assertTrue(21 <= self.cut_at(client, 1000) - began <= 24)
+            self.assertEqual((client.response.status, client.response.body), (status, b""))
+
     def test_every_kind_of_handler(self) -> None:
         """It cuts Deferreds, coroutines, generators that wait, and what was left unanswered."""
 

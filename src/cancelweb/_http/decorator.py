@@ -89,9 +89,10 @@ def cancel_on_disconnect(
             an error page, or, if a part of the response is out, its connection is aborted. What
             gets stuck is cut within twice that time. None for no limit, also in place of that of
             an entry point outside.
-        total_timeout: seconds for the whole response, a long download too.
-        stall_timeout: for how many seconds the client may take nothing of what awaits it. For as
-            long as it holds a producer up, ``timeout`` does not count. None as for ``timeout``.
+        total_timeout: seconds until the whole response is written, a long download too.
+        stall_timeout: for how many seconds the client may take nothing of a response that is still
+            being written. For as long as it holds a producer up, ``timeout`` does not count. None
+            as for ``timeout``.
         timeout_header: the name of a header in which the client tells for how many seconds it will
             wait, which count as a ``total_timeout``. A value that is no number above 0 is ignored.
         timeout_status: the status of the answer when time is up; 503 unless given.

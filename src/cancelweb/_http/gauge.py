@@ -6,6 +6,7 @@ Facts only: what has been written, what the client has taken, and how long it sa
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -37,7 +38,7 @@ class ResponseGauge(Gauge):
         # A handler without a producer is never held up, however slow the client is.
         if getattr(request, "producer", None) is not None and _is_full(request):
             return None
-        return 1 + _sent(request)
+        return 1 + _sent(request) + _dropped(request)
 
     def taken(self, request: Any) -> object:
         """See `Gauge`: None while there is room for more."""
@@ -72,6 +73,32 @@ def _sent(request: Any) -> int:
     # The sum is a new object: a NaN, which stands in for a missing name, must not equal itself.
     sent: int = getattr(request, "sentLength", 0) + 0
     return sent
+
+
+class _Dropped:
+    """The ``write`` of a response without a body, as to a HEAD: Twisted drops all of it.
+
+    To write is what counts for ``timeout``, not what comes of it, so this counts the calls.
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self.calls = 0
+
+    def __call__(self, data: bytes) -> None:
+        self.calls += 1
+        self._write(data)
+
+
+def _dropped(request: Any) -> int:
+    """How often a response without a body was written to, since this was first asked."""
+    # Twisted replaces the method once such a response has begun.
+    write = getattr(request, "__dict__", {}).get("write")
+    if write is None:
+        return 0
+    if not isinstance(write, _Dropped):
+        request.write = write = _Dropped(write)
+    return write.calls
 
 
 def _is_full(request: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Gauge:
-    """Tells how far a response has come. Any thread may ask."""
+    """Tells how far a response has come. Any thread may ask whether it has begun."""
 
     def produced(self, request: Any) -> object:
         """What differs after each write; None while the client holds the next one up."""

@@ -89,11 +89,11 @@ class Options(tap.Options):
         self._limit("timeout", seconds)
 
     def opt_total_timeout(self, seconds: str) -> None:
-        """Seconds that a request may take, a long download too."""
+        """Seconds until a response is written, a long download too."""
         self._limit("total_timeout", seconds)
 
     def opt_stall_timeout(self, seconds: str) -> None:
-        """Seconds that a client may take nothing of its response."""
+        """Seconds that a client may take nothing of what is still being written."""
         self._limit("stall_timeout", seconds)
 
     def _limit(self, name: str, seconds: str) -> None:
