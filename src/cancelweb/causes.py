@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 from twisted.web.http import SERVICE_UNAVAILABLE
 
+from ._frozen import check_initialisers
 from ._headers import check_headers
 
 __all__ = [
@@ -46,11 +47,13 @@ _FIELD = type(field())
 
 @frozen
 class Cause:
-    """Why a scope was cancelled. Subclass it to give a reason of your own.
+    """Why a scope was cancelled. To give a reason of your own, subclass it with ``@attrs.frozen``.
 
     Attributes:
         status: the HTTP status code of the answer, from 400 to 599, where the client is still
             there to be answered and nothing has been written yet.
+        headers: further headers of that answer, by name; there are none here. In a subclass this is
+            a mapping, or a property or field that is one.
     """
 
     status: ClassVar[int] = SERVICE_UNAVAILABLE
@@ -65,8 +68,9 @@ class Cause:
         return {}
 
     def __init_subclass__(cls) -> None:
-        """Check the status and the headers where they are written, not where they are needed."""
+        """Check the class where it is written, not where it is needed."""
         super().__init_subclass__()
+        check_initialisers(cls, Cause.__setattr__)
         check_status(f"{cls.__name__}.status", cls.status)
         headers: object = cls.headers
         # What each instance has of its own, in a property or a field, is checked when it is used.
