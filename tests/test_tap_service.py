@@ -85,7 +85,7 @@ class RunningTests(TestCase):
 
     async def test_stopping_drains(self) -> None:
         """To stop the service is to drain: it has ended when each request is answered."""
-        web, status = self.mktemp(), self.mktemp()
+        web, status, events = self.mktemp(), self.mktemp(), log_events(self)
         server = tap.makeService(
             parsed(
                 *("--class", "tests._served.Pages", "--drain", "0.2"),
@@ -98,6 +98,10 @@ class RunningTests(TestCase):
         page = await (await self.visit(status, "/")).answer
         self.assertIn(b"/waiting", page)
         stopped = server.stopService()
+        self.assertIn(
+            "stopping: 1 request in flight has 0.2 s to finish; SIGINT stops at once",
+            [formatEvent(each) for each in events],
+        )
         during = await (await self.visit(status, "/")).answer
         self.assertIn(b"/waiting", during)
         self.assertIn(b" 503 ", (await waiter.answer).splitlines()[0])

@@ -15,7 +15,6 @@ from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listening
 from twisted.internet.endpoints import serverFromString
-from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 from twisted.web import tap
 from twisted.web.server import Site
@@ -37,6 +36,7 @@ from .values import (
     drain_from,
     endpoint_from,
     number_from,
+    object_from,
 )
 
 DRAIN = 5.0
@@ -113,7 +113,7 @@ class Options(tap.Options):
         It is called with the request and the cause, and returns bytes, a resource, or None.
         """
         with checking("error-page", name):
-            self["error-page"] = namedAny(name)
+            self["error-page"] = object_from(name)
             checked_options(error_page=self["error-page"])
 
     def opt_methods(self, names: str) -> None:
@@ -149,13 +149,13 @@ class Options(tap.Options):
     def opt_on_cancel(self, name: str) -> None:
         """Dotted name of a hook to run for each request that is cancelled. May be repeated."""
         with checking("on-cancel", name):
-            self["on-cancel"].append(namedAny(name))
+            self["on-cancel"].append(object_from(name))
             checked_options(on_cancel=self["on-cancel"])
 
     def opt_observer(self, name: str) -> None:
         """Dotted name of an observer to tell of each request, beside the log. May be repeated."""
         with checking("observer", name):
-            self["observers"].append(namedAny(name))
+            self["observers"].append(object_from(name))
             checked_options(observers=self["observers"])
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:

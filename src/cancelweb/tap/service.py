@@ -58,10 +58,13 @@ class DrainingService(MultiService):
         return Deferred.fromCoroutine(self._drain())
 
     async def _drain(self) -> None:
+        count = len(self._monitor.scopes)
         log.info(
-            "stopping: {count} requests in flight have {seconds:g} s to finish; SIGINT stops at "
-            "once",
-            count=len(self._monitor.scopes),
+            "stopping: {in_flight} {seconds:g} s to finish; SIGINT stops at once",
+            count=count,
+            in_flight="1 request in flight has"
+            if count == 1
+            else f"{count} requests in flight have",
             seconds=self._seconds,
         )
         factories = [each.factory for each in self._web]

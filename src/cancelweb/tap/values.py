@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
@@ -47,9 +47,23 @@ def checked(option: str, check: Callable[[str], object]) -> Callable[[tap.Option
     return opt
 
 
+def object_from(name: str) -> Any:
+    """What has this dotted name."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"must be a dotted name, such as {_dotted(name)}")
+    return namedAny(name)
+
+
+def _dotted(name: str) -> str:
+    """What may have been meant."""
+    dotted = name.replace(":", ".")
+    is_name = all(part.isidentifier() for part in dotted.split("."))
+    return dotted if is_name else "package.module.name"
+
+
 def callable_from(name: str) -> Callable[..., object]:
     """What has this dotted name, if it can be called."""
-    found: object = namedAny(name)
+    found: object = object_from(name)
     if not callable(found):
         raise TypeError(f"{found!r} cannot be called")
     return found
