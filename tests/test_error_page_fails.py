@@ -97,8 +97,38 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         self.assertTrue(client.is_aborted)
         self.assertEqual(outcomes[0].cause, TimedOut(1))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.ask(self.draining(error_page=half))
+
+    def test_after_a_write_in_a_drain(self) -> None:
+        """So is that to a request that is turned away, without a proper end."""
+
+        def half(request: Request, cause: Cause) -> bytes:
+            request.write(b"half a page")
+            raise ValueError
+
+        events = log_events(self)
+        client = Client(self.draining(error_page=half))
+        client.request()
+        self.assertTrue(client.is_aborted)
+        self.assertTrue(client.received.endswith(b"\r\nhalf a page\r\n"))
+        [event] = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(event),
+            "a request that is turned away cannot be answered: the server is shutting down",
+        )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_after_a_whole_page(self) -> None:
+        """One that fails when it has finished the request has answered it."""
+
+        def whole(request: Request, cause: Cause) -> bytes:
+            request.write(b"own")
+            request.finish()
+            raise ValueError
+
+        for root in (self.deadline(whole), self.draining(error_page=whole)):
+            response = self.ask(root)
+            self.assertEqual((response.body, response.is_complete), (b"own", True))
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_ends_the_request_itself(self) -> None:
         """One that finishes the request, or loses it, leaves nothing to do."""

@@ -94,6 +94,20 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         self.assertEqual((response.status, response.body), (503, b""))
         self.assertEqual(response.headers[b"content-length"], b"3")
 
+    def test_a_status_without_a_body(self) -> None:
+        """Where it sets a status that has no body, nothing is said of one."""
+        for status in (204, 304):
+
+            def error_page(request: Request, cause: Cause, status: int = status) -> bytes:
+                request.setResponseCode(status)
+                return b"none"
+
+            for root in (self.deadline(error_page), self.draining(error_page=error_page)):
+                response = self.ask(root)
+                self.assertEqual((response.status, response.body), (status, b""))
+                self.assertNotIn(b"content-length", response.headers)
+                self.assertNotIn(b"content-type", response.headers)
+
     def test_each_cause(self) -> None:
         """It is called for a drain's end, for those turned away, and for a cause of the user's."""
         own = self.page(b"own")

@@ -8,10 +8,19 @@ a cause says in headers: `test_cause_headers`.
 import json
 from typing import Any
 
+from h2.errors import ErrorCodes
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from cancelweb import Cause, Ended, TimedOut, cancel_on_disconnect, current_scope
+from cancelweb import (
+    CancellingResource,
+    Cause,
+    Ended,
+    TimedOut,
+    cancel_on_disconnect,
+    current_scope,
+)
+from cancelweb.monitor import Monitor
 
 from ._answers import AS_TODAY, AnswerTestCase, evicted
 from ._docs import ERROR_PAGE, run
@@ -54,6 +63,22 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
                 },
             )
 
+    def test_headers_of_the_handlers_own_page(self) -> None:
+        """What told of the handler's own page is gone; what did not stays."""
+        own = ("ETag", "Last-Modified", "Content-Language", "Content-Location", "Link", "Location")
+
+        def handler(request: Request) -> Deferred[bytes]:
+            for name in (*own, "Transfer-Encoding", "X-Request-ID"):
+                request.setHeader(name, "chunked")
+            return Deferred()
+
+        for error_page in (None, lambda request, cause: b"own"):
+            response = self.ask(self.deadline(error_page, handler))
+            left = {each.lower().encode() for each in own} & set(response.headers)
+            self.assertEqual(left, set())
+            self.assertNotIn(b"transfer-encoding", response.headers)
+            self.assertEqual(response.headers[b"x-request-id"], b"chunked")
+
     def test_text(self) -> None:
         """A client that asks for plain text gets a sentence."""
         response = self.ask(self.deadline(), b"text/plain")
@@ -66,9 +91,10 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
         for accept in (None, b"*/*", b"text/plain"):
             response = self.ask(self.draining(), accept)
             self.assertEqual(response.body, f"{sentence}\n".encode())
-        response = self.ask(self.draining(), b"application/json")
-        self.assertEqual(json.loads(response.body)["detail"], sentence)
-        self.assertEqual(response.headers[b"retry-after"], b"1")
+        for accept in (b"application/json", b"application/json, text/plain, */*"):
+            response = self.ask(self.draining(), accept)
+            self.assertEqual(json.loads(response.body)["detail"], sentence)
+            self.assertEqual(response.headers[b"retry-after"], b"1")
         response = self.ask(self.draining(), b"text/html")
         self.assertIn(f"<p>{sentence}</p>".encode(), response.body)
         self.assertEqual(response.headers[b"connection"], b"close")
@@ -91,11 +117,20 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
             if accept != b"text/plain":
                 self.assertIn(b"Too Many Requests", response.body)
 
-    def test_a_status_without_a_name(self) -> None:
-        """A status that nobody has named is called Stopped."""
-        decorate: Any = cancel_on_disconnect(timeout=1, timeout_status=599, observers=())
-        response = self.ask(Leaf(decorate(waiting)), b"application/json")
-        self.assertEqual(json.loads(response.body)["title"], "Stopped")
+    def test_the_name_of_a_status(self) -> None:
+        """The status line has it too, where Twisted knows none; what has no name is Stopped."""
+        for status, name in [
+            (429, "Too Many Requests"),
+            (451, "Unavailable For Legal Reasons"),
+            (503, "Service Unavailable"),
+            (599, "Stopped"),
+        ]:
+            decorate: Any = cancel_on_disconnect(timeout=1, timeout_status=status, observers=())
+            client = Client(Leaf(decorate(waiting)))
+            client.request(headers={b"Accept": b"application/json"})
+            client.clock.advance(1)
+            self.assertEqual(json.loads(client.response.body)["title"], name)
+            self.assertTrue(client.received.startswith(f"HTTP/1.1 {status} {name}\r\n".encode()))
 
 
 class OverHTTP2Tests(HTTP2TestCase):
@@ -120,6 +155,30 @@ class OverHTTP2Tests(HTTP2TestCase):
         self.logged_error(ValueError)
         self.assertEqual({type(each.cause) for each in self.outcomes}, {TimedOut})
         self.assertEqual(self.outcomes[-1].ended, Ended.FAILED)
+
+
+class BrokenOffInADrainTests(HTTP2TestCase):
+    """A page of a request that is turned away, and is only half written, has no end."""
+
+    def test_over_http2(self) -> None:
+        """The stream is reset, and the connection goes on."""
+
+        def half(request: Request, cause: Cause) -> bytes:
+            request.write(b"half")
+            raise ValueError
+
+        monitor = Monitor(self.clock)
+        monitor.is_draining = True
+        wrapped: Any = CancellingResource(
+            Leaf(self.work), monitor=monitor, error_page=half, observers=self.outcomes.append
+        )
+        self.open(wrapped)
+        for _ in range(2):
+            stream = self.get()
+            self.assertEqual((stream.body, stream.ended), (b"half", False))
+            self.assertIs(stream.reset, ErrorCodes.INTERNAL_ERROR)
+            self.logged_error(ValueError)
+        self.assertEqual({each.ended for each in self.outcomes}, {Ended.REFUSED})
 
 
 class ShownTests(AnswerTestCase):

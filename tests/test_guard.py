@@ -9,13 +9,11 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.pages import notFound
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from cancelweb import (
-    Ended,
-    cancel_on_disconnect,
-)
+from cancelweb import Cause, Ended, cancel_on_disconnect
 
 from ._inmemory import Client, log_events, of_cancelweb
 from ._scopes import Errand, Leaf, Visit, waiting
@@ -87,6 +85,12 @@ class GuardTests(SynchronousTestCase):
             self.assertNotIn(b"late", client.received)
 
     @staticmethod
+    def kept_open(kept: list[Request], request: Request) -> int:
+        """A handler that means to answer later."""
+        kept.append(request)
+        return NOT_DONE_YET
+
+    @staticmethod
     def settled_by_the_end(
         kept: list[Request], result: Deferred[bytes], request: Request
     ) -> Deferred[bytes]:
@@ -123,6 +127,25 @@ class GuardTests(SynchronousTestCase):
         request.finish()
         (warning,) = self.flushWarnings()
         self.assertIn("request.finish called twice", warning["message"])
+
+    def test_finished_after_the_answer_of_cancelweb(self) -> None:
+        """A handler's own `finish` is silent once it was answered for, and so is a further one."""
+
+        def ending(request: Request, cause: Cause) -> None:
+            request.finish()
+
+        pages: list[Any] = [None, lambda *_: b"own", ending, lambda *_: notFound()]
+        for error_page in pages:
+            kept: list[Request] = []
+            page = cancel_on_disconnect(timeout=1, error_page=error_page, observers=())
+            client = Client(Leaf(page(partial(self.kept_open, kept))))
+            client.request()
+            client.clock.advance(1)
+            received = client.received
+            for _ in range(2):
+                kept[0].write(b"late")
+                kept[0].finish()
+            self.assertEqual((client.received, self.flushWarnings()), (received, []))
 
     def test_a_living_request_is_left_alone(self) -> None:
         """A request that lives has no method replaced."""

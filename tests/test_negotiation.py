@@ -56,6 +56,19 @@ PREFERRED = {
     "\xff/\xff": HTML,
 }
 
+UNASKED = ("", "*/*")
+"""What clients send that ask for nothing in particular."""
+
+ASKED_FOR_SOME = {
+    # Nothing in particular besides what they name is liked as much.
+    "image/png": TEXT,
+    "text/html;q=0, application/json;q=0, text/plain;q=0": TEXT,
+    "*/*, text/html;q=0": TEXT,
+    "text/html;q=0, */*": TEXT,
+    "\xff/\xff": TEXT,
+}
+"""What else has the form for these: it names none of the forms, or only those that it dislikes."""
+
 
 class AcceptTests(SynchronousTestCase):
     """The client gets the form that it asks for."""
@@ -64,6 +77,15 @@ class AcceptTests(SynchronousTestCase):
         """Headers of real clients, and odd ones."""
         for accept, form in PREFERRED.items():
             self.assertEqual(preferred([accept.encode("latin-1")], OFFERS), form, accept)
+
+    def test_otherwise(self) -> None:
+        """Another form for clients that ask for nothing in particular goes to these alone."""
+        for accept in (*UNASKED, "image/png", "text/html;q=0.5, */*"):
+            self.assertEqual(preferred([accept.encode()], OFFERS, TEXT), TEXT, accept)
+        for accept, form in PREFERRED.items():
+            if accept not in UNASKED:
+                found = preferred([accept.encode("latin-1")], OFFERS, TEXT)
+                self.assertEqual(found, ASKED_FOR_SOME.get(accept, form), accept)
 
     def test_no_header(self) -> None:
         """Without one, it is the first form."""

@@ -1,7 +1,7 @@
 """The answerer of Twisted Web: writes a response whole, or an error page, or breaks one off.
 
-With `pages`, `breaking_off` and `streams`, which it uses, and `turned_away`, the only code that
-writes to a request or finishes it. When work is stopped is not decided here.
+With `pages`, `error_pages`, `breaking_off` and `streams`, which it uses, and `turned_away`, the
+only code that writes to a request or finishes it. When work is stopped is not decided here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..causes import Cause, ScopeCancelled
 from .answerer import LATER, NoResponse
 from .breaking_off import break_off
 from .dead_requests import drop_producer, guarded_fate_of
-from .error_pages import HTML, PROBLEM, STOPPED, TEXT, page_for
+from .error_pages import answer_in_place
 from .faked_head import is_faked_head, will_be_faked
 from .pages import send, tell_listeners
 from .request_facts import fate_of, has_begun, is_taken_over
@@ -240,8 +240,6 @@ class TwistedAnswerer:
             break_off(scope, request)
             return
         try:
-            page = page_for(scope, request, cause, STOPPED, (HTML, PROBLEM, TEXT))
-            if page is not None:
-                send(request, page)
+            answer_in_place(scope, request, cause)
         except BaseException:
             self._break_off()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from .._scopes.states import Fate
@@ -20,6 +21,11 @@ from .request_scope import RequestScope
 def break_off(scope: RequestScope, request: Any) -> None:
     """Break off what has begun. From now on nothing is written to the request."""
     scope.life.give_up()
+    cut(request, scope.clock)
+
+
+def cut(request: Any, clock: IReactorTime) -> None:
+    """The same for a request that is open, and whose scope has nothing to stop."""
     # Over HTTP/2, whose streams are reset in the next turn, a `finish` would come before the reset.
     guard(request, Fate.LOST)
     transport = getattr(request, "transport", None)
@@ -28,7 +34,7 @@ def break_off(scope: RequestScope, request: Any) -> None:
     else:
         # A stream that goes while its connection tells its siblings of a loss would break
         # Twisted's loop over them.
-        scope.clock.callLater(0, _reset, request, scope.general.channel)
+        clock.callLater(0, _reset, request, getattr(request, "channel", None))
 
 
 def _reset(request: Any, stream: Any) -> None:

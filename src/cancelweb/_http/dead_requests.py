@@ -59,6 +59,15 @@ def guard_finished(request: Any) -> None:
     request.write, request.channel = ignore, CLOSED_CHANNEL
 
 
+def guard_answered(request: Any) -> None:
+    """See `guard`: cancelweb has answered in the place of the handler, which cannot know of it.
+
+    So the handler's own ``finish`` is its first, and no mistake to warn of.
+    """
+    guard_finished(request)
+    request.finish = ignore
+
+
 def guard_lost(request: Any) -> None:
     """See `guard`."""
     request.write = request.finish = ignore

@@ -1,7 +1,7 @@
 """The answer to a request that is cancelled or turned away: the site's own page, or the default.
 
-What becomes of the bytes is for `answering` and `turned_away`. Of a cause of the user's own the
-default has only the status and the headers: its text may be meant for the log alone.
+When there is one is for `answering` and `turned_away`. Of a cause of the user's own the default has
+only the status and the headers: its text may be meant for the log alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.python.reflect import safe_repr
-from twisted.web.http import RESPONSES
+from twisted.web.http import NO_BODY_CODES, RESPONSES
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 
@@ -24,8 +24,9 @@ from .._scopes.context import in_copy
 from .._scopes.states import Fate
 from .._twisted.access import has_encoder
 from ..causes import Cause, RapidReset
+from .dead_requests import guard_answered
 from .negotiation import preferred
-from .pages import make_last
+from .pages import make_last, send
 from .request_facts import fate_of, has_begun
 from .request_scope import RequestScope
 
@@ -35,12 +36,23 @@ ErrorPage = Callable[[Any, Cause], bytes | IResource | None]
 STOPPED = "The request was stopped before it was done."
 
 _OF_THE_PAGE = (
-    b"content-length",
-    b"content-range",
-    b"content-disposition",
     b"accept-ranges",
-    b"location",
+    b"content-digest",
+    b"content-disposition",
+    b"content-language",
+    b"content-length",
+    b"content-location",
+    b"content-md5",
+    b"content-range",
+    b"digest",
+    b"etag",
     b"expires",
+    b"last-modified",
+    b"link",
+    b"location",
+    b"repr-digest",
+    b"trailer",
+    b"transfer-encoding",
 )
 """Headers in which the handler tells of its own page. They are not true of an error page."""
 
@@ -83,9 +95,27 @@ PROBLEM = Form(
 )
 TEXT = Form("text/plain; charset=utf-8", ("text/plain",), _text)
 
+_FORMS = (HTML, PROBLEM, TEXT)
+"""Those of the default. Of several that a client likes and names equally, the first is sent."""
+
+
+def answer_in_place(scope: RequestScope, request: Any, cause: Cause) -> None:
+    """Answer an open request in the place of its handler, which may still try to finish it.
+
+    Raises:
+        BaseException: as `page_for`, or what a request of the user's own kind has raised.
+    """
+    try:
+        page = page_for(scope, request, cause, STOPPED, HTML)
+        if page is not None:
+            send(request, page)
+    finally:
+        if fate_of(request) is Fate.FINISHED:
+            guard_answered(request)
+
 
 def page_for(
-    scope: RequestScope, request: Any, cause: Cause, detail: str, forms: Sequence[Form]
+    scope: RequestScope, request: Any, cause: Cause, detail: str, otherwise: Form
 ) -> bytes | None:
     """Set the status and the headers of the answer to an open request, and make its body.
 
@@ -94,10 +124,11 @@ def page_for(
         request: nothing of a response has been written.
         cause: why it is answered.
         detail: what the default says.
-        forms: those of the default, the first for clients that do not ask for any.
+        otherwise: the form of the default for clients that ask for none in particular.
 
     Returns:
-        The body; None if what makes the page has sent it, or has ended the request otherwise.
+        The body; None if the answer was sent, or what makes the page has ended the request
+        otherwise.
 
     Raises:
         BaseException: what makes the page has failed, and has written a part of it.
@@ -109,8 +140,9 @@ def page_for(
         if fate_of(request) is not Fate.OPEN:
             return None
         if page is not None:
-            return page
-    form = forms[preferred(_accept(request), [each.names for each in forms])]
+            return _unless_without_body(request, page)
+    names = [each.names for each in _FORMS]
+    form = _FORMS[preferred(_accept(request), names, _FORMS.index(otherwise))]
     _prepare(scope, request, cause, form.content_type)
     request.responseHeaders.addRawHeader(b"vary", b"Accept")
     status = scope.options.status_of(cause)
@@ -135,7 +167,8 @@ def _prepare(scope: RequestScope, request: Any, cause: Cause, content_type: str)
     if not has_encoder(request):
         request.responseHeaders.removeHeader(b"content-encoding")
     request.etag = request.lastModified = None
-    request.setResponseCode(scope.options.status_of(cause))
+    status = scope.options.status_of(cause)
+    request.setResponseCode(status, phrase_of(status).encode())
     request.setHeader(b"content-type", content_type.encode())
     request.setHeader(b"cache-control", b"no-store")
     for header, value in _headers_of(cause).items():
@@ -143,6 +176,18 @@ def _prepare(scope: RequestScope, request: Any, cause: Cause, content_type: str)
             make_last(request)
         else:
             request.setHeader(header.encode(), value.encode())
+
+
+def _unless_without_body(request: Any, page: bytes) -> bytes | None:
+    """The page, unless the site has set a status that has none: then the head is sent, and that.
+
+    Whoever sends bytes says how long they are, which must not be said of no body (RFC 9110, 8.6).
+    """
+    if request.code not in NO_BODY_CODES:
+        return page
+    request.responseHeaders.removeHeader(b"content-type")
+    request.finish()
+    return None
 
 
 def _headers_of(cause: Cause) -> Mapping[str, str]:

@@ -16,20 +16,25 @@ Names = tuple[str, ...]
 """The media types by which a client may ask for one form."""
 
 
-def preferred(accept: Sequence[bytes], offers: Sequence[Names]) -> int:
+def preferred(accept: Sequence[bytes], offers: Sequence[Names], otherwise: int = 0) -> int:
     """The index of the form that a client prefers.
 
     Of several that it likes equally it is the one that it has named most exactly, then the first:
-    clients that name JSON often add ``*/*``.
+    clients that name JSON often add ``*/*``, and ``text/plain`` too.
 
     Args:
         accept: the values of the request's Accept headers.
-        offers: what there is; the first is for clients that do not say, or like none of these.
+        offers: what there is.
+        otherwise: the index of the form for clients that ask for nothing in particular, or like
+            none of these.
     """
     ranges = _ranges(b",".join(accept).decode("latin-1"))
     liked = [_liking(ranges, names) for names in offers]
     best = max(liked)
-    return liked.index(best) if best[0] > 0 else 0
+    quality, exactness = best
+    if quality == 0 or (exactness == 0 and liked[otherwise] == best):
+        return otherwise
+    return liked.index(best)
 
 
 def _ranges(text: str) -> dict[str, float]:

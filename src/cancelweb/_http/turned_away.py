@@ -12,14 +12,16 @@ from typing import Any
 
 from twisted.web.server import NOT_DONE_YET
 
+from .._log import log
 from .._scopes.options import Options
 from .._scopes.states import Fate, State
 from ..causes import Cause, Draining, Ended, RapidReset
 from ..interfaces import IMonitor
+from .breaking_off import cut
 from .dead_requests import guarded_fate_of
-from .error_pages import HTML, PROBLEM, TEXT, page_for
+from .error_pages import TEXT, page_for
 from .rapid_resets import is_overrun
-from .request_facts import h2_connection_of
+from .request_facts import fate_of, h2_connection_of
 from .request_scope import RequestScope
 
 
@@ -62,12 +64,20 @@ def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
     """Answer without the handler and without hooks: too many requests, or no time.
 
     Returns:
-        The whole answer; or ``NOT_DONE_YET`` where nothing can be answered, or it has been. That of
+        The whole answer; or ``NOT_DONE_YET`` where nothing can be answered, or it has been, or was
+        broken off, since the site's ``error_page`` has failed behind a part of its page. That of
         too many requests costs little: the site's ``error_page`` is not called.
     """
     scope.general.to_come = scope.options.status_of(cause), 0
     refuse(scope, cause)
     if guarded_fate_of(request) is not Fate.OPEN:
         return NOT_DONE_YET
-    page = page_for(scope, request, cause, str(cause), (TEXT, PROBLEM, HTML))
+    try:
+        page = page_for(scope, request, cause, str(cause), TEXT)
+    except BaseException:
+        # Twisted would end the half of a page as if it were whole.
+        log.failure("a request that is turned away cannot be answered: {cause}", cause=cause)
+        if fate_of(request) is Fate.OPEN:
+            cut(request, scope.clock)
+        return NOT_DONE_YET
     return NOT_DONE_YET if page is None else page
