@@ -26,7 +26,7 @@ PAGES = ("--class", "tests._served.Pages")
 AT_ONCE = 2.5
 
 
-STOPPING = r"stopping: (1 request|\d+ requests) in flight ha(s|ve) [\d.]+ s to finish; SIGINT stops at once"
+STOPPING = r"stopping: \d+ requests? in flight ha(s|ve) [\d.]+ s to finish; SIGINT stops at once"
 
 
 ALARMING = r"#(warn|error|critical)\]|Traceback|[Uu]nhandled|ReactorNotRunning"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from math import inf
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
@@ -47,11 +47,12 @@ def checked(option: str, check: Callable[[str], object]) -> Callable[[tap.Option
     return opt
 
 
-def object_from(name: str) -> Any:
+def object_from(name: str) -> object:
     """What has this dotted name."""
     if not all(part.isidentifier() for part in name.split(".")):
         raise ValueError(f"must be a dotted name, such as {_dotted(name)}")
-    return namedAny(name)
+    found: object = namedAny(name)
+    return found
 
 
 def _dotted(name: str) -> str:
