@@ -126,8 +126,11 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             raise ValueError
 
         for root in (self.deadline(whole), self.draining(error_page=whole)):
-            response = self.ask(root)
-            self.assertEqual((response.body, response.is_complete), (b"own", True))
+            client = Client(root)
+            client.request()
+            client.clock.advance(1)
+            self.assertEqual((client.response.body, client.response.is_complete), (b"own", True))
+            self.assertFalse(client.is_aborted)
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_ends_the_request_itself(self) -> None:
