@@ -9,6 +9,7 @@ module is not one that trial collects by itself, since no other reactor runs tha
 import asyncio
 import contextvars
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -19,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import (
+    CancellingResource,
     Ended,
     Outcome,
     ResponseFinished,
@@ -27,6 +29,7 @@ from cancelweb import (
     current_scope,
     scope_of,
 )
+from cancelweb.monitor import Monitor
 
 from ._inmemory import Client
 from ._pages import PAGE, Handler, Page
@@ -414,6 +417,69 @@ class CoroutineTests(AsyncioTestCase):
         client.disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(self.steps, ["stopped"])
+
+
+class ThreadTests(AsyncioTestCase):
+    """A thread in which asyncio has begun a call runs on: it is let go, never "stopped"."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+
+    def compute(self) -> None:
+        """What the thread does: it says that it has begun, and takes its time."""
+        reactor.callFromThread(self.begun.callback, None)
+        self.go_on.wait()
+
+    async def leave_thread(self, handler: Handler) -> Ended:
+        """Ask for a page, leave while its thread computes, and wait until that has ended."""
+        monitor = Monitor(reactor)
+        observers = [self.closed.callback]
+        root = CancellingResource(Page(handler), monitor=monitor, observers=observers)
+        client = Client(root, self.clock)
+        client.request()
+        await self.begun
+        client.disconnect()
+        ended = await self.ended()
+        self.assertEqual(len(monitor.let_go), 1)
+        self.go_on.set()
+        while monitor.let_go:
+            await deferLater(reactor, 0.001)
+        return ended
+
+    def in_executor(self) -> asyncio.Future[None]:
+        """A call in the executor of the loop."""
+        return asyncio.get_running_loop().run_in_executor(None, self.compute)
+
+    async def test_returned(self) -> None:
+        """Where a handler returns the future."""
+        self.assertEqual(await self.leave_thread(lambda _: self.in_executor()), Ended.LET_GO)
+
+    async def test_tracked(self) -> None:
+        """Where a handler tracks it."""
+
+        def handler(_: Request) -> int:
+            current_scope().track(self.in_executor())
+            return NOT_DONE_YET
+
+        self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
+
+    async def test_awaited(self) -> None:
+        """Where a coroutine awaits the Deferred of it."""
+
+        async def handler(_: Request) -> None:
+            await Deferred.fromFuture(self.in_executor())
+
+        self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
+
+    async def test_task(self) -> None:
+        """Where a task awaits it."""
+
+        def handler(_: Request) -> object:
+            return asyncio.ensure_future(asyncio.to_thread(self.compute))
+
+        self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
 
 
 class ContextTests(AsyncioTestCase):

@@ -19,6 +19,7 @@ from .._twisted.access import canceller_of
 from .cancellations import forgive
 from .cancellers import Canceller, Settled
 from .contexts import live_contexts_below
+from .executors import behind, futures_behind
 from .leaves import has_fired, innermost, is_driven_now, is_settled, leaves
 from .let_go import LET_GO, Unstopped, may_let_go, unstoppable_of, watch_over_all
 from .where import function_at, function_name, lines_of
@@ -84,12 +85,14 @@ class DeferredCanceller(Canceller):
         self._forgive_kept()
 
     def _cancel_leaves(self, found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
-        in_vain = unstoppable_of(leaf for leaf, last in found if not has_fired(last))
-        if in_vain:
-            # Before the cancel: afterwards it waits no longer.
-            self._unstopped = watch_over_all(in_vain, self.where())
-        del in_vain
+        unreached = [leaf for leaf, last in found if not has_fired(last)]
+        further = behind(futures_behind(unreached))
+        in_vain = unstoppable_of(unreached) + further.deferreds
+        # Before the cancel: afterwards it waits no longer.
+        told = self.where() if in_vain or further.calls else ""
+        self._unstopped = watch_over_all(in_vain, told)
         _cancel_all(found)
+        self._unstopped += further.running(told)
         for leaf, _ in found:
             self._unstopped += getattr(leaf, LET_GO, ())
 

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from contextvars import Context
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 from twisted.python.failure import Failure
 
 from .cancellers import Canceller, Settled, global_reactor, log_rest
+from .executors import behind
+from .let_go import Unstopped, watch_over_all
 from .where import lines_of
 
 
@@ -23,6 +25,7 @@ class AsyncioFutureCanceller(Canceller):
     """Cancels an asyncio Future or Task; settled when it has really ended."""
 
     work: asyncio.Future[Any]
+    _unstopped: tuple[Unstopped, ...] = field(default=(), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.work.get_loop().is_running():
@@ -37,7 +40,15 @@ class AsyncioFutureCanceller(Canceller):
     def cancel(self) -> None:
         # As with a Deferred, a second request would cut short a task that cleans up.
         if not (isinstance(self.work, asyncio.Task) and self.work.cancelling()):
+            found = behind([self.work])
+            # Before the cancel: afterwards it waits no longer.
+            told = self.where() if found.deferreds or found.calls else ""
+            self._unstopped = watch_over_all(found.deferreds, told)
             self.work.cancel()
+            self._unstopped += found.running(told)
+
+    def unstopped(self) -> tuple[Unstopped, ...]:
+        return self._unstopped
 
     def live_contexts(self) -> Iterable[Context]:
         # From Python 3.12 on, a task tells its own.

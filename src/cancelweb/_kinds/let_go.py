@@ -24,6 +24,7 @@ _SUSPECTS = frozenset(
     (
         *("race.<locals>.cancel", "_fork.<locals>.<lambda>"),  # they pass it on
         *("readBody.<locals>.cancel", "Wait._cancel"),  # the last is our own
+        "Deferred.fromFuture.<locals>.cancel",
     )
 )
 """The cancellers, by their names, that may let a part of the work go."""
@@ -88,6 +89,11 @@ def watch_over_all(found: Iterable[Deferred[Any]], told: str) -> tuple[Unstopped
         found: the Deferreds.
         told: where their work waits, line by line, the innermost last.
     """
-    positions = [line for line in told.splitlines() if _POSITION.fullmatch(line)]
-    where = positions[-1] if positions else ""
+    where = position_in(told)
     return tuple(Unstopped(f"a {type(each).__name__}", where, ref(each)) for each in found)
+
+
+def position_in(told: str) -> str:
+    """The innermost line of code among the lines that tell where work waits, or an empty str."""
+    positions = [line for line in told.splitlines() if _POSITION.fullmatch(line)]
+    return positions[-1] if positions else ""

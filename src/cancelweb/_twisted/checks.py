@@ -1,6 +1,6 @@
 """Looking whether this Twisted has the names that cancelweb uses, and warning of those it has not.
 
-No module is imported here for the sake of looking.
+The same for asyncio. No module is imported here for the sake of looking.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dis import get_instructions
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from platform import python_version
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -48,6 +49,8 @@ def _warn(text: str) -> None:
 
 
 def _version(package: str) -> str:
+    if package in sys.stdlib_module_names:
+        return f"of Python {python_version()}"
     try:
         return version(package)
     except PackageNotFoundError:

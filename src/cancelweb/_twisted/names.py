@@ -2,8 +2,8 @@
 
 A name is private if it, its class or its module begins with an underscore. It is undocumented if
 neither an interface nor the docstring of its class tells of it. Twisted may drop either kind in any
-release. So it is with the variables of its functions. Facts only: when they are looked up stands in
-`checks`, and private ones are read in `access` and `variables` alone.
+release. So it is with the variables of its functions, and with asyncio. Facts only: when they are
+looked up stands in `checks`, and private ones are read in modules beside it alone.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ NEEDED = (
         "let go",
         ("twisted.internet.defer:race.to_cancel",),
         "a race() counts as stopped, even if nothing could stop what takes part in it",
+    ),
+    Needed(
+        "executors",
+        (
+            *of("asyncio.futures:", "_chain_future.source", "Future._callbacks"),
+            *of("asyncio.tasks:", "Task._fut_waiter", "_GatheringFuture._children"),
+            "asyncio.taskgroups:TaskGroup._tasks",
+        ),
+        "a thread that runs on behind an asyncio future or task counts as stopped",
     ),
     Needed(
         "reports",

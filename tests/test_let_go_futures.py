@@ -1,0 +1,191 @@
+"""What is let go behind the futures of asyncio: calls in executors, and Deferreds.
+
+What belongs here: Deferreds of futures, on an event loop that the tests drive. What does not: what
+only the asyncio reactor can run, see `asyncio_cases`.
+"""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from cancelweb import Ended
+
+from ._let_go import LetGoTestCase
+
+Way = Callable[[asyncio.Future[Any]], Coroutine[Any, Any, Any]]
+
+
+async def awaited(future: asyncio.Future[Any]) -> Any:
+    """A task that awaits it."""
+    return await future
+
+
+async def deeply_awaited(future: asyncio.Future[Any]) -> Any:
+    """One that awaits a task."""
+    return await asyncio.ensure_future(awaited(future))
+
+
+async def gathered(future: asyncio.Future[Any]) -> Any:
+    """One that awaits it among others."""
+    over, endless = (asyncio.get_running_loop().create_future() for _ in range(2))
+    over.set_result(None)
+    return await asyncio.gather(awaited(future), over, endless)
+
+
+async def grouped(future: asyncio.Future[Any]) -> None:
+    """One that waits for a group of tasks."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(awaited(future))
+        group.create_task(awaited(asyncio.get_running_loop().create_future()))
+
+
+async def in_time(future: asyncio.Future[Any]) -> Any:
+    """One that sets a limit."""
+    return await asyncio.wait_for(future, 100)
+
+
+WAYS: list[Way] = [awaited, deeply_awaited, gathered, grouped, in_time]
+
+
+class FutureTestCase(LetGoTestCase):
+    """Visits of pages that wait for futures.
+
+    Attributes:
+        loop: runs only in `turn`.
+        call: the last one in an executor.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.loop = asyncio.new_event_loop()
+        self.addCleanup(self.loop.close)
+
+    def turn(self) -> None:
+        """Let all go on that can."""
+        for _ in range(9):
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    def begin(self, is_running: bool = True) -> asyncio.Future[Any]:
+        """The future of a new call in an executor, as ``run_in_executor`` makes it."""
+        self.call: concurrent.futures.Future[None] = concurrent.futures.Future()
+        if is_running:
+            self.call.set_running_or_notify_cancel()
+        return asyncio.wrap_future(self.call, loop=self.loop)
+
+    def leave_future(self, future: asyncio.Future[Any]) -> Ended:
+        """Ask for a page that waits for this, and leave."""
+
+        async def handler(_: object) -> Any:
+            return await Deferred.fromFuture(future)
+
+        client = self.visit(handler)
+        self.turn()
+        client.disconnect()
+        self.turn()
+        return self.ended()
+
+    def task(self, way: Way, future: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        """A task that waits for it in one of these ways."""
+        return self.loop.create_task(way(future))
+
+    def ways(self) -> list[Callable[[asyncio.Future[Any]], asyncio.Future[Any]]]:
+        """All ways to wait for a future, and the future itself."""
+        return [lambda future: future, *(partial(self.task, way) for way in WAYS)]
+
+
+class AThreadRunsOnTests(FutureTestCase):
+    """Promise 9: a call in an executor that has begun is let go, whoever waits for it."""
+
+    def test_let_go(self) -> None:
+        """It is let go, and counts as running until it has ended."""
+        for wait in self.ways():
+            self.assertIs(self.leave_future(wait(self.begin())), Ended.LET_GO)
+            self.assertEqual(len(self.monitor.let_go), 1)
+            # Whoever keeps the future itself is no matter.
+            self.call.set_result(None)
+            self.assertEqual(self.monitor.let_go, ())
+
+    def test_it_is_told_where(self) -> None:
+        """The log names the line that waits for it."""
+        self.leave_future(self.begin())
+        [line] = map(str, self.lines())
+        self.assertIn("in FutureTestCase.leave_future.<locals>.handler", line)
+
+    def test_not_begun(self) -> None:
+        """One that has not begun never will: it was stopped."""
+        for wait in self.ways():
+            self.assertIs(self.leave_future(wait(self.begin(False))), Ended.STOPPED)
+            self.assertTrue(self.call.cancelled())
+
+    def test_just_ended(self) -> None:
+        """Nor is one let go that has ended, though asyncio has not been told."""
+        future = self.begin()
+        client = self.visit(lambda _: Deferred.fromFuture(future))
+        self.call.set_exception(ValueError())
+        client.disconnect()
+        self.turn()
+        self.assertIs(self.ended(), Ended.STOPPED)
+
+    def test_no_thread(self) -> None:
+        """Futures and tasks behind which there is no call are stopped."""
+        for way in WAYS:
+            self.assertIs(
+                self.leave_future(self.task(way, self.loop.create_future())), Ended.STOPPED
+            )
+        self.assertEqual(self.monitor.let_go, ())
+
+    def test_task_that_has_not_begun(self) -> None:
+        """Nor is a task let go that waits for nothing yet."""
+        task = self.task(awaited, self.begin())
+        self.visit(lambda _: Deferred.fromFuture(task)).disconnect()
+        self.turn()
+        self.assertIs(self.ended(), Ended.STOPPED)
+
+    def test_task_that_goes_on(self) -> None:
+        """A thread that a task has left behind is let go, though the task cleans up."""
+
+        async def cleaning_up(future: asyncio.Future[Any]) -> None:
+            try:
+                await future
+            finally:
+                await asyncio.sleep(0)
+
+        self.assertIs(self.leave_future(self.task(cleaning_up, self.begin())), Ended.LET_GO)
+
+    def test_shielded(self) -> None:
+        """What a task shields is not asked: it is nobody's that has to stop."""
+
+        async def shielded(future: asyncio.Future[Any]) -> Any:
+            return await asyncio.shield(future)
+
+        self.assertIs(self.leave_future(self.task(shielded, self.begin(False))), Ended.STOPPED)
+        self.assertFalse(self.call.cancelled())
+
+
+class ADeferredBehindAFutureTests(FutureTestCase):
+    """Promise 9: what ``asFuture`` has made of a Deferred is as that Deferred is."""
+
+    def as_future(self, deferred: Deferred[Any]) -> asyncio.Future[Any]:
+        """A task that awaits it."""
+        return self.task(awaited, deferred.asFuture(self.loop))
+
+    def test_unstoppable(self) -> None:
+        """One that nothing can stop is let go."""
+        self.assertIs(self.leave_future(self.as_future(self.wait())), Ended.LET_GO)
+        self.assertEqual(len(self.monitor.let_go), 1)
+        self.held.clear()
+        self.assertEqual(self.monitor.let_go, ())
+
+    def test_stoppable(self) -> None:
+        """One that has a canceller is stopped."""
+        waiting: Deferred[None] = Deferred(lambda _: None)
+        self.assertIs(self.leave_future(self.as_future(waiting)), Ended.STOPPED)
+
+    def test_there_and_back(self) -> None:
+        """A thread is found behind any number of these."""
+        there = self.as_future(Deferred.fromFuture(self.begin()))
+        self.assertIs(self.leave_future(there), Ended.LET_GO)
