@@ -113,8 +113,8 @@ class TotalsTests(StatusTestCase):
         self.site.visit(handler=lambda _: b"page")
         self.site.survivor()
         numbers = self.numbers()
-        told = {name: numbers[name] for name in ["Requests so far", "Cancelled", "Work saved"]}
-        self.assertEqual(told, {"Requests so far": "3", "Cancelled": "2", "Work saved": "1"})
+        told = {name: numbers[name] for name in ["Requests", "Cancelled", "Work saved"]}
+        self.assertEqual(told, {"Requests": "3", "Cancelled": "2", "Work saved": "1"})
 
     def test_detached_work(self) -> None:
         """Detached work is counted while it runs."""

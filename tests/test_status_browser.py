@@ -255,6 +255,18 @@ class LookTests(BrowserTestCase):
         more = await tab.evaluate("document.querySelector('.more').textContent")
         self.assertEqual(more, "and 4,950 more, younger ones")
 
+    async def test_numbers_are_even(self) -> None:
+        """Each label takes one line, so that the numbers in a row are level."""
+        tab = await self.open()
+        for width in (320, 576, 577, 928, 929, 960, 1400):
+            await tab.look(width, 800)
+            await tab.load(self.url)
+            heights = await tab.evaluate(
+                "[...document.querySelectorAll('dt')]"
+                ".map(e => e.clientHeight / parseFloat(getComputedStyle(e).lineHeight))"
+            )
+            self.assertEqual({round(each) for each in heights}, {1}, width)
+
     async def test_contrast(self) -> None:
         """All text has the contrast that WCAG 2.2 asks for (AA: 4.5), light and dark."""
         tab = await self.open()
@@ -290,7 +302,7 @@ class LookTests(BrowserTestCase):
         tables = ["Survivors", "Let go", "Requests in flight", "How requests have ended"]
         self.assertEqual(names["table"], tables)
         self.assertEqual(names["heading"], ["cancelweb status", "Now", *tables])
-        self.assertEqual(len(names["columnheader"]), 2 + 3 + 3)
+        self.assertEqual(len(names["columnheader"]), 2 + 4 + 3 + 3)
         self.assertEqual(
             [re.sub(r"\d+$", "2", name) for name in names["image"]],
             [
