@@ -185,7 +185,7 @@ class Monitor:
             scope.catch_up()
         blind = find_blind(self.scopes)
         for scope, connection in blind:
-            warn_once(scope.request, connection, self._warned)
+            warn_once(scope, connection, self._warned)
         return tuple(scope for scope, _ in blind)
 
     def _find_clock(self) -> IReactorTime:

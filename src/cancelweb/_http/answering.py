@@ -26,6 +26,7 @@ from .._kinds.registry import find_canceller
 from .._log import log, name_of
 from .._scopes.context import start_for
 from .._scopes.states import Fate, State
+from .._scopes.telling import log_failure_in, log_in
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER, NoResponse
 from .breaking_off import break_off
@@ -122,7 +123,7 @@ class TwistedAnswerer:
         return self._raise(failure)
 
     def _raise(self, failure: Failure) -> Rendered | Failure:
-        is_error = failure.check(UnsupportedMethod) is None
+        is_error, context = failure.check(UnsupportedMethod) is None, self.scope.context
         if is_error and (self.is_outermost or self.scope.handler is not None):
             self.scope.life.record.fail(failure)
         if self.is_outermost:
@@ -130,7 +131,7 @@ class TwistedAnswerer:
         if not self._is_answered_by_hook():
             return failure
         if is_error:
-            self._log_failure(failure)
+            log_failure_in(context, self.handler, failure)
         return NOT_DONE_YET
 
     def _withdraw(self) -> None:
@@ -193,7 +194,7 @@ class TwistedAnswerer:
         self.scope.life.record.fail(failure)
         drop_producer(self.request)
         if has_begun(self.request):
-            self._log_failure(failure)
+            log_failure_in(self.scope.context, self.handler, failure)
             break_off(self.scope, self.request)
             return
         try:
@@ -206,7 +207,7 @@ class TwistedAnswerer:
         # An unsupported method is the client's own fault, which nobody is left to be told of.
         if not is_fault_if_unanswered(failure) and not failure.check(UnsupportedMethod):
             self._note(failure)
-            self._log_failure(failure)
+            log_failure_in(self.scope.context, self.handler, failure)
         elif is_cancellation(failure):
             self._note(failure)  # By its owner, for a reason of the owner's: we have not asked it.
 
@@ -214,13 +215,11 @@ class TwistedAnswerer:
         if self.scope.state is not State.CLOSED:
             self.scope.life.record.note(failure)
 
-    def _log_failure(self, failure: Failure) -> None:
-        log.failure("the work of {handler} failed", failure=failure, handler=name_of(self.handler))
-
     def _break_off(self) -> None:
         """What a request of the user's own kind has raised stands in the way of an answer."""
         self.scope.life.record.fail(Failure())
-        log.failure("{handler} cannot be answered for", handler=name_of(self.handler))
+        name = name_of(self.handler)
+        log_in(self.scope.context, log.failure, "{handler} cannot be answered for", handler=name)
         if fate_of(self.request) is Fate.OPEN:
             # Otherwise it was raised behind a whole answer.
             break_off(self.scope, self.request)

@@ -22,6 +22,7 @@ from .._headers import check_headers
 from .._log import log, name_of
 from .._scopes.context import in_copy
 from .._scopes.states import Fate
+from .._scopes.telling import log_in
 from .._twisted.access import has_encoder
 from ..causes import Cause, RapidReset
 from .dead_requests import guard_answered
@@ -171,7 +172,7 @@ def _prepare(scope: RequestScope, request: Any, cause: Cause, content_type: str)
     request.setResponseCode(status, phrase_of(status).encode())
     request.setHeader(b"content-type", content_type.encode())
     request.setHeader(b"cache-control", b"no-store")
-    for header, value in _headers_of(cause).items():
+    for header, value in _headers_of(scope, cause).items():
         if header.lower() == "connection":
             make_last(request)
         else:
@@ -190,13 +191,14 @@ def _unless_without_body(request: Any, page: bytes) -> bytes | None:
     return None
 
 
-def _headers_of(cause: Cause) -> Mapping[str, str]:
+def _headers_of(scope: RequestScope, cause: Cause) -> Mapping[str, str]:
     try:
         headers = cause.headers
         check_headers(f"{type(cause).__name__}.headers", headers)
     except BaseException:
         # A property may fail, or a field hold anything. The client is answered all the same.
-        log.failure("the headers of {cause} are left out", cause=safe_repr(cause))
+        text = "the headers of {cause} are left out"
+        log_in(scope.context, log.failure, text, cause=safe_repr(cause))
         return {}
     return headers
 
@@ -210,9 +212,8 @@ def _page_of_site(
     except BaseException:
         if has_begun(request):
             raise
-        log.failure(
-            "{error_page} failed, so the default page is sent", error_page=name_of(error_page)
-        )
+        text = "{error_page} failed, so the default page is sent"
+        log_in(scope.context, log.failure, text, error_page=name_of(error_page))
         return None
 
 

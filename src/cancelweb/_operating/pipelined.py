@@ -17,6 +17,7 @@ from .._log import log, printable
 from .._scopes.record import path_of
 from .._scopes.scope import Scope
 from .._scopes.states import Fate
+from .._scopes.telling import log_in
 
 
 def find_blind(scopes: Iterable[Scope]) -> list[tuple[Scope, object]]:
@@ -43,12 +44,15 @@ def _connection(request: Any) -> object:
     return connection
 
 
-def warn_once(request: Any, connection: object, warned: WeakSet[object]) -> None:
+def warn_once(scope: Scope, connection: object, warned: WeakSet[object]) -> None:
     """Log that it is blind; once for each connection."""
     if connection in warned:
         return
     warned.add(connection)
-    log.warn(
+    request = scope.request
+    log_in(
+        scope.context,
+        log.warn,
         "the connection of {method_text} {path_text} is not read, since too much is waiting behind "
         "this request: if its client leaves, nobody sees it; a timeout would stop the work",
         method=request.method,

@@ -23,6 +23,7 @@ from .hook_index import Entry, Hook, HookIndex
 from .parts import Subject
 from .refused import StartRefused
 from .states import CLOSED
+from .telling import Telling, log_in, telling_of
 
 CLEANUP_TIMEOUT = 10.0
 
@@ -54,10 +55,12 @@ class _Called:
     Attributes:
         name: what the log calls it.
         has_asked: see `Life`.
+        telling: logs for the scope.
     """
 
     name: str
     has_asked: bool
+    telling: Telling
 
     def log_failure(self, result: object) -> None:
         """Log what it has failed with.
@@ -67,9 +70,11 @@ class _Called:
         if not isinstance(result, Failure):
             return
         if is_our_cancellation(result, self.has_asked) and not result.check(StartRefused):
-            log.info("cleanup hook {hook} ended with the work that it waited for", hook=self.name)
+            text = "cleanup hook {hook} ended with the work that it waited for"
+            self.telling.log(log.info, text, hook=self.name)
         else:
-            log.failure("cleanup hook {hook} failed", failure=result, hook=self.name)
+            text = "cleanup hook {hook} failed"
+            self.telling.log(log.failure, text, failure=result, hook=self.name)
 
 
 class HookStack:
@@ -134,11 +139,12 @@ class HookStack:
         try:
             running = in_copy(scope, _result_of, hook, scope)
         except BaseException:  # asyncio's CancelledError is no Exception.
-            log.failure("cleanup hook {hook} failed", hook=name_of(hook))
+            log_in(scope.context, log.failure, "cleanup hook {hook} failed", hook=name_of(hook))
             return None
         if running is None:
             return None
-        called, seconds = _Called(name_of(hook), scope.life.has_asked), self._remaining()
+        called = _Called(name_of(hook), scope.life.has_asked, telling_of(scope.context, running))
+        seconds = self._remaining()
         if seconds > 0:
             return _ended_or_late(running, called, seconds, self._limit, scope.clock)
         self._watch_only(running, called)
@@ -158,7 +164,9 @@ class HookStack:
 
     def _report_unawaited(self, names: list[str]) -> None:
         more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-        log.error(
+        log_in(
+            self._scope.context,
+            log.error,
             "the cleanup_timeout of {seconds:g} s is used up: not waiting for these cleanup hooks: "
             "{hooks}",
             seconds=self._limit,
@@ -212,7 +220,8 @@ def _ended_or_late(
             done.callback(None)
 
     def late() -> None:
-        log.error(
+        called.telling.log(
+            log.error,
             "cleanup hook {hook} still runs, and the cleanup_timeout of {seconds:g} s is used up: "
             "going on without it",
             hook=called.name,

@@ -21,6 +21,7 @@ from .._twisted.checks import check
 from ..causes import Ended
 from ..interfaces import IMonitor
 from .bursts import is_new_place
+from .context import in_copy
 from .parts import Subject
 from .record import path_of
 from .states import ANSWERED, ASKED, ENDED
@@ -96,7 +97,7 @@ class LettingGo:
         for unstopped, since, ended in found:
             if not unstopped.has_ended:
                 self._ended = max(self._ended, ended)
-                self._tell(unstopped, since)
+                in_copy(self._scope, self._tell, unstopped, since)
         return self._ended
 
     def _tell(self, unstopped: Unstopped, since: float) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ..causes import Cause, Ended
-from .context import mark_asked
+from .context import in_copy, mark_asked
 from .ends import work_ended
 from .found_context import find_context
 from .hooks import HookStack
@@ -159,7 +159,7 @@ class Life:
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
         """See `parts.Life`."""
         self.record.worsen(Ended.SURVIVED)
-        return survive(work, self.scope, seconds)
+        return in_copy(self.scope, survive, work, self.scope, seconds)
 
     def go_on(self) -> None:
         """Go on, if there is nothing left to wait for."""

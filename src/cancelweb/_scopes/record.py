@@ -19,6 +19,7 @@ from .bursts import log_on, log_outcome
 from .context import call_in
 from .options import added
 from .parts import Subject
+from .telling import log_in
 
 
 @define(eq=False)
@@ -88,7 +89,8 @@ class Record:
                 else:
                     call_in(None, context, observer, outcome)
             except BaseException:
-                log.failure("observer {observer} failed", observer=observer)
+                text = "observer {observer} failed"
+                log_in(context, log.failure, text, observer=observer)
 
     def _observers(self, scope: Subject) -> tuple[Observer, ...]:
         observers = scope.options.observers

@@ -27,6 +27,7 @@ from .refused import StartRefused
 from .scope import Scope
 from .shield import is_shielded
 from .states import CLOSED
+from .telling import log_in
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -156,7 +157,8 @@ class _Attempt:
         message = f"{self.what} was not started: {safe_str(cause)}; {self._advice()}"
         if self.where not in _told and len(_told) < _PLACES:
             _told.add(self.where)
-            log.info("{where}: {message}", where=self.where, message=message)
+            text = "{where}: {message}"
+            log_in(self._context, log.info, text, where=self.where, message=message)
         self.deferred.errback(StartRefused(message, cause))
         forgive(self.deferred)
 

@@ -21,6 +21,7 @@ from .parts import Subject
 from .patience import Patience, seconds_for
 from .states import ANSWERED, ASKED, CLOSED, ENDED, STOPPING, SURVIVOR, UNOBSERVED
 from .survivors import watch_over
+from .telling import log_in
 from .work import Work
 from .work_set import WorkSet, in_order, reach_all
 
@@ -198,7 +199,8 @@ class Stopping:
             in_copy(self._scope, canceller.cancel)
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
-            log.failure("the canceller {canceller} failed", canceller=canceller.describe())
+            text, name = "the canceller {canceller} failed", canceller.describe()
+            log_in(self._scope.context, log.failure, text, canceller=name)
         self.was_asked(work)
 
     def was_asked(self, work: Work | None) -> None:
@@ -243,6 +245,6 @@ class Stopping:
         self._patience = None
         works, self.works = self.works, WorkSet()
         for work in works:
-            work.close()
+            work.close(self._scope.context)
             if work.step is ASKED:
                 watch_over(work, self._scope.clock, seconds_for(work, self._scope))

@@ -18,6 +18,7 @@ from ..interfaces import IMonitor
 from .parts import Subject
 from .record import path_of
 from .states import SURVIVOR
+from .telling import Telling, telling_of
 from .work import Work
 
 
@@ -28,13 +29,15 @@ class Survival:
     survivor: Survivor
     monitors: tuple[IMonitor, ...]
     clock: IReactorTime
+    telling: Telling
 
     def end(self) -> None:
         """It has ended after all."""
         survivor = self.survivor
         for monitor in self.monitors:
             monitor.survivor_ended(survivor)
-        log.info(
+        self.telling.log(
+            log.info,
             "work of {method_text} {path_text} has ended, {seconds:.1f} s after it was asked to "
             "stop",
             survivor=survivor,
@@ -64,7 +67,7 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     )
     for monitor in monitors:
         monitor.work_survives(survivor)
-    return Survival(survivor, monitors, scope.clock).end
+    return Survival(survivor, monitors, scope.clock, telling_of(scope.context, work.canceller)).end
 
 
 def _texts(survivor: Survivor) -> dict[str, str]:
@@ -80,7 +83,8 @@ def _outlived(reference: ReferenceType[Work], seconds: float) -> None:
     work = reference()
     if work is not None:
         work.step = SURVIVOR
-        log.warn(
+        work.telling.log(
+            log.warn,
             "{canceller} of a request that is over still runs {seconds:g} s after it was asked to "
             "stop",
             canceller=work.canceller.describe(),

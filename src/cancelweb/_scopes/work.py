@@ -6,6 +6,7 @@ The order in which work is stopped is in `work_set`, what follows from its end i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Any, Protocol
 
 from attrs import define
@@ -17,6 +18,7 @@ from .._kinds.cancellers import Canceller
 from .._kinds.let_go import Unstopped
 from .._log import log
 from .states import ASKED, ENDED, UNASKED, Step
+from .telling import NOWHERE, Telling, telling_of
 
 
 class Holder(Protocol):
@@ -40,6 +42,7 @@ class Work:
         survival: what to call at its end, if it was named a survivor.
         unstopped: what of it was let go when it was asked to stop.
         alarm: names it a survivor after its scope has closed.
+        telling: logs for it after that.
     """
 
     canceller: Canceller
@@ -50,6 +53,7 @@ class Work:
     survival: Callable[[], object] | None = None
     unstopped: Sequence[Unstopped] = ()
     alarm: IDelayedCall | None = None
+    telling: Telling = NOWHERE
 
     @property
     def is_returned(self) -> bool:
@@ -79,7 +83,8 @@ class Work:
         if not self.is_returned:
             return result
         if isinstance(result, Failure) and not is_cancellation(result):
-            log.failure("work that outlived its scope failed", failure=result)
+            text = "work that outlived its scope failed"
+            self.telling.log(log.failure, text, failure=result)
         return None
 
     def end(self) -> None:
@@ -91,9 +96,15 @@ class Work:
         if self.alarm is not None and self.alarm.active():
             self.alarm.cancel()
 
-    def close(self) -> None:
-        """Its scope closes: work that runs on must not refer to anything of it."""
+    def close(self, context: Context | None) -> None:
+        """Its scope closes: work that runs on must not refer to anything of it.
+
+        Args:
+            context: that of the scope.
+        """
         self.holder = None
+        if self.step is not ENDED:
+            self.telling = telling_of(context, self.canceller)
         self.canceller.forget()
         if self.is_returned:
             self.arrived = _drop
