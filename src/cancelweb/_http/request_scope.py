@@ -44,7 +44,7 @@ class RequestScope(Scope):
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
     """Makes the `Call` of a handler, where the fast path hands over; set by `serving`."""
     _suspended: object = None  # The coroutine of what is watched.
-    _handed_over: Work | None = None
+    handed_over: Work | None = None
     _general: GeneralWay | None = None
 
     def __init__(self, request: Any, options: Options) -> None:
@@ -85,7 +85,7 @@ class RequestScope(Scope):
         if self.watched is not None:
             watched, self.watched = self.watched, None
             canceller, call = canceller_of(watched, self._suspended), self.general.call()
-            self._handed_over = stopping.adopt(canceller, call.arrived, self.cancelled)
+            self.handed_over = stopping.adopt(canceller, call.arrived, self.cancelled)
 
     @property
     def is_answered(self) -> bool:
@@ -115,8 +115,8 @@ class RequestScope(Scope):
         self._ended = self._life.record.ended if self._life else self._ended
         self.request = self.context = self._suspended = self.handler = self.inner_handler = None
         self._life, self._general, self.began = None, None, NOTHING_BEGAN
-        if self._handed_over is not None and self._handed_over.step is Step.ENDED:
-            self._handed_over = None
+        if self.handed_over is not None and self.handed_over.step is Step.ENDED:
+            self.handed_over = None
 
     def take(self, result: Any, handler: object) -> object:
         """Take the outermost handler's result; returns what is left of it.
@@ -174,8 +174,8 @@ class RequestScope(Scope):
                 clean(result)
                 return None
             self.hand_over(self.life.stopping)
-        assert self._handed_over is not None
-        return self._handed_over.settled(result)
+        assert self.handed_over is not None
+        return self.handed_over.settled(result)
 
     def callback(self, _: object) -> None:
         """Twisted tells its listeners that the response is finished."""
@@ -226,11 +226,11 @@ class RequestScope(Scope):
         if has_ended is None:
             return self.general.lost_after_all(failure)
         if has_ended:
-            if self._handed_over is not None:
-                self._handed_over.settled(CANCELLED)
+            if self.handed_over is not None:
+                self.handed_over.settled(CANCELLED)
             self.watched = None
-        if self.watched is not None or self._handed_over is not None:
-            self.life.stopping.was_asked(self._handed_over)
+        if self.watched is not None or self.handed_over is not None:
+            self.life.stopping.was_asked(self.handed_over)
             self.life.go_on()
         elif self.state is not CLOSED:
             # Otherwise the work was handed over meanwhile, and has ended.

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from .._twisted.checks import check
 from .._twisted.drivers import DRIVING, callbacks_of, deferred_of_driver
+from .._twisted.variables import fired_by
 from .cancellations import says_cancelled
 from .where import chain_of, frames
 
@@ -63,27 +64,35 @@ def is_awaited_by_handler(deferred: Deferred[Any]) -> bool | None:
     Returns:
         None if no coroutine and no generator waits for it.
     """
-    is_awaited, seen, todo = False, set[int](), [deferred]
+    is_awaited = False
+    for waiting in all_waiting_for(deferred):
+        for suspended in chain_of(waiting):
+            is_awaited = True
+            if _handles_cancellation(suspended):
+                return True
+    return False if is_awaited else None
+
+
+def all_waiting_for(deferred: Deferred[Any]) -> Iterator[object]:
+    """What waits for a Deferred, directly or not: whatever its callbacks belong to."""
+    seen, todo = set[int](), [deferred]
     while todo:
         each = todo.pop()
         if id(each) in seen:
             continue
         seen.add(id(each))
         for waiting in _waiting_for(each):
+            yield waiting
             above = waiting if isinstance(waiting, Deferred) else deferred_of_driver(waiting)
             if above is not None:
                 todo.append(above)
-            for suspended in chain_of(waiting):
-                is_awaited = True
-                if _handles_cancellation(suspended):
-                    return True
-    return False if is_awaited else None
 
 
 def _waiting_for(deferred: Deferred[Any]) -> Iterable[object]:
     """What the callbacks of a Deferred belong to and are called with: chains, lists, drivers."""
     for (callback, arguments, _), _ in callbacks_of(deferred):
         yield getattr(callback, "__self__", None)
+        yield fired_by(callback)
         yield from arguments or ()
 
 

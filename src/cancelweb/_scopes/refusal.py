@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
+from enum import Enum
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -21,8 +22,10 @@ from .._kinds.cancellations import forgive
 from .._kinds.handling import is_awaited_by_handler, may_be_of_driver, sees_cancellation
 from .._kinds.where import frames
 from .._log import log
+from ..causes import ResponseFinished
 from .finding import scope_or_none
 from .hooks import cleanup_seconds, hook_here
+from .owners import Owner, context_of, is_called_back, is_users, owner_here, owner_of
 from .refused import StartRefused
 from .scope import Scope
 from .shield import is_shielded
@@ -41,6 +44,7 @@ _PLACES = 100
 
 _cleaning_for: ContextVar[Scope | None] = ContextVar("cancelweb_cleaning", default=None)
 _refusals: WeakKeyDictionary[Scope, int] = WeakKeyDictionary()
+_asked_first: WeakKeyDictionary[Scope, float] = WeakKeyDictionary()
 _told: set[str] = set()
 
 
@@ -79,19 +83,46 @@ def begin(
         Whether code waits for it that handles a cancellation can only be told in the next turn. If
         so, the work is started then.
     """
-    scope = scope_or_none()
-    if scope is None or scope.cause is None or is_shielded(scope) or _is_in_hook(scope):
+    owner = owner_here()
+    if owner is None or not owner.is_asked:
         return start(*args, **kwargs)
-    is_late, is_seen = _is_late(scope), sees_cancellation()
-    if not is_late and (_cleaning_for.get() is scope or (is_seen and not may_be_of_driver())):
+    scope, is_own = owner.scope, not is_called_back()
+    permit = _permit_here(scope, is_own)
+    if is_own and _is_in_force(permit, scope):
         return start(*args, **kwargs)
     begun = partial(start, *args, **kwargs)
-    return _Attempt(scope, what, begun, is_seen, is_late, _place_of_caller()).deferred
+    return _Attempt(owner, what, begun, permit, is_own, _place_of_caller()).deferred
+
+
+class _Permit(Enum):
+    """Why the code that asks may begin work in a scope that was asked to stop."""
+
+    ALWAYS = "it is a hook, or shielded"
+    IN_TIME = "it is cleanup"
+    PERHAPS = "a cancellation is seen, which other code may be handling"
+    NONE = "nothing is known of it"
+
+
+def _permit_here(scope: Scope, is_own: bool) -> _Permit:
+    if is_shielded(scope) or _is_in_hook(scope):
+        return _Permit.ALWAYS
+    if _cleaning_for.get() is scope:
+        return _Permit.IN_TIME
+    if not sees_cancellation():
+        return _Permit.NONE
+    return _Permit.IN_TIME if is_own and not may_be_of_driver() else _Permit.PERHAPS
+
+
+def _is_in_force(permit: _Permit, scope: Scope) -> bool:
+    return permit is _Permit.ALWAYS or (permit is _Permit.IN_TIME and not _is_late(scope))
 
 
 def _is_late(scope: Scope) -> bool:
-    since = scope.cancelled
-    return since is not None and scope.clock.seconds() >= since + cleanup_seconds(scope)
+    now = scope.clock.seconds()
+    # Where no scope was cancelled, the time begins with the first that leftover work asks for.
+    cancelled = scope.cancelled
+    since = _asked_first.setdefault(scope, now) if cancelled is None else cancelled
+    return now >= since + cleanup_seconds(scope)
 
 
 def _is_in_hook(scope: Scope) -> bool:
@@ -107,20 +138,20 @@ class _Attempt:
     """Work that was not started at once.
 
     Attributes:
-        scope: has been cancelled.
+        owner: in whose context it was asked for; that was asked to stop.
         what: names the work.
         start: starts it.
-        is_seen: whether a cancellation was seen that may not be the caller's.
-        is_late: whether the time for cleanup is over.
+        permit: of the code that has asked for it.
+        is_own: whether that code belongs to the owner for certain; it was not called back.
         where: the place in the code that has asked for it.
         deferred: what the caller gets.
     """
 
-    scope: Scope
+    owner: Owner
     what: str
     start: Callable[[], Deferred[Any]]
-    is_seen: bool
-    is_late: bool
+    permit: _Permit
+    is_own: bool
     where: str
     deferred: Deferred[Any] = field(init=False)
     _context: Context = field(factory=copy_context, init=False)
@@ -130,30 +161,48 @@ class _Attempt:
     def __attrs_post_init__(self) -> None:
         self.deferred = Deferred(self._cancelled)
         self.deferred.addCallback(lambda _: self._context.run(self.start))
+        scope = self.owner.scope
         # What is asked for together is refused together.
-        self._pause = _pause_after(_refusals.get(self.scope, 0))
-        self._timer = self.scope.clock.callLater(0, self._decide)
+        self._pause = _pause_after(_refusals.get(scope, 0))
+        self._timer = scope.clock.callLater(0, self._decide)
 
     def _decide(self) -> None:
         self._timer = None  # It refers to this.
-        is_handled = is_awaited_by_handler(self.deferred)
-        if not self.is_late and (self.is_seen if is_handled is None else is_handled):
+        if self._may_start():
             self.deferred.callback(None)
-            return
-        if self._pause:
-            self._timer = self.scope.clock.callLater(self._pause, self._refuse)
+        elif self._pause:
+            self._timer = self.owner.scope.clock.callLater(self._pause, self._refuse)
         else:
             self._refuse()
+
+    def _may_start(self) -> bool:
+        if not self._find_owner() or _is_in_force(self.permit, self.owner.scope):
+            return True
+        if _is_late(self.owner.scope):
+            return False
+        is_handled = is_awaited_by_handler(self.deferred)
+        return self.permit is _Permit.PERHAPS if is_handled is None else is_handled
+
+    def _find_owner(self) -> bool:
+        """Whether the work belongs to a scope for certain, and is to end with it."""
+        owner = owner_of(self.deferred)
+        if owner is None:
+            return self.is_own
+        if owner.scope is not self.owner.scope:
+            self._context = context_of(owner.scope)
+        self.owner = owner
+        return owner.is_asked
 
     def _cancelled(self, _: Deferred[Any]) -> None:
         assert self._timer is not None
         self._timer.cancel()
-        self._refuse()
+        if self._find_owner():
+            self._refuse()
 
     def _refuse(self) -> None:
-        cause, self._timer = self.scope.cause, None
-        assert cause is not None
-        _refusals[self.scope] = _refusals.get(self.scope, 0) + 1
+        scope, self._timer = self.owner.scope, None
+        cause = scope.cause or ResponseFinished()
+        _refusals[scope] = _refusals.get(scope, 0) + 1
         message = f"{self.what} was not started: {safe_str(cause)}; {self._advice()}"
         if self.where not in _told and len(_told) < _PLACES:
             _told.add(self.where)
@@ -163,8 +212,8 @@ class _Attempt:
         forgive(self.deferred)
 
     def _advice(self) -> str:
-        if self.is_late:
-            seconds = cleanup_seconds(self.scope)
+        if _is_late(self.owner.scope):
+            seconds = cleanup_seconds(self.owner.scope)
             return f"cleanup_timeout, {seconds:g} s, has passed: shield() cleanup that takes longer"
         return "if it is cleanup, put it inside `with cancelweb.cleaning():`"
 
@@ -177,7 +226,6 @@ def _pause_after(refusals: int) -> float:
 def _place_of_caller() -> str:
     """The innermost line that is neither cancelweb's nor Twisted's."""
     for frame in frames():
-        module = str(frame.f_globals.get("__name__"))
-        if module.partition(".")[0] not in ("cancelweb", "twisted"):
+        if is_users(frame):
             return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
     return "a callback"

@@ -30,6 +30,7 @@ class Stopping:
     """Asks the work of one scope to stop, each piece once, in time in proportion to their number.
 
     Attributes:
+        scope: the scope.
         works: all work of the scope.
         letting_go: what of it was let go.
         is_returned_leftover: the response is finished, and what the handler returned is not left to
@@ -39,7 +40,7 @@ class Stopping:
     def __init__(self, scope: Subject) -> None:
         self.works = WorkSet()
         self.is_returned_leftover = False
-        self._scope = scope
+        self.scope = scope
         # What asks in the next turn; None when nothing is to be asked then.
         self._next_turn: IDelayedCall | None = None
         # What waits for those that were asked; None as long as there were none.
@@ -51,7 +52,7 @@ class Stopping:
     def track(self, work: object) -> Canceller:
         """Find out how work is stopped, and take it on."""
         with self._together():
-            canceller = in_context(self._scope, canceller_for, work)
+            canceller = in_context(self.scope, canceller_for, work)
             self.add(canceller)
         return canceller
 
@@ -65,7 +66,7 @@ class Stopping:
         work, is_new = self.works.take(canceller, arrived)
         if is_new:
             work.holder = self
-            in_context(self._scope, canceller.watch, work.settled)
+            in_context(self.scope, canceller.watch, work.settled)
             if self._is_too_late_for(work):
                 self._ask_late([work])
         return work
@@ -83,7 +84,7 @@ class Stopping:
 
     def _is_too_late_for(self, work: Work) -> bool:
         """Whether work that is added now is stopped at once."""
-        scope = self._scope
+        scope = self.scope
         if scope.state is ANSWERED and not self.is_pending:
             is_left = self.is_returned_leftover or not self.works.is_returned_waited_for
             return is_left and self._is_leftover(work) and not scope.options.dry_run
@@ -106,7 +107,7 @@ class Stopping:
         """Track no longer what this canceller stops; it runs on."""
         for work in self.works.tracked_by(canceller):
             self.works.drop(work)
-        self._scope.life.go_on()
+        self.scope.life.go_on()
 
     # --- when ---
 
@@ -116,7 +117,7 @@ class Stopping:
 
         Work that comes meanwhile is asked with the rest, so that what they share is reached once.
         """
-        return self._next_turn is not None or self._scope.is_in_call
+        return self._next_turn is not None or self.scope.is_in_call
 
     def ask_all(self) -> None:
         """Ask now, or in the next turn while the request's own code is on the stack.
@@ -125,18 +126,18 @@ class Stopping:
         """
         if self.is_pending:
             return
-        if self.works.is_running(current.get() is self._scope):
+        if self.works.is_running(current.get() is self.scope):
             self.ask_in_next_turn()
         else:
             self._ask_now()
 
     def ask_in_next_turn(self) -> None:
         """Ask as soon as the code that runs has come to its end."""
-        self._next_turn = self._scope.clock.callLater(0, self._ask_now)
+        self._next_turn = self.scope.clock.callLater(0, self._ask_now)
 
     def _ask_now(self) -> None:
         self._next_turn = None
-        self._scope.life.ask_now()
+        self.scope.life.ask_now()
 
     # --- asking ---
 
@@ -164,10 +165,10 @@ class Stopping:
             self._batch += works
             return
         self.ask(in_order(works))
-        if self._scope.state is CLOSED:
+        if self.scope.state is CLOSED:
             self.close()
         elif works:
-            self._scope.life.go_on()
+            self.scope.life.go_on()
 
     def ask_rest(self) -> None:
         """Ask what was not asked yet; if there is nothing, it may be because we do not know it."""
@@ -177,9 +178,9 @@ class Stopping:
     def ask(self, works: list[Work]) -> None:
         """Ask work to stop, in this order, but for what the cancel of other work reaches."""
         reach_all(works)
-        if self._scope.state is ANSWERED:
-            self._scope.life.leftover_asked(works)
-        now = self._scope.clock.seconds()
+        if self.scope.state is ANSWERED:
+            self.scope.life.leftover_asked(works)
+        now = self.scope.clock.seconds()
         for work in works:
             work.asked_at = now
             self.works.move(work, ASKED)
@@ -194,9 +195,9 @@ class Stopping:
 
     def _ask(self, work: Work) -> None:
         canceller = work.canceller
-        canceller.clock = self._scope.clock
+        canceller.clock = self.scope.clock
         try:
-            in_copy(self._scope, canceller.cancel)
+            in_copy(self.scope, canceller.cancel)
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
             text, name = "the canceller {canceller} failed", canceller.describe()
@@ -210,7 +211,7 @@ class Stopping:
             self.works.move(work, UNOBSERVED)
         self.letting_go.was_asked(work, self.works)
         if work.step is ASKED:
-            self._patience = self._patience or Patience(self._scope, self._outlived)
+            self._patience = self._patience or Patience(self.scope, self._outlived)
             self._patience.wait_for(work)
             self._patience.start()
 
@@ -218,8 +219,8 @@ class Stopping:
         for work, seconds in late:
             if work.step is ASKED and work.holder is self:
                 self.works.move(work, SURVIVOR)
-                work.survival = self._scope.life.work_survived(work, seconds)
-        self._scope.life.go_on()
+                work.survival = self.scope.life.work_survived(work, seconds)
+        self.scope.life.go_on()
 
     def all_settled(self) -> Ended:
         """Nothing is waited for any more; returns how work has ended that was let go."""
@@ -234,7 +235,7 @@ class Stopping:
         self.works.move(work, ENDED)
         work.end()
         self.letting_go.settled(work)
-        return self._scope.life.work_ended(work, result)
+        return self.scope.life.work_ended(work, result)
 
     def close(self) -> None:
         """The scope closes: ask what still runs, and hold on to nothing."""
@@ -247,4 +248,4 @@ class Stopping:
         for work in works:
             work.close(self._scope.context)
             if work.step is ASKED:
-                watch_over(work, self._scope.clock, seconds_for(work, self._scope))
+                watch_over(work, self.scope.clock, seconds_for(work, self.scope))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from .access import canceller_of
 
 _PASSING_ON = {
@@ -28,6 +30,16 @@ def cancelled_by(canceller: Any) -> list[Any] | None:
     module, variable = _PASSING_ON.get(canceller.__qualname__, ("", ""))
     content = _kept_by(canceller, module, variable)
     return content if content is None or isinstance(content, list) else [content]
+
+
+def fired_by(callback: Any) -> Any:
+    """The Deferred of a ``race`` for which a callback of Twisted's own notes a result; or None."""
+    if type(callback) is not FunctionType or callback.__module__ != "twisted.internet.defer":
+        return None
+    if not callback.__qualname__.startswith("race.<locals>."):
+        return None
+    contents = (each.cell_contents for each in callback.__closure__ or ())
+    return next((each for each in contents if isinstance(each, Deferred)), None)
 
 
 def is_endless_body(deferred: Any) -> bool:
