@@ -222,7 +222,14 @@ class ResultTests(Base):
     def test_unknown_work(self) -> None:
         """What cannot be waited for is a TypeError."""
         self.assertRaises(TypeError, shield, 7)
-        self.assertRaises(TypeError, shield, 7, 8)
+
+    def test_arguments_without_a_function(self) -> None:
+        """Arguments that nothing would take are a TypeError, too."""
+        takes: Any = shield
+        message = r"takes arguments for a function alone, not for .*Deferred"
+        with self.assertRaisesRegex(TypeError, message):
+            takes(Deferred(), 3)
+        self.assertRaisesRegex(TypeError, message, takes, Deferred(), x=3)
 
 
 class SurvivorTests(Base):

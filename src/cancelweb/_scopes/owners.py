@@ -22,7 +22,7 @@ from .._twisted.drivers import (
     context_of_driver,
     deferred_of_driver,
 )
-from .context import current, was_asked
+from .context import current, never_asked, was_asked
 from .parts import Subject
 from .scope import Scope
 from .states import UNASKED
@@ -58,33 +58,28 @@ def owner_of(deferred: Deferred[Any]) -> Owner | None:
     """
     # A coroutine that a callback has started has the context of that; what a scope watches is its.
     waiting = list(all_waiting_for(deferred))
-    owners = [*_owners_of_work(waiting)] or [*_owners_of_drivers(waiting)]
+    owners = [*filter(None, _owners_of_work(waiting))] or filter(None, _owners_of_drivers(waiting))
     return min(owners, key=lambda owner: owner.is_asked, default=None)
 
 
-def _owners_of_work(waiting: list[object]) -> Iterator[Owner]:
+def _owners_of_work(waiting: list[object]) -> Iterator[Owner | None]:
     for each in waiting:
         scope = each if isinstance(each, Scope) else None
         # What a scope has watched itself it may have handed over.
         work: object = each if scope is None else getattr(scope, "handed_over", None)
-        if isinstance(work, Work):
-            scope = scope or getattr(work.holder, "scope", None)
-        owner = _owner(scope, isinstance(work, Work) and work.step is not UNASKED)
-        if owner is not None:
-            yield owner
+        is_asked = isinstance(work, Work) and work.step is not UNASKED
+        yield _owner(scope or getattr(getattr(work, "holder", None), "scope", None), is_asked)
 
 
-def _owners_of_drivers(waiting: list[object]) -> Iterator[Owner]:
+def _owners_of_drivers(waiting: list[object]) -> Iterator[Owner | None]:
     for each in waiting:
         context = None if deferred_of_driver(each) is None else context_of_driver(each)
         if context is not None:
-            is_asked = context.get(was_asked)
-            owner = _owner(context.get(current), is_asked is not None and is_asked())
-            if owner is not None:
-                yield owner
+            scope: Subject | None = context.get(current)
+            yield _owner(scope, context.get(was_asked, never_asked)())
 
 
-def _owner(scope: Subject | None, is_asked: bool) -> Owner | None:
+def _owner(scope: object, is_asked: bool) -> Owner | None:
     if not isinstance(scope, Scope):
         return None
     return Owner(scope, is_asked or scope.cause is not None)
@@ -98,25 +93,33 @@ def context_of(scope: Scope) -> Context:
     return context
 
 
-def is_called_back() -> bool:
-    """Whether the code that runs is a callback, and so may run in another's context.
+def is_own(scope: Scope) -> bool:
+    """Whether the code that runs in the context of a scope is that scope's own, for certain.
 
-    It is not if it is a step of a coroutine or generator, which keeps its own; nor if cancelweb
-    has called it, as a hook.
+    A callback may be another's. Not so a step of a coroutine or generator for which the scope
+    waits, or no scope; nor what cancelweb has called, as a hook.
     """
     is_users_seen = False
     for frame in frames():
         if frame.f_code in _FIRING:
-            return True
-        if _is_resumed(frame) or (is_users_seen and _root_of(frame) == "cancelweb"):
             return False
+        driver = _resuming(frame)
+        if driver is not None:
+            owner = owner_of(deferred_of_driver(driver))
+            return owner is None or owner.scope is scope
+        if is_users_seen and _root_of(frame) == "cancelweb":
+            break
         is_users_seen = is_users_seen or is_users(frame)
-    return False
+    return True
 
 
-def _is_resumed(frame: FrameType) -> bool:
-    # The first steps of a coroutine are taken in a copy of the context in which it is started.
-    return frame.f_code is DRIVING and awaited_by_driver(frame.f_locals.get("status")) is not None
+def _resuming(frame: FrameType) -> Any:
+    """The driver that resumes a coroutine or generator here, which has been suspended before.
+
+    Its first steps are taken in a copy of the context in which it is started, be that another's.
+    """
+    driver = frame.f_locals.get("status") if frame.f_code is DRIVING else None
+    return None if awaited_by_driver(driver) is None else driver
 
 
 def is_users(frame: FrameType) -> bool:

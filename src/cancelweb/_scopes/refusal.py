@@ -25,7 +25,7 @@ from .._log import log
 from ..causes import ResponseFinished
 from .finding import scope_or_none
 from .hooks import cleanup_seconds, hook_here
-from .owners import Owner, context_of, is_called_back, is_users, owner_here, owner_of
+from .owners import Owner, context_of, is_own, is_users, owner_here, owner_of
 from .refused import StartRefused
 from .scope import Scope
 from .shield import is_shielded
@@ -53,10 +53,11 @@ def cleaning() -> Iterator[None]:
     """Let queries, child processes, calls in threads and upstream requests start inside.
 
     In a scope that has been cancelled, cancelweb's own helpers refuse to start them, and new runs
-    of `Shared` functions, with `StartRefused`. Cleanup in an ``except`` or ``finally`` block needs
-    no permission: it is recognised. Use this for other cleanup, as in an errback, or behind a block
-    that has caught the cancellation. The permission ends ``cleanup_timeout`` seconds after the
-    cancel; what may take longer belongs into `shield` or a hook. Elsewhere this does nothing.
+    of `Shared` functions, with `StartRefused`; in leftover work that was asked to stop, too. Cleanup
+    in an ``except`` or ``finally`` block needs no permission: it is recognised. Use this for other
+    cleanup, as in an errback, or behind a block that has caught the cancellation. The permission
+    ends ``cleanup_timeout`` seconds after the cancel, or after leftover work has first asked for
+    more; what may take longer belongs into `shield` or a hook. Elsewhere this does nothing.
     """
     former = _cleaning_for.get()
     _cleaning_for.set(scope_or_none())
@@ -70,7 +71,11 @@ def cleaning() -> Iterator[None]:
 def begin(
     what: str, start: Callable[P, Deferred[R]], /, *args: P.args, **kwargs: P.kwargs
 ) -> Deferred[R]:
-    """Start work, unless its request has been cancelled and the work is no cleanup.
+    """Start work, unless the code that asks was asked to stop, and the work is no cleanup.
+
+    A callback may run in the context of another request, and then is not refused for that. It is
+    refused only if work of a scope that was asked to stop waits for what it begins. What it begins
+    for another scope is started in the context of that.
 
     Args:
         what: names the work in the message.
@@ -80,18 +85,18 @@ def begin(
 
     Returns:
         What ``start`` has returned; or a Deferred that fails with `StartRefused` in a later turn.
-        Whether code waits for it that handles a cancellation can only be told in the next turn. If
-        so, the work is started then.
+        What waits for it, and whether that handles a cancellation, can only be told in the next
+        turn. If it may be started, it is started then.
     """
     owner = owner_here()
     if owner is None or not owner.is_asked:
         return start(*args, **kwargs)
-    scope, is_own = owner.scope, not is_called_back()
-    permit = _permit_here(scope, is_own)
-    if is_own and _is_in_force(permit, scope):
+    scope, is_certain = owner.scope, is_own(owner.scope)
+    permit = _permit_here(scope, is_certain)
+    if is_certain and _is_in_force(permit, scope):
         return start(*args, **kwargs)
     begun = partial(start, *args, **kwargs)
-    return _Attempt(owner, what, begun, permit, is_own, _place_of_caller()).deferred
+    return _Attempt(owner, what, begun, permit, is_certain, _place_of_caller()).deferred
 
 
 class _Permit(Enum):
@@ -103,14 +108,14 @@ class _Permit(Enum):
     NONE = "nothing is known of it"
 
 
-def _permit_here(scope: Scope, is_own: bool) -> _Permit:
+def _permit_here(scope: Scope, is_certain: bool) -> _Permit:
     if is_shielded(scope) or _is_in_hook(scope):
         return _Permit.ALWAYS
     if _cleaning_for.get() is scope:
         return _Permit.IN_TIME
     if not sees_cancellation():
         return _Permit.NONE
-    return _Permit.IN_TIME if is_own and not may_be_of_driver() else _Permit.PERHAPS
+    return _Permit.IN_TIME if is_certain and not may_be_of_driver() else _Permit.PERHAPS
 
 
 def _is_in_force(permit: _Permit, scope: Scope) -> bool:
@@ -142,7 +147,7 @@ class _Attempt:
         what: names the work.
         start: starts it.
         permit: of the code that has asked for it.
-        is_own: whether that code belongs to the owner for certain; it was not called back.
+        is_certain: whether that code belongs to the owner for certain.
         where: the place in the code that has asked for it.
         deferred: what the caller gets.
     """
@@ -151,7 +156,7 @@ class _Attempt:
     what: str
     start: Callable[[], Deferred[Any]]
     permit: _Permit
-    is_own: bool
+    is_certain: bool
     where: str
     deferred: Deferred[Any] = field(init=False)
     _context: Context = field(factory=copy_context, init=False)
@@ -187,7 +192,7 @@ class _Attempt:
         """Whether the work belongs to a scope for certain, and is to end with it."""
         owner = owner_of(self.deferred)
         if owner is None:
-            return self.is_own
+            return self.is_certain
         if owner.scope is not self.owner.scope:
             self._context = context_of(owner.scope)
         self.owner = owner
@@ -208,7 +213,8 @@ class _Attempt:
             _told.add(self.where)
             text = "{where}: {message}"
             log_in(self._context, log.info, text, where=self.where, message=message)
-        self.deferred.errback(StartRefused(message, cause))
+        # There an errback that tries again is refused again.
+        self._context.run(self.deferred.errback, StartRefused(message, cause))
         forgive(self.deferred)
 
     def _advice(self) -> str:

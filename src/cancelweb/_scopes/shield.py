@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellers import Canceller, OneShot, Settled
 from .._kinds.registry import canceller_for, find_canceller
+from .._kinds.where import named
 from .._log import log
 from ..interfaces import IMonitor
 from .context import call_in
@@ -147,7 +148,8 @@ def shield(work: object, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         A Deferred of its result, to be awaited. What a function raises is its failure.
 
     Raises:
-        TypeError: cancelweb does not know this kind of work; says how to register a canceller.
+        TypeError: cancelweb does not know this kind of work; says how to register a canceller. Or
+            there are arguments, and no function.
     """
     scope = scope_or_none()
     shielded = Shielded(scope, tracker_here())
@@ -171,6 +173,11 @@ def _canceller_of(work: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if found is not None:
         return found
     if not callable(work):
+        if args or kwargs:
+            raise TypeError(
+                f"shield() takes arguments for a function alone, not for {named(work)}: pass "
+                "shield(work), or shield(function, *args, **kwargs)"
+            )
         return canceller_for(work)
     try:
         result = work(*args, **kwargs)

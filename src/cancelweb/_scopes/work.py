@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall
@@ -20,18 +20,13 @@ from .._log import log
 from .states import ASKED, ENDED, UNASKED, Step
 from .telling import NOWHERE, Telling, telling_of
 
-if TYPE_CHECKING:
-    from .parts import Subject
-
 
 class Holder(Protocol):
-    """What work needs of the set that it is in.
+    """What work needs of the set that it is in."""
 
-    Attributes:
-        scope: to which the set belongs.
-    """
-
-    scope: Subject
+    @property
+    def scope(self) -> object:
+        """The scope to which the set belongs."""
 
     def ended(self, work: Work, result: object) -> object:
         """Work has ended; returns what is left of its result for the next callback."""
