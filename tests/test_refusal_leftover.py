@@ -11,11 +11,13 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import CancellingResource, ResponseFinished, StartRefused, cleaning, current_scope
+from cancelweb.monitor import Monitor
 
 from ._cleanups import LOOPS, wait
 from ._inmemory import Client
 from ._pages import NoHead
 from ._refusals import Base
+from ._scopes import Leaf
 
 
 class NothingStartsForAFinishedResponseTests(Base):
@@ -108,3 +110,24 @@ class NothingStartsForAFinishedResponseTests(Base):
             client.request(b"HEAD")
             self.pass_time()
             self.assertEqual((name, self.begun), (name, []))
+
+    def test_at_the_end_of_a_drain(self) -> None:
+        """So it is at the end of a drain, with callbacks, too, that its own coroutine fires."""
+
+        async def handler(request: Any) -> Any:
+            await self.pause()
+            request.finish()
+            event: Deferred[Any] = Deferred()
+            event.addCallback(lambda _: self.update())
+            with contextlib.suppress(CancelledError):
+                await wait()
+            event.callback(None)
+            return event
+
+        monitor = Monitor()
+        client = Client(CancellingResource(Leaf(handler), monitor=monitor, clock=self.clock))
+        client.request()
+        self.pass_time(0.1)
+        monitor.drain(0)
+        self.pass_time()
+        self.assertEqual((self.begun, client.response.status), ([], 200))

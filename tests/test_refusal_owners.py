@@ -288,6 +288,21 @@ class OwnCallbacksAreRefusedTests(Base):
         self.leave(self.visit(lambda _: wait(), on_cancel=hook))
         self.assertEqual(len(self.begun), 1)
 
+    def test_in_a_hook_at_once(self) -> None:
+        """What a hook begins itself is begun at once."""
+
+        async def handler(_: object) -> None:
+            try:
+                await wait()
+            finally:
+                await self.pause()
+
+        visit = self.visit(handler, on_cancel=lambda _: self.update())
+        self.leave(visit, 0.01)
+        self.clock.advance(0.05)
+        self.assertEqual(len(self.begun), 1)
+        self.pass_time()
+
     def pause_fired(self) -> Deferred[Any]:
         """A Deferred that is fired in the caller's context."""
         fired = Deferred[None]()

@@ -28,7 +28,7 @@ from .scope import Scope
 from .states import UNASKED
 from .work import Work
 
-_FIRING = {each.__code__ for each in (Deferred.callback, Deferred.errback, Deferred.unpause)}
+_FIRING = {id(each.__code__) for each in (Deferred.callback, Deferred.errback, Deferred.unpause)}
 
 
 @frozen
@@ -101,7 +101,7 @@ def is_own(scope: Scope) -> bool:
     """
     is_users_seen = False
     for frame in frames():
-        if frame.f_code in _FIRING:
+        if id(frame.f_code) in _FIRING:
             return False
         driver = _resuming(frame)
         if driver is not None:

@@ -45,6 +45,8 @@ _PLACES = 100
 _cleaning_for: ContextVar[Scope | None] = ContextVar("cancelweb_cleaning", default=None)
 _refusals: WeakKeyDictionary[Scope, int] = WeakKeyDictionary()
 _asked_first: WeakKeyDictionary[Scope, float] = WeakKeyDictionary()
+"""When leftover work that was asked to stop has first asked for more."""
+
 _told: set[str] = set()
 
 
@@ -52,8 +54,8 @@ _told: set[str] = set()
 def cleaning() -> Iterator[None]:
     """Let queries, child processes, calls in threads and upstream requests start inside.
 
-    In a scope that has been cancelled, cancelweb's own helpers refuse to start them, and new runs
-    of `Shared` functions, with `StartRefused`; in leftover work that was asked to stop, too. Cleanup
+    In a scope that has been cancelled, and in leftover work that was asked to stop, cancelweb's own
+    helpers refuse to start them, and new runs of `Shared` functions, with `StartRefused`. Cleanup
     in an ``except`` or ``finally`` block needs no permission: it is recognised. Use this for other
     cleanup, as in an errback, or behind a block that has caught the cancellation. The permission
     ends ``cleanup_timeout`` seconds after the cancel, or after leftover work has first asked for
