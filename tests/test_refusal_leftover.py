@@ -122,7 +122,8 @@ class NothingStartsForAFinishedResponseTests(Base):
             with contextlib.suppress(CancelledError):
                 await wait()
             event.callback(None)
-            return event
+            await event
+            return NOT_DONE_YET
 
         monitor = Monitor()
         client = Client(CancellingResource(Leaf(handler), monitor=monitor, clock=self.clock))

@@ -297,11 +297,13 @@ class OwnCallbacksAreRefusedTests(Base):
             finally:
                 await self.pause()
 
-        visit = self.visit(handler, on_cancel=lambda _: self.update())
-        self.leave(visit, 0.01)
-        self.clock.advance(0.05)
-        self.assertEqual(len(self.begun), 1)
-        self.pass_time()
+        def hook(_: object) -> None:
+            self.update()
+            self.told.append("the hook is over")
+
+        self.patch(self.clock, "callInThreadWithCallback", lambda *_: self.told.append("begun"))
+        self.leave(self.visit(handler, on_cancel=hook))
+        self.assertEqual(self.told, ["begun", "the hook is over"])
 
     def pause_fired(self) -> Deferred[Any]:
         """A Deferred that is fired in the caller's context."""
