@@ -113,7 +113,7 @@ def is_own(scope: Scope) -> bool:
     return True
 
 
-def _resuming(frame: FrameType) -> Any:
+def _resuming(frame: FrameType) -> object:
     """The driver that resumes a coroutine or generator here, which has been suspended before.
 
     Its first steps are taken in a copy of the context in which it is started, be that another's.
