@@ -201,7 +201,7 @@ class Stopping:
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
             text, name = "the canceller {canceller} failed", canceller.describe()
-            log_in(self._scope.context, log.failure, text, canceller=name)
+            log_in(self.scope.context, log.failure, text, canceller=name)
         self.was_asked(work)
 
     def was_asked(self, work: Work | None) -> None:
@@ -228,8 +228,6 @@ class Stopping:
             self._patience.stop()
         return self.letting_go.verdict()
 
-    # --- the end of work, and of its scope ---
-
     def ended(self, work: Work, result: object) -> object:
         """See `Holder`."""
         self.works.move(work, ENDED)
@@ -246,6 +244,6 @@ class Stopping:
         self._patience = None
         works, self.works = self.works, WorkSet()
         for work in works:
-            work.close(self._scope.context)
+            work.close(self.scope.context)
             if work.step is ASKED:
                 watch_over(work, self.scope.clock, seconds_for(work, self.scope))
