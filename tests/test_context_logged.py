@@ -200,6 +200,18 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.visit(handler).disconnect()
         self.assert_seen("the canceller")
 
+    def test_canceller_of_a_timer(self) -> None:
+        """So it is with a timer that is all the work."""
+
+        def handler(_: Request) -> object:
+            user.set("ann")
+            timer: Any = self.clock.callLater(1, int)
+            timer.canceller = lambda _: 1 / 0
+            return timer
+
+        self.visit(handler).disconnect()
+        self.assert_seen("the canceller")
+
     def test_hooks(self) -> None:
         """A hook that fails, at once or later, and those that take too long."""
 

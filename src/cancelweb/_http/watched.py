@@ -21,6 +21,7 @@ from .._kinds.let_go import is_stoppable_leaf
 from .._kinds.timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller
 from .._kinds.where import is_on_stack
 from .._log import log
+from .._scopes.telling import log_in
 
 Watched = Deferred[Any] | DelayedCallCanceller
 
@@ -90,7 +91,8 @@ def stop(watched: Watched | None, suspended: object, context: Context | None) ->
     try:
         context.copy().run(watched.cancel_unheard)
     except BaseException:
-        log.failure("the canceller {canceller} failed", canceller=watched.describe())
+        text, name = "the canceller {canceller} failed", watched.describe()
+        log_in(context, log.failure, text, canceller=name)
         return False
     return True
 
