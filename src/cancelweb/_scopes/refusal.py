@@ -213,8 +213,8 @@ class _Attempt:
         message = f"{self.what} was not started: {safe_str(cause)}; {self._advice()}"
         if self.where not in _told and len(_told) < _PLACES:
             _told.add(self.where)
-            text = "{where}: {message}"
-            log_in(self._context, log.info, text, where=self.where, message=message)
+            text = "{where}: {refusal}"
+            log_in(self._context, log.info, text, where=self.where, refusal=message)
         # There an errback that tries again is refused again.
         self._context.run(self.deferred.errback, StartRefused(message, cause))
         forgive(self.deferred)
