@@ -19,7 +19,7 @@ from zope.interface import implementer
 from cancelweb import CancellingResource, Scope, cancel_on_disconnect, current_scope, log_outcome
 from cancelweb.monitor import Monitor
 
-from ._inmemory import Client, log_events
+from ._inmemory import Client
 from ._scopes import Errand, Leaf, Visit, kept_request
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
@@ -116,6 +116,17 @@ class KindTestCase(SynchronousTestCase):
             try_out(kind)
             self.assertEqual(self.seen, [BOTH], kind)
 
+    def watch_log(self) -> None:
+        """Note what is seen where cancelweb's lines are logged."""
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if "outcome" in event:
+                self.see()
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+
     def resume(self, visit: Client) -> None:
         """Let the handler go on after its first wait."""
         visit.clock.advance(0)
@@ -211,17 +222,6 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(decorated)
         self.each(wrapped)
         self.each(both)
-
-    def watch_log(self) -> None:
-        """Note what is seen where cancelweb's lines are logged."""
-
-        @implementer(ILogObserver)
-        def observe(event: LogEvent) -> None:
-            if "outcome" in event:
-                self.see()
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
 
     def test_log_outcome_given(self) -> None:
         """The same line where it was asked for by name."""
@@ -523,10 +523,6 @@ class SwallowedTests(KindTestCase):
 class DefaultLogTests(KindTestCase):
     """Promise 12, where nobody has asked for hooks or observers: the default log's line."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.lines = log_events(self)
-
     @inlineCallbacks
     def failing(self, _: Request) -> Generator[Any, Any, None]:
         """A generator that fails."""
@@ -537,14 +533,7 @@ class DefaultLogTests(KindTestCase):
 
     def test_failure(self) -> None:
         """It sees what a generator has set that fails."""
-
-        @implementer(ILogObserver)
-        def observe(event: LogEvent) -> None:
-            if "outcome" in event:
-                self.see()
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.watch_log()
         client = Client(Leaf(cancel_on_disconnect(self.failing)))
         client.request()
         self.resume(client)
@@ -553,11 +542,7 @@ class DefaultLogTests(KindTestCase):
 
     def test_spared(self) -> None:
         """So it does where a request is spared."""
-
-        @implementer(ILogObserver)
-        def observe(event: LogEvent) -> None:
-            if "outcome" in event:
-                self.see()
+        self.watch_log()
 
         @inlineCallbacks
         def handler(_: Request) -> Generator[Any, Any, bytes]:
@@ -566,8 +551,6 @@ class DefaultLogTests(KindTestCase):
             step.set("second")
             return b"page"
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
         client = Client(CancellingResource(Leaf(handler)))
         client.request(method=b"POST")
         client.disconnect()

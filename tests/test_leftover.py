@@ -27,7 +27,7 @@ from cancelweb.monitor import Monitor
 
 from ._inmemory import Client, log_events, of_cancelweb
 from ._pages import NoHead
-from ._scopes import Errand, Leaf, Visit, lose
+from ._scopes import Errand, Handler, Leaf, Visit, lose
 from ._tracking import finish
 
 
@@ -270,6 +270,15 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         current_scope().track(self.tracked)
         return NOT_DONE_YET
 
+    def handler_of(self, returned: object) -> Handler:
+        """The same, but that it returns this."""
+
+        def handler(request: Request) -> object:
+            self.handler(request)
+            return returned
+
+        return handler
+
     def post(self, handler: Any = None, **options: Any) -> Client:
         """A POST whose client leaves."""
         site = CancellingResource(
@@ -308,11 +317,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         """Once the returned work has come to a result, what is tracked is leftover work."""
         returned: Deferred[bytes] = Deferred()
 
-        def handler(request: Request) -> Deferred[bytes]:
-            self.handler(request)
-            return returned
-
-        self.post(handler)
+        self.post(self.handler_of(returned))
         self.assertEqual(self.tracked.asked, [])
         returned.callback(b"page")
         self.assertEqual((self.tracked.asked, self.outcomes[0].leftovers), ([""], 1))
@@ -321,11 +326,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         """NOT_DONE_YET is no result, also when the returned work comes to it."""
         returned: Deferred[int] = Deferred()
 
-        def handler(request: Request) -> Deferred[int]:
-            self.handler(request)
-            return returned
-
-        self.post(handler)
+        self.post(self.handler_of(returned))
         returned.callback(NOT_DONE_YET)
         self.assertEqual(self.tracked.asked, [])
         self.tracked.end()

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from .._twisted.checks import check
 from .._twisted.drivers import context_of_driver, driver_of, start_in
-from .leaves import awaited_by
+from .leaves import all_below
 
 
 def _start_stepwise(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
@@ -44,14 +44,7 @@ start = start_in if check("contexts") else _start_stepwise
 
 def live_contexts_below(deferred: Deferred[Any]) -> Iterator[Context]:
     """The contexts of all coroutines and generators for which a Deferred waits."""
-    seen: set[int] = set()
-    todo = [deferred]
-    while todo:
-        each = todo.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
+    for each, _ in all_below(deferred, set()):
         driver = None if each.called else driver_of(each)
         if driver is not None and (context := context_of_driver(driver)) is not None:
             yield context
-        todo.extend(reversed(awaited_by(each) or ()))

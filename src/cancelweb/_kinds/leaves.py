@@ -7,7 +7,7 @@ follows whatever a Deferred waits for. It changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -90,17 +90,29 @@ def is_driven_now(deferred: Deferred[Any], seen: set[int]) -> bool:
         deferred: where to begin.
         seen: the ids of the Deferreds that other walks have met; these are left out.
     """
+    return any(
+        not each.called and driver_of(each) is not None and all(map(has_fired, below))
+        for each, below in all_below(deferred, seen)
+    )
+
+
+def all_below(
+    deferred: Deferred[Any], seen: set[int]
+) -> Iterator[tuple[Deferred[Any], Sequence[Deferred[Any]]]]:
+    """A Deferred and whatever it waits for, directly or not: each once, with what it waits for.
+
+    Args:
+        deferred: where to begin.
+        seen: the ids of what is left out; those of what is met are added.
+    """
     todo = [deferred]
     while todo:
         each = todo.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        below = awaited_by(each) or ()
-        if not each.called and driver_of(each) is not None and all(map(has_fired, below)):
-            return True
-        todo.extend(below)
-    return False
+        if id(each) not in seen:
+            seen.add(id(each))
+            below = awaited_by(each) or ()
+            yield each, below
+            todo.extend(reversed(below))
 
 
 def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:

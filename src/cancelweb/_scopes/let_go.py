@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IProcessProtocol, IReactorTime
 from .._kinds.cancellers import Canceller
 from .._kinds.let_go import Unstopped
 from .._kinds.where import function_at
-from .._log import log, printable
+from .._log import full_name_of, log, printable
 from .._still_running import LetGo
 from .._twisted.checks import check
 from ..causes import Ended
@@ -118,11 +118,8 @@ def _of(handler: object) -> str:
     """Where a handler is defined; of a method, whose it is: many classes inherit ``render``."""
     if handler is None:
         return ""
-    owner = getattr(handler, "__self__", None)
-    if owner is None:
-        return f" of {function_at(handler)}"
-    kind = type(owner)
-    return f" of {kind.__module__}.{kind.__qualname__}.{getattr(handler, '__name__', 'handler')}"
+    is_method = getattr(handler, "__self__", None) is not None
+    return f" of {full_name_of(handler) if is_method else function_at(handler)}"
 
 
 def _is_among(listeners: Iterable[object], unstopped: Unstopped) -> bool:
