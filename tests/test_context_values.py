@@ -5,7 +5,7 @@ What belongs here: the values of context variables. What does not: which scope i
 """
 
 from collections.abc import AsyncIterator, Callable, Generator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, succeed
@@ -16,7 +16,14 @@ from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import Tag, tags
 from zope.interface import implementer
 
-from cancelweb import CancellingResource, Scope, cancel_on_disconnect, current_scope, log_outcome
+from cancelweb import (
+    CancellingResource,
+    Scope,
+    cancel_on_disconnect,
+    current_scope,
+    log_outcome,
+    scope_of,
+)
 from cancelweb.monitor import Monitor
 
 from ._inmemory import Client
@@ -277,6 +284,33 @@ class TheHandlersValuesTests(KindTestCase):
         for handler in (plain, coroutine, generator):
             self.setUp()
             self.assertEqual(Visit(handler).response.body, b"page")
+            self.assertEqual(self.seen, [BOTH], handler)
+
+    def test_added_in_the_call(self) -> None:
+        """Whoever adds the hook in the call of a generator: itself, or code in another context."""
+
+        async def beside(request: Request) -> None:
+            scope_of(request).on_exit(self.see)
+
+        @inlineCallbacks
+        def itself(_: Request) -> Generator[Any, Any, bytes]:
+            current_scope().on_exit(self.see)
+            user.set("ann")
+            step.set("second")
+            yield succeed(None)
+            return b"page"
+
+        @inlineCallbacks
+        def by_another(request: Request) -> Generator[Any, Any, bytes]:
+            Context().run(Deferred.fromCoroutine, beside(request))
+            user.set("ann")
+            step.set("second")
+            yield succeed(None)
+            return b"page"
+
+        for handler in (itself, by_another):
+            self.setUp()
+            Visit(handler)
             self.assertEqual(self.seen, [BOTH], handler)
 
     def test_added_by_the_handler_that_runs(self) -> None:

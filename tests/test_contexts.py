@@ -6,6 +6,7 @@ is in `test_context_values`.
 
 from collections.abc import Callable
 from contextvars import Context, ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb._kinds.contexts import _start_stepwise, _steps, live_contexts_below, start
 from cancelweb._kinds.leaves import is_driven_now
+from cancelweb._twisted.drivers import DRIVING, drivers_on_stack
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
 
@@ -92,6 +94,15 @@ class StartTests(SynchronousTestCase):
         next(steps)
         steps.close()
         self.assertEqual(closed, ["closed"])
+
+
+class OnTheStackTests(SynchronousTestCase):
+    """The drivers that run just now."""
+
+    def test_of_another_twisted(self) -> None:
+        """One whose variables have other names is passed over."""
+        frame: Any = SimpleNamespace(f_code=DRIVING, f_locals={}, f_back=None)
+        self.assertEqual(list(drivers_on_stack(frame)), [])
 
 
 class WalkTests(SynchronousTestCase):

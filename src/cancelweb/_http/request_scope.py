@@ -27,7 +27,6 @@ from .._scopes.parts import Stopping
 from .._scopes.record import Record
 from .._scopes.scope import Scope
 from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, STOPPING, Step
-from .._scopes.work import Work
 from ..causes import Cause, Disconnected, Ended
 from .answerer import Call
 from .dead_requests import guard_finished, guard_lost
@@ -44,7 +43,6 @@ class RequestScope(Scope):
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
     """Makes the `Call` of a handler, where the fast path hands over; set by `serving`."""
     _suspended: object = None  # The coroutine of what is watched.
-    handed_over: Work | None = None
     _general: GeneralWay | None = None
 
     def __init__(self, request: Any, options: Options) -> None:

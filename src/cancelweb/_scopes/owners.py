@@ -66,7 +66,7 @@ def _owners_of_work(waiting: list[object]) -> Iterator[Owner | None]:
     for each in waiting:
         scope = each if isinstance(each, Scope) else None
         # What a scope has watched itself it may have handed over.
-        work: object = each if scope is None else getattr(scope, "handed_over", None)
+        work: object = each if scope is None else scope.handed_over
         is_asked = isinstance(work, Work) and work.step is not UNASKED
         yield _owner(scope or getattr(getattr(work, "holder", None), "scope", None), is_asked)
 

@@ -183,6 +183,7 @@ class BareSubject:
     is_left_open = False
     has_own_context = False
     inner_handler: object = None
+    handed_over: Work | None = None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
         self.request = request
