@@ -4,7 +4,7 @@ What belongs here: how requests end. What does not: what is told of it, see `tes
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
 from twisted.internet.defer import (
@@ -120,6 +120,31 @@ class StoppedMeansStoppedTests(LetGoTestCase):
                 self.assertIs(end(handler), Ended.STOPPED)
         self.assertEqual(self.monitor.let_go, ())
         self.assertEqual(self.lines(), [])
+
+    def test_nothing_behind_it_and_caught(self) -> None:
+        """So it was if a handler has caught the cancellation, in whatever way it waits."""
+        caught: list[type[Exception]] = []
+
+        def catching(way: Await, then: Callable[[], Awaitable[Any]]) -> Handler:
+            async def handler(_: Request) -> bytes:
+                try:
+                    await way(Deferred())
+                except Exception as error:
+                    caught.append(type(error))
+                await then()
+                return b""
+
+            return handler
+
+        for way in WAYS:
+            if way is streamed:
+                continue
+            for then in (lambda: succeed(None), lambda: deferLater(self.clock, 1)):
+                self.visit(catching(way, then)).disconnect()
+                self.clock.advance(1)
+                self.assertIn(self.ended(), (Ended.COMPLETED, Ended.STOPPED))
+        self.assertEqual(len(caught), 2 * len(WAYS) - 2)
+        self.assertEqual(self.monitor.let_go, ())
 
     def test_a_pure_wait(self) -> None:
         """A Deferred with a canceller counts as stopped, though other code holds it."""

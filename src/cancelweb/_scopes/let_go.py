@@ -7,6 +7,7 @@ called so shows later: a Deferred that is gone when all has settled had nothing 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from gc import collect as collect_garbage
 from weakref import finalize, ref
 
 from attrs import define, field, frozen
@@ -94,6 +95,11 @@ class LettingGo:
     def verdict(self) -> Ended:
         """Tell of what was let go; returns how that makes the work end."""
         found, self._settled = self._settled, []
+        if not all(unstopped.has_ended for unstopped, *_ in found):
+            # From Python 3.12 on, an error that a coroutine has caught is in a cycle: from its
+            # traceback to frames, on to their callers, and back. The cycle keeps the Deferred as
+            # well, as if something were to fire it. It is as young as the error.
+            collect_garbage(0)
         for unstopped, since, ended in found:
             if not unstopped.has_ended:
                 self._ended = max(self._ended, ended)
