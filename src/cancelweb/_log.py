@@ -106,11 +106,12 @@ def full_name_of(function: Any) -> str:
     What a script defines that Twisted runs (``.rpy``) has no module.
     """
     owner = getattr(function, "__self__", None)
-    kind = function if owner is None else type(owner)
+    if owner is None:
+        kind, name = function, name_of(function)
+    else:
+        kind = type(owner)
+        name = f"{kind.__qualname__}.{getattr(function, '__name__', '')}"
     module = getattr(kind, "__module__", None)
-    name = name_of(kind)
-    if owner is not None:
-        name += f".{getattr(function, '__name__', '')}"
     return name if module is None else f"{module}.{name}"
 
 

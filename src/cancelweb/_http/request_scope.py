@@ -20,7 +20,7 @@ from .._kinds.cancellations import clean, is_our_cancellation
 from .._kinds.cancellers import global_reactor
 from .._kinds.timers import CANCELLED
 from .._scopes.context import current, start_for
-from .._scopes.found_context import NOTHING_BEGAN, find_context_of
+from .._scopes.found_context import NOTHING_BEGAN, find_context_at_end, find_context_of
 from .._scopes.life import Life
 from .._scopes.options import Options
 from .._scopes.parts import Stopping
@@ -82,6 +82,7 @@ class RequestScope(Scope):
         """See `Subject`."""
         if self.watched is not None:
             watched, self.watched = self.watched, None
+            find_context_of(self, watched)
             canceller, call = canceller_of(watched, self._suspended), self.general.call()
             self.handed_over = stopping.adopt(canceller, call.arrived, self.cancelled)
 
@@ -110,11 +111,11 @@ class RequestScope(Scope):
         """See `Subject`."""
         if self._general is not None:
             self._general.close()
+            if self.handed_over is not None and self.handed_over.step is Step.ENDED:
+                self.handed_over = None
         self._ended = self._life.record.ended if self._life else self._ended
         self.request = self.context = self._suspended = self.handler = self.inner_handler = None
         self._life, self._general, self.began = None, None, NOTHING_BEGAN
-        if self.handed_over is not None and self.handed_over.step is Step.ENDED:
-            self.handed_over = None
 
     def take(self, result: Any, handler: object) -> object:
         """Take the outermost handler's result; returns what is left of it.
@@ -132,8 +133,8 @@ class RequestScope(Scope):
         if self.watched is None:
             return unwatched(result, self._suspended)
         self.handler = handler
-        if not self.has_own_context:
-            find_context_of(self, result)
+        if life is not None:
+            find_context_of(self, result)  # Where there is no life yet, `hand_over` does.
         if self.opened is None:
             self.opened = self.clock.seconds()
         request.notifications.insert(0, self)
@@ -171,6 +172,7 @@ class RequestScope(Scope):
                 self.watched = None  # `_stop` goes on.
                 clean(result)
                 return None
+            find_context_at_end(self)
             self.hand_over(self.life.stopping)
         assert self.handed_over is not None
         return self.handed_over.settled(result)

@@ -55,7 +55,8 @@ def serve(
     context = scope.context
     assert context is not None
     try:
-        result = context.run(_call_in, scope, handler, args, kwargs)
+        context.run(current.set, scope)
+        result = context.run(handler, *args, **kwargs)
     except BaseException:
         result = Failure()
     try:
@@ -69,11 +70,6 @@ def serve(
         # A failure refers to this frame.
         result = None
     return _returned(call.give_back(handler, True))
-
-
-def _call_in(scope: RequestScope, handler: Callable[..., object], args: Any, kwargs: Any) -> object:
-    current.set(scope)
-    return handler(*args, **kwargs)
 
 
 def serve_for(
@@ -173,7 +169,7 @@ def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
 
 RequestScope.make_call = _call_of
 RequestScope.gauge = ResponseGauge()
-CALLERS.update((id(_call_in.__code__), id(serve.__code__)))
+CALLERS.add(id(serve.__code__))
 
 
 def _open(

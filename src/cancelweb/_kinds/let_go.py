@@ -62,11 +62,12 @@ def may_let_go(canceller: Callable[..., object] | None) -> bool:
 
 
 def is_stoppable_leaf(deferred: Deferred[Any]) -> bool:
-    """Whether this is a leaf, as most Deferreds are, with a canceller that stops the work."""
+    """Whether this is a leaf, as most Deferreds are, with a canceller that stops the work.
+
+    It is a Deferred of no other class.
+    """
     canceller = canceller_of(deferred)
-    if deferred.called or may_let_go(canceller) or driver_behind(canceller) is not None:
-        return False
-    return getattr(deferred.cancel, "__func__", None) is Deferred.cancel
+    return not (deferred.called or may_let_go(canceller) or driver_behind(canceller) is not None)
 
 
 def unstoppable_of(found: Iterable[Deferred[Any]]) -> list[Deferred[Any]]:

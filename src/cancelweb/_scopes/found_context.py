@@ -63,8 +63,17 @@ def find_context_of(scope: Subject, returned: object) -> None:
     if type(returned) is Deferred and not returned.called and driver_of(returned) is None:
         # As most are. None waits for what runs in a context of the handler's.
         return
-    if isinstance(returned, Deferred):
+    if isinstance(returned, Deferred) and not scope.has_own_context:
         _find_context_of(scope, returned)
+
+
+def find_context_at_end(scope: Subject) -> None:
+    """The same, for what is coming to its end just now: what drives it is on the stack."""
+    if scope.has_own_context:
+        return
+    for _, context in drivers_on_stack(None, CALLERS):
+        if context.get(current) is scope:
+            scope.context = context
 
 
 def _find_context_of(scope: Subject, returned: Deferred[Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from types import AsyncGeneratorType, GeneratorType
 
-from attrs import define, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -31,16 +31,8 @@ NAMED = 3
 """How many of the hooks that are not waited for are named in the log."""
 
 
-@define(eq=False)
-class HookRun:
-    """One run of a hook: for which scope, and when it began, on the scope's clock."""
-
-    scope: Subject
-    began: float
-
-
-hook_here: ContextVar[HookRun | None] = ContextVar("cancelweb_hook", default=None)
-"""The hook that the code which runs is a part of."""
+hook_here: ContextVar[tuple[Subject, float] | None] = ContextVar("cancelweb_hook", default=None)
+"""Of the hook that the code which runs is a part of: its scope, and when its time began."""
 
 
 def cleanup_seconds(scope: Subject) -> float:
@@ -101,7 +93,8 @@ class HookStack:
         if self._scope.state is not CLOSED:
             self._hooks.append((hook, for_cancelled))
         elif not for_cancelled or self._is_cancelled:
-            self._run(hook)
+            # It shares its time with no other: nothing waits for it.
+            self._run(hook, self._scope.clock.seconds())
 
     def withdraw(self, hook: Hook) -> bool:
         """Take the newest hook that equals this one out; returns whether there was one."""
@@ -115,12 +108,12 @@ class HookStack:
         Args:
             done: called when there are no more.
         """
-        if self._hooks and self.began is None:
+        if self.began is None:
             self.began = self._scope.clock.seconds()
         while self._hooks:
             hook, for_cancelled = self._hooks.pop()
             if not for_cancelled or self._is_cancelled:
-                ended = self._run(hook)
+                ended = self._run(hook, self.began)
                 if ended is not None and not ended.called:
                     ended.addCallback(lambda _: self.run_all(done))
                     return
@@ -128,8 +121,12 @@ class HookStack:
             self._report_unawaited(self._unawaited)
         done()
 
-    def _run(self, hook: Hook) -> Deferred[None] | None:
+    def _run(self, hook: Hook, began: float) -> Deferred[None] | None:
         """Run a hook; log whatever goes wrong.
+
+        Args:
+            hook: the hook.
+            began: when its time began.
 
         Returns:
             None if there is nothing to wait for, else a Deferred that fires once the hook has
@@ -137,14 +134,18 @@ class HookStack:
         """
         scope = self._scope
         try:
-            running = in_copy(scope, _result_of, hook, scope)
+            if scope.context is None:
+                running = in_copy(scope, _result_of, hook, scope, began)
+            else:
+                # The same, and much faster.
+                running = scope.context.copy().run(_result_of, hook, scope, began)
         except BaseException:  # asyncio's CancelledError is no Exception.
             log_in(scope.context, log.failure, "cleanup hook {hook} failed", hook=name_of(hook))
             return None
         if running is None:
             return None
         called = _Called(name_of(hook), scope.life.has_asked, telling_of(scope.context, running))
-        seconds = self._remaining()
+        seconds = began + self._limit - scope.clock.seconds()
         if seconds > 0:
             return _ended_or_late(running, called, seconds, self._limit, scope.clock)
         self._watch_only(running, called)
@@ -178,25 +179,19 @@ class HookStack:
         """The seconds that all of them have."""
         return cleanup_seconds(self._scope)
 
-    def _remaining(self) -> float:
-        # A hook on a closed scope shares its time with no other: nothing waits for it.
-        if self.began is None or self._scope.state is CLOSED:
-            return self._limit
-        return self.began + self._limit - self._scope.clock.seconds()
-
     @property
     def _is_cancelled(self) -> bool:
         # In a dry run the only cause is that the response was finished.
         return self._scope.cause is not None and not self._scope.options.dry_run
 
 
-def _result_of(hook: Hook, scope: Subject) -> Canceller | None:
+def _result_of(hook: Hook, scope: Subject, began: float) -> Canceller | None:
     """Call the hook; returns the canceller of what it returned, or None if that was nothing.
 
     Raises:
         TypeError: it is a generator, of which nothing has run.
     """
-    hook_here.set(HookRun(scope, scope.clock.seconds()))
+    hook_here.set((scope, began))
     result = hook(scope)
     if result is None:
         return None

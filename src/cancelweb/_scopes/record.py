@@ -86,8 +86,10 @@ class Record:
             try:
                 if observer is log_outcome:
                     log_on(clock, outcome, context)
+                elif context is None:
+                    call_in(None, None, observer, outcome)
                 else:
-                    call_in(None, context, observer, outcome)
+                    context.copy().run(observer, outcome)
             except BaseException:
                 text = "observer {observer} failed"
                 log_in(context, log.failure, text, observer=observer)

@@ -133,11 +133,11 @@ def _is_late(scope: Scope) -> bool:
 
 
 def _is_in_hook(scope: Scope) -> bool:
-    hook = hook_here.get()
-    if hook is None or hook.scope is not scope:
+    hook_scope, began = hook_here.get() or (None, 0.0)
+    if hook_scope is not scope:
         return False
     # A hook may be run late, or be gone on without, when the scope has closed.
-    return scope.state is not CLOSED or scope.clock.seconds() < hook.began + cleanup_seconds(scope)
+    return scope.state is not CLOSED or scope.clock.seconds() < began + cleanup_seconds(scope)
 
 
 @define(eq=False)
