@@ -188,6 +188,19 @@ class HandlerTests(SynchronousTestCase):
             told = str(outcomes.pop().handler)
             self.assertEqual(told.rpartition("<locals>.")[2].rpartition("_scopes.")[2], name)
 
+    def test_class_method(self) -> None:
+        """Of a method of a class itself it is that class."""
+
+        class Pages:
+            @classmethod
+            def front(cls, _: Request) -> bytes:
+                return b"page"
+
+        outcomes: list[Outcome] = []
+        page = cancel_on_disconnect(observers=outcomes.append)(Pages.front)
+        Client(Leaf(page)).request()
+        self.assertTrue(str(outcomes[0].handler).endswith("<locals>.Pages.front"), outcomes)
+
     def test_of_a_script(self) -> None:
         """What Twisted runs as a script has no module, and only a name."""
         names: dict[str, Any] = {}

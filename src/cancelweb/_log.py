@@ -101,7 +101,7 @@ def name_of(function: object) -> str:
 
 
 def full_name_of(function: Any) -> str:
-    """The name of a handler with its module; of a method, that of the object's class.
+    """The name of a handler with its module; a method goes by the class of its object.
 
     What a script defines that Twisted runs (``.rpy``) has no module.
     """
@@ -109,7 +109,7 @@ def full_name_of(function: Any) -> str:
     if owner is None:
         kind, name = function, name_of(function)
     else:
-        kind = type(owner)
+        kind = owner if isinstance(owner, type) else type(owner)
         name = f"{kind.__qualname__}.{getattr(function, '__name__', '')}"
     module = getattr(kind, "__module__", None)
     return name if module is None else f"{module}.{name}"

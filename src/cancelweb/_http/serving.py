@@ -52,11 +52,9 @@ def serve(
     scope = _enter_simply(options, request)
     if scope is None:
         return serve_for(TwistedAnswerer, options, request, handler, args, kwargs)
-    context = scope.context
-    assert context is not None
     try:
-        context.run(current.set, scope)
-        result = context.run(handler, *args, **kwargs)
+        # It has a context.
+        result = scope.context.run(handler, *args, **kwargs)  # type: ignore[union-attr]
     except BaseException:
         result = Failure()
     try:
@@ -131,14 +129,14 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
         return None
     if options.monitors and why_turned_away(options, request) is not None:
         return None
-    context, base = copy_context(), None
+    scope = RequestScope(request, options)
+    scope.context = context = copy_context()
     if context:
         if context.get(current) is not None:
             # It is rendered in the context of another's handler.
             return None
-        base = context.copy()
-    scope = RequestScope(request, options)
-    scope.context, scope.base = context, base
+        scope.base = context.copy()
+    context.run(current.set, scope)
     request._cancelweb_scope = scope
     if options.is_demanding:
         enter(scope, options)

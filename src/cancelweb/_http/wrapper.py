@@ -111,7 +111,7 @@ class CancellingResource:
         if _READS_IN_THREADS in loaded:
             tell_threads_of_loss(request)
         render = self._resource.render
-        if procedures.MODULE in sys.modules:
+        if procedures.MODULE in loaded:
             render = procedures.told_as_faults(self._resource, render)
         # For a type checker alone: a cast would be called for each request.
         return serve(self._options, request, render, (request,), {})  # type: ignore[return-value]

@@ -13,10 +13,11 @@ from weakref import finalize, ref
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorTime
 from twisted.python import threadable
+from twisted.python.failure import Failure
 
 from .._kinds.cancellers import global_reactor
 from .._log import is_worth_a_line, log_one
-from ..causes import Outcome
+from ..causes import Cause, Ended, Outcome
 from .tallies import Tally, log_counts
 
 FIRST = 100
@@ -52,6 +53,31 @@ def log_on(clock: IReactorTime, outcome: Outcome, context: Context | None = None
     if is_worth_a_line(outcome):
         own = _LOGS.get(id(clock)) or _new_log(clock)
         own.add(outcome, clock, context)
+
+
+def is_counted_with_others(
+    clock: IReactorTime, now: float, kind: tuple[object, ...], page: tuple[bytes, bytes]
+) -> bool:
+    """Count a request in a burst if another of its kind was counted; returns whether it is.
+
+    Args:
+        clock: that of its scope.
+        now: the time on it.
+        kind: see `kind_of`.
+        page: its method and path.
+    """
+    own = _LOGS.get(id(clock))
+    if own is None or not own.began <= now < own.began + SECOND or kind not in own.counted:
+        return False
+    own.counted[kind].add(page)
+    return True
+
+
+def kind_of(
+    cause: Cause | None, ended: Ended, spared: Cause | None, failure: Failure | None
+) -> tuple[object, ...]:
+    """What a line of counts distinguishes."""
+    return type(cause), ended, type(spared), None if failure is None else failure.type
 
 
 def write_counts(clock: IReactorTime) -> None:
@@ -120,13 +146,8 @@ class BurstLog:
             self.began, self.logged = now, 0
 
     def _count(self, outcome: Outcome, clock: IReactorTime, now: float) -> None:
-        failure = outcome.failure
-        key = (
-            type(outcome.cause),
-            outcome.ended,
-            type(outcome.would_have_cancelled),
-            None if failure is None else failure.type,
-        )
+        spared = outcome.would_have_cancelled
+        key = kind_of(outcome.cause, outcome.ended, spared, outcome.failure)
         tally = self.counted.get(key)
         if tally is None:
             tally = Tally.like(outcome)

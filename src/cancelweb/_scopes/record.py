@@ -15,11 +15,13 @@ from twisted.python.failure import Failure
 from .._kinds.cancellations import is_cancellation
 from .._log import full_name_of, log
 from ..causes import Cause, Ended, Observer, Outcome
-from .bursts import log_on, log_outcome
+from .bursts import is_counted_with_others, kind_of, log_on, log_outcome
 from .context import call_in
 from .options import added
 from .parts import Subject
 from .telling import log_in
+
+_ONLY_LOGGED: tuple[Observer, ...] = (log_outcome,)
 
 
 @define(eq=False)
@@ -79,6 +81,9 @@ class Record:
             return
         clock = scope.clock
         closed = clock.seconds()
+        if observers is _ONLY_LOGGED and self._is_counted(scope, closed):
+            close()
+            return
         stopped = closed if cleaning_began is None else cleaning_began
         outcome, context = self._outcome(scope, stopped, closed), scope.context
         close()
@@ -97,7 +102,7 @@ class Record:
     def _observers(self, scope: Subject) -> tuple[Observer, ...]:
         observers = scope.options.observers
         if observers is None:
-            observers = (log_outcome,) if self._is_eventful(scope) else ()
+            observers = _ONLY_LOGGED if self._is_eventful(scope) else ()
         for monitor in scope.options.monitors:
             observers = added(observers, monitor.scope_closed(scope) or ())
         return observers
@@ -106,6 +111,12 @@ class Record:
         """Whether there is anything to tell the default observer."""
         # All but `COMPLETED` is true.
         return bool(self.ended or scope.cancelled is not None or self.would_have_cancelled)
+
+    def _is_counted(self, scope: Subject, now: float) -> bool:
+        """Whether the log only counts it. Then no outcome is made, which takes long."""
+        kind = kind_of(scope.cause, self.ended, self.would_have_cancelled, self.failure)
+        page = scope.request.method, path_of(scope.request)
+        return is_counted_with_others(scope.clock, now, kind, page)
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
         status, sent = scope.answered_with()
