@@ -4,12 +4,13 @@ The random histories are in `_twins`; what the paths cost is measured elsewhere.
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from typing import Any, ClassVar
 from weakref import ref
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,7 +28,7 @@ from cancelweb import (
 
 from ._inmemory import Client, log_events, of_cancelweb
 from ._nests import decorated
-from ._noting import AT_ONCE, SIMPLE, Journal
+from ._noting import AT_ONCE, SIMPLE, Journal, LosingAtOnce
 from ._pages import PAGE
 from ._scopes import Leaf, Visit, raising, returning, waiting
 from ._twin import Watcher
@@ -43,6 +44,14 @@ class TwinTests(SynchronousTestCase):
         counted = run_twins(self, 150, 20)
         self.assertGreater(counted["fast"], 0.15 * counted["histories"])
         self.assertGreater(len(counted), 6, counted)
+
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+def yielding(_: object) -> Generator[Deferred[None], None, None]:
+    """Waits."""
+    yield Deferred(lambda _: None)
 
 
 VARIATIONS: list[dict[str, Any]] = [
@@ -66,6 +75,8 @@ STORIES: list[list[tuple[Any, ...]]] = [
     [("settle", 0, "end")],
     [("settle", 0, "fail")],
     [("cancel",)],
+    [("listen", "fire"), ("settle", 0, "end"), ("leave",)],
+    [("join", LosingAtOnce, None, False)],
 ]
 
 
@@ -106,6 +117,24 @@ class DifferenceTests(SynchronousTestCase):
         work.callback("text")
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_called_by_other_code(self) -> None:
+        """A handler that other code calls keeps no code of the first from being stopped."""
+
+        async def waiting_on(_: object) -> None:
+            await Deferred[None](lambda _: None)
+
+        def leaving(request: Request) -> Deferred[None]:
+            user.set("second")
+            visit.disconnect()
+            return Deferred(lambda _: None)
+
+        for first in (waiting_on, inlineCallbacks(yielding)):
+            seen: list[str] = []
+            visit = Visit(first, on_exit=lambda _: seen.append(user.get()))  # noqa: B023
+            cancel_on_disconnect(leaving)(visit.scope.request)
+            self.assertEqual((visit.outcome.ended, seen), (Ended.STOPPED, ["second"]))
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_inside_fails_later(self) -> None:
         """An entry point inside, entered while the handler's work is waited for, may fail."""

@@ -197,6 +197,8 @@ class GeneralWay:
 
     def close(self) -> None:
         """The scope has closed."""
+        # These refer to the request, whose list of listeners stays as it is if one of them raises.
+        self.answerer = self.channel = None
         if self._second_look is not None and self._second_look.active():
             self._second_look.cancel()
         if self._abandoned is not None:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.context import context_to_enter, current, in_context
-from .._scopes.found_context import CALLERS, find_context_of
+from .._scopes.found_context import CALLERS, find_context, find_context_of
 from .._scopes.states import State
 from .answerer import LATER, Answerer
 from .request_facts import answer_to_come
@@ -42,6 +42,9 @@ class HandlerCall:
             # Inside another handler's call: what one sets, the other sees.
             self.returned(_called(handler, args, kwargs))
         else:
+            if not self.scope.is_in_call:
+                # Code of another handler may go on later; what that has set is seen here.
+                find_context(self.scope)
             context = context_to_enter(self.scope)
             self.returned(context.run(_called, handler, args, kwargs))
 

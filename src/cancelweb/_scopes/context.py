@@ -67,10 +67,11 @@ def begin(scope: Subject) -> None:
 def context_to_enter(scope: Subject) -> Context:
     """A context that can be entered, for code of the handler; that of its scope from now on.
 
-    It is a copy where the former one is entered just now: the handler's call may be on the stack.
+    It is a copy where the former one is entered just now, as the handler's call may be on the stack;
+    or where code of the handler goes on in it, maybe while this code has it entered.
     """
     context = base_here() if scope.context is None else scope.context
-    if _is_entered(context):
+    if scope.has_own_context or _is_entered(context):
         context = copy_context() if current.get() is scope else context.copy()
     scope.context = context
     return context
@@ -78,8 +79,9 @@ def context_to_enter(scope: Subject) -> Context:
 
 def start_for(scope: Subject, coroutine: Any) -> Deferred[Any]:
     """Start a coroutine of the handler's; its context is that of its scope from now on."""
+    context = context_to_enter(scope)
     scope.has_own_context = True
-    return start(context_to_enter(scope), coroutine)
+    return start(context, coroutine)
 
 
 def _is_entered(context: Context) -> bool:

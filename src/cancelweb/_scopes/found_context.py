@@ -83,5 +83,5 @@ def _find_context_of(scope: Subject, returned: Deferred[Any]) -> None:
         return
     for context in live_contexts_below(returned):
         if context.get(current) is scope:
-            scope.context = context
+            scope.context, scope.has_own_context = context, True
             return
