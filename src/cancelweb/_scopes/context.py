@@ -67,7 +67,7 @@ def begin(scope: Subject) -> None:
 def context_to_enter(scope: Subject) -> Context:
     """A context that can be entered, for code of the handler; that of its scope from now on.
 
-    It is a copy where the former one is entered just now, as the handler's call may be on the stack;
+    It is a copy where the former one is entered just now: the handler's call may be on the stack;
     or where code of the handler goes on in it, maybe while this code has it entered.
     """
     context = base_here() if scope.context is None else scope.context
