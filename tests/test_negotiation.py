@@ -3,9 +3,11 @@
 What belongs here: the header. What does not: what is sent, which has `test_error_pages`.
 """
 
+from itertools import product
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from cancelweb._http.negotiation import preferred
+from cancelweb._http.negotiation import _QUOTED, preferred
 
 OFFERS = [("text/html",), ("application/problem+json", "application/json"), ("text/plain",)]
 HTML, JSON, TEXT = range(3)
@@ -53,6 +55,8 @@ PREFERRED = {
     'text/html;a="x, text/plain;q=1";q=0.1, application/json;q=0.2': JSON,
     'text/html;a="\\"";q=0.1, text/plain;q=0.2': TEXT,
     'text/html;a="': HTML,
+    'text/html;q=0.1;a="x, text/plain': HTML,
+    'text/html;q=0.1;a="x\\': HTML,
     "\xff/\xff": HTML,
 }
 
@@ -94,3 +98,28 @@ class AcceptTests(SynchronousTestCase):
     def test_several_headers(self) -> None:
         """Several headers are one list."""
         self.assertEqual(preferred([b"text/html;q=0.5", b"text/plain"], OFFERS), TEXT)
+
+
+class AcceptIsReadOnceTests(SynchronousTestCase):
+    """A client cannot keep the reactor busy with a header: no text of it is read twice."""
+
+    def test_a_quote_that_nothing_closes(self) -> None:
+        """Whatever follows a quote, a string begins there, so that no other search goes over it."""
+        for pieces in product('"', *['"\\,\n'] * 5):
+            text = "".join(pieces)
+            found = _QUOTED.match(text)
+            self.assertIsNotNone(found, repr(text))
+            assert found is not None
+            is_closed = found.group().endswith('"') and found.end() > 1
+            self.assertTrue(is_closed or found.end() == len(text), repr(text))
+
+    def test_nothing_is_given_back(self) -> None:
+        """What a string has taken, it keeps: the pattern's only loop is possessive."""
+        self.assertEqual([_QUOTED.pattern.count(each) for each in ("*", "*+")], [1, 1])
+
+    def test_a_header_that_is_too_long(self) -> None:
+        """One of more than 4,096 characters is not read at all."""
+        wanted = b"text/plain" + b" " * (4096 - len("text/plain"))
+        self.assertEqual(preferred([wanted], OFFERS), TEXT)
+        self.assertEqual(preferred([wanted + b" "], OFFERS), HTML)
+        self.assertEqual(preferred([b"text/plain", wanted], OFFERS, JSON), JSON)

@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# A string that nothing closes goes to the end. So each quote begins a match, which never goes back:
+# a client cannot have the same text read twice.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.?)*+"?')
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+
+_LONGEST = 4096
+"""A browser sends about 150 characters."""
 
 Names = tuple[str, ...]
 """The media types by which a client may ask for one form."""
@@ -23,12 +28,14 @@ def preferred(accept: Sequence[bytes], offers: Sequence[Names], otherwise: int =
     clients that name JSON often add ``*/*``, and ``text/plain`` too.
 
     Args:
-        accept: the values of the request's Accept headers.
+        accept: the values of the request's Accept headers. More than 4,096 characters are not read,
+            and count as none.
         offers: what there is.
         otherwise: the index of the form for clients that ask for nothing in particular, or like
             none of these.
     """
-    ranges = _ranges(b",".join(accept).decode("latin-1"))
+    text = b",".join(accept).decode("latin-1")
+    ranges = _ranges(text) if len(text) <= _LONGEST else {}
     liked = [_liking(ranges, names) for names in offers]
     best = max(liked)
     quality, exactness = best
