@@ -5,7 +5,7 @@ What else can be done to a dead request is for `test_guard`.
 
 import gc
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import ref
 
@@ -35,6 +35,7 @@ from ._scopes import Leaf, kept_request
 READINGS: dict[str, Callable[[Any], object]] = {
     "read": lambda content: content.read(),
     "read some": lambda content: content.read(10),
+    "read by name": lambda content: content.read(size=10),
     "read1": lambda content: content.read1(),
     "readinto": lambda content: content.readinto(bytearray(4)),
     "readline": lambda content: content.readline(),
@@ -327,6 +328,30 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
         self.assertIsInstance(self.results[1], ContentLost)
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_around_an_application_whose_result_is_closed(self) -> None:
+        """What the docs put around it closes its result, as WSGI asks, however that ends."""
+        closed: list[str] = []
+
+        class Chunks(list[bytes]):
+            def close(self) -> None:
+                closed.append("closed")
+
+        def failing() -> Iterator[bytes]:
+            try:
+                yield b"one"
+                raise CancelledError
+            finally:
+                closed.append("closed")
+
+        quiet = run(WSGI_INPUT.read_text())["quiet"]
+        for result in (Chunks([b"one"]), failing()):
+            self.assertEqual(list(quiet(lambda *_, result=result: result)({}, None)), [b"one"])
+            self.assertEqual(closed.pop(), "closed")
+        begun = quiet(lambda *_: Chunks([b"one", b"two"]))({}, None)
+        self.assertEqual(next(begun), b"one")
+        begun.close()
+        self.assertEqual(closed, ["closed"])
+
 
 class ThreadContentTests(SynchronousTestCase):
     """What stands for the content meanwhile."""
@@ -346,6 +371,17 @@ class ThreadContentTests(SynchronousTestCase):
         with content as entered:
             self.assertIs(entered, content)
         self.assertTrue(content.closed)
+
+    def test_arguments_by_name(self) -> None:
+        """Its methods take arguments by name, where those of the file do."""
+        request = self.request()
+
+        class Named(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                return super().read(size)
+
+        request.content = Named(BODY)
+        self.assertEqual(ThreadContent(request).read(size=3), b"one")
 
     def test_is_put_there_once(self) -> None:
         """Where entry points meet it is not put around itself, nor where there is no content."""

@@ -26,7 +26,7 @@ class LostContent:
     def close(self) -> None:
         """Twisted's own, and the user's, are closed already."""
 
-    def read(self, *args: object) -> NoReturn:
+    def read(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise, because an empty result would look like an empty upload."""
         raise ContentLost(_cause_in(scope_or_none()))
 
@@ -71,9 +71,9 @@ class ThreadContent:
         attribute = getattr(self._content, name)
         return partial(self._call, attribute) if callable(attribute) else attribute
 
-    def _call(self, method: Callable[..., object], *args: object) -> object:
+    def _call(self, method: Callable[..., object], *args: object, **kwargs: object) -> object:
         try:
-            return method(*args)
+            return method(*args, **kwargs)
         except ValueError:
             request = self._request()
             if request is None or not self._content.closed or fate_of(request) is not Fate.LOST:
