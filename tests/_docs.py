@@ -35,6 +35,7 @@ DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
 CLEANUP = DOCS / "howto" / "snippets" / "cleanup.py"
 STATUS = DOCS / "howto" / "snippets" / "status.py"
+ERROR_PAGE_FILE = DOCS / "howto" / "snippets" / "error_page_file.py"
 ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
 LIMITS = DOCS / "howto" / "snippets" / "limits.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
@@ -57,6 +58,7 @@ OWN_PROGRAMS = {
     CLEANUP,
     STATUS,
     ERROR_PAGE,
+    ERROR_PAGE_FILE,
     LIMITS,
     VANISHED,
     ASYNCIO,

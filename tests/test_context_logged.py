@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from cancelweb import Cause, Outcome, Scope, cancel_on_disconnect, current_scope, log_outcome
 from cancelweb._scopes.refusal import begin
+from cancelweb.testing import Client as TestClient
 
 from ._inmemory import Client
 from ._scopes import Errand, Leaf
@@ -272,6 +273,36 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         scopes[0].cancel(Teapot())
         self.assert_seen("failed, so the default page is sent")
         self.assert_seen("are left out")
+
+    def test_producer(self) -> None:
+        """A producer that cannot be stopped: at a time limit, and when a stream is lost."""
+
+        class Failing:
+            def stopProducing(self) -> None:
+                raise ValueError
+
+        async def handler(request: Any) -> None:
+            request.registerProducer(Failing(), True)
+            await self.wait(request)
+
+        self.visit(handler, timeout=1)
+        self.clock.advance(1)
+        self.assert_seen("could not be stopped")
+        self.logged.clear()
+        client = TestClient(Leaf(cancel_on_disconnect(observers=())(handler)), self.clock)
+        client.connect_http2().get(b"/").reset()
+        self.assert_seen("could not be stopped")
+
+    def test_listener(self) -> None:
+        """A listener that was fired by hand."""
+
+        async def handler(request: Request) -> None:
+            request.notifyFinish().callback(None)
+            await self.wait(request)
+
+        self.visit(handler, timeout=1)
+        self.clock.advance(1)
+        self.assert_seen("a listener of")
 
     def test_unanswerable(self) -> None:
         """A request that cannot be answered."""

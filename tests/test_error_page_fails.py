@@ -5,18 +5,20 @@ does as it should, which has `test_error_page_own`.
 """
 
 import json
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import fail, succeed
 from twisted.logger import LogEvent, formatEvent
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.static import File
 
-from cancelweb import Cause, TimedOut, cancel_on_disconnect
+from cancelweb import Cause, Ended, TimedOut, cancel_on_disconnect
 
 from ._answers import AS_TODAY, AnswerTestCase
 from ._inmemory import Client, log_events, of_cancelweb
-from ._scopes import Leaf, waiting
+from ._scopes import Leaf, lose, waiting
 
 
 class OneAnswerAllTheSameTests(AnswerTestCase):
@@ -88,6 +90,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             request.write(b"half a page")
             raise ValueError
 
+        events = log_events(self)
         outcomes: list[Any] = []
         decorate: Any = cancel_on_disconnect(timeout=1, error_page=half, observers=outcomes.append)
         client = Client(Leaf(decorate(waiting)))
@@ -95,8 +98,30 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         client.clock.advance(1)
         client.clock.advance(0)
         self.assertTrue(client.is_aborted)
-        self.assertEqual(outcomes[0].cause, TimedOut(1))
+        [outcome] = outcomes
+        self.assertEqual((outcome.cause, outcome.ended), (TimedOut(1), Ended.FAILED))
+        [event] = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(event),
+            f"{half.__qualname__} failed behind a part of its page, so the response is broken off",
+        )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_the_default_after_a_write(self) -> None:
+        """So is one that has written, and then asks for the default, or leaves the rest to come."""
+        for result in (None, NOT_DONE_YET):
+
+            def half(request: Request, cause: Cause, result: Any = result) -> Any:
+                request.write(b"half a page")
+                return result
+
+            for root in (self.deadline(half), self.draining(error_page=half)):
+                client = Client(root)
+                client.request()
+                client.clock.advance(1)
+                self.assertTrue(client.is_aborted)
+                self.assertTrue(client.received.endswith(b"\r\nhalf a page\r\n"))
+                self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_after_a_write_in_a_drain(self) -> None:
         """So is that to a request that is turned away, without a proper end."""
@@ -113,9 +138,31 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         [event] = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
-            "a request that is turned away cannot be answered: the server is shutting down",
+            f"{half.__qualname__} failed behind a part of its page, so the response is broken off",
         )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_a_page_with_a_producer(self) -> None:
+        """A page that a producer is to write, as a `File` is, is too late; the file is closed."""
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"own")
+        opened: list[Any] = []
+
+        class Noted(File):
+            def openForReading(self) -> Any:
+                opened.append(super().openForReading())
+                return opened[-1]
+
+        for root in (
+            self.deadline(lambda *_: Noted(path)),
+            self.draining(error_page=lambda *_: Noted(path)),
+        ):
+            response = self.ask(root)
+            self.assertEqual((response.status, response.is_complete), (503, True))
+            self.assertNotEqual(response.body, b"own")
+            self.assertTrue(opened.pop().closed)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_after_a_whole_page(self) -> None:
         """One that fails when it has finished the request has answered it."""
@@ -125,12 +172,43 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             request.finish()
             raise ValueError
 
+        events = log_events(self)
         for root in (self.deadline(whole), self.draining(error_page=whole)):
             client = Client(root)
             client.request()
             client.clock.advance(1)
             self.assertEqual((client.response.body, client.response.is_complete), (b"own", True))
             self.assertFalse(client.is_aborted)
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(
+            [formatEvent(each) for each in of_cancelweb(events)],
+            [f"{whole.__qualname__} failed"] * 2,
+        )
+
+    def test_a_request_that_raises(self) -> None:
+        """What a request of a kind of your own raises stands in the way of any answer."""
+
+        def raising(request: Any, *_: object) -> None:
+            raise ValueError
+
+        def leaving(request: Any, *_: object) -> None:
+            lose(request)
+            raise ValueError
+
+        for fails, is_aborted in ((raising, True), (leaving, False)):
+            events = log_events(self)
+
+            def broken(request: Any, fails: Any = fails) -> Any:
+                request.setHeader = partial(fails, request)
+                return self.draining().render(request)
+
+            client = Client(Leaf(broken))
+            client.request()
+            self.assertEqual((client.received, client.is_aborted), (b"", is_aborted))
+            self.assertEqual(
+                [formatEvent(each) for each in of_cancelweb(events)],
+                ["a request that is turned away cannot be answered: the server is shutting down"],
+            )
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_ends_the_request_itself(self) -> None:

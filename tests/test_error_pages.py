@@ -6,6 +6,7 @@ a cause says in headers: `test_cause_headers`.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 from h2.errors import ErrorCodes
@@ -23,7 +24,7 @@ from cancelweb import (
 from cancelweb.monitor import Monitor
 
 from ._answers import AS_TODAY, AnswerTestCase, evicted
-from ._docs import ERROR_PAGE, run
+from ._docs import ERROR_PAGE, ERROR_PAGE_FILE, run
 from ._inmemory import Client
 from ._multiplexed import HTTP2TestCase
 from ._scopes import Leaf, waiting
@@ -198,6 +199,14 @@ class ShownTests(AnswerTestCase):
             client.request(path=path)
             client.clock.advance(1)
             self.assertEqual((client.response.status, client.response.body), (status, body))
+
+    def test_file(self) -> None:
+        """A page that is a file is sent from memory, at a time limit and in a drain."""
+        self.patch(Path, "read_bytes", lambda path: f"the page {path}".encode())
+        error_page = run(ERROR_PAGE_FILE.read_text())["error_page"]
+        for root in (self.deadline(error_page), self.draining(error_page=error_page)):
+            response = self.ask(root)
+            self.assertEqual((response.status, response.body), (503, b"the page 503.html"))
 
     def test_cause(self) -> None:
         """The cause tells when to come again."""

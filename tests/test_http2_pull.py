@@ -14,6 +14,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.static import File
 
 from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb.monitor import Monitor
 
 from ._http2 import HTTP2Client
 from ._inmemory import H2Connection
@@ -69,6 +70,48 @@ class PullingTests(TestCase):
         await turns()
         self.assertEqual(producer.pulls, before)
         self.assertTrue(producer.is_stopped)
+
+    async def test_error_page_that_is_broken_off(self) -> None:
+        """That of an error page is stopped with the response, which is broken off."""
+        producers: list[Silent] = []
+
+        def half(request: Any, _: object) -> Any:
+            request.write(b"half a page")
+            producers.append(Silent())
+            request.registerProducer(producers[-1], False)
+            return NOT_DONE_YET
+
+        clock, client, page = Clock(), HTTP2Client(), Page(lambda _: NOT_DONE_YET)
+        monitor = Monitor(clock)
+        pages: Any = CancellingResource(
+            page, timeout=1, error_page=half, monitor=monitor, observers=()
+        )
+        connection = H2Connection(Site(pages, reactor=clock), clock, client)
+        for turned_away in (False, True):
+            if turned_away:
+                monitor.is_draining = True
+            stream = client.get("/")
+            connection.pump()
+            clock.advance(1)
+            clock.advance(1)
+            connection.pump()
+            self.assertEqual((stream.body, stream.ended), (b"half a page", False))
+            before = producers[-1].pulls
+            await turns()
+            self.assertEqual((producers[-1].pulls, producers[-1].stops), (before, 1))
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
+
+
+class Silent:
+    """A producer that has nothing to give."""
+
+    pulls = stops = 0
+
+    def resumeProducing(self) -> None:
+        self.pulls += 1
+
+    def stopProducing(self) -> None:
+        self.stops += 1
 
 
 class WatchedFile(File):

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import CancellingResource, Outcome, cancel_on_disconnect, current_scope
+from cancelweb import CancellingResource, Cause, Outcome, cancel_on_disconnect, current_scope
 from cancelweb.monitor import Monitor
 
 from ._inmemory import Client, log_events, of_cancelweb
@@ -143,7 +143,30 @@ class ResponseTests(SynchronousTestCase):
         )
         monitor.drain(0)
         client.request()
-        self.assertEqual([each.status for each in outcomes], [client.response.status])
+        [outcome], response = outcomes, client.response
+        self.assertEqual((outcome.status, outcome.sent), (503, len(response.body)))
+
+    def test_turned_away_with_a_page_of_the_site(self) -> None:
+        """It is what was sent then, too: a status of the page's own, or a part of the page."""
+
+        def own(request: Any, _: Cause) -> bytes:
+            request.setResponseCode(429)
+            return b"own"
+
+        def half(request: Any, _: Cause) -> bytes:
+            request.write(b"half")
+            raise ValueError
+
+        for page, answered in ((own, (429, 3)), (half, (503, 4))):
+            outcomes: list[Outcome] = []
+            monitor = Monitor()
+            monitor.drain(0)
+            root = CancellingResource(
+                Leaf(waiting), monitor=monitor, error_page=page, observers=outcomes.append
+            )
+            Client(root).request()
+            self.assertEqual([(each.status, each.sent) for each in outcomes], [answered])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
 class HandlerTests(SynchronousTestCase):

@@ -192,7 +192,7 @@ class TwistedAnswerer:
             self._note_unanswered(failure)
             return
         self.scope.life.record.fail(failure)
-        drop_producer(self.request)
+        drop_producer(self.request, self.scope.context)
         if has_begun(self.request):
             log_failure_in(self.scope.context, self.handler, failure)
             break_off(self.scope, self.request)
@@ -231,8 +231,9 @@ class TwistedAnswerer:
         request, scope = self.request, self.scope
         if fate_of(request) is not Fate.OPEN:
             return
-        drop_producer(request)
-        tell_listeners(request, (scope, scope.general.subscription), Failure(ScopeCancelled(cause)))
+        drop_producer(request, scope.context)
+        ours = scope, scope.general.subscription
+        tell_listeners(request, ours, Failure(ScopeCancelled(cause)), scope.context)
         if fate_of(request) is not Fate.OPEN:
             return
         if has_begun(request):

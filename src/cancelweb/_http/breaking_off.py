@@ -1,6 +1,7 @@
 """Breaking a response off at this end, so that half of one never looks like a whole one.
 
-Over HTTP/1 the connection is aborted, over HTTP/2 the stream is reset. Why is for `answering`.
+Over HTTP/1 the connection is aborted, over HTTP/2 the stream is reset. Why is for `answering`,
+`turned_away` and `error_pages`.
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from .._scopes.states import Fate
 from .._twisted.access import reset_with_error
-from .dead_requests import guard
+from .dead_requests import drop_producer, guard
 from .request_facts import fate_of
 from .request_scope import RequestScope
 
@@ -21,11 +21,8 @@ from .request_scope import RequestScope
 def break_off(scope: RequestScope, request: Any) -> None:
     """Break off what has begun. From now on nothing is written to the request."""
     scope.life.give_up()
-    cut(request, scope.clock)
-
-
-def cut(request: Any, clock: IReactorTime) -> None:
-    """The same for a request that is open, and whose scope has nothing to stop."""
+    # Over HTTP/2 nothing else stops a producer, and one that is pulled would be pulled for ever.
+    drop_producer(request, scope.context)
     # Over HTTP/2, whose streams are reset in the next turn, a `finish` would come before the reset.
     guard(request, Fate.LOST)
     transport = getattr(request, "transport", None)
@@ -34,7 +31,7 @@ def cut(request: Any, clock: IReactorTime) -> None:
     else:
         # A stream that goes while its connection tells its siblings of a loss would break
         # Twisted's loop over them.
-        clock.callLater(0, _reset, request, getattr(request, "channel", None))
+        scope.clock.callLater(0, _reset, request, getattr(request, "channel", None))
 
 
 def _reset(request: Any, stream: Any) -> None:

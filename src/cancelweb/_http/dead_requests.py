@@ -5,10 +5,12 @@ Also the producers of such requests, which nothing asks for more.
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import Any
 
 from .._log import log
 from .._scopes.states import Fate
+from .._scopes.telling import log_in
 from .lost_content import LOST_CONTENT
 from .request_facts import fate_of
 
@@ -19,7 +21,7 @@ def ignore(*args: object) -> None:
 
 def _refuse_producer(producer: Any, streaming: bool) -> None:
     """There is nobody left to produce for."""
-    stop_producer(producer)
+    _stop_producer(producer, None)
 
 
 class _ClosedChannel:
@@ -76,27 +78,32 @@ def guard_lost(request: Any) -> None:
     request.content = LOST_CONTENT
 
 
-def drop_producer(request: Any) -> None:
-    """Stop the producer of a living request: it cannot be finished with one."""
+def drop_producer(request: Any, context: Context | None) -> None:
+    """Stop the producer of a living request: it cannot be finished with one.
+
+    Args:
+        request: may have one.
+        context: that of the handler, for the log.
+    """
     producer = getattr(request, "producer", None)
     if producer is not None:
         request.unregisterProducer()
-        stop_producer(producer)
+        _stop_producer(producer, context)
 
 
-def release_producer(request: Any, channel: Any) -> Any:
+def release_producer(request: Any, channel: Any, context: Context | None) -> Any:
     """A request was lost: stop its producer, if Twisted does not; returns it, or None."""
     producer = getattr(request, "producer", None)
     if producer is not None and request.transport is None:
         # Over HTTP/2 nothing else stops it, and a pull producer would be pulled for ever.
         channel.unregisterProducer()
-        stop_producer(producer)
+        _stop_producer(producer, context)
     return producer
 
 
-def stop_producer(producer: Any) -> None:
+def _stop_producer(producer: Any, context: Context | None) -> None:
     """Stop a producer, which may fail for itself."""
     try:
         producer.stopProducing()
     except BaseException:
-        log.failure("{producer} could not be stopped", producer=producer)
+        log_in(context, log.failure, "{producer} could not be stopped", producer=producer)

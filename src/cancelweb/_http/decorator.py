@@ -19,8 +19,8 @@ from .._scopes.options import checked_options
 from ..causes import Observer
 from . import procedures
 from .answering import Rendered
-from .error_pages import ErrorPage
 from .serving import serve
+from .site_pages import ErrorPage
 
 P = ParamSpec("P")
 

@@ -1,7 +1,8 @@
 """The answer to a request that is cancelled or turned away: the site's own page, or the default.
 
-When there is one is for `answering` and `turned_away`. Of a cause of the user's own the default has
-only the status and the headers: its text may be meant for the log alone.
+When there is one is for `answering` and `turned_away`; how the site is asked is for `site_pages`.
+Of a cause of the user's own the default has only the status and the headers: its text may be meant
+for the log alone.
 """
 
 from __future__ import annotations
@@ -15,12 +16,9 @@ from typing import Any
 from attrs import frozen
 from twisted.python.reflect import safe_repr
 from twisted.web.http import NO_BODY_CODES, RESPONSES
-from twisted.web.resource import IResource
-from twisted.web.server import NOT_DONE_YET
 
 from .._headers import check_headers
-from .._log import log, name_of
-from .._scopes.context import in_copy
+from .._log import log
 from .._scopes.states import Fate
 from .._scopes.telling import log_in
 from .._twisted.access import has_encoder
@@ -30,9 +28,7 @@ from .negotiation import preferred
 from .pages import make_last, send
 from .request_facts import fate_of, has_begun
 from .request_scope import RequestScope
-
-ErrorPage = Callable[[Any, Cause], bytes | IResource | None]
-"""Makes the answer to a request for a cause; with None, the default is sent."""
+from .site_pages import ErrorPage, page_of_site
 
 STOPPED = "The request was stopped before it was done."
 
@@ -104,7 +100,7 @@ def answer_in_place(scope: RequestScope, request: Any, cause: Cause) -> None:
     """Answer an open request in the place of its handler, which may still try to finish it.
 
     Raises:
-        BaseException: as `page_for`, or what a request of the user's own kind has raised.
+        BaseException: what a request of the user's own kind has raised.
     """
     try:
         page = page_for(scope, request, cause, STOPPED, HTML)
@@ -121,7 +117,7 @@ def page_for(
     """Set the status and the headers of the answer to an open request, and make its body.
 
     Args:
-        scope: that of the request; it may have closed.
+        scope: that of the request.
         request: nothing of a response has been written.
         cause: why it is answered.
         detail: what the default says.
@@ -129,16 +125,16 @@ def page_for(
 
     Returns:
         The body; None if the answer was sent, or what makes the page has ended the request
-        otherwise.
+        otherwise, or has failed behind a part of it, so that the response was broken off.
 
     Raises:
-        BaseException: what makes the page has failed, and has written a part of it.
+        BaseException: what a request of the user's own kind has raised.
     """
     error_page: ErrorPage | None = scope.options.error_page
     if error_page is not None and not isinstance(cause, RapidReset):
         _prepare(scope, request, cause, HTML.content_type)
-        page = _page_of_site(scope, error_page, request, cause)
-        if fate_of(request) is not Fate.OPEN:
+        page = page_of_site(scope, error_page, request, cause)
+        if fate_of(request) is not Fate.OPEN or (page is None and has_begun(request)):
             return None
         if page is not None:
             return _unless_without_body(request, page)
@@ -201,36 +197,3 @@ def _headers_of(scope: RequestScope, cause: Cause) -> Mapping[str, str]:
         log_in(scope.context, log.failure, text, cause=safe_repr(cause))
         return {}
     return headers
-
-
-def _page_of_site(
-    scope: RequestScope, error_page: ErrorPage, request: Any, cause: Cause
-) -> bytes | None:
-    try:
-        # In the context of the handler, so that its variables are seen.
-        return in_copy(scope, _rendered, error_page, request, cause)
-    except BaseException:
-        if has_begun(request):
-            raise
-        text = "{error_page} failed, so the default page is sent"
-        log_in(scope.context, log.failure, text, error_page=name_of(error_page))
-        return None
-
-
-def _rendered(error_page: ErrorPage, request: Any, cause: Cause) -> bytes | None:
-    page: object = error_page(request, cause)
-    if page is None:
-        return None
-    if IResource.providedBy(page):
-        page = page.render(request)
-    if isinstance(page, bytes):
-        return page
-    if fate_of(request) is not Fate.OPEN:
-        # Twisted's own pages write themselves.
-        return None
-    kind = type(page)
-    what = f"{safe_repr(page)}, a {kind.__module__}.{kind.__qualname__}"
-    raise TypeError(
-        f"{name_of(error_page)} came to {'NOT_DONE_YET' if page is NOT_DONE_YET else what}: an "
-        "error_page must return bytes, a resource that renders at once, or None for the default"
-    )

@@ -7,6 +7,7 @@ exception of other code comes between. What comes of an end is for the scope's `
 
 from __future__ import annotations
 
+from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ class Traveller(Protocol):
     method: bytes
     handler: object
     clock: IReactorTime
+    context: Context | None
     fate: Fate
     state: State
     cause: Cause | None
@@ -150,7 +152,7 @@ class GeneralWay:
         if scope.fate is not OPEN:
             # It was seen before it was reported.
             return
-        producer = release_producer(request, self.channel)
+        producer = release_producer(request, self.channel, scope.context)
         scope.life.lost(Disconnected(failure))
         if scope.state is not CLOSED:
             self.note_abandoned()

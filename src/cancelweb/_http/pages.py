@@ -6,6 +6,7 @@ When, and to which request, is for `answering` and `turned_away`; error pages ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellations import forgive
 from .._log import log
+from .._scopes.telling import log_in
 from .._twisted.access import stream_connection_of
 from .._twisted.checks import check
 
@@ -38,7 +40,9 @@ def make_last(request: Any) -> None:
         request.setHeader(b"connection", b"close")
 
 
-def tell_listeners(request: Any, ours: Sequence[object], failure: Failure) -> None:
+def tell_listeners(
+    request: Any, ours: Sequence[object], failure: Failure, context: Context | None
+) -> None:
     """Tell the other listeners of ``notifyFinish`` that the request was cancelled.
 
     Work that no handler has returned to us has no other ear: a Klein view, or the tutorial's own
@@ -48,6 +52,7 @@ def tell_listeners(request: Any, ours: Sequence[object], failure: Failure) -> No
         request: the one that is cancelled.
         ours: what cancelweb itself has among the listeners.
         failure: what the others are told.
+        context: that of the handler, for the log.
     """
     listeners = getattr(request, "notifications", [])
     others = [each for each in listeners if each not in ours]
@@ -58,6 +63,6 @@ def tell_listeners(request: Any, ours: Sequence[object], failure: Failure) -> No
             each.errback(failure)
         except BaseException:
             # It was fired by hand, say. The client is answered all the same.
-            log.failure("a listener of {request} failed", request=request)
+            log_in(context, log.failure, "a listener of {request} failed", request=request)
         if isinstance(each, Deferred):
             forgive(each)

@@ -15,13 +15,14 @@ from twisted.web.server import NOT_DONE_YET
 from .._log import log
 from .._scopes.options import Options
 from .._scopes.states import Fate, State
+from .._scopes.telling import log_in
 from ..causes import Cause, Draining, Ended, RapidReset
 from ..interfaces import IMonitor
-from .breaking_off import cut
+from .breaking_off import break_off
 from .dead_requests import guarded_fate_of
 from .error_pages import TEXT, page_for
 from .rapid_resets import is_overrun
-from .request_facts import fate_of, h2_connection_of
+from .request_facts import answer_to_come, fate_of, h2_connection_of
 from .request_scope import RequestScope
 
 
@@ -50,14 +51,18 @@ def _draining(options: Options, monitors: tuple[IMonitor, ...]) -> Draining | No
 
 
 def refuse(scope: RequestScope, cause: Cause | None) -> None:
-    """The handler is not run: its client has gone, or is turned away; None: was answered."""
+    """The handler is not run: its client has gone; None: was answered."""
+    _begin_to_refuse(scope, cause)
+    scope.life.go_on()
+
+
+def _begin_to_refuse(scope: RequestScope, cause: Cause | None) -> None:
     if scope.limits is not None:
         scope.limits.stop()
     scope.cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
     scope.opened = scope.clock.seconds()
     scope.cancelled = None if cause is None else scope.opened
     scope.life.record.worsen(Ended.REFUSED)
-    scope.life.go_on()
 
 
 def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
@@ -68,16 +73,27 @@ def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
         broken off, since the site's ``error_page`` has failed behind a part of its page. That of
         too many requests costs little: the site's ``error_page`` is not called.
     """
-    scope.general.to_come = scope.options.status_of(cause), 0
-    refuse(scope, cause)
+    _begin_to_refuse(scope, cause)
+    try:
+        return _answer(scope, request, cause)
+    finally:
+        # Observers are told what was answered, so they are told now.
+        scope.life.go_on()
+
+
+def _answer(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
     if guarded_fate_of(request) is not Fate.OPEN:
         return NOT_DONE_YET
     try:
         page = page_for(scope, request, cause, str(cause), TEXT)
     except BaseException:
-        # Twisted would end the half of a page as if it were whole.
-        log.failure("a request that is turned away cannot be answered: {cause}", cause=cause)
+        # What a request of the user's own kind has raised.
+        text = "a request that is turned away cannot be answered: {cause}"
+        log_in(scope.context, log.failure, text, cause=cause)
         if fate_of(request) is Fate.OPEN:
-            cut(request, scope.clock)
+            break_off(scope, request)
         return NOT_DONE_YET
-    return NOT_DONE_YET if page is None else page
+    if page is None:
+        return NOT_DONE_YET
+    scope.general.to_come = answer_to_come(request, page)
+    return page

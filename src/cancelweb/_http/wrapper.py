@@ -22,9 +22,9 @@ from ..interfaces import IMonitor
 from . import procedures
 from .answering import Rendered
 from .decorator import Hooks, Observers
-from .error_pages import ErrorPage
 from .lost_content import tell_threads_of_loss
 from .serving import serve
+from .site_pages import ErrorPage
 
 
 @implementer(IResource)

@@ -1,0 +1,83 @@
+"""The page that a site makes itself for an error: its ``error_page`` is called, and may fail.
+
+What is sent for which request is for `error_pages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET
+
+from .._log import log, name_of
+from .._scopes.context import in_copy
+from .._scopes.states import Fate
+from .._scopes.telling import log_in
+from ..causes import Cause
+from .breaking_off import break_off
+from .dead_requests import drop_producer
+from .request_facts import fate_of, has_begun
+from .request_scope import RequestScope
+
+ErrorPage = Callable[[Any, Cause], bytes | IResource | None]
+"""Makes the answer to a request for a cause; with None, the default is sent."""
+
+
+def page_of_site(
+    scope: RequestScope, error_page: ErrorPage, request: Any, cause: Cause
+) -> bytes | None:
+    """The page that the site makes for an open request.
+
+    What its ``error_page`` raises is logged, and what has begun is broken off.
+
+    Returns:
+        The body. None if it has failed, wants the default, or has written to the request itself.
+    """
+    page = None
+    try:
+        # In the context of the handler, so that its variables are seen.
+        page = in_copy(scope, _rendered, error_page, request, cause)
+    except BaseException:
+        _page_failed(scope, error_page, request)
+    if fate_of(request) is Fate.OPEN:
+        # What is sent next cannot be finished with it.
+        drop_producer(request, scope.context)
+    return page
+
+
+def _page_failed(scope: RequestScope, error_page: ErrorPage, request: Any) -> None:
+    if has_begun(request):
+        scope.life.record.fail(Failure())
+    if fate_of(request) is not Fate.OPEN:
+        text = "{error_page} failed"
+    elif has_begun(request):
+        text = "{error_page} failed behind a part of its page, so the response is broken off"
+    else:
+        text = "{error_page} failed, so the default page is sent"
+    log_in(scope.context, log.failure, text, error_page=name_of(error_page))
+    if has_begun(request) and fate_of(request) is Fate.OPEN:
+        # Twisted would end the half of a page as if it were whole.
+        break_off(scope, request)
+
+
+def _rendered(error_page: ErrorPage, request: Any, cause: Cause) -> bytes | None:
+    page: object = error_page(request, cause)
+    if page is None and not has_begun(request):
+        return None
+    if IResource.providedBy(page):
+        page = page.render(request)
+    if isinstance(page, bytes):
+        return page
+    if fate_of(request) is not Fate.OPEN:
+        # Twisted's own pages write themselves.
+        return None
+    kind = type(page)
+    what = f"{safe_repr(page)}, a {kind.__module__}.{kind.__qualname__}"
+    raise TypeError(
+        f"{name_of(error_page)} came to {'NOT_DONE_YET' if page is NOT_DONE_YET else what}: an "
+        "error_page must return bytes, a resource that renders at once, or None for the default"
+    )
