@@ -13,6 +13,7 @@ from twisted.web.server import Site
 
 from cancelweb import (
     Draining,
+    Outcome,
     Scope,
     access_log_499,
     cancel_on_disconnect,
@@ -70,6 +71,32 @@ class AccessLogTests(SynchronousTestCase):
         self.serve(handler).disconnect()
         self.assertEqual(len(self.lines), 1)
         self.assertIn(" 499 5 ", self.lines[0])
+
+    def test_the_outcome(self) -> None:
+        """The outcome tells the status that was sent all the same."""
+        outcomes: list[Outcome] = []
+
+        def handler(request: Any) -> Deferred[bytes]:
+            request.setResponseCode(206)
+            request.write(b"12345")
+            return Deferred()
+
+        self.serve(handler, observers=outcomes.append).disconnect()
+        self.assertEqual([each.status for each in outcomes], [206])
+        self.assertIn(" 499 5 ", self.lines[0])
+
+    def test_a_log_that_fails(self) -> None:
+        """So it does where the log cannot be written."""
+        outcomes: list[Outcome] = []
+
+        def handler(request: Any) -> Deferred[bytes]:
+            request.write(b"12345")
+            request.site.log = None
+            return Deferred()
+
+        self.serve(handler, observers=outcomes.append).disconnect()
+        self.assertEqual([each.status for each in outcomes], [200])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_other_causes(self) -> None:
         """A request that the server answers keeps Twisted's own line, alone."""

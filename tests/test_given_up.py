@@ -17,7 +17,9 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from cancelweb import (
     CancellingResource,
     Ended,
+    Outcome,
     Scope,
+    TimedOut,
     access_log_499,
     cancel_on_disconnect,
     current_scope,
@@ -211,6 +213,32 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         self.assertTrue(client.is_closed)
         self.assertEqual(log.getContent(), b"")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_access_log_behind_a_limit(self) -> None:
+        """Nor where a limit had been noted before: in a dry run, or of a spared method."""
+        for method, dry_run in ((b"GET", True), (b"POST", False)):
+            kinds, logged, outcomes = Kinds(), list[Request](), list[Outcome]()
+            client = Client(
+                CancellingResource(
+                    Leaf(kinds.stream),
+                    total_timeout=1,
+                    on_exit=access_log_499,
+                    observers=outcomes.append,
+                    dry_run=dry_run,
+                )
+            )
+            site: Any = client.site
+            site.log = logged.append
+            client.request(method)
+            client.clock.advance(1)
+            kinds.gate.callback(None)
+            for _ in range(3):
+                client.clock.advance(0)
+            [outcome] = outcomes
+            self.assertEqual(outcome.would_have_cancelled, TimedOut(1, "total_timeout"))
+            self.assertTrue(client.is_aborted)
+            self.assertEqual((outcome.status, logged), (200, []))
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_deadline_is_over(self) -> None:
         """Between the failure and the loss no deadline cancels the request any more."""

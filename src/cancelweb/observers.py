@@ -24,12 +24,16 @@ def access_log_499(scope: Scope) -> None:
     hook has the site write it with its own formatter (Combined Log Format unless it was given
     another), with status 499. It does nothing for a request that was answered, or whose
     connection was aborted at this end; as an ``on_cancel`` hook, for one that a disconnect may
-    not cancel. It sets the request's ``code``, and needs its ``site``.
+    not cancel. It sets the request's ``code`` for as long as the site writes, and needs its
+    ``site``.
     """
     request = scope.request
-    # With neither, a failure had the response broken off at this end.
     was_spared = scope.cause is None and scope.would_have_cancelled is not None
     left = was_spared or isinstance(scope.cause, Disconnected)
-    if left and fate_of(request) is Fate.LOST:
-        request.code = CLIENT_CLOSED_REQUEST
-        request.site.log(request)
+    if left and fate_of(request) is Fate.LOST and not scope.life.is_given_up:
+        # What the outcome tells is what was sent.
+        sent, request.code = getattr(request, "code", None), CLIENT_CLOSED_REQUEST
+        try:
+            request.site.log(request)
+        finally:
+            request.code = sent

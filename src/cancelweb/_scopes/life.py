@@ -28,12 +28,13 @@ class Life:
     Attributes:
         record: what is noted for the outcome.
         is_without_work: whether there is no work but what the scope may watch itself.
+        is_given_up: whether the response was broken off at this end.
     """
 
     def __init__(self, scope: Subject) -> None:
         self.scope = scope
         self.record = Record()
-        self.is_without_work = True
+        self.is_without_work, self.is_given_up = True, False
         self._stopping: Stopping | None = None
         self._hooks: HookStack | None = None
 
@@ -99,6 +100,7 @@ class Life:
 
     def give_up(self) -> None:
         """The response is broken off at this end: after a failure, unless it was cancelled."""
+        self.is_given_up = True
         self.stopping.is_returned_leftover = not self.scope.options.dry_run
         self._become(Event.GIVEN_UP)
 
