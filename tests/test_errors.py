@@ -184,7 +184,8 @@ class ExceptionTests(PageTestCase):
         client = self.visit(handler)
         work.errback(ZeroDivisionError())
         (event,) = of_cancelweb(events)
-        self.assertEqual(formatEvent(event), f"the work of {handler.__qualname__} failed")
+        name = f"{__name__}.{handler.__qualname__}"
+        self.assertEqual(formatEvent(event), f"the work of {name} failed")
         self.assertTrue(client.is_aborted)
         self.assertFalse(client.response.is_complete)
         self.assertEqual(client.response.body, PAGE)

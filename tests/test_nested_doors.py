@@ -7,7 +7,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.web.server import Request
 
 from cancelweb import Disconnected, Draining, Ended, cancel_on_disconnect, scope_of
@@ -54,6 +54,22 @@ class SharedTests(NestTestCase):
             self.assertEqual(client.response.status, 500)
             self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED])
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_the_log_names_the_page(self) -> None:
+        """A failure behind the first write is logged with the name of the innermost handler."""
+
+        def failing(request: Request) -> object:
+            request.write(b"x")
+            return fail(ValueError())
+
+        events = log_events(self)
+        for nest in NESTS:
+            self.ask(nest, failing).clock.advance(0)
+            [event] = [each for each in of_cancelweb(events) if "handler" in each]
+            [outcome] = self.outcomes
+            self.assertEqual(event["handler"], outcome.handler)
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+            events.clear()
 
     def test_hooks_and_observers_add_up(self) -> None:
         """All hooks run once, those of the inner door first; all observers are told once."""

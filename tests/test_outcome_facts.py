@@ -4,12 +4,14 @@ What belongs here: `status`, `sent`, `handler` and `notes`. What does not: how a
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.xmlrpc import XMLRPC
 
 from cancelweb import CancellingResource, Cause, Outcome, cancel_on_disconnect, current_scope
 from cancelweb.monitor import Monitor
@@ -22,6 +24,10 @@ async def created(request: Request) -> bytes:
     """A handler that sets a status of its own, and answers later."""
     request.setResponseCode(201)
     await step
+    return b"page"
+
+
+def _page(_: Request) -> bytes:
     return b"page"
 
 
@@ -193,6 +199,22 @@ class HandlerTests(SynchronousTestCase):
         leaf = Leaf(returning(b"page"))
         Client(CancellingResource(leaf, observers=outcomes.append)).request()
         self.assertEqual(outcomes[0].handler, "tests._scopes.Leaf.render")
+
+    def test_without_a_name(self) -> None:
+        """What has no name is shown as it is."""
+        page, outcomes = partial(_page), list[Outcome]()
+        Client(Leaf(cancel_on_disconnect(observers=outcomes.append)(page))).request()
+        self.assertEqual(outcomes[0].handler, repr(page))
+
+    def test_of_procedures(self) -> None:
+        """For a wrapped resource of XML-RPC it is its class, too, and not the one of `render`."""
+
+        class Calls(XMLRPC):
+            isLeaf = True
+
+        outcomes: list[Outcome] = []
+        Client(CancellingResource(Calls(), observers=outcomes.append)).request(b"POST", body=b"x")
+        self.assertEqual(outcomes[0].handler, f"{__name__}.{Calls.__qualname__}.render")
 
     def test_innermost(self) -> None:
         """Where entry points meet, it is the one inside: the page."""

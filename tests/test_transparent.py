@@ -135,6 +135,28 @@ class WrapperIsTransparentTests(SynchronousTestCase):
         self.assertEqual({each.ended for each in self.outcomes}, {Ended.COMPLETED})
         self.flushLoggedErrors()
 
+    def test_returns_what_is_no_response_behind_a_head(self) -> None:
+        """A resource that has finished a HEAD may return anything, as without the wrapper."""
+        for value in (None, "page"):
+
+            def handler(request: Request, value: object = value) -> object:
+                request.write(b"")
+                request.finish()
+                return value
+
+            plain, once = (self.answer(each, b"HEAD") for each in self.pages(handler))
+            self.assertEqual(once, plain)
+            self.flushWarnings()
+            self.assertEqual(self.flushLoggedErrors(), [])
+            self.assertEqual(self.outcomes.pop().ended, Ended.COMPLETED)
+            self.answer(self.pages(handler)[1], b"GET")
+            self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+            self.outcomes.clear()
+
+    def pages(self, handler: Handler) -> tuple[Any, Any]:
+        """The page without the wrapper, and in it."""
+        return Page(handler), wrapped(Page(handler), observers=self.outcomes.append)
+
     def test_inside_a_decorated_handler(self) -> None:
         """A handler that has a wrapped resource rendered deals with what that raises itself."""
         inner = wrapped(Page(after_a_write))
@@ -165,6 +187,22 @@ class WrapperIsTransparentTests(SynchronousTestCase):
         client.request()
         self.assertTrue(client.is_aborted)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_what_a_decorated_handler_returns_is_not(self) -> None:
+        """What it returns that is no response is an error of its own, whatever is around it."""
+        for value in (None, "page", 404):
+            handler = partial(_return, value)
+            alone = self.answer(decorated(handler))
+            for around in (wrapped, lambda page: wrapped(wrapped(page)), lambda page: page):
+                page = around(decorated(handler))
+                root = wrapped(page, observers=self.outcomes.append)
+                self.assertEqual(self.answer(root), alone)
+                [outcome] = self.outcomes
+                self.assertEqual((outcome.ended, outcome.status), (Ended.FAILED, 500))
+                self.outcomes.clear()
+        errors = [str(each.value) for each in self.flushLoggedErrors(TypeError)]
+        self.assertEqual(len(errors), 3 * 4)
+        self.assertRegex(errors[0], r"^functools\.partial\(.*\) returned None, a builtins")
 
 
 def decorated(handler: Handler) -> Page:

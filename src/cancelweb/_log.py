@@ -103,14 +103,20 @@ def name_of(function: object) -> str:
 def full_name_of(function: Any) -> str:
     """The name of a handler with its module; a method goes by the class of its object.
 
-    What a script defines that Twisted runs (``.rpy``) has no module.
+    What a script defines that Twisted runs (``.rpy``) has no module. What has no name, such as a
+    ``partial``, is shown as it is.
     """
     owner = getattr(function, "__self__", None)
     if owner is None:
+        # Of a method that was wrapped: what XML-RPC renders is.
+        owner = getattr(getattr(function, "__wrapped__", None), "__self__", None)
+    if owner is not None:
+        kind: Any = owner if isinstance(owner, type) else type(owner)
+        name = f"{kind.__qualname__}.{getattr(function, '__name__', '')}"
+    elif hasattr(function, "__qualname__"):
         kind, name = function, name_of(function)
     else:
-        kind = owner if isinstance(owner, type) else type(owner)
-        name = f"{kind.__qualname__}.{getattr(function, '__name__', '')}"
+        return name_of(function)
     module = getattr(kind, "__module__", None)
     return name if module is None else f"{module}.{name}"
 

@@ -26,11 +26,13 @@ class NoResponse(TypeError):
 
     Attributes:
         returned: that.
+        is_callers: whether the caller is to be given that, as the handler is a wrapped resource.
+            For an entry point outside that of a decorated handler, it is an error like any other.
     """
 
     def __init__(self, message: str, returned: object) -> None:
         super().__init__(message)
-        self.returned = returned
+        self.returned, self.is_callers = returned, False
 
 
 class Call(Protocol):

@@ -23,7 +23,7 @@ from .._kinds.cancellations import is_cancellation, is_fault_if_unanswered
 from .._kinds.cancellers import Canceller
 from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import find_canceller
-from .._log import log, name_of
+from .._log import full_name_of, log
 from .._scopes.context import start_for
 from .._scopes.states import Fate, State
 from .._scopes.telling import log_failure_in, log_in
@@ -76,7 +76,7 @@ class TwistedAnswerer:
             return DeferredCanceller(self._stream(work), work)
         kind = type(work)
         raise NoResponse(
-            f"{name_of(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
+            f"{full_name_of(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
             f"{kind.__qualname__}, of which cancelweb can make no response: return bytes, "
             "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it",
             work,
@@ -90,6 +90,11 @@ class TwistedAnswerer:
         return start_for(self.scope, stream.run(chunks))
 
     # --- the result ---
+
+    @property
+    def _innermost(self) -> object:
+        """The handler that the log names, as the outcome does."""
+        return self.scope.inner_handler or self.handler
 
     @property
     def _is_answerable(self) -> bool:
@@ -115,7 +120,7 @@ class TwistedAnswerer:
         return NOT_DONE_YET if self._is_answered_by_hook() else body
 
     def _hand_over_failure(self, failure: Failure, is_callers: bool) -> object:
-        if is_callers and isinstance(failure.value, NoResponse):
+        if isinstance(failure.value, NoResponse) and failure.value.is_callers:
             return self._hand_over(failure.value.returned)
         if self.is_outermost and will_be_faked(failure.value, self.scope.method):
             self._withdraw()
@@ -131,7 +136,7 @@ class TwistedAnswerer:
         if not self._is_answered_by_hook():
             return failure
         if is_error:
-            log_failure_in(context, self.handler, failure)
+            log_failure_in(context, self._innermost, failure)
         return NOT_DONE_YET
 
     def _withdraw(self) -> None:
@@ -194,7 +199,7 @@ class TwistedAnswerer:
         self.scope.life.record.fail(failure)
         drop_producer(self.request, self.scope.context)
         if has_begun(self.request):
-            log_failure_in(self.scope.context, self.handler, failure)
+            log_failure_in(self.scope.context, self._innermost, failure)
             break_off(self.scope, self.request)
             return
         try:
@@ -207,7 +212,7 @@ class TwistedAnswerer:
         # An unsupported method is the client's own fault, which nobody is left to be told of.
         if not is_fault_if_unanswered(failure) and not failure.check(UnsupportedMethod):
             self._note(failure)
-            log_failure_in(self.scope.context, self.handler, failure)
+            log_failure_in(self.scope.context, self._innermost, failure)
         elif is_cancellation(failure):
             self._note(failure)  # By its owner, for a reason of the owner's: we have not asked it.
 
@@ -218,7 +223,7 @@ class TwistedAnswerer:
     def _break_off(self) -> None:
         """What a request of the user's own kind has raised stands in the way of an answer."""
         self.scope.life.record.fail(Failure())
-        name = name_of(self.handler)
+        name = full_name_of(self._innermost)
         log_in(self.scope.context, log.failure, "{handler} cannot be answered for", handler=name)
         if fate_of(self.request) is Fate.OPEN:
             # Otherwise it was raised behind a whole answer.

@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from .._scopes.context import context_to_enter, current, in_context
 from .._scopes.found_context import CALLERS, find_context, find_context_of
 from .._scopes.states import State
-from .answerer import LATER, Answerer
+from .answerer import LATER, Answerer, NoResponse
 from .request_facts import answer_to_come
 from .request_scope import RequestScope
 
@@ -95,6 +95,9 @@ class HandlerCall:
         life = self.scope.life
         try:
             canceller = in_context(self.scope, self.answerer.canceller_of, value)
+        except NoResponse as error:
+            error.is_callers = self.is_transparent
+            return None if self._is_dropped_by_twisted else Failure()
         except BaseException:
             return Failure()
         if canceller.suspended is None:
@@ -106,6 +109,11 @@ class HandlerCall:
         if work.holder is not None:
             work.arrived = self.arrived
         return LATER
+
+    @property
+    def _is_dropped_by_twisted(self) -> bool:
+        """Whether Twisted says nothing of what is returned: a resource has finished a HEAD."""
+        return self.is_transparent and self.scope.method == b"HEAD" and self.scope.is_answered
 
     def arrived(self, result: object) -> None:
         """See `Call`."""

@@ -14,7 +14,7 @@ from attrs import frozen
 from twisted.python.failure import Failure
 
 from .._kinds.cancellers import Canceller
-from .._log import log, name_of
+from .._log import full_name_of, log
 
 
 @frozen(eq=False)
@@ -67,4 +67,4 @@ def log_in(context: Context | None, emit: Callable[..., None], text: str, **fact
 def log_failure_in(context: Context | None, handler: object, failure: Failure) -> None:
     """Log what the work of a handler has failed with, where nobody else does."""
     text = "the work of {handler} failed"
-    log_in(context, log.failure, text, failure=failure, handler=name_of(handler))
+    log_in(context, log.failure, text, failure=failure, handler=full_name_of(handler))
