@@ -17,8 +17,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from cancelweb import Cause, Outcome, Scope, cancel_on_disconnect, current_scope, log_outcome
+from cancelweb import (
+    CancellingResource,
+    Cause,
+    Outcome,
+    Scope,
+    cancel_on_disconnect,
+    current_scope,
+    log_outcome,
+)
 from cancelweb._scopes.refusal import begin
+from cancelweb.monitor import Monitor
 from cancelweb.testing import Client as TestClient
 
 from ._inmemory import Client
@@ -303,6 +312,23 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.visit(handler, timeout=1)
         self.clock.advance(1)
         self.assert_seen("a listener of")
+
+    def test_drain(self) -> None:
+        """A request that a drain cannot cancel."""
+
+        async def handler(request: Any) -> None:
+            request.registerProducer(object(), True)
+            request.unregisterProducer = None
+            await self.wait(request)
+
+        monitor = Monitor(self.clock)
+        root = CancellingResource(Leaf(handler), monitor=monitor, observers=())
+        client = Client(root, self.clock)
+        client.request()
+        monitor.drain(0)
+        self.clock.advance(0)
+        self.assertEqual(client.received, b"")
+        self.assert_seen("could not be cancelled")
 
     def test_unanswerable(self) -> None:
         """A request that cannot be answered."""

@@ -19,6 +19,7 @@ from .._scopes.bursts import write_counts
 from .._scopes.hooks import CLEANUP_TIMEOUT
 from .._scopes.patience import SURVIVOR_AFTER
 from .._scopes.scope import Scope
+from .._scopes.telling import log_in
 from .._twisted.checks import check
 from ..causes import Draining
 from ..interfaces import DetachedWork
@@ -146,7 +147,8 @@ class Drain:
             scope.life.drain(Draining())
         except BaseException:
             # Its request may be of a kind that cannot be answered; the others are to be.
-            log.failure("{scope} could not be cancelled", scope=scope)
+            text = "{scope} could not be cancelled"
+            log_in(scope.context, log.failure, text, scope=scope)
 
     def _stop_detached(self) -> None:
         for work in list(self._in_flight.detached):

@@ -60,9 +60,9 @@ class DrainingService(MultiService):
     async def _drain(self) -> None:
         count = len(self._monitor.scopes)
         log.info(
-            "stopping: {in_flight} {seconds:g} s to finish; SIGINT stops at once",
+            "stopping: {in_flight_text} {seconds:g} s to finish; SIGINT stops at once",
             count=count,
-            in_flight="1 request in flight has"
+            in_flight_text="1 request in flight has"
             if count == 1
             else f"{count} requests in flight have",
             seconds=self._seconds,
