@@ -218,7 +218,8 @@ class Outcome:
         leftovers: how many pieces of work still ran when the response was finished, and were asked
             to stop for that. The request was not cancelled: ``cause`` and ``cancelled`` are None.
         status: the status code of the response; None if nothing of one was sent. Where the result
-            of a handler needs no waiting, that is what Twisted is about to send.
+            of a handler needs no waiting, or the request was turned away, that is what Twisted is
+            about to send.
         sent: how many bytes of its body were written; what the client has received is not known.
             Not counted is a page that Twisted is still to write in place of the handler's.
         handler: the name of what was called for the request, such as ``shop.Report.render_GET``;
