@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
 
 from ._inmemory import Client, log_events, of_cancelweb
-from ._scopes import Errand, Leaf, Visit, kept_request, raising, waiting
+from ._scopes import Errand, Leaf, Visit, kept_request, raising, returning, waiting
 
 
 class OutcomeTests(SynchronousTestCase):
@@ -141,6 +141,14 @@ class OutcomeTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
         gc.collect()
         self.assertEqual((outcome.ended, requests[0]()), (Ended.FAILED, None))
+
+    def test_keeping_one_of_a_wrong_result(self) -> None:
+        """So it is where the handler returned what is no response."""
+        outcome = Visit(returning("text")).outcome
+        self.flushLoggedErrors(TypeError)
+        assert outcome.failure is not None
+        self.assertIs(outcome.failure.value.__traceback__, None)
+        self.assertRegex(outcome.failure.getErrorMessage(), "returned 'text', a builtins.str")
 
     def test_failed_with_what_cannot_be_copied(self) -> None:
         """An exception that cannot be made again is told all the same."""

@@ -30,7 +30,7 @@ class NoResponse(TypeError):
             For an entry point outside that of a decorated handler, it is an error like any other.
     """
 
-    def __init__(self, message: str, returned: object) -> None:
+    def __init__(self, message: str, returned: object = None) -> None:
         super().__init__(message)
         self.returned, self.is_callers = returned, False
 
