@@ -31,10 +31,12 @@ class Life:
         is_given_up: whether the response was broken off at this end.
     """
 
+    is_given_up = False
+
     def __init__(self, scope: Subject) -> None:
         self.scope = scope
         self.record = Record()
-        self.is_without_work, self.is_given_up = True, False
+        self.is_without_work = True
         self._stopping: Stopping | None = None
         self._hooks: HookStack | None = None
 
