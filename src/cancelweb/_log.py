@@ -106,16 +106,12 @@ def full_name_of(function: Any) -> str:
     What a script defines that Twisted runs (``.rpy``) has no module. What has no name, such as a
     ``partial``, is shown as it is.
     """
+    kind, name = function, getattr(function, "__qualname__", None)
     owner = getattr(function, "__self__", None)
-    if owner is None:
-        # Of a method that was wrapped: what XML-RPC renders is.
-        owner = getattr(getattr(function, "__wrapped__", None), "__self__", None)
     if owner is not None:
-        kind: Any = owner if isinstance(owner, type) else type(owner)
+        kind = owner if isinstance(owner, type) else type(owner)
         name = f"{kind.__qualname__}.{getattr(function, '__name__', '')}"
-    elif hasattr(function, "__qualname__"):
-        kind, name = function, name_of(function)
-    else:
+    elif name is None:
         return name_of(function)
     module = getattr(kind, "__module__", None)
     return name if module is None else f"{module}.{name}"

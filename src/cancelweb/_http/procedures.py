@@ -43,6 +43,8 @@ def told_as_faults(resource: object, render: Callable[..., object]) -> Callable[
         with _found_procedures(resource, partial(_called, resource, current.get())):
             return render(*args, **kwargs)
 
+    # By this the log finds the class of the object.
+    vars(render_procedure)["__self__"] = getattr(render, "__self__", None)
     return render_procedure
 
 
