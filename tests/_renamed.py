@@ -40,6 +40,7 @@ BATCHES = [
         f"{BASE}:DelayedCall.called",
         f"{TASK}:LoopingCall.deferred",
         "twisted.internet.process:Process._fork",
+        "twisted.internet.abstract:FileDescriptor._tempDataLen",
         f"{HTTP}:Request.finished",
         f"{H2}:H2Connection.site",
         f"{H2}:H2Stream.streamID",
@@ -50,6 +51,7 @@ BATCHES = [
         f"{DEFER}:FailureGroup.failures",
         f"{BASE}:DelayedCall.kw",
         f"{HTTP}:Request.channel",
+        "twisted.protocols.tls:TLSMemoryBIOProtocol._appSendBuffer",
         f"{H2}:H2Connection.conn",
         "twisted.internet.tcp:Connection.protocol",
     ],
@@ -85,6 +87,7 @@ BATCHES = [
         f"{HTTP}:HTTPChannel._waitingForTransport",
         f"{SERVER}:Request._encoder",
         f"{H2}:H2Connection.streams",
+        f"{H2}:H2Connection._outboundStreamQueues",
         "h2.connection:H2ConnectionStateMachine.state",
     ],
     [

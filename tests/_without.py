@@ -399,6 +399,19 @@ def stream() -> None:
     same((broken.is_over, broken.response.is_complete), (True, False))
 
 
+def left_with_all() -> None:
+    """A client that leaves with the whole response counts as one that has left early."""
+
+    async def handler(request: Any, clock: Clock) -> None:
+        request.setHeader(b"content-length", b"4")
+        request.write(b"page")
+        await deferLater(clock, 1)
+
+    visit = Visit(handler)
+    same(visit.leave(), Ended.STOPPED)
+    same(str(visit.outcomes[0].cause)[:12], "the client d")
+
+
 def flowing(connect: Callable[[Client], Any] = lambda client: client) -> None:
     """A response that flows is not cut, whatever the limits on what is stuck; one as a whole is."""
 
@@ -629,6 +642,9 @@ SCENARIOS: dict[str, Scenario] = {
     "Request.sentLength": flowing,
     "HTTPChannel._waitingForTransport": flowing,
     "H2Connection.remainingOutboundWindow": flowing_http2,
+    "FileDescriptor._tempDataLen": left_with_all,
+    "TLSMemoryBIOProtocol._appSendBuffer": left_with_all,
+    "H2Connection._outboundStreamQueues": left_with_all,
     "FileDescriptor.dataBuffer": flowing,
     "FileDescriptor.offset": flowing,
     "Request.notifications": answered_at_the_deadline,

@@ -80,7 +80,7 @@ class Cause:
 
 @frozen
 class Disconnected(Cause):
-    """The client left before its response was finished.
+    """The client left before it had the whole response.
 
     Attributes:
         failure: what ``Request.notifyFinish`` failed with. None where the client had left before

@@ -26,6 +26,7 @@ from .listeners import after_others, guard_before_others, takes_listeners
 from .rapid_resets import abandoned_beside
 from .request_facts import answer_of, answer_to_come, fate_of, has_begun
 from .streams import Stream
+from .whole import count_as_finished, has_whole_response
 
 
 class Traveller(Protocol):
@@ -129,9 +130,10 @@ class GeneralWay:
     def lost_after_others(self, failure: Failure) -> None:
         """Twisted tells the request's listeners, ours first, that the client has left."""
         request = self._scope.request
+        self._look_whether_whole()
         if len(request.notifications) > 1:
             # One that raises keeps Twisted from telling the rest.
-            self.see(fate_of(request), is_reported_by_now=False)
+            self.see(LOST, is_reported_by_now=False)
         after_others(request, partial(self.lost, failure))
 
     def finished(self) -> None:
@@ -143,19 +145,32 @@ class GeneralWay:
 
     def lost(self, failure: Failure | None) -> None:
         """The client has left."""
+        if self._scope.request is None:
+            return
+        self._look_whether_whole()
+        if self._scope.fate is OPEN:
+            # Otherwise it was seen before it was reported.
+            self._end_with_loss(failure)
+
+    def _look_whether_whole(self) -> None:
+        """Guard a request whose client has left, maybe with the whole response."""
+        request = self._scope.request
+        if fate_of(request) is not FINISHED:
+            # Otherwise only the report of that was missing.
+            guard(request, LOST)
+            # Where it was cancelled or given up, this side has broken it off.
+            if self._scope.state is RUNNING and has_whole_response(request, self.channel):
+                count_as_finished(request)
+
+    def _end_with_loss(self, failure: Failure | None) -> None:
         scope, request = self._scope, self._scope.request
-        if request is None or fate_of(request) is FINISHED:
-            # It had been finished: only the report of that was missing.
-            self.finished()
-            return
-        guard(request, LOST)
-        if scope.fate is not OPEN:
-            # It was seen before it was reported.
-            return
         producer = release_producer(request, self.channel, scope.context)
-        scope.life.lost(Disconnected(failure))
-        if scope.state is not CLOSED:
-            self.note_abandoned()
+        if fate_of(request) is FINISHED:
+            self.finished()
+        else:
+            scope.life.lost(Disconnected(failure))
+            if scope.state is not CLOSED:
+                self.note_abandoned()
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()

@@ -76,9 +76,14 @@ class ThreadContent:
             return method(*args, **kwargs)
         except ValueError:
             request = self._request()
-            if request is None or not self._content.closed or fate_of(request) is not Fate.LOST:
+            if request is None or not self._content.closed or not _is_lost(request):
                 raise
             raise ContentLost(_cause_in(getattr(request, SCOPE, None))) from None
+
+
+def _is_lost(request: Any) -> bool:
+    # A client that has left with the whole response has left, too.
+    return fate_of(request) is Fate.LOST or request.content is LOST_CONTENT
 
 
 def tell_threads_of_loss(request: Any) -> None:

@@ -214,10 +214,10 @@ class RequestScope(Scope):
             log_escape()
 
     def _may_stop(self, watched: Watched) -> bool:
-        options = self.options
-        if options.dry_run or not (options.any_method or options.may_cancel(self.method)):
+        if self.options.dry_run or self.request.startedWriting:  # The client may have it all.
             return False
-        return can_stop(watched, self._suspended, current.get() is self)
+        is_allowed = self.options.any_method or self.options.may_cancel(self.method)
+        return is_allowed and can_stop(watched, self._suspended, current.get() is self)
 
     def _stop(self, failure: Failure) -> None:
         self.fate, self.state, self.cause = LOST, STOPPING, Disconnected(failure)

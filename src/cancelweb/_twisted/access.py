@@ -66,6 +66,17 @@ def is_waiting_for_transport(channel: Any) -> bool:
     return bool(getattr(channel, "_waitingForTransport", False))
 
 
+def has_unsent_bytes(transport: Any) -> bool:
+    """Whether a transport, of TCP or TLS, holds bytes that it has not handed on.
+
+    What was written over TLS in the turn in which the connection is lost cannot be seen any more.
+    """
+    waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    if waiting > 0 or getattr(transport, "_tempDataLen", 0):
+        return True
+    return bool(getattr(transport, "_appSendBuffer", ()))
+
+
 # --- HTTP/2 ---
 
 
@@ -82,6 +93,11 @@ def window_of(stream: Any) -> int:
     conn = getattr(stream_connection_of(stream), "conn", None)
     window: int = 0 if conn is None else conn.local_flow_control_window(stream.streamID)
     return window
+
+
+def queue_of(stream: Any) -> Any:
+    """What was written to a stream, and has not been handed on to the connection's transport."""
+    return stream_connection_of(stream)._outboundStreamQueues.get(stream.streamID)
 
 
 def streams_of(protocol: Any) -> Any:

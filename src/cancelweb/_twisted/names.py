@@ -102,6 +102,19 @@ NEEDED = (
         "stall_timeout aborts clients that read, but take longer than it for what is buffered",
     ),
     Needed(
+        "whole responses",
+        (
+            *of(
+                "twisted.internet.abstract:FileDescriptor.", "_tempDataLen", "dataBuffer", "offset"
+            ),
+            "twisted.protocols.tls:TLSMemoryBIOProtocol._appSendBuffer",
+            "twisted.web.http:Request.sentLength",
+            "twisted.web._http2:H2Connection._outboundStreamQueues",
+        ),
+        "a client that leaves with the whole response, before its handler calls finish, counts as "
+        "one that has left early",
+    ),
+    Needed(
         "streams over TLS",
         ("twisted.internet.abstract:FileDescriptor.disconnecting",),
         "an endless stream runs on after its client has closed a TLS connection in good order",

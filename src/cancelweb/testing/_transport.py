@@ -52,6 +52,11 @@ class Transport(StringTransport):
         self._has_paused = False
         self._is_resuming = False
 
+    @property
+    def dataBuffer(self) -> bytes:  # noqa: N802
+        """What waits for the client; as in ``twisted.internet.abstract.FileDescriptor``."""
+        return bytes(self._unsent)
+
     def connect(self, protocol: Any) -> None:
         """Connect the server's protocol."""
         self._protocol = protocol
