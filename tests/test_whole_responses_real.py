@@ -3,7 +3,7 @@
 What belongs here: real sockets, with and without TLS, and a real WSGIResource.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -24,7 +24,6 @@ from cancelweb import (
     Disconnected,
     Ended,
     Outcome,
-    cancel_on_disconnect,
 )
 
 from ._loopback import Wire, connect, serve
@@ -145,25 +144,4 @@ class DeliveredOverSocketsTests(TestCase):
         transport: Any = wire.transport
         transport.pauseProducing()
         transport.abortConnection()
-        self.assertIsInstance((await self.ended).cause, Disconnected)
-
-    async def test_closed_over_tls(self) -> None:
-        """The rest of a stream, which is dropped once the client has closed, does not count."""
-        closed: Deferred[None] = Deferred()
-
-        async def chunks(request: Any) -> AsyncIterator[bytes]:
-            request.setHeader(b"content-length", b"10")
-            yield b"hello"
-            await closed
-            while not request.transport.transport.disconnecting:
-                await deferLater(reactor, 0)
-            yield b"world"
-
-        decorate: Any = cancel_on_disconnect(observers=self.ended.callback)
-        wire = await self.connect_over_tls(Leaf(decorate(chunks)))
-        wire.send(GET)
-        await wire.until(b"hello")
-        transport: Any = wire.transport
-        transport.loseConnection()
-        closed.callback(None)
         self.assertIsInstance((await self.ended).cause, Disconnected)

@@ -71,13 +71,11 @@ class Stream:
                     "yielded, @inlineCallbacks is missing"
                 )
             if fate_of(self.request) is Fate.OPEN:
-                if _is_closed_over_tls(self.request):
-                    # What is dropped must not count as written.
-                    self.request.transport.abortConnection()
-                else:
-                    self.request.write(chunk)
+                self.request.write(chunk)
             if self.request.method == b"HEAD":
                 return
+            if fate_of(self.request) is Fate.OPEN and _is_closed_over_tls(self.request):
+                self.request.transport.abortConnection()
             # A turn even where nobody pauses us: it is in another one that a loss is told.
             await (self._gate or deferLater(self.clock, 0))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.web.http import NO_BODY_CODES
 
-from .._twisted.access import has_unsent_bytes, queue_of, stream_connection_of
+from .._twisted.access import queue_of, stream_connection_of, unsent_bytes
 from .._twisted.checks import check
 from .request_facts import has_begun
 
@@ -65,7 +65,7 @@ def _is_sent(request: Any, stream: Any) -> bool:
 
 def _is_empty(transport: Any) -> bool:
     while transport is not None:
-        if has_unsent_bytes(transport):
+        if unsent_bytes(transport):
             return False
         transport = getattr(transport, "transport", None)  # from TLS to what is below it
     return True

@@ -66,15 +66,16 @@ def is_waiting_for_transport(channel: Any) -> bool:
     return bool(getattr(channel, "_waitingForTransport", False))
 
 
-def has_unsent_bytes(transport: Any) -> bool:
-    """Whether a transport, of TCP or TLS, holds bytes that it has not handed on.
+def unsent_bytes(transport: Any) -> int:
+    """How much a transport, of TCP or TLS, holds that it has not handed on.
 
     What was written over TLS in the turn in which the connection is lost cannot be seen any more.
     """
-    waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-    if waiting > 0 or getattr(transport, "_tempDataLen", 0):
-        return True
-    return bool(getattr(transport, "_appSendBuffer", ()))
+    begun = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    rest: int = getattr(transport, "_tempDataLen", 0) + len(
+        getattr(transport, "_appSendBuffer", ())
+    )
+    return begun + rest
 
 
 # --- HTTP/2 ---
