@@ -13,6 +13,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from cancelweb import Ended
+from cancelweb._kinds.let_go import position_in
+from cancelweb._kinds.where import lines_of
 
 from ._let_go import LetGoTestCase
 
@@ -114,6 +116,17 @@ class AThreadRunsOnTests(FutureTestCase):
         self.leave_future(self.begin())
         [line] = map(str, self.lines())
         self.assertIn("in FutureTestCase.leave_future.<locals>.handler", line)
+
+    def test_it_is_told_where_it_is_used(self) -> None:
+        """Of asyncio's own code it names none, or all users of it would be one place."""
+        task = self.task(in_time, self.begin())
+        self.turn()
+        lines = list(lines_of(task))
+        self.assertIn("asyncio", lines[-1])
+        self.assertRegex(position_in("\n".join(lines)), " in in_time$")
+        self.assertEqual(position_in(lines[-1]), lines[-1])
+        task.cancel()
+        self.turn()
 
     def test_not_begun(self) -> None:
         """One that has not begun never will: it was stopped."""

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import CancellingResource, current_scope
+from cancelweb import CancellingResource, Ended, current_scope
 from cancelweb._scopes.bursts import MOST_PLACES
 from cancelweb.monitor import LetGo
 
@@ -71,6 +71,26 @@ class LetGoIsLoggedTests(LetGoTestCase):
         self.leave(lambda _: NOT_DONE_YET)
         [line] = self.lines()
         self.assertIn("stop it: NOT_DONE_YET of tests._scopes.Leaf.render (", line or "")
+
+    def test_the_innermost_handler(self) -> None:
+        """Where entry points meet, the innermost handler is named, as in the outcome."""
+        leaf = Leaf(lambda _: NOT_DONE_YET)
+        self.leave(CancellingResource(CancellingResource(leaf)).render)
+        [line] = self.lines()
+        self.assertIn("stop it: NOT_DONE_YET of tests._scopes.Leaf.render (", line or "")
+
+    def test_a_response_that_work_has_not_finished(self) -> None:
+        """A timer has run, say: it is not said that the handler has returned NOT_DONE_YET."""
+        client = self.visit(lambda request: self.clock.callLater(1, request.write, b"x"))
+        self.clock.advance(1)
+        client.disconnect()
+        self.assertIs(self.ended(), Ended.LET_GO)
+        [line] = self.lines()
+        self.assertIn(
+            "because what the handler returned has ended: "
+            "an unfinished response of tests._scopes.Leaf.render (",
+            line or "",
+        )
 
     def test_a_function(self) -> None:
         """A handler that is a function is named with its line."""

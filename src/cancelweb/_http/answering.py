@@ -25,7 +25,7 @@ from .._kinds.deferred_kinds import DeferredCanceller
 from .._kinds.registry import find_canceller
 from .._log import full_name_of, log
 from .._scopes.context import start_for
-from .._scopes.states import Fate, State
+from .._scopes.states import Fate, LeftOpen, State
 from .._scopes.telling import log_failure_in, log_in
 from ..causes import Cause, ScopeCancelled
 from .answerer import LATER, NoResponse
@@ -159,7 +159,8 @@ class TwistedAnswerer:
             self.scope.life.finished()
         elif result is None:
             self._written()
-        self.scope.is_left_open = result is NOT_DONE_YET
+        is_open = result is NOT_DONE_YET
+        self.scope.left_open = LeftOpen.BY_HANDLER if is_open else LeftOpen.NO
         self.scope.catch_up()
 
     @property

@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.context import context_to_enter, current, in_context
 from .._scopes.found_context import CALLERS, find_context, find_context_of
-from .._scopes.states import State
+from .._scopes.states import LeftOpen, State
 from .answerer import LATER, Answerer, NoResponse
 from .request_facts import answer_to_come
 from .request_scope import RequestScope
@@ -121,6 +121,8 @@ class HandlerCall:
             result = self._follow(result)
         if result is not LATER:
             self.answerer.deliver(result)
+            if result is NOT_DONE_YET:
+                self.scope.left_open = LeftOpen.BY_WORK
             self._note_result(result)
 
     def _note_result(self, result: object) -> None:

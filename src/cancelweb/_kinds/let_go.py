@@ -5,8 +5,10 @@ Finds them, before they are cancelled, and keeps an eye on each. What follows is
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
+from os.path import dirname
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -33,6 +35,9 @@ LET_GO = "_cancelweb_let_go"
 """Where a Deferred of ours keeps what its canceller had to let go, a sequence of `Unstopped`."""
 
 _POSITION = re.compile(r".+:\d+ in .+")
+
+_ASYNCIO = dirname(asyncio.__file__)
+"""Where ``asyncio.to_thread`` is, which would be the place of all its users."""
 
 
 @frozen(eq=False)
@@ -95,6 +100,10 @@ def watch_over_all(found: Iterable[Deferred[Any]], told: str) -> tuple[Unstopped
 
 
 def position_in(told: str) -> str:
-    """The innermost line of code among the lines that tell where work waits, or an empty str."""
+    """The innermost line of code among the lines that tell where work waits, or an empty str.
+
+    Code of asyncio itself is named only where there is no other.
+    """
     positions = [line for line in told.splitlines() if _POSITION.fullmatch(line)]
-    return positions[-1] if positions else ""
+    others = [line for line in positions if not line.startswith(_ASYNCIO)]
+    return (others or positions or [""])[-1]

@@ -25,7 +25,7 @@ from .bursts import is_new_place
 from .context import in_copy
 from .parts import Subject
 from .record import path_of
-from .states import ANSWERED, ASKED, ENDED
+from .states import ANSWERED, ASKED, ENDED, LeftOpen
 from .work import Work
 from .work_set import WorkSet
 
@@ -35,6 +35,9 @@ check("requests")
 
 _GONE = Canceller()
 _GONE.work = None
+
+_UNFINISHED = "an unfinished response"
+"""What is let go where the returned work has ended: it may have begun what is to finish it."""
 
 
 @define(eq=False)
@@ -75,7 +78,7 @@ class LettingGo:
         Twisted stops a producer; of a process it only closes the pipes.
         """
         request = self._scope.request
-        if works.is_waited_for or not self._scope.is_left_open:
+        if works.is_waited_for or self._scope.left_open is LeftOpen.NO:
             return
         if self._scope.ended is not Ended.COMPLETED:
             # What was tracked has ended with the loss, before it was asked: a framework's own
@@ -83,7 +86,8 @@ class LettingGo:
             return
         producer = getattr(request, "producer", None)
         if producer is None:
-            unstopped = Unstopped("NOT_DONE_YET", runs=ref(request))
+            is_of_work = self._scope.left_open is LeftOpen.BY_WORK
+            unstopped = Unstopped(_UNFINISHED if is_of_work else "NOT_DONE_YET", runs=ref(request))
         elif IProcessProtocol.providedBy(producer):
             unstopped = Unstopped("a process", runs=ref(producer))
         else:
@@ -109,7 +113,8 @@ class LettingGo:
     def _tell(self, unstopped: Unstopped, since: float) -> None:
         scope = self._scope
         request, monitors = scope.request, scope.options.monitors
-        where = unstopped.where or f"{unstopped.what}{_of(scope.handler)}"
+        handler = scope.inner_handler or scope.handler
+        where = unstopped.where or f"{unstopped.what}{_of(handler)}"
         method, path = (b"", b"") if request is None else (request.method, path_of(request))
         let_go = LetGo(method, path, scope.cause, since, where)
         if is_new_place(where, scope.clock):
@@ -164,14 +169,19 @@ class _Watch:
             monitor.let_go_ended(self.let_go)
 
 
+def _why(unstopped: Unstopped) -> str:
+    if unstopped.what == _UNFINISHED:
+        return "what the handler returned has ended"
+    return "nothing can stop it" if unstopped.runs else "whether it has stopped cannot be observed"
+
+
 def _log(let_go: LetGo, unstopped: Unstopped) -> None:
-    why = "nothing can stop it" if unstopped.runs else "whether it has stopped cannot be observed"
     log.info(
         "{request_text}: work was let go and may still be running, because {why_text}: "
         "{where_text} (logged once)",
         let_go=let_go,
         where=let_go.where,
-        why_text=why,
+        why_text=_why(unstopped),
         request_text=f"{printable(let_go.method)} {printable(let_go.path)}".strip()
         or "a request that is over",
         where_text=printable(let_go.where),

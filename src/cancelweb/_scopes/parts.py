@@ -15,7 +15,7 @@ from .._kinds.cancellers import Canceller
 from ..causes import Cause, Ended
 from .gauge import Gauge
 from .options import Options
-from .states import Fate, State
+from .states import Fate, LeftOpen, State
 
 if TYPE_CHECKING:
     from .work import Work
@@ -114,7 +114,7 @@ class Subject(Protocol):
     has_own_context: bool
     handler: object
     inner_handler: object
-    is_left_open: bool
+    left_open: LeftOpen
 
     @property
     def gauge(self) -> Gauge:
@@ -180,7 +180,7 @@ class BareSubject:
     cancelled: float | None = None
     base: Context | None = None
     began: tuple[object, Context | None] = (None, None)
-    is_left_open = False
+    left_open = LeftOpen.NO
     has_own_context = False
     inner_handler: object = None
     handed_over: Work | None = None

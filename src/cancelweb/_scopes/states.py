@@ -18,6 +18,16 @@ class Fate(Enum):
     LOST = auto()
 
 
+class LeftOpen(Enum):
+    """Whether a response was left to code that is not known to us."""
+
+    NO = auto()
+    BY_HANDLER = auto()
+    """The handler has returned ``NOT_DONE_YET``."""
+    BY_WORK = auto()
+    """What it has returned has ended, and has not finished the response: a timer, say."""
+
+
 class State(IntEnum):
     """How far a scope is on its way to its end. It never goes back."""
 
