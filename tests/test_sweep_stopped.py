@@ -61,8 +61,43 @@ class StoppedTests(SweepTestCase):
             return b"page"
 
         [finding] = [each for each in self.findings(resource(handler)) if "let go" in each]
-        self.assertIn("it was let go, as nothing could stop what it waited for: ", finding)
+        self.assertIn("it was let go, as nothing could stop it: ", finding)
         self.assertIn("await held", finding)
+
+    def test_let_go_without_a_coroutine(self) -> None:
+        """So was a Deferred that a plain function returns: the handler is named."""
+
+        def handler(request: Request, clock: Clock) -> Deferred[bytes]:
+            page: Deferred[bytes] = Deferred()
+            clock.callLater(1, page.callback, b"page")
+            return page
+
+        first, _ = self.findings(resource(handler))
+        self.assertIn("it was let go, as nothing could stop it: a Deferred of ", first)
+
+    def test_let_go_beside_what_was_stopped(self) -> None:
+        """Not the line that could be stopped is to blame, but the work that was tracked."""
+
+        async def handler(request: Request, clock: Clock) -> bytes:
+            tracked: Deferred[None] = Deferred()
+            clock.callLater(1, tracked.callback, None)
+            current_scope().track(tracked)
+            await sleep(clock)
+            return b"page"
+
+        [finding] = [each for each in self.findings(resource(handler)) if "let go" in each]
+        self.assertIn("it was let go, as nothing could stop it: a Deferred of ", finding)
+        self.assertNotIn("await sleep", finding.partition("let go")[2])
+
+    def test_stopped_by_other_code(self) -> None:
+        """What returns NOT_DONE_YET, and stops by itself, passes: no outcome can know of it."""
+
+        def handler(request: Request, clock: Clock) -> int:
+            timer = clock.callLater(1, request.finish)
+            request.notifyFinish().addErrback(lambda _: timer.cancel())
+            return NOT_DONE_YET
+
+        sweep(resource(handler))
 
     def test_plain_handler_that_is_forced_to_wait(self) -> None:
         """One that runs on from a forced wait was not stopped there."""

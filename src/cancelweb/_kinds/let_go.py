@@ -36,8 +36,8 @@ LET_GO = "_cancelweb_let_go"
 
 _POSITION = re.compile(r".+:\d+ in .+")
 
-_ASYNCIO = dirname(asyncio.__file__)
-"""Where ``asyncio.to_thread`` is, which would be the place of all its users."""
+_NOT_OF_USERS = (dirname(asyncio.__file__), dirname(dirname(__file__)))
+"""Where code is that would be the place of all its users: ``asyncio.to_thread``, or our own."""
 
 
 @frozen(eq=False)
@@ -102,8 +102,8 @@ def watch_over_all(found: Iterable[Deferred[Any]], told: str) -> tuple[Unstopped
 def position_in(told: str) -> str:
     """The innermost line of code among the lines that tell where work waits, or an empty str.
 
-    Code of asyncio itself is named only where there is no other.
+    Code of asyncio itself, or of cancelweb, is named only where there is no other.
     """
     positions = [line for line in told.splitlines() if _POSITION.fullmatch(line)]
-    others = [line for line in positions if not line.startswith(_ASYNCIO)]
+    others = [line for line in positions if not line.startswith(_NOT_OF_USERS)]
     return (others or positions or [""])[-1]

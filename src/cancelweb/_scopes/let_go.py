@@ -36,6 +36,9 @@ check("requests")
 _GONE = Canceller()
 _GONE.work = None
 
+_NOT_DONE_YET = "NOT_DONE_YET"
+"""What is let go where the handler has returned it."""
+
 _UNFINISHED = "an unfinished response"
 """What is let go where the returned work has ended: it may have begun what is to finish it."""
 
@@ -87,7 +90,7 @@ class LettingGo:
         producer = getattr(request, "producer", None)
         if producer is None:
             is_of_work = self._scope.left_open is LeftOpen.BY_WORK
-            unstopped = Unstopped(_UNFINISHED if is_of_work else "NOT_DONE_YET", runs=ref(request))
+            unstopped = Unstopped(_UNFINISHED if is_of_work else _NOT_DONE_YET, runs=ref(request))
         elif IProcessProtocol.providedBy(producer):
             unstopped = Unstopped("a process", runs=ref(producer))
         else:
@@ -123,6 +126,11 @@ class LettingGo:
             monitor.work_let_go(let_go)
         if monitors:
             _Watch(let_go, monitors, scope.clock).begin(unstopped)
+
+
+def is_unknown(let_go: LetGo) -> bool:
+    """Whether it is code that is not known to us, which may have been stopped by other code."""
+    return let_go.where.startswith((_NOT_DONE_YET, _UNFINISHED))
 
 
 def _of(handler: object) -> str:

@@ -5,16 +5,22 @@ Looking and judging; nothing here makes them go on.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any
 
 from attrs import define
 
+from .._scopes.let_go import is_unknown
+from .._still_running import LetGo
 from ..causes import Ended, Outcome
 from ._lines import Line, is_being_cancelled, line_of, position_of
 from ._report import Problem, Problems
 from ._served import Served
 from ._waits import Waits
+
+_POSITION = re.compile(r"(.+):(\d+) in (.+)")
+"""A line of code, as logs have it."""
 
 
 class Fate(Enum):
@@ -79,22 +85,31 @@ def follow(waits: Waits) -> list[Followed]:
     return [Followed(each, line, id(each) in begun) for each, line in lines if line is not None]
 
 
-def judge(followed: list[Followed], served: Served | None, patience: float) -> Problems:
-    """What is wrong with how the handler took its client's leaving, when all is quiet again."""
+def judge(
+    followed: list[Followed], served: Served | None, let_go: list[LetGo], patience: float
+) -> Problems:
+    """What is wrong with how the handler took its client's leaving, when all is quiet again.
+
+    Args:
+        followed: what waited when the client left.
+        served: the request.
+        let_go: what its scope has let go.
+        patience: how many seconds this has taken at the most.
+    """
     for each in followed:
         if each.fate is Fate.WENT_ON:
             yield Problem.SWALLOWED, f"after it the handler went on to {each.line}"
         elif each.fate is Fate.ENDING:
             yield Problem.LEFT, f"after {patience:g} s it still cleans up at {each.line}"
     if served is not None and served.scope is not None:
-        yield from _judge_scope(followed, served)
+        yield from _judge_scope(followed, served, let_go)
     else:
         for each in followed:
             if each.fate is Fate.UNTOUCHED:
                 yield Problem.NOT_STOPPED, f"the handler waited on at {each.line}"
 
 
-def _judge_scope(followed: list[Followed], served: Served) -> Problems:
+def _judge_scope(followed: list[Followed], served: Served, let_go: list[LetGo]) -> Problems:
     if served.exits > 1:
         yield Problem.HOOKS, f"they were run {served.exits} times"
     if served.outcome is None:
@@ -103,6 +118,7 @@ def _judge_scope(followed: list[Followed], served: Served) -> Problems:
         at = ", ".join(str(each.line) for each in followed if each.fate is not Fate.ENDED)
         yield Problem.NOT_STOPPED, f"the work survived its cancellation; {at or 'no line is known'}"
     elif served.outcome.cause is not None:
+        yield from _judge_let_go(let_go)
         yield from _judge_outcome(followed, served.outcome)
 
 
@@ -112,7 +128,6 @@ def _judge_outcome(followed: list[Followed], outcome: Outcome) -> Problems:
         if each.fate is Fate.UNHEEDED:
             text = f"what is neither tracked nor detached ran on at {each.line}"
             yield Problem.NOT_STOPPED, text
-    yield from _judge_let_go(followed, outcome)
     seconds = outcome.stopped - (outcome.cancelled or 0.0)
     # A coroutine has waited in an except, is told as such already, or was shielded.
     is_known = any(each.has_cleaned or each.fate is not Fate.ENDED for each in followed)
@@ -120,10 +135,16 @@ def _judge_outcome(followed: list[Followed], outcome: Outcome) -> Problems:
         yield Problem.SWALLOWED, f"after it the work went on for {seconds:g} s, to its end"
 
 
-def _judge_let_go(followed: list[Followed], outcome: Outcome) -> Problems:
-    at = ", ".join(str(each.line) for each in followed if each.fate is Fate.ENDED)
-    if outcome.ended is Ended.LET_GO and at:
-        yield Problem.NOT_STOPPED, f"it was let go, as nothing could stop what it waited for: {at}"
+def _judge_let_go(let_go: list[LetGo]) -> Problems:
+    # What code that is not known to us has left running is found by what it leaves behind.
+    at = ", ".join(_place(each.where) for each in let_go if not is_unknown(each))
+    if at:
+        yield Problem.NOT_STOPPED, f"it was let go, as nothing could stop it: {at}"
+
+
+def _place(where: str) -> str:
+    found = _POSITION.fullmatch(where)
+    return where if found is None else str(Line(found[1], int(found[2]), found[3]))
 
 
 def _has_survived(outcome: Outcome) -> bool:

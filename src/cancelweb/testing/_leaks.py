@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from .._scopes.bursts import is_end_of_second
+from .._still_running import LetGo
 from ._clock import DUE, descriptions, function_of, is_the_resources
 from ._served import Served
 
@@ -27,14 +28,16 @@ class Leaks:
 
     Attributes:
         served: the requests that are looked at.
+        let_go: what scopes have let go, one for each place.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.served: list[Served] = []
+        self.let_go: list[LetGo] = []
         self._clock = clock
         self._own = [function_of(each) for each in _calls(clock)]
         self._errors: list[str] = []
-        observer = cast(ILogObserver, _noting(self._errors))
+        observer = cast(ILogObserver, _noting(self._errors, self.let_go))
         globalLogPublisher.addObserver(observer)
         self.close = weakref.finalize(self, globalLogPublisher.removeObserver, observer)
 
@@ -57,12 +60,14 @@ class Leaks:
         return list(dict.fromkeys(self._errors))
 
 
-def _noting(errors: list[str]) -> Callable[[LogEvent], None]:
-    """An observer that keeps the text of failures, and nothing that an event refers to."""
+def _noting(errors: list[str], let_go: list[LetGo]) -> Callable[[LogEvent], None]:
+    """An observer that keeps the text of failures, and what was let go: nothing that runs."""
 
     def note(event: LogEvent) -> None:
         if _is_error(event):
             errors.append(_text(event))
+        if isinstance(event.get("let_go"), LetGo):
+            let_go.append(event["let_go"])
 
     return note
 

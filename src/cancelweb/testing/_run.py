@@ -190,7 +190,8 @@ class Run:
 
     def _judge(self, root: Any) -> None:
         if self.point is not None and self.plan.must_stop and not self.is_beside:
-            self._note(judge(self._followed, self.exchange.served, self.plan.patience))
+            found, let_go = (self._followed, self.exchange.served), self.client.leaks.let_go
+            self._note(judge(*found, let_go, self.plan.patience))
         self._note(self._check(root))
 
     def _take_stock(self, calls: list[str], files: list[str]) -> None:
