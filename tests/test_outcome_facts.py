@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.resource import EncodingResourceWrapper, Resource
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
 from twisted.web.xmlrpc import XMLRPC
 
 from cancelweb import CancellingResource, Cause, Outcome, cancel_on_disconnect, current_scope
@@ -103,6 +103,24 @@ class ResponseTests(SynchronousTestCase):
         client.request(method=b"POST")
         client.request(method=b"BREW")
         self.assertEqual([each.status for each in outcomes], [405, 501])
+
+    def test_compressed(self) -> None:
+        """A result that is there at once counts as it is: Twisted is still to compress it."""
+        body, outcomes = bytes(10_000), list[Outcome]()
+        ready: Deferred[None] = Deferred()
+
+        async def later(_: Request) -> bytes:
+            await ready
+            return body
+
+        for handler in (returning(body), later):
+            leaf = CancellingResource(Leaf(handler), observers=outcomes.append)
+            client = Client(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]))
+            client.request(headers={b"Accept-Encoding": b"gzip"})
+        ready.callback(None)
+        at_once, late = outcomes
+        self.assertEqual(at_once.sent, len(body))
+        self.assertLess(late.sent, 1000)
 
     def test_nothing_was_sent(self) -> None:
         """There is none where the client left before."""

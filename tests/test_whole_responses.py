@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import NO_CONTENT, NOT_MODIFIED
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.resource import EncodingResourceWrapper
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request, Site
 
 from cancelweb import (
     CancellingResource,
@@ -147,6 +148,20 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assert_finished(self.leave(handler))
         self.assertEqual(self.told, ["finished: 1", "exit"])
 
+    def test_requests_with_listeners_of_their_own(self) -> None:
+        """So it is where a request hands out listeners in a way of its own."""
+
+        class OwnRequest(Request):
+            def notifyFinish(self) -> Deferred[None]:
+                """See `IRequest`."""
+                return super().notifyFinish()
+
+        client = self.client(self.waiting)
+        site: Any = client.site
+        site.requestFactory = OwnRequest
+        client.get().disconnect()
+        self.assert_finished(self.outcome())
+
     def test_spared_methods_and_dry_runs(self) -> None:
         """Nothing would have been cancelled, either."""
         self.assert_finished(self.leave(self.waiting, b"POST"))
@@ -231,6 +246,16 @@ class WholeMeansWholeTests(WholeTestCase):
         ]:
             self.outcomes.clear()
             self.assert_left(self.leave(self.sent(body, *lengths)))
+
+    def test_compressed(self) -> None:
+        """A compressed body has no length, and ends with ``finish``."""
+        root = EncodingResourceWrapper(
+            CancellingResource(Leaf(self.waiting), observers=self.outcomes.append),
+            [GzipEncoderFactory()],
+        )
+        client = Client(root, self.clock)
+        client.get(headers={b"Accept-Encoding": b"gzip"}).disconnect()
+        self.assertIsInstance(self.outcome().cause, Disconnected)
 
     def test_only_a_head(self) -> None:
         """Nothing was written, and so nothing was received."""
