@@ -103,13 +103,14 @@ class DeliveredOverSocketsTests(TestCase):
         read: list[object] = []
 
         def application(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
-            start_response("200 OK", [("Content-Length", "5")])
-            yield b"hello"
+            write = start_response("200 OK", [("Content-Length", "5")])
+            write(b"hello")
             left.wait(20)
             try:
                 environ["wsgi.input"].read()
             except ContentLost as error:
                 read.append(error)
+            return []
 
         left, pool = Event(), ThreadPool(1, 1)
         pool.start()
