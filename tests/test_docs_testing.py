@@ -34,11 +34,13 @@ class BugTests(SynchronousTestCase):
         return error
 
     def test_shown_reports(self) -> None:
-        """The reports of the booking handler are those that the page shows."""
+        """The reports that the page shows are those of the booking handler, and a finding."""
         blocks = [each.body for each in directives(HOWTO.read_text()) if each.argument == "text"]
         shown = [dedent(each).strip() for each in blocks]
         after = sweep(handlers(AFTER)["Booking"])
-        self.assertEqual(shown, [str(self.swept("Booking")), str(after)])
+        [let_go, _] = self.swept("Quote").report.findings
+        finding = f"{let_go.problem.value}: {let_go.text}"
+        self.assertEqual(shown, [str(self.swept("Booking")), str(after), finding])
 
     def test_file(self) -> None:
         """A temporary file is left behind."""

@@ -1,4 +1,4 @@
-"""Three handlers, each with a bug that shows only when a client leaves."""
+"""Four handlers, each with a bug that shows only when a client leaves."""
 
 import os
 import tempfile
@@ -73,3 +73,19 @@ class Rates(Resource):
         waiting, self.waiting, self.running = self.waiting, [], None
         for waiter in waiting:
             waiter.callback(result)
+
+
+class Quote(Resource):
+    """Waits for an answer that other code brings."""
+
+    isLeaf = True
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    @cancel_on_disconnect
+    async def render_GET(self, request):
+        answer = Deferred()
+        self.clock.callLater(1, answer.callback, b"1.09")
+        return await answer
