@@ -181,17 +181,18 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assertEqual(self.told, ["shared", "exit"])
 
     def test_unreported_losses(self) -> None:
-        """A drain that finds it so, before Twisted has told, cancels nothing."""
+        """A drain that finds it so, before Twisted has told, cancels nothing; nor does the report."""
         scopes: list[Scope] = []
 
         async def handler(request: Any) -> None:
             scopes.append(current_scope())
             await self.waiting(request)
 
-        self.client(handler).get()
+        exchange = self.client(handler).get()
         request: Any = scopes[0].request
         request.channel = None
         scopes[0].catch_up(is_reported_by_now=True)
+        exchange.disconnect()
         self.assert_finished(self.outcome())
 
     def test_access_log(self) -> None:
