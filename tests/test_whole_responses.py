@@ -181,7 +181,7 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assertEqual(self.told, ["shared", "exit"])
 
     def test_unreported_losses(self) -> None:
-        """A drain that finds it so, before Twisted has told, cancels nothing; nor does the report."""
+        """A drain that finds it so, before Twisted tells, cancels nothing; nor does the report."""
         scopes: list[Scope] = []
 
         async def handler(request: Any) -> None:
