@@ -221,9 +221,8 @@ class Outcome:
             of a handler needs no waiting, or the request was turned away, that is what Twisted is
             about to send.
         sent: how many bytes of its body were written; what the client has received is not known.
-            Where the result of a handler needs no waiting, Twisted is still to write it, and this
-            is its length, even if Twisted will compress it. Not counted is a page that Twisted is
-            still to write in place of the handler's.
+            A result that needs no waiting counts uncompressed. Not counted is a page that Twisted
+            is still to write in place of the handler's.
         handler: the name of what was called for the request, such as ``shop.Report.render_GET``;
             for a wrapped resource that of its class and ``render``. Where entry points meet it is
             the innermost handler. None if nothing was called.

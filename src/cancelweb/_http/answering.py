@@ -159,8 +159,7 @@ class TwistedAnswerer:
             self.scope.life.finished()
         elif result is None:
             self._written()
-        is_open = result is NOT_DONE_YET
-        self.scope.left_open = LeftOpen.BY_HANDLER if is_open else LeftOpen.NO
+        self.scope.left_open = LeftOpen.BY_HANDLER if result is NOT_DONE_YET else LeftOpen.NO
         self.scope.catch_up()
 
     @property
