@@ -195,8 +195,8 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         exchange.disconnect()
         self.assert_finished(self.outcome())
 
-    def test_access_log(self) -> None:
-        """The line, which Twisted leaves out, has the status that was sent."""
+    def logged(self, handler: Handler) -> list[int]:
+        """The statuses in the access log, of a client that leaves after a moment."""
         logged: list[int] = []
 
         class LoggingSite(Site):
@@ -204,10 +204,26 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
                 """Note the status."""
                 logged.append(request.code)
 
-        page = CancellingResource(Leaf(self.later), on_exit=access_log_499)
+        page = CancellingResource(Leaf(handler), on_exit=access_log_499)
         clock: Any = self.clock
-        Client(LoggingSite(page, reactor=clock)).get().disconnect()
-        self.assertEqual(logged, [200])
+        exchange = Client(LoggingSite(page, reactor=clock)).get()
+        self.clock.pump([TURN] * 9)
+        exchange.disconnect()
+        return logged
+
+    def test_access_log(self) -> None:
+        """The line, which Twisted leaves out, has the status that was sent."""
+        self.assertEqual(self.logged(self.later), [200])
+
+    def test_access_log_of_what_was_broken_off(self) -> None:
+        """There is none where this side has broken the connection off behind the last byte."""
+
+        async def failing(request: Any) -> None:
+            self.later(request)
+            raise ValueError("behind")
+
+        self.assertEqual(self.logged(failing), [])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
 class WholeMeansWholeTests(WholeTestCase):
