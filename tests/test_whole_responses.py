@@ -1,7 +1,7 @@
 """Clients that leave with the whole response, before the handler has called ``finish``.
 
-What belongs here: what follows, in memory. What counts as whole is in `test_whole_responses_kinds`; real sockets are in
-`test_whole_responses_real`.
+What belongs here: what follows, in memory. What counts as whole is in `test_whole_responses_kinds`;
+real sockets are in `test_whole_responses_real`.
 """
 
 from collections.abc import AsyncIterator
