@@ -6,15 +6,18 @@ the handler did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
+from weakref import ref
 
 from twisted.internet.defer import Deferred
 
+from .._kinds.cancellers import Canceller
 from .._kinds.contexts import start
 from .parts import Subject
+from .telling import NOWHERE, Telling
 
 R = TypeVar("R")
 
@@ -37,12 +40,32 @@ was_asked: ContextVar[Callable[[], bool]] = ContextVar("cancelweb_asked", defaul
 Only what is known without asking the scope, whose cause tells of all its work: leftover work."""
 
 
-def mark_asked(contexts: Iterable[Context]) -> None:
-    """The work that runs in these contexts is about to be asked to stop."""
-    for context in contexts:
+def contexts_of(scope: Subject, canceller: Canceller) -> Iterator[Context]:
+    """The live contexts in which coroutines and generators of a scope run, for one piece of work.
+
+    The work may wait for what other requests have begun; the contexts of those are left out.
+    """
+    return (each for each in canceller.live_contexts() if each.get(current) is scope)
+
+
+def mark_asked(scope: Subject, canceller: Canceller) -> None:
+    """A piece of work is about to be asked to stop."""
+    for context in contexts_of(scope, canceller):
         # One that is entered belongs to code on the stack, which no cancel reaches either.
         with suppress(RuntimeError):
             context.run(was_asked.set, _asked)
+
+
+def telling_of(scope: Subject, canceller: Canceller) -> Telling:
+    """For what is logged of a piece of work whose scope may have closed by then.
+
+    Args:
+        scope: the scope, which has not closed yet.
+        canceller: that of the work. A coroutine or generator of the scope runs in a context that
+            counts more than the scope's own.
+    """
+    context = next(contexts_of(scope, canceller), scope.context)
+    return NOWHERE if context is None else Telling(ref(context))
 
 
 def base_here() -> Context:

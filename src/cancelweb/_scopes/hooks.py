@@ -18,12 +18,12 @@ from .._kinds.cancellations import is_our_cancellation
 from .._kinds.cancellers import Canceller
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
-from .context import in_copy
+from .context import in_copy, telling_of
 from .hook_index import Entry, Hook, HookIndex
 from .parts import Subject
 from .refused import StartRefused
 from .states import CLOSED
-from .telling import Telling, log_in, telling_of
+from .telling import Telling, log_in
 
 CLEANUP_TIMEOUT = 10.0
 
@@ -144,7 +144,7 @@ class HookStack:
             return None
         if running is None:
             return None
-        called = _Called(name_of(hook), scope.life.has_asked, telling_of(scope.context, running))
+        called = _Called(name_of(hook), scope.life.has_asked, telling_of(scope, running))
         seconds = began + self._limit - scope.clock.seconds()
         if seconds > 0:
             return _ended_or_late(running, called, seconds, self._limit, scope.clock)

@@ -153,7 +153,7 @@ class Life:
         """See `parts.Life`."""
         self.record.leftovers += len(works)
         for work in works:
-            mark_asked(work.canceller.live_contexts())
+            mark_asked(self.scope, work.canceller)
 
     def result_arrived(self) -> None:
         """What the handler was asked for is there: the rest is leftover work."""

@@ -15,7 +15,7 @@ from .._kinds.cancellers import Canceller
 from .._kinds.registry import canceller_for
 from .._log import log
 from ..causes import Ended
-from .context import current, in_context, in_copy
+from .context import current, in_context, in_copy, telling_of
 from .let_go import LettingGo
 from .parts import Subject
 from .patience import Patience, seconds_for
@@ -244,6 +244,6 @@ class Stopping:
         self._patience = None
         works, self.works = self.works, WorkSet()
         for work in works:
-            work.close(self.scope.context)
+            work.close(telling_of(self.scope, work.canceller))
             if work.step is ASKED:
                 watch_over(work, self.scope.clock, seconds_for(work, self.scope))

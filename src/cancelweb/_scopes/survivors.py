@@ -15,10 +15,11 @@ from .._log import log, printable
 from .._still_running import Survivor
 from ..causes import ResponseFinished
 from ..interfaces import IMonitor
+from .context import telling_of
 from .parts import Subject
 from .record import path_of
 from .states import SURVIVOR
-from .telling import Telling, telling_of
+from .telling import Telling
 from .work import Work
 
 
@@ -67,7 +68,7 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     )
     for monitor in monitors:
         monitor.work_survives(survivor)
-    return Survival(survivor, monitors, scope.clock, telling_of(scope.context, work.canceller)).end
+    return Survival(survivor, monitors, scope.clock, telling_of(scope, work.canceller)).end
 
 
 def _texts(survivor: Survivor) -> dict[str, str]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from weakref import ref
 
 from attrs import frozen
 from twisted.python.failure import Failure
 
-from .._kinds.cancellers import Canceller
 from .._log import full_name_of, log
 
 
@@ -28,14 +26,17 @@ class Telling:
     _context: Callable[[], Context | None]
 
     def log(self, emit: Callable[..., None], text: str, **facts: object) -> None:
-        """Log in a copy of the context, or else in that of the caller.
+        """Log in a copy of the context, or in an empty one if it is gone.
+
+        Not in that of the caller: whoever ends the work may do so for another request.
 
         Args:
             emit: a method of the logger.
             text: the format of the message.
             **facts: go with the event.
         """
-        log_in(self._context(), emit, text, **facts)
+        context = self._context()
+        log_in(Context() if context is None else context, emit, text, **facts)
 
 
 def _nothing() -> None:
@@ -43,17 +44,6 @@ def _nothing() -> None:
 
 
 NOWHERE = Telling(_nothing)
-
-
-def telling_of(context: Context | None, canceller: Canceller) -> Telling:
-    """For what is logged of a piece of work whose scope may have closed by then.
-
-    Args:
-        context: that of the scope.
-        canceller: that of the work. A coroutine or generator runs in a context that counts more.
-    """
-    context = next(iter(canceller.live_contexts()), context)
-    return NOWHERE if context is None else Telling(ref(context))
 
 
 def log_in(context: Context | None, emit: Callable[..., None], text: str, **facts: object) -> None:

@@ -6,7 +6,6 @@ The order in which work is stopped is in `work_set`, what follows from its end i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import Context
 from typing import Any, Protocol
 
 from attrs import define
@@ -18,7 +17,7 @@ from .._kinds.cancellers import Canceller
 from .._kinds.let_go import Unstopped
 from .._log import log
 from .states import ASKED, ENDED, UNASKED, Step
-from .telling import NOWHERE, Telling, telling_of
+from .telling import NOWHERE, Telling
 
 
 class Holder(Protocol):
@@ -100,15 +99,13 @@ class Work:
         if self.alarm is not None and self.alarm.active():
             self.alarm.cancel()
 
-    def close(self, context: Context | None) -> None:
+    def close(self, telling: Telling) -> None:
         """Its scope closes: work that runs on must not refer to anything of it.
 
         Args:
-            context: that of the scope.
+            telling: logs for it from now on.
         """
-        self.holder = None
-        if self.step is not ENDED:
-            self.telling = telling_of(context, self.canceller)
+        self.holder, self.telling = None, telling
         self.canceller.forget()
         if self.is_returned:
             self.arrived = _drop
