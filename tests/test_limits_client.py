@@ -175,15 +175,17 @@ class OverTests(LimitsTestCase):
 
     def test_met_too_late(self) -> None:
         """A limit that is met when the client has left does nothing."""
-        client = Client(
-            CancellingResource(Leaf(self.handler), timeout=9, methods=(), observers=()), self.clock
-        )
-        client.request()
-        client.disconnect()
-        late: Any = cancel_on_disconnect(timeout=3)(returning(Deferred()))
-        late(self.request)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.work.callback(PAGE)
+        options: dict[str, Any]
+        for options in ({"timeout": 9}, {}):
+            self.work = Deferred(lambda _: self.fail("spared work was cut"))
+            root = CancellingResource(Leaf(self.handler), methods=(), observers=(), **options)
+            client = Client(root, self.clock)
+            client.request()
+            client.disconnect()
+            late: Any = cancel_on_disconnect(timeout=3, timeout_header="Patience")
+            late(returning(Deferred()))(self.request)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.work.callback(PAGE)
 
 
 class TextTests(LimitsTestCase):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .limits import Limits
 from .options import Options
 from .scope import Scope
+from .states import RUNNING
 
 
 def enter(scope: Scope, options: Options) -> None:
@@ -15,7 +16,8 @@ def enter(scope: Scope, options: Options) -> None:
     life = scope.life  # Without one, nobody would be told of its end.
     for hook, for_cancelled in options.hooks:
         life.hooks.add(hook, for_cancelled)
-    if options.has_limits or scope.limits is not None:
+    has_limits = options.has_limits or scope.limits is not None
+    if has_limits and scope.state is RUNNING:
         scope.limits = scope.limits or Limits(scope)
         scope.limits.take_on(options)
     for monitor in options.monitors:

@@ -36,10 +36,9 @@ class Limits:
         self._clock = scope.clock
 
     def take_on(self, options: Options) -> None:
-        """An entry point has met the request: what it limits counts from now."""
+        """See `parts.Limits`."""
         scope = self._scope
-        if scope is None:
-            return
+        assert scope is not None, "none holds in a scope that is not RUNNING"
         now = scope.clock.seconds()
         if self._timer is None and self._made is None and options.soonest is not None:
             self._outermost, self._since = options, now

@@ -75,7 +75,7 @@ class Limits(Protocol):
     """What a scope asks of its time limits."""
 
     def take_on(self, options: Options) -> None:
-        """An entry point has met the request: what it limits counts from now."""
+        """An entry point has met the request of a RUNNING scope: its limits count from now."""
 
     def set_timeout(self, seconds: float | None) -> None:
         """Set anew how long nothing may be written, counting from now; None for no limit."""
