@@ -126,6 +126,58 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.leftovers, 1)
 
 
+class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
+    """Promise 5: what the handler returned goes on beside its finished response."""
+
+    def test_tracked_as_well(self) -> None:
+        """Also if the handler has tracked it, and in whatever way; what else is tracked does not.
+
+        When its turn to stop comes all the same, it is asked once.
+        """
+
+        async def job(request: Any) -> int:
+            await step
+            finish(request)
+            await rest
+            seen.append(reason())
+            return NOT_DONE_YET
+
+        def tracking(request: Request) -> Deferred[int]:
+            other()
+            return current_scope().track(job(request))
+
+        def tracking_what_runs(request: Request) -> Deferred[int]:
+            other()
+            return current_scope().track(Deferred.fromCoroutine(job(request)))
+
+        def other() -> None:
+            current_scope().track(Errand(asked))
+
+        for handler in (tracking, tracking_what_runs):
+            for is_stopped in (False, True):
+                step: Deferred[None] = Deferred()
+                rest: Deferred[None] = Deferred(lambda _: cut.append("rest"))
+                seen: list[Cause | None] = []
+                asked: list[str] = []
+                cut: list[str] = []
+                outcomes: list[Outcome] = []
+                monitor = Monitor()
+                client = Client(
+                    CancellingResource(Leaf(handler), monitor=monitor, observers=outcomes.append)
+                )
+                client.request()
+                step.callback(None)
+                client.clock.advance(0)
+                self.assertEqual((asked, cut, outcomes), ([""], [], []))
+                if is_stopped:
+                    monitor.drain(0)
+                    client.clock.advance(0)
+                else:
+                    rest.callback(None)
+                self.assertEqual((cut, seen), (["rest"], []) if is_stopped else ([], [None]))
+                self.assertEqual(outcomes[0].leftovers, 3 if is_stopped else 1)
+
+
 class CheckTests(SynchronousTestCase):
     """Promise 5: `check` raises in a piece of work that was asked to stop, and in no other."""
 

@@ -81,6 +81,9 @@ class Canceller:
     def cancel(self) -> None:
         """Ask the work to stop, unless the cancel of other work in the batch reaches it."""
 
+    def cancel_rest(self) -> None:
+        """The work has ended with other work of its batch: stop what it had waited for besides."""
+
     def response_over(self) -> None:
         """Settle now, if this kind cannot tell when it ends: the response is over."""
 

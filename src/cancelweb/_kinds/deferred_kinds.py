@@ -84,6 +84,10 @@ class DeferredCanceller(Canceller):
         self._cancel_leaves(found)
         self._forgive_kept()
 
+    def cancel_rest(self) -> None:
+        # A list that one of its members has made fail, say, still has the others.
+        self.cancel()
+
     def _cancel_leaves(self, found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
         unreached = [leaf for leaf, last in found if not has_fired(last)]
         further = behind(futures_behind(unreached))
@@ -105,6 +109,7 @@ class DeferredCanceller(Canceller):
         return self._unstopped
 
     def forget(self) -> None:
+        self._leaves = None
         self._forgive_kept()
         if is_settled(self.work):
             forgive(self.work)

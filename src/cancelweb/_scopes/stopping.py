@@ -87,12 +87,9 @@ class Stopping:
         scope = self.scope
         if scope.state is ANSWERED and not self.is_pending:
             is_left = self.is_returned_leftover or not self.works.is_returned_waited_for
-            return is_left and self._is_leftover(work) and not scope.options.dry_run
+            return is_left and not scope.options.dry_run
         is_stopping = scope.state is STOPPING and not self.is_pending
         return is_stopping or scope.state is CLOSED
-
-    def _is_leftover(self, work: Work) -> bool:
-        return self.is_returned_leftover or not work.is_returned
 
     def release_leftover_work(self) -> None:
         """Let what would be stopped run on; nothing waits for it."""
@@ -101,7 +98,9 @@ class Stopping:
 
     def leftover_work(self) -> list[Work]:
         """What is stopped once the response is finished, in this order."""
-        return [work for work in self.works.unasked() if self._is_leftover(work)]
+        # The handler may have tracked what it then returned.
+        kept = set() if self.is_returned_leftover else self.works.returned_ids()
+        return [work for work in self.works.unasked() if id(work.canceller.work) not in kept]
 
     def release(self, canceller: Canceller) -> None:
         """Track no longer what this canceller stops; it runs on."""
@@ -187,20 +186,22 @@ class Stopping:
         # What was let go can be told only when all have been asked: until then nothing goes on.
         self.works.wait_for_more(1)
         for work in works:
+            canceller = work.canceller
             if work.step is ASKED and work.holder is self:
-                self._ask(work)
+                self._ask(work, canceller.cancel)
             else:
-                work.canceller.forget()
+                if work.step is ENDED:
+                    self._ask(work, canceller.cancel_rest)
+                canceller.forget()
         self.works.wait_for_more(-1)
 
-    def _ask(self, work: Work) -> None:
-        canceller = work.canceller
-        canceller.clock = self.scope.clock
+    def _ask(self, work: Work, cancel: Callable[[], None]) -> None:
+        work.canceller.clock = self.scope.clock
         try:
-            in_copy(self.scope, canceller.cancel)
+            in_copy(self.scope, cancel)
         except BaseException:
             # The work may end all the same: some drivers raise on purpose.
-            text, name = "the canceller {canceller} failed", canceller.describe()
+            text, name = "the canceller {canceller} failed", work.canceller.describe()
             log_in(self.scope.context, log.failure, text, canceller=name)
         self.was_asked(work)
 

@@ -60,6 +60,13 @@ class WorkSet:
             return canceller.work
         return None
 
+    def returned_ids(self) -> set[int]:
+        """The identities of what handlers have returned and is waited for."""
+        if not self.is_returned_waited_for:
+            return set()
+        works = (work for work in self._works if work.is_returned and work.is_waited_for)
+        return {id(work.canceller.work) for work in works}
+
     def unasked(self) -> list[Work]:
         """What may still be asked to stop, in the order in which it is asked."""
         return in_order(self._unasked)
