@@ -127,55 +127,60 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
 
 
 class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
-    """Promise 5: what the handler returned goes on beside its finished response."""
+    """Promise 5: what the handler returned goes on beside its finished response.
+
+    So it does if the handler has tracked it as well; what else is tracked is stopped.
+    """
+
+    def setUp(self) -> None:
+        self.asked: list[str] = []
+        self.checked: list[Cause | None] = []
+        self.outcomes: list[Outcome] = []
+        self.monitor = Monitor()
+
+    async def job(self, request: Any) -> int:
+        """Finishes the response half-way."""
+        await self.step
+        finish(request)
+        await self.rest
+        self.checked.append(reason())
+        return NOT_DONE_YET
+
+    def track(self, work: object) -> object:
+        """Track something else as well."""
+        current_scope().track(Errand(self.asked, "other"))
+        return current_scope().track(work)
+
+    def assert_goes_on(self, handler: Handler) -> Client:
+        """It does when the response is finished."""
+        self.step: Deferred[None] = Deferred()
+        self.rest: Deferred[None] = Deferred(lambda _: self.asked.append("rest"))
+        self.asked.clear()
+        self.outcomes.clear()
+        options: Any = {"monitor": self.monitor, "observers": self.outcomes.append}
+        client = Client(CancellingResource(Leaf(handler), **options))
+        client.request()
+        self.step.callback(None)
+        client.clock.advance(0)
+        self.assertEqual((self.asked, self.outcomes), (["other"], []))
+        return client
 
     def test_tracked_as_well(self) -> None:
-        """Also if the handler has tracked it, and in whatever way; what else is tracked does not.
+        """In whatever form it was tracked."""
+        self.assert_goes_on(lambda request: self.track(self.job(request)))
+        self.rest.callback(None)
+        self.assert_goes_on(lambda request: self.track(Deferred.fromCoroutine(self.job(request))))
+        self.rest.callback(None)
+        self.assertEqual(self.checked, [None, None])
+        self.assertEqual([each.leftovers for each in self.outcomes], [1])
 
-        When its turn to stop comes all the same, it is asked once.
-        """
-
-        async def job(request: Any) -> int:
-            await step
-            finish(request)
-            await rest
-            seen.append(reason())
-            return NOT_DONE_YET
-
-        def tracking(request: Request) -> Deferred[int]:
-            other()
-            return current_scope().track(job(request))
-
-        def tracking_what_runs(request: Request) -> Deferred[int]:
-            other()
-            return current_scope().track(Deferred.fromCoroutine(job(request)))
-
-        def other() -> None:
-            current_scope().track(Errand(asked))
-
-        for handler in (tracking, tracking_what_runs):
-            for is_stopped in (False, True):
-                step: Deferred[None] = Deferred()
-                rest: Deferred[None] = Deferred(lambda _: cut.append("rest"))
-                seen: list[Cause | None] = []
-                asked: list[str] = []
-                cut: list[str] = []
-                outcomes: list[Outcome] = []
-                monitor = Monitor()
-                client = Client(
-                    CancellingResource(Leaf(handler), monitor=monitor, observers=outcomes.append)
-                )
-                client.request()
-                step.callback(None)
-                client.clock.advance(0)
-                self.assertEqual((asked, cut, outcomes), ([""], [], []))
-                if is_stopped:
-                    monitor.drain(0)
-                    client.clock.advance(0)
-                else:
-                    rest.callback(None)
-                self.assertEqual((cut, seen), (["rest"], []) if is_stopped else ([], [None]))
-                self.assertEqual(outcomes[0].leftovers, 3 if is_stopped else 1)
+    def test_at_the_end_of_a_drain(self) -> None:
+        """It is stopped when that is at its end."""
+        client = self.assert_goes_on(lambda request: self.track(self.job(request)))
+        self.monitor.drain(0)
+        client.clock.advance(0)
+        self.assertEqual((self.asked, self.checked), (["other", "rest"], []))
+        self.assertEqual([each.leftovers for each in self.outcomes], [3])
 
 
 class CheckTests(SynchronousTestCase):

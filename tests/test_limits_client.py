@@ -175,8 +175,8 @@ class OverTests(LimitsTestCase):
 
     def test_met_too_late(self) -> None:
         """A limit that is met when the client has left does nothing."""
-        options: dict[str, Any]
-        for options in ({"timeout": 9}, {}):
+        both: list[dict[str, Any]] = [{"timeout": 9}, {}]
+        for options in both:
             self.work = Deferred(lambda _: self.fail("spared work was cut"))
             root = CancellingResource(Leaf(self.handler), methods=(), observers=(), **options)
             client = Client(root, self.clock)
