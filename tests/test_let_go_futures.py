@@ -169,6 +169,24 @@ class AThreadRunsOnTests(FutureTestCase):
 
         self.assertIs(self.leave_future(self.task(cleaning_up, self.begin())), Ended.LET_GO)
 
+    def test_futures_of_other_classes(self) -> None:
+        """What they keep under the names of asyncio's own is no reason not to cancel them."""
+        kept: Any
+        for kept, logged in (("x",), 0), (1, 1):
+            own = type("Own", (asyncio.Future,), {"_children": kept})
+            for each in (own(loop=self.loop), self.task(awaited, own(loop=self.loop))):
+                self.assertIs(self.leave_future(each), Ended.STOPPED)
+                self.assertTrue(each.cancelled())
+                self.assertEqual(len(self.flushLoggedErrors(TypeError)), logged)
+
+    def test_futures_of_other_classes_beside_a_thread(self) -> None:
+        """What was found before is told all the same."""
+        own = type("Own", (asyncio.Future,), {"_children": 1})(loop=self.loop)
+        both = asyncio.gather(own, self.begin())
+        self.assertIs(self.leave_future(both), Ended.LET_GO)
+        self.assertTrue(own.cancelled())
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
     def test_shielded(self) -> None:
         """What a task shields is not asked: it is nobody's that has to stop."""
 

@@ -13,7 +13,9 @@ from weakref import ref
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.python.reflect import safe_repr
 
+from .._log import log
 from .._twisted.access import canceller_of
 from .._twisted.checks import check
 from .._twisted.futures import cancelled_with, future_behind
@@ -52,8 +54,16 @@ class Behind:
 
 
 def behind(futures: Iterable[asyncio.Future[Any]]) -> Behind:
-    """Look behind futures; to be called before they are cancelled."""
-    ends = list(_ends(futures))
+    """Look behind futures; to be called before they are cancelled.
+
+    Attributes of other classes may be anything: the cancel must not be lost for that.
+    """
+    futures, ends = [*futures], []
+    try:
+        ends += _ends(futures)
+    except Exception:
+        text = "what runs behind {futures} cannot be told, and counts as stopped"
+        log.failure(text, futures=safe_repr(futures))
     calls = [each for each in ends if isinstance(each, concurrent.futures.Future)]
     return Behind(unstoppable_of(each for each in ends if isinstance(each, Deferred)), calls)
 
@@ -80,8 +90,7 @@ def _ends(
             found = leaves(each, seen)
             todo += futures_behind(found)
             yield from found
-        else:
-            assert isinstance(each, concurrent.futures.Future)
+        elif isinstance(each, concurrent.futures.Future):
             yield each
 
 
