@@ -6,9 +6,11 @@ answer.
 
 from dataclasses import dataclass
 from functools import partialmethod
+from types import SimpleNamespace
 from typing import Any
 
 from attrs import frozen
+from attrs.exceptions import FrozenInstanceError
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Cause
@@ -34,6 +36,68 @@ class RefusedWhereItIsWrittenTests(SynchronousTestCase):
                     f"Quota.{name} sets why, but causes are frozen: make the class one of attrs, "
                     "with @attrs.frozen, and why a field of it",
                 )
+
+    def test_in_whatever_way(self) -> None:
+        """The attribute may be set among others, or where inner functions see the instance."""
+
+        def two(self: Any, why: Any) -> None:
+            kept = why
+            self.why, why.who = kept, why
+
+        def seen(self: Any, why: str) -> None:
+            str(lambda: self)
+            self.why = why
+
+        def target(self: Any, why: str) -> None:
+            for self.why in why:
+                pass
+
+        for initialise in (two, seen, target):
+            with self.assertRaisesRegex(TypeError, "__init__ sets why, but"):
+                type("Quota", (Cause,), {"__init__": initialise})
+
+    def test_fail_on_the_first_instance(self) -> None:
+        """What only shows then fails then: a dataclass that is not frozen, a method that sets."""
+
+        @dataclass
+        class OfData(Cause):
+            why: str
+
+        class Calling(Cause):
+            def __init__(self, why: str) -> None:
+                self.note(why)
+
+            def note(self, why: str) -> None:
+                self.why = why
+
+        for kind in (OfData, Calling):
+            with self.assertRaises(FrozenInstanceError):
+                kind("quota")
+
+    def test_attributes_of_others(self) -> None:
+        """What an initialiser does to other objects is its own business."""
+
+        @frozen
+        class Forgetting(Cause):
+            error: BaseException
+
+            def __attrs_post_init__(self) -> None:
+                self.error.__traceback__ = None
+
+        class Counted(Cause):
+            made = 0
+
+            def __init__(self, request: Any) -> None:
+                request.seen = True
+                request.self = request
+                request.self.left = True
+                Counted.made += 1
+
+        error = ValueError()
+        self.assertIs(Forgetting(error).error, error)
+        request: Any = SimpleNamespace()
+        Counted(request)
+        self.assertEqual((request.seen, request.left, Counted.made), (True, True, 1))
 
     def test_classes_that_work(self) -> None:
         """Others have their say when they are made, and are what a scope is cancelled for."""

@@ -5,14 +5,18 @@ What the attributes are is for `causes`.
 
 from __future__ import annotations
 
-from dis import get_instructions
+from dis import Instruction, get_instructions
+from itertools import pairwise
 from types import FunctionType
 
 _INITIALISERS = ("__init__", "__attrs_post_init__")
 
 
 def check_initialisers(cls: type, frozen: object) -> None:
-    """Raise a TypeError if what initialises instances sets attributes, for that fails.
+    """Raise a TypeError if what initialises instances sets attributes of theirs, for that fails.
+
+    What it calls in turn may do so as well, or what is written when the class is there; these fail
+    on the first instance.
 
     Args:
         cls: the class; what it inherits was checked before.
@@ -32,5 +36,17 @@ def _attribute_set_by(function: object) -> str | None:
     if not isinstance(function, FunctionType):
         return None
     # In the code, so that the class fails where it is written, and not the first request.
-    instructions = get_instructions(function)
-    return next((each.argval for each in instructions if each.opname == "STORE_ATTR"), None)
+    instance = next(iter(function.__code__.co_varnames), None)
+    for before, each in pairwise(get_instructions(function)):
+        if each.opname == "STORE_ATTR" and _is_load_of(instance, before):
+            return str(each.argval)
+    return None
+
+
+def _is_load_of(variable: str | None, instruction: Instruction) -> bool:
+    """Whether this puts a local variable on top; from Python 3.13 on, maybe with another below."""
+    if "LOAD_FAST" in instruction.opname:
+        loaded = instruction.argval
+        return variable == (loaded[-1] if isinstance(loaded, tuple) else loaded)
+    # So it is with one that an inner function uses, too.
+    return instruction.opname == "LOAD_DEREF" and instruction.argval == variable
