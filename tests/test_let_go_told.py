@@ -6,7 +6,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import CancellingResource, Ended, current_scope
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    ResponseFinished,
+    TimedOut,
+    current_scope,
+)
 from cancelweb._scopes.bursts import MOST_PLACES
 from cancelweb.monitor import LetGo
 
@@ -125,6 +132,37 @@ class LetGoIsCountedTests(LetGoTestCase):
         self.assertEqual((let_go.method, let_go.path, let_go.since), (b"GET", b"/", 0))
         self.held.pop().callback(None)
         self.assertEqual(self.monitor.let_go, ())
+
+    def causes(self) -> list[type]:
+        """Why what is listed was to be stopped."""
+        return [type(each.cause) for each in self.monitor.let_go]
+
+    def test_why(self) -> None:
+        """It is told why it was to be stopped, as of survivors, or would have been."""
+
+        def leftover(_: Request) -> bytes:
+            current_scope().track(self.wait())
+            return b"page"
+
+        kept: list[Request] = []
+
+        def keep(request: Request) -> int:
+            kept.append(request)
+            return NOT_DONE_YET
+
+        def cancelled(request: Request) -> int:
+            current_scope().cancel(TimedOut(1))
+            return keep(request)
+
+        self.leave(lambda _: self.wait())
+        self.visit(leftover)
+        self.assertEqual(self.causes(), [Disconnected, ResponseFinished])
+        self.held.clear()
+        self.visit(keep, b"POST").disconnect()
+        self.assertEqual(self.causes(), [Disconnected])
+        self.visit(cancelled)
+        self.clock.advance(0)
+        self.assertEqual(self.causes(), [Disconnected, TimedOut])
 
     def test_in_the_totals(self) -> None:
         """It has a column of its own in the totals."""

@@ -45,8 +45,8 @@ def _attribute_set_by(function: object) -> str | None:
 
 def _is_load_of(variable: str | None, instruction: Instruction) -> bool:
     """Whether this puts a local variable on top; from Python 3.13 on, maybe with another below."""
+    loaded: object = instruction.argval
     if "LOAD_FAST" in instruction.opname:
-        loaded = instruction.argval
         return variable == (loaded[-1] if isinstance(loaded, tuple) else loaded)
     # So it is with one that an inner function uses, too.
-    return instruction.opname == "LOAD_DEREF" and instruction.argval == variable
+    return instruction.opname == "LOAD_DEREF" and variable == loaded

@@ -25,7 +25,7 @@ class Survivor:
 
     method: bytes
     path: bytes
-    cause: Cause | None
+    cause: Cause
     since: float
     where: str
 
@@ -37,7 +37,8 @@ class LetGo:
     Attributes:
         method: the method of its request, such as ``b"GET"``.
         path: the target of its request, still quoted, without the query.
-        cause: why it would have been stopped.
+        cause: why it was to be stopped: as that of a `Survivor`, or, of a request that was spared,
+            what would have cancelled it.
         since: when its scope ceased to wait; seconds, on the scope's clock.
         where: the place where it waited, in one line: ``file:line in function``, as far as Python
             can tell.
@@ -45,6 +46,6 @@ class LetGo:
 
     method: bytes
     path: bytes
-    cause: Cause | None
+    cause: Cause
     since: float
     where: str

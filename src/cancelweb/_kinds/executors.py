@@ -58,7 +58,8 @@ def behind(futures: Iterable[asyncio.Future[Any]]) -> Behind:
 
     Attributes of other classes may be anything: the cancel must not be lost for that.
     """
-    futures, ends = [*futures], []
+    futures = [*futures]
+    ends: list[object] = []
     try:
         ends += _ends(futures)
     except Exception:

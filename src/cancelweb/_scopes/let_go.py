@@ -19,12 +19,12 @@ from .._kinds.where import function_at
 from .._log import full_name_of, log, printable
 from .._still_running import LetGo
 from .._twisted.checks import check
-from ..causes import Ended
+from ..causes import Cause, Ended
 from ..interfaces import IMonitor
 from .bursts import is_new_place
 from .context import in_copy
 from .parts import Subject
-from .record import path_of
+from .record import asked_for, path_of
 from .states import ANSWERED, ASKED, ENDED, LeftOpen
 from .work import Work
 from .work_set import WorkSet
@@ -48,8 +48,8 @@ class LettingGo:
     """What of one scope's work may have to be let go."""
 
     _scope: Subject
-    # Of work that has settled: since when, and what that makes of the outcome.
-    _settled: list[tuple[Unstopped, float, Ended]] = field(factory=list, init=False)
+    # Of work that has settled: since when, why it was asked, and what that makes of the outcome.
+    _settled: list[tuple[Unstopped, float, Cause, Ended]] = field(factory=list, init=False)
     _ended: Ended = field(default=Ended.COMPLETED, init=False)
 
     def was_asked(self, work: Work, works: WorkSet) -> None:
@@ -73,7 +73,8 @@ class LettingGo:
         # Leftover work says nothing of how its request has ended.
         ended = Ended.COMPLETED if self._scope.state is ANSWERED else Ended.LET_GO
         found, work.unstopped = work.unstopped, ()
-        self._settled += [(each, work.asked_at, ended) for each in found]
+        cause = asked_for(self._scope)
+        self._settled += [(each, work.asked_at, cause, ended) for each in found]
 
     def left_open(self, works: WorkSet) -> None:
         """The request is over, and the handler may have left it to code that is not known to us.
@@ -97,7 +98,9 @@ class LettingGo:
             # Of a request that is spared only the response is cut.
             self._ended = Ended.COMPLETED if self._scope.cause is None else Ended.STOPPED
             return
-        self._settled.append((unstopped, self._scope.clock.seconds(), Ended.LET_GO))
+        cause = self._scope.cause or self._scope.would_have_cancelled
+        assert cause is not None, "what is over so has been cancelled or spared"
+        self._settled.append((unstopped, self._scope.clock.seconds(), cause, Ended.LET_GO))
 
     def verdict(self) -> Ended:
         """Tell of what was let go; returns how that makes the work end."""
@@ -107,19 +110,19 @@ class LettingGo:
             # traceback to frames, on to their callers, and back. The cycle keeps the Deferred as
             # well, as if something were to fire it. It is as young as the error.
             collect_garbage(0)
-        for unstopped, since, ended in found:
+        for unstopped, since, cause, ended in found:
             if not unstopped.has_ended:
                 self._ended = max(self._ended, ended)
-                in_copy(self._scope, self._tell, unstopped, since)
+                in_copy(self._scope, self._tell, unstopped, since, cause)
         return self._ended
 
-    def _tell(self, unstopped: Unstopped, since: float) -> None:
+    def _tell(self, unstopped: Unstopped, since: float, cause: Cause) -> None:
         scope = self._scope
         request, monitors = scope.request, scope.options.monitors
         handler = scope.inner_handler or scope.handler
         where = unstopped.where or f"{unstopped.what}{_of(handler)}"
         method, path = (b"", b"") if request is None else (request.method, path_of(request))
-        let_go = LetGo(method, path, scope.cause, since, where)
+        let_go = LetGo(method, path, cause, since, where)
         if is_new_place(where, scope.clock):
             _log(let_go, unstopped)
         for monitor in monitors:

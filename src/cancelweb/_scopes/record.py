@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellations import is_cancellation
 from .._log import full_name_of, log
-from ..causes import Cause, Ended, Observer, Outcome
+from ..causes import Cause, Ended, Observer, Outcome, ResponseFinished
 from .bursts import is_counted_with_others, kind_of, log_on, log_outcome
 from .context import call_in
 from .options import added
@@ -151,6 +151,11 @@ class Record:
         cleaned = Failure(error, self.failure.type)
         cleaned.cleanFailure()
         return cleaned
+
+
+def asked_for(scope: Subject) -> Cause:
+    """Why work of a scope is asked to stop: unless that was cancelled, it is leftover work."""
+    return scope.cause or ResponseFinished()
 
 
 def path_of(request: Any) -> bytes:

@@ -13,11 +13,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from .._log import log, printable
 from .._still_running import Survivor
-from ..causes import ResponseFinished
 from ..interfaces import IMonitor
 from .context import telling_of
 from .parts import Subject
-from .record import path_of
+from .record import asked_for, path_of
 from .states import SURVIVOR
 from .telling import Telling
 from .work import Work
@@ -55,8 +54,8 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     """
     request, monitors = scope.request, scope.options.monitors
     place, described = work.canceller.where(), work.canceller.describe()
-    cause = scope.cause or ResponseFinished()
-    survivor = Survivor(request.method, path_of(request), cause, work.asked_at, place)
+    asked, cause = work.asked_at, asked_for(scope)
+    survivor = Survivor(request.method, path_of(request), cause, asked, place)
     log.warn(
         "{canceller} of {method_text} {path_text} still runs {seconds:g} s after it was asked to "
         "stop" + ("" if place == described else ", and waits at {where}"),
