@@ -324,7 +324,21 @@ class TaskTests(AsyncioTestCase):
 
     async def test_check(self) -> None:
         """In a tracked task that is stopped so, `check` raises: it was asked to stop."""
+        await self.assert_check_raises(lambda task: task)
+
+    async def test_check_behind_a_deferred(self) -> None:
+        """So it does in one of which a Deferred was made, whoever waits for that."""
+
+        async def awaiting(task: asyncio.Task[None]) -> None:
+            await Deferred.fromFuture(task)
+
+        await self.assert_check_raises(Deferred.fromFuture)
+        await self.assert_check_raises(awaiting)
+
+    async def assert_check_raises(self, made_of: Callable[[asyncio.Task[None]], object]) -> None:
+        """It does in a task of which something is made that is tracked."""
         causes: list[object] = []
+        self.begun, self.closed = Deferred(), Deferred()
 
         async def work() -> None:
             self.begun.callback(None)
@@ -338,7 +352,7 @@ class TaskTests(AsyncioTestCase):
 
         def handler(request: Any) -> int:
             self.request = request
-            scope_of(request).track(asyncio.ensure_future(work()))
+            scope_of(request).track(made_of(asyncio.ensure_future(work())))
             return NOT_DONE_YET
 
         self.visit(handler)

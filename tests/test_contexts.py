@@ -4,6 +4,8 @@ What belongs here: `_kinds.contexts` alone. What does not: who sees what is set 
 is in `test_context_values`.
 """
 
+import asyncio
+import sys
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb._kinds.contexts import _start_stepwise, _steps, live_contexts_below, start
 from cancelweb._kinds.leaves import is_driven_now
+from cancelweb._kinds.registry import canceller_for
 from cancelweb._twisted.drivers import DRIVING, drivers_on_stack
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
@@ -120,3 +123,16 @@ class WalkTests(SynchronousTestCase):
         self.assertEqual(len(list(live_contexts_below(both))), 1)
         self.assertFalse(is_driven_now(both, set()))
         go.callback(None)
+
+    def test_tasks(self) -> None:
+        """An asyncio task of which a Deferred was made runs in one as well, and may tell it."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+
+        async def work() -> None:
+            return
+
+        task = loop.create_task(work())
+        contexts = list(canceller_for(Deferred.fromFuture(task)).live_contexts())
+        self.assertEqual(len(contexts), sys.version_info >= (3, 12))
+        loop.run_until_complete(task)

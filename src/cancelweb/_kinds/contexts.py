@@ -6,7 +6,8 @@ a coroutine in a given one, and finds that of one which other code has started.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator, Iterator
+import asyncio
+from collections.abc import Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
 from typing import Any
 
@@ -40,6 +41,12 @@ def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[A
 
 start = start_in if check("contexts") else _start_stepwise
 """Start a coroutine all of whose steps run in a context; that must not be entered just now."""
+
+
+def live_contexts_of(future: asyncio.Future[Any]) -> Iterable[Context]:
+    """The context in which an asyncio task runs; it tells from Python 3.12 on."""
+    get_context = getattr(future, "get_context", None)
+    return () if get_context is None else (get_context(),)
 
 
 def live_contexts_below(deferred: Deferred[Any]) -> Iterator[Context]:

@@ -18,7 +18,7 @@ from .._log import log
 from .._twisted.access import canceller_of
 from .cancellations import forgive
 from .cancellers import Canceller, Settled
-from .contexts import live_contexts_below
+from .contexts import live_contexts_below, live_contexts_of
 from .executors import behind, futures_behind
 from .leaves import has_fired, innermost, is_driven_now, is_settled, leaves
 from .let_go import LET_GO, Unstopped, may_let_go, unstoppable_of, watch_over_all
@@ -118,7 +118,9 @@ class DeferredCanceller(Canceller):
         return is_driven_now(self.work, seen)
 
     def live_contexts(self) -> Iterable[Context]:
-        return live_contexts_below(self.work)
+        yield from live_contexts_below(self.work)
+        for future in futures_behind(leaves(self.work, set())):
+            yield from live_contexts_of(future)
 
     def where(self) -> str:
         start = self.work if self.suspended is None else self.suspended

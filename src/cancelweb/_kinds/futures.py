@@ -15,6 +15,7 @@ from attrs import define, field
 from twisted.python.failure import Failure
 
 from .cancellers import Canceller, Settled, global_reactor, log_rest
+from .contexts import live_contexts_of
 from .executors import behind
 from .let_go import Unstopped, watch_over_all
 from .where import lines_of
@@ -51,9 +52,7 @@ class AsyncioFutureCanceller(Canceller):
         return self._unstopped
 
     def live_contexts(self) -> Iterable[Context]:
-        # From Python 3.12 on, a task tells its own.
-        get_context = getattr(self.work, "get_context", None)
-        return () if get_context is None else (get_context(),)
+        return live_contexts_of(self.work)
 
     def where(self) -> str:
         return "\n".join(lines_of(self.work)) or self.describe()

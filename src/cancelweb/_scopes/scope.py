@@ -225,8 +225,8 @@ class Scope(BareSubject):
         """Raise `ScopeCancelled` if the scope has been cancelled.
 
         It also does, with `ResponseFinished` as the cause, in work that was asked to stop because
-        the response is finished: in its coroutines, generators and calls of ``cancelweb.threads``,
-        but not in what the handler returned and left to run beside a finished response.
+        the response is finished: in its coroutines, generators, calls of ``cancelweb.threads`` and,
+        from Python 3.12 on, asyncio tasks; not in what the handler returned, which goes on.
         """
         if self.cause is not None:
             raise ScopeCancelled(self.cause)
