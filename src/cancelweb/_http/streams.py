@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.reflect import safe_repr
@@ -44,6 +44,7 @@ class Stream:
 
         Raises:
             TypeError: a chunk is not bytes.
+            CancelledError: the cancellation, or, where a generator has swallowed that, our own.
         """
         try:
             self.request.registerProducer(self, True)
@@ -64,7 +65,8 @@ class Stream:
     async def _write_all(self, chunks: AsyncIterator[object]) -> None:
         async for chunk in chunks:
             if self.is_cancelled():
-                return
+                # It is closed, and so stopped: only what ends by itself has completed.
+                raise CancelledError
             if not isinstance(chunk, bytes):
                 raise TypeError(
                     f"a stream must yield bytes, not {safe_repr(chunk)}; where Deferreds are "
