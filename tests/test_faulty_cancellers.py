@@ -24,6 +24,7 @@ from ._faulty import (
     Kind,
     WorkError,
     faulty,
+    stream,
 )
 from ._pages import PAGE
 from ._scopes import Errand, Handler, returning, waiting
@@ -94,10 +95,13 @@ class SoonTests(FaultyTestCase):
             errand.fail(WorkError())
             self.assertIs(visit.outcome.ended, Ended.FAILED)
             self.assert_logged_once(WorkError)
-        for visit, errand in self.each(self.returned, DRIVEN):
-            errand.end(PAGE)
-            self.assertIs(visit.outcome.ended, Ended.COMPLETED)
-            self.assert_logged_once()
+        for kind in DRIVEN:
+            for visit, errand in self.each(self.returned, [kind]):
+                errand.end(PAGE)
+                # A stream was asked for no more, and closed.
+                ended = Ended.STOPPED if kind is stream else Ended.COMPLETED
+                self.assertIs(visit.outcome.ended, ended)
+                self.assert_logged_once()
 
     def test_that_tracked_code_awaits(self) -> None:
         """So it is for tracked code."""

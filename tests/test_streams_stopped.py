@@ -109,7 +109,7 @@ class StoppingTests(StreamTestCase):
         """So is one that has written, and would go on for long."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
-            for _ in range(40):
+            for _number in range(40):
                 with contextlib.suppress(Exception):
                     await deferLater(self.clock, 1)
                 yield b"chunk"
