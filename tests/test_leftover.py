@@ -174,6 +174,38 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         self.assertEqual(self.checked, [None, None])
         self.assertEqual([each.leftovers for each in self.outcomes], [1])
 
+    def test_what_waits_for_it(self) -> None:
+        """Tracked work that waits for it is no leftover work as yet: its cancel would reach it."""
+
+        async def tell(work: Deferred[int]) -> None:
+            await work
+            self.checked.append(None)
+
+        def handler(request: Request) -> Deferred[int]:
+            work = Deferred.fromCoroutine(self.job(request))
+            self.track(tell(work))
+            return work
+
+        self.assert_goes_on(handler)
+        self.rest.callback(None)
+        self.assertEqual(self.checked, [None, None])
+        self.assertEqual([each.leftovers for each in self.outcomes], [1])
+
+    def test_other_kinds(self) -> None:
+        """So it is with work of other kinds, whether it is tracked as well or not."""
+        for is_tracked in (False, True):
+            errand = Errand()
+
+            def handler(_: Request, work: Errand = errand, is_tracked: bool = is_tracked) -> Errand:
+                self.track(work if is_tracked else Errand())
+                return work
+
+            visit = Visit(handler)
+            finish(visit.scope.request)
+            self.assertEqual((errand.asked, visit.outcomes), ([], []))
+            errand.end(NOT_DONE_YET)
+            self.assertEqual(visit.outcome.leftovers, 1 + (not is_tracked))
+
     def test_at_the_end_of_a_drain(self) -> None:
         """It is stopped when that is at its end."""
         client = self.assert_goes_on(lambda request: self.track(self.job(request)))

@@ -98,9 +98,8 @@ class Stopping:
 
     def leftover_work(self) -> list[Work]:
         """What is stopped once the response is finished, in this order."""
-        # The handler may have tracked what it then returned.
-        kept = set() if self.is_returned_leftover else self.works.returned_ids()
-        return [work for work in self.works.unasked() if id(work.canceller.work) not in kept]
+        kept = set() if self.is_returned_leftover else self.works.kept()
+        return [work for work in self.works.unasked() if work not in kept]
 
     def release(self, canceller: Canceller) -> None:
         """Track no longer what this canceller stops; it runs on."""

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from .._kinds.cancellers import Canceller
 from .._kinds.deferred_kinds import DeferredCanceller
+from .._kinds.handling import all_waiting_for
 from .._kinds.where import is_on_stack
 from .states import ENDED, Step
 from .work import Work
@@ -60,12 +61,19 @@ class WorkSet:
             return canceller.work
         return None
 
-    def returned_ids(self) -> set[int]:
-        """The identities of what handlers have returned and is waited for."""
-        if not self.is_returned_waited_for:
-            return set()
-        works = (work for work in self._works if work.is_returned and work.is_waited_for)
-        return {id(work.canceller.work) for work in works}
+    def kept(self) -> set[Work]:
+        """What handlers have returned and is waited for, and what would stop that.
+
+        The handler may have tracked it as well, or other work that waits for it.
+        """
+        kept: set[Work] = set()
+        for work in self._works if self.is_returned_waited_for else ():
+            if work.is_returned and work.is_waited_for:
+                kept.update(self.find(work.canceller))
+                if isinstance(work.canceller, DeferredCanceller):
+                    waiting = all_waiting_for(work.canceller.work)
+                    kept.update(each for each in waiting if isinstance(each, Work))
+        return kept
 
     def unasked(self) -> list[Work]:
         """What may still be asked to stop, in the order in which it is asked."""
