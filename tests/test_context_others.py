@@ -3,13 +3,15 @@
 What belongs here: logs and `check` where the contexts of two requests are below one piece of work.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import Scope, current_scope
+from cancelweb import Scope, Shared, current_scope, detach
 
+from ._inmemory import Client
 from ._scopes import Errand, Handler
 from .test_context_logged import LoggedTestCase, user
 
@@ -91,44 +93,90 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
         self.leave(bob)
         self.assert_seen("still runs, and the cleanup_timeout", "bob")
 
-    def test_ended_by_another(self) -> None:
-        """What another handler ends, when the context of the first is gone."""
-        work = Errand(obedient=False)
 
-        def bob(_: Request) -> Errand:
+class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
+    """Promise 12: nor in the context of a request whose handler has the work end."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.work = Errand(obedient=False)
+
+    def bob(self, take_on: Callable[[], object]) -> Client:
+        """A handler with such work, and a client."""
+
+        def handler(_: Request) -> object:
             user.set("bob")
-            return work
+            return take_on() or NOT_DONE_YET
+
+        return self.visit(handler, survivor_after=1, cleanup_timeout=1)
+
+    def end(self) -> None:
+        """Carl's handler has it fail."""
 
         def carl(_: Request) -> bytes:
             user.set("carl")
-            work.fail(ValueError())
+            self.work.fail(ValueError())
             return b""
 
-        self.leave(bob)
         self.visit(carl)
+
+    def test_returned(self) -> None:
+        """Work that the handler returned, when the context of that is gone."""
+        self.bob(lambda: self.work).disconnect()
+        self.clock.advance(1)
+        self.end()
         self.assert_seen("has ended", "nobody")
         self.assert_seen("work that outlived its scope failed", "nobody")
 
-    def test_hook_ended_by_another(self) -> None:
-        """So it is with what a hook waited for."""
-        work = Errand(obedient=False)
+    def test_tracked(self) -> None:
+        """Work that it tracked, in the same case."""
+        self.bob(lambda: current_scope().track(self.work) and None).disconnect()
+        self.clock.advance(1)
+        self.end()
+        self.assert_seen("tracked work failed", "nobody")
 
-        def bob(_: Request) -> int:
-            user.set("bob")
-            current_scope().on_exit(slow_hook)
-            return NOT_DONE_YET
+    def test_tracked_and_waited_for(self) -> None:
+        """And while its scope waits for it."""
+        self.bob(lambda: current_scope().track(self.work) and None)
+        self.end()
+        self.assert_seen("tracked work failed", "bob")
+
+    def test_hook(self) -> None:
+        """What a hook waited for."""
 
         def slow_hook(_: Scope) -> Any:
-            return work
+            return self.work
 
-        def carl(_: Request) -> bytes:
-            user.set("carl")
-            work.fail(ValueError())
-            return b""
+        def take_on() -> None:
+            current_scope().on_exit(slow_hook)
 
-        self.leave(bob)
-        self.visit(carl)
+        self.bob(take_on).disconnect()
+        self.clock.advance(1)
+        self.end()
         self.assert_seen("slow_hook failed", "nobody")
+
+    def test_detached(self) -> None:
+        """What goes on outside of the scope."""
+        self.bob(lambda: detach(self.work))
+        self.end()
+        self.assert_seen("failed", "nobody")
+
+    def test_detached_coroutine(self) -> None:
+        """A coroutine that does is logged in its own context."""
+
+        async def work() -> None:
+            await self.work.when_settled()
+
+        self.bob(lambda: detach(work()))
+        self.end()
+        self.assert_seen("failed", "bob")
+
+    def test_shared(self) -> None:
+        """Work of no request, when no request waits for it any more."""
+        run: Any = Shared(lambda: self.work, linger=9)  # type: ignore[arg-type,return-value]
+        self.bob(run).disconnect()
+        self.end()
+        self.assert_seen("shared by requests failed", "nobody")
 
 
 class OnlyItsOwnWorkIsMarkedTests(SharedTestCase):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextvars import Context
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -15,9 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .._log import log
 from ..interfaces import ICancellable
-from .cancellations import is_cancellation
 from .let_go import Unstopped
 from .where import named
 
@@ -25,10 +23,8 @@ Settled = Callable[[Any], Any]
 """Called once, with a result or a `Failure`; returns what is left of it for the next callback."""
 
 
-def log_rest(rest: object) -> None:
-    """Log a failure that no other code will ever see."""
-    if isinstance(rest, Failure) and not is_cancellation(rest):
-        log.failure("tracked work failed", failure=rest)
+def drop(rest: object) -> None:
+    """What is left of a result goes nowhere; see `Canceller.is_result_lost`."""
 
 
 def global_reactor() -> Any:
@@ -58,6 +54,8 @@ class Canceller:
         is_end_observable: False if the work was asked to stop and nothing will tell when it does:
             the scope waits no longer, and must not say that the work has stopped. Read after
             `cancel` has returned.
+        is_result_lost: no other code sees what is left of the result once this has settled, so
+            whoever is told then logs a failure.
     """
 
     work: object
@@ -66,6 +64,7 @@ class Canceller:
     survivor_after: float | None = None
     is_ending: bool = False
     is_end_observable: bool = True
+    is_result_lost: ClassVar[bool] = False
 
     def watch(self, settled: Settled) -> None:
         """Have ``settled`` called once, when the work has ended; at once, if it has already."""

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field
 from twisted.python.failure import Failure
 
-from .cancellers import Canceller, Settled, global_reactor, log_rest
+from .cancellers import Canceller, Settled, drop, global_reactor
 from .contexts import live_contexts_of
 from .executors import behind
 from .let_go import Unstopped, watch_over_all
@@ -26,6 +26,7 @@ class AsyncioFutureCanceller(Canceller):
     """Cancels an asyncio Future or Task; settled when it has really ended."""
 
     work: asyncio.Future[Any]
+    is_result_lost = True
     _unstopped: tuple[Unstopped, ...] = field(default=(), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -36,7 +37,7 @@ class AsyncioFutureCanceller(Canceller):
             )
 
     def watch(self, settled: Settled) -> None:
-        self.work.add_done_callback(lambda future: log_rest(settled(_result_of(future))))
+        self.work.add_done_callback(lambda future: drop(settled(_result_of(future))))
 
     def cancel(self) -> None:
         # As with a Deferred, a second request would cut short a task that cleans up.
@@ -63,13 +64,14 @@ class ConcurrentFutureCanceller(Canceller):
     """Cancels a concurrent.futures.Future that has not begun; one that runs is waited for."""
 
     work: concurrent.futures.Future[Any]
+    is_result_lost = True
 
     def watch(self, settled: Settled) -> None:
         call_from_thread = global_reactor().callFromThread
 
         def done(future: concurrent.futures.Future[Any]) -> None:
             # Called in the thread that did the work.
-            call_from_thread(lambda: log_rest(settled(_result_of(future))))
+            call_from_thread(lambda: drop(settled(_result_of(future))))
 
         self.work.add_done_callback(done)
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from .._log import log, printable
 from .cancellations import as_deferred
-from .cancellers import Canceller, Settled, log_rest
+from .cancellers import Canceller, Settled, drop
 from .where import named
 
 T = TypeVar("T")
@@ -33,11 +33,12 @@ class UserCanceller(Canceller):
 
     work: object
     own: Any
+    is_result_lost = True
     _can_tell: bool = field(default=True, init=False, repr=False)
     """Whether its ``where()``, if there is one, has not failed yet: the log tells of it once."""
 
     def watch(self, settled: Settled) -> None:
-        self._when_settled().addBoth(lambda result: log_rest(settled(result)))
+        self._when_settled().addBoth(lambda result: drop(settled(result)))
 
     def _when_settled(self) -> Deferred[Any]:
         try:

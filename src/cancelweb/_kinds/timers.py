@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._twisted.checks import check
-from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
+from .cancellers import Canceller, OneShot, Settled, drop, global_reactor
 from .where import function_at, function_name, named
 
 TELLS_ENDS_OF_TIMERS = check("timers")
@@ -58,7 +58,7 @@ class DelayedCallCanceller(Canceller):
     def cancel(self) -> None:
         if self.work.active():
             self.cancel_unheard()
-            settled, self._settled = self._settled, log_rest
+            settled, self._settled = self._settled, drop
             settled(CANCELLED)
 
     def cancel_unheard(self) -> None:
@@ -71,7 +71,7 @@ class DelayedCallCanceller(Canceller):
         call, settled = self.work, self._settled
         # They must not go on referring to us, who refer to them.
         call.func, call.canceller = self._func, self._canceller
-        self._settled = log_rest
+        self._settled = drop
         self.is_ending = True
         try:
             self._func(*args, **kwargs)
@@ -85,7 +85,7 @@ class DelayedCallCanceller(Canceller):
     def _cancelled(self, call: Any) -> None:
         call.func, call.canceller = self._func, self._canceller
         call.canceller(call)
-        settled, self._settled = self._settled, log_rest
+        settled, self._settled = self._settled, drop
         settled(Failure(CancelledError()))
 
     def where(self) -> str:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._twisted.checks import check
-from .cancellers import Canceller, OneShot, Settled, global_reactor, log_rest
+from .cancellers import Canceller, OneShot, Settled, drop, global_reactor
 from .where import function_at, function_name, lines_of
 
 _TELLS_ENDS_OF_LOOPS = check("loops")
@@ -86,11 +86,12 @@ class CooperativeTaskCanceller(Canceller):
     """Stops a CooperativeTask."""
 
     work: CooperativeTask[Any]
+    is_result_lost = True
 
     def watch(self, settled: Settled) -> None:
         done = self.work.whenDone()
         done.addCallback(lambda _: NOT_DONE_YET)
-        done.addBoth(lambda result: log_rest(settled(result)))
+        done.addBoth(lambda result: drop(settled(result)))
 
     def cancel(self) -> None:
         with contextlib.suppress(TaskFinished):

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from .._kinds.cancellations import forgive
-from .._kinds.cancellers import Canceller, Settled, log_rest
+from .._kinds.cancellers import Canceller, Settled, drop
 from .._kinds.registry import find_canceller
 
 
@@ -31,6 +31,7 @@ class Acquisition(Canceller):
 
     source: Canceller
     release: Callable[[Any], object]
+    is_result_lost = True
     arrived: Deferred[Any] = field(init=False)
     _settled: Deferred[None] = field(init=False, factory=Deferred)
 
@@ -52,7 +53,7 @@ class Acquisition(Canceller):
 
     def watch(self, settled: Settled) -> None:
         """See `Canceller.watch`; settled after a late arrival has been released, too."""
-        self._settled.addBoth(lambda result: log_rest(settled(result)))
+        self._settled.addBoth(lambda result: drop(settled(result)))
 
     def cancel(self) -> None:
         """See `Canceller.cancel`."""

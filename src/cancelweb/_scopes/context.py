@@ -40,8 +40,8 @@ was_asked: ContextVar[Callable[[], bool]] = ContextVar("cancelweb_asked", defaul
 Only what is known without asking the scope, whose cause tells of all its work: leftover work."""
 
 
-def contexts_of(scope: Subject, canceller: Canceller) -> Iterator[Context]:
-    """The live contexts in which coroutines and generators of a scope run, for one piece of work.
+def contexts_of(scope: Subject | None, canceller: Canceller) -> Iterator[Context]:
+    """The live contexts in which coroutines and generators of a scope, or of none, run for work.
 
     The work may wait for what other requests have begun; the contexts of those are left out.
     """
@@ -56,15 +56,15 @@ def mark_asked(scope: Subject, canceller: Canceller) -> None:
             context.run(was_asked.set, _asked)
 
 
-def telling_of(scope: Subject, canceller: Canceller) -> Telling:
+def telling_of(scope: Subject | None, canceller: Canceller) -> Telling:
     """For what is logged of a piece of work whose scope may have closed by then.
 
     Args:
-        scope: the scope, which has not closed yet.
+        scope: the scope, which has not closed yet; None for work outside of one.
         canceller: that of the work. A coroutine or generator of the scope runs in a context that
             counts more than the scope's own.
     """
-    context = next(contexts_of(scope, canceller), scope.context)
+    context = next(contexts_of(scope, canceller), None if scope is None else scope.context)
     return NOWHERE if context is None else Telling(ref(context))
 
 

@@ -26,6 +26,7 @@ from .checks import check_clock, check_seconds
 from .finding import scope_or_none
 from .patience import SURVIVOR_AFTER
 from .refusal import begin
+from .telling import NOWHERE
 from .waits import Wait
 
 P = ParamSpec("P")
@@ -194,7 +195,8 @@ class Run:
             # In the context of no waiter, not even of the last.
             Context().run(canceller.cancel)
         except BaseException:
-            log.failure("the canceller {canceller} failed", canceller=canceller.describe())
+            text, name = "the canceller {canceller} failed", canceller.describe()
+            NOWHERE.log(log.failure, text, canceller=name)
         if not canceller.is_end_observable:
             self._settled(Failure(CancelledError()))
         elif self.clock is not None and not self._is_over:
@@ -204,11 +206,10 @@ class Run:
 
     def _survives(self, canceller: Canceller, seconds: float) -> None:
         self._timer = None
-        log.warn(
-            "{canceller}, shared by requests, still runs {seconds:g} s after it was asked to stop",
-            canceller=canceller.describe(),
-            seconds=seconds,
+        text = (
+            "{canceller}, shared by requests, still runs {seconds:g} s after it was asked to stop"
         )
+        NOWHERE.log(log.warn, text, canceller=canceller.describe(), seconds=seconds)
 
     def _settled(self, result: Any) -> None:
         self._is_over = True
@@ -226,7 +227,7 @@ class Run:
 
     def _failed_unheard(self, failure: Failure) -> None:
         if not (self._is_stopped and is_cancellation(failure)):
-            log.failure("work that is shared by requests failed", failure=failure)
+            NOWHERE.log(log.failure, "work that is shared by requests failed", failure=failure)
 
     def _disarm(self) -> None:
         timer, self._timer = self._timer, None

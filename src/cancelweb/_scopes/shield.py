@@ -19,7 +19,7 @@ from .._kinds.registry import canceller_for, find_canceller
 from .._kinds.where import named
 from .._log import log
 from ..interfaces import IMonitor
-from .context import call_in
+from .context import call_in, telling_of
 from .finding import scope_or_none
 from .scope import Scope
 from .waits import Wait
@@ -210,11 +210,12 @@ def detach(work: object) -> None:
     for monitor in monitors:
         monitor.work_detached(canceller)
 
+    telling = telling_of(None, canceller)
+
     def ended(result: object) -> None:
         if isinstance(result, Failure):
-            log.failure(
-                "detached work {canceller} failed", failure=result, canceller=canceller.describe()
-            )
+            text, name = "detached work {canceller} failed", canceller.describe()
+            telling.log(log.failure, text, failure=result, canceller=name)
         for monitor in monitors:
             monitor.detached_work_ended(canceller)
 

@@ -25,18 +25,24 @@ class Telling:
 
     _context: Callable[[], Context | None]
 
-    def log(self, emit: Callable[..., None], text: str, **facts: object) -> None:
-        """Log in a copy of the context, or in an empty one if it is gone.
+    @property
+    def context(self) -> Context:
+        """It, or an empty one if it is gone.
 
-        Not in that of the caller: whoever ends the work may do so for another request.
+        Not that of the caller: whoever ends the work may do so for another request.
+        """
+        context = self._context()
+        return Context() if context is None else context
+
+    def log(self, emit: Callable[..., None], text: str, **facts: object) -> None:
+        """Log in a copy of the context.
 
         Args:
             emit: a method of the logger.
             text: the format of the message.
             **facts: go with the event.
         """
-        context = self._context()
-        log_in(Context() if context is None else context, emit, text, **facts)
+        log_in(self.context, emit, text, **facts)
 
 
 def _nothing() -> None:
@@ -44,6 +50,7 @@ def _nothing() -> None:
 
 
 NOWHERE = Telling(_nothing)
+"""Logs in an empty context, for what belongs to no request."""
 
 
 def log_in(context: Context | None, emit: Callable[..., None], text: str, **facts: object) -> None:

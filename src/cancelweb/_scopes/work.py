@@ -6,6 +6,7 @@ The order in which work is stopped is in `work_set`, what follows from its end i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Any, Protocol
 
 from attrs import define
@@ -17,14 +18,22 @@ from .._kinds.cancellers import Canceller
 from .._kinds.let_go import Unstopped
 from .._log import log
 from .states import ASKED, ENDED, UNASKED, Step
-from .telling import NOWHERE, Telling
+from .telling import NOWHERE, Telling, log_in
+
+
+class HasContext(Protocol):
+    """What work needs of a scope."""
+
+    @property
+    def context(self) -> Context | None:
+        """That of its handler."""
 
 
 class Holder(Protocol):
     """What work needs of the set that it is in."""
 
     @property
-    def scope(self) -> object:
+    def scope(self) -> HasContext:
         """The scope to which the set belongs."""
 
     def ended(self, work: Work, result: object) -> object:
@@ -76,10 +85,18 @@ class Work:
     def settled(self, result: object) -> object:
         """Told of the end, once; returns what is left of the result for the next callback."""
         if self.holder is not None:
-            return self.holder.ended(self, result)
+            context = self.holder.scope.context
+            return self._left(self.holder.ended(self, result), context)
         self.end()
         self.canceller.forget()
-        return self.outlived(result)
+        return self._left(self.outlived(result), self.telling.context)
+
+    def _left(self, rest: object, context: Context | None) -> object:
+        """What is left of a result; logs a failure that no other code will see."""
+        is_lost = self.canceller.is_result_lost
+        if is_lost and isinstance(rest, Failure) and not is_cancellation(rest):
+            log_in(context, log.failure, "tracked work failed", failure=rest)
+        return rest
 
     def outlived(self, result: object) -> object:
         """It has ended after its scope; returns what is left of the result."""
