@@ -23,17 +23,15 @@ class Limits:
     Of each kind the innermost holds, but the soonest of those on the whole response.
     """
 
-    # Defaults of the class: a request pays for no more than it changes.
-    _timer: IDelayedCall | None = None
-    # Most requests end before time is up: from these the limits are made, should it come to it.
-    _outermost: Options | None = None
-    _since = 0.0
-    _made: dict[str, Total] | None = None
-    _was_over_at: float | None = None
-
     def __init__(self, scope: Subject) -> None:
         self._scope: Subject | None = scope
         self._clock = scope.clock
+        self._timer: IDelayedCall | None = None
+        # Most requests end before time is up: from these the limits are made, should it come to it.
+        self._outermost: Options | None = None
+        self._since = 0.0
+        self._made: dict[str, Total] | None = None
+        self._was_over_at: float | None = None
 
     def take_on(self, options: Options) -> None:
         """See `parts.Limits`."""
