@@ -14,7 +14,13 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from cancelweb._kinds.contexts import _start_stepwise, _steps, live_contexts_below, start
+from cancelweb._kinds.contexts import (
+    _start_stepwise,
+    _steps,
+    live_contexts_below,
+    live_contexts_of,
+    start,
+)
 from cancelweb._kinds.leaves import is_driven_now
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._twisted.drivers import DRIVING, drivers_on_stack
@@ -106,6 +112,15 @@ class OnTheStackTests(SynchronousTestCase):
         """One whose variables have other names is passed over."""
         frame: Any = SimpleNamespace(f_code=DRIVING, f_locals={}, f_back=None)
         self.assertEqual(list(drivers_on_stack(frame)), [])
+
+
+class TaskTests(SynchronousTestCase):
+    """The contexts of asyncio tasks."""
+
+    def test_a_future_of_another_kind(self) -> None:
+        """What is called as the method of a task, and gives no context, gives none."""
+        future: Any = SimpleNamespace(get_context=lambda: None)
+        self.assertEqual(tuple(live_contexts_of(future)), ())
 
 
 class WalkTests(SynchronousTestCase):

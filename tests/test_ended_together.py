@@ -7,6 +7,7 @@ they are asked (`test_tracking`).
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.task import deferLater
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Ended, current_scope, detach
@@ -54,6 +55,32 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
 
         self.assertIs(self.leave(handler), Ended.STOPPED)
         self.assertEqual(self.asked, ["first", "second"])
+
+    def test_what_goes_on_with_a_result(self) -> None:
+        """But not what a callback waits for, to which the cancel of other work has led."""
+        seen: list[str] = []
+
+        def handler(_: Request) -> int:
+            fired: Deferred[None] = Deferred()
+
+            async def firing() -> None:
+                try:
+                    await self.work("firing")
+                finally:
+                    fired.callback(None)
+
+            def close(_: object) -> Deferred[None]:
+                closing = deferLater(self.clock, 1, seen.append, "closed")
+                return closing.addErrback(lambda _: seen.append("cut"))
+
+            waiting = Deferred.fromCoroutine(self.wait_for(fired))
+            current_scope().track(waiting).addBoth(close)
+            current_scope().track(firing())
+            return NOT_DONE_YET
+
+        self.visit(handler).disconnect()
+        self.clock.advance(1)
+        self.assertEqual((self.asked, seen), (["firing"], ["closed"]))
 
     def test_let_go(self) -> None:
         """What nothing can stop is let go."""

@@ -7,8 +7,10 @@ What does not: the answer to a failure before the first write, which `test_error
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
+from attrs import define
 from h2.errors import ErrorCodes
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import SynchronousTestCase
@@ -79,6 +81,20 @@ class Kinds:
         """A generator."""
         yield b"begun"
         self.fail(None)
+
+
+@define(eq=False)
+class Finishing:
+    """A producer that finishes the response when it is stopped."""
+
+    request: Request
+
+    def resumeProducing(self) -> None:
+        """See `IPushProducer`."""
+
+    def stopProducing(self) -> None:
+        """See `IPushProducer`."""
+        self.request.finish()
 
 
 class FailureIsNoCancelTests(SynchronousTestCase):
@@ -185,6 +201,27 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         visit = self.visit(outer)
         self.assertEqual(visit.response.body, b"begun")
         self.assert_failed(visit)
+
+    def test_a_producer_that_finishes_when_it_is_stopped(self) -> None:
+        """It cannot make half of a response look whole, whatever ends that."""
+
+        def handler(request: Request) -> Deferred[None]:
+            request.write(b"half")
+            request.registerProducer(Finishing(request), True)
+            return gate
+
+        for fails in (True, False):
+            gate: Deferred[None] = Deferred(lambda _: None)
+            clock = Clock()
+            client = Client(CancellingResource(Leaf(handler), total_timeout=2), clock)
+            client.request()
+            if fails:
+                gate.errback(ValueError("by design"))
+            clock.advance(2)
+            self.assertIn(b"half", client.received)
+            self.assertNotIn(b"0\r\n\r\n", client.received)
+            self.assertTrue(client.is_aborted)
+        self.flushLoggedErrors(ValueError)
 
     def test_totals(self) -> None:
         """A monitor counts a failure, and no cancel."""

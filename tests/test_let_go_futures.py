@@ -8,10 +8,12 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable, Coroutine
 from functools import partial
+from os.path import dirname
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
+import cancelweb
 from cancelweb import Ended
 from cancelweb._kinds.let_go import position_in
 from cancelweb._kinds.where import lines_of
@@ -116,6 +118,12 @@ class AThreadRunsOnTests(FutureTestCase):
         self.leave_future(self.begin())
         [line] = map(str, self.lines())
         self.assertIn("in FutureTestCase.leave_future.<locals>.handler", line)
+
+    def test_a_package_beside_ours(self) -> None:
+        """One whose name begins as ours does is a user's."""
+        package = dirname(cancelweb.__file__)
+        line = f"{package}_plugin/queries.py:9 in query"
+        self.assertEqual(position_in(f"/app/views.py:3 in handler\n{line}"), line)
 
     def test_it_is_told_where_it_is_used(self) -> None:
         """Of asyncio's own code it names none, or all users of it would be one place."""

@@ -3,6 +3,7 @@
 What belongs here: what was written, and what of it was sent, in memory.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.task import deferLater
@@ -15,6 +16,7 @@ from cancelweb import (
     Disconnected,
     Ended,
 )
+from cancelweb._twisted.access import unsent_bytes
 from cancelweb.testing import Client, Exchange
 
 from ._kit import Source
@@ -49,6 +51,27 @@ class WholeMeansWholeTests(WholeTestCase):
         ]:
             self.outcomes.clear()
             self.assert_finished(self.leave(handler, method))
+
+    def test_a_handler_that_writes_no_body_for_ever(self) -> None:
+        """What it returned is leftover work where there is no body, and is stopped silently."""
+
+        async def handler(request: Request) -> None:
+            if request.method != b"HEAD":
+                request.setResponseCode(NO_CONTENT)
+            while True:
+                request.write(b"tick")
+                await deferLater(self.clock, 0.25)
+
+        for method in (b"HEAD", b"GET"):
+            self.outcomes.clear()
+            outcome = self.leave(handler, method)
+            self.assert_finished(outcome)
+            self.assertEqual(outcome.leftovers, 1)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_connection_that_cannot_tell(self) -> None:
+        """A transport that has an answer to everything proves nothing."""
+        self.assertEqual(unsent_bytes(SimpleNamespace(dataBuffer=None)), 1)
 
     def test_not_all(self) -> None:
         """A byte is missing, or the length is not known, so that only the end tells."""

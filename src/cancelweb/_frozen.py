@@ -15,8 +15,8 @@ _INITIALISERS = ("__init__", "__attrs_post_init__")
 def check_initialisers(cls: type, frozen: object) -> None:
     """Raise a TypeError if what initialises instances sets attributes of theirs, for that fails.
 
-    What it calls in turn may do so as well, or what is written when the class is there; these fail
-    on the first instance.
+    What it calls in turn may do so as well, or ``self.n += 1``, or what is written when the class
+    is there; these fail on the first instance.
 
     Args:
         cls: the class; what it inherits was checked before.

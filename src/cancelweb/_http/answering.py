@@ -197,11 +197,10 @@ class TwistedAnswerer:
             self._note_unanswered(failure)
             return
         self.scope.life.record.fail(failure)
-        drop_producer(self.request, self.scope.context)
         if has_begun(self.request):
             log_failure_in(self.scope.context, self._innermost, failure)
-            break_off(self.scope, self.request)
-            return
+            return break_off(self.scope, self.request)
+        drop_producer(self.request, self.scope.context)
         try:
             self.request.processingFailed(failure)
         except BaseException:
@@ -236,7 +235,8 @@ class TwistedAnswerer:
         request, scope = self.request, self.scope
         if fate_of(request) is not Fate.OPEN:
             return
-        drop_producer(request, scope.context)
+        if not has_begun(request):
+            drop_producer(request, scope.context)
         ours = scope, scope.general.subscription
         tell_listeners(request, ours, Failure(ScopeCancelled(cause)), scope.context)
         if fate_of(request) is not Fate.OPEN:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from .._scopes.states import Fate
 from .._twisted.access import reset_with_error
-from .dead_requests import drop_producer, guard
+from .dead_requests import drop_producer
 from .request_facts import fate_of
 from .request_scope import RequestScope
 
@@ -22,9 +22,8 @@ def break_off(scope: RequestScope, request: Any) -> None:
     """Break off what has begun. From now on nothing is written to the request."""
     scope.life.give_up()
     # Over HTTP/2 nothing else stops a producer, and one that is pulled would be pulled for ever.
-    drop_producer(request, scope.context)
     # Over HTTP/2, whose streams are reset in the next turn, a `finish` would come before the reset.
-    guard(request, Fate.LOST)
+    drop_producer(request, scope.context, Fate.LOST)
     transport = getattr(request, "transport", None)
     if transport is not None:
         transport.abortConnection()

@@ -78,16 +78,20 @@ def guard_lost(request: Any) -> None:
     request.content = LOST_CONTENT
 
 
-def drop_producer(request: Any, context: Context | None) -> None:
+def drop_producer(request: Any, context: Context | None, fate: Fate = Fate.OPEN) -> None:
     """Stop the producer of a living request: it cannot be finished with one.
 
     Args:
         request: may have one.
         context: that of the handler, for the log.
+        fate: what becomes of the request; it is guarded before the producer can call ``finish``.
     """
     producer = getattr(request, "producer", None)
     if producer is not None:
         request.unregisterProducer()
+    if fate is not Fate.OPEN:
+        guard(request, fate)
+    if producer is not None:
         _stop_producer(producer, context)
 
 

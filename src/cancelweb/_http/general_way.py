@@ -26,7 +26,12 @@ from .listeners import after_others, guard_before_others, takes_listeners
 from .rapid_resets import abandoned_beside
 from .request_facts import answer_of, answer_to_come, fate_of, has_begun
 from .streams import Stream
-from .whole import count_as_finished, has_whole_response
+from .whole import (
+    count_as_finished,
+    has_no_body,
+    has_whole_response,
+    left_with_whole_response,
+)
 
 
 class Traveller(Protocol):
@@ -141,7 +146,9 @@ class GeneralWay:
         request, method = self._scope.request, self._scope.method
         if request is not None:
             guard(request, FINISHED)
-            self._scope.life.finished(was_faked_head(request, method))
+            # A handler that goes on writing no body may go on for ever.
+            is_bodiless = left_with_whole_response(request) and has_no_body(request)
+            self._scope.life.finished(was_faked_head(request, method) or is_bodiless)
 
     def lost(self, failure: Failure | None) -> None:
         """The client has left."""
@@ -169,8 +176,8 @@ class GeneralWay:
             self.finished()
         else:
             scope.life.lost(Disconnected(failure))
-            if scope.state is not CLOSED:
-                self.note_abandoned()
+        if scope.state is not CLOSED:
+            self.note_abandoned()
         if isinstance(producer, Stream):
             # If it was not cancelled, it runs to its end, unheard.
             producer.resumeProducing()

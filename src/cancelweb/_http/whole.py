@@ -45,9 +45,14 @@ def _finish_late(*args: object) -> None:
     """Stands for the ``finish`` of such a request, which comes too late to do anything."""
 
 
+def has_no_body(request: Any) -> bool:
+    """Whether the response consists of its head: what is written besides reaches nobody."""
+    return request.method == b"HEAD" or getattr(request, "code", 0) in NO_BODY_CODES
+
+
 def _is_written(request: Any) -> bool:
     """Whether all that the response's head announces has been written; what follows is no body."""
-    if request.method == b"HEAD" or getattr(request, "code", 0) in NO_BODY_CODES:
+    if has_no_body(request):
         return True
     values = request.responseHeaders.getRawHeaders(b"content-length", ())
     # Without one, the end of a body is what ``finish`` writes, or the end of the connection.

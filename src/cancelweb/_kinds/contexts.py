@@ -46,7 +46,8 @@ start = start_in if check("contexts") else _start_stepwise
 def live_contexts_of(future: asyncio.Future[Any]) -> Iterable[Context]:
     """The context in which an asyncio task runs; it tells from Python 3.12 on."""
     get_context = getattr(future, "get_context", None)
-    return () if get_context is None else (get_context(),)
+    context = None if get_context is None else get_context()
+    return (context,) if isinstance(context, Context) else ()
 
 
 def live_contexts_below(deferred: Deferred[Any]) -> Iterator[Context]:

@@ -75,9 +75,7 @@ class DeferredCanceller(Canceller):
     def cancel(self) -> None:
         if self._leaves is None:
             self._find(set())
-        found, self._leaves = self._leaves or [], None
-        for _, last in found:
-            vars(last).pop("callback", None)
+        found = self._found_leaves()
         if self._came and all(has_fired(last) for _, last in found):
             # What it waited for has come: the cancel of other work has released a lock, say.
             found = [(leaf, leaf) for leaf in leaves(self.work, set(), self._keeping)]
@@ -85,8 +83,16 @@ class DeferredCanceller(Canceller):
         self._forgive_kept()
 
     def cancel_rest(self) -> None:
-        # A list that one of its members has made fail, say, still has the others.
-        self.cancel()
+        # A list that one of its members has made fail, say, still has the others. But what the work
+        # waits for since then is code that goes on with its result.
+        self._cancel_leaves(self._found_leaves())
+        self._forgive_kept()
+
+    def _found_leaves(self) -> list[tuple[Deferred[Any], Deferred[Any]]]:
+        found, self._leaves = self._leaves or [], None
+        for _, last in found:
+            vars(last).pop("callback", None)
+        return found
 
     def _cancel_leaves(self, found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
         unreached = [leaf for leaf, last in found if not has_fired(last)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable
-from os.path import dirname
+from os.path import dirname, sep
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -36,7 +36,7 @@ LET_GO = "_cancelweb_let_go"
 
 _POSITION = re.compile(r".+:\d+ in .+")
 
-_NOT_OF_USERS = (dirname(asyncio.__file__), dirname(dirname(__file__)))
+_NOT_OF_USERS = (dirname(asyncio.__file__) + sep, dirname(dirname(__file__)) + sep)
 """Where code is that would be the place of all its users: ``asyncio.to_thread``, or our own."""
 
 
