@@ -133,7 +133,8 @@ class CancelTests(GroupTestCase):
         """One that has left the group with an open pipe is out of reach, but not waited for."""
         script = "import os, time\nif not os.fork(): os.setsid()\ntime.sleep(600)"
         child = run([sys.executable, "-c", script, self.mark])
-        await self.started(2)
+        # Forked, it is still in the group for a moment.
+        await self.until(lambda: len(set(map(os.getpgid, running(self.mark)))) == 2)
         child.cancel()
         await self.assertFailure(child, CancelledError)
         [left] = running(self.mark)
