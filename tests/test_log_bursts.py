@@ -290,6 +290,15 @@ class DrainTests(BurstTestCase):
         self.assertEqual(len(self.lines()), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_that_ends_as_a_second_does(self) -> None:
+        """A request that comes behind it has a line of its own, though the burst went on."""
+        self.leave(2 * FIRST + 1)
+        self.counted()
+        self.drain()
+        self.leave(1)
+        self.assertEqual(len(self.lines()), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_whose_timer_was_cancelled(self) -> None:
         """The counts are written also where other code has cancelled the timer."""
         self.leave(FIRST + 2)

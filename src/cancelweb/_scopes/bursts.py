@@ -83,7 +83,8 @@ def kind_of(
 def write_counts(clock: IReactorTime) -> None:
     """Write at once what is counted on a clock, and end its burst: a drain is over, say."""
     own = _LOGS.get(id(clock))
-    if own is not None and own.counted:
+    if own is not None:
+        # Also where the second that has just begun has none: it would be counted as a whole.
         own.end_burst(clock.seconds())
 
 
