@@ -150,10 +150,10 @@ def cancel_on_disconnect(
         def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
             for request in args:
                 if hasattr(request, "notifyFinish"):
+                    called: Callable[..., object] = handler
                     if procedures.MODULE in sys.modules:
                         called = procedures.told_as_faults(args[0], handler)
-                        return serve(options, request, called, args, kwargs)  # type: ignore[return-value]
-                    return serve(options, request, handler, args, kwargs)  # type: ignore[return-value]
+                    return serve(options, request, called, args, kwargs)  # type: ignore[return-value]
             raise TypeError(
                 f"{name_of(handler)} was called without a request among its positional "
                 f"arguments {args!r}: none of them has a notifyFinish"

@@ -67,7 +67,7 @@ def is_counted_with_others(
         page: its method and path.
     """
     own = _LOGS.get(id(clock))
-    if own is None or not own.began <= now < own.began + SECOND or kind not in own.counted:
+    if own is None or not own.is_in_second(now) or kind not in own.counted:
         return False
     own.counted[kind].add(page)
     return True
@@ -128,7 +128,7 @@ class BurstLog:
     def add(self, outcome: Outcome, clock: IReactorTime, context: Context | None) -> None:
         """Log it, or count it."""
         now = clock.seconds()
-        if not self.began <= now < self.began + SECOND:
+        if not self.is_in_second(now):
             self._next_second(now)
         if self.logged < FIRST:
             self.logged += 1
@@ -138,6 +138,10 @@ class BurstLog:
                 context.copy().run(log_one, outcome)
         else:
             self._count(outcome, clock, now)
+
+    def is_in_second(self, now: float) -> bool:
+        """Whether the current second goes on."""
+        return self.began <= now < self.began + SECOND
 
     def _next_second(self, now: float) -> None:
         # If something is counted, its timer is late: the turn of the reactor is long.

@@ -137,7 +137,7 @@ class HookStack:
             if scope.context is None:
                 running = in_copy(scope, _result_of, hook, scope, began)
             else:
-                # The same, and much faster.
+                # As `in_copy` does, and much faster.
                 running = scope.context.copy().run(_result_of, hook, scope, began)
         except BaseException:  # asyncio's CancelledError is no Exception.
             log_in(scope.context, log.failure, "cleanup hook {hook} failed", hook=name_of(hook))
