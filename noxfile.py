@@ -1,7 +1,7 @@
 """What is checked, and how: `nox -l` lists the sessions.
 
 Plain `nox` runs what every change must pass, on this Python; `nox -t ci` runs the rest, which CI
-runs as well. `tests/sessions.toml` says which modules of tests a session runs.
+runs as well. Which tests a session runs is a matter of the folder below `tests` that they are in.
 """
 
 import os
@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,9 +34,11 @@ DEPENDENCIES = {
     ],
 }
 
-LISTED = nox.project.load_toml("tests/sessions.toml")
-NOT_QUICK = {module for modules in LISTED.values() for module in modules}
-QUICK = sorted({path.stem for path in Path("tests").glob("test_*.py")} - NOT_QUICK)
+NOT_QUICK = {"benchmarks", "compat", "real"}
+QUICK = sorted({path.parent.name for path in Path("tests").glob("*/__init__.py")} - NOT_QUICK)
+"""Folders whose tests need no browser and no server outside their own process, wait for hardly any
+real time, and take a moment."""
+
 MEASURED = ("browsers", "databases", "servers", "tests")
 """The sessions that tell what they cover: the others cover nothing that these do not."""
 
@@ -83,26 +85,26 @@ def trial(session: nox.Session, *arguments: str, command: tuple[str, ...] = ("py
     session.run(*command, *options, *(session.posargs or arguments))
 
 
-def on_all_cores(modules: list[str]) -> tuple[str, ...]:
-    """Return what to give to trial for these modules of tests."""
-    return (f"-j{os.cpu_count()}", *(f"tests.{module}" for module in modules))
+def on_all_cores(folders: Iterable[str]) -> tuple[str, ...]:
+    """Return what to give to trial for these folders of tests."""
+    return (f"-j{os.cpu_count()}", *(f"tests.{folder}" for folder in folders))
 
 
-def plain_trial(session: nox.Session, modules: list[str], *requirements: str) -> None:
-    """Install cancelweb as it is shipped, and run modules of tests."""
+def plain_trial(session: nox.Session, folders: Iterable[str], *requirements: str) -> None:
+    """Install cancelweb as it is shipped, and run folders of tests."""
     session.install(".", *requirements)
     with clean_tree(session):
-        trial(session, *on_all_cores(modules))
+        trial(session, *on_all_cores(folders))
 
 
-def covered_trial(session: nox.Session, modules: list[str], *groups: str) -> None:
-    """Install cancelweb as it is shipped, run modules of tests, and keep what they cover."""
+def covered_trial(session: nox.Session, folders: Iterable[str], *groups: str) -> None:
+    """Install cancelweb as it is shipped, run folders of tests, and keep what they cover."""
     session.install(".", *group("test", *groups))
     # Absolute, for subprocesses that run elsewhere.
     session.env["COVERAGE_FILE"] = str(coverage_of(session, session.name))
     session.run("coverage", "erase")
     with clean_tree(session):
-        trial(session, *on_all_cores(modules), command=("coverage", "run"))
+        trial(session, *on_all_cores(folders), command=("coverage", "run"))
     session.run("coverage", "combine", "--quiet")
 
 
@@ -136,16 +138,15 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, but for those that take long or need other projects' programs."""
-    covered_trial(session, [*LISTED["real"], *LISTED["shown"], *QUICK])
+    covered_trial(session, ["real.system", "real.programs", *QUICK])
     session.run("coverage", "report", "--fail-under=0")
     session.log("what is missing there is for the sessions with browsers, databases and servers")
-    others = [*(LISTED.keys() - {"real", "shown"}), "compat", "instructions", "versions"]
-    session.log(f"not run here, but by `nox -t ci`: {', '.join(sorted(others))}")
+    session.log("the other folders of tests/real, benchmarks and versions: `nox -t ci`")
 
 
 @nox.session(default=False, reuse_venv=True, tags=["ci"])
 def quick(session: nox.Session) -> None:
-    """Run the quick tests, or with `-- tests.test_hooks` any others; takes less than a minute.
+    """Run the quick tests, or with `-- tests.scopes.test_hooks` any others; takes a minute.
 
     The environment is kept, and has the working copy of cancelweb.
     """
@@ -166,44 +167,44 @@ def quick(session: nox.Session) -> None:
 )
 def versions(session: nox.Session, twisted: str) -> None:
     """Run the tests that depend on them with another Python, or with the oldest Twisted."""
-    modules = [*LISTED["real"], *LISTED["databases"], *LISTED["storms"], *QUICK]
-    plain_trial(session, modules, *DEPENDENCIES[twisted], *group("test", "databases"))
+    folders = ["real.system", "real.databases", "real.storms", *QUICK]
+    plain_trial(session, folders, *DEPENDENCIES[twisted], *group("test", "databases"))
 
 
 @nox.session(default=False, tags=["ci"])
 def benchmarks(session: nox.Session) -> None:
     """Run the tests of the programs in benchmarks/: that they run, and count right."""
-    plain_trial(session, LISTED["benchmarks"], *group("test", "bench", "databases"))
+    plain_trial(session, ["benchmarks"], *group("test", "bench", "databases"))
 
 
 @nox.session(default=False, tags=["ci"])
 def browsers(session: nox.Session) -> None:
     """Run the tests with Chromium."""
-    covered_trial(session, LISTED["browsers"])
+    covered_trial(session, ["real.browsers"])
 
 
 @nox.session(default=False, tags=["ci"])
 def databases(session: nox.Session) -> None:
     """Run the tests with PostgreSQL, which comes with the environment."""
-    covered_trial(session, LISTED["databases"], "databases")
+    covered_trial(session, ["real.databases"], "databases")
 
 
 @nox.session(default=False, tags=["ci"])
 def installed(session: nox.Session) -> None:
     """Run the tests that install cancelweb into fresh environments."""
-    plain_trial(session, LISTED["installed"], *group("test", "installed"))
+    plain_trial(session, ["real.installed"], *group("test", "installed"))
 
 
 @nox.session(default=False, tags=["ci"])
 def servers(session: nox.Session) -> None:
     """Run the tests with nginx, HAProxy, Envoy and Prometheus."""
-    covered_trial(session, LISTED["servers"], "databases", "servers")
+    covered_trial(session, ["real.servers"], "databases", "servers")
 
 
 @nox.session(default=False, tags=["ci"])
 def storms(session: nox.Session) -> None:
     """Run the tests with crowds of clients; the session `hammer` has larger ones."""
-    plain_trial(session, LISTED["storms"], *group("test"))
+    plain_trial(session, ["real.storms"], *group("test"))
 
 
 @nox.session(default=False, tags=["ci"])
@@ -281,7 +282,7 @@ def screenshots(session: nox.Session) -> None:
     """Make the pictures of the docs anew, from the real pages in a real browser."""
     session.install(".", *group("test"))
     pictures = sorted(map(str, Path("docs", "screenshots").glob("*.py")))
-    trial(session, "tests.screenshots", *pictures)
+    trial(session, "tests.real.browsers.screenshots", *pictures)
 
 
 @nox.session(default=False)
@@ -289,7 +290,7 @@ def hammer(session: nox.Session) -> None:
     """Run random histories and storms of clients for long; prints the figures of the docs."""
     session.install(".", *group("test"))
     with clean_tree(session):
-        trial(session, "tests.hammer")
+        trial(session, "tests.real.storms.hammer")
 
 
 @nox.session(default=False)

@@ -3,7 +3,6 @@
 trial, which runs them everywhere else, starts in a temporary directory.
 """
 
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,7 @@ from twisted.logger import globalLogBeginner
 # Until it is told where to log, Twisted keeps all events, and with them whatever they refer to.
 globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
 
-_LISTED = tomllib.loads(Path(__file__).with_name("sessions.toml").read_text())
-
-collect_ignore = [f"{module}.py" for modules in _LISTED.values() for module in modules]
+collect_ignore = ["benchmarks", "compat", "real"]
 
 
 @pytest.fixture(autouse=True)

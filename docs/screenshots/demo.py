@@ -6,7 +6,7 @@ Run by `nox -s screenshots`, with trial: it needs what the tests of the page nee
 from base64 import b64decode
 from pathlib import Path
 
-from tests._demo import Visitor
+from tests.real._demo import Visitor
 from twisted.trial.unittest import TestCase
 
 HERE = Path(__file__).resolve().parent

@@ -1,0 +1,257 @@
+"""What README and docs show is run, and what they list is complete.
+
+What belongs here: comparing pages with files and lists with the code, and running what the README
+shows. What does not: the programs of the docs and the examples, which have tests of their own.
+"""
+
+import doctest
+import inspect
+import re
+from ast import get_docstring, parse
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import FunctionType
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+import cancelweb
+from cancelweb import (
+    CancellingResource,
+    ICancellable,
+    ICancellableDetails,
+    cancel_on_disconnect,
+    processes,
+    proxy,
+    testing,
+    upstream,
+)
+from cancelweb._scopes.parts import Subject
+
+from .._inmemory import Client
+from .._servers import REPOSITORY
+from ._docs import DOCS, EXAMPLES, OWN_PROGRAMS, PAGES, README, directives, included, run, section
+
+MEMBERS = (FunctionType, property)
+"""What a class has for its users."""
+
+
+def snippets_of_readme(language: str) -> list[str]:
+    """The code blocks of the README that are in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.M | re.S)
+
+
+def commands_of(example: Path) -> list[str]:
+    """The commands that stand in the docstring of an example."""
+    docstring = get_docstring(parse(example.read_text())) or ""
+    return re.findall(r"^ +((?:[A-Z]+=\S+ )?(?:python|twist)\w* .+)$", docstring, re.M)
+
+
+class ShownCodeTests(SynchronousTestCase):
+    """All code that is shown is run somewhere."""
+
+    def test_included_files_are_run(self) -> None:
+        """What a page includes is an example that a test names, or a program of the docs' own."""
+        real = REPOSITORY / "tests" / "real"
+        driven = [*real.glob("*/test_examples.py"), real / "system" / "test_interrupted.py"]
+        tests = "".join(path.read_text() for path in driven)
+        for page in PAGES:
+            for path, _ in included(page):
+                is_named = re.search(rf"\b{path.stem}\b", tests) is not None
+                is_tested = path in OWN_PROGRAMS or (path.parent == EXAMPLES and is_named)
+                self.assertTrue(path.exists() and is_tested, (page, path))
+
+    def test_all_files_are_shown(self) -> None:
+        """No code lies in docs or examples that no page includes."""
+        shown = {path for page in PAGES for path, _ in included(page)}
+        there = {*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.rpy"), *OWN_PROGRAMS}
+        there |= {*DOCS.glob("*/**/*.py"), *DOCS.glob("*/**/*.rpy")}
+        # What makes the pictures is run for them, and not shown.
+        there -= {*DOCS.glob("screenshots/*.py")}
+        self.assertEqual(there - shown, set())
+
+    def test_code_in_pages_is_included_or_doctested(self) -> None:
+        """Pages have Python of their own only as doctests."""
+        for page in PAGES:
+            blocks = {e.argument for e in directives(page.read_text()) if e.name == "code-block"}
+            self.assertLessEqual(blocks, {"console", "text", "pycon"}, page)
+
+    def test_pictures_are_there_and_small(self) -> None:
+        """Each picture that README and docs show is there, is made by a session, and is small."""
+        shown = {
+            README.parent / each
+            for each in re.findall(r"(?:src|srcset)=\"(\S+)\"", README.read_text())
+        }
+        for page in PAGES:
+            names = re.findall(r"^ *\.\. (?:image|figure):: (\S+\.webp)$", page.read_text(), re.M)
+            shown |= {(page.parent / name).resolve() for name in names}
+        self.assertEqual(shown, {*DOCS.glob("screenshots/*.webp")})
+        for picture in shown:
+            self.assertLess(picture.stat().st_size, 100_000, picture)
+
+    def test_doctests(self) -> None:
+        """The doctests in pages and README give the results that they show."""
+        count = 0
+        for page in [README, *PAGES]:
+            told: list[str] = []
+            test = doctest.DocTestParser().get_doctest(page.read_text(), {}, page.name, None, 0)
+            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+            results = runner.run(test, out=told.append)
+            self.assertEqual(results.failed, 0, "".join(told))
+            count += results.attempted
+        self.assertGreater(count, 0)
+
+    def test_commands_of_examples(self) -> None:
+        """Each example has a command in its docstring, and the docs show it."""
+        shown = "".join(page.read_text() for page in PAGES)
+        for page in PAGES:
+            whole = [path for path, each in included(page) if ":pyobject:" not in each.body]
+            shown += "".join(path.read_text() for path in whole)
+        for example in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.rpy")]:
+            commands = commands_of(example)
+            self.assertTrue(commands, example)
+            for command in commands:
+                self.assertIn(command, shown)
+
+
+class ListTests(SynchronousTestCase):
+    """Tables and lists are complete."""
+
+    def options(self) -> dict[str, bool]:
+        """All options, and whether both doors have them."""
+        of_decorator, of_wrapper = (
+            [
+                name
+                for name, each in inspect.signature(door).parameters.items()
+                if each.kind is each.KEYWORD_ONLY
+            ]
+            for door in (cancel_on_disconnect, CancellingResource)
+        )
+        self.assertLess(set(of_decorator), set(of_wrapper))
+        return {name: name in of_decorator for name in of_wrapper}
+
+    def readme_table(self) -> list[tuple[str, str, str]]:
+        """The rows of the README's table: option, default, text."""
+        return re.findall(r"^\| `(\w+)` \| `?(.*?)`? \| (.*) \|$", README.read_text(), re.M)
+
+    def reference_table(self) -> list[tuple[str, str, str]]:
+        """The rows of the reference's table: option, default, text."""
+        rows = re.findall(
+            r"^   \* - ``(\w+)``\n     - (.*)\n     - ((?:.*\n     *)*.*)$",
+            section(DOCS / "reference.rst", "Options"),
+            re.M,
+        )
+        return [
+            (name, re.sub(r"^:func:`(.*)`$", r"\1", default), text) for name, default, text in rows
+        ]
+
+    def test_option_tables_are_complete(self) -> None:
+        """Both tables have the options of the doors, and say which only the wrapper has."""
+        for rows, mark in [
+            (self.readme_table(), "wrapper only"),
+            (self.reference_table(), "``CancellingResource`` only"),
+        ]:
+            listed = {name: not text.startswith(mark) for name, _, text in rows}
+            self.assertEqual(listed, self.options())
+            self.assertEqual(len(listed), len(rows))
+
+    def test_option_tables_agree(self) -> None:
+        """Both tables show the same defaults in the same order."""
+        readme, reference = self.readme_table(), self.reference_table()
+        self.assertEqual([row[:2] for row in readme], [row[:2] for row in reference])
+
+    def test_defaults_are_those_of_docstrings(self) -> None:
+        """Numbers in the tables are those of the decorator's docstring."""
+        docstring = inspect.getdoc(cancel_on_disconnect) or ""
+        documented = re.findall(r"^ +(\w+): (?:.|\n(?! +\w+: ))*?; (\d+) unless", docstring, re.M)
+        numbers = [row[:2] for row in self.readme_table() if row[1].isdigit()]
+        self.assertEqual(sorted(numbers), sorted(documented))
+
+    def test_reference_is_complete(self) -> None:
+        """The reference has every public name, and all that the interfaces for cancellers have."""
+        reference = (DOCS / "reference.rst").read_text()
+        found = re.findall(r"^\.\. (?:auto\w+|py:class):: (?:([\w.]+)\.)?(\w+)", reference, re.M)
+        for module in [cancelweb, processes, proxy, testing, upstream]:
+            of_package = "" if module is cancelweb else module.__name__
+            listed = {name for where, name in found if where == of_package}
+            self.assertEqual(listed, set(module.__all__))
+        members = re.findall(r"^   \.\. py:(?:method|attribute):: (\w+)", reference, re.M)
+        self.assertEqual(members, [*ICancellable.names(), *ICancellableDetails.names()])
+
+    def test_reference_of_modules_is_complete(self) -> None:
+        """Each module with a page of its own has its public names there, and the hooks' methods."""
+        for page in (DOCS / "reference").glob("*.rst"):
+            module = import_module(f"cancelweb.{page.stem}")
+            listed = re.findall(r"^\.\. (?:auto\w+|py:class):: (\w+)", page.read_text(), re.M)
+            self.assertEqual(sorted(listed), sorted(module.__all__), page)
+            methods = set(re.findall(r"^   \.\. py:method:: (\w+)\(", page.read_text(), re.M))
+            interfaces = [vars(module)[name] for name in listed if name.startswith("I")]
+            self.assertEqual(methods, {method for each in interfaces for method in each}, page)
+
+    def test_scope_is_documented(self) -> None:
+        """The reference has all public methods and properties of a scope that are for users."""
+        members = re.findall(r":members: (track.*)", (DOCS / "reference.rst").read_text())
+        members_of_scope = vars(cancelweb.Scope).items()
+        named = {name for name, each in members_of_scope if isinstance(each, MEMBERS)}
+        # What the parts of a scope ask of it is no business of users, but for how it ended.
+        public = {name for name in named - set(vars(Subject)) if not name.startswith("_")}
+        self.assertEqual(set(members[0].split(", ")), public | {"ended"})
+
+
+class ReadmeTests(SynchronousTestCase):
+    """What the README shows works."""
+
+    def handler(self, number: int) -> tuple[Client, Clock]:
+        """A client of a resource whose handler is this snippet of the README."""
+        clock = Clock()
+
+        class Page(Resource):
+            isLeaf = True
+
+            def _delayedRender(self, request: Request) -> None:
+                request.write(b"Sorry to keep you waiting.")
+                request.finish()
+
+        names = run(
+            f"class Shown(Page):\n{snippets_of_readme('python')[number]}",
+            Page=Page,
+            NOT_DONE_YET=NOT_DONE_YET,
+            reactor=clock,
+            cancel_on_disconnect=cancel_on_disconnect,
+        )
+        return Client(names["Shown"](), clock), clock
+
+    def test_before_and_after_do_the_same(self) -> None:
+        """Both handlers give the page to who waits, and cancel the call of who leaves."""
+        for number in range(2):
+            waiter, clock = self.handler(number)
+            waiter.request()
+            clock.advance(5)
+            self.assertEqual(waiter.response.body, b"Sorry to keep you waiting.")
+            leaver, clock = self.handler(number)
+            leaver.request()
+            self.assertEqual([call.getTime() for call in clock.getDelayedCalls()][:1], [5])
+            leaver.disconnect()
+            self.assertNotIn(5, [call.getTime() for call in clock.getDelayedCalls()])
+
+    def test_wrapping(self) -> None:
+        """The line that wraps a site's root does so."""
+        line = snippets_of_readme("python")[2]
+        names = run(line, Site=Site, CancellingResource=CancellingResource, root=Resource())
+        self.assertIsInstance(names["site"].resource, CancellingResource)
+
+    def test_sessions_exist(self) -> None:
+        """The sessions of nox that the README names are there."""
+        noxfile = (REPOSITORY / "noxfile.py").read_text()
+        sessions = re.findall(r"nox -s (\w+)", README.read_text())
+        self.assertTrue(sessions)
+        for session in sessions:
+            self.assertIn(f"def {session}(session", noxfile)
+
+    def test_modules_exist(self) -> None:
+        """The module that the README runs is there."""
+        for module in re.findall(r"python -m (cancel\w+)", README.read_text()):
+            self.assertIsNotNone(find_spec(f"{module}.__main__"))

@@ -1,0 +1,67 @@
+"""The program of the how-to on cleanup in a handler does what is said of it."""
+
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+
+from cancelweb import CancellingResource
+
+from .._inmemory import Client
+from ..stoppable._databases import DatabaseTestCase
+from ._docs import CLEANUP, run
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class CleanupTests(DatabaseTestCase):
+    """A machine, and clients who wait for it."""
+
+    def brew(self) -> Deferred[bytes]:
+        """See the program."""
+        self.brewing.callback(None)
+        return self.brewed
+
+    async def state(self) -> str:
+        """That of the machine."""
+        [[state]] = await self.pool.runQuery("SELECT state FROM machine")
+        return str(state)
+
+    async def states(self, name: str, *, leaves: bool) -> list[str]:
+        """Those while it brews, and when the client has left or was served."""
+        self.brewing: Deferred[None] = Deferred()
+        self.brewed: Deferred[bytes] = Deferred(lambda _: None)
+        over: Deferred[object] = Deferred()
+        page = run(CLEANUP.read_text())[name](self.pool, self.brew)
+        root = CancellingResource(page, on_exit=over.callback, clock=reactor)
+        client = Client(root, Clock())
+        client.request(b"POST")
+        await self.brewing
+        states = [await self.state()]
+        if leaves:
+            client.disconnect()
+        else:
+            self.brewed.callback(b"Here you are.")
+        await over
+        return [*states, await self.state()]
+
+    async def test_who_leaves(self) -> None:
+        """The machine is free again, though the client has left."""
+        for name in ("Coffee", "Tea"):
+            await self.make_machine()
+            self.assertEqual(await self.states(name, leaves=True), ["busy", "idle"])
+
+    async def test_who_stays(self) -> None:
+        """It is when the client was served, too."""
+        for name in ("Coffee", "Tea"):
+            await self.make_machine()
+            self.assertEqual(await self.states(name, leaves=False), ["busy", "idle"])
+
+    async def make_machine(self) -> None:
+        """A new one."""
+        await deferLater(reactor, 0)
+        await self.pool.runOperation("CREATE TABLE IF NOT EXISTS machine (state)")
+        await self.pool.runOperation("DELETE FROM machine")
+        await self.pool.runOperation("INSERT INTO machine VALUES ('new')")

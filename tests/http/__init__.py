@@ -1,0 +1,4 @@
+"""Requests and responses over HTTP/1.1 and HTTP/2, and the entry points.
+
+Of the package: `_http`.
+"""

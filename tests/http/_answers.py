@@ -1,0 +1,61 @@
+"""Requests that are answered without a result of their handler, and what their clients get.
+
+What belongs here: what the tests of error pages share. What does not: the tests.
+"""
+
+from typing import Any, ClassVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Cause, cancel_on_disconnect, current_scope
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._responses import Response
+from .._scopes import Leaf, waiting
+
+AS_TODAY = (
+    b"<!DOCTYPE html>\n<html><head><title>503 - Service Unavailable</title></head><body>"
+    b"<h1>Service Unavailable</h1><p>The request was stopped before it was done.</p></body></html>"
+)
+
+
+@frozen
+class Evicted(Cause):
+    """A cause whose text is for the log alone."""
+
+    status: ClassVar[int] = 429
+    secret: str = "token"
+
+
+def evicted(request: Request) -> Deferred[bytes]:
+    """A handler that cancels its own scope."""
+    current_scope().cancel(Evicted())
+    return Deferred()
+
+
+class AnswerTestCase(SynchronousTestCase):
+    """A request that meets its deadline after a second."""
+
+    def ask(self, root: Any, accept: bytes | None = None, method: bytes = b"GET") -> Response:
+        """What the client gets."""
+        client = Client(root)
+        client.request(method, headers={} if accept is None else {b"Accept": accept})
+        client.clock.advance(1)
+        client.clock.advance(0)
+        return client.response
+
+    def deadline(self, error_page: object = None, handler: Any = waiting) -> Leaf:
+        """A page that is never done in time."""
+        page: Any = error_page
+        decorate: Any = cancel_on_disconnect(timeout=1, error_page=page, observers=())
+        return Leaf(decorate(handler))
+
+    def draining(self, **options: Any) -> CancellingResource:
+        """A site that turns requests away."""
+        monitor = Monitor()
+        monitor.is_draining = True
+        return CancellingResource(Leaf(waiting), monitor=monitor, observers=(), **options)

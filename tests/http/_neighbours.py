@@ -1,0 +1,143 @@
+"""Requests whose end Twisted does not report, because of a neighbour on their connection.
+
+Twisted renders a pipelined request inside the `finish()` of the one before it. Where that raises,
+the one before is finished, and its `notifyFinish` never fires. What belongs here: such neighbours.
+What does not: the tests.
+"""
+
+import gc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Outcome, Scope, current_scope
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._scopes import Handler, Leaf
+
+BODY = b"a page"
+
+
+class NeighbourError(Exception):
+    """What the neighbour raises."""
+
+
+def finishing_and_raising(request: Request) -> bytes:
+    """A handler with a common mistake: it has finished its request before it raises."""
+    request.write(b"the neighbour's page")
+    request.finish()
+    raise NeighbourError
+
+
+class Pipeline(Client):
+    """A client that sends all its requests at once."""
+
+    def ask(self, *paths: bytes) -> None:
+        """Send them."""
+        self._methods += [b"GET"] * len(paths)
+        head = b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        self.transport.deliver(b"".join(head % path for path in paths))
+
+
+class NeighbourTestCase(SynchronousTestCase):
+    """A page, and behind it a neighbour that raises inside the `finish()` of the page's request.
+
+    Attributes:
+        request: the page's.
+        scope: its scope.
+        waiting: what the page waits for, in most tests.
+        ran: the names of the hooks that were run.
+    """
+
+    request: Any
+    scope: Scope
+
+    def setUp(self) -> None:
+        """A monitor, and what it tells."""
+        # What the Deferred of an error page keeps is logged when that is freed.
+        self.addCleanup(self.flushLoggedErrors, RuntimeError)
+        self.addCleanup(gc.collect)
+        self.clock = Clock()
+        self.monitor = Monitor(self.clock)
+        self.outcomes: list[Outcome] = []
+        self.ran: list[str] = []
+        self.waiting: Deferred[Any] = Deferred()
+
+    def pages(self, handler: Handler, **options: Any) -> Resource:
+        """A wrapped page, and its neighbour, which is not."""
+
+        def noting(request: Request) -> object:
+            self.request, self.scope = request, current_scope()
+            return handler(request)
+
+        options.setdefault("on_exit", lambda _: self.ran.append("exit"))
+        page: Any = CancellingResource(
+            Leaf(noting),
+            monitor=self.monitor,
+            observers=self.outcomes.append,
+            on_cancel=lambda _: self.ran.append("cancel"),
+            **options,
+        )
+        root = Resource()
+        root.putChild(b"page", page)
+        root.putChild(b"neighbour", Leaf(finishing_and_raising))
+        return root
+
+    def ask(
+        self, handler: Handler, *, neighbours: Sequence[bytes] = (b"/neighbour",), **options: Any
+    ) -> Client:
+        """Ask for the page, and for its neighbours behind it."""
+        self.client = Pipeline(self.pages(handler, **options), self.clock)
+        self.client.ask(b"/page", *neighbours)
+        return self.client
+
+    def wait(self, _: Request) -> Deferred[Any]:
+        """A handler that waits."""
+        return self.waiting
+
+    def finish(self) -> None:
+        """Answer by hand."""
+        self.request.write(BODY)
+        self.request.finish()
+
+    def finish_in_vain(self, finish: Callable[[], object]) -> None:
+        """Code of the user's own finishes the page, and is told of the neighbour's mistake."""
+        with self.assertRaises(RuntimeError):
+            finish()
+        self.assertTrue(self.request.finished)
+
+    def drain(self) -> None:
+        """A drain, and more time than it may take."""
+        done: list[None] = []
+        self.monitor.drain(10).addCallback(done.append)
+        self.clock.pump([10] + [1] * 30)
+        self.assertEqual(done, [None], "the drain does not end")
+
+    def assert_closed(self, *ran: str) -> Outcome:
+        """The scope has closed without a cause, told once, and its hooks were run once."""
+        self.assertEqual(self.monitor.scopes, ())
+        self.assertIs(self.scope.request, None)
+        self.assertIs(self.scope.cause, None)
+        self.assertEqual(self.ran, list(ran) or ["exit"])
+        self.assertEqual(len(self.outcomes), 1)
+        return self.outcomes[0]
+
+    def assert_stays_closed(self) -> None:
+        """Nothing more is told, whatever follows; no timer is left."""
+        ran = self.ran.copy()
+        self.client.disconnect()
+        self.drain()
+        self.assertEqual((self.ran, len(self.outcomes)), (ran, 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def assert_logged(self, *errors: type[BaseException]) -> None:
+        """Each of these was logged once, beside what Twisted logs of the neighbour."""
+        self.assertEqual(len(self.flushLoggedErrors(NeighbourError)), 1)
+        logged = [each.type for each in self.flushLoggedErrors()]
+        self.assertEqual(logged, list(errors))

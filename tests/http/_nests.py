@@ -1,0 +1,110 @@
+"""Doors, alone and behind one another in every combination, and the test case that asks there.
+
+What belongs here: the ways to put a handler behind doors. What does not: the tests.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Outcome, Scope, cancel_on_disconnect, current_scope
+
+from .._inmemory import Client
+from .._scopes import Handler, Leaf
+
+Nest = Callable[[Handler, dict[str, Any], dict[str, Any]], Resource]
+
+
+def decorated(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
+    """One decorated handler."""
+    return Leaf(cancel_on_disconnect(**outer)(handler))
+
+
+def wrapped(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
+    """One wrapped resource."""
+    return CancellingResource(Leaf(handler), **outer)  # type: ignore[return-value]
+
+
+def decorated_in_decorated(
+    handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
+) -> Resource:
+    """Twice decorated."""
+    return Leaf(cancel_on_disconnect(**outer)(cancel_on_disconnect(**inner)(handler)))
+
+
+def decorated_in_wrapped(
+    handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
+) -> Resource:
+    """Decorated, below a wrapper at the root."""
+    root: Any = Resource()
+    root.putChild(b"", Leaf(cancel_on_disconnect(**inner)(handler)))
+    return CancellingResource(root, **outer)  # type: ignore[return-value]
+
+
+def wrapped_in_wrapped(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
+    """A wrapped child below a wrapper at the root."""
+    root: Any = Resource()
+    root.putChild(b"", CancellingResource(Leaf(handler), **inner))
+    return CancellingResource(root, **outer)  # type: ignore[return-value]
+
+
+def wrapped_in_decorated(
+    handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
+) -> Resource:
+    """A decorated handler that renders a wrapped resource."""
+    resource = CancellingResource(Leaf(handler), **inner)
+    return Leaf(cancel_on_disconnect(**outer)(resource.render))
+
+
+NESTS: list[Nest] = [
+    decorated_in_decorated,
+    decorated_in_wrapped,
+    wrapped_in_wrapped,
+    wrapped_in_decorated,
+]
+"""Two doors."""
+
+WRAPPED_ONLY: list[Nest] = [wrapped, wrapped_in_wrapped]
+DOORS: list[Nest] = [
+    decorated,
+    *WRAPPED_ONLY,
+    *(each for each in NESTS if each is not wrapped_in_wrapped),
+]
+"""One door or two."""
+
+
+class NestTestCase(SynchronousTestCase):
+    """What the tests of doors that meet share."""
+
+    def setUp(self) -> None:
+        """Note what is told to whom."""
+        self.told: list[str] = []
+        self.outcomes: list[Outcome] = []
+        self.scopes: list[Scope] = []
+
+    def note(self, name: str) -> Any:
+        """A hook or an observer that notes its name."""
+
+        def noting(_: object) -> None:
+            self.told.append(name)
+
+        return noting
+
+    def handler(self, request: Request) -> Deferred[bytes]:
+        """Note the scope, and wait."""
+        self.scopes.append(current_scope())
+        return Deferred()
+
+    def ask(self, nest: Nest, handler: Handler, outer: Any = (), inner: Any = ()) -> Client:
+        """Ask for what is behind two doors."""
+        self.told.clear()
+        self.outcomes.clear()
+        self.scopes.clear()
+        options = {"observers": self.outcomes.append, **dict(outer)}
+        client = Client(nest(handler, options, dict(inner)))
+        client.request()
+        return client

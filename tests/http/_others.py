@@ -1,0 +1,224 @@
+"""Other people's resources, as the tests serve them: plain, and inside a wrapper.
+
+What belongs here: making each of them, with fixed content. What does not: anything that knows
+of cancelweb.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flask import Flask
+from klein import Klein
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.twisted import MetricsResource
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
+from twisted.web.iweb import ICredentialFactory
+from twisted.web.resource import EncodingResourceWrapper, IResource, Resource
+from twisted.web.script import ResourceScript
+from twisted.web.server import GzipEncoderFactory, Request
+from twisted.web.static import Data, File
+from twisted.web.template import Element, TagLoader, renderElement, renderer, tags
+from twisted.web.twcgi import FilteredScript
+from twisted.web.util import DeferredResource
+from twisted.web.vhost import NameVirtualHost
+from twisted.web.wsgi import WSGIResource
+from twisted.web.xmlrpc import XMLRPC
+from zope.interface import implementer
+
+from .._scopes import Leaf
+from .._servers import reactor
+
+_Value = TypeVar("_Value")
+
+TEXT = b"".join(b"line %d\n" % number for number in range(20_000))
+
+
+def later(value: _Value) -> Deferred[_Value]:
+    """A value that is there some turns from now."""
+    return deferLater(reactor, 0, lambda: value)
+
+
+class Script(FilteredScript):
+    """CGI programs in Python, whichever runs the tests."""
+
+    filter = sys.executable
+
+
+RPY = """
+from twisted.web.static import Data
+resource = Data(b"made by a script", "text/plain")
+"""
+
+# Written at once: how much of it is in each chunk is not left to chance.
+CGI = """
+import os, sys
+head = "Content-Type: text/plain\\nX-Query: " + os.environ["QUERY_STRING"]
+body = os.environ["REQUEST_METHOD"] + " " + sys.stdin.read()
+os.write(1, (head + "\\n\\n" + body).encode())
+"""
+
+
+LONG_AGO = 1_000_000_000
+"""In seconds since 1970."""
+
+
+def files(directory: Path) -> File:
+    """A directory with a text, an empty file, a program and a script."""
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = {"text.txt": TEXT, "empty": b"", "made.rpy": RPY.encode(), "run.cgi": CGI.encode()}
+    for name, content in contents.items():
+        path = directory / name
+        path.write_bytes(content)
+        # Made twice, perhaps in two seconds: Last-Modified is to be the same.
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    root = File(str(directory))
+    processors: Any = {".rpy": ResourceScript, ".cgi": Script}
+    root.processors = processors
+    return root
+
+
+def flask() -> WSGIResource:
+    """A Flask application: a page, an echo, a stream, and an error."""
+    app = Flask(__name__)
+
+    @app.get("/hello/<name>")
+    def hello(name: str) -> tuple[str, int, dict[str, str]]:
+        return f"hello {name}", 203, {"X-Made-By": "flask"}
+
+    @app.post("/echo")
+    def echo() -> bytes:
+        from flask import request
+
+        body: bytes = request.get_data()
+        return body
+
+    @app.get("/stream")
+    def stream() -> Any:
+        return app.response_class(f"chunk {number}\n" for number in range(100))
+
+    return WSGIResource(reactor, reactor.getThreadPool(), app)
+
+
+def klein() -> Any:
+    """A Klein application: bytes, a coroutine, an error page, a branch of files."""
+    app = Klein()
+
+    @app.route("/")
+    def home(request: Any) -> str:
+        return "home"
+
+    @app.route("/late/<int:number>", methods=["GET", "POST"])
+    async def late(request: Any, number: int) -> bytes:
+        request.setHeader("x-number", str(number))
+        return await later(b"late")
+
+    @app.route("/template")
+    def template(request: Any) -> Element:
+        return LatePage()
+
+    @app.route("/static/", branch=True)
+    def static(request: Any) -> Resource:
+        root = Resource()
+        root.putChild(b"data", Data(b"data", "text/plain"))
+        return root
+
+    return app.resource()
+
+
+class LatePage(Element):
+    """A template with a slot that is filled late."""
+
+    loader = TagLoader(tags.p(tags.b("so: "), tags.i(render="late")))
+
+    @renderer
+    def late(self, request: object, tag: Any) -> Deferred[Any]:
+        """Fill it."""
+        return later(tag("filled"))
+
+
+def template() -> Resource:
+    """A page that renders a template."""
+    return Leaf(lambda request: renderElement(request, LatePage()))
+
+
+class Calls(XMLRPC):
+    """Procedures: one at once, one late, one that fails."""
+
+    def xmlrpc_add(self, a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    def xmlrpc_late(self) -> Deferred[Any]:
+        """Wait."""
+        return later("late")
+
+
+def page(content: bytes) -> Data:
+    """A page that is the same at every path."""
+    made = Data(content, "text/plain")
+    made.isLeaf = True
+    return made
+
+
+def named_hosts(**pages: Any) -> Any:
+    """Hosts by name, and another page for all that have none."""
+    hosts: Any = NameVirtualHost()
+    for name, content in pages.items():
+        hosts.addHost(name.encode(), content)
+    hosts.default = page(b"default")
+    return hosts
+
+
+@implementer(IRealm)
+class Realm:
+    """Everybody gets the same page."""
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+
+    def requestAvatar(self, avatar_id: object, mind: object, *interfaces: Any) -> Any:
+        """Hand out the page."""
+        return IResource, self._page, lambda: None
+
+
+def guarded(page: Any) -> HTTPAuthSessionWrapper:
+    """A page for user:password."""
+    checker = InMemoryUsernamePasswordDatabaseDontUse(user=b"password")
+    factory: ICredentialFactory = BasicCredentialFactory(b"realm")
+    return HTTPAuthSessionWrapper(Portal(Realm(page), [checker]), [factory])
+
+
+def compressed(page: Any) -> EncodingResourceWrapper:
+    """A page that is sent with gzip to those who take it."""
+    return EncodingResourceWrapper(page, [GzipEncoderFactory()])
+
+
+def delivered_late(page: Any) -> DeferredResource:
+    """A page that is there some turns from now."""
+    return DeferredResource(later(page))
+
+
+def metrics() -> Any:
+    """The page of Prometheus, with one metric."""
+    registry = CollectorRegistry()
+    Gauge("answers", "How many.", registry=registry).set(42)
+    return MetricsResource(registry)
+
+
+class LateAgain(Resource):
+    """Delivers a child late each time that it is asked for one."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def getChild(self, path: bytes, request: Request) -> Any:
+        """Any path."""
+        return delivered_late(self._make())

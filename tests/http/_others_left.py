@@ -1,0 +1,40 @@
+"""Other people's resources, wrapped, over real sockets, and a client that leaves.
+
+What belongs here: what the tests of them share. What does not: the resources themselves, which
+are in `_others`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from cancelweb import CancellingResource, Disconnected, Ended, Outcome
+
+from .._loopback import Wire, connect, request, serve
+
+
+class LeavingTestCase(TestCase):
+    """A wrapped resource, and a client that leaves."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        """Wait for the outcome of the only request."""
+        self.ended: Deferred[Outcome] = Deferred()
+
+    def wrap(self, resource: Any, **options: Any) -> CancellingResource:
+        """Wrap a resource."""
+        return CancellingResource(resource, observers=self.ended.callback, **options)
+
+    async def visit(self, resource: Any, data: bytes | None = None, **options: Any) -> Wire:
+        """Ask for a wrapped resource, and do not wait for the answer."""
+        wire = await connect(self, serve(self, self.wrap(resource, **options)))
+        wire.send(request() if data is None else data)
+        return wire
+
+    async def assert_left(self, ended: Ended) -> None:
+        """The scope was cancelled as its client left, and ended like this."""
+        outcome = await self.ended
+        self.assertIsInstance(outcome.cause, Disconnected)
+        self.assertIs(outcome.ended, ended)

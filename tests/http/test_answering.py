@@ -1,0 +1,300 @@
+"""The answer to a request that was cancelled, or whose work failed: one, and a clean one.
+
+When a request is cancelled is for the modules on deadlines and on the scope.
+"""
+
+import asyncio
+import gc
+import gzip
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import EncodingResourceWrapper
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
+from twisted.web.test.requesthelper import DummyRequest
+from zope.interface import implementer
+
+from cancelweb import Cause, Draining, TimedOut, cancel_on_disconnect, current_scope, scope_of
+
+from .._http2 import HTTP2Client
+from .._inmemory import Client, H2Connection, log_events, of_cancelweb
+from .._scopes import Leaf, Visit
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Something that is registered on a request."""
+
+    stopped = 0
+
+    def stopProducing(self) -> None:
+        self.stopped += 1
+
+    def pauseProducing(self) -> None:
+        """Nothing to pause."""
+
+    def resumeProducing(self) -> None:
+        """Nothing to resume."""
+
+
+class ErrorPageTests(SynchronousTestCase):
+    """The page that a cancelled request is answered with."""
+
+    def test_keeps_nothing_of_the_handlers_page(self) -> None:
+        """What the handler said of its own page is not said of this one, which nobody keeps."""
+
+        def handler(request: Request) -> Deferred[bytes]:
+            for name in ("Content-Encoding", "Content-Range", "Location", "Expires"):
+                request.setHeader(name, "of the page")
+            request.setHeader("Cache-Control", "public, max-age=3600")
+            request.setHeader("X-Frame-Options", "DENY")
+            return Deferred()
+
+        visit = Visit(handler, timeout=1)
+        visit.clock.advance(1)
+        headers = visit.response.headers
+        self.assertNotIn(b"of the page", headers.values())
+        self.assertEqual(headers[b"cache-control"], b"no-store")
+        self.assertEqual(headers[b"x-frame-options"], b"DENY")
+
+    def test_is_encoded_like_the_handlers_page(self) -> None:
+        """Where Twisted compresses what is written, it compresses this page, too."""
+        leaf = Leaf(cancel_on_disconnect(timeout=1)(lambda _: Deferred()))
+        clock = Clock()
+        client = Client(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]), clock)
+        client.request(headers={b"Accept-Encoding": b"gzip"})
+        clock.advance(1)
+        self.assertEqual(client.response.headers[b"content-encoding"], b"gzip")
+        self.assertIn(b"was stopped", gzip.decompress(client.response.body))
+
+    def test_the_status_of_a_cause_is_checked(self) -> None:
+        """A cause whose status is none of an error page is an error where it is written."""
+        for status, error in (("429", TypeError), (True, TypeError), (204, ValueError)):
+            with self.assertRaisesRegex(error, "Busy.status must be"):
+                type("Busy", (Cause,), {"status": status})
+
+    def test_the_status_of_a_cause(self) -> None:
+        """Any other is taken."""
+
+        class Busy(Cause):
+            status: ClassVar[int] = 429
+
+        def handler(request: Request) -> Deferred[bytes]:
+            current_scope().cancel(Busy())
+            return Deferred()
+
+        visit = Visit(handler)
+        visit.clock.advance(0)
+        self.assertEqual(visit.response.status, 429)
+
+    def test_a_deadline_in_the_handlers_call(self) -> None:
+        """A deadline that passes while the handler is called is answered when it returns."""
+        clock = Clock()
+
+        def handler(request: Request) -> Deferred[bytes]:
+            clock.advance(2)
+            return Deferred()
+
+        client = Client(Leaf(cancel_on_disconnect(timeout=1)(handler)), clock)
+        client.request()
+        clock.advance(0)
+        self.assertEqual(client.response.status, 503)
+
+    def test_a_test_double(self) -> None:
+        """A DummyRequest is answered, too."""
+        request: Any = DummyRequest([])
+        request.uri, clock = b"/", Clock()
+        cancel_on_disconnect(timeout=1, clock=clock)(lambda _: Deferred())(request)
+        clock.advance(1)
+        self.assertEqual((request.responseCode, request.finished), (503, 1))
+
+    def test_a_test_double_that_has_begun(self) -> None:
+        """A DummyRequest with half an answer has no connection to abort: it stays as it is."""
+        request: Any = DummyRequest([])
+        request.uri, request.startedWriting, clock = b"/", True, Clock()
+        cancel_on_disconnect(total_timeout=1, clock=clock)(lambda _: Deferred())(request)
+        clock.advance(1)
+        self.assertEqual((request.finished, clock.getDelayedCalls()), (0, []))
+
+
+class FailureTests(SynchronousTestCase):
+    """The answer to work that has failed."""
+
+    def test_a_producer_is_stopped(self) -> None:
+        """A producer that is still registered is stopped, and only the failure is logged."""
+        producer, result = Producer(), Deferred[bytes]()
+
+        def handler(request: Request) -> Deferred[bytes]:
+            request.registerProducer(producer, True)
+            return result
+
+        visit = Visit(handler)
+        result.errback(KeyError())
+        self.assertEqual((visit.response.status, producer.stopped), (500, 1))
+        self.assertEqual([each.type for each in self.flushLoggedErrors()], [KeyError])
+
+    def test_a_producer_that_cannot_be_stopped(self) -> None:
+        """The client is answered whatever its ``stopProducing`` raises, which is logged."""
+
+        class Stubborn(Producer):
+            def stopProducing(self) -> None:
+                raise asyncio.CancelledError
+
+        def handler(request: Request) -> Deferred[bytes]:
+            request.registerProducer(Stubborn(), True)
+            return Deferred()
+
+        visit = Visit(handler, timeout=1)
+        visit.clock.advance(1)
+        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+
+
+class BrokenRequestTests(SynchronousTestCase):
+    """A request of the site's own kind, of which a method raises: nobody is left waiting."""
+
+    def visit(self, broken: str, result: object, **options: Any) -> Visit:
+        """Ask for a page that is waited for, with a request of which one method raises."""
+
+        def handler(request: Any) -> object:
+            def fail(*_: object) -> None:
+                raise OSError(broken)
+
+            self.patch(request, broken, fail)
+            return result
+
+        return Visit(handler, **options)
+
+    def assert_broken_off(self, visit: Visit, errors: int) -> None:
+        """The connection is aborted, and all that was raised is logged."""
+        visit.clock.advance(0)
+        self.assertTrue(visit.is_aborted)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), errors)
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_page(self) -> None:
+        """Where a page that was waited for cannot be sent, nor an error page, it is broken off."""
+        for broken, errors in (("write", 2), ("finish", 1)):
+            result: Deferred[bytes] = Deferred()
+            visit = self.visit(broken, result)
+            result.callback(b"page")
+            self.assert_broken_off(visit, errors)
+            self.assertIsInstance(visit.outcome.failure, Failure)
+
+    def test_after_the_finish(self) -> None:
+        """What is raised when the response has been finished is logged, and spoils nothing."""
+        result: Deferred[bytes] = Deferred()
+
+        def handler(request: Any) -> Deferred[bytes]:
+            def finish() -> None:
+                Request.finish(request)
+                raise OSError
+
+            request.finish = finish
+            return result
+
+        visit = Visit(handler)
+        result.callback(b"page")
+        self.assertTrue(visit.response.is_complete)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(visit.outcome.cause, None)
+
+    def test_nothing_more(self) -> None:
+        """So it is where the handler has written it all, and it cannot be finished."""
+        result: Deferred[None] = Deferred()
+        visit = self.visit("finish", result)
+        result.callback(None)
+        self.assert_broken_off(visit, 2)
+
+    def test_error(self) -> None:
+        """So it is where the work fails, and the error page cannot be sent."""
+        result: Deferred[bytes] = Deferred()
+        visit = self.visit("write", result)
+        result.errback(OSError())
+        self.assert_broken_off(visit, 2)
+
+    def test_deadline(self) -> None:
+        """So it is where the page of a deadline cannot be sent; the work is stopped."""
+        events = log_events(self)
+        visit = self.visit("write", Deferred[bytes](lambda _: None), timeout=1)
+        visit.clock.advance(1)
+        self.assert_broken_off(visit, 1)
+        self.assertEqual(visit.outcome.cause, TimedOut(1))
+        failure = visit.outcome.failure
+        self.assertIsNotNone(failure and failure.check(OSError))
+        texts = [formatEvent(event) for event in of_cancelweb(events)]
+        self.assertRegex("\n".join(map(str, texts)), r"_handle cannot be answered for$")
+
+
+class SiblingTests(SynchronousTestCase):
+    """Streams of one HTTP/2 connection."""
+
+    def test_a_cancel_while_the_loss_is_told(self) -> None:
+        """Cleaning up after one stream, a sibling may be cancelled; all are told of the loss."""
+        requests: dict[bytes, Any] = {}
+        outcomes: list[Any] = []
+
+        async def handler(request: Any) -> None:
+            requests[request.path] = request
+            request.write(b"begun")
+            try:
+                await Deferred[None]()
+            finally:
+                if request.path == b"/a":
+                    scope_of(requests[b"/b"]).cancel(Draining())
+
+        clock: Any = Clock()
+        leaf = Leaf(cancel_on_disconnect(observers=outcomes.append)(handler))
+        client = HTTP2Client()
+        connection = H2Connection(Client(leaf, clock).site, clock, client)
+        for path in ("/a", "/b", "/c"):
+            client.get(path)
+        connection.pump()
+        connection.disconnect()
+        clock.advance(0)
+        self.assertEqual(len(outcomes), 3)
+
+    def test_an_abort(self) -> None:
+        """A stream that has begun is reset, and its scope closes."""
+        outcomes: list[Any] = []
+
+        def handler(request: Any) -> int:
+            request.write(b"begun")
+            return NOT_DONE_YET
+
+        clock: Any = Clock()
+        decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
+        client = HTTP2Client()
+        connection = H2Connection(Client(Leaf(decorate(handler)), clock).site, clock, client)
+        client.get("/")
+        connection.pump()
+        clock.advance(1)
+        clock.advance(0)
+        self.assertEqual([each.cause for each in outcomes], [TimedOut(1, "total_timeout")])
+
+    def test_an_abort_that_comes_too_late(self) -> None:
+        """A stream that is lost before it can be reset is left alone."""
+        requests: list[Any] = []
+
+        def handler(request: Any) -> int:
+            requests.append(request)
+            request.write(b"begun")
+            return NOT_DONE_YET
+
+        clock: Any = Clock()
+        client = HTTP2Client()
+        leaf = Leaf(cancel_on_disconnect(handler))
+        connection = H2Connection(Client(leaf, clock).site, clock, client)
+        client.get("/")
+        connection.pump()
+        scope_of(requests[0]).cancel(Draining())
+        requests[0].connectionLost(Failure(ConnectionDone()))
+        clock.advance(0)
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -1,0 +1,149 @@
+"""`Cause.headers`: what an answer says besides, whatever makes its page.
+
+What belongs here: the headers, and what is said of wrong ones. What does not: the pages.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent
+from twisted.web.server import Request
+
+from cancelweb import Cause, Draining, TimedOut, current_scope
+
+from .._inmemory import Client, log_events, of_cancelweb
+from ._answers import AnswerTestCase
+from ._multiplexed import HTTP2TestCase
+
+
+class Later(Cause):
+    """A cause with headers of its class."""
+
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "7", "X-Why": "quota, used up"}
+
+
+class Last(Cause):
+    """One after which the connection is closed."""
+
+    headers = {"connection": "Close"}  # noqa: RUF012
+
+
+@frozen
+class Held(Cause):
+    """One that is given its headers."""
+
+    headers: Any = field(factory=dict)
+
+
+@frozen
+class Annotated(Cause):
+    """The same, without a default."""
+
+    headers: Mapping[str, str]
+
+
+@frozen
+class Counted(Cause):
+    """One that makes them."""
+
+    seconds: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See `Cause`."""
+        return {"Retry-After": str(10 // self.seconds)}
+
+
+WRONG: list[tuple[Any, type[Exception], str]] = [
+    (["Retry-After"], TypeError, "must be a mapping such as {'Retry-After': '5'}, not ['Retry-A"),
+    (lambda self: {}, TypeError, "must be a mapping such as"),
+    ({"Retry-After": 5}, TypeError, "must map str to str, not 'Retry-After' to 5"),
+    ({b"Retry-After": "5"}, TypeError, "must map str to str, not b'Retry-After' to '5'"),
+    ({"Retry After": "5"}, ValueError, "must be made of printable ASCII, not 'Retry After': '5'"),
+    ({"": "5"}, ValueError, "must be made of printable ASCII"),
+    ({"X-A": "5\r\nX-B: 6"}, ValueError, "must be made of printable ASCII"),
+    ({"X-A": "caf\xe9"}, ValueError, "must be made of printable ASCII"),
+    ({"content-length": "5"}, ValueError, "must not have content-length: what makes the body, er"),
+    ({"Content-Type": "a/b"}, ValueError, "must not have Content-Type"),
+    ({"Connection": "keep-alive"}, ValueError, "may set Connection to 'close' only, not to 'keep"),
+]
+
+
+class CauseHeadersTests(AnswerTestCase):
+    """The answer has the headers of its cause."""
+
+    def answer(self, cause: Cause, error_page: Any = None) -> dict[bytes, bytes]:
+        """The headers of the answer to a request that is cancelled for a cause."""
+
+        def handler(request: Request) -> Deferred[bytes]:
+            current_scope().cancel(cause)
+            return Deferred()
+
+        client = Client(self.deadline(error_page, handler))
+        client.request()
+        client.clock.advance(0)
+        client.clock.advance(0)
+        self.is_closed = client.is_closed
+        return client.response.headers
+
+    def test_a_mapping_of_the_class(self) -> None:
+        """A mapping, for the default page and for the site's own."""
+        for error_page in (None, lambda request, cause: b"own"):
+            headers = self.answer(Later(), error_page)
+            self.assertEqual(headers[b"retry-after"], b"7")
+            self.assertEqual(headers[b"x-why"], b"quota, used up")
+            self.assertFalse(self.is_closed)
+
+    def test_a_property_or_a_field(self) -> None:
+        """A property, or a field of attrs."""
+        for cause in (Counted(2), Held({"Retry-After": "5"}), Annotated({"Retry-After": "5"})):
+            self.assertEqual(self.answer(cause)[b"retry-after"], b"5")
+
+    def test_none(self) -> None:
+        """Without any, there are none."""
+        self.assertEqual([dict(each.headers) for each in (Cause(), TimedOut(1), Held())], [{}] * 3)
+
+    def test_the_last_of_its_connection(self) -> None:
+        """One that says so closes the connection, as a drain does."""
+        for cause in (Last(), Draining(3)):
+            self.assertEqual(self.answer(cause)[b"connection"], b"close")
+            self.assertTrue(self.is_closed)
+        self.assertEqual(dict(Draining(3).headers), {"Retry-After": "3", "Connection": "close"})
+
+    def test_wrong_ones_of_a_class(self) -> None:
+        """Wrong ones are an error where they are written."""
+        for wrong, error, text in WRONG:
+            with self.assertRaises(error) as raised:
+                type("Busy", (Cause,), {"headers": wrong})
+            self.assertTrue(str(raised.exception).startswith(f"Busy.headers {text}"), wrong)
+
+    def test_wrong_ones_of_an_instance(self) -> None:
+        """Those of a property or a field are left out; that is logged, and the client answered."""
+        causes = [Held(wrong) for wrong, _, _ in WRONG]
+        for cause in [*causes, Counted(0)]:
+            events = log_events(self)
+            headers = self.answer(cause)
+            self.assertNotIn(b"retry-after", headers)
+            self.assertIn(b"content-type", headers)
+            [event] = of_cancelweb(events)
+            self.assertRegex(str(formatEvent(event)), r"^the headers of .* are left out$")
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+
+class OverHTTP2Tests(HTTP2TestCase):
+    """The same over HTTP/2, which has no header of connections."""
+
+    def test_each(self) -> None:
+        """The others are sent."""
+        for cause, name in [(Last(), b"connection"), (Later(), b"retry-after")]:
+
+            def handler(request: Request, cause: Cause = cause) -> object:
+                current_scope().cancel(cause)
+                return self.work(request)
+
+            self.connect(handler)
+            stream = self.get()
+            self.assertEqual(stream.headers[b":status"], b"503")
+            self.assertEqual(name in stream.headers, name == b"retry-after")

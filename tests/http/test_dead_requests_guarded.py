@@ -1,0 +1,220 @@
+"""What is left of a request after its end: nothing done to it raises, and nothing is logged.
+
+What a handler gets to see of a death is for `test_dead_requests`.
+"""
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IPushProducer
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.pages import notFound
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from cancelweb import Cause, Ended, cancel_on_disconnect
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._scopes import Errand, Leaf, Visit, waiting
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Something to register."""
+
+    def __init__(self) -> None:
+        self.stopped = 0
+
+    def stopProducing(self) -> None:
+        """Note it."""
+        self.stopped += 1
+
+    def pauseProducing(self) -> None:
+        """Nothing to pause."""
+
+    def resumeProducing(self) -> None:
+        """Nothing to resume."""
+
+
+class GuardTests(SynchronousTestCase):
+    """What is done to a request after its death does nothing."""
+
+    def dead_request(self, how: str) -> Request:
+        """A request that has died under the eyes of a door."""
+        kept: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            kept.append(request)
+            return Deferred()
+
+        visit = Visit(handler, on_cancel=lambda _: Deferred(), observers=())
+        if how == "lost":
+            visit.disconnect()
+        else:
+            kept[0].finish()
+        self.visit = visit
+        return kept[0]
+
+    def test_its_methods_do_nothing(self) -> None:
+        """Neither on a lost nor on a finished request does any of them raise or send."""
+        for how in ("lost", "finished"):
+            request = self.dead_request(how)
+            received = self.visit.received
+            request.write(b"more")
+            request.unregisterProducer()
+            request.loseConnection()
+            if how == "lost":
+                request.finish()
+            self.assertEqual(self.visit.received, received)
+        self.assertEqual(self.flushWarnings(), [])
+
+    def test_work_that_the_end_of_the_request_settles(self) -> None:
+        """Who is told of the end before the scope may settle the work: nothing of it is sent."""
+        for how in ("lost", "finished"):
+            result: Deferred[bytes] = Deferred()
+            kept: list[Request] = []
+            page = Leaf(cancel_on_disconnect(partial(self.settled_by_the_end, kept, result)))
+            client = Client(page)
+            client.request()
+            if how == "lost":
+                client.disconnect()
+            else:
+                kept[0].finish()
+            self.assertEqual(result.result, None)
+            self.assertNotIn(b"late", client.received)
+
+    @staticmethod
+    def kept_open(kept: list[Request], request: Request) -> int:
+        """A handler that means to answer later."""
+        kept.append(request)
+        return NOT_DONE_YET
+
+    @staticmethod
+    def settled_by_the_end(
+        kept: list[Request], result: Deferred[bytes], request: Request
+    ) -> Deferred[bytes]:
+        """A handler whose result comes when its request ends."""
+        kept.append(request)
+        request.notifyFinish().addBoth(lambda _: result.callback(b"late"))
+        return result
+
+    def test_a_producer_is_stopped(self) -> None:
+        """A producer that is registered on it is told to stop, once, and produces nothing."""
+        for how in ("lost", "finished"):
+            for streaming in (True, False):
+                producer = Producer()
+                self.dead_request(how).registerProducer(producer, streaming)
+                self.assertEqual(producer.stopped, 1)
+
+    def test_what_did_not_raise_does_not(self) -> None:
+        """What can be asked of a finished request without a guard can be asked with one."""
+        for name in ("isSecure", "prePathURL", "URLPath", "getSession", "getHost", "getClientIP"):
+            requests: list[Any] = []
+
+            def handler(request: Any, requests: list[Any] = requests) -> Deferred[bytes]:
+                requests.append(request)
+                return Deferred()
+
+            Visit(handler, timeout=1).clock.advance(1)
+            getattr(requests[0], name)()
+            for session in list(requests[0].site.sessions.values()):
+                session.expire()
+
+    def test_finished_twice(self) -> None:
+        """`finish` called twice on a healthy request still warns, as in Twisted."""
+        request = self.dead_request("finished")
+        request.finish()
+        (warning,) = self.flushWarnings()
+        self.assertIn("request.finish called twice", warning["message"])
+
+    def test_finished_after_the_answer_of_cancelweb(self) -> None:
+        """A handler's own `finish` is silent once it was answered for, and so is a further one."""
+
+        def ending(request: Request, cause: Cause) -> None:
+            request.finish()
+
+        pages: list[Any] = [None, lambda *_: b"own", ending, lambda *_: notFound()]
+        for error_page in pages:
+            kept: list[Request] = []
+            page = cancel_on_disconnect(timeout=1, error_page=error_page, observers=())
+            client = Client(Leaf(page(partial(self.kept_open, kept))))
+            client.request()
+            client.clock.advance(1)
+            received = client.received
+            for _ in range(2):
+                kept[0].write(b"late")
+                kept[0].finish()
+            self.assertEqual((client.received, self.flushWarnings()), (received, []))
+
+    def test_a_living_request_is_left_alone(self) -> None:
+        """A request that lives has no method replaced."""
+        kept: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            kept.append(request)
+            return Deferred()
+
+        Visit(handler)
+        self.assertEqual({"write", "finish", "registerProducer"} & set(vars(kept[0])), set())
+
+
+class NothingUnhandledTests(SynchronousTestCase):
+    """No "Unhandled error in Deferred" of our making."""
+
+    def test_a_client_that_leaves(self) -> None:
+        """An abandoned request logs one line at info; one more if it was let go; nothing else."""
+        handlers: list[tuple[Any, int]] = [
+            (waiting, 1),
+            (lambda _: NOT_DONE_YET, 2),
+            (lambda _: Errand(), 1),
+            (lambda _: succeed(None).addCallback(lambda _: Deferred()), 1),
+        ]
+        for handler, count in handlers:
+            events = log_events(self)
+            client = Client(Leaf(cancel_on_disconnect(handler)))
+            client.request()
+            client.disconnect()
+            levels = [each["log_level"].name for each in of_cancelweb(events)]
+            self.assertEqual(levels, ["info"] * count)
+            self.assertEqual([each for each in events if "log_failure" in each], [])
+
+    def test_a_client_that_stays(self) -> None:
+        """A completed one logs nothing of ours."""
+        events = log_events(self)
+        result: Deferred[bytes] = Deferred()
+        client = Client(Leaf(cancel_on_disconnect(lambda _: result)))
+        client.request()
+        result.callback(b"page")
+        client.disconnect()
+        self.assertEqual(of_cancelweb(events), [])
+
+    def test_tracked_work_that_nobody_awaits(self) -> None:
+        """A tracked Deferred that is cancelled leaves no unhandled CancelledError."""
+        visit = Visit(waiting)
+        visit.scope.track(Deferred[None]())
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_an_error_that_is_not_ours(self) -> None:
+        """A CancelledError that the scope did not cause is an error like any other."""
+        result: Deferred[bytes] = Deferred()
+        visit = Visit(lambda _: result)
+        result.cancel()
+        visit.clock.advance(0)
+        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+
+class UpgradeTests(SynchronousTestCase):
+    """A client that would rather speak another protocol."""
+
+    def test_work_of_a_request_that_asks_for_an_upgrade(self) -> None:
+        """Work that a handler returned is stopped, though the client asked for an upgrade."""
+        work = Errand()
+        client = Client(Leaf(cancel_on_disconnect(lambda _: work)))
+        client.request(headers={b"Connection": b"Upgrade", b"Upgrade": b"h2c"})
+        client.disconnect()
+        self.assertEqual(work.asked, [""])

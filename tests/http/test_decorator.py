@@ -1,0 +1,264 @@
+"""`cancel_on_disconnect`: what it goes on, what it keeps, and what it says when used wrongly.
+
+What becomes of each kind of result is for the tests of the results; where doors meet has a
+module of its own.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Generator
+from functools import partial
+from typing import Any, assert_type
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.test.requesthelper import DummyRequest
+
+from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect, current_scope
+
+from .._inmemory import Client
+from .._scopes import Leaf, waiting
+
+
+class Report(Resource):
+    """A resource with a decorated method of every kind."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go: Deferred[bytes] = Deferred()
+
+    @cancel_on_disconnect
+    def render_GET(self, request: Request) -> Deferred[bytes]:
+        """Wait for the report."""
+        return self.go
+
+    @cancel_on_disconnect(timeout=5)
+    @inlineCallbacks
+    def render_POST(self, request: Request) -> Generator[Deferred[bytes], bytes, bytes]:
+        """Wait for the report."""
+        return (yield self.go)
+
+    @cancel_on_disconnect()
+    async def render_OPTIONS(self, request: Request) -> bytes:
+        """Wait for the report."""
+        return await self.go
+
+    @cancel_on_disconnect
+    async def render_HEAD(self, request: Request) -> AsyncIterator[bytes]:
+        """Wait for the report."""
+        yield await self.go
+
+
+METHODS = [b"GET", b"POST", b"OPTIONS", b"HEAD"]
+
+
+class KindsTests(SynchronousTestCase):
+    """What the decorator goes on."""
+
+    def test_each_kind_of_method_completes(self) -> None:
+        """`def`, `inlineCallbacks`, `async def` and async generators send what they make."""
+        for method in METHODS:
+            report = Report()
+            client = Client(report)
+            client.request(method)
+            report.go.callback(b"report")
+            self.assertEqual(client.response.status, 200)
+            self.assertEqual(client.response.body, b"" if method == b"HEAD" else b"report")
+
+    def test_each_kind_of_method_is_cancelled(self) -> None:
+        """The work of all of them stops in the turn in which the client leaves."""
+        for method in METHODS:
+            cancelled: list[object] = []
+            report = Report()
+            report.go = Deferred(cancelled.append)
+            client = Client(report)
+            client.request(method)
+            client.disconnect()
+            self.assertEqual(cancelled, [report.go])
+
+    def test_a_function(self) -> None:
+        """A plain function, which takes the request first or after other arguments."""
+
+        @cancel_on_disconnect
+        def page(name: str, request: Request, *, greeting: str = "Hello") -> bytes:
+            return f"{greeting}, {name}: {request.uri.decode()}".encode()
+
+        client = Client(Leaf(lambda request: page("you", request, greeting="Hi")))
+        client.request()
+        self.assertEqual(client.response.body, b"Hi, you: /")
+
+    def test_a_callable_without_a_name(self) -> None:
+        """What is no function but can be called can be decorated."""
+
+        def page(name: bytes, request: Request) -> bytes:
+            return name
+
+        client = Client(Leaf(cancel_on_disconnect(partial(page, b"you"))))
+        client.request()
+        self.assertEqual(client.response.body, b"you")
+
+    def test_the_first_request_of_several(self) -> None:
+        """The request is the first positional argument that has a `notifyFinish`."""
+        found: list[object] = []
+
+        @cancel_on_disconnect
+        def page(first: Any, second: Any) -> bytes:
+            found.append(current_scope().request)
+            return b"page"
+
+        client = Client(Leaf(lambda request: page(request, DummyRequest([]))))
+        client.request()
+        self.assertEqual([type(each) for each in found], [Request])
+
+
+class KeptTests(SynchronousTestCase):
+    """What of a handler the decorator keeps."""
+
+    def test_name_and_docstring(self) -> None:
+        """Its name, its docstring, its module."""
+        render: Any = Report.render_GET
+        self.assertEqual(render.__name__, "render_GET")
+        self.assertEqual(render.__qualname__, "Report.render_GET")
+        self.assertEqual(render.__doc__, "Wait for the report.")
+        self.assertEqual(render.__module__, __name__)
+
+    def test_signature(self) -> None:
+        """Its parameters."""
+        self.assertEqual(list(inspect.signature(Report.render_GET).parameters), ["self", "request"])
+
+    def test_the_undecorated_handler(self) -> None:
+        """The handler itself stays reachable as `__wrapped__`, and can be tested alone."""
+        render: Any = Report.render_GET
+        report = Report()
+        self.assertIs(render.__wrapped__(report, None), report.go)
+
+    def test_types(self) -> None:
+        """A type checker sees the same parameters, and what Twisted takes from a handler."""
+
+        @cancel_on_disconnect(timeout=5)
+        def page(name: str, request: Request) -> Deferred[bytes]:
+            return Deferred()
+
+        client = Client(Leaf(lambda request: assert_type(page("you", request), bytes | int)))
+        client.request()
+        client.disconnect()
+
+
+class WrongUseTests(SynchronousTestCase):
+    """What it says when it is used wrongly."""
+
+    def test_on_a_class(self) -> None:
+        """On a resource class it says which door is for resources."""
+        wrong: Any = Report
+        with self.assertRaisesRegex(TypeError, "Report'>; resources are wrapped in Can"):
+            cancel_on_disconnect(wrong)
+
+    def test_on_what_cannot_be_called(self) -> None:
+        """On anything else, such as a timeout given by position, it says what it takes."""
+        wrong: Any = 30
+        with self.assertRaisesRegex(TypeError, "takes a render method, not 30.*options.*by name"):
+            cancel_on_disconnect(wrong)
+        with self.assertRaisesRegex(TypeError, "takes a render method, not 30"):
+            cancel_on_disconnect(timeout=3)(wrong)
+
+    def test_called_without_a_request(self) -> None:
+        """A handler that is called without a request is named in the error."""
+
+        @cancel_on_disconnect
+        def page(request: object) -> bytes:
+            return b"page"
+
+        with self.assertRaisesRegex(TypeError, r"page was called without a request.*\('no',\)"):
+            page("no")
+
+    def test_called_without_a_request_and_without_a_name(self) -> None:
+        """A handler that has no name is shown as it is."""
+        with self.assertRaisesRegex(TypeError, r"functools\.partial.* without a request"):
+            cancel_on_disconnect(partial(waiting))()
+
+    def test_an_unknown_option(self) -> None:
+        """An option that there is not is a TypeError when it is given."""
+        decorate: Any = cancel_on_disconnect
+        wrap: Any = CancellingResource
+        with self.assertRaisesRegex(TypeError, "methods"):
+            decorate(methods=["GET"])
+        with self.assertRaisesRegex(TypeError, "time_out"):
+            wrap(Report(), time_out=5)
+
+
+class RouterTests(SynchronousTestCase):
+    """A decorated handler gives Twisted what Twisted knows, and nothing else."""
+
+    def test_answers_not_done_yet(self) -> None:
+        """What waits is `NOT_DONE_YET`, the number 1: not for routers that await a Deferred."""
+        answers: list[object] = []
+        decorated = cancel_on_disconnect(waiting)
+
+        def view(request: Request) -> object:
+            answers.append(decorated(request))
+            return answers[0]
+
+        Client(Leaf(view)).request()
+        self.assertEqual(answers, [1])
+        self.assertIs(answers[0], NOT_DONE_YET)
+
+    def test_answers_the_same_bytes(self) -> None:
+        """What is there at once is given back as it is."""
+        page = b"a page"
+        answers: list[object] = []
+
+        def view(request: Request) -> object:
+            answers.append(cancel_on_disconnect(lambda _: page)(request))
+            return answers[0]
+
+        Client(Leaf(view)).request()
+        self.assertIs(answers[0], page)
+
+
+class TestDoubleTests(SynchronousTestCase):
+    """Handlers can be tested with Twisted's own test double."""
+
+    def test_completes(self) -> None:
+        """A decorated handler serves a DummyRequest."""
+        request, result = DummyRequest([]), Deferred[bytes]()
+        cancel_on_disconnect(lambda _: result)(request)
+        result.callback(b"page")
+        self.assertEqual((request.written, request.finished), ([b"page"], 1))
+
+    def test_completes_without_a_body(self) -> None:
+        """It serves a handler that has written all that there is."""
+        request = DummyRequest([])
+        cancel_on_disconnect(lambda _: succeed(None))(request)
+        self.assertEqual((request.written, request.finished), ([], 1))
+
+    def test_without_a_site(self) -> None:
+        """Where nobody tells a clock, it is the global reactor's."""
+        clocks: list[object] = []
+
+        @cancel_on_disconnect
+        def handler(_: object) -> bytes:
+            clocks.append(current_scope().clock)
+            return b"page"
+
+        self.assertEqual(handler(DummyRequest([])), b"page")
+        self.assertEqual(clocks, [reactor])
+
+    def test_is_cancelled(self) -> None:
+        """A DummyRequest that fails is a client that has left: the scope closes."""
+        ran: list[str] = []
+        outcomes: list[Outcome] = []
+        request, result = DummyRequest([]), Deferred[bytes](lambda _: None)
+        cancel_on_disconnect(
+            clock=Clock(), on_cancel=lambda _: ran.append("hook"), observers=outcomes.append
+        )(lambda _: result)(request)
+        request.processingFailed(Failure(ConnectionDone()))
+        self.assertTrue(result.called)
+        self.assertEqual(ran, ["hook"])
+        self.assertEqual([each.ended for each in outcomes], [Ended.STOPPED])

@@ -1,0 +1,161 @@
+"""`twisted.web.distrib`: a request whose attributes go to another process, which renders it.
+
+What belongs here: a wrapper on either side. What a dead request does is for
+`test_others_twisted`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.spread.pb import PBServerFactory
+from twisted.trial.unittest import TestCase
+from twisted.web.distrib import ResourcePublisher, ResourceSubscription
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.util import DeferredResource
+
+from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
+
+from .._loopback import connect, listen, masked, request, serve
+from .._scopes import Handler, Leaf
+from .._servers import LOOPBACK, reactor
+
+
+class DistribTests(TestCase):
+    """A front, and a worker that is sent the front's requests."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        """Note outcomes."""
+        self.outcomes: list[Outcome] = []
+
+    def subscribe(self, worker: Any) -> ResourceSubscription:
+        """The front's resource for a worker."""
+        publisher = PBServerFactory(ResourcePublisher(Site(worker)))
+        subscription = ResourceSubscription(LOOPBACK, listen(self, publisher))
+
+        async def hang_up() -> None:
+            broker = subscription.publisher and subscription.publisher.broker
+            if broker and not broker.disconnected:
+                gone: Deferred[None] = Deferred()
+                broker.notifyOnDisconnect(lambda: gone.callback(None))
+                broker.transport.loseConnection()
+                await gone
+
+        self.addCleanup(hang_up)
+        return subscription
+
+    def wrap(self, resource: Any) -> CancellingResource:
+        """Wrap the front or the worker."""
+        return CancellingResource(resource, observers=self.outcomes.append)
+
+    async def ask(self, front: Any) -> bytes:
+        """Ask the front for a page."""
+        wire = await connect(self, serve(self, front))
+        wire.send(request())
+        return await wire.closed
+
+    async def test_wrapped_front(self) -> None:
+        """The worker's page comes, the same bytes as without us, and the scope ends with it."""
+        plain = await self.ask(self.subscribe(Leaf(lambda _: b"page")))
+        answer = await self.ask(self.wrap(self.subscribe(Leaf(lambda _: b"page"))))
+        self.assertIn(b"page", answer)
+        self.assertEqual(masked(answer), masked(plain))
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+
+    async def test_nothing_of_ours_is_sent(self) -> None:
+        """A worker that knows nothing of cancelweb gets a request without a trace of it."""
+        seen: list[dict[str, Any]] = []
+
+        def render(request: Request) -> bytes:
+            seen.append(dict(vars(request)))
+            return b"page"
+
+        worker = Leaf(render)
+        await self.ask(self.subscribe(worker))
+        await self.ask(self.wrap(self.subscribe(worker)))
+        self.assertEqual(seen[0].keys(), seen[1].keys())
+        self.assertEqual(seen[1]["notifications"], [])
+
+    async def test_late_child_in_the_worker(self) -> None:
+        """What a worker delivers late is rendered by the worker's own request."""
+        late: Deferred[Resource] = Deferred()
+        late.callback(Leaf(lambda _: b"page"))
+        answer = await self.ask(self.wrap(self.subscribe(DeferredResource(late))))
+        self.assertIn(b"page", answer)
+
+    async def test_wrapped_both(self) -> None:
+        """Front and worker have a scope each."""
+        answer = await self.ask(self.wrap(self.subscribe(self.wrap(Leaf(lambda _: b"page")))))
+        self.assertIn(b"page", answer)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
+
+    async def test_worker_that_waits(self) -> None:
+        """A worker's scope ends with the response, whoever finishes that, and how late."""
+
+        def late(_: Request) -> Deferred[bytes]:
+            return deferLater(reactor, 0, lambda: b"page")
+
+        async def finish_itself(request: Request) -> None:
+            request.write(await late(request))
+            request.finish()
+
+        async def give_bytes(request: Request) -> bytes:
+            return await late(request)
+
+        async def write_only(request: Request) -> None:
+            request.write(await late(request))
+
+        handlers: list[Handler] = [finish_itself, give_bytes, write_only, late]
+        for handler in handlers:
+            self.outcomes.clear()
+            answer = await self.ask(self.subscribe(self.wrap(Leaf(handler))))
+            self.assertEqual(answer.count(b"page"), 1)
+            self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+        self.assertEqual(self.flushWarnings(), [])
+
+    async def test_worker_that_finishes_later(self) -> None:
+        """So it does where nobody waits for what finishes the response."""
+
+        def render(request: Request) -> int:
+            reactor.callLater(0, request.write, b"page")
+            reactor.callLater(0, lambda: request.finish())
+            return NOT_DONE_YET
+
+        self.assertIn(b"page", await self.ask(self.subscribe(self.wrap(Leaf(render)))))
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+
+    async def test_worker_that_fails(self) -> None:
+        """And where it fails."""
+        failing = Leaf(lambda _: deferLater(reactor, 0, lambda: 1 / 0))
+        answer = await self.ask(self.subscribe(self.wrap(failing)))
+        self.assertIn(b" 500 ", answer)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_decorated_front(self) -> None:
+        """So they have where the front is decorated, whose scope's attribute is sent along."""
+        subscription = self.subscribe(self.wrap(Leaf(lambda _: b"page")))
+        decorate: Any = cancel_on_disconnect(observers=self.outcomes.append)
+        answer = await self.ask(Leaf(decorate(subscription.render)))
+        self.assertIn(b"page", answer)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
+
+    async def test_leaving(self) -> None:
+        """Nobody tells the worker that the client has left: what it then says is dropped."""
+        rendered: Deferred[Request] = Deferred()
+
+        def render(request: Request) -> int:
+            rendered.callback(request)
+            return NOT_DONE_YET
+
+        wire = await connect(self, serve(self, self.wrap(self.subscribe(Leaf(render)))))
+        wire.send(request())
+        late: Any = await rendered
+        await wire.leave()
+        await late.remote.callRemote("write", b"late")
+        await late.remote.callRemote("finish")
+        self.assertEqual(wire.received, b"")
+        self.assertIsInstance(self.outcomes[0].cause, Disconnected)

@@ -1,0 +1,220 @@
+"""The answer to a request that is cancelled while its client waits: by default, in its own format.
+
+What belongs here: what the default is, and the program of the docs. What does not: the Accept
+header alone, which has `test_negotiation`; `error_page`, which has `test_error_pages_own`; and what
+a cause says in headers: `test_cause_headers`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from h2.errors import ErrorCodes
+from twisted.internet.defer import Deferred
+from twisted.web.server import Request
+
+from cancelweb import (
+    CancellingResource,
+    Cause,
+    Ended,
+    TimedOut,
+    cancel_on_disconnect,
+    current_scope,
+)
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._scopes import Leaf, waiting
+from ..docs._docs import ERROR_PAGE, ERROR_PAGE_FILE, run
+from ._answers import AS_TODAY, AnswerTestCase, evicted
+from ._multiplexed import HTTP2TestCase
+
+
+class OneAnswerInTheClientsFormatTests(AnswerTestCase):
+    """The default is in the format that the client asks for."""
+
+    def test_as_before(self) -> None:
+        """A client that asks for nothing in particular gets the page that it always got."""
+        for accept in (None, b"*/*", b"text/html"):
+            response = self.ask(self.deadline(), accept)
+            self.assertEqual((response.status, response.body), (503, AS_TODAY))
+            self.assertEqual(response.headers[b"content-type"], b"text/html; charset=utf-8")
+            self.assertEqual(response.headers[b"vary"], b"Accept")
+            self.assertEqual(response.headers[b"cache-control"], b"no-store")
+
+    def test_problem(self) -> None:
+        """A JSON client gets a problem as in RFC 9457, whatever the handler has promised."""
+
+        def handler(request: Request) -> Deferred[bytes]:
+            request.setHeader("Content-Type", "application/json")
+            request.setHeader("Content-Length", "5")
+            return Deferred()
+
+        for accept in (b"application/json", b"application/problem+json", b"application/json, */*"):
+            response = self.ask(self.deadline(handler=handler), accept)
+            self.assertEqual(response.headers[b"content-type"], b"application/problem+json")
+            self.assertEqual(response.headers[b"content-length"], b"%d" % len(response.body))
+            self.assertEqual(
+                json.loads(response.body),
+                {
+                    "type": "about:blank",
+                    "title": "Service Unavailable",
+                    "status": 503,
+                    "detail": "The request was stopped before it was done.",
+                },
+            )
+
+    def test_headers_of_the_handlers_own_page(self) -> None:
+        """What told of the handler's own page is gone; what did not stays."""
+        own = ("ETag", "Last-Modified", "Content-Language", "Content-Location", "Link", "Location")
+
+        def handler(request: Request) -> Deferred[bytes]:
+            for name in (*own, "Transfer-Encoding", "X-Request-ID"):
+                request.setHeader(name, "chunked")
+            return Deferred()
+
+        for error_page in (None, lambda request, cause: b"own"):
+            response = self.ask(self.deadline(error_page, handler))
+            left = {each.lower().encode() for each in own} & set(response.headers)
+            self.assertEqual(left, set())
+            self.assertNotIn(b"transfer-encoding", response.headers)
+            self.assertEqual(response.headers[b"x-request-id"], b"chunked")
+
+    def test_text(self) -> None:
+        """A client that asks for plain text gets a sentence."""
+        response = self.ask(self.deadline(), b"text/plain")
+        self.assertEqual(response.body, b"The request was stopped before it was done.\n")
+        self.assertEqual(response.headers[b"content-type"], b"text/plain; charset=utf-8")
+
+    def test_turned_away(self) -> None:
+        """So it is where a drain turns requests away; without a wish it is the sentence."""
+        sentence = "the server is shutting down"
+        for accept in (None, b"*/*", b"text/plain"):
+            response = self.ask(self.draining(), accept)
+            self.assertEqual(response.body, f"{sentence}\n".encode())
+        for accept in (b"application/json", b"application/json, text/plain, */*"):
+            response = self.ask(self.draining(), accept)
+            self.assertEqual(json.loads(response.body)["detail"], sentence)
+            self.assertEqual(response.headers[b"retry-after"], b"1")
+        response = self.ask(self.draining(), b"text/html")
+        self.assertIn(f"<p>{sentence}</p>".encode(), response.body)
+        self.assertEqual(response.headers[b"connection"], b"close")
+
+    def test_head(self) -> None:
+        """A HEAD gets the head alone, with the length of the body."""
+        for root in (self.deadline(), self.draining()):
+            whole = self.ask(root, b"application/json")
+            head = self.ask(root, b"application/json", b"HEAD")
+            self.assertEqual((head.status, head.body), (503, b""))
+            self.assertEqual(head.headers[b"content-length"], whole.headers[b"content-length"])
+
+    def test_a_cause_is_no_text_for_clients(self) -> None:
+        """What a cause of the user's own says is not shown; its status and title are."""
+
+        for accept in (b"text/html", b"application/json", b"text/plain"):
+            response = self.ask(self.deadline(handler=evicted), accept)
+            self.assertEqual(response.status, 429)
+            self.assertNotIn(b"token", response.body)
+            if accept != b"text/plain":
+                self.assertIn(b"Too Many Requests", response.body)
+
+    def test_the_name_of_a_status(self) -> None:
+        """The status line has it too, where Twisted knows none; what has no name is Stopped."""
+        for status, name in [
+            (429, "Too Many Requests"),
+            (451, "Unavailable For Legal Reasons"),
+            (503, "Service Unavailable"),
+            (599, "Stopped"),
+        ]:
+            decorate: Any = cancel_on_disconnect(timeout=1, timeout_status=status, observers=())
+            client = Client(Leaf(decorate(waiting)))
+            client.request(headers={b"Accept": b"application/json"})
+            client.clock.advance(1)
+            self.assertEqual(json.loads(client.response.body)["title"], name)
+            self.assertTrue(client.received.startswith(f"HTTP/1.1 {status} {name}\r\n".encode()))
+
+
+class OverHTTP2Tests(HTTP2TestCase):
+    """The same over HTTP/2."""
+
+    def test_each(self) -> None:
+        """The default and the site's own page; an abort for a page that is only half written."""
+
+        def half(request: Request, cause: Cause) -> bytes:
+            request.write(b"half")
+            raise ValueError
+
+        bodies = []
+        for page in (None, lambda request, cause: b"own", half):
+            self.connect(self.work, timeout=3, error_page=page)
+            stream = self.get()
+            self.clock.advance(3)
+            self.exchange()
+            self.assertEqual(stream.headers[b":status"], b"503")
+            bodies.append((stream.body, stream.ended))
+        self.assertEqual(bodies, [(AS_TODAY, True), (b"own", True), (b"half", False)])
+        self.logged_error(ValueError)
+        self.assertEqual({type(each.cause) for each in self.outcomes}, {TimedOut})
+        self.assertEqual(self.outcomes[-1].ended, Ended.FAILED)
+
+
+class BrokenOffInADrainTests(HTTP2TestCase):
+    """A page of a request that is turned away, and is only half written, has no end."""
+
+    def test_over_http2(self) -> None:
+        """The stream is reset, and the connection goes on."""
+
+        def half(request: Request, cause: Cause) -> bytes:
+            request.write(b"half")
+            raise ValueError
+
+        monitor = Monitor(self.clock)
+        monitor.is_draining = True
+        wrapped: Any = CancellingResource(
+            Leaf(self.work), monitor=monitor, error_page=half, observers=self.outcomes.append
+        )
+        self.open(wrapped)
+        for _ in range(2):
+            stream = self.get()
+            self.assertEqual((stream.body, stream.ended), (b"half", False))
+            self.assertIs(stream.reset, ErrorCodes.INTERNAL_ERROR)
+            self.logged_error(ValueError)
+        self.assertEqual({each.ended for each in self.outcomes}, {Ended.REFUSED})
+
+
+class ShownTests(AnswerTestCase):
+    """The program of the how-to."""
+
+    def test_error_page(self) -> None:
+        """It answers those below /api/, and leaves the rest to the default."""
+        names = run(ERROR_PAGE.read_text())
+        for path, status, body in [
+            (b"/api/x", 504, b'{"error": "too slow"}'),
+            (b"/x", 503, AS_TODAY),
+        ]:
+            decorate: Any = cancel_on_disconnect(
+                timeout=1, error_page=names["error_page"], observers=()
+            )
+            client = Client(Leaf(decorate(waiting)))
+            client.request(path=path)
+            client.clock.advance(1)
+            self.assertEqual((client.response.status, client.response.body), (status, body))
+
+    def test_file(self) -> None:
+        """A page that is a file is sent from memory, at a time limit and in a drain."""
+        self.patch(Path, "read_bytes", lambda path: f"the page {path}".encode())
+        error_page = run(ERROR_PAGE_FILE.read_text())["error_page"]
+        for root in (self.deadline(error_page), self.draining(error_page=error_page)):
+            response = self.ask(root)
+            self.assertEqual((response.status, response.body), (503, b"the page 503.html"))
+
+    def test_cause(self) -> None:
+        """The cause tells when to come again."""
+        names = run(ERROR_PAGE.read_text())
+
+        def handler(request: Request) -> Deferred[bytes]:
+            current_scope().cancel(names["QuotaUsedUp"](30))
+            return Deferred()
+
+        response = self.ask(self.deadline(names["error_page"], handler))
+        self.assertEqual((response.status, response.headers[b"retry-after"]), (429, b"30"))

@@ -1,0 +1,232 @@
+"""An `error_page` that fails, or ends the request itself.
+
+What belongs here: what is logged, and what the client gets all the same. What does not: one that
+does as it should, which has `test_error_pages_own`.
+"""
+
+import json
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import fail, succeed
+from twisted.logger import LogEvent, formatEvent
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.static import File
+
+from cancelweb import Cause, Ended, TimedOut, cancel_on_disconnect
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._scopes import Leaf, lose, waiting
+from ._answers import AS_TODAY, AnswerTestCase
+
+
+class OneAnswerAllTheSameTests(AnswerTestCase):
+    """An `error_page` that fails: that is logged, and the default is sent."""
+
+    def logged(self, error_page: object, root: Any = None, accept: bytes = b"*/*") -> LogEvent:
+        """What is logged of one whose client gets the default."""
+        events = log_events(self)
+        response = self.ask(root or self.deadline(error_page), accept)
+        self.assertEqual((response.status, response.is_complete), (503, True))
+        self.assertNotEqual(response.body, b"own")
+        [event] = of_cancelweb(events)
+        self.assertRegex(str(formatEvent(event)), r"failed, so the default page is sent$")
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        return event
+
+    def test_raises(self) -> None:
+        """One that raises, whatever it raises."""
+        for error in (ValueError, SystemExit):
+
+            def failing(request: Request, cause: Cause, error: Any = error) -> bytes:
+                request.setResponseCode(500)
+                raise error
+
+            event = self.logged(failing)
+            self.assertIn("failing", str(formatEvent(event)))
+            self.logged(failing, self.draining(error_page=failing))
+
+    def test_other_results(self) -> None:
+        """One that returns what cannot be waited for is told what it was."""
+        resource, nothing = Leaf(lambda _: NOT_DONE_YET), Leaf(lambda _: None)
+        for result, described in [
+            (NOT_DONE_YET, "NOT_DONE_YET"),
+            (resource, "NOT_DONE_YET"),
+            (nothing, "None, a builtins.NoneType"),
+            ("own", "'own', a builtins.str"),
+            (succeed(b"own"), "<Deferred .*, a twisted.internet.defer.Deferred"),
+        ]:
+            event = self.logged(lambda request, cause, result=result: result)
+            self.assertRegex(
+                str(event["log_failure"].value),
+                rf"<lambda> came to {described}: an error_page must return bytes, a resource that "
+                "renders at once, or None for the default$",
+            )
+
+    def test_a_resource_without_the_method(self) -> None:
+        """A resource that does not have the request's method cannot be rendered."""
+
+        class OnlyGet(Resource):
+            def render_GET(self, request: Request) -> bytes:
+                return b"own"
+
+        page = OnlyGet()
+        decorate: Any = cancel_on_disconnect(timeout=1, error_page=lambda *_: page, observers=())
+        response = self.ask(Leaf(decorate(waiting)), method=b"PUT")
+        self.assertEqual((response.status, response.body), (503, AS_TODAY))
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_a_default_in_the_clients_format(self) -> None:
+        """The default is in the client's format then, too."""
+        response = self.ask(self.deadline(lambda request, cause: 5), b"application/json")
+        self.assertEqual(json.loads(response.body)["status"], 503)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_after_a_write(self) -> None:
+        """One that has written a part of its page cannot be helped: the response is broken off."""
+
+        def half(request: Request, cause: Cause) -> bytes:
+            request.write(b"half a page")
+            raise ValueError
+
+        events = log_events(self)
+        outcomes: list[Any] = []
+        decorate: Any = cancel_on_disconnect(timeout=1, error_page=half, observers=outcomes.append)
+        client = Client(Leaf(decorate(waiting)))
+        client.request()
+        client.clock.advance(1)
+        client.clock.advance(0)
+        self.assertTrue(client.is_aborted)
+        [outcome] = outcomes
+        self.assertEqual((outcome.cause, outcome.ended), (TimedOut(1), Ended.FAILED))
+        [event] = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(event),
+            f"{half.__qualname__} failed behind a part of its page, so the response is broken off",
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_the_default_after_a_write(self) -> None:
+        """So is one that has written, and then asks for the default, or leaves the rest to come."""
+        for result in (None, NOT_DONE_YET):
+
+            def half(request: Request, cause: Cause, result: Any = result) -> Any:
+                request.write(b"half a page")
+                return result
+
+            for root in (self.deadline(half), self.draining(error_page=half)):
+                client = Client(root)
+                client.request()
+                client.clock.advance(1)
+                self.assertTrue(client.is_aborted)
+                self.assertTrue(client.received.endswith(b"\r\nhalf a page\r\n"))
+                self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_after_a_write_in_a_drain(self) -> None:
+        """So is that to a request that is turned away, without a proper end."""
+
+        def half(request: Request, cause: Cause) -> bytes:
+            request.write(b"half a page")
+            raise ValueError
+
+        events = log_events(self)
+        client = Client(self.draining(error_page=half))
+        client.request()
+        self.assertTrue(client.is_aborted)
+        self.assertTrue(client.received.endswith(b"\r\nhalf a page\r\n"))
+        [event] = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(event),
+            f"{half.__qualname__} failed behind a part of its page, so the response is broken off",
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_a_page_with_a_producer(self) -> None:
+        """A page that a producer is to write, as a `File` is, is too late; the file is closed."""
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"own")
+        opened: list[Any] = []
+
+        class Noted(File):
+            def openForReading(self) -> Any:
+                opened.append(super().openForReading())
+                return opened[-1]
+
+        for root in (
+            self.deadline(lambda *_: Noted(path)),
+            self.draining(error_page=lambda *_: Noted(path)),
+        ):
+            response = self.ask(root)
+            self.assertEqual((response.status, response.is_complete), (503, True))
+            self.assertNotEqual(response.body, b"own")
+            self.assertTrue(opened.pop().closed)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_after_a_whole_page(self) -> None:
+        """One that fails when it has finished the request has answered it."""
+
+        def whole(request: Request, cause: Cause) -> bytes:
+            request.write(b"own")
+            request.finish()
+            raise ValueError
+
+        events = log_events(self)
+        for root in (self.deadline(whole), self.draining(error_page=whole)):
+            client = Client(root)
+            client.request()
+            client.clock.advance(1)
+            self.assertEqual((client.response.body, client.response.is_complete), (b"own", True))
+            self.assertFalse(client.is_aborted)
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(
+            [formatEvent(each) for each in of_cancelweb(events)],
+            [f"{whole.__qualname__} failed"] * 2,
+        )
+
+    def test_a_request_that_raises(self) -> None:
+        """What a request of a kind of your own raises stands in the way of any answer."""
+
+        def raising(request: Any, *_: object) -> None:
+            raise ValueError
+
+        def leaving(request: Any, *_: object) -> None:
+            lose(request)
+            raise ValueError
+
+        for fails, is_aborted in ((raising, True), (leaving, False)):
+            events = log_events(self)
+
+            def broken(request: Any, fails: Any = fails) -> Any:
+                request.setHeader = partial(fails, request)
+                return self.draining().render(request)
+
+            client = Client(Leaf(broken))
+            client.request()
+            self.assertEqual((client.received, client.is_aborted), (b"", is_aborted))
+            self.assertEqual(
+                [formatEvent(each) for each in of_cancelweb(events)],
+                ["a request that is turned away cannot be answered: the server is shutting down"],
+            )
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_ends_the_request_itself(self) -> None:
+        """One that finishes the request, or loses it, leaves nothing to do."""
+
+        def finishing(request: Request, cause: Cause) -> None:
+            request.write(b"own")
+            request.finish()
+
+        def losing(request: Any, cause: Cause) -> bytes:
+            request.channel.transport.lose(fail(OSError()).result)
+            return b"own"
+
+        for root in (self.deadline(finishing), self.draining(error_page=finishing)):
+            self.assertEqual(self.ask(root).body, b"own")
+        for root in (self.deadline(losing), self.draining(error_page=losing)):
+            client = Client(root)
+            client.request()
+            client.clock.advance(1)
+            self.assertEqual(client.received, b"")
+        self.flushLoggedErrors(OSError)

@@ -1,0 +1,175 @@
+"""`error_page`: the site makes the answer to a request that is cancelled while its client waits.
+
+What belongs here: when it is called, and what it may return. What does not: one that fails, which
+has `test_error_pages_failing`.
+"""
+
+import json
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.web.pages import errorPage, notFound
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import CancellingResource, Cause, TimedOut, current_scope
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._scopes import Leaf, waiting
+from ._answers import AnswerTestCase, evicted
+
+SECRET = ContextVar("SECRET", default="none")
+
+
+class OneAnswerInTheSitesFormatTests(AnswerTestCase):
+    """`error_page`: the site makes the answer itself."""
+
+    def setUp(self) -> None:
+        """Note what it was given."""
+        self.given: list[Cause] = []
+
+    def page(self, result: object) -> Callable[[Any, Cause], Any]:
+        """An error page of this result."""
+
+        def error_page(request: Request, cause: Cause) -> object:
+            self.given.append(cause)
+            return result
+
+        return error_page
+
+    def test_bytes(self) -> None:
+        """Bytes are the body; the status and the headers are set."""
+        response = self.ask(self.deadline(self.page(b"own")), b"application/json")
+        self.assertEqual((response.status, response.body), (503, b"own"))
+        self.assertEqual(response.headers[b"content-type"], b"text/html; charset=utf-8")
+        self.assertEqual(response.headers[b"content-length"], b"3")
+        self.assertEqual(response.headers[b"cache-control"], b"no-store")
+        self.assertNotIn(b"vary", response.headers)
+        self.assertEqual(self.given, [TimedOut(1)])
+
+    def test_what_it_changes(self) -> None:
+        """It may change all that is set."""
+
+        def error_page(request: Request, cause: Cause) -> bytes:
+            self.assertEqual(request.code, 503)
+            request.setResponseCode(504)
+            request.setHeader("Content-Type", "text/x-own")
+            return b"own"
+
+        response = self.ask(self.deadline(error_page))
+        self.assertEqual((response.status, response.body), (504, b"own"))
+        self.assertEqual(response.headers[b"content-type"], b"text/x-own")
+
+    def test_resource(self) -> None:
+        """A resource is rendered, one that writes itself too, whatever the method."""
+
+        class Own(Resource):
+            def render(self, request: Request) -> bytes:
+                return b"own"
+
+        for method in (b"GET", b"POST"):
+            response = self.ask(self.deadline(self.page(Own())), method=method)
+            self.assertEqual((response.status, response.body), (503, b"own"))
+            teapot: Any = errorPage(418, "Teapot", "Short and stout.")
+            response = self.ask(self.deadline(self.page(teapot)), method=method)
+            self.assertEqual(response.status, 418)
+            self.assertIn(b"Short and stout.", response.body)
+        for method in (b"GET", b"HEAD"):
+            response = self.ask(self.draining(error_page=self.page(notFound())), method=method)
+            self.assertEqual((response.status, response.is_complete), (404, True))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_none(self) -> None:
+        """None stands for the default."""
+        response = self.ask(self.deadline(self.page(None)), b"application/json")
+        self.assertEqual(json.loads(response.body)["status"], 503)
+        self.assertEqual(self.given, [TimedOut(1)])
+
+    def test_head(self) -> None:
+        """A HEAD has no body."""
+        response = self.ask(self.deadline(self.page(b"own")), method=b"HEAD")
+        self.assertEqual((response.status, response.body), (503, b""))
+        self.assertEqual(response.headers[b"content-length"], b"3")
+
+    def test_a_status_without_a_body(self) -> None:
+        """Where it sets a status that has no body, nothing is said of one."""
+        for status in (204, 304):
+
+            def error_page(request: Request, cause: Cause, status: int = status) -> bytes:
+                request.setResponseCode(status)
+                return b"none"
+
+            for root in (self.deadline(error_page), self.draining(error_page=error_page)):
+                response = self.ask(root)
+                self.assertEqual((response.status, response.body), (status, b""))
+                self.assertNotIn(b"content-length", response.headers)
+                self.assertNotIn(b"content-type", response.headers)
+
+    def test_each_cause(self) -> None:
+        """It is called for a drain's end, for those turned away, and for a cause of the user's."""
+        own = self.page(b"own")
+        monitor = Monitor()
+        root = CancellingResource(Leaf(waiting), monitor=monitor, error_page=own, observers=())
+        client = Client(root)
+        client.request()
+        monitor.drain(0)
+        client.clock.advance(0)
+        self.assertEqual(client.response.body, b"own")
+        self.assertEqual(client.response.headers[b"connection"], b"close")
+        response = self.ask(root)
+        self.assertEqual((response.status, response.body), (503, b"own"))
+        self.assertEqual(response.headers[b"retry-after"], b"1")
+        response = self.ask(self.deadline(own, evicted))
+        self.assertEqual((response.status, response.body), (429, b"own"))
+        self.assertEqual(
+            [type(each).__name__ for each in self.given], ["Draining"] * 2 + ["Evicted"]
+        )
+
+    def test_is_not_called_without_a_client_to_answer(self) -> None:
+        """It is not called where the client has left, where a part is out, or in a dry run."""
+
+        def begun(request: Request) -> int:
+            request.write(b"begun")
+            return NOT_DONE_YET
+
+        self.ask(self.deadline(self.page(b"own"), begun))
+        client = Client(self.deadline(self.page(b"own")))
+        client.request()
+        client.disconnect()
+        dry = CancellingResource(
+            Leaf(waiting), timeout=1, dry_run=True, error_page=self.page(b"own"), observers=()
+        )
+        client = Client(dry)
+        client.request()
+        client.clock.advance(1)
+        self.assertEqual(self.given, [])
+
+    def test_the_innermost_wins(self) -> None:
+        """Where entry points meet, the innermost that has one decides."""
+        inner = self.deadline(self.page(b"inner"))
+        outer = self.page(b"outer")
+        self.assertEqual(self.ask(CancellingResource(inner, error_page=outer)).body, b"inner")
+        inner = self.deadline()
+        self.assertEqual(self.ask(CancellingResource(inner, error_page=outer)).body, b"outer")
+
+    def test_context(self) -> None:
+        """It sees the handler's scope and context variables, and nothing of it is left behind."""
+        seen: list[object] = []
+
+        def error_page(request: Request, cause: Cause) -> bytes:
+            seen.extend([SECRET.get(), current_scope().cause])
+            SECRET.set("of the page")
+            return b"own"
+
+        def handler(request: Request) -> Deferred[bytes]:
+            SECRET.set("of the handler")
+            return Deferred()
+
+        token = SECRET.set("of the test")
+        self.addCleanup(SECRET.reset, token)
+        self.ask(self.deadline(error_page, handler))
+        self.assertEqual(seen, ["of the handler", TimedOut(1)])
+        self.assertNotEqual(SECRET.get(), "of the page")

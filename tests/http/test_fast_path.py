@@ -1,0 +1,630 @@
+"""The fast path of a request: it cannot be told from the general way, and keeps the same promises.
+
+The random histories are in `_twins`; what the paths cost is measured elsewhere.
+"""
+
+import gc
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from typing import Any, ClassVar
+from weakref import ref
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.test.requesthelper import DummyRequest
+
+from cancelweb import (
+    CancellingResource,
+    Draining,
+    Ended,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._pages import PAGE
+from .._scopes import Leaf, Visit, raising, returning, waiting
+from ._nests import decorated
+from ._noting import AT_ONCE, SIMPLE, Journal, LosingAtOnce
+from ._twin import Watcher
+from ._twin_beginnings import SIMPLEST
+from ._twins import run_each, run_twins
+
+
+class TwinTests(SynchronousTestCase):
+    """The same random histories, with the fast path and without it."""
+
+    def test_cannot_be_told_apart(self) -> None:
+        """At every step all that can be observed is the same; many histories begin on the path."""
+        counted = run_twins(self, 150, 20)
+        self.assertGreater(counted["fast"], 0.15 * counted["histories"])
+        self.assertGreater(len(counted), 6, counted)
+
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+def yielding(_: object) -> Generator[Deferred[None], None, None]:
+    """Waits."""
+    yield Deferred(lambda _: None)
+
+
+VARIATIONS: list[dict[str, Any]] = [
+    {},
+    {"doors": decorated, "told": "nobody"},
+    {"method": b"POST"},
+    {"method": b"HEAD"},
+    {"dry_run": True},
+    {"listens": "nothing"},
+    {"timeouts": (2, None), "hooks": ("on_exit",), "told": "observer"},
+    {"timeouts": (2, None), "hooks": ("on_exit",), "hook": "wait"},
+    {"monitored": True, "told": "nobody"},
+]
+STORIES: list[list[tuple[Any, ...]]] = [
+    [("leave",)],
+    [("leave",), ("come_to", "text")],
+    [("leave",), ("settle", 0, "fail")],
+    [("finish",)],
+    [("finish",), ("settle", 0, "fail")],
+    [("finish",), ("come_to", "text")],
+    [("settle", 0, "end")],
+    [("settle", 0, "fail")],
+    [("cancel",)],
+    [("listen", "fire"), ("settle", 0, "end"), ("leave",)],
+    [("join", LosingAtOnce, None, False)],
+]
+
+
+class EachTests(SynchronousTestCase):
+    """Short histories, not random: each kind of work, however asked for, meets each end."""
+
+    def test_cannot_be_told_apart(self) -> None:
+        """All that can be observed is the same, with the fast path and without it."""
+        beginnings = [
+            {**SIMPLEST, **each, "kind": kind}
+            for kind in [*SIMPLE, *AT_ONCE]
+            for each in VARIATIONS
+        ]
+        fast = run_each(self, beginnings, STORIES)
+        self.assertGreater(fast, len(beginnings) * len(STORIES) // 2)
+
+
+class DifferenceTests(SynchronousTestCase):
+    """What the histories have found."""
+
+    def test_canceller_that_answers(self) -> None:
+        """A Deferred whose canceller gives a result: nothing escapes into Twisted's own code."""
+        visit = Visit(lambda _: Deferred(lambda deferred: deferred.callback(PAGE)))
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.COMPLETED)
+
+    def test_canceller_that_answers_without_observers(self) -> None:
+        """Nor is there anything to escape where only the log is told."""
+        visit = Visit(lambda _: Deferred(lambda deferred: deferred.callback(PAGE)), observers=None)
+        visit.disconnect()
+        self.assertIs(visit.scope.request, None)
+
+    def test_answered_by_hand_and_nonsense_returned(self) -> None:
+        """A result of which no response can be made is an error, though there is a response."""
+        work: Deferred[Any] = Deferred()
+        visit = Visit(returning(work))
+        visit.scope.request.finish()
+        work.callback("text")
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_called_by_other_code(self) -> None:
+        """A handler that other code calls keeps no code of the first from being stopped."""
+
+        async def waiting_on(_: object) -> None:
+            await Deferred[None](lambda _: None)
+
+        def leaving(request: Request) -> Deferred[None]:
+            user.set("second")
+            visit.disconnect()
+            return Deferred(lambda _: None)
+
+        for first in (waiting_on, inlineCallbacks(yielding)):
+            seen: list[str] = []
+            visit = Visit(first, on_exit=lambda _: seen.append(user.get()))  # noqa: B023
+            cancel_on_disconnect(leaving)(visit.scope.request)
+            self.assertEqual((visit.outcome.ended, seen), (Ended.STOPPED, ["second"]))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_inside_fails_later(self) -> None:
+        """An entry point inside, entered while the handler's work is waited for, may fail."""
+        visit = Visit(waiting)
+        request: Any = visit.scope.request
+        inside: Any = cancel_on_disconnect(raising)
+        self.assertRaises(ValueError, inside, request)
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+
+    def test_lost_after_an_unreported_finish(self) -> None:
+        """A response that was finished, though nobody was told, was not lost: its work runs on."""
+        work: Deferred[bytes] = Deferred()
+        visit = Visit(returning(work), observers=None)
+        visit.scope.request.finished = 1
+        visit.disconnect()
+        self.assertFalse(work.called)
+        self.assertIsNone(visit.scope.cause)
+        work.callback(PAGE)
+        self.assertIsNone(visit.scope.request)
+
+    def test_finish_that_raises_behind_the_end(self) -> None:
+        """What it raises is logged with the name of the handler, though the scope has closed."""
+
+        class Raising(Request):
+            def finish(self) -> None:
+                super().finish()
+                raise ValueError("the request's")
+
+        events = log_events(self)
+        work: Deferred[bytes] = Deferred()
+        client_of(Leaf(cancel_on_disconnect(lambda _: work)), Raising)
+        work.callback(PAGE)
+        (event,) = of_cancelweb(events)
+        self.assertIn("test_finish_that_raises_behind_the_end", event["handler"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_cancelled_by_its_own_write(self) -> None:
+        """A scope that is cancelled while its page is written answers in place of that page."""
+
+        class Cancelling(Request):
+            def write(self, data: bytes) -> None:
+                if not self.startedWriting and scope_of(self).cause is None:
+                    cancelled.append(scope_of(self).cancel(Draining()))
+                super().write(data)
+
+        cancelled: list[bool] = []
+        work: Deferred[bytes] = Deferred()
+        client = client_of(Leaf(cancel_on_disconnect(lambda _: work)), Cancelling)
+        work.callback(PAGE)
+        self.assertEqual(cancelled, [True])
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_timer_is_cancelled_in_the_context_of_the_handler(self) -> None:
+        """The canceller of a timer runs in its context, as that of a Deferred does."""
+        scopes: list[object] = []
+
+        def handler(_: Request) -> Any:
+            call: Any = Clock().callLater(1, int)
+            cancel = call.canceller
+
+            def cancelled(call: Any) -> None:
+                scopes.append(current_scope())
+                cancel(call)
+
+            call.canceller = cancelled
+            return call
+
+        visit = Visit(handler, observers=None)
+        visit.disconnect()
+        self.assertEqual(scopes, [visit.scope])
+
+
+class Unsettable(Request):
+    """A request that does not let its ``write`` be replaced."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "write":
+            raise TypeError("not mine")
+        super().__setattr__(name, value)
+
+
+class RaisingMonitor(Watcher):
+    """A monitor that raises when a scope closes, which it must not."""
+
+    def scope_closed(self, scope: Any) -> tuple[()]:
+        """Raise."""
+        raise SystemExit("the monitor's")
+
+
+@define(eq=False)
+class Listener:
+    """A listener of `notifyFinish` that is no Deferred, and notes what it is told."""
+
+    told: list[str] = field(factory=list)
+
+    def callback(self, _: object) -> None:
+        """The response is finished."""
+        self.told.append("finished")
+
+    def errback(self, _: Failure) -> None:
+        """The client has left."""
+        self.told.append("lost")
+
+
+class RaisingListener(Listener):
+    """One that raises when the client has left."""
+
+    def errback(self, failure: Failure) -> None:
+        """Raise."""
+        super().errback(failure)
+        raise ValueError("the listener's")
+
+
+def client_of(root: Any, kind: type[Request] = Request) -> Client:
+    """A client that has asked for a page, of a Site with this kind of requests."""
+    clock: Any = Clock()
+    client = Client(Site(root, requestFactory=kind, reactor=clock), clock)
+    client.request()
+    return client
+
+
+class EscapeTests(SynchronousTestCase):
+    """Whatever goes wrong in us at the end of a request, Twisted goes on, and the log tells."""
+
+    def assert_tells_the_others(self, end: Callable[[Client, Any], object], told: str) -> None:
+        """A listener beside ours is told of the end, though ours fails."""
+        listener = Listener()
+
+        requests: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            requests.append(request)
+            request.notifications.append(listener)  # type: ignore[arg-type]
+            return Deferred()
+
+        end(client_of(Leaf(cancel_on_disconnect(handler)), Unsettable), requests[0])
+        self.assertEqual(listener.told, [told])
+        self.assertTrue(self.flushLoggedErrors(TypeError))
+
+    def test_a_loss_that_cannot_be_handled(self) -> None:
+        """A request that cannot be guarded: the other listeners are told that it is lost."""
+        self.assert_tells_the_others(lambda client, _: client.disconnect(), "lost")
+
+    def test_a_finish_that_cannot_be_handled(self) -> None:
+        """The same where it is finished."""
+        self.assert_tells_the_others(lambda _, request: request.finish(), "finished")
+
+    def test_a_monitor_that_raises(self) -> None:
+        """What a monitor raises, against its contract, does not cut the loss of others short."""
+        monitor = RaisingMonitor(Journal())
+        client = client_of(CancellingResource(Leaf(returning(NOT_DONE_YET)), monitor=monitor))
+        client.disconnect()
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    def test_a_hook_that_raises(self) -> None:
+        """A hook may raise what it likes, at a loss and at the end of a response."""
+
+        def hook(_: object) -> None:
+            raise SystemExit("the hook's")
+
+        for end in (lambda each: each.disconnect(), lambda each: each.scope.request.finish()):
+            end(Visit(returning(NOT_DONE_YET), on_exit=hook))
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+
+class AnswerTests(SynchronousTestCase):
+    """What stands in the way of an answer does not leave a scope open."""
+
+    def answered_by(self, kind: type[Request]) -> list[Ended]:
+        """How a request of this kind ends whose work has come to a page."""
+        work: Deferred[bytes] = Deferred()
+        ended: list[Ended] = []
+        handler = cancel_on_disconnect(observers=lambda outcome: ended.append(outcome.ended))
+        client = client_of(Leaf(handler(returning(work))), kind)
+        work.callback(PAGE)
+        if client.is_aborted:
+            client.disconnect()
+        return ended
+
+    def test_a_write_that_raises(self) -> None:
+        """It fails the request, and the log tells of it."""
+
+        class Raising(Request):
+            def write(self, data: bytes) -> None:
+                raise ValueError("the request's")
+
+        self.assertEqual(self.answered_by(Raising), [Ended.FAILED])
+        self.assertTrue(self.flushLoggedErrors(ValueError))
+
+    def test_a_neighbour_that_raises(self) -> None:
+        """Where Twisted is kept from telling of the end, the scope closes all the same."""
+
+        class Unreported(Request):
+            def finish(self) -> None:
+                self.finished = 1
+
+        self.assertEqual(self.answered_by(Unreported), [Ended.COMPLETED])
+
+    def test_bytes_that_a_hook_has_answered(self) -> None:
+        """A hook that finishes the request is the answer, and Twisted writes no other."""
+
+        def hook(scope: Any) -> None:
+            scope.request.write(b"the hook's")
+            scope.request.finish()
+
+        client = client_of(Leaf(cancel_on_disconnect(on_exit=hook)(returning(PAGE))))
+        self.assertEqual(client.response.body, b"the hook's")
+
+
+class RareTests(SynchronousTestCase):
+    """What is rare on the fast path."""
+
+    def test_told_of_an_end_once_more(self) -> None:
+        """A closed scope does nothing when it is told of an end."""
+        visit = Visit(waiting, observers=None)
+        visit.disconnect()
+        scope: Any = visit.scope
+        scope.callback(None)
+        scope.errback(Failure(ValueError()))
+        self.assertIs(scope.request, None)
+
+    def test_a_finish_that_cannot_be_guarded(self) -> None:
+        """What the request raises is logged."""
+        requests: list[Request] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            requests.append(request)
+            return Deferred()
+
+        client_of(Leaf(cancel_on_disconnect(handler)), Unsettable)
+        requests[0].finish()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_a_hook_that_the_canceller_adds(self) -> None:
+        """It runs, as the scope is cancelled."""
+        hooked: list[object] = []
+
+        def handler(_: Request) -> Deferred[bytes]:
+            scope = current_scope()
+
+            def cancelled(_: Deferred[bytes]) -> None:
+                scope.on_exit(hooked.append)
+
+            return Deferred(cancelled)
+
+        visit = Visit(handler, observers=None)
+        visit.disconnect()
+        self.assertEqual(hooked, [visit.scope])
+
+    def test_work_that_the_canceller_of_a_timer_tracks(self) -> None:
+        """The timer has ended all the same, and is no survivor."""
+        clock: Any = Clock()
+        tracked: Deferred[None] = Deferred()
+
+        def handler(_: Request) -> Any:
+            call: Any = clock.callLater(1, int)
+            scope, cancel = current_scope(), call.canceller
+
+            def cancelled(call: Any) -> None:
+                scope.track(tracked)
+                cancel(call)
+
+            call.canceller = cancelled
+            return call
+
+        visit = Visit(handler, observers=None)
+        visit.disconnect()
+        self.assertTrue(tracked.called)
+        self.assertIs(visit.scope.request, None)
+
+    def test_a_coroutine_that_has_ended(self) -> None:
+        """A closed scope does not refer to it."""
+        coroutines: list[ref[Any]] = []
+        work: Deferred[bytes] = Deferred()
+
+        async def answer() -> bytes:
+            return await work
+
+        def handler(_: Request) -> Any:
+            coroutine = answer()
+            coroutines.append(ref(coroutine))
+            return coroutine
+
+        visit = Visit(handler, observers=None)
+        work.callback(PAGE)
+        self.assertIs(visit.scope.request, None)
+        self.assertIs(coroutines[0](), None)
+
+    def test_a_timer_whose_canceller_raises(self) -> None:
+        """It is logged, and the work is waited for."""
+        clock: Any = Clock()
+
+        def handler(_: Request) -> Any:
+            call: Any = clock.callLater(1, int)
+            call.canceller = lambda _: 1 / 0
+            return call
+
+        visit = Visit(handler, observers=None)
+        visit.disconnect()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_leaf_by_its_wrapper(self) -> None:
+        """To set `isLeaf` of a wrapper sets that of the resource."""
+        leaf = Leaf(waiting)
+        CancellingResource(leaf).isLeaf = False
+        self.assertFalse(leaf.isLeaf)
+
+
+class NotifyFinishTests(SynchronousTestCase):
+    """A request that hands out its listeners in its own way is asked for one."""
+
+    def assert_is_cancelled(self, client: Client, work: Deferred[bytes]) -> None:
+        """The work is stopped when the client leaves."""
+        client.disconnect()
+        self.assertTrue(work.called)
+
+    def test_of_a_class(self) -> None:
+        """A class that overrides `notifyFinish` is asked once."""
+        asked: list[object] = []
+
+        class Counting(Request):
+            def notifyFinish(self) -> Any:
+                asked.append(self)
+                return super().notifyFinish()
+
+        work: Deferred[bytes] = Deferred()
+        client = client_of(Leaf(cancel_on_disconnect(returning(work))), Counting)
+        self.assert_is_cancelled(client, work)
+        self.assertEqual(len(asked), 1)
+
+    def test_of_an_instance(self) -> None:
+        """So is an instance."""
+        asked: list[object] = []
+        work: Deferred[bytes] = Deferred()
+        door: Any = cancel_on_disconnect(returning(work))
+
+        def render(request: Any) -> object:
+            real = request.notifyFinish
+
+            def ask() -> Any:
+                asked.append(request)
+                return real()
+
+            request.notifyFinish = ask
+            return door(request)
+
+        self.assert_is_cancelled(client_of(Leaf(render)), work)
+        self.assertEqual(len(asked), 1)
+
+    def test_of_a_double(self) -> None:
+        """And a test double."""
+        request: Any = DummyRequest([b""])
+        work: Deferred[bytes] = Deferred()
+        door: Any = cancel_on_disconnect(returning(work))
+        self.assertIs(door(request), NOT_DONE_YET)
+        request.processingFailed(Failure(ValueError("left")))
+        self.assertTrue(work.called)
+
+
+class OrderTests(SynchronousTestCase):
+    """Other listeners, whenever they were added."""
+
+    def setUp(self) -> None:
+        """Note what happens."""
+        self.happened: list[str] = []
+
+    def listen(self, request: Request, name: str) -> None:
+        """A listener that touches the request."""
+
+        def told(result: object) -> None:
+            how = "lost" if isinstance(result, Failure) else "finished"
+            guarded = "write" in vars(request)
+            self.happened.append(f"{name}: {how}, guarded: {guarded}")
+            if guarded:
+                request.write(b"late")
+                request.finish()
+
+        request.notifyFinish().addBoth(told)
+
+    def visit(self) -> Visit:
+        """A listener is added before ours, and one after it."""
+
+        def handler(request: Request) -> Deferred[bytes]:
+            self.listen(request, "before")
+            return Deferred(lambda _: self.happened.append("cancelled"))
+
+        visit = Visit(handler, observers=None)
+        self.listen(visit.scope.request, "after")
+        return visit
+
+    def test_a_loss(self) -> None:
+        """They find it guarded, and are told before the work is cancelled, in the same turn."""
+        visit = self.visit()
+        visit.disconnect()
+        told = ["before: lost, guarded: True", "after: lost, guarded: True", "cancelled"]
+        self.assertEqual(self.happened, told)
+
+    def test_a_finish(self) -> None:
+        """They see the request as Twisted shows it; it is guarded behind the last."""
+        visit = self.visit()
+        request: Any = visit.scope.request
+        request.finish()
+        told = ["before: finished, guarded: False", "after: finished, guarded: False"]
+        self.assertEqual(self.happened, told)
+        request.write(b"late")
+
+    def test_one_that_raises(self) -> None:
+        """What it raises is Twisted's to bear, as without us; the request is guarded by then."""
+        listener = RaisingListener()
+
+        def handler(request: Request) -> Deferred[bytes]:
+            request.notifications.append(listener)  # type: ignore[arg-type]
+            return Deferred()
+
+        plain = client_of(Leaf(lambda request: handler(request) and NOT_DONE_YET))
+        self.assertRaises(ValueError, plain.disconnect)
+        visit = Visit(handler)
+        request: Any = visit.scope.request
+        self.assertRaises(ValueError, visit.disconnect)
+        request.write(b"late")
+        request.finish()
+
+    def test_one_that_raises_delays_the_cancel(self) -> None:
+        """The work is cancelled all the same, in the next turn of the reactor."""
+        work: Deferred[bytes] = Deferred()
+
+        def handler(request: Request) -> Deferred[bytes]:
+            request.notifications.append(RaisingListener())  # type: ignore[arg-type]
+            return work
+
+        visit = Visit(handler)
+        self.assertRaises(ValueError, visit.disconnect)
+        visit.clock.advance(0)
+        self.assertTrue(work.called)
+
+    def test_a_deadline(self) -> None:
+        """Other listeners are told of a cancel; our own entry stays where it is."""
+        visit = self.visit()
+        request: Any = visit.scope.request
+        inside: Any = cancel_on_disconnect(timeout=1)(returning(NOT_DONE_YET))
+        inside(request)
+        visit.clock.advance(1)
+        told = ["cancelled", "before: lost, guarded: False", "after: lost, guarded: False"]
+        self.assertEqual(self.happened, told)
+        self.assertEqual(visit.response.status, 503)
+        self.assertIs(visit.scope.request, None)
+
+
+class FreedTests(SynchronousTestCase):
+    """A scope that has closed refers to nothing, whatever it was that ended it."""
+
+    ENDS: ClassVar[dict[str, Callable[[Client, Any], object]]] = {
+        "left": lambda client, work: client.disconnect(),
+        "answered": lambda client, work: work.callback(PAGE),
+    }
+
+    def remains(self, end: Callable[[Client, Any], object], is_coroutine: bool) -> list[object]:
+        """What there is of the request, the handler and its work, with the scope alone alive."""
+        refs: list[ref[Any]] = []
+        scopes: list[object] = []
+
+        def live() -> None:
+            def handler(request: Request) -> Any:
+                work: Deferred[bytes] = Deferred()
+                scopes.append(current_scope())
+                works.append(work)
+                refs.extend(map(ref, (request, work)))
+                return awaiting(work) if is_coroutine else work
+
+            works: list[Deferred[bytes]] = []
+            refs.append(ref(handler))
+            client = client_of(Leaf(cancel_on_disconnect(handler)))
+            end(client, works[0])
+            client.clock.advance(1)
+            client.disconnect()
+
+        live()
+        return [each() for each in refs if each() is not None]
+
+    def test_is_freed(self) -> None:
+        """Neither the request, nor the handler, nor the work, without the collector's help."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for name, end in self.ENDS.items():
+            for is_coroutine in (False, True):
+                self.assertEqual(self.remains(end, is_coroutine), [], name)
+
+
+async def awaiting(work: Deferred[bytes]) -> bytes:
+    """A coroutine that waits for a Deferred."""
+    return await work

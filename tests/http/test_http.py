@@ -1,0 +1,251 @@
+"""HTTP/1 as in plain Twisted: HEAD, HTTP/1.0, pipelining.
+
+What belongs here: what requests and connections do to each other, in memory. What does not:
+HTTP/2, upgrades, and what is sent at a deadline.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.web.error import UnsupportedMethod
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import Ended, cancel_on_disconnect, current_scope, scope_of
+
+from .._inmemory import Client, no_cycles
+from .._pages import PAGE, Handler, NoHead, Page, PageTestCase
+from .._scopes import Leaf
+
+VERSIONS = [b"HTTP/1.1", b"HTTP/1.0"]
+METHODS = [b"GET", b"HEAD"]
+
+
+class AsPlainTests(PageTestCase):
+    """A page that is known when the handler returns is sent as plain Twisted sends it."""
+
+    def assert_as_plain(self, handler: Handler, page: type[Page] = Page) -> None:
+        """No client sees a difference to plain bytes."""
+        for method in METHODS:
+            for version in VERSIONS:
+                plain, ours = self.serve_plain(lambda _: PAGE, page), self.serve(handler, page)
+                for client in [plain, ours]:
+                    client.request(method, version=version)
+                    self.clock.advance(0)
+                self.assertEqual(ours.response, plain.response)
+                self.assertEqual(ours.is_closed, plain.is_closed)
+                self.assertEqual(ours.response.headers[b"content-length"], b"%d" % len(PAGE))
+
+    def test_bytes(self) -> None:
+        """Bytes."""
+        self.assert_as_plain(lambda _: PAGE)
+
+    def test_bytes_under_a_faked_head(self) -> None:
+        """Bytes, where Twisted fakes the HEAD."""
+        self.assert_as_plain(lambda _: PAGE, NoHead)
+
+    def test_settled(self) -> None:
+        """Work that has settled already: a Deferred, and a coroutine that does not wait."""
+
+        async def handler(_: Request) -> bytes:
+            return PAGE
+
+        self.assert_as_plain(handler)
+        self.assert_as_plain(lambda _: succeed(PAGE))
+
+    def test_empty_head(self) -> None:
+        """An empty page that was waited for says nothing of its length under a HEAD."""
+        plain, result = self.serve_plain(lambda _: b""), Deferred[bytes]()
+        plain.request(b"HEAD")
+        ours = self.serve(lambda _: result)
+        ours.request(b"HEAD")
+        result.callback(b"")
+        self.assertEqual(ours.response, plain.response)
+
+    def test_settled_under_a_faked_head(self) -> None:
+        """The same, where Twisted fakes the HEAD and wants the length of the body."""
+
+        async def handler(_: Request) -> bytes:
+            return PAGE
+
+        self.assert_as_plain(handler, NoHead)
+        self.assert_as_plain(lambda _: succeed(PAGE), NoHead)
+
+    def test_nothing_subscribed(self) -> None:
+        """For these nobody subscribes to the end of the request."""
+        for work in [lambda: PAGE, lambda: succeed(PAGE)]:
+
+            def handler(request: Any, work: Callable[[], object] = work) -> object:
+                self.notifications = request.notifications
+                return work()
+
+            self.visit(handler)
+            self.assertEqual(self.notifications, [])
+
+
+class FakedHeadTests(PageTestCase):
+    """A HEAD that Twisted fakes with a GET, whose handler has not done yet."""
+
+    def test_answer_is_twisteds(self) -> None:
+        """It is answered as in plain Twisted: at once, without a length."""
+        plain = self.serve_plain(lambda _: NOT_DONE_YET, NoHead)
+        ours = self.serve(lambda _: Deferred[bytes](), NoHead)
+        for client in [plain, ours]:
+            client.request(b"HEAD")
+        self.assertEqual(ours.response, plain.response)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_leaves_no_cycle(self) -> None:
+        """Nor is anything of the refusal of the HEAD left to the collector."""
+
+        def handler(request: Request) -> int:
+            if request.method == b"HEAD":
+                raise UnsupportedMethod((b"GET",))
+            return NOT_DONE_YET
+
+        with no_cycles(self):
+            client = Client(Leaf(cancel_on_disconnect(handler)), Clock())
+            client.request(b"HEAD")
+            self.assertEqual(client.response.status, 200)
+            client.disconnect()
+            del client
+
+    def test_tracked_work(self) -> None:
+        """What was tracked beside it is stopped as well."""
+        stopped: list[object] = []
+
+        def handler(request: Request) -> int:
+            scope_of(request).track(Deferred[None](stopped.append))
+            return NOT_DONE_YET
+
+        client = self.serve(handler, NoHead)
+        client.request(b"HEAD")
+        self.assertEqual(len(stopped), 1)
+        self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
+
+    def test_late_page(self) -> None:
+        """The page of work that eats its cancellation goes nowhere, and warns of nothing."""
+        work = Deferred[bytes]().addErrback(lambda _: PAGE)
+        client = self.serve(lambda _: work, NoHead)
+        client.request(b"HEAD")
+        client.request(b"HEAD")
+        self.assertEqual([each.body for each in client.responses], [b"", b""])
+        self.assertEqual(self.flushWarnings(), [])
+
+    def test_connection_goes_on(self) -> None:
+        """The connection serves the next request."""
+        client = self.serve(lambda _: Deferred[bytes](), NoHead)
+        client.request(b"HEAD")
+        client.request(b"HEAD")
+        self.assertEqual([each.status for each in client.responses], [200, 200])
+
+
+class PipeliningTests(PageTestCase):
+    """Several requests on one connection."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.works: dict[bytes, Deferred[bytes]] = {}
+        self.stopped: list[bytes] = []
+
+    def handler(self, request: Any) -> object:
+        """Wait, each path for itself."""
+        path = request.path
+        self.works[path] = Deferred(lambda _: self.stopped.append(path))
+        return self.works[path]
+
+    def test_one_after_the_other(self) -> None:
+        """Each gets its own answer, in the order of the requests."""
+        client = self.serve(self.handler)
+        for path in [b"/1", b"/2", b"/3"]:
+            client.request(path=path)
+        for path in [b"/1", b"/2", b"/3"]:
+            self.works[path].callback(b"page of " + path)
+        self.assertEqual(
+            [each.body for each in client.responses],
+            [b"page of /1", b"page of /2", b"page of /3"],
+        )
+
+    def test_disconnect(self) -> None:
+        """When the client leaves, only what has not been answered is stopped."""
+        client = self.serve(self.handler)
+        for path in [b"/1", b"/2", b"/3"]:
+            client.request(path=path)
+        self.works[b"/1"].callback(PAGE)
+        client.disconnect()
+        self.assertEqual(self.stopped, [b"/2"])
+        self.assertEqual([each.path for each in self.outcomes], [b"/1", b"/2"])
+        self.assertNotIn(b"/3", self.works)
+
+    def test_within_the_finish_of_another(self) -> None:
+        """A request that is rendered inside another's code has a scope of its own.
+
+        Twisted renders the second request while the first calls `finish`.
+        """
+        scopes: dict[bytes, object] = {}
+
+        async def handler(request: Any) -> None:
+            scopes[request.path] = current_scope()
+            self.assertIs(current_scope(), scope_of(request))
+            if request.path == b"/1":
+                await self.handler(request)  # type: ignore[misc]
+                request.finish()
+                self.assertIs(current_scope(), scopes[b"/1"])
+            else:
+                await self.handler(request)  # type: ignore[misc]
+
+        client = self.serve(handler)
+        client.request(path=b"/1")
+        client.request(path=b"/2")
+        self.works[b"/1"].callback(b"")
+        self.assertIsNot(scopes[b"/2"], scopes[b"/1"])
+        client.disconnect()
+        self.assertEqual(self.stopped, [b"/2"])
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
+
+    def test_bytes_behind_work(self) -> None:
+        """A request that is answered at once waits for the one before it."""
+        client = self.serve(
+            lambda request: PAGE if request.path == b"/2" else self.handler(request)
+        )
+        client.request(path=b"/1")
+        client.request(path=b"/2")
+        self.assertEqual(client.responses, [])
+        self.works[b"/1"].callback(PAGE)
+        self.assertEqual([each.body for each in client.responses], [PAGE, PAGE])
+
+
+class LeavingWhileRenderingTests(PageTestCase):
+    """A client that leaves before the handler has returned."""
+
+    def leaving(self, result: object) -> Client:
+        """Visit a page whose client leaves while the handler runs."""
+
+        def handler(_: Request) -> object:
+            client.disconnect()
+            return result
+
+        client = self.serve(handler)
+        client.request()
+        return client
+
+    def test_work(self) -> None:
+        """Work that the handler returns is stopped, though nobody was told of the loss."""
+        stopped: list[object] = []
+        self.leaving(Deferred(stopped.append))
+        self.assertEqual(len(stopped), 1)
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+
+    def test_not_done_yet(self) -> None:
+        """The scope of a handler that returns NOT_DONE_YET ends."""
+        self.leaving(NOT_DONE_YET)
+        self.assertEqual(len(self.outcomes), 1)
+
+    def test_bytes(self) -> None:
+        """Bytes are not sent to nobody, which would raise."""
+        for result in [PAGE, succeed(PAGE), None]:
+            client = self.leaving(result)
+            self.assertEqual(client.received, b"")
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)  # That of None.
+        self.assertEqual(len(self.outcomes), 3)

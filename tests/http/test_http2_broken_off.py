@@ -1,0 +1,152 @@
+"""Responses over HTTP/2 that are broken off, and what a real client makes of them.
+
+What belongs here: that no client takes half a response for a whole one. What does not: why a
+response is broken off.
+"""
+
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from h2.errors import ErrorCodes
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from cancelweb import (
+    CancellingResource,
+    Cause,
+    Outcome,
+    TimedOut,
+    cancel_on_disconnect,
+    current_scope,
+)
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._scopes import Leaf
+from .._servers import LOOPBACK, SelfSigned, reactor
+from ._multiplexed import HTTP2TestCase
+
+
+def begun(request: Request) -> int:
+    """A handler that writes the first part, and no more."""
+    request.write(b"begun")
+    return NOT_DONE_YET
+
+
+class TruncatedLooksTruncatedTests(HTTP2TestCase):
+    """Every abort of ours is RST_STREAM with INTERNAL_ERROR."""
+
+    def assert_broken_off(self, stream: Any) -> None:
+        """The stream is reset as after an error; Twisted has forgotten it."""
+        self.exchange()
+        self.assertEqual((stream.body, stream.ended), (b"begun", False))
+        self.assertEqual(stream.reset, ErrorCodes.INTERNAL_ERROR)
+        self.assertEqual(self.connection.channel.streams, {})
+        self.assertEqual(len(self.outcomes), 1)
+
+    def test_deadline(self) -> None:
+        """A deadline."""
+        self.connect(begun, total_timeout=1)
+        stream = self.get()
+        self.clock.advance(1)
+        self.assert_broken_off(stream)
+
+    def test_own_cause(self) -> None:
+        """A cause of the user's own."""
+        scopes: list[Any] = []
+
+        def handler(request: Request) -> int:
+            scopes.append(current_scope())
+            return begun(request)
+
+        self.connect(handler)
+        stream = self.get()
+        scopes[0].cancel(Cause())
+        self.assert_broken_off(stream)
+
+    def test_drain(self) -> None:
+        """A drain."""
+        monitor = Monitor(self.clock)
+        wrapped: Any = CancellingResource(
+            Leaf(begun), monitor=monitor, observers=self.outcomes.append
+        )
+        self.open(wrapped)
+        stream = self.get()
+        monitor.drain(0)
+        self.assert_broken_off(stream)
+
+    def test_failure(self) -> None:
+        """A failure."""
+
+        async def failing(request: Request) -> None:
+            request.write(b"begun")
+            await self.next_step
+            raise ValueError
+
+        self.connect(failing)
+        stream = self.get()
+        self.next_step.callback(None)
+        self.assert_broken_off(stream)
+        self.logged_error(ValueError)
+
+    def test_a_client_that_reads_no_more(self) -> None:
+        """A client that has stopped reading may have its whole connection taken from it."""
+        self.connect(begun, total_timeout=1)
+        stream = self.get()
+        channel = self.connection.channel
+        channel.pauseProducing()
+        self.patch(channel, "_maxBufferedControlFrameBytes", 1)
+        self.clock.advance(1)
+        self.clock.advance(1)
+        self.assertTrue(self.connection.server.aborted)
+        self.assertEqual((stream.ended, len(self.outcomes)), (False, 1))
+        self.flushLoggedErrors()
+
+
+class OverHTTP1Tests(SynchronousTestCase):
+    """The same over HTTP/1: the connection is aborted."""
+
+    def test_without_a_transport(self) -> None:
+        """A request that does not show its transport has its connection closed all the same."""
+        outcomes: list[Outcome] = []
+
+        def handler(request: Any) -> int:
+            self.patch(request, "transport", None)
+            return begun(request)
+
+        decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
+        client = Client(Leaf(decorate(handler)))
+        client.request()
+        client.clock.advance(1)
+        for _ in range(2):
+            client.clock.advance(0)
+        self.assertTrue(client.is_closed)
+        self.assertFalse(client.response.is_complete)
+        self.assertEqual([type(each.cause) for each in outcomes], [TimedOut])
+
+
+class CurlTests(TestCase):
+    """What curl makes of it, over TLS."""
+
+    timeout = 60
+
+    async def test_exit_status(self) -> None:
+        """It exits with 92, stream error: for a reset without an error it would exit with 0."""
+        curl = which("curl")
+        if curl is None:
+            self.skipTest("curl is not installed: apt-get install curl")
+        told: Deferred[Outcome] = Deferred()
+        root = CancellingResource(Leaf(begun), total_timeout=0.3, observers=told.callback)
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        port: Any = await serverFromString(reactor, certificate.listen()).listen(Site(root))
+        self.addCleanup(port.stopListening)
+        url = f"https://{LOOPBACK}:{port.getHost().port}/"
+        out, err, status = await getProcessOutputAndValue(
+            curl, ["-sS", "--http2", "--insecure", "--max-time", "20", url]
+        )
+        self.assertEqual((out, status), (b"begun", 92), err)
+        await told

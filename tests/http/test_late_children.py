@@ -1,0 +1,245 @@
+"""Resources that a wrapped tree delivers late: they are wrapped as well, dead or alive.
+
+Through `DeferredResource`; the wrapper that asks for a password has a module of its own.
+"""
+
+import gc
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+from twisted.web.static import File
+from twisted.web.util import DeferredResource
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Outcome,
+    Scope,
+    cancel_on_disconnect,
+    current_scope,
+)
+
+from .._inmemory import Client, no_cycles
+from .._scopes import Leaf, waiting
+
+
+class LateTestCase(SynchronousTestCase):
+    """A wrapped resource whose children are delivered late."""
+
+    def setUp(self) -> None:
+        """Note what is told, and what is run."""
+        self.late: Deferred[Any] = Deferred()
+        self.outcomes: list[Outcome] = []
+        self.exits: list[Scope] = []
+        self.ran: list[bytes] = []
+
+    def ask(self, method: bytes = b"GET", path: bytes = b"/", **options: Any) -> Client:
+        """Ask for a late child."""
+        wrapper = CancellingResource(
+            DeferredResource(self.late),
+            on_exit=self.exits.append,
+            observers=self.outcomes.append,
+            **options,
+        )
+        client = Client(wrapper)
+        client.request(method, path)
+        return client
+
+    def render(self, request: Request) -> Deferred[bytes]:
+        """A child's rendering."""
+        self.ran.append(request.method)
+        return Deferred()
+
+    def render_at_once(self, request: Request) -> bytes:
+        """That of a child which ends the second scope, too."""
+        self.ran.append(request.method)
+        return b"page"
+
+    def assert_told_once(self, ended: Ended) -> Outcome:
+        """There was one scope, of which the hooks ran once."""
+        self.assertEqual([each.ended for each in self.outcomes], [ended])
+        self.assertEqual(len(self.exits), 1)
+        return self.outcomes[0]
+
+
+class AliveTests(LateTestCase):
+    """The client waits for the child."""
+
+    def test_its_deferred(self) -> None:
+        """A late child that returns a Deferred is served, as it would be otherwise."""
+        result: Deferred[bytes] = Deferred()
+        client = self.ask()
+        self.late.callback(Leaf(lambda _: result))
+        result.callback(b"page")
+        self.assertEqual(client.response.body, b"page")
+        self.assert_told_once(Ended.COMPLETED)
+
+    def test_its_bytes(self) -> None:
+        """One that returns bytes is served with their length."""
+        client = self.ask()
+        self.late.callback(Leaf(lambda _: b"page"))
+        self.assertEqual(client.response.headers[b"content-length"], b"4")
+        self.assert_told_once(Ended.COMPLETED)
+
+    def test_its_error(self) -> None:
+        """One that raises is answered with 500."""
+
+        def broken(request: Request) -> bytes:
+            raise ValueError
+
+        client = self.ask()
+        self.late.callback(Leaf(broken))
+        self.assertEqual(client.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assert_told_once(Ended.FAILED)
+
+    def test_is_cancelled(self) -> None:
+        """The work of a late child stops when the client leaves, in the scope of the request."""
+        found: list[Scope] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            found.append(current_scope())
+            return self.render(request)
+
+        client = self.ask()
+        self.late.callback(Leaf(handler))
+        client.disconnect()
+        self.assertEqual(found, self.exits)
+        self.assertIsInstance(self.assert_told_once(Ended.STOPPED).cause, Disconnected)
+
+    def test_its_children(self) -> None:
+        """A late resource may have children, and they see their paths."""
+
+        class Late(Resource):
+            def getChild(self, path: bytes, request: Request) -> Resource:
+                return Leaf(lambda r: b"%b at %b" % (path, b"/".join(r.prepath)))
+
+        client = self.ask(path=b"/child")
+        self.late.callback(Late())
+        self.assertEqual(client.response.body, b"child at child")
+
+    def test_is_decorated(self) -> None:
+        """A late child with a decorated method has the scope of its request, too."""
+        client = self.ask()
+        decorated = cancel_on_disconnect(on_exit=self.exits.append, observers=())(self.render)
+        self.late.callback(Leaf(decorated))
+        client.disconnect()
+        self.assertEqual(len(self.exits), 2)
+        self.assertIs(self.exits[0], self.exits[1])
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
+
+    def test_within_a_late_child(self) -> None:
+        """What a late child delivers late is wrapped as well."""
+        later: Deferred[Any] = Deferred()
+        result: Deferred[bytes] = Deferred(lambda _: None)
+        client = self.ask()
+        self.late.callback(DeferredResource(later))
+        later.callback(Leaf(lambda _: result))
+        client.disconnect()
+        self.assertTrue(result.called)
+        self.assert_told_once(Ended.STOPPED)
+
+    def test_deadline(self) -> None:
+        """The deadline counts from the request, not from the child."""
+        client = self.ask(timeout=3)
+        client.clock.advance(2)
+        self.late.callback(Leaf(self.render))
+        client.clock.advance(1)
+        self.assertEqual(client.response.status, 503)
+        self.assert_told_once(Ended.STOPPED)
+
+    def test_leaves_nothing_behind(self) -> None:
+        """No cycle is left, whether it completes or not."""
+        stays, late = self.ask(), self.late
+        self.late = Deferred()
+        leaves, later = self.ask(), self.late
+        with no_cycles(self):
+            late.callback(Leaf(lambda _: b"page"))
+            later.callback(Leaf(waiting))
+            leaves.disconnect()
+            self.exits.clear()
+            del late, later, self.late
+        self.assertEqual(stays.response.body, b"page")
+
+
+class DeadTests(LateTestCase):
+    """The client has left when the child is there (Twisted ticket 4899)."""
+
+    def test_is_not_run(self) -> None:
+        """It is not run, hooks and observers have been told once, and nothing raises."""
+        client = self.ask()
+        client.disconnect()
+        self.late.callback(Leaf(self.render))
+        self.assertEqual(self.ran, [])
+        self.assert_told_once(Ended.LET_GO)
+
+    def test_a_decorated_one_is_not_run(self) -> None:
+        """A decorated one is refused, and its own hooks are run."""
+        own: list[Scope] = []
+        client = self.ask()
+        client.disconnect()
+        decorated = cancel_on_disconnect(on_cancel=own.append, observers=())(self.render)
+        self.late.callback(Leaf(decorated))
+        self.assertEqual(self.ran, [])
+        self.assertEqual(len(self.exits), 1)
+
+    def test_an_unsafe_method_is_run(self) -> None:
+        """A POST is run all the same: half-done writes are not cut. No hook is run again."""
+        client = self.ask(b"POST")
+        client.disconnect()
+        self.late.callback(Leaf(self.render_at_once))
+        self.assertEqual(self.ran, [b"POST"])
+        self.assertEqual(len(self.exits), 1)
+
+    def test_a_dry_run_is_run(self) -> None:
+        """In a dry run it is run."""
+        client = self.ask(dry_run=True)
+        client.disconnect()
+        self.late.callback(Leaf(self.render_at_once))
+        self.assertEqual(self.ran, [b"GET"])
+        self.assertEqual(len(self.exits), 1)
+
+    def test_a_real_file(self) -> None:
+        """A `static.File` on a dead request of whatever method raises nothing."""
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"content")
+        for dry_run in (False, True):
+            self.late = Deferred()
+            client = self.ask(dry_run=dry_run)
+            client.disconnect()
+            self.late.callback(File(path))
+            self.assertEqual(client.received, b"")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_childs_getchild_is_still_called(self) -> None:
+        """Twisted looks for the child all the same; what it finds is not rendered."""
+        looked: list[bytes] = []
+        test = self
+
+        class Late(Resource):
+            def getChild(self, path: bytes, request: Request) -> Resource:
+                looked.append(path)
+                return Leaf(test.render)
+
+        client = self.ask(path=b"/child")
+        client.disconnect()
+        self.late.callback(Late())
+        self.assertEqual((looked, self.ran), ([b"child"], []))
+
+    def test_a_request_that_is_no_more(self) -> None:
+        """What is delivered when the request itself is gone is not rendered."""
+        renders: list[Any] = []
+
+        def render(request: Request) -> bytes:
+            renders.append(request.render)
+            return b"page"
+
+        Client(CancellingResource(Leaf(render))).request()
+        gc.collect()
+        renders[0](Leaf(self.render))
+        self.assertEqual(self.ran, [])

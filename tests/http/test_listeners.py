@@ -1,0 +1,82 @@
+"""Work that nobody has returned, and whose only ear is `notifyFinish`.
+
+What is returned or tracked needs no ear; see the modules of each kind.
+"""
+
+import gc
+from typing import Any
+
+from klein import Klein
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import CancellingResource, ScopeCancelled, TimedOut
+
+from .._inmemory import Client
+from .._scopes import Leaf, Visit
+
+
+class DeadlineTests(SynchronousTestCase):
+    """A deadline stops what a disconnect would have stopped."""
+
+    def setUp(self) -> None:
+        self.clock: Any = Clock()
+
+    def test_the_tutorials_recipe(self) -> None:
+        """A handler by the tutorial's recipe has its call cancelled; the client gets a 503."""
+        told: list[Any] = []
+
+        def handler(request: Request) -> int:
+            call = self.clock.callLater(10, request.finish)
+            done = request.notifyFinish()
+            done.addErrback(told.append)
+            done.addCallback(lambda _: call.cancel())
+            return NOT_DONE_YET
+
+        client = Client(CancellingResource(Leaf(handler), timeout=3), self.clock)
+        client.request()
+        self.clock.advance(3)
+        self.assertEqual(client.response.status, 503)
+        self.assertIsInstance(told[0].value, ScopeCancelled)
+        self.assertEqual(told[0].value.cause, TimedOut(3))
+
+    def test_a_klein_view(self) -> None:
+        """A Klein view is cancelled at its `await`."""
+        app, steps = Klein(), list[str]()
+
+        @app.route("/")
+        async def view(request: Request) -> bytes:
+            try:
+                await deferLater(self.clock, 10)
+                steps.append("done")
+            finally:
+                steps.append("over")
+            return b"page"
+
+        client = Client(CancellingResource(app.resource(), timeout=3), self.clock)
+        client.request()
+        self.clock.advance(3)
+        self.assertEqual((client.response.status, steps), (503, ["over"]))
+
+    def test_one_who_handles_nothing(self) -> None:
+        """Who listens for the end only, and not for errors, causes no unhandled one."""
+
+        def handler(request: Request) -> int:
+            request.notifyFinish().addCallback(self.fail)
+            return NOT_DONE_YET
+
+        Visit(handler, timeout=3).clock.advance(3)
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_one_who_answers(self) -> None:
+        """Who finishes the request when he is told has answered it."""
+
+        def handler(request: Request) -> int:
+            request.notifyFinish().addErrback(lambda _: request.finish())
+            return NOT_DONE_YET
+
+        visit = Visit(handler, timeout=3)
+        visit.clock.advance(3)
+        self.assertEqual(visit.response.status, 200)

@@ -1,0 +1,206 @@
+"""Doors that meet on one request share its scope: it ends once, and all are told.
+
+Which option holds is for `test_nested_options`, what is delivered late for `test_late_children`.
+"""
+
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, inlineCallbacks
+from twisted.web.server import Request
+
+from cancelweb import Disconnected, Draining, Ended, cancel_on_disconnect, scope_of
+
+from .._inmemory import Client, log_events, no_cycles, of_cancelweb
+from .._scopes import Leaf, raising, waiting
+from ._nests import NESTS, NestTestCase
+
+
+def _promise(results: list[Deferred[bytes]], request: Request) -> Deferred[bytes]:
+    results.append(Deferred())
+    return results[-1]
+
+
+class SharedTests(NestTestCase):
+    """What doors that meet share, in every combination of doors."""
+
+    def test_one_scope(self) -> None:
+        """There is one scope, one outcome, and one answer."""
+        for nest in NESTS:
+            client = self.ask(nest, self.handler)
+            client.disconnect()
+            self.assertIsInstance(self.scopes[0].cause, Disconnected)
+            self.assertIsNone(self.scopes[0].request)
+            self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
+
+    def test_completes(self) -> None:
+        """What the handler returns is sent, once, at once or late."""
+        for nest in NESTS:
+            results: list[Deferred[bytes]] = []
+            late = self.ask(nest, partial(_promise, results))
+            results[0].callback(b"page")
+            self.assertEqual(late.response.body, b"page")
+            self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+            at_once = self.ask(nest, lambda _: b"page")
+            self.assertEqual(at_once.response.body, b"page")
+            self.assertEqual(at_once.response.headers[b"content-length"], b"4")
+            self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
+
+    def test_fails(self) -> None:
+        """An error is answered once, logged once, and told once."""
+        for nest in NESTS:
+            client = self.ask(nest, raising)
+            self.assertEqual(client.response.status, 500)
+            self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED])
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_the_log_names_the_page(self) -> None:
+        """A failure behind the first write is logged with the name of the innermost handler."""
+
+        def failing(request: Request) -> object:
+            request.write(b"x")
+            return fail(ValueError())
+
+        events = log_events(self)
+        for nest in NESTS:
+            self.ask(nest, failing).clock.advance(0)
+            [event] = [each for each in of_cancelweb(events) if "handler" in each]
+            [outcome] = self.outcomes
+            self.assertEqual(event["handler"], outcome.handler)
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+            events.clear()
+
+    def test_hooks_and_observers_add_up(self) -> None:
+        """All hooks run once, those of the inner door first; all observers are told once."""
+        for nest in NESTS:
+            outer, inner = (
+                {
+                    "on_cancel": self.note(f"{door} cancel"),
+                    "on_exit": self.note(f"{door} exit"),
+                    "observers": self.note(f"{door} observer"),
+                }
+                for door in ("outer", "inner")
+            )
+            self.ask(nest, self.handler, outer, inner).disconnect()
+            self.assertEqual(
+                self.told,
+                [
+                    *("inner cancel", "inner exit", "outer cancel", "outer exit"),
+                    *("outer observer", "inner observer"),
+                ],
+            )
+
+    def test_observers_of_both_are_told_when_bytes_come_at_once(self) -> None:
+        """Nobody is forgotten where the scope ends within the call."""
+        for nest in NESTS:
+            outer, inner = ({"observers": self.note(each)} for each in ("outer", "inner"))
+            self.ask(nest, lambda _: b"page", outer, inner)
+            self.assertEqual(self.told, ["outer", "inner"])
+
+    def test_one_observer_of_two_doors_is_told_once(self) -> None:
+        """An observer that both doors were given is one observer."""
+        for nest in NESTS:
+            self.ask(nest, self.handler, {}, {"observers": self.outcomes.append}).disconnect()
+            # The bound methods are equal, so it is the same observer.
+            self.assertEqual(len(self.outcomes), 1)
+
+    def test_logged_once(self) -> None:
+        """The default observer of two doors writes one line."""
+        events = log_events(self)
+        for nest in NESTS:
+            events.clear()
+            client = Client(nest(waiting, {}, {}))
+            client.request()
+            client.disconnect()
+            self.assertEqual(len(of_cancelweb(events)), 1)
+
+    def test_leave_nothing_behind(self) -> None:
+        """No cycle is left, whether bytes come at once, or late, or the client leaves."""
+        unwatched: dict[str, Any] = {"observers": ()}
+        cases = [(nest, options) for nest in NESTS for options in ({}, unwatched)]
+        stay = [Client(nest(lambda _: b"page", each, each)) for nest, each in cases]
+        leave = [Client(nest(waiting, each, each)) for nest, each in cases]
+        with no_cycles(self):
+            for client in stay + leave:
+                client.request()
+            for client in leave:
+                client.disconnect()
+
+    def test_a_cancel_between_two_doors(self) -> None:
+        """A cancel by other code, when the inner door is through, is answered, too."""
+        outside, inner = copy_context(), cancel_on_disconnect(waiting)
+
+        def outer(request: Request) -> object:
+            result = inner(request)
+            outside.run(scope_of(request).cancel, Draining())
+            return result
+
+        client = Client(Leaf(cancel_on_disconnect(outer)))
+        client.request()
+        client.clock.advance(0)
+        self.assertEqual(client.response.status, 503)
+
+    def test_opened_by_the_outer(self) -> None:
+        """The outcome counts from when the outer door was met, whenever the inner one was."""
+        inner = cancel_on_disconnect(observers=self.note("inner"))(lambda _: b"page")
+
+        def outer(request: Any) -> object:
+            request.channel.site.reactor.advance(3)
+            return inner(request)
+
+        Client(Leaf(cancel_on_disconnect(observers=self.outcomes.append)(outer))).request()
+        self.assertEqual([each.opened for each in self.outcomes], [0])
+
+    def test_the_same_door_twice(self) -> None:
+        """A handler that calls itself for the same request adds nothing."""
+        calls: list[object] = []
+
+        @cancel_on_disconnect(on_exit=self.note("hook"), observers=self.note("observer"))
+        def page(request: Request) -> object:
+            calls.append(request)
+            return b"page" if len(calls) > 1 else page(request)
+
+        Client(Leaf(page)).request()
+        self.assertEqual((len(calls), self.told), (2, ["hook", "observer"]))
+
+    def test_the_same_doors_in_turn(self) -> None:
+        """Nor do two that call each other."""
+
+        @cancel_on_disconnect(on_exit=self.note("outer"))
+        def outer(request: Request) -> object:
+            self.told.append("called")
+            return b"page" if len(self.told) > 1 else inner(request)
+
+        @cancel_on_disconnect(on_exit=self.note("inner"))
+        def inner(request: Request) -> object:
+            return outer(request)
+
+        Client(Leaf(outer)).request()
+        self.assertEqual(self.told, ["called", "called", "inner", "outer"])
+
+    def test_observers_of_the_inner_door_alone(self) -> None:
+        """Where the outer door was given none, those of the inner one are told."""
+        for nest in NESTS:
+            self.told.clear()
+            client = Client(nest(waiting, {}, {"observers": self.note("inner")}))
+            client.request()
+            client.disconnect()
+            self.assertEqual(self.told, ["inner"])
+
+    def test_a_generator_inside(self) -> None:
+        """A decorated handler that awaits another gets its answer, not its Deferred."""
+        inner = cancel_on_disconnect(self.handler)
+        answers: list[object] = []
+
+        @cancel_on_disconnect(observers=self.outcomes.append)
+        @inlineCallbacks
+        def outer(request: Request) -> Any:
+            answers.append(inner(request))
+            yield Deferred()
+
+        client = Client(Leaf(outer))
+        client.request()
+        client.disconnect()
+        self.assertEqual(answers, [1])
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])

@@ -1,0 +1,114 @@
+"""Doors that meet on one request: which of their options hold.
+
+What they share is for `test_nested`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Ended, TimedOut, cancel_on_disconnect
+
+from .._inmemory import Client
+from .._scopes import Leaf, lose
+from ._nests import (
+    NESTS,
+    NestTestCase,
+    decorated_in_wrapped,
+    wrapped_in_decorated,
+    wrapped_in_wrapped,
+)
+
+
+class OptionsTests(NestTestCase):
+    """Options of which each door may have its own."""
+
+    def test_the_innermost_for_the_rest(self) -> None:
+        """Of other options the innermost that was given one decides."""
+        for nest in NESTS:
+            for outer, inner, status in ((504, 599, 599), (504, None, 504), (None, 599, 599)):
+                client = self.ask(
+                    nest,
+                    self.handler,
+                    {"timeout_status": outer, "timeout": 1},
+                    {"timeout_status": inner},
+                )
+                client.clock.advance(1)
+                self.assertEqual(client.response.status, status)
+
+    def test_the_innermost_cleanup_timeout_and_survivor_after(self) -> None:
+        """So of the times that clean-up and survivors are given."""
+        for nest in NESTS:
+            hanging: Any = lambda _: Deferred()  # noqa: E731
+            client = self.ask(
+                nest,
+                lambda _: Deferred(lambda d: d.pause()),
+                {"survivor_after": 1, "cleanup_timeout": 1, "on_exit": hanging},
+                {"survivor_after": 3, "cleanup_timeout": 4},
+            )
+            client.disconnect()
+            client.clock.pump([1] * 6)
+            self.assertEqual(self.outcomes, [])
+            client.clock.advance(1)
+            self.assertEqual([each.ended for each in self.outcomes], [Ended.SURVIVED])
+            self.assertEqual(self.outcomes[0].closed, 7)
+
+    def test_the_innermost_clock(self) -> None:
+        """A clock that only the inner door has is used for what is still to be timed."""
+        for nest in NESTS:
+            clock = Clock()
+            client = self.ask(nest, self.handler, {}, {"clock": clock, "timeout": 1})
+            clock.advance(1)
+            self.assertEqual([each.cause for each in self.outcomes], [TimedOut(1)])
+            self.assertEqual(client.response.status, 503)
+
+
+class PolicyTests(NestTestCase):
+    """Doors of which some may cancel, and some may not."""
+
+    def test_decorated_inside_methods(self) -> None:
+        """A decorated handler can be cancelled whatever the wrapper's `methods` say."""
+        for methods in ((), ("GET",)):
+            client = Client(
+                decorated_in_wrapped(
+                    self.handler, {"methods": methods, "observers": self.outcomes.append}, {}
+                )
+            )
+            client.request(b"POST")
+            client.disconnect()
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 2)
+
+    def test_dry_run_of_any(self) -> None:
+        """A dry run of one door is a dry run of all."""
+        for nest in (decorated_in_wrapped, wrapped_in_wrapped):
+            self.ask(nest, self.handler, {"dry_run": True}).disconnect()
+            self.assertIsNone(self.scopes[0].cause)
+        for nest in (wrapped_in_wrapped, wrapped_in_decorated):
+            self.ask(nest, self.handler, {}, {"dry_run": True}).disconnect()
+            self.assertIsNone(self.scopes[0].cause)
+
+    def test_lost_between_two_doors(self) -> None:
+        """A client that leaves between two doors is one cancelled request; nothing is run."""
+
+        def between(request: Request) -> object:
+            lose(request)
+            return cancel_on_disconnect(observers=self.note("inner"))(self.handler)(request)
+
+        client = Client(CancellingResource(Leaf(between), observers=self.note("outer")))
+        client.request()
+        self.assertEqual(self.scopes, [])
+        self.assertEqual(self.told, ["outer", "inner"])
+
+    def test_lost_between_two_doors_in_a_dry_run(self) -> None:
+        """In a dry run the inner handler is run, and nothing is cancelled."""
+
+        def between(request: Request) -> object:
+            lose(request)
+            return cancel_on_disconnect(self.handler)(request)
+
+        wrapper = CancellingResource(Leaf(between), dry_run=True, observers=self.outcomes.append)
+        Client(wrapper).request()
+        self.assertEqual(len(self.scopes), 1)
+        self.assertIsNone(self.scopes[0].cause)

@@ -1,0 +1,149 @@
+"""What other people's resources do, wrapped, when the client leaves: over real sockets.
+
+What belongs here: for each, what is stopped, and that nothing is logged as an error. What the
+in-memory client can show of them is in `test_others_twisted`, `test_others_passwords`,
+`test_late_children` and `test_distrib`; threads and programs are in `test_others_programs`.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.web.proxy import ReverseProxyResource
+from twisted.web.script import ResourceScript
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.static import File
+
+from cancelweb import Ended, current_scope
+
+from .._loopback import request, serve
+from .._scopes import Leaf
+from .._servers import LOOPBACK
+from ._others import compressed, delivered_late, guarded, named_hosts
+from ._others_left import LeavingTestCase
+from ._websockets import TEXT, UPGRADE, autobahn_echo, twisted_echo
+
+
+class ProxyTests(LeavingTestCase):
+    """`ReverseProxyResource`, which keeps its connection to the upstream to itself."""
+
+    async def test_leaving(self) -> None:
+        """The upstream is not told; what it answers late is dropped."""
+        asked: Deferred[Request] = Deferred()
+        upstream_ended: Deferred[Any] = Deferred()
+
+        def render(request: Request) -> int:
+            request.notifyFinish().addBoth(upstream_ended.callback)
+            asked.callback(request)
+            return NOT_DONE_YET
+
+        proxy = ReverseProxyResource(LOOPBACK, serve(self, Leaf(render)), b"")
+        wire = await self.visit(proxy)
+        upstream: Any = await asked
+        await wire.leave()
+        await self.assert_left(Ended.LET_GO)
+        self.assertFalse(upstream_ended.called)
+        upstream.write(b"late")
+        upstream.finish()
+        self.assertIs(await upstream_ended, None)
+        self.assertEqual(wire.received, b"")
+
+
+class KleinTests(LeavingTestCase):
+    """Klein, which cancels what its view returned when it is told that the client has left."""
+
+    async def test_leaving(self) -> None:
+        """The Deferred that the view awaits is cancelled, and what is tracked is stopped."""
+        asked: Deferred[None] = Deferred()
+        stopped: list[str] = []
+        app = Klein()
+
+        @app.route("/")
+        async def view(request: Any) -> bytes:
+            beside: Deferred[None] = Deferred(lambda _: stopped.append("beside"))
+            current_scope().track(beside)
+            asked.callback(None)
+            return await Deferred(lambda _: stopped.append("awaited"))
+
+        wire = await self.visit(app.resource())
+        await asked
+        await wire.leave()
+        await self.assert_left(Ended.STOPPED)
+        self.assertEqual(sorted(stopped), ["awaited", "beside"])
+
+
+class WebSocketTests(LeavingTestCase):
+    """A connection that was taken over has no scope: its own protocol is told of the loss."""
+
+    async def leave(self, resource: Any, lost: Deferred[None]) -> None:
+        """Shake hands, speak, and leave without a goodbye."""
+        wire = await self.visit(resource, UPGRADE)
+        await wire.until(b"\r\n\r\n")
+        self.assertEqual((await self.ended).cause, None)
+        wire.send(TEXT)
+        await wire.until(b"echo")
+        await wire.leave()
+        await lost
+
+    async def test_twisted(self) -> None:
+        """`twisted.web.websocket`."""
+        resource = twisted_echo(self)()
+        await self.leave(resource, resource.factory.lost)
+
+    async def test_autobahn(self) -> None:
+        """Autobahn's."""
+        resource = autobahn_echo()
+        await self.leave(resource, resource._factory.lost)
+
+
+class ContainersTests(LeavingTestCase):
+    """Resources around a page that returns a Deferred, which Twisted alone does not serve."""
+
+    async def assert_stopped(self, contain: Callable[[Any], Any], data: bytes) -> None:
+        """The page's work is stopped when the client leaves."""
+        asked: Deferred[None] = Deferred()
+        stopped: list[object] = []
+
+        def render(request: Request) -> Deferred[bytes]:
+            asked.callback(None)
+            return Deferred(stopped.append)
+
+        wire = await self.visit(contain(Leaf(render)), data)
+        await asked
+        await wire.leave()
+        await self.assert_left(Ended.STOPPED)
+        self.assertEqual(len(stopped), 1)
+
+    async def test_named_hosts(self) -> None:
+        """`NameVirtualHost`."""
+        await self.assert_stopped(lambda page: named_hosts(localhost=page), request())
+
+    async def test_gzip(self) -> None:
+        """`EncodingResourceWrapper`."""
+        await self.assert_stopped(compressed, request(b"/", b"GET", b"Accept-Encoding: gzip"))
+
+    async def test_passwords(self) -> None:
+        """`HTTPAuthSessionWrapper`."""
+        login = b"Authorization: Basic " + b64encode(b"user:password")
+        await self.assert_stopped(guarded, request(b"/", b"GET", login))
+
+    async def test_late(self) -> None:
+        """`DeferredResource`."""
+        await self.assert_stopped(delivered_late, request())
+
+    async def test_scripts(self) -> None:
+        """An rpy script whose resource is ours."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        (directory / "page.rpy").write_text("resource = registry.getComponent(object)")
+
+        def contain(page: Any) -> File:
+            root = File(str(directory))
+            root.processors = {".rpy": ResourceScript}
+            root.registry.setComponent(object, page)
+            return root
+
+        await self.assert_stopped(contain, request(b"/page.rpy"))

@@ -1,0 +1,105 @@
+"""A page behind `HTTPAuthSessionWrapper`, which delivers it late, below a wrapper.
+
+Other late children are for `test_late_children`.
+"""
+
+from typing import Any
+
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
+from twisted.web.iweb import ICredentialFactory
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Outcome,
+)
+
+from .._inmemory import Client
+from .._scopes import Leaf
+
+
+@implementer(IRealm)
+class Realm:
+    """Everybody gets the same page."""
+
+    def __init__(self, page: Resource) -> None:
+        self._page = page
+
+    def requestAvatar(self, avatar_id: object, mind: object, *interfaces: Any) -> Any:
+        """Hand out the page."""
+        return IResource, self._page, lambda: None
+
+
+class SlowChecker(InMemoryUsernamePasswordDatabaseDontUse):
+    """Looks passwords up in its own time."""
+
+    def __init__(self) -> None:
+        super().__init__(user=b"password")
+        self.go: Deferred[None] = Deferred()
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """Wait, then check."""
+        return self.go.addCallback(
+            lambda _: InMemoryUsernamePasswordDatabaseDontUse.requestAvatarId(self, credentials)
+        )
+
+
+class PasswordTests(SynchronousTestCase):
+    """`HTTPAuthSessionWrapper`, below a wrapper."""
+
+    def setUp(self) -> None:
+        """A page with a password, whose rendering takes its time."""
+        self.result: Deferred[bytes] = Deferred(lambda _: None)
+        self.ran: list[Request] = []
+        self.outcomes: list[Outcome] = []
+        self.checker = SlowChecker()
+        portal = Portal(Realm(Leaf(self.render)), [self.checker])
+        factory: ICredentialFactory = BasicCredentialFactory(b"realm")
+        guarded = HTTPAuthSessionWrapper(portal, [factory])
+        self.client = Client(CancellingResource(guarded, observers=self.outcomes.append))
+
+    def render(self, request: Request) -> Deferred[bytes]:
+        """The page."""
+        self.ran.append(request)
+        return self.result
+
+    def log_in(self, password: bytes = b"dXNlcjpwYXNzd29yZA==") -> None:
+        """Ask for the page, as user:password."""
+        self.client.request(headers={b"Authorization": b"Basic " + password})
+
+    def test_completes(self) -> None:
+        """The page behind the password may return a Deferred."""
+        self.log_in()
+        self.checker.go.callback(None)
+        self.result.callback(b"page")
+        self.assertEqual(self.client.response.body, b"page")
+
+    def test_unauthorized(self) -> None:
+        """Without the password the answer is 401, as it was."""
+        self.client.request()
+        self.assertEqual(self.client.response.status, 401)
+
+    def test_leaves_while_the_page_is_made(self) -> None:
+        """The page's work stops."""
+        self.log_in()
+        self.checker.go.callback(None)
+        self.client.disconnect()
+        self.assertTrue(self.result.called)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
+
+    def test_leaves_while_the_password_is_checked(self) -> None:
+        """The page is not made, and nothing is logged as an error."""
+        self.log_in()
+        self.client.disconnect()
+        self.checker.go.callback(None)
+        self.assertEqual(self.ran, [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertIsInstance(self.outcomes[0].cause, Disconnected)

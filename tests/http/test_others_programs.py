@@ -1,0 +1,192 @@
+"""What WSGI applications and CGI programs do, wrapped, when the client leaves: over real sockets.
+
+What belongs here: what runs in threads and processes. The rest is in `test_others_leaving`.
+"""
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import blockingCallFromThread, deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.static import File
+from twisted.web.twcgi import FilteredScript
+from twisted.web.wsgi import WSGIResource
+
+from cancelweb import Disconnected, Ended
+
+from .._loopback import request
+from .._scopes import Leaf
+from .._servers import reactor
+from ..docs._docs import STOP_PROGRAM, run
+from ._others import Script
+from ._others_left import LeavingTestCase
+
+
+class WSGITests(LeavingTestCase):
+    """`WSGIResource` with Flask: a thread cannot be stopped; Twisted stops to iterate."""
+
+    def setUp(self) -> None:
+        """An application that runs in a thread, and tells the test how far it is."""
+        super().setUp()
+        self.app = Flask("leaving")
+        self.running: Deferred[None] = Deferred()
+        self.done: Deferred[str] = Deferred()
+        self.go_on = threading.Event()
+        self.pool = ThreadPool(0, 1)
+        self.pool.start()
+        self.addCleanup(self.pool.stop)
+        # The only thread: when its turn has come, the application's call is over. Until then that
+        # may need the reactor, to write what nobody reads any more.
+        self.addCleanup(deferToThreadPool, reactor, self.pool, lambda: None)
+        self.addCleanup(self.go_on.set)
+
+    def tell(self, deferred: Deferred[Any], result: Any) -> None:
+        """From the thread, tell the test."""
+        blockingCallFromThread(reactor, deferred.callback, result)
+
+    def resource(self) -> WSGIResource:
+        """The application as a resource."""
+        return WSGIResource(reactor, self.pool, self.app)
+
+    async def test_a_view(self) -> None:
+        """A view runs to its end, and what it returns is dropped."""
+
+        @self.app.get("/")
+        def view() -> str:
+            self.tell(self.running, None)
+            self.go_on.wait(20)
+            self.tell(self.done, "to its end")
+            return "late"
+
+        wire = await self.visit(self.resource())
+        await self.running
+        await wire.leave()
+        await self.assert_left(Ended.LET_GO)
+        self.go_on.set()
+        self.assertEqual(await self.done, "to its end")
+        self.assertEqual(wire.received, b"")
+
+    async def test_its_input(self) -> None:
+        """An application that reads its input after that is told of the disconnect."""
+
+        def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            self.tell(self.running, None)
+            self.go_on.wait(20)
+            try:
+                environ["wsgi.input"].read()
+            except OSError as error:
+                self.tell(self.done, repr(error))
+            start_response("200 OK", [])
+            return []
+
+        resource = WSGIResource(reactor, self.pool, application)
+        wire = await self.visit(resource, request(body=b"body"))
+        await self.running
+        await wire.leave()
+        await self.ended
+        self.go_on.set()
+        self.assertIn("ContentLost('the client disconnected", await self.done)
+
+    async def test_a_stream(self) -> None:
+        """A stream is closed before its next chunk."""
+
+        def chunks() -> Iterator[str]:
+            try:
+                yield "first"
+                self.go_on.wait(20)
+                yield "second"
+                yield "third"
+            except GeneratorExit:
+                self.tell(self.done, "closed")
+                raise
+            self.tell(self.done, "to its end")
+
+        @self.app.get("/")
+        def view() -> Any:
+            return self.app.response_class(chunks())
+
+        wire = await self.visit(self.resource())
+        await wire.until(b"first")
+        await wire.leave()
+        await self.assert_left(Ended.LET_GO)
+        self.go_on.set()
+        self.assertEqual(await self.done, "closed")
+        self.assertNotIn(b"second", wire.received)
+
+
+PROGRAM = b"""
+import os, signal
+os.write(1, b"Content-Type: text/plain\\n\\npid %d." % os.getpid())
+while True:
+    signal.pause()
+"""
+
+
+class CGITests(LeavingTestCase):
+    """`twcgi`: a program that does not look up from its work."""
+
+    async def leave_program(self, **options: Any) -> int:
+        """Start it, and leave; returns the number of its process."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        (directory / "run.cgi").write_bytes(PROGRAM)
+        root: Any = File(str(directory))
+        root.processors = {".cgi": self.script()}
+        wire = await self.visit(root, request(b"/run.cgi"), **options)
+        await wire.until(b".\r\n")
+        await wire.leave()
+        return int(re.findall(rb"pid (\d+)", wire.received)[0])
+
+    def script(self) -> type[FilteredScript]:
+        """A kind of program that tells the test when its process is gone."""
+        gone = self.gone
+
+        class Watched(Script):
+            def runProcess(self, env: Any, request: Any, qargs: Any = ()) -> None:
+                super().runProcess(env, request, qargs)
+                protocol = request.producer
+                protocol.processExited = lambda reason: gone.callback(reason.value.signal)
+
+        return Watched
+
+    def setUp(self) -> None:
+        """Wait for the end of the process."""
+        super().setUp()
+        self.gone: Deferred[int] = Deferred()
+
+    async def test_by_itself(self) -> None:
+        """It runs on: Twisted closes its pipes, which it does not notice until it writes."""
+        pid = await self.leave_program()
+        await self.assert_left(Ended.LET_GO)
+        self.assertFalse(self.gone.called)
+        os.kill(pid, signal.SIGUSR1)
+        self.assertEqual(await self.gone, signal.SIGUSR1)
+
+    async def test_with_the_hook_of_the_docs(self) -> None:
+        """With the hook that the documentation shows it is told to stop."""
+        hook = run(STOP_PROGRAM.read_text())["stop_program"]
+        await self.leave_program(on_cancel=hook)
+        self.assertEqual(await self.gone, signal.SIGTERM)
+        self.assertIsInstance((await self.ended).cause, Disconnected)
+
+    async def test_the_hook_elsewhere(self) -> None:
+        """The hook leaves requests alone that have no program."""
+        hook = run(STOP_PROGRAM.read_text())["stop_program"]
+        rendered: Deferred[Request] = Deferred()
+
+        def render(request: Request) -> int:
+            rendered.callback(request)
+            return NOT_DONE_YET
+
+        wire = await self.visit(Leaf(render), on_cancel=hook)
+        await rendered
+        await wire.leave()
+        await self.assert_left(Ended.LET_GO)

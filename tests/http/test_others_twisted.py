@@ -1,0 +1,225 @@
+"""What Twisted's own resources do with a dead request, wrapped: they no longer raise.
+
+Each of them finishes requests without asking whether there is anybody left (trap 32; Twisted
+ticket 4901). What is delivered late is for `test_late_children`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.proxy import ReverseProxyResource
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.static import File
+from twisted.web.template import Element, TagLoader, renderElement, renderer, tags
+from twisted.web.xmlrpc import XMLRPC
+
+from cancelweb import CancellingResource, Ended, Outcome
+
+from .._inmemory import Client
+from .._scopes import Leaf, kept_request
+
+CALL = b"<?xml version='1.0'?><methodCall><methodName>slow</methodName></methodCall>"
+
+
+class Calls(XMLRPC):
+    """A procedure that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.result: Deferred[str] = Deferred()
+
+    def xmlrpc_slow(self) -> Deferred[str]:
+        """Wait."""
+        return self.result
+
+
+class Page(Element):
+    """A template with a slot that is filled late."""
+
+    loader = TagLoader(tags.p(render="slow"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.result: Deferred[str] = Deferred()
+
+    @renderer
+    def slow(self, request: object, tag: object) -> Deferred[str]:
+        """Wait."""
+        return self.result
+
+
+class RealTestCase(SynchronousTestCase):
+    """A wrapped resource, and a client that leaves."""
+
+    def setUp(self) -> None:
+        """Note outcomes."""
+        self.outcomes: list[Outcome] = []
+
+    def serve(self, resource: Any, **options: Any) -> Client:
+        """Wrap the resource."""
+        return Client(CancellingResource(resource, observers=self.outcomes.append, **options))
+
+    def assert_quiet(self, client: Client) -> None:
+        """Nothing was sent, nothing raised, and the scope has closed once."""
+        self.assertEqual(client.received, b"")
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(len(self.outcomes), 1)
+
+
+class XMLRPCTests(RealTestCase):
+    """`twisted.web.xmlrpc`."""
+
+    def test_completes(self) -> None:
+        """A call is answered as it is without us."""
+        answers = []
+        for wrap in (CancellingResource, lambda calls: calls):
+            calls = Calls()
+            client = Client(wrap(calls))
+            client.request(b"POST", body=CALL, headers={b"Content-Type": b"text/xml"})
+            calls.result.callback("done")
+            answers.append(client.response)
+        self.assertEqual(answers[0], answers[1])
+        self.assertIn(b"done", answers[0].body)
+
+    def test_a_client_that_leaves(self) -> None:
+        """The call of a client that left runs to its end, and is not answered."""
+        calls = Calls()
+        client = self.serve(calls)
+        client.request(b"POST", body=CALL)
+        client.disconnect()
+        calls.result.callback("done")
+        self.assert_quiet(client)
+
+
+class TemplateTests(RealTestCase):
+    """`twisted.web.template.renderElement`."""
+
+    def test_a_client_that_leaves(self) -> None:
+        """A page that is flattened for nobody is finished for nobody."""
+        page = Page()
+        client = self.serve(Leaf(lambda request: renderElement(request, page)))
+        client.request()
+        client.disconnect()
+        received = client.received
+        page.result.callback("late")
+        self.assertEqual(client.received, received)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(len(self.outcomes), 1)
+
+    def test_a_request_that_is_dead_on_entry(self) -> None:
+        """Nor where the client had gone before (ticket 4899), in a method that is not safe."""
+        page = Page()
+        client, request = kept_request(b"POST")
+        client.disconnect()
+        leaf = Leaf(lambda request: renderElement(request, page))
+        CancellingResource(leaf, observers=self.outcomes.append).render(request)
+        page.result.callback("late")
+        self.assert_quiet(client)
+
+
+class ProxyTests(RealTestCase):
+    """`twisted.web.proxy.ReverseProxyResource`."""
+
+    def setUp(self) -> None:
+        """A proxy and its upstream, over which the test speaks."""
+        super().setUp()
+        reactor: Any = MemoryReactorClock()
+        self.client = self.serve(ReverseProxyResource("upstream", 80, b"", reactor))
+        self.client.request(path=b"/")
+        factory = reactor.tcpClients[0][2]
+        self.upstream: Any = factory.buildProtocol(None)
+        self.upstream.makeConnection(StringTransport())
+
+    def answer(self) -> None:
+        """The upstream answers."""
+        self.upstream.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage")
+
+    def test_completes(self) -> None:
+        """The upstream's answer goes to the client."""
+        self.answer()
+        self.assertEqual(self.client.response.body, b"page")
+
+    def test_a_client_that_leaves(self) -> None:
+        """What the upstream says afterwards is dropped, and nothing raises."""
+        self.client.disconnect()
+        self.answer()
+        self.assert_quiet(self.client)
+
+    def test_a_client_that_leaves_in_the_middle(self) -> None:
+        """So is the rest of what it had begun to say."""
+        self.upstream.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npa")
+        received = self.client.received
+        self.client.disconnect()
+        self.upstream.dataReceived(b"ge")
+        self.assertEqual(self.client.received, received)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class FileTests(RealTestCase):
+    """`twisted.web.static.File`."""
+
+    def test_a_client_that_leaves_in_the_middle(self) -> None:
+        """The file is closed when the client leaves."""
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"x" * 1_000_000)
+        opened: list[Any] = []
+
+        class Watched(File):
+            def openForReading(self) -> Any:
+                opened.append(super().openForReading())
+                return opened[-1]
+
+        root = Resource()
+        root.putChild(b"file", Watched(path))
+        client = self.serve(root)
+        client.request(path=b"/file")
+        client.disconnect()
+        self.assertTrue(opened[0].closed)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
+
+
+class OwnSubscriptionTests(RealTestCase):
+    """Code that has a `notifyFinish` of its own."""
+
+    def subscribe(self, request: Request) -> None:
+        """Finish a request whose client has left, as is often seen, and note what comes of it."""
+        self.errors: list[object] = []
+        left: Deferred[Any] = request.notifyFinish()
+        left.addErrback(lambda _: request.finish())
+        left.addErrback(self.note)
+
+    def note(self, failure: Failure) -> None:
+        """Note an error."""
+        self.errors.append(type(failure.value))
+
+    def test_may_touch_the_request_after_us(self) -> None:
+        """A callback that was attached after ours finds a request that does nothing."""
+        client = self.serve(Leaf(lambda _: NOT_DONE_YET))
+
+        class Later(Request):
+            def render(self, resource: Any) -> None:
+                super().render(resource)
+                test.subscribe(self)
+
+        test, client.site.requestFactory = self, Later
+        client = Client(client.site, client.clock)
+        client.request()
+        client.disconnect()
+        self.assertEqual(self.errors, [])
+
+    def test_may_touch_it_before_us(self) -> None:
+        """A dead request is never touched, not even from the handler's own callbacks."""
+
+        def render(request: Request) -> int:
+            self.subscribe(request)
+            return NOT_DONE_YET
+
+        client = self.serve(Leaf(render))
+        client.request()
+        client.disconnect()
+        self.assertEqual(self.errors, [])

@@ -1,0 +1,182 @@
+"""XML-RPC: a procedure whose request is cancelled is no error, and its client is told why.
+
+What belongs here: what `twisted.web.xmlrpc` makes of a cancel. What does not: that it answers as it
+does without us (`test_others_same_bytes`), and procedures that run on (`test_others_twisted`).
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, inlineCallbacks
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
+from twisted.web.xmlrpc import XMLRPC, Fault, addIntrospection, withRequest
+
+from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect, current_scope
+
+from .._inmemory import Client, no_cycles
+
+CALL = b"<?xml version='1.0'?><methodCall><methodName>%b</methodName></methodCall>"
+
+
+class Calls(XMLRPC):
+    """Procedures that track what they wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work: Deferred[Any] = Deferred(lambda _: None)
+
+    def xmlrpc_returned(self) -> Deferred[Any]:
+        """Return it."""
+        return current_scope().track(self.work)
+
+    async def xmlrpc_awaited(self) -> Any:
+        """Await it."""
+        return await current_scope().track(self.work)
+
+    @inlineCallbacks
+    def xmlrpc_yielded(self) -> Generator[Deferred[Any], Any, Any]:
+        """Await a list of it."""
+        return (yield current_scope().track(gatherResults([self.work, self.work])))
+
+    @withRequest  # type: ignore[untyped-decorator]
+    def xmlrpc_requested(self, request: Request) -> Deferred[Any]:
+        """Be given the request, and do more with what comes."""
+        return current_scope().track(self.work).addCallback(lambda _: request.uri)
+
+    async def xmlrpc_fails(self) -> None:
+        """Fail while it is stopped."""
+        try:
+            await current_scope().track(self.work)
+        finally:
+            raise KeyError
+
+    async def xmlrpc_untracked(self) -> Any:
+        """Await it, and leave its end to its owner."""
+        return await self.work
+
+
+class Decorated(Calls):
+    """The same, with an entry point of its own."""
+
+    render_POST = cancel_on_disconnect(Calls.render_POST)
+
+
+class ProcedureTestCase(SynchronousTestCase):
+    """A wrapped resource of procedures, whose POST a disconnect may cancel."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.outcomes: list[Outcome] = []
+        self.calls: Any = Calls()
+
+    def call(self, name: bytes, **options: Any) -> Client:
+        """Call a procedure."""
+        options = {"observers": self.outcomes.append, "methods": ["POST"], **options}
+        client = Client(CancellingResource(self.calls, **options), self.clock)
+        client.request(b"POST", body=CALL % name)
+        return client
+
+    def assert_stopped(self) -> None:
+        """The work was stopped, and the log has no error."""
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
+    """Twisted logs what a procedure fails with, and not our cancel."""
+
+    def test_client_leaves(self) -> None:
+        """The tracked work of a procedure is stopped, and no error is logged."""
+        for name in (b"returned", b"awaited", b"yielded", b"requested"):
+            self.calls = Calls()
+            self.outcomes.clear()
+            self.call(name).disconnect()
+            self.assert_stopped()
+
+    def test_decorated(self) -> None:
+        """So it is where the render method is decorated, whether it is wrapped as well or not."""
+        self.calls = Decorated()
+        self.call(b"returned").disconnect()
+        self.assert_stopped()
+        calls: Any = Decorated()
+        client = Client(calls, self.clock)
+        client.request(b"POST", body=CALL % b"returned")
+        client.disconnect()
+        self.assertTrue(calls.work.called)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_inner_handlers(self) -> None:
+        """And where another resource has the procedure."""
+        inner = self.calls
+        self.calls = XMLRPC()
+        self.calls.putSubHandler("inner", inner)
+        self.call(b"inner.returned").disconnect()
+        self.assert_stopped()
+
+    def test_deadline(self) -> None:
+        """A client that still waits is told the cause, as the fault of its call."""
+        client = self.call(b"awaited", timeout=3)
+        self.clock.advance(3)
+        self.assertIn(b"methodResponse", client.response.body)
+        self.assertIn(str(self.outcomes[0].cause).encode(), client.response.body)
+        self.assert_stopped()
+
+    def test_a_real_error(self) -> None:
+        """What a procedure really fails with is logged."""
+        self.call(b"fails").disconnect()
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_a_cancellation_that_is_not_ours(self) -> None:
+        """So is a cancellation by the owner of the work."""
+        client = self.call(b"untracked")
+        self.calls.work.cancel()
+        self.assertIn(b"<string>error</string>", client.response.body)
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+
+
+class TransparentProcedureTests(ProcedureTestCase):
+    """To the resource, nothing else has changed."""
+
+    def test_is_as_before(self) -> None:
+        """A resource is left as it was, be its look-up its own or not."""
+        for own in ({}, {"lookupProcedure": lambda _: lambda: "own"}):
+            vars(self.calls).update(own)
+            before = dict(vars(self.calls))
+            client = self.call(b"missing")
+            self.assertEqual(b"own" in client.response.body, bool(own))
+            self.assertEqual(vars(self.calls), before)
+
+    def test_a_fault(self) -> None:
+        """A procedure that is not found is told as ever, and so is a fault that one raises."""
+
+        def refused(_: str) -> Callable[[], object]:
+            def procedure() -> None:
+                raise Fault(7, "refused")
+
+            return procedure
+
+        self.assertIn(b"not found", self.call(b"missing").response.body)
+        self.calls.lookupProcedure = refused
+        self.assertIn(b"refused", self.call(b"any").response.body)
+
+    def test_introspection(self) -> None:
+        """What introspection tells of a procedure is its own."""
+        addIntrospection(self.calls)
+        params = b"<params><param><value>awaited</value></param></params>"
+        name = b"system.methodHelp</methodName>" + params + b"<methodName>"
+        body = (CALL % name).replace(b"<methodName></methodName>", b"")
+        client = Client(CancellingResource(self.calls), self.clock)
+        client.request(b"POST", body=body)
+        self.assertIn(b"Await it.", client.response.body)
+
+    def test_leaves_nothing_behind(self) -> None:
+        """No cycle is left, whether a procedure is stopped or answers."""
+        answered, work = self.call(b"returned"), self.calls.work
+        self.calls = Calls()
+        stopped = self.call(b"returned")
+        with no_cycles(self):
+            work.callback("done")
+            stopped.disconnect()
+        self.assertIn(b"done", answered.response.body)

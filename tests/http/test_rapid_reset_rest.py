@@ -1,0 +1,140 @@
+"""Clients that reset too many streams: what happens to the rest of them, and to others."""
+
+from typing import Any
+from weakref import WeakSet
+
+from twisted.logger import LogLevel
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import CancellingResource, Ended, RapidReset, scope_of
+
+from .._http2 import Stream
+from .._inmemory import log_events
+from .._pages import PAGE, NoHead, Page
+from ._rapid import MOST, RapidResetTestCase
+
+
+class RestTests(RapidResetTestCase):
+    """What happens to the rest."""
+
+    def overrun(self, **options: Any) -> Stream:
+        """Reach the bound; returns a stream that comes too late."""
+        self.serve_slow_cleanup(**options)
+        self.reset_rapidly(MOST)
+        self.outcomes.clear()
+        return self.get("/late")
+
+    def test_answered(self) -> None:
+        """Too many requests, it is told in one line that nobody may keep."""
+        stream = self.overrun()
+        self.assertEqual(stream.headers[b":status"], b"429")
+        self.assertEqual(stream.headers[b"cache-control"], b"no-store")
+        self.assertEqual(stream.body, f"{RapidReset()}\n".encode())
+        self.assertTrue(stream.ended)
+
+    def test_the_site_is_not_asked(self) -> None:
+        """The site's `error_page` is not called: what it costs is for the client to choose."""
+        called: list[object] = []
+        stream = self.overrun(error_page=lambda *both: called.append(both))
+        self.assertEqual((stream.body, called), (f"{RapidReset()}\n".encode(), []))
+
+    def test_answered_under_a_faked_head(self) -> None:
+        """So is a HEAD that Twisted fakes."""
+        self.connect(self.handler, NoHead, on_exit=self.clean_up, max_cleanups=1)
+        self.reset_rapidly(1)
+        stream = self.get(method="HEAD")
+        self.assertEqual((stream.headers[b":status"], stream.body), (b"429", b""))
+
+    def test_hooks_are_not_run(self) -> None:
+        """Its hooks would be the clean-up of which there is too much: they are not run."""
+        self.overrun()
+        self.assertEqual((self.handled, len(self.cleanups)), (MOST, MOST))
+
+    def test_observers_are_told(self) -> None:
+        """The observers are told that it was refused, and why; its scope has closed."""
+        self.overrun()
+        self.assertEqual(self.outcome().ended, Ended.REFUSED)
+        self.assertEqual(self.outcome().cause, RapidReset())
+        self.assertEqual(self.outcome().path, b"/late")
+
+    def test_log(self) -> None:
+        """The log has one line for it, at info, and nothing above."""
+        events = log_events(self)
+        self.overrun(observers=None)
+        self.assertEqual({each["log_level"] for each in events}, {LogLevel.info})
+        told = [each for each in events if each.get("path") == b"/late"]
+        self.assertEqual([each["ended"] for each in told], [Ended.REFUSED])
+
+    def test_served_again(self) -> None:
+        """As soon as one clean-up has ended, the next request is handled."""
+        self.overrun()
+        self.cleanups[0].callback(None)
+        self.get()
+        self.assertEqual(self.handled, MOST + 1)
+
+    def test_late_hooks_give_way(self) -> None:
+        """Clean-up that hangs is not waited for for ever: the connection is served again."""
+        self.overrun()
+        self.clock.advance(60)
+        self.get()
+        self.assertEqual(self.handled, MOST + 1)
+        self.assertEqual(len(self.outcomes), MOST + 1)
+
+    def test_deadline(self) -> None:
+        """No timer is set for a request that is turned away."""
+        self.overrun(timeout=7)
+        self.assertNotIn(7, [round(call.getTime()) for call in self.clock.getDelayedCalls()])
+
+
+class OthersTests(RapidResetTestCase):
+    """Who is not concerned."""
+
+    def test_open_siblings(self) -> None:
+        """A stream of the same connection that was open before is answered."""
+        self.connect(self.work, on_exit=self.clean_up, max_cleanups=MOST)
+        sibling = self.get("/sibling")
+        self.reset_rapidly(100)
+        self.works[b"/sibling"].callback(PAGE)
+        self.exchange()
+        self.assertEqual(sibling.body, PAGE)
+
+    def test_other_connections(self) -> None:
+        """The requests of another client are handled: the bound is each connection's own."""
+        self.serve_slow_cleanup()
+        self.reset_rapidly(100)
+        self.open(self.page)
+        self.get()
+        self.assertEqual(self.handled, MOST + 1)
+
+    def test_dry_run(self) -> None:
+        """In a dry run nobody is turned away."""
+        wrapped: Any = CancellingResource(
+            Page(self.handler), max_cleanups=MOST, dry_run=True, observers=()
+        )
+        self.open(wrapped)
+        self.reset_rapidly(100)
+        self.assertEqual(self.handled, 100)
+
+    def test_the_outermost_door_decides(self) -> None:
+        """Where doors meet, the one that is met first asks, and only it."""
+        self.serve_slow_cleanup(max_cleanups=1)
+        wrapped: Any = CancellingResource(self.page, max_cleanups=MOST)
+        self.open(wrapped)
+        self.reset_rapidly(100)
+        self.assertEqual(self.handled, MOST)
+
+    def test_nothing_is_kept(self) -> None:
+        """Nothing of the requests is kept beyond their clean-up, though the connection goes on."""
+        seen: WeakSet[Any] = WeakSet()
+
+        def handler(request: Request) -> int:
+            seen.update([request, scope_of(request)])
+            return NOT_DONE_YET
+
+        self.connect(handler, on_exit=self.clean_up, max_cleanups=MOST)
+        self.reset_rapidly(100)
+        self.assertEqual(len(seen), 2 * MOST)
+        for each in self.cleanups:
+            each.callback(None)
+        self.cleanups.clear()
+        self.assertEqual(list(seen), [])

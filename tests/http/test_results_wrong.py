@@ -1,0 +1,192 @@
+"""What handlers get wrong: results that are no response, and exceptions.
+
+What belongs here: errors of a handler, at once and later, in memory. What does not: errors of
+streams, and what fails after the client has left.
+"""
+
+from typing import Any, cast
+
+from twisted.internet.defer import (
+    Deferred,
+)
+from twisted.logger import LogLevel, formatEvent
+from twisted.web.error import FlattenerError, UnsupportedMethod
+from twisted.web.server import Request
+from twisted.web.template import tags
+
+from cancelweb import Ended
+
+from .._inmemory import log_events, of_cancelweb
+from .._pages import PAGE, Handler, NoHead, PageTestCase
+
+ADVICE = (
+    ", of which cancelweb can make no response: return bytes, NOT_DONE_YET, or work such as a "
+    "Deferred, or register a canceller for it"
+)
+
+
+class MistakeTests(PageTestCase):
+    """What is neither a page nor work is a 500, and the log names the handler and the type."""
+
+    def assert_mistake(self, result: object, described: str) -> None:
+        """It is one, returned as it is and as the result of work."""
+
+        def mistaken(_: Request) -> object:
+            return result
+
+        async def mistaken_too(_: Request) -> object:
+            return result
+
+        for handler in [mistaken, mistaken_too]:
+            error = self.assert_failed(self.visit(handler), TypeError)
+            self.assertIn(f"{handler.__qualname__} returned {described}", str(error))
+            self.assertTrue(str(error).endswith(ADVICE), error)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
+
+    def test_str(self) -> None:
+        """A str is one."""
+        self.assert_mistake("page", "'page', a builtins.str")
+
+    def test_int(self) -> None:
+        """A number other than NOT_DONE_YET is one."""
+        self.assert_mistake(404, "404, a builtins.int")
+
+    def test_iterable(self) -> None:
+        """A list is one, since only iterators are streamed."""
+        self.assert_mistake([PAGE], "[b'<p>A report.</p>'], a builtins.list")
+
+    def test_instance(self) -> None:
+        """An object of a class that nobody has registered is one."""
+
+        class Report:
+            def __repr__(self) -> str:
+                return "<report>"
+
+        self.assert_mistake(Report(), f"<report>, a {__name__}.{Report.__qualname__}")
+
+    def test_broken_repr(self) -> None:
+        """The mistake is told even of an object that cannot be shown."""
+
+        class Unspeakable:
+            def __repr__(self) -> str:
+                raise ZeroDivisionError
+
+        self.assert_mistake(Unspeakable(), "<")
+
+    def test_faked_head(self) -> None:
+        """Under a HEAD that Twisted fakes, a mistake is answered as an exception is there."""
+
+        def raising(_: Request) -> object:
+            raise TypeError
+
+        plain = self.serve_plain(raising, NoHead)
+        ours = self.serve(lambda _: "page", NoHead)
+        for client in [plain, ours]:
+            client.request(b"HEAD")
+        self.assertEqual(ours.received[:20], plain.received[:20])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
+
+
+class ExceptionTests(PageTestCase):
+    """What a handler raises before it returns is Twisted's to answer, as ever."""
+
+    def assert_as_plain(self, handler: Handler, method: bytes = b"GET") -> None:
+        """The client sees no difference."""
+        plain, ours = self.serve_plain(handler), self.serve(handler)
+        for client in [plain, ours]:
+            client.request(method)
+        self.assertEqual(ours.responses, plain.responses)
+
+    def test_error(self) -> None:
+        """An exception is a 500, and logged once."""
+
+        def handler(_: Request) -> object:
+            raise ZeroDivisionError
+
+        self.assert_as_plain(handler)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertIs(cast(Any, self.outcome().failure).type, ZeroDivisionError)
+
+    def test_traceback(self) -> None:
+        """The log shows where in the handler it was raised."""
+
+        def handler(_: Request) -> object:
+            return 1 / 0
+
+        self.visit(handler)
+        (failure,) = self.flushLoggedErrors(ZeroDivisionError)
+        self.assertIn("return 1 / 0", failure.getTraceback())
+
+    def test_template(self) -> None:
+        """One in a template is answered and logged, too; the Deferred in it keeps its own."""
+        part: Deferred[str] = Deferred()
+        client = self.visit(lambda _: tags.p(part))
+        part.errback(KeyError())
+        self.assert_failed(client, FlattenerError)
+        self.failureResultOf(part, KeyError)
+
+    def test_unsupported_method(self) -> None:
+        """UnsupportedMethod is a 405, and no error."""
+
+        def handler(_: Request) -> object:
+            raise UnsupportedMethod((b"PUT",))
+
+        self.assert_as_plain(handler)
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
+    def test_default_log(self) -> None:
+        """By default the log has the error, and one line that tells of which request."""
+        events = log_events(self)
+        work: Deferred[bytes] = Deferred()
+        self.visit(lambda _: work, observers=None)
+        work.errback(ZeroDivisionError("by design"))
+        (event,) = of_cancelweb(events)
+        self.assertIs(event["log_level"], LogLevel.info)
+        self.assertIn("GET /: failed after 0.000 s: ZeroDivisionError: by", formatEvent(event))
+        self.logged_error(ZeroDivisionError)
+
+    def test_late_error_equals_early(self) -> None:
+        """A Deferred that fails later is answered as an exception in the handler is."""
+
+        def raising(_: Request) -> object:
+            raise ZeroDivisionError
+
+        work: Deferred[bytes] = Deferred()
+        client = self.visit(lambda _: work)
+        work.errback(ZeroDivisionError())
+        plain = self.serve_plain(raising)
+        plain.request()
+        self.assertEqual(client.response, plain.response)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_error_after_writing(self) -> None:
+        """An exception in a handler that has written aborts the connection as well."""
+
+        def handler(request: Any) -> object:
+            request.write(PAGE)
+            raise ZeroDivisionError
+
+        client = self.visit(handler)
+        self.assertTrue(client.is_aborted)
+        self.assertEqual(client.response.body, PAGE)
+        self.logged_error(ZeroDivisionError)
+
+    def test_late_error_after_writing(self) -> None:
+        """Once something was written, the connection is aborted: no error page in half a page."""
+        work: Deferred[bytes] = Deferred()
+
+        def handler(request: Any) -> object:
+            request.write(PAGE)
+            return work
+
+        events = log_events(self)
+        client = self.visit(handler)
+        work.errback(ZeroDivisionError())
+        (event,) = of_cancelweb(events)
+        name = f"{__name__}.{handler.__qualname__}"
+        self.assertEqual(formatEvent(event), f"the work of {name} failed")
+        self.assertTrue(client.is_aborted)
+        self.assertFalse(client.response.is_complete)
+        self.assertEqual(client.response.body, PAGE)
+        self.logged_error(ZeroDivisionError)

@@ -1,0 +1,279 @@
+"""Responses that are streamed from iterators, generators and async generators.
+
+What belongs here: streams in memory that come to their end or fail, on a connection that can
+be slow. What does not: streams that are stopped, real sockets, HTTP/2.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import Ended
+
+from .._pages import PAGE, Handler, NoHead
+from ._streams import CHUNKS, KINDS, BareIterator, StreamTestCase
+
+
+class CompletingTests(StreamTestCase):
+    """A stream that comes to its end."""
+
+    def assert_as_plain(
+        self,
+        chunks: list[bytes],
+        headers: dict[bytes, bytes] | None = None,
+        **request: Any,
+    ) -> None:
+        """Streamed, the chunks give the response of a handler that writes them."""
+
+        def plain(request: Any) -> int:
+            self.with_headers(headers or {}, chunks, request)
+            for chunk in chunks:
+                request.write(chunk)
+            request.finish()
+            return NOT_DONE_YET
+
+        expected = self.serve_plain(plain)
+        expected.request(**request)
+        self.turn()
+        for kind in KINDS:
+            client = self.serve(partial(self.with_headers, headers or {}, kind(chunks)))
+            client.request(**request)
+            self.turn(10)
+            self.assertEqual(
+                client.received.partition(b"\r\n\r\n")[2],
+                expected.received.partition(b"\r\n\r\n")[2],
+            )
+            self.assertEqual(client.response, expected.response)
+            self.assertTrue(client.response.is_complete)
+            self.assertEqual(client.is_closed, expected.is_closed)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * len(KINDS))
+
+    def with_headers(self, headers: dict[bytes, bytes], chunks: object, request: Any) -> object:
+        """Set headers, and return the chunks."""
+        for name, value in headers.items():
+            request.setHeader(name, value)
+        return chunks
+
+    def test_chunks(self) -> None:
+        """The chunks arrive one by one, as if the handler had written them."""
+        self.assert_as_plain(CHUNKS)
+
+    def test_content_length(self) -> None:
+        """With a length that the handler has set, they are not chunked."""
+        self.assert_as_plain(CHUNKS, {b"Content-Length": b"13"})
+
+    def test_http_1_0(self) -> None:
+        """Over HTTP/1.0 the end of the connection is the end of the stream."""
+        self.assert_as_plain(CHUNKS, version=b"HTTP/1.0")
+
+    def test_empty(self) -> None:
+        """A stream without a chunk is a response without a body."""
+        self.assert_as_plain([])
+
+    def test_empty_chunk(self) -> None:
+        """An empty chunk is nothing; above all not the end."""
+        self.assert_as_plain([b"", b"one", b"", b"two"])
+
+    def test_head(self) -> None:
+        """A HEAD has the headers of the stream, and no body."""
+        self.assert_as_plain(CHUNKS, method=b"HEAD")
+
+    def test_kept_alive(self) -> None:
+        """After the stream, the connection serves the next request."""
+        client = self.serve(lambda _: iter(CHUNKS))
+        client.request()
+        client.request()
+        self.turn(20)
+        first, second = client.responses
+        self.assertEqual(first, second)
+
+    def test_as_handler(self) -> None:
+        """A handler may itself be a generator, or an async one."""
+
+        def generator(_: Request) -> Iterator[bytes]:
+            yield from CHUNKS
+
+        async def async_generator(_: Request) -> AsyncIterator[bytes]:
+            for chunk in CHUNKS:
+                yield chunk
+
+        for handler in [generator, async_generator]:
+            client = self.visit(handler)
+            self.turn(10)
+            self.assertEqual(client.response.body, b"".join(CHUNKS))
+
+    def test_turns(self) -> None:
+        """Between two chunks of a plain generator the reactor has a turn."""
+        client = self.visit(self.generator)
+        self.assertEqual(len(self.produced), 1)
+        self.turn()
+        self.assertEqual(len(self.produced), 2)
+        client.disconnect()
+
+
+class BackPressureTests(StreamTestCase):
+    """A stream is as fast as its client."""
+
+    def assert_waits(self, handler: Handler) -> None:
+        """No chunk is produced while the client does not read."""
+        client = self.visit(handler)
+        self.step(3)
+        client.pause()
+        client.pause()
+        before = len(self.produced)
+        self.step(5)
+        self.assertLessEqual(len(self.produced) - before, 1)
+        client.resume()
+        client.resume()
+        self.step(5)
+        self.assertGreaterEqual(len(self.produced) - before, 4)
+        client.disconnect()
+        self.assertEqual(self.produced[-1], "closed")
+        self.assertEqual(self.produced.count("closed"), 1)
+
+    def test_generator(self) -> None:
+        """A generator waits for a slow client."""
+        self.assert_waits(self.generator)
+
+    def test_async_generator(self) -> None:
+        """So does an async generator."""
+        self.assert_waits(self.async_generator)
+
+    def test_paused_and_lost(self) -> None:
+        """A client that reads no more and leaves is noticed: the generator is closed."""
+        for handler in [self.generator, self.async_generator]:
+            client = self.visit(handler)
+            self.step(2)
+            client.pause()
+            self.step(2)
+            client.disconnect()
+            self.assertEqual(self.produced[-1], "closed")
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 2)
+
+    def test_no_producer_is_left(self) -> None:
+        """After its end, a stream holds up nothing of the next response."""
+        client = self.serve(lambda request: iter(CHUNKS) if request.path == b"/s" else PAGE)
+        client.request(path=b"/s")
+        self.turn(5)
+        client.pause()
+        client.resume()
+        client.request()
+        self.assertEqual(client.responses[-1].body, PAGE)
+
+
+class FailingTests(StreamTestCase):
+    """A stream that fails."""
+
+    def stream(self, *chunks: Any) -> list[Handler]:
+        """Handlers that stream the chunks; an exception among them is raised."""
+
+        def generator(_: Request) -> Iterator[Any]:
+            for chunk in chunks:
+                if isinstance(chunk, Exception):
+                    raise chunk
+                yield chunk
+
+        async def async_generator(_: Request) -> AsyncIterator[Any]:
+            for chunk in generator(_):
+                yield chunk
+
+        return [generator, async_generator]
+
+    def test_first(self) -> None:
+        """One that fails before its first chunk is a 500."""
+        for handler in self.stream(KeyError()):
+            self.assert_failed(self.visit(handler), KeyError)
+
+    def test_later(self) -> None:
+        """One that fails later has its connection aborted, and is logged once."""
+        for handler in self.stream(b"chunk", KeyError()):
+            client = self.visit(handler)
+            self.turn(2)
+            self.assertTrue(client.is_aborted)
+            self.assertFalse(client.response.is_complete)
+            self.logged_error(KeyError)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
+
+    def test_beside_another_producer(self) -> None:
+        """One that cannot be registered, since another is, is closed all the same."""
+        closed: list[object] = []
+
+        def chunks() -> Any:
+            try:
+                yield b"chunk"
+            finally:
+                closed.append(None)
+
+        def handler(request: Any) -> object:
+            stream = chunks()
+            next(stream)
+            request.producer = object()
+            self.addCleanup(setattr, request, "producer", None)
+            return stream
+
+        self.visit(handler)
+        self.assertEqual(len(closed), 1)
+        self.flushLoggedErrors()
+
+    def test_first_not_bytes(self) -> None:
+        """A first chunk that is not bytes is a 500, and the log says what it was."""
+        for handler in self.stream("chunk"):
+            error = self.assert_failed(self.visit(handler), TypeError)
+            self.assertIn("a stream must yield bytes, not 'chunk'", str(error))
+
+    def test_later_not_bytes(self) -> None:
+        """A later one has the connection aborted."""
+        for handler in self.stream(b"chunk", None):
+            client = self.visit(handler)
+            self.turn()
+            self.assertTrue(client.is_aborted)
+            self.assertIn("not None", str(self.logged_error(TypeError)))
+
+    def test_closed(self) -> None:
+        """A generator that yielded something else than bytes is closed."""
+
+        def handler(_: Request) -> Iterator[Any]:
+            try:
+                yield "chunk"
+            finally:
+                self.produced.append("closed")
+
+        self.assert_failed(self.visit(handler), TypeError)
+        self.assertEqual(self.produced, ["closed"])
+
+
+class HeadTests(StreamTestCase):
+    """A HEAD wants no body."""
+
+    def test_closed(self) -> None:
+        """The generator is closed after the first chunk, which shows whether it fails."""
+        client = self.serve(self.generator)
+        client.request(b"HEAD")
+        self.assertEqual(self.produced, [b"chunk", "closed"])
+        self.assertTrue(client.response.is_complete)
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
+    def test_faked(self) -> None:
+        """Where Twisted fakes the HEAD, not even one chunk is asked for."""
+        for handler in [self.generator, self.async_generator]:
+            client = self.serve(handler, NoHead)
+            client.request(b"HEAD")
+            self.turn()
+            self.assertEqual(self.produced, [])
+            self.assertEqual(client.response.status, 200)
+            self.assertTrue(client.response.is_complete)
+
+    def test_faked_is_closed(self) -> None:
+        """An iterator that must be closed is, under a faked HEAD as well."""
+        closed: list[object] = []
+
+        class Closing(BareIterator):
+            def close(self) -> None:
+                closed.append(self)
+
+        client = self.serve(lambda _: Closing(CHUNKS), NoHead)
+        client.request(b"HEAD")
+        self.turn()
+        self.assertEqual(len(closed), 1)

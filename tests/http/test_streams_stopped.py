@@ -1,0 +1,291 @@
+"""Streams that are stopped: their client leaves, or they are not done in time.
+
+What belongs here: how generators are closed, in memory. What does not: streams that come to
+their end.
+"""
+
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Cause, Disconnected, Ended, TimedOut, scope_of
+
+from .._inmemory import Client, no_cycles
+from .._pages import Handler, Memory, Page
+from ._streams import CHUNKS, BareIterator, StreamTestCase
+
+
+class StoppingTests(StreamTestCase):
+    """A stream whose client leaves."""
+
+    def assert_stopped(self, *, ended: Ended = Ended.STOPPED) -> None:
+        """It is over, and nobody complains."""
+        self.assertEqual(self.outcome().ended, ended)
+        self.assertIsInstance(self.outcome().cause, Disconnected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_generator(self) -> None:
+        """A generator's `finally` runs in the turn in which the client leaves."""
+        client = self.visit(self.generator)
+        client.disconnect()
+        self.assertEqual(self.produced, [b"chunk", "closed"])
+        self.assert_stopped()
+
+    def test_async_generator(self) -> None:
+        """What an async generator waits for is cancelled, once, and its `finally` runs."""
+        client = self.visit(self.async_generator)
+        self.step(1)
+        self.turn()
+        client.disconnect()
+        self.assertEqual(self.produced, [b"chunk", "stopped", "closed"])
+        self.assert_stopped()
+
+    def test_finally_that_waits(self) -> None:
+        """An async generator may wait in its `finally`; the hooks run when that is over."""
+        cleaned: Deferred[None] = Deferred(lambda _: self.fail())
+
+        async def handler(_: Request) -> AsyncIterator[bytes]:
+            try:
+                yield b"chunk"
+                await Deferred[None]()
+            finally:
+                await cleaned
+                self.produced.append("cleaned")
+
+        client = self.visit(handler, on_exit=lambda _: self.produced.append("hook"))
+        client.disconnect()
+        self.assertEqual(self.produced, [])
+        cleaned.callback(None)
+        self.assertEqual(self.produced, ["cleaned", "hook"])
+        self.assert_stopped()
+
+    def test_paused_finally_that_waits(self) -> None:
+        """So it may when it is closed between two chunks."""
+        cleaned: Deferred[None] = Deferred(lambda _: self.fail())
+
+        async def handler(_: Request) -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"chunk"
+                    await succeed(None)
+                    client.pause()
+            finally:
+                await cleaned
+                self.produced.append("cleaned")
+
+        client = self.serve(handler)
+        client.request()
+        client.disconnect()
+        cleaned.callback(None)
+        self.assertEqual(self.produced, ["cleaned"])
+        self.assert_stopped()
+
+    def test_swallowed(self) -> None:
+        """A generator that eats the cancellation is asked for nothing more, and closed."""
+
+        async def handler(_: Request) -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    try:
+                        await Deferred[None]()
+                    except Exception:
+                        self.produced.append("eaten")
+                    yield b"chunk"
+            finally:
+                self.produced.append("closed")
+
+        client = self.visit(handler)
+        client.disconnect()
+        self.assertEqual(self.produced, ["eaten", "closed"])
+        self.assertEqual(client.received, b"")
+        self.assert_stopped()
+
+    def test_swallowed_between_chunks(self) -> None:
+        """So is one that has written, and would go on for long."""
+
+        async def handler(_: Request) -> AsyncIterator[bytes]:
+            for _number in range(40):
+                with contextlib.suppress(Exception):
+                    await deferLater(self.clock, 1)
+                yield b"chunk"
+
+        client = self.visit(handler)
+        self.clock.advance(1)
+        self.turn()
+        client.disconnect()
+        self.assertEqual(client.response.body, b"chunk")
+        self.assert_stopped()
+
+    def test_ends_on_cancellation(self) -> None:
+        """A generator that takes the cancellation for its end has completed."""
+
+        async def handler(_: Request) -> AsyncIterator[bytes]:
+            yield b"chunk"
+            try:
+                await Deferred[None]()
+            except Exception:
+                return
+
+        client = self.visit(handler)
+        self.turn()
+        client.disconnect()
+        self.assert_stopped(ended=Ended.COMPLETED)
+
+    def test_refuses_to_close(self) -> None:
+        """A generator that goes on when it is closed is an error, which is logged."""
+
+        def handler(_: Request) -> Iterator[bytes]:
+            try:
+                yield b"chunk"
+            except GeneratorExit:
+                self.produced.append("refused")
+                yield b"chunk"
+
+        self.visit(handler).disconnect()
+        self.assertEqual(self.produced, ["refused"])
+        self.assertIn("ignored GeneratorExit", str(self.logged_error(RuntimeError)))
+        self.assert_stopped(ended=Ended.FAILED)
+
+    def test_fails_in_finally(self) -> None:
+        """What a generator's `finally` raises is logged, and told to the observers."""
+
+        def handler(_: Request) -> Iterator[bytes]:
+            try:
+                yield b"chunk"
+            finally:
+                raise KeyError
+
+        self.visit(handler).disconnect()
+        self.logged_error(KeyError)
+        self.assert_stopped(ended=Ended.FAILED)
+
+    def test_leaves_in_a_step(self) -> None:
+        """A generator in whose own step the client is lost is closed all the same."""
+        clients: list[Client] = []
+
+        def handler(_: Request) -> Iterator[bytes]:
+            try:
+                yield b"chunk"
+                clients[0].disconnect()
+                yield b"chunk"
+                self.produced.append("asked again")
+                yield b"chunk"
+            finally:
+                self.produced.append("closed")
+
+        clients.append(self.serve(handler))
+        clients[0].request()
+        self.turn(5)
+        self.assertEqual(self.produced, ["closed"])
+        self.assert_stopped()
+
+    def test_scope_cancelled(self) -> None:
+        """Cancelled for the user's own reason, it is closed and the connection aborted."""
+
+        class Enough(Cause):
+            pass
+
+        def handler(request: Any) -> Iterator[bytes]:
+            self.request = request
+            return self.generator()
+
+        client = self.visit(handler)
+        scope_of(self.request).cancel(Enough())
+        self.assertEqual(self.produced, [b"chunk", "closed"])
+        self.assertTrue(client.is_aborted)
+
+    def test_not_interruptible(self) -> None:
+        """Where a disconnect must not cancel, the stream runs to its end, unheard."""
+        resource: Any = Page(lambda _: BareIterator(CHUNKS))
+        resource.render_POST = resource.render_GET
+        client = Client(CancellingResource(resource, observers=self.outcomes.append), self.clock)
+        client.request(b"POST")
+        client.pause()
+        client.disconnect()
+        self.turn(5)
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertIs(self.outcome().cause, None)
+
+    def test_finished_by_somebody_else(self) -> None:
+        """If somebody else finishes the response, the stream is not cancelled."""
+
+        def handler(request: Any) -> Iterator[bytes]:
+            self.request = request
+            return iter(CHUNKS)
+
+        client = self.visit(handler)
+        self.request.unregisterProducer()
+        self.request.finish()
+        self.turn(5)
+        self.assertEqual(client.response.body, CHUNKS[0])
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
+
+class DeadlineTests(StreamTestCase):
+    """A stream that is not done in time."""
+
+    def test_before_the_first_chunk(self) -> None:
+        """Before its first chunk, the client gets 503."""
+        client = self.visit(self.async_generator, timeout=3)
+        self.clock.advance(3)
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(self.produced, ["stopped", "closed"])
+        self.assertEqual(self.outcome().cause, TimedOut(3))
+
+    def test_later(self) -> None:
+        """Later, the connection is aborted."""
+        client = self.visit(self.generator, total_timeout=3)
+        self.clock.advance(3)
+        self.assertEqual(self.produced[-1], "closed")
+        self.assertTrue(client.is_aborted)
+        self.assertFalse(client.response.is_complete)
+        self.turn()
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+
+
+class LeftoverTests(StreamTestCase):
+    """What a stream leaves behind."""
+
+    def assert_nothing_left(self, handler: Handler, end: Callable[[Client], None]) -> None:
+        """No scope, no request, and nothing of ours for the cycle collector."""
+        memory = Memory()
+
+        def noting(request: Any) -> object:
+            memory.note(request)
+            return handler(request)
+
+        gc.disable()
+        self.addCleanup(gc.enable)
+        with no_cycles(self):
+            end(self.visit(noting, timeout=3))
+            self.next_step = Deferred()
+            self.assertEqual(memory.alive(), [])
+
+    def leave(self, client: Client) -> None:
+        """Leave in the middle of the stream."""
+        self.step(2)
+        client.disconnect()
+
+    def wait(self, client: Client) -> None:
+        """Wait for the end, or for the deadline."""
+        self.clock.advance(3)
+        self.turn(5)
+        client.disconnect()
+
+    def test_abandoned(self) -> None:
+        """Abandoned: nothing."""
+        self.assert_nothing_left(self.generator, self.leave)
+        self.assert_nothing_left(self.async_generator, self.leave)
+
+    def test_completed(self) -> None:
+        """Completed: nothing."""
+        self.assert_nothing_left(lambda _: BareIterator(CHUNKS), self.wait)
+
+    def test_late(self) -> None:
+        """Not done in time: nothing."""
+        self.assert_nothing_left(self.async_generator, self.wait)

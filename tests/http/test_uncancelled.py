@@ -1,0 +1,139 @@
+"""Requests whose client has left, and that were not cancelled: how they come to their end.
+
+What a disconnect may cancel is for `test_wrapper_policy`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, LoopingCall
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Outcome,
+    access_log_499,
+    current_scope,
+)
+
+from .._inmemory import Client
+from .._scopes import Errand, Handler, Leaf
+
+
+class UncancelledTestCase(SynchronousTestCase):
+    """One request to one wrapped handler."""
+
+    def setUp(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.requests: list[Request] = []
+        self.clock = Clock()
+
+    def visit(self, handler: Handler, method: bytes = b"POST", **options: Any) -> Client:
+        """Send the request."""
+
+        def render(request: Request) -> object:
+            self.requests.append(request)
+            return handler(request)
+
+        options.setdefault("observers", self.outcomes.append)
+        client = Client(CancellingResource(Leaf(render), **options), self.clock)
+        client.request(method)
+        return client
+
+
+class TrackedWorkTests(UncancelledTestCase):
+    """What was tracked ends with the handler, if not with the client."""
+
+    def ticking(self, request: Request) -> LoopingCall:
+        """Something that goes on until it is stopped."""
+        loop = LoopingCall(lambda: None)
+        loop.clock = self.clock
+        loop.start(1)
+        self.loop = current_scope().track(loop)
+        return loop
+
+    def test_in_a_dry_run(self) -> None:
+        """It is let run on when the response is finished, and nothing waits for it."""
+        ran: list[object] = []
+
+        def handler(request: Request) -> int:
+            self.ticking(request)
+            self.clock.callLater(3, request.finish)
+            return NOT_DONE_YET
+
+        self.visit(handler, b"GET", dry_run=True, on_exit=ran.append, on_cancel=self.fail)
+        self.clock.advance(3)
+        self.assertTrue(self.loop.running)
+        self.assertEqual(len(ran), 1)
+        self.assertEqual((self.outcomes[0].cause, self.outcomes[0].leftovers), (None, 0))
+
+    def test_when_the_returned_work_ends(self) -> None:
+        """It is stopped when the work that was returned has ended, though the client had left."""
+        returned, tracked = Errand(), Errand()
+
+        def handler(request: Request) -> Errand:
+            current_scope().track(tracked)
+            return returned
+
+        self.visit(handler).disconnect()
+        self.assertEqual(tracked.asked, [])
+        returned.end(b"page")
+        self.assertEqual((returned.asked, tracked.asked), ([], [""]))
+        self.assertEqual(len(self.outcomes), 1)
+
+    def test_when_nobody_tells_the_end(self) -> None:
+        """It is the work of the request where the handler said no more than NOT_DONE_YET."""
+        tracked = Errand()
+
+        def handler(request: Request) -> int:
+            current_scope().track(tracked)
+            return NOT_DONE_YET
+
+        self.visit(handler).disconnect()
+        self.assertEqual((tracked.asked, len(self.outcomes)), ([], 0))
+        tracked.end()
+        self.assertEqual((tracked.asked, len(self.outcomes)), ([], 1))
+
+
+class DeadStreamTests(UncancelledTestCase):
+    """A stream that begins when there is nobody left to read it."""
+
+    def test_is_closed(self) -> None:
+        """It is closed, and the scope with it."""
+        closed: list[object] = []
+        result: Deferred[Iterator[bytes]] = Deferred()
+
+        class Chunks(Iterator[bytes]):
+            def __next__(self) -> bytes:
+                raise AssertionError("nobody reads this")
+
+            def close(self) -> None:
+                closed.append(self)
+
+        self.visit(lambda _: result).disconnect()
+        result.callback(Chunks())
+        self.assertEqual((len(closed), len(self.outcomes)), (1, 1))
+
+
+class TraceTests(UncancelledTestCase):
+    """That the client left is to be seen all the same."""
+
+    def test_outcome(self) -> None:
+        """The outcome tells of the disconnect that was not to cancel it."""
+        self.visit(lambda _: NOT_DONE_YET).disconnect()
+        outcome = self.outcomes[0]
+        self.assertEqual((outcome.cause, outcome.ended), (None, Ended.LET_GO))
+        self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
+
+    def test_access_log(self) -> None:
+        """The hook for the access log writes its line, as an `on_exit` hook."""
+        logged: list[int] = []
+        client = self.visit(lambda _: NOT_DONE_YET, on_exit=access_log_499)
+        site: Any = client.site
+        site.log = lambda request: logged.append(request.code)
+        client.disconnect()
+        self.assertEqual(logged, [499])

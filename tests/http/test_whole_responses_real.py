@@ -1,0 +1,148 @@
+"""Clients that close as soon as they have all that Content-Length announces, as curl does.
+
+What belongs here: real sockets, with and without TLS, and a real WSGIResource.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, serverFromString, wrapClientTLS
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from twisted.web.wsgi import WSGIResource
+
+from cancelweb import (
+    CancellingResource,
+    ContentLost,
+    Disconnected,
+    Ended,
+    Outcome,
+)
+
+from .._loopback import Wire, connect, serve
+from .._scopes import Leaf
+from .._servers import LOOPBACK, SelfSigned, reactor
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+MUCH = 2**24
+"""More bytes than the kernel takes for a client that does not read."""
+
+
+class DeliveredOverSocketsTests(TestCase):
+    """Who has the whole response has not left early.
+
+    Attributes:
+        lost: fires when Twisted has told of the loss.
+        ended: fires with the outcome.
+    """
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        """Note what is told."""
+        self.lost: Deferred[None] = Deferred()
+        self.ended: Deferred[Outcome] = Deferred()
+
+    def tell_loss(self, request: Request) -> None:
+        """Have the loss told."""
+        request.notifyFinish().addErrback(lambda _: self.lost.callback(None))
+
+    async def page(self, request: Request) -> None:
+        """Write all, and end when the client has left."""
+        self.tell_loss(request)
+        request.setHeader(b"content-length", b"5")
+        request.write(b"hello")
+        await self.lost
+
+    def wrapped(self, resource: IResource) -> CancellingResource:
+        """The resource, wrapped."""
+        return CancellingResource(resource, observers=self.ended.callback)
+
+    async def connect_over_tls(self, resource: Any) -> Wire:
+        """A client of the resource, over TLS."""
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        port: Any = await serverFromString(reactor, certificate.listen()).listen(Site(resource))
+        self.addCleanup(port.stopListening)
+        endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
+        wire = Wire()
+        secured = wrapClientTLS(certificate.trusting(), endpoint)
+        await secured.connect(Factory.forProtocol(lambda: wire))
+        self.addCleanup(wire.leave)
+        return wire
+
+    async def outcome(self, wire: Wire, last: bytes = b"hello") -> Outcome:
+        """What is told of a request whose client closes behind the last bytes."""
+        wire.send(GET)
+        await wire.until(last)
+        await wire.leave()
+        return await self.ended
+
+    def assert_finished(self, outcome: Outcome) -> None:
+        """It is that of a request whose response was finished."""
+        self.assertEqual((outcome.cause, outcome.ended), (None, Ended.COMPLETED))
+
+    async def test_over_tcp(self) -> None:
+        """The loss is seen before the handler has ended."""
+        wire = await connect(self, serve(self, self.wrapped(Leaf(self.page))))
+        self.assert_finished(await self.outcome(wire))
+
+    async def test_over_tls(self) -> None:
+        """Likewise."""
+        wire = await self.connect_over_tls(self.wrapped(Leaf(self.page)))
+        self.assert_finished(await self.outcome(wire))
+
+    async def test_wsgi(self) -> None:
+        """A WSGIResource writes in one turn and finishes in another; its input is lost."""
+        read: list[object] = []
+
+        def application(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
+            write = start_response("200 OK", [("Content-Length", "5")])
+            write(b"hello")
+            left.wait(20)
+            try:
+                environ["wsgi.input"].read()
+            except ContentLost as error:
+                read.append(error)
+            return []
+
+        left, pool = Event(), ThreadPool(1, 1)
+        pool.start()
+        self.addCleanup(pool.stop)
+        self.lost.addCallback(lambda _: left.set())
+
+        class Telling(WSGIResource):
+            """Has the loss told."""
+
+            def render(_, request: Any) -> Any:  # noqa: N805
+                """See `IResource`."""
+                self.tell_loss(request)
+                return WSGIResource.render(_, request)
+
+        root = self.wrapped(Telling(reactor, pool, application))
+        wire = await connect(self, serve(self, root))
+        self.assert_finished(await self.outcome(wire))
+        while not read:
+            await deferLater(reactor, 0)
+
+    async def test_unread(self) -> None:
+        """A client that has not read all has left, though all was written."""
+
+        async def handler(request: Request) -> None:
+            request.setHeader(b"content-length", b"%d" % MUCH)
+            request.write(bytes(MUCH))
+            await Deferred(lambda _: None)
+
+        wire = await connect(self, serve(self, self.wrapped(Leaf(handler))))
+        wire.send(GET)
+        await wire.until(b"\r\n\r\n")
+        transport: Any = wire.transport
+        transport.pauseProducing()
+        transport.abortConnection()
+        self.assertIsInstance((await self.ended).cause, Disconnected)

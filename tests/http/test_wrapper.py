@@ -1,0 +1,240 @@
+"""`CancellingResource` around resources that know nothing of it: it stops their work, unseen.
+
+What is delivered late has a module of its own, as has the meeting of doors.
+"""
+
+import copy
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.python.components import Adapter
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import EncodingResourceWrapper, IResource, Resource
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
+from twisted.web.static import Data
+from zope.interface import Interface, implementer, providedBy
+from zope.interface.verify import verifyObject
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Outcome,
+    scope_of,
+)
+
+from .._inmemory import Client
+from .._pages import NoHead
+from .._scopes import Leaf
+
+
+class Where(Resource):
+    """A resource that tells what it knows of its path; `deep` is a leaf."""
+
+    def __init__(self, depth: int = 2) -> None:
+        super().__init__()
+        if depth:
+            self.putChild(b"child", Where(depth - 1))
+            self.putChild(b"leaf", Leaf(self.render_GET))
+            self.putChild(b"", self)
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Whatever begins with x is there as well."""
+        return Where(0) if path.startswith(b"x") else super().getChild(path, request)
+
+    def render_GET(self, request: Request) -> bytes:
+        """Tell."""
+        return repr((request.prepath, request.postpath, request.childLink(b"c"))).encode()
+
+
+PATHS = [
+    b"/",
+    b"/child",
+    b"/child/",
+    b"/child/leaf/a/b",
+    b"/leaf//",
+    b"/xy%20z",
+    b"/none",
+    b"/xy/n",
+]
+
+
+class TransparentTests(SynchronousTestCase):
+    """A wrapped resource looks as it did before."""
+
+    def test_children_and_paths(self) -> None:
+        """Children, static and dynamic, are found, with the same `prepath` and `postpath`."""
+        for path in PATHS:
+            plain, wrapped = Client(Where()), Client(CancellingResource(Where()))
+            for client in (plain, wrapped):
+                client.request(path=path)
+            self.assertEqual(wrapped.response, plain.response)
+
+    def test_leaves_and_methods(self) -> None:
+        """`isLeaf` is the wrapped one's, and so is its answer to every method."""
+        for resource in (Leaf(lambda _: b"page"), Where()):
+            self.assertEqual(CancellingResource(resource).isLeaf, resource.isLeaf)
+            for method in (b"GET", b"HEAD", b"POST", b"PUT", b"OPTIONS"):
+                plain, wrapped = Client(resource), Client(CancellingResource(resource))
+                for client in (plain, wrapped):
+                    client.request(method, b"/")
+                self.assertEqual(wrapped.response, plain.response)
+
+    def test_children_that_are_put_later(self) -> None:
+        """`putChild` puts into the wrapped resource."""
+        root = Where()
+        wrapper = CancellingResource(root)
+        wrapper.putChild(b"new", Data(b"new", "text/plain"))
+        client = Client(wrapper)
+        client.request(path=b"/new")
+        self.assertEqual(client.response.body, b"new")
+        self.assertIn(b"new", root.listStaticNames())
+
+    def test_encoders(self) -> None:
+        """A resource that compresses goes on doing so, inside the wrapper and around it."""
+        factories = [GzipEncoderFactory()]
+        page = Leaf(lambda _: b"page" * 100)
+        for resource in (
+            CancellingResource(EncodingResourceWrapper(page, factories)),
+            EncodingResourceWrapper(CancellingResource(page), factories),
+        ):
+            client = Client(resource)
+            client.request(headers={b"Accept-Encoding": b"gzip"})
+            self.assertEqual(client.response.headers[b"content-encoding"], b"gzip")
+
+    def test_interfaces(self) -> None:
+        """It provides what the wrapped one provides, and nothing else."""
+
+        class IOwn(Interface):
+            """Of a user's own."""
+
+        @implementer(IOwn)
+        class Own(Resource):
+            pass
+
+        own, other = CancellingResource(Own()), CancellingResource(Resource())
+        self.assertTrue(IOwn.providedBy(own))
+        self.assertFalse(IOwn.providedBy(other))
+        self.assertTrue(verifyObject(IResource, own))
+        self.assertEqual(list(providedBy(own)), list(providedBy(Own())))
+
+    def test_is_a_resource_for_type_checkers(self) -> None:
+        """A wrapper can be put wherever a resource is wanted; mypy, too, looks at this test."""
+        wrapper: IResource = CancellingResource(Where(0))
+        parent = Resource()
+        parent.putChild(b"under", CancellingResource(Where(0)))
+        wrapper.putChild(b"child", parent)
+        self.assertFalse(wrapper.isLeaf)
+
+    def test_an_adapter_finds_what_is_wrapped(self) -> None:
+        """Attributes of the wrapped one are there, and a missing one is an AttributeError."""
+        data = Data(b"data", "text/plain")
+        wrapper = CancellingResource(data)
+        self.assertEqual((wrapper.data, wrapper.type), (b"data", "text/plain"))
+        self.assertIs(Adapter(wrapper).original, wrapper)
+        with self.assertRaisesRegex(AttributeError, "nothing"):
+            wrapper.nothing  # noqa: B018
+
+    def test_repr(self) -> None:
+        """Its `repr`, which shows in error pages, names the wrapped one."""
+        data = Data(b"data", "text/plain")
+        self.assertEqual(repr(CancellingResource(data)), f"<CancellingResource of {data!r}>")
+
+    def test_copies(self) -> None:
+        """A copy is a wrapper of the same resource."""
+        client = Client(copy.copy(CancellingResource(Leaf(lambda _: b"data"))))
+        client.request()
+        self.assertEqual(client.response.body, b"data")
+
+
+class StoppingTests(SynchronousTestCase):
+    """What a wrapped resource returns is served and stopped as a decorated handler's is."""
+
+    def setUp(self) -> None:
+        """Note outcomes."""
+        self.outcomes: list[Outcome] = []
+
+    def wrap(self, resource: Any, **options: Any) -> Client:
+        """A client of a wrapped resource."""
+        return Client(CancellingResource(resource, observers=self.outcomes.append, **options))
+
+    def test_a_childs_deferred(self) -> None:
+        """The Deferred that a child's `render` returns is waited for, or cancelled."""
+        results = [Deferred[bytes](lambda _: None) for _ in range(2)]
+        root = Resource()
+        left_over = iter(results)
+        root.putChild(b"slow", Leaf(lambda _: next(left_over)))
+        completed, left = self.wrap(root), self.wrap(root)
+        for client in (completed, left):
+            client.request(path=b"/slow")
+        results[0].callback(b"page")
+        left.disconnect()
+        self.assertEqual(completed.response.body, b"page")
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
+
+    def test_a_resource_that_waits_by_itself(self) -> None:
+        """A handler that returned NOT_DONE_YET is told of the disconnect by its hooks."""
+        ran: list[object] = []
+
+        def render(request: Request) -> int:
+            scope_of(request).on_cancel(lambda scope: ran.append(scope.cause))
+            return NOT_DONE_YET
+
+        client = self.wrap(Leaf(render))
+        client.request()
+        client.disconnect()
+        self.assertEqual([type(each) for each in ran], [Disconnected])
+        self.assertEqual(self.outcomes[0].ended, Ended.LET_GO)
+
+    def test_a_faked_head(self) -> None:
+        """A HEAD that Twisted makes of a GET is one request: told once, and no timer is left."""
+
+        ran: list[object] = []
+        root = Resource()
+        root.putChild(b"", NoHead(lambda _: b"page"))
+        client = self.wrap(root, timeout=5, on_exit=ran.append)
+        client.request(b"HEAD", headers={b"Connection": b"close"})
+        client.clock.advance(0)
+        self.assertEqual(client.response.headers[b"content-length"], b"4")
+        self.assertEqual((len(ran), len(self.outcomes)), (1, 1))
+        self.assertEqual(client.clock.getDelayedCalls(), [])
+
+    def test_a_klein_app(self) -> None:
+        """A Klein app's routes, plain and asynchronous, are served, and stopped."""
+        app = Klein()
+        cancelled: list[object] = []
+        result: Deferred[bytes] = Deferred(cancelled.append)
+
+        @app.route("/hello/<name>")
+        def hello(request: Request, name: str) -> str:
+            return f"Hello, {name}"
+
+        @app.route("/slow/", branch=True)
+        async def slow(request: Request) -> bytes:
+            scope_of(request).track(result)
+            return await result
+
+        client = self.wrap(app.resource())
+        client.request(path=b"/hello/you")
+        self.assertEqual(client.response.body, b"Hello, you")
+        client = self.wrap(app.resource())
+        client.request(path=b"/slow/deep/path")
+        client.disconnect()
+        self.assertEqual(cancelled, [result])
+        self.assertIsInstance(self.outcomes[-1].cause, Disconnected)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_klein_app_with_a_deadline(self) -> None:
+        """Its requests have the deadline of the wrapper."""
+        app = Klein()
+
+        @app.route("/")
+        def slow(request: Request) -> Deferred[bytes]:
+            return Deferred()
+
+        client = self.wrap(app.resource(), timeout=3)
+        client.request()
+        client.clock.advance(3)
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -1,0 +1,183 @@
+"""`CancellingResource`'s policy: which requests it cancels, and what a dry run tells.
+
+How it looks to Twisted, and what it stops, is for `test_wrapper`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Draining,
+    Ended,
+    Outcome,
+    Scope,
+    TimedOut,
+    current_scope,
+)
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._scopes import Errand, Leaf
+
+
+class MethodsTests(SynchronousTestCase):
+    """Which requests a disconnect or a deadline may cancel."""
+
+    def ends(self, method: bytes, **options: Any) -> list[Outcome]:
+        """What becomes of a request whose deadline passes, and whose client then leaves."""
+        outcomes: list[Outcome] = []
+        result: Deferred[bytes] = Deferred(lambda _: None)
+        wrapper = CancellingResource(
+            Leaf(lambda _: result), timeout=1, observers=outcomes.append, **options
+        )
+        client = Client(wrapper)
+        client.request(method)
+        client.clock.advance(2)
+        client.disconnect()
+        if not result.called:
+            self.assertEqual((client.responses, outcomes), ([], []))
+            result.callback(b"written")
+        return outcomes
+
+    def test_safe_ones_unless_told_otherwise(self) -> None:
+        """GET, HEAD and OPTIONS are cancelled; others run to their end, and are guarded."""
+        for method in (b"GET", b"HEAD", b"OPTIONS"):
+            (outcome,) = self.ends(method)
+            self.assertEqual(outcome.ended, Ended.STOPPED)
+        for method in (b"POST", b"PUT", b"DELETE", b"PATCH", b"PROPFIND"):
+            (outcome,) = self.ends(method)
+            self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
+
+    def test_those_that_were_given(self) -> None:
+        """`methods` replaces them."""
+        methods = ["POST", b"PUT"]
+        for method in (b"POST", b"PUT"):
+            self.assertEqual(self.ends(method, methods=methods)[0].ended, Ended.STOPPED)
+        self.assertEqual(self.ends(b"GET", methods=methods)[0].ended, Ended.COMPLETED)
+        self.assertEqual(self.ends(b"GET", methods=())[0].ended, Ended.COMPLETED)
+
+    def test_tracked_work_of_others(self) -> None:
+        """What a POST tracks is not stopped by a disconnect, while its handler is at work."""
+        returned, tracked = Errand(), Errand()
+        outcomes: list[Outcome] = []
+
+        def render(request: Request) -> Errand:
+            current_scope().track(tracked)
+            return returned
+
+        client = Client(CancellingResource(Leaf(render), observers=outcomes.append))
+        client.request(b"POST")
+        client.disconnect()
+        self.assertEqual((returned.asked, tracked.asked, outcomes), ([], [], []))
+        tracked.end()
+        returned.end()
+        self.assertEqual([each.ended for each in outcomes], [Ended.COMPLETED])
+
+    def test_hooks_run_for_all(self) -> None:
+        """`on_exit` runs for a method that is not cancelled; `on_cancel` does not."""
+        ran: list[str] = []
+        self.ends(
+            b"POST",
+            on_cancel=lambda _: ran.append("cancel"),
+            on_exit=lambda _: ran.append("exit"),
+        )
+        self.assertEqual(ran, ["exit"])
+
+    def test_the_server_cancels_any(self) -> None:
+        """A cancel by the server's own code stops a POST as well."""
+        kept: list[Scope] = []
+
+        def render(request: Request) -> Deferred[bytes]:
+            kept.append(current_scope())
+            return Deferred()
+
+        client = Client(CancellingResource(Leaf(render)))
+        client.request(b"POST")
+        self.assertTrue(kept[0].cancel(Draining()))
+        self.assertEqual(client.response.status, 503)
+
+
+class DryRunTests(SynchronousTestCase):
+    """`dry_run=True` only tells what would have been."""
+
+    def setUp(self) -> None:
+        """A wrapped resource that waits, and what is told of it."""
+        self.outcomes: list[Outcome] = []
+        self.ran: list[str] = []
+        self.scopes: list[Scope] = []
+        self.result: Deferred[bytes] = Deferred()
+        self.client = Client(
+            CancellingResource(
+                Leaf(self.render),
+                dry_run=True,
+                timeout=1,
+                on_cancel=lambda _: self.ran.append("cancel"),
+                on_exit=lambda _: self.ran.append("exit"),
+                observers=self.outcomes.append,
+            )
+        )
+        self.client.request()
+
+    def render(self, request: Request) -> Deferred[bytes]:
+        """Wait."""
+        self.scopes.append(current_scope())
+        return self.result
+
+    def test_no_cancel(self) -> None:
+        """A disconnect stops nothing; the outcome says what it would have done."""
+        self.client.disconnect()
+        self.assertFalse(self.result.called)
+        self.result.callback(b"page")
+        self.assertEqual(self.ran, ["exit"])
+        (outcome,) = self.outcomes
+        self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
+        self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
+
+    def test_who_stops_it_himself(self) -> None:
+        """Work that its owner stops when its client has left was stopped; it is no failure."""
+        self.client.disconnect()
+        self.result.cancel()
+        self.assertEqual(self.outcomes[0].ended, Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_no_cancel_by_the_server(self) -> None:
+        """`Scope.cancel` does nothing and returns False."""
+        self.assertIs(self.scopes[0].cancel(Draining()), False)
+        self.assertFalse(self.result.called)
+        self.result.callback(b"page")
+        self.assertEqual(self.outcomes[0].would_have_cancelled, Draining())
+
+    def test_no_503(self) -> None:
+        """A deadline answers nothing, and the page is sent when it is there."""
+        self.client.clock.advance(2)
+        self.assertEqual(self.client.responses, [])
+        self.result.callback(b"page")
+        self.assertEqual(self.client.response.body, b"page")
+        (outcome,) = self.outcomes
+        self.assertEqual(str(outcome.would_have_cancelled), "timed out after 1 s (timeout)")
+
+    def test_the_first_cause(self) -> None:
+        """Of several causes the outcome has the first."""
+        self.client.clock.advance(2)
+        self.client.disconnect()
+        self.result.callback(b"page")
+        self.assertEqual(self.outcomes[0].would_have_cancelled, TimedOut(1))
+
+    def test_is_in_the_log(self) -> None:
+        """By default the log tells of it at info."""
+        events = log_events(self)
+        client = Client(CancellingResource(Leaf(lambda _: self.result), dry_run=True, timeout=1))
+        client.request()
+        client.clock.advance(1)
+        self.result.callback(b"page")
+        (event,) = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(event),
+            "GET /: completed after 1.000 s: would have been cancelled: timed out after 1 s "
+            "(timeout)",
+        )

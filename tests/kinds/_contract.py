@@ -1,0 +1,253 @@
+"""What holds of every kind of work that a handler may return.
+
+What belongs here: the tests that each kind inherits, and what a kind must tell of itself.
+What does not: what is peculiar to one kind.
+"""
+
+import gc
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import Disconnected, Ended, TimedOut, scope_of
+
+from .._inmemory import Client, no_cycles
+from .._pages import PAGE, Memory, NoHead, PageTestCase
+
+
+class Broken(Exception):
+    """What goes wrong in a test."""
+
+
+class Contract(PageTestCase):
+    """The tests; a kind says how its work is made, ended and looked at."""
+
+    def work(self, request: Request) -> object:
+        """Begin the work."""
+        raise NotImplementedError
+
+    def complete(self) -> None:
+        """Let it end with the page."""
+        raise NotImplementedError
+
+    def fail_with(self, error: Exception) -> None:
+        """Let it fail."""
+        raise NotImplementedError
+
+    def is_running(self) -> bool:
+        """Whether it still runs."""
+        raise NotImplementedError
+
+    def plain(self, request: Request) -> object:
+        """Answer as a handler in plain Twisted does that this work is compared with."""
+        return PAGE
+
+    def assert_as_plain(self, method: bytes = b"GET", version: bytes = b"HTTP/1.1") -> None:
+        """The same comes of it as of the plain handler, and the connection fares the same."""
+        plain, ours = self.serve_plain(self.plain), self.serve(self.work)
+        for client in [plain, ours]:
+            client.request(method, version=version)
+        self.complete()
+        self.clock.advance(0)
+        self.assertEqual(ours.response, plain.response)
+        self.assertTrue(ours.response.is_complete)
+        self.assertEqual(ours.is_closed, plain.is_closed)
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
+    def test_completes(self) -> None:
+        """The work's response is, byte for byte, that of plain Twisted."""
+        self.assert_as_plain()
+
+    def test_completes_http_1_0(self) -> None:
+        """Over HTTP/1.0, too, after which the connection is closed."""
+        self.assert_as_plain(version=b"HTTP/1.0")
+
+    def test_completes_head(self) -> None:
+        """A HEAD that the resource answers itself has the headers of plain Twisted."""
+        self.assert_as_plain(b"HEAD")
+
+    def test_completes_kept_alive(self) -> None:
+        """After the response, the connection serves the next request."""
+        client = self.visit(self.work)
+        self.complete()
+        client.request()
+        self.complete()
+        first, second = client.responses
+        self.assertEqual(first, second)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
+
+    def test_stops_when_client_leaves(self) -> None:
+        """The work is stopped in the turn in which its client leaves."""
+        client = self.visit(self.work)
+        self.assertTrue(self.is_running())
+        client.disconnect()
+        self.assertFalse(self.is_running())
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertIsInstance(self.outcome().cause, Disconnected)
+        self.assertEqual(client.received, b"")
+
+    def test_nothing_of_stopped_work_stays(self) -> None:
+        """Of work that was stopped, no timer of ours and no log above info is left."""
+        self.visit(self.work).disconnect()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_fails(self) -> None:
+        """Work that fails is answered with 500, and its error is logged once."""
+        client = self.visit(self.work)
+        self.fail_with(Broken("by design"))
+        self.clock.advance(0)
+        self.assert_failed(client, Broken)
+        self.assertEqual(self.outcome().ended, Ended.FAILED)
+
+    def test_deadline_stops(self) -> None:
+        """The deadline stops the work and answers 503 in the same turn."""
+        client = self.visit(self.work, timeout=0.5)
+        self.clock.advance(0.5)
+        self.assertFalse(self.is_running())
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(self.outcome().cause, TimedOut(0.5))
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+
+    def test_answered_otherwise(self) -> None:
+        """The work runs on if its response was finished by somebody else."""
+        requests: list[Request] = []
+
+        def handler(request: Request) -> object:
+            requests.append(request)
+            return self.work(request)
+
+        client = self.visit(handler)
+        requests.pop().finish()
+        client.disconnect()
+        self.assertTrue(self.is_running())
+        self.assertEqual(self.outcomes, [])
+        self.complete()
+        self.assertFalse(self.is_running())
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertIs(self.outcome().cause, None)
+
+    def test_faked_head(self) -> None:
+        """Under a HEAD that Twisted fakes, it is stopped, and answered as in plain Twisted."""
+        client = self.serve(self.work, NoHead)
+        client.request(b"HEAD")
+        self.assertFalse(self.is_running())
+        self.assertEqual(client.response.status, 200)
+        self.assertEqual(client.response.body, b"")
+        self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
+
+    def test_late_in_a_cancelled_scope(self) -> None:
+        """Work that is returned after its scope was cancelled is stopped, a turn later at most."""
+
+        def handler(request: Request) -> object:
+            scope_of(request).cancel(TimedOut(0))
+            return self.work(request)
+
+        client = self.visit(handler)
+        self.clock.advance(0)
+        self.assertFalse(self.is_running())
+        self.assertEqual(client.response.status, 503)
+
+    def test_client_gone_meanwhile(self) -> None:
+        """Work that is returned after its client left is stopped at once."""
+        clients: list[Client] = []
+
+        def handler(request: Request) -> object:
+            clients[0].disconnect()
+            return self.work(request)
+
+        clients.append(self.serve(handler))
+        clients[0].request()
+        self.assertFalse(self.is_running())
+        self.assertEqual(self.outcome().cause, Disconnected())
+
+    def test_leaves_nothing_behind(self) -> None:
+        """Completed or abandoned: no scope and no request is left, nor a reference cycle."""
+        memory = Memory()
+
+        def handler(request: Request) -> object:
+            memory.note(request)
+            return self.work(request)
+
+        gc.disable()
+        with no_cycles(self):
+            self.visit(handler)
+            self.complete()
+            self.visit(handler).disconnect()
+            self.forget()
+            self.assertEqual(memory.alive(), [])
+
+    def forget(self) -> None:
+        """Let go of the work."""
+        raise NotImplementedError
+
+
+class ResultContract(Contract):
+    """Kinds whose result is the page; at their heart all wait for one Deferred."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.stopped = 0
+        self.inner: Deferred[bytes] = Deferred()
+
+    def wrap(self, inner: Deferred[bytes]) -> object:
+        """Make of the Deferred the kind of work that is to be tested."""
+        raise NotImplementedError
+
+    def work(self, request: Request) -> object:
+        self.inner = Deferred(self._stop)
+        return self.wrap(self.inner)
+
+    def _stop(self, _: object) -> None:
+        self.stopped += 1
+
+    def complete(self) -> None:
+        self.inner.callback(PAGE)
+
+    def fail_with(self, error: Exception) -> None:
+        self.inner.errback(error)
+
+    def is_running(self) -> bool:
+        return not self.inner.called
+
+    def forget(self) -> None:
+        del self.inner
+
+    def test_stopped_once(self) -> None:
+        """The work is asked to stop exactly once."""
+        self.visit(self.work).disconnect()
+        self.clock.advance(60)
+        self.assertEqual(self.stopped, 1)
+
+
+class WritingContract(Contract):
+    """Kinds whose code writes and finishes the response itself."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.error: Exception | None = None
+        self.request: Any = None
+
+    def write(self) -> None:
+        """What the work does in the end."""
+        if self.error is not None:
+            raise self.error
+        if not self.request.finished:
+            self.request.write(PAGE)
+            self.request.finish()
+
+    def fail_with(self, error: Exception) -> None:
+        self.error = error
+        self.complete()
+
+    def complete(self) -> None:
+        self.clock.advance(1)
+
+    def plain(self, request: Request) -> object:
+        self.clock.callLater(1, self._write_plain, request)
+        return NOT_DONE_YET
+
+    def _write_plain(self, request: Any) -> None:
+        request.write(PAGE)
+        request.finish()

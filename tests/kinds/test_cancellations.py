@@ -1,0 +1,223 @@
+"""Which failure is a cancellation, whose it is, and what it leaves behind.
+
+What belongs here: Deferreds and coroutines that are cancelled, in every disguise. What does
+not: work that resists, and how each kind is asked to stop.
+"""
+
+import gc
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    FailureGroup,
+    fail,
+    gatherResults,
+    race,
+)
+from twisted.internet.error import ConnectingCancelledError
+from twisted.python.failure import Failure
+from twisted.web.client import RequestGenerationFailed, ResponseFailed, ResponseNeverReceived
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.template import Element, TagLoader, renderer, tags
+
+from cancelweb import Disconnected, Ended, scope_of
+
+from .._inmemory import Client, log_events, no_cycles, of_cancelweb
+from .._pages import PAGE, PageTestCase
+
+
+def failing_with(error: Exception) -> Deferred[Any]:
+    """Work that says in its own words that it was cancelled."""
+    return Deferred(lambda deferred: deferred.errback(error))
+
+
+class DisguiseTests(PageTestCase):
+    """Our cancellation is none of the log's business, in whatever failure it comes back."""
+
+    def assert_stopped(self, begin: Callable[[], object]) -> None:
+        """The work is returned, its client leaves, and no error is to be heard of."""
+        events = log_events(self)
+        self.visit(lambda _: begin()).disconnect()
+        gc.collect()
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertIs(self.outcome().failure, None)
+        self.assertEqual(of_cancelweb(events), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_gather_results(self) -> None:
+        """Such as the FirstError of `gatherResults`."""
+        self.assert_stopped(
+            lambda: gatherResults([Deferred[None](), Deferred()], consumeErrors=True)
+        )
+
+    def test_deferred_list(self) -> None:
+        """Such as the FirstError of a DeferredList, also of one in another."""
+        both: Any = partial(DeferredList, fireOnOneErrback=True, consumeErrors=True)
+        self.assert_stopped(lambda: both([both([Deferred()])]))
+
+    def test_race(self) -> None:
+        """Such as the FailureGroup of a `race` in which nobody comes in."""
+        self.assert_stopped(lambda: race([Deferred[None](), Deferred()]))
+
+    def test_lost_race(self) -> None:
+        """But not one in which somebody has failed by himself."""
+        self.visit(lambda _: race([fail(KeyError()), Deferred[None]()])).disconnect()
+        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.logged_error(FailureGroup)
+
+    def test_connecting(self) -> None:
+        """Such as what an endpoint says whose attempt to connect was cancelled."""
+        here = IPv4Address("TCP", "127.0.0.1", 80)
+        self.assert_stopped(lambda: failing_with(ConnectingCancelledError(here)))
+
+    def test_agent(self) -> None:
+        """Such as what Twisted's `Agent` makes of it, in each phase of a request."""
+        for error in [RequestGenerationFailed, ResponseFailed, ResponseNeverReceived]:
+            self.outcomes.clear()
+            self.assert_stopped(partial(failing_with, error([Failure(CancelledError())])))
+
+    def test_template(self) -> None:
+        """Such as the FlattenerError of a template that waits.
+
+        Twisted keeps the failure in the Deferred that the renderer returned, too, where nobody
+        can handle it (``twisted.web._flatten._fork``). It is no error all the same.
+        """
+
+        class Report(Element):
+            loader = TagLoader(tags.p(render="row"))
+
+            @renderer
+            def row(self, request: object, tag: object) -> Deferred[str]:
+                return Deferred()
+
+        self.visit(lambda _: Report()).disconnect()
+        gc.collect()
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_exception_group(self) -> None:
+        """Such as a group that holds nothing else."""
+
+        async def work() -> None:
+            try:
+                await Deferred[None]()
+            except CancelledError as error:
+                raise ExceptionGroup("both", [error, CancelledError()]) from None
+
+        self.assert_stopped(work)
+
+    def test_mixed_exception_group(self) -> None:
+        """But not a group that holds a real error, too."""
+
+        async def work(_: Request) -> None:
+            try:
+                await Deferred[None]()
+            except CancelledError as error:
+                raise ExceptionGroup("both", [error, KeyError()]) from None
+
+        self.visit(work).disconnect()
+        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.logged_error(ExceptionGroup)
+
+
+class ForeignCancellationTests(PageTestCase):
+    """A cancellation that the scope has not ordered is an error like any other."""
+
+    def test_is_answered(self) -> None:
+        """It is a 500 and logged, in the next turn."""
+        work: Deferred[bytes] = Deferred()
+        client = self.visit(lambda _: work)
+        work.cancel()
+        self.assertEqual(client.received, b"")
+        self.clock.advance(0)
+        self.assert_failed(client, CancelledError)
+        self.assertEqual(self.outcome().ended, Ended.FAILED)
+
+    def test_answered_in_the_same_turn(self) -> None:
+        """It is none where the response is finished before the turn is over."""
+        requests: list[Any] = []
+        work: Deferred[bytes] = Deferred()
+
+        def handler(request: Any) -> object:
+            requests.append(request)
+            return work
+
+        client = self.visit(handler)
+        work.cancel()
+        requests[0].write(PAGE)
+        requests[0].finish()
+        self.clock.advance(0)
+        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
+    def test_client_leaves_in_the_same_turn(self) -> None:
+        """Nor where the client leaves before the turn is over."""
+        work: Deferred[bytes] = Deferred()
+        client = self.visit(lambda _: work)
+        work.cancel()
+        client.disconnect()
+        self.clock.advance(0)
+        self.assertIsInstance(self.outcome().cause, Disconnected)
+        self.assertEqual(client.received, b"")
+
+    def test_before_the_handler_returned(self) -> None:
+        """A handler that returns what was cancelled already is answered at once."""
+        work: Deferred[bytes] = Deferred()
+        work.cancel()
+        self.assert_failed(self.visit(lambda _: work), CancelledError)
+
+
+class LeftoverTests(PageTestCase):
+    """An abandoned coroutine leaves nothing to the cycle collector."""
+
+    def test_deep_coroutine(self) -> None:
+        """Not even where the cancellation went through many frames."""
+
+        async def inner(depth: int) -> None:
+            if depth:
+                await inner(depth - 1)
+            else:
+                await Deferred[None]()
+
+        async def handler(_: Request) -> None:
+            await inner(10)
+
+        gc.disable()
+        self.addCleanup(gc.enable)
+        first = self.visit(handler)
+        second = Client(first.site, self.clock)
+        first.disconnect()
+        gc.collect()
+        second.request()
+        second.disconnect()
+        self.assertEqual(gc.collect(), 0)
+
+    def test_answer_later(self) -> None:
+        """Nor does NOT_DONE_YET, with work tracked beside it."""
+        stopped: list[object] = []
+
+        def handler(request: Request) -> int:
+            scope_of(request).track(Deferred[None](lambda _: stopped.append(1)))
+            return NOT_DONE_YET
+
+        with no_cycles(self):
+            self.visit(handler).disconnect()
+        self.assertEqual(stopped, [1])
+
+    def test_owner_sees_the_cancellation(self) -> None:
+        """The owner of tracked work may add an errback later, and is told."""
+        work: Deferred[None] = Deferred()
+
+        def handler(request: Request) -> int:
+            scope_of(request).track(work)
+            return NOT_DONE_YET
+
+        seen: list[Failure] = []
+        client = self.visit(handler, on_cancel=lambda _: work.addErrback(seen.append))
+        client.disconnect()
+        self.assertIsInstance(seen[0].value, CancelledError)

@@ -1,0 +1,226 @@
+"""Tracked Deferreds, and that a bad canceller harms nobody else.
+
+What belongs here: what becomes of tracked work whose canceller is good, slow or broken. What
+does not: what is peculiar to other kinds.
+"""
+
+import asyncio
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.logger import LogLevel
+from twisted.python.components import registerAdapter
+from twisted.python.failure import Failure
+
+from cancelweb import Ended, ICancellable
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._pages import PAGE
+from ..scopes._tracking import Query, TrackingTestCase, finish
+
+
+class DeferredTests(TrackingTestCase):
+    """A Deferred that is tracked."""
+
+    def test_result_is_its_owners(self) -> None:
+        """Its result goes on to whoever adds callbacks later."""
+        work = Deferred[str]()
+        self.track(work)
+        work.callback("row")
+        self.assertEqual(self.successResultOf(work), "row")
+
+    def test_failure_is_its_owners(self) -> None:
+        """So does its failure; the observers are told as well."""
+        work = Deferred[str]()
+        self.track(work)
+        work.errback(KeyError())
+        self.failureResultOf(work, KeyError)
+        finish(self.request)
+        self.assertEqual(self.outcome().ended, Ended.FAILED)
+
+    def test_fired_already(self) -> None:
+        """One that has fired is no work any more."""
+        failed = fail(CancelledError())
+        client = self.track(succeed(1), failed)
+        client.disconnect()
+        self.failureResultOf(failed, CancelledError)
+
+    def test_cancelled_by_its_owner(self) -> None:
+        """Its owner may cancel it."""
+        work = Deferred[str]()
+        client = self.track(work)
+        work.cancel()
+        finish(self.request)
+        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.failureResultOf(work, CancelledError)
+
+
+class BadCancellerTests(TrackingTestCase):
+    """A bad canceller harms neither the other work nor the cleanup."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.events = log_events(self)
+        self.before, self.after = Query(), Query()
+        self.cleaned = 0
+
+    def clean(self, _: object) -> None:
+        """What is to be done in the end."""
+        self.cleaned += 1
+
+    def leave(self, bad: object) -> None:
+        """Track the bad one among good ones, and leave."""
+        self.track(self.before, bad, self.after, on_exit=self.clean).disconnect()
+        self.assertEqual([self.before.cancels, self.after.cancels], [1, 1])
+
+    def test_raises(self) -> None:
+        """One that raises is logged; its work is a survivor after the usual time."""
+
+        class Raising(Query):
+            def cancel(self) -> None:
+                raise KeyError
+
+        bad = Raising()
+        self.leave(bad)
+        self.assertEqual(self.cleaned, 0)
+        self.clock.advance(5)
+        self.assertEqual(self.cleaned, 1)
+        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.logged_error(KeyError)
+        bad.settled.callback(None)
+
+    def test_raises_what_is_no_exception(self) -> None:
+        """So is one that raises what asyncio raises, which is no Exception."""
+
+        class Raising(Query):
+            def cancel(self) -> None:
+                raise asyncio.CancelledError
+
+        bad = Raising()
+        self.leave(bad)
+        self.assertEqual(self.cleaned, 0)
+        self.clock.advance(5)
+        self.assertEqual(self.cleaned, 1)
+        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+        bad.settled.callback(None)
+
+    def test_raises_in_a_deferred(self) -> None:
+        """A Deferred whose canceller raises is logged, and a survivor if it then still runs."""
+
+        def canceller(_: object) -> None:
+            raise KeyError
+
+        self.leave(Deferred(canceller))
+        self.assertEqual(self.cleaned, 0)
+        self.assertEqual(self.outcomes, [])
+        self.clock.advance(5)
+        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.logged_error(KeyError)
+
+    def test_raises_when_settled(self) -> None:
+        """One that has settled when it raises is no survivor, but logged."""
+
+        class Raising(Query):
+            def cancel(self) -> None:
+                super().cancel()
+                raise KeyError
+
+        self.leave(Raising())
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.logged_error(KeyError)
+
+    def test_slow(self) -> None:
+        """One that takes its time is waited for."""
+
+        class Slow(Query):
+            def cancel(self) -> None:
+                pass
+
+        bad = Slow()
+        self.leave(bad)
+        self.assertEqual(self.cleaned, 0)
+        self.clock.advance(4.9)
+        bad.settled.errback(CancelledError())
+        self.assertEqual(self.cleaned, 1)
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(of_cancelweb(self.events), [])
+
+    def test_never_settles(self) -> None:
+        """One that never settles is a survivor, of which a warning tells."""
+
+        class Endless(Query):
+            def cancel(self) -> None:
+                pass
+
+        self.leave(Endless())
+        self.clock.advance(5)
+        self.assertEqual(self.cleaned, 1)
+        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        (event,) = of_cancelweb(self.events, LogLevel.warn)
+        self.assertIn("Endless", str(event["canceller"]))
+
+    def test_cannot_tell(self) -> None:
+        """One that raises when it is asked to tell of its end is logged; that is its end."""
+
+        class Mute(Query):
+            def when_settled(self) -> Deferred[Any]:
+                raise KeyError
+
+        self.assert_failed(self.visit(lambda _: Mute()), KeyError)
+
+    def test_cannot_tell_and_says_so_as_asyncio_does(self) -> None:
+        """So is one that raises what is no Exception, although it is about a late result."""
+
+        class Mute(Query):
+            def when_settled(self) -> Deferred[Any]:
+                raise asyncio.CancelledError
+
+        result: Deferred[object] = Deferred()
+        client = self.visit(lambda _: result)
+        result.callback(Mute())
+        self.clock.advance(0)
+        self.assertEqual(client.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+
+    def test_other_requests(self) -> None:
+        """Nor does it harm another request on the same site."""
+
+        class Endless(Query):
+            def cancel(self) -> None:
+                pass
+
+        client = self.serve(self.tracking(Endless()))
+        client.request()
+        client.disconnect()
+        other = Client(client.site, self.clock)
+        other.request()
+        finish(self.request)
+        self.assertEqual(other.response.body, PAGE)
+
+    def test_factory_raises(self) -> None:
+        """A canceller that cannot even be made is an error of the handler: 500."""
+
+        class Unmakeable:
+            pass
+
+        def factory(_: object) -> object:
+            raise SystemExit
+
+        registerAdapter(factory, Unmakeable, ICancellable)
+        result: Deferred[object] = Deferred()
+        for client in (self.visit(lambda _: Unmakeable()), self.visit(lambda _: result)):
+            if not client.received:
+                result.callback(Unmakeable())
+            self.assertEqual(client.response.status, 500)
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    def test_result_of_failure(self) -> None:
+        """Tracked work of one's own that fails is logged, and told to the observers."""
+        work = Query()
+        self.track(work)
+        work.settled.errback(Failure(KeyError()))
+        self.logged_error(KeyError)
+        finish(self.request)
+        self.assertEqual(self.outcome().ended, Ended.FAILED)

@@ -1,0 +1,174 @@
+"""LoopingCalls and CooperativeTasks, returned and tracked.
+
+What belongs here: what is peculiar to these two. What does not: what holds of every kind of
+work.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Cooperator, LoopingCall, TaskStopped
+
+from cancelweb import Ended, scope_of
+
+from .._pages import PAGE
+from ..scopes._tracking import TrackingTestCase, finish
+
+
+class LoopingCallTests(TrackingTestCase):
+    """A LoopingCall, beyond what holds of every kind."""
+
+    def looping(self, function: Callable[[], object]) -> Any:
+        """A loop that runs each second."""
+        loop = LoopingCall(function)
+        loop.clock = self.clock
+        return loop
+
+    def test_tracked(self) -> None:
+        """Tracked, it is stopped when the client leaves; its Deferred fires as after a stop."""
+        loop = self.looping(str)
+        done = loop.start(1)
+        self.track(loop).disconnect()
+        self.assertFalse(loop.running)
+        self.assertIs(self.successResultOf(done), loop)
+
+    def test_ends_without_answer(self) -> None:
+        """One that is stopped by its own function and has not answered has left that to others."""
+
+        def handler(request: Any) -> object:
+            self.request = request
+            loop = self.looping(lambda: loop.stop())
+            loop.start(1, now=False)
+            return loop
+
+        client = self.visit(handler)
+        self.clock.advance(1)
+        self.assertEqual(client.received, b"")
+        finish(self.request)
+        self.assertEqual(client.response.body, PAGE)
+
+    def test_ended_before(self) -> None:
+        """One that has ended before it is returned has left the answer to others."""
+
+        def handler(request: Any) -> object:
+            self.request = request
+            loop = self.looping(lambda: loop.stop())
+            loop.start(1)
+            return loop
+
+        client = self.visit(handler)
+        finish(self.request)
+        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+
+    def test_never_started(self) -> None:
+        """One that was never started is an error that says so: a later start would go unseen."""
+        self.assert_failed(self.visit(lambda _: self.looping(self.fail)), RuntimeError)
+        self.track()
+        with self.assertRaisesRegex(RuntimeError, r"was never started: call its start\(\) first"):
+            scope_of(self.request).track(self.looping(self.fail))
+
+    def test_stopped_in_between(self) -> None:
+        """One whose last round is still under way has ended when that has."""
+        turn: Deferred[None] = Deferred()
+        loop = self.looping(lambda: turn)
+        loop.start(1)
+        client = self.track(loop)
+        loop.stop()
+        client.disconnect()
+        self.assertEqual(self.outcomes, [])
+        turn.callback(None)
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+
+    def test_asked_in_a_round(self) -> None:
+        """Nor does a round that waits begin another, once the client has left."""
+        turns: list[Deferred[None]] = []
+
+        def begin() -> Deferred[None]:
+            turns.append(Deferred())
+            return turns[-1]
+
+        loop = self.looping(begin)
+        loop.start(1)
+        self.track(loop).disconnect()
+        turns[0].callback(None)
+        self.clock.advance(2)
+        self.assertEqual(len(turns), 1)
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+
+    def test_no_warnings(self) -> None:
+        """To watch a loop warns of nothing."""
+        loop = self.looping(str)
+        loop.start(1)
+        self.track(loop).disconnect()
+        self.assertEqual(self.flushWarnings(), [])
+
+
+class CooperativeTaskTests(TrackingTestCase):
+    """A CooperativeTask, beyond what holds of every kind."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.steps = 0
+        self.cooperator = Cooperator(
+            terminationPredicateFactory=lambda: lambda: True,
+            scheduler=lambda step: self.clock.callLater(1, step),
+        )
+
+    def count(self) -> Iterator[None]:
+        """Work in steps."""
+        for _ in range(3):
+            self.steps += 1
+            yield
+
+    def test_tracked(self) -> None:
+        """Tracked, it takes no further step once its client has left."""
+        client = self.track(self.cooperator.cooperate(self.count()))
+        self.clock.advance(1)
+        client.disconnect()
+        self.clock.pump([1] * 3)
+        self.assertEqual(self.steps, 1)
+
+    def test_ends_without_answer(self) -> None:
+        """One that ends and has not answered has left the answer to others."""
+
+        def handler(request: Any) -> object:
+            self.request = request
+            return self.cooperator.cooperate(self.count())
+
+        client = self.visit(handler)
+        self.clock.pump([1] * 5)
+        self.assertEqual(client.received, b"")
+        finish(self.request)
+        self.assertEqual(client.response.body, PAGE)
+
+    def test_paused(self) -> None:
+        """One that pauses is stopped as well."""
+        task = self.cooperator.cooperate(self.count())
+        task.pause()
+        self.track(task).disconnect()
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertRaises(TaskStopped, task.stop)
+
+    def test_stopped_by_somebody_else(self) -> None:
+        """Stopped by somebody else who does not answer, its request is a 500."""
+        task = self.cooperator.cooperate(self.count())
+        client = self.visit(lambda _: task)
+        task.stop()
+        self.clock.advance(0)
+        self.assertEqual(client.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_tracked_error(self) -> None:
+        """What a tracked task fails with is logged, since nobody else may see it."""
+
+        def failing() -> Iterator[None]:
+            yield
+            raise KeyError
+
+        self.track(self.cooperator.cooperate(failing()))
+        self.clock.pump([1, 1])
+        self.logged_error(KeyError)
+        finish(self.request)
+        self.assertEqual(self.outcome().ended, Ended.FAILED)

@@ -1,0 +1,110 @@
+"""A cleanup hook that waits for work which its scope has stopped: no error for the log.
+
+What belongs here: what a hook ends with. What does not: when it is run (`scopes.test_hooks`), and
+hooks that fail for reasons of their own (`scopes.test_hooks_isolation`).
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from twisted.internet.defer import CancelledError, inlineCallbacks
+from twisted.logger import formatEvent
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import Ended, Scope, current_scope
+
+from .._inmemory import log_events, of_cancelweb
+from ._own_cancels import OwnCancelTestCase, Wait, wait
+
+Hook = Callable[[Scope], object]
+
+
+class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
+    """A hook that waits for tracked work is told of the cancel, and may end with it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.work = wait()
+
+    def handler(self, _: Request) -> int:
+        """Track the work, and something that takes a second to stop."""
+        scope = current_scope()
+        scope.track(self.work)
+        scope.track(self.slowly())
+        self.scope = scope
+        return NOT_DONE_YET
+
+    def hooks(self) -> list[Hook]:
+        """Hooks that wait for it, in all ways."""
+
+        async def awaiting(_: Scope) -> None:
+            await self.work
+
+        @inlineCallbacks
+        def yielding(_: Scope) -> Generator[Wait, Any, None]:
+            yield self.work
+
+        return [awaiting, yielding, lambda _: self.work]
+
+    def test_added_after_the_cancel(self) -> None:
+        """One that was added while the work is being stopped logs no error."""
+        for hook in self.hooks():
+            self.outcomes.clear()
+            self.work = wait()
+            client = self.visit(self.handler)
+            client.disconnect()
+            self.scope.on_cancel(hook)
+            self.clock.advance(1)
+            self.assertEqual(self.outcome().ended, Ended.STOPPED)
+            self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_added_before(self) -> None:
+        """Nor does one that is run when the work has stopped; the log says how it has ended."""
+        events = log_events(self)
+        for hook in self.hooks():
+            self.outcomes.clear()
+            self.work = wait()
+            self.visit(self.handler, on_exit=hook).disconnect()
+            self.clock.advance(1)
+            self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        lines = [formatEvent(event) for event in of_cancelweb(events)]
+        self.assertRegex(
+            lines[0], "^cleanup hook .*awaiting ended with the work that it waited for$"
+        )
+
+    def test_leftover_work(self) -> None:
+        """Nor does one that waits for leftover work, which was stopped when the page was there."""
+
+        def handler(_: Request) -> bytes:
+            current_scope().track(self.work)
+            return b"page"
+
+        for hook in self.hooks():
+            self.outcomes.clear()
+            self.work = wait()
+            self.visit(handler, on_exit=hook)
+            self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+            self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_real_error(self) -> None:
+        """What a hook makes of the cancel is logged, if it is no cancellation."""
+
+        async def hook(_: Scope) -> None:
+            try:
+                await self.work
+            finally:
+                raise KeyError
+
+        self.visit(self.handler, on_cancel=hook).disconnect()
+        self.clock.advance(1)
+        self.logged_error(KeyError)
+
+    def test_a_cancellation_that_is_not_ours(self) -> None:
+        """In a scope that was not cancelled, a hook that ends with a cancellation has failed."""
+
+        async def hook(_: Scope) -> None:
+            raise CancelledError
+
+        self.visit(lambda _: b"page", on_exit=hook)
+        self.logged_error(CancelledError)

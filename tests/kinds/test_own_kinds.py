@@ -1,0 +1,229 @@
+"""Kinds of work that a user has taught, by class and by interface.
+
+What belongs here: what `ICancellable` promises to its implementers. What does not: cancellers
+that break their own promises.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import LogLevel
+from twisted.python.components import registerAdapter
+from zope.interface import Interface, implementer, verify
+
+from cancelweb import Ended, ICancellable, Scope, current_scope, scope_of
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._pages import PAGE
+from ..scopes._tracking import Query, TrackingTestCase
+
+
+@implementer(ICancellable)
+@define(eq=False)
+class Delegating:
+    """Work that passes on what it is asked."""
+
+    canceller: Any
+
+    def cancel(self) -> None:
+        self.canceller.cancel()
+
+    def when_settled(self) -> Deferred[Any]:
+        settled: Deferred[Any] = self.canceller.when_settled()
+        return settled
+
+
+@define(eq=False)
+class Job:
+    """Work of the user's own, which knows nothing of cancelweb."""
+
+    query: Query = Factory(Query)
+
+
+class IJob(Interface):
+    """An interface of the user's own."""
+
+
+@implementer(IJob)
+class NamedJob:
+    """Work that is known by its interface."""
+
+    def __init__(self) -> None:
+        self.query = Query()
+
+
+registerAdapter(lambda job: job.query, Job, ICancellable)
+registerAdapter(lambda job: job.query, IJob, ICancellable)
+
+
+class OwnKindTests(TrackingTestCase):
+    """Kinds of work that the user has taught."""
+
+    def assert_contract(self, make: Callable[[Query], object]) -> None:
+        """Returned, such work is stopped once, answers with its result, and may fail."""
+        for client, query in [self.visit_own(make) for _ in range(2)]:
+            client.disconnect()
+            self.assertEqual(query.cancels, 1)
+        client, query = self.visit_own(make)
+        query.settled.callback(PAGE)
+        self.assertEqual(client.response.body, PAGE)
+        client, query = self.visit_own(make)
+        query.settled.errback(KeyError())
+        self.assert_failed(client, KeyError)
+        ended = [each.ended for each in self.outcomes]
+        self.assertEqual(ended, [Ended.STOPPED, Ended.STOPPED, Ended.COMPLETED, Ended.FAILED])
+
+    def visit_own(self, make: Callable[[Query], object]) -> tuple[Client, Query]:
+        """Visit a page that is such work."""
+        query = Query()
+        return self.visit(lambda _: make(query)), query
+
+    def test_interface_declares(self) -> None:
+        """The class above is a canceller as the interface wants it."""
+        verify.verifyObject(ICancellable, Query())
+
+    def test_cancellable(self) -> None:
+        """Work that provides ICancellable needs no adapter."""
+        self.assert_contract(lambda query: query)
+
+    def test_by_class(self) -> None:
+        """Work whose class is registered."""
+        self.assert_contract(Job)
+
+    def test_by_interface(self) -> None:
+        """Work of which an interface is registered."""
+
+        def make(query: Query) -> object:
+            job = NamedJob()
+            job.query = query
+            return job
+
+        self.assert_contract(make)
+
+    def test_subclass(self) -> None:
+        """Work of a subclass of what is registered."""
+
+        class Special(Job):
+            pass
+
+        self.assert_contract(Special)
+
+    def test_made_of_a_known_kind(self) -> None:
+        """Such work may leave its canceller to the kind that it is made of."""
+        knowns = [Deferred[bytes](), self.coroutine(), self.clock.callLater(1, self.fail)]
+        for known in knowns:
+            self.visit(partial(self.delegating, known)).disconnect()
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 3)
+
+    def delegating(self, known: object, _: object) -> object:
+        """Work that is made of this."""
+        return Delegating(ICancellable(known))
+
+    def test_stands_for_a_known_kind(self) -> None:
+        """It may as well give the canceller of that kind away as its own."""
+        call = self.clock.callLater(1, self.fail)
+        job: Any = Job()
+        job.query = ICancellable(call)
+        self.visit(lambda _: job).disconnect()
+        self.assertFalse(call.active())
+        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+
+    async def coroutine(self) -> bytes:
+        """A coroutine that waits."""
+        return await Deferred[bytes]()
+
+    def test_tracked_and_returned(self) -> None:
+        """What is its own canceller, tracked and then returned, is one piece of work."""
+        client, query = self.visit_own(lambda query: current_scope().track(query))
+        query.settled.callback(PAGE)
+        self.assertEqual(client.response.body, PAGE)
+        client, query = self.visit_own(lambda query: current_scope().track(query))
+        client.disconnect()
+        self.assertEqual(query.cancels, 1)
+        self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
+
+    def test_tracked_twice(self) -> None:
+        """Nor is it asked twice if it is tracked twice, before the cancel or after it."""
+
+        class Slow(Query):
+            def cancel(self) -> None:
+                self.cancels += 1
+
+        events, work = log_events(self), Slow()
+        client = self.track(work, work)
+        scope = scope_of(self.request)
+        client.disconnect()
+        scope.track(work)
+        self.assertEqual(work.cancels, 1)
+        self.clock.advance(5)
+        self.assertEqual(len(of_cancelweb(events, LogLevel.warn)), 1)
+        scope.track(work)
+        work.settled.callback(None)
+        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+
+    def test_returned_and_tracked(self) -> None:
+        """Nor if it is tracked after it was returned."""
+        scopes: list[Scope] = []
+        work = Query()
+
+        def handler(request: object) -> object:
+            scopes.append(current_scope())
+            return work
+
+        client = self.visit(handler)
+        scopes[0].track(work)
+        client.disconnect()
+        self.assertEqual((work.cancels, self.outcome().ended), (1, Ended.STOPPED))
+
+    def test_begun_anew(self) -> None:
+        """What has ended, was begun anew and is tracked again is work like any other."""
+        loop = LoopingCall(str)
+        loop.clock = self.clock
+        loop.start(1)
+        client = self.track(loop)
+        scope, never = scope_of(self.request), Deferred[None]()
+        # It is asked, and the scope goes on waiting.
+        scope.track(never.addErrback(lambda _: Deferred()))
+        client.disconnect()
+        loop.start(1)
+        scope.track(loop)
+        self.assertFalse(loop.running)
+
+    def test_result_is_taken_as_a_deferreds(self) -> None:
+        """Its result may be further work."""
+        query = Query()
+        inner: Deferred[bytes] = Deferred()
+        client = self.visit(lambda _: query)
+        query.settled.callback(inner)
+        inner.callback(PAGE)
+        self.assertEqual(client.response.body, PAGE)
+
+    def test_unknown(self) -> None:
+        """To track what nobody has registered is a TypeError that says how to."""
+        client = self.track()
+        with self.assertRaises(TypeError) as raised:
+            scope_of(self.request).track(object())
+        self.assertEqual(
+            str(raised.exception).partition(": ")[2],
+            "no canceller is registered for object. Register one: "
+            "twisted.python.components.registerAdapter(YourCanceller, object, "
+            "cancelweb.ICancellable)",
+        )
+        client.disconnect()
+
+    def test_context(self) -> None:
+        """A canceller finds the scope of the request that it works for."""
+        found: list[object] = []
+
+        class Finding(Query):
+            def cancel(self) -> None:
+                found.append(current_scope().request)
+                super().cancel()
+
+        client = self.track(Finding())
+        client.disconnect()
+        self.assertEqual(found, [self.request])

@@ -1,0 +1,47 @@
+"""What the tests of drains in memory share: a monitor on a clock, and clients.
+
+What belongs here: setting up. What does not: tests.
+"""
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb import (
+    CancellingResource,
+    Outcome,
+)
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._scopes import Handler, Leaf
+
+
+class DrainTestCase(SynchronousTestCase):
+    """What the tests below share."""
+
+    def setUp(self) -> None:
+        """A monitor, and the outcomes that it tells."""
+        self.clock = Clock()
+        self.monitor = Monitor(self.clock)
+        self.outcomes: list[Outcome] = []
+        self.monitor.add_observer(self.outcomes.append)
+
+    def client(self, handler: Handler, **options: Any) -> Client:
+        """A client of a handler that is wrapped."""
+        return Client(
+            CancellingResource(Leaf(handler), monitor=self.monitor, **options), self.clock
+        )
+
+    def drain(self, seconds: float = 10) -> list[None]:
+        """Begin one; returns what will have one item when it is done."""
+        done: list[None] = []
+        self.monitor.drain(seconds).addCallback(done.append)
+        return done
+
+    def advance(self, *steps: float) -> None:
+        """Let time pass, and a turn of the reactor after each step."""
+        for seconds in steps:
+            self.clock.advance(seconds)
+            self.clock.advance(0)

@@ -1,0 +1,80 @@
+"""A site with a monitor, requests that wait in it, and its status page: shared by the page's tests.
+
+What belongs here: real requests on a real Site, in memory, in any number. What does not: what a
+test makes of the page, and browsers.
+"""
+
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._scopes import Handler, Leaf
+
+
+async def rows(request: Request) -> bytes:
+    """A handler that waits for ever, at a line that can be told."""
+    return await Deferred[bytes]()
+
+
+async def stubborn(request: Request) -> bytes:
+    """A handler that runs on when it is cancelled."""
+    try:
+        return await Deferred[bytes]()
+    except Exception:
+        return await Deferred[bytes]()
+
+
+@define(eq=False)
+class Monitored:
+    """What is monitored.
+
+    Args:
+        clock: the reactor of the site, which may be the real one.
+    """
+
+    clock: Any
+    monitor: Monitor = Factory(Monitor)
+    clients: list[Client] = Factory(list)
+
+    def visit(
+        self,
+        path: bytes = b"/",
+        *,
+        handler: Handler = rows,
+        method: bytes = b"GET",
+        headers: dict[bytes, bytes] | None = None,
+        **options: Any,
+    ) -> Client:
+        """One more client, whose request waits."""
+        options.setdefault("observers", ())
+        root = CancellingResource(Leaf(handler), monitor=self.monitor, **options)
+        client = Client(root, self.clock)
+        client.request(method=method, path=path, headers=headers)
+        self.clients.append(client)
+        return client
+
+    def visit_hostile(self, method: bytes, path: bytes) -> None:
+        """One whose method and path no Twisted of today lets through over HTTP/1.1."""
+        self.visit()
+        request: Any = self.monitor.scopes[-1].request
+        request.method, request.uri = method, path
+
+    def visits(self, count: int) -> None:
+        """So many more."""
+        for number in range(len(self.clients), len(self.clients) + count):
+            self.visit(b"/reports/%d" % number)
+
+    def survivor(self, path: bytes = b"/stubborn", after: float = 0.01) -> None:
+        """One whose work survives its cancellation, so many seconds from now."""
+        self.visit(path, handler=stubborn, survivor_after=after).disconnect()
+
+    def leave(self) -> None:
+        """All leave."""
+        while self.clients:
+            self.clients.pop().disconnect()

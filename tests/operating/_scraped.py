@@ -1,0 +1,60 @@
+"""The metrics of a monitor as ``prometheus_client`` renders them, read back.
+
+What belongs here: a monitor on a clock, and its page of metrics. What does not: what a metric says.
+"""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.task import Clock
+
+from cancelweb import CancellingResource
+from cancelweb.monitor import Monitor
+from cancelweb.prometheus import MonitorCollector
+
+from .._inmemory import Client
+from .._scopes import Handler, Leaf
+
+Labels = dict[str, str]
+
+
+class Scraped:
+    """A monitor, its collector, and what a page of metrics says of it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.monitor = Monitor(self.clock)
+        self.registry = CollectorRegistry()
+        MonitorCollector(self.monitor, self.registry)
+
+    def client(self, handler: Handler, method: bytes = b"GET", **options: Any) -> Client:
+        """A client whose request is being handled."""
+        wrapper = CancellingResource(Leaf(handler), monitor=self.monitor, observers=(), **options)
+        client = Client(wrapper, self.clock)
+        client.request(method=method)
+        return client
+
+    def families(self) -> dict[str, Any]:
+        """The metrics, by their names; but for when each was made, which the client adds."""
+        text = generate_latest(self.registry).decode()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        return {name: each for name, each in families.items() if not name.endswith("_created")}
+
+    def samples(self, name: str) -> list[tuple[Labels, float]]:
+        """The samples of this name."""
+        return [
+            (sample.labels, sample.value)
+            for family in self.families().values()
+            for sample in family.samples
+            if sample.name == name
+        ]
+
+    def counted(self, name: str) -> list[tuple[Labels, float]]:
+        """Those that are not 0."""
+        return [(labels, value) for labels, value in self.samples(name) if value]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The value of the one sample with this name and these labels."""
+        [value] = [value for found, value in self.samples(name) if found == labels]
+        return value

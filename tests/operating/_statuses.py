@@ -1,0 +1,59 @@
+"""What the tests of the status page share: a site on a clock, and what its page says.
+
+What belongs here: setting up, and asking. What does not: tests.
+"""
+
+import json
+import re
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb.status import StatusResource
+from cancelweb.status._resource import FILES
+
+from .._inmemory import Client
+from .._responses import Response
+from ._monitored import Monitored
+
+PATHS = [b"/", b"/json", *(b"/" + name for name in FILES)]
+
+
+class StatusTestCase(SynchronousTestCase):
+    """What the tests below share: a monitored site, and the page that shows it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        # Like a reactor's, which does not begin at 0.
+        self.clock.advance(1_000_000)
+        self.site = Monitored(self.clock)
+        self.status = StatusResource(self.site.monitor)
+
+    def get(self, path: bytes = b"/", method: bytes = b"GET") -> Response:
+        """What is answered now."""
+        client = Client(self.status, self.clock)
+        client.request(method=method, path=path)
+        return client.response
+
+    def page(self) -> str:
+        """The page, as it is a second later."""
+        self.clock.advance(1)
+        return self.get().body.decode()
+
+    def table(self, name: str) -> list[list[str]]:
+        """The text of the rows of one table, cell by cell."""
+        body = re.search(rf'<tbody id="{name}"[^>]*>(.*?)</tbody>', self.page(), re.S)
+        assert body is not None
+        found = re.findall(r"<tr>(.*?)</tr>", body[1], re.S)
+        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in found]
+        return [[" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in row] for row in cells]
+
+    def numbers(self) -> dict[str, str]:
+        """The numbers at the top."""
+        found = re.findall(r"<dt>(.*?)</dt><dd>([\d,]+)", self.page())
+        return dict(found)
+
+    def json(self) -> Any:
+        """The JSON."""
+        return json.loads(self.get(b"/json").body)

@@ -1,0 +1,125 @@
+"""The access log of a request whose client left: `access_log_499`.
+
+What cancelweb itself logs is for `scopes.test_logging`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.filepath import FilePath
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Site
+
+from cancelweb import (
+    Draining,
+    Outcome,
+    Scope,
+    access_log_499,
+    cancel_on_disconnect,
+    current_scope,
+)
+
+from .._inmemory import Client
+from .._scopes import Leaf, waiting
+
+
+class AccessLogTests(SynchronousTestCase):
+    """`access_log_499`."""
+
+    def setUp(self) -> None:
+        """A site that logs to a file."""
+        self.log = FilePath(self.mktemp())
+        self.log.touch()
+
+    def serve(self, handler: Any, **options: Any) -> Client:
+        """Ask for a page."""
+        clock: Any = Clock()
+        leaf = Leaf(cancel_on_disconnect(on_cancel=access_log_499, **options)(handler))
+        site = Site(leaf, logPath=self.log.path, reactor=clock)
+        site.startFactory()
+        self.addCleanup(site.stopFactory)
+        client = Client(site, clock)
+        client.request(path=b"/page?q=1", headers={b"User-Agent": b"test", b"Referer": b"/"})
+        return client
+
+    @property
+    def lines(self) -> list[str]:
+        """What the log has."""
+        return self.log.getContent().decode().splitlines()
+
+    def test_a_client_that_left(self) -> None:
+        """One line in Combined Log Format, with status 499."""
+        client = self.serve(waiting)
+        client.disconnect()
+        client.clock.advance(20)
+        self.assertEqual(
+            self.lines,
+            [
+                '"192.168.1.1" - - [01/Jan/1970:00:00:00 +0000] "GET /page?q=1 HTTP/1.1" 499 - '
+                '"/" "test"'
+            ],
+        )
+
+    def test_the_bytes_that_were_sent(self) -> None:
+        """It tells how much of the body had been sent."""
+
+        def handler(request: Any) -> Deferred[bytes]:
+            request.write(b"12345")
+            return Deferred()
+
+        self.serve(handler).disconnect()
+        self.assertEqual(len(self.lines), 1)
+        self.assertIn(" 499 5 ", self.lines[0])
+
+    def test_the_outcome(self) -> None:
+        """The outcome tells the status that was sent all the same."""
+        outcomes: list[Outcome] = []
+
+        def handler(request: Any) -> Deferred[bytes]:
+            request.setResponseCode(206)
+            request.write(b"12345")
+            return Deferred()
+
+        self.serve(handler, observers=outcomes.append).disconnect()
+        self.assertEqual([each.status for each in outcomes], [206])
+        self.assertIn(" 499 5 ", self.lines[0])
+
+    def test_a_log_that_fails(self) -> None:
+        """So it does where the log cannot be written."""
+        outcomes: list[Outcome] = []
+
+        def handler(request: Any) -> Deferred[bytes]:
+            request.write(b"12345")
+            request.site.log = None
+            return Deferred()
+
+        self.serve(handler, observers=outcomes.append).disconnect()
+        self.assertEqual([each.status for each in outcomes], [200])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_other_causes(self) -> None:
+        """A request that the server answers keeps Twisted's own line, alone."""
+        client = self.serve(waiting, timeout=1)
+        client.clock.advance(1)
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(len(self.lines), 1)
+        self.assertIn(" 503 ", self.lines[0])
+
+    def test_completed(self) -> None:
+        """So does one that completes."""
+        self.serve(lambda _: b"page")
+        self.assertEqual(len(self.lines), 1)
+        self.assertIn(" 200 4 ", self.lines[0])
+
+    def test_draining(self) -> None:
+        """So does one that the server stops of its own accord."""
+        kept: list[Scope] = []
+
+        def handler(request: Any) -> Deferred[bytes]:
+            kept.append(current_scope())
+            return Deferred()
+
+        self.serve(handler)
+        kept[0].cancel(Draining())
+        self.assertEqual([" 503 " in each for each in self.lines], [True])

@@ -1,0 +1,121 @@
+"""Connections that nobody reads from, so that a disconnect cannot be seen.
+
+What belongs here: what a monitor says of them, on real connections.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    connectProtocol,
+    serverFromString,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, formatEvent
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.server import Request, Site
+
+from cancelweb import CancellingResource, Scope
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._loopback import Wire, listen
+from .._scopes import Leaf, waiting
+from .._servers import LOOPBACK, SelfSigned, reactor
+
+GET = b"GET /slow?secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class BlindSpotTests(TestCase):
+    """A client that sends more behind its request than Twisted takes in."""
+
+    timeout = 20
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        """A request in flight."""
+        self.monitor = Monitor()
+        site = Site(CancellingResource(Leaf(self.handler), monitor=self.monitor))
+        self.wires: list[Any] = []
+        self.endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, listen(self, site))
+        await self.ask(self.endpoint)
+        self.events = log_events(self)
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        """End the connection at both sides: the server may not see that the client has left."""
+        for scope in self.monitor.scopes:
+            scope.request.transport.abortConnection()
+        for wire in self.wires:
+            wire.transport.abortConnection()
+            await wire.closed
+        while self.monitor.scopes:
+            await deferLater(reactor, 0.01)
+
+    async def ask(self, endpoint: IStreamClientEndpoint) -> None:
+        """Send a request, and wait until it is in hand."""
+        self.begun: Deferred[None] = Deferred()
+        self.wires.append(await connectProtocol(endpoint, Wire()))
+        self.wires[-1].send(GET)
+        await self.begun
+
+    def handler(self, request: Request) -> Deferred[bytes]:
+        """Begin, and wait."""
+        self.begun.callback(None)
+        return waiting(request)
+
+    async def until_blind(self) -> Scope:
+        """Send until it is, and have a look."""
+        blind = len(self.monitor.blind_spots())
+        self.wires[-1].send(GET * 1000)
+        while len(self.monitor.blind_spots()) == blind:
+            await deferLater(reactor, 0.01)
+        return self.monitor.blind_spots()[-1]
+
+    async def test_a_usual_request(self) -> None:
+        """A request whose connection is read is none."""
+        self.assertEqual(self.monitor.blind_spots(), ())
+        self.assertEqual(of_cancelweb(self.events), [])
+
+    async def test_is_told(self) -> None:
+        """The scope is named, and a warning logged, once for each connection."""
+        scope = await self.until_blind()
+        self.assertEqual(scope, self.monitor.scopes[0])
+        (event,) = of_cancelweb(self.events, LogLevel.warn)
+        self.assertTrue(formatEvent(event).startswith("the connection of GET /slow is not read,"))
+
+    async def test_is_one_indeed(self) -> None:
+        """Its client leaves, and nobody sees it."""
+        scope = await self.until_blind()
+        self.wires[0].transport.abortConnection()
+        await self.wires[0].closed
+        # By the time another client's request has arrived, the server would have seen the loss.
+        await self.ask(self.endpoint)
+        self.assertEqual((scope.cause, self.monitor.blind_spots()), (None, (scope,)))
+
+    async def test_over_tls(self) -> None:
+        """It is told over TLS, too; and of each connection for itself."""
+        first = await self.until_blind()
+        certificate = SelfSigned.make(Path(self.mktemp()))
+        site = Site(CancellingResource(Leaf(self.handler), monitor=self.monitor))
+        port = await serverFromString(reactor, certificate.listen()).listen(site)
+        self.addCleanup(port.stopListening)
+        endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
+        await self.ask(wrapClientTLS(certificate.trusting(), endpoint))
+        self.assertEqual(self.monitor.blind_spots(), (first,))
+        second = await self.until_blind()
+        self.assertEqual(self.monitor.blind_spots(), (first, second))
+        self.assertEqual(len(of_cancelweb(self.events, LogLevel.warn)), 2)
+
+
+class ElsewhereTests(SynchronousTestCase):
+    """Where it cannot be told."""
+
+    def test_without_a_reactor_that_tells(self) -> None:
+        """Where the reactor does not tell whom it reads from, nothing is said."""
+        monitor = Monitor()
+        client = Client(CancellingResource(Leaf(waiting), monitor=monitor))
+        client.request()
+        self.assertEqual(monitor.blind_spots(), ())

@@ -1,0 +1,175 @@
+"""A drain: who is turned away from then on, and how it is called for.
+
+What belongs here: drains of requests in memory. What does not: those of real connections
+(`real.system.test_drain`).
+"""
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from cancelweb import (
+    CancellingResource,
+    Draining,
+    Ended,
+)
+from cancelweb.monitor import Monitor
+
+from .._http2 import HTTP2Client
+from .._inmemory import Client, H2Connection
+from .._scopes import Leaf, waiting
+from ._drains import DrainTestCase
+
+
+class NewRequestsTests(DrainTestCase):
+    """Requests that come once it has begun."""
+
+    def test_are_turned_away(self) -> None:
+        """They are answered 503, told when to come again, and their handler is not run."""
+        ran: list[Request] = []
+
+        def handler(request: Request) -> bytes:
+            ran.append(request)
+            return b"page"
+
+        client = self.client(handler)
+        client.request()
+        self.drain()
+        self.clock.advance(0.5)
+        client.request()
+        served, refused = client.responses
+        self.assertEqual((len(ran), served.status, refused.status), (1, 200, 503))
+        self.assertEqual(refused.headers[b"retry-after"], b"10")
+        self.assertEqual(refused.headers[b"connection"], b"close")
+        self.assertEqual(self.outcomes[-1].cause, Draining(10))
+        self.assertEqual(self.outcomes[-1].ended, Ended.REFUSED)
+        self.assertEqual(self.monitor.totals[("Draining", "refused")], 1)
+
+    def test_their_connection_is_closed(self) -> None:
+        """The server closes it behind the answer, and handles nothing that was sent behind."""
+        client = self.client(lambda _: b"page")
+        self.drain()
+        client.transport.deliver(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        self.clock.advance(0)
+        self.assertTrue(client.is_closed)
+        self.assertEqual(client.received.count(b"HTTP/1.1 503"), 1)
+
+    def test_for_ever(self) -> None:
+        """They are when the drain is over, too."""
+        done = self.drain()
+        self.advance(0)
+        self.assertEqual(done, [None])
+        client = self.client(lambda _: b"page")
+        client.request()
+        self.assertEqual(client.response.status, 503)
+
+    def test_whatever_their_method(self) -> None:
+        """A POST is no exception, nor is a HEAD, which gets no body."""
+        self.drain()
+        for method in b"POST", b"HEAD":
+            client = self.client(lambda _: b"page")
+            client.request(method=method)
+            self.assertEqual(client.response.status, 503)
+
+    def test_over_http2(self) -> None:
+        """A stream is answered 503 with Retry-After, and its connection goes on."""
+        protocol = HTTP2Client()
+        site = self.client(lambda _: b"page").site
+        connection = H2Connection(site, self.clock, protocol)
+        self.drain()
+        for _ in range(2):
+            stream = protocol.get("/")
+            connection.pump()
+            self.assertEqual(stream.headers[b":status"], b"503")
+            self.assertEqual(stream.headers[b"retry-after"], b"10")
+            self.assertNotIn(b"connection", stream.headers)
+
+    def test_at_a_door_inside(self) -> None:
+        """Where only a part of a site is drained, its handlers are not run."""
+        inner: Any = CancellingResource(Leaf(self.fail), monitor=self.monitor)
+        root = Resource()
+        root.putChild(b"part", inner)
+        root.putChild(b"rest", Leaf(lambda _: b"page"))
+        client = Client(CancellingResource(root, monitor=Monitor()), self.clock)
+        self.drain()
+        client.request(path=b"/rest")
+        client.request(path=b"/part")
+        self.clock.advance(0)
+        self.assertEqual([each.status for each in client.responses], [200, 503])
+
+    def test_one_that_was_accepted_before(self) -> None:
+        """A request that meets a second door of the same monitor while it drains is not new."""
+        rest: Deferred[None] = Deferred()
+        page = CancellingResource(Leaf(lambda _: b"page"), monitor=self.monitor)
+
+        async def handler(request: Request) -> object:
+            await rest
+            return page.render(request)
+
+        client = self.client(handler)
+        client.request()
+        self.drain()
+        rest.callback(None)
+        self.assertEqual((client.response.status, client.response.body), (200, b"page"))
+
+
+class CallTests(DrainTestCase):
+    """The call itself."""
+
+    def test_is_the_same_for_all(self) -> None:
+        """Who calls it again has a Deferred of his own, and changes nothing."""
+        client = self.client(waiting)
+        client.request()
+        first, second = self.drain(10), self.drain(99)
+        self.advance(10)
+        self.assertEqual((first, second, self.drain(0)), ([None], [None], [None]))
+
+    def test_a_wait_can_be_given_up(self) -> None:
+        """To cancel its Deferred stops the wait, and not the drain."""
+        client = self.client(waiting)
+        client.request()
+        given_up, done = self.monitor.drain(10), self.drain()
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        self.advance(10)
+        self.assertEqual((done, client.response.status), ([None], 503))
+
+    def test_is_told(self) -> None:
+        """A monitor tells whether it drains."""
+        self.assertFalse(self.monitor.is_draining)
+        self.drain()
+        self.assertTrue(self.monitor.is_draining)
+
+    def test_wrong_seconds(self) -> None:
+        """What is no number of seconds is an error, and begins nothing."""
+        wrong: list[tuple[Any, type[Exception]]] = [
+            ("10", TypeError),
+            (True, TypeError),
+            (None, TypeError),
+            (-1, ValueError),
+            (float("inf"), ValueError),
+            (float("nan"), ValueError),
+        ]
+        for seconds, error in wrong:
+            with self.assertRaisesRegex(error, "^seconds must be"):
+                self.monitor.drain(seconds)
+        self.assertFalse(self.monitor.is_draining)
+
+    def test_takes_the_time_of_the_site(self) -> None:
+        """Where the monitor was given no clock, it is that of the requests."""
+        monitor = Monitor()
+        client = Client(CancellingResource(Leaf(waiting), monitor=monitor), self.clock)
+        client.request()
+        done = self.monitor.drain(0), monitor.drain(10)
+        self.advance(10)
+        self.assertEqual(client.response.status, 503)
+        for each in done:
+            self.successResultOf(each)
+
+    def test_a_wrong_clock(self) -> None:
+        """A clock that is none is a TypeError at once."""
+        wrong: Any = 5
+        with self.assertRaisesRegex(TypeError, "^clock must provide IReactorTime"):
+            Monitor(wrong)

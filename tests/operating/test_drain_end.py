@@ -1,0 +1,268 @@
+"""The end of a drain: hooks and detached work are waited for; in a dry run nothing is.
+
+What belongs here: drains of requests in memory. What does not: what becomes of the requests
+(`test_drain`).
+"""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import formatEvent
+from twisted.web.server import Request
+
+from cancelweb import Scope, current_scope, detach
+
+from .._inmemory import log_events, of_cancelweb
+from .._scopes import Errand, returning, waiting
+from ..scopes._tracking import finish
+from ._drains import DrainTestCase
+
+
+class CleanupTests(DrainTestCase):
+    """What is waited for when the requests have been cancelled."""
+
+    def test_hooks(self) -> None:
+        """The drain is over when the hooks have been run."""
+        cleaned: Deferred[None] = Deferred()
+        client = self.client(waiting, on_exit=lambda _: cleaned)
+        client.request()
+        done = self.drain()
+        self.advance(10, 5)
+        self.assertEqual((client.response.status, done), (503, []))
+        cleaned.callback(None)
+        self.advance(0)
+        self.assertEqual(done, [None])
+
+    def test_hooks_are_not_cut(self) -> None:
+        """What a hook does when the time is over is not cancelled, nor is its scope."""
+        step: Deferred[None] = Deferred()
+
+        async def hook(scope: Scope) -> None:
+            await scope.track(step)
+
+        client = self.client(waiting, on_exit=hook)
+        client.request()
+        client.disconnect()
+        done = self.drain(5)
+        self.advance(5, 4.5)
+        self.assertEqual((step.called, done), (False, []))
+        step.callback(None)
+        self.advance(0)
+        self.assertEqual(done, [None])
+        self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 1})
+
+    def test_a_hook_that_hangs(self) -> None:
+        """It has its ``cleanup_timeout``."""
+        self.client(waiting, on_exit=lambda _: Deferred(), cleanup_timeout=3).request()
+        done = self.drain()
+        self.advance(10, 2.9)
+        self.assertEqual(done, [])
+        self.advance(0.2)
+        self.assertEqual(done, [None])
+
+    def test_three_hooks_that_hang(self) -> None:
+        """They share their time: with work that hangs they delay a drain by 15 s, and not by 35."""
+        ran: list[int] = []
+
+        def hook(number: int, scope: Scope) -> Deferred[None]:
+            ran.append(number)
+            return Deferred()
+
+        hooks = [partial(hook, number) for number in range(3)]
+        self.client(lambda _: Errand(obedient=False), on_exit=hooks).request()
+        done = self.drain(0)
+        self.advance(0, 5, 9.9)
+        self.assertEqual((ran, done), ([2], []))
+        self.advance(0.1)
+        self.assertEqual((ran, done), ([2, 1, 0], [None]))
+
+    def test_a_survivor(self) -> None:
+        """Work that does not stop is waited for until it is named a survivor."""
+        self.client(lambda _: Errand(obedient=False), survivor_after=2).request()
+        done = self.drain()
+        self.advance(10, 1.9)
+        self.assertEqual(done, [])
+        self.advance(0.2)
+        self.assertEqual((done, len(self.monitor.survivors)), ([None], 1))
+
+
+class DetachedTests(DrainTestCase):
+    """Work that requests have detached."""
+
+    def setUp(self) -> None:
+        """A request that is answered, and work that it has left behind."""
+        super().setUp()
+        self.errand = Errand(obedient=False)
+        self.client(self.handler).request()
+
+    def handler(self, request: Request) -> bytes:
+        """Detach, and answer."""
+        detach(self.errand)
+        return b"page"
+
+    def test_is_waited_for(self) -> None:
+        """The drain is over when it has ended."""
+        done = self.drain(30)
+        self.advance(29)
+        self.assertEqual((done, self.errand.asked), ([], []))
+        self.errand.end()
+        self.advance(0)
+        self.assertEqual(done, [None])
+
+    def test_has_ten_seconds_more(self) -> None:
+        """It has ten seconds from when the last scope has closed; then it is asked to stop."""
+        done = self.drain(5)
+        self.advance(5, 9.9)
+        self.assertEqual((done, self.errand.asked), ([], []))
+        self.advance(0.1)
+        self.assertEqual((done, self.errand.asked), ([], [""]))
+        self.errand.fail(CancelledError())
+        self.advance(0)
+        self.assertEqual(done, [None])
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+
+    def test_that_does_not_stop(self) -> None:
+        """Five seconds later it is logged, and the drain is over."""
+        done = self.drain(0)
+        self.advance(0, 10, 4.9)
+        events = log_events(self)
+        self.assertEqual(done, [])
+        self.advance(0.1)
+        self.assertEqual(done, [None])
+        (event,) = of_cancelweb(events)
+        self.assertEqual(
+            formatEvent(event), "tests._scopes.Errand is detached, and still runs after the drain"
+        )
+
+    def test_whose_canceller_fails(self) -> None:
+        """It is logged, whatever it raises, and stops nothing."""
+        self.patch(self.errand, "cancel", self.fail_to_cancel)
+        done = self.drain(0)
+        self.advance(0, 10)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+        self.advance(5)
+        self.assertEqual(done, [None])
+
+    def test_has_the_clock_of_the_drain(self) -> None:
+        """A detached timer, say, that is far off is cancelled on time."""
+        self.errand.end()
+
+        def handler(request: Request) -> bytes:
+            detach(self.clock.callLater(60, self.fail))
+            return b"page"
+
+        self.client(handler).request()
+        done = self.drain(0)
+        self.advance(0, 10)
+        self.assertEqual((done, self.monitor.detached), ([None], ()))
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+
+    def fail_to_cancel(self) -> None:
+        """A canceller with an error."""
+        raise asyncio.CancelledError  # which is no Exception
+
+
+class AnsweredTests(DrainTestCase):
+    """A request that is finished, and whose leftover work was stopped before the drain."""
+
+    def answered(self, **options: Any) -> tuple[Errand, Errand]:
+        """What its handler returned, and what it tracked."""
+        returned, tracked = Errand(), Errand()
+
+        def handler(request: Any) -> Errand:
+            current_scope().track(tracked)
+            self.request = request
+            return returned
+
+        self.client(handler, **options).request()
+        finish(self.request)
+        self.assertEqual(returned.asked, [])
+        return returned, tracked
+
+    def test_is_asked_to_stop(self) -> None:
+        """What its handler returned runs until the drain is at its end, and is then stopped."""
+        returned, tracked = self.answered()
+        self.assertEqual(tracked.asked, [""])
+        done = self.drain(10)
+        self.advance(9)
+        self.assertEqual((returned.asked, done), ([], []))
+        self.advance(3)
+        self.assertEqual((returned.asked, done), ([""], [None]))
+        self.assertEqual(self.monitor.scopes, ())
+
+    def test_while_hooks_run_in_a_dry_run(self) -> None:
+        """What is cleaned up when the drain comes to its end would not have been cancelled."""
+        cleaned: Deferred[None] = Deferred()
+        self.client(returning(b"page"), dry_run=True, on_exit=lambda _: cleaned).request()
+        self.drain(1)
+        self.advance(2)
+        cleaned.callback(None)
+        self.assertEqual(self.monitor.would_have_cancelled, {})
+
+    def test_in_a_dry_run(self) -> None:
+        """In a dry run it is left to run."""
+        returned, tracked = self.answered(dry_run=True)
+        done = self.drain(10)
+        self.advance(12)
+        self.assertEqual((returned.asked, tracked.asked, done), ([], [], [None]))
+        self.assertEqual(self.monitor.would_have_cancelled, {})
+        returned.end()
+        self.assertEqual(self.monitor.scopes, ())
+
+
+class DryRunTests(DrainTestCase):
+    """A drain where the door is in a dry run."""
+
+    def test_turns_nobody_away(self) -> None:
+        """New requests are handled as ever."""
+        self.drain()
+        client = self.client(lambda _: b"page", dry_run=True)
+        client.request()
+        self.assertEqual(client.response.status, 200)
+
+    def test_says_nothing(self) -> None:
+        """Answers of requests in flight are what they would be."""
+        answer: Deferred[bytes] = Deferred()
+        client = self.client(returning(answer), dry_run=True)
+        client.request()
+        self.drain()
+        answer.callback(b"page")
+        self.assertNotIn(b"connection", client.response.headers)
+        self.assertFalse(client.is_closed)
+
+    def test_cancels_nothing(self) -> None:
+        """It ends when the time is over, and what it would have cancelled is counted and logged."""
+        events = log_events(self)
+        errand = Errand()
+        client = self.client(lambda _: errand, dry_run=True)
+        client.request()
+        done = self.drain()
+        self.advance(10)
+        self.assertEqual((done, errand.asked, client.received), ([None], [], b""))
+        errand.end(b"page")
+        self.assertEqual(client.response.status, 200)
+        self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
+        self.assertEqual(self.monitor.would_have_cancelled, {"Draining": 1})
+        (event,) = of_cancelweb(events)
+        self.assertIn("would have been cancelled: the server is shutting down", formatEvent(event))
+
+    def test_counts_disconnects_and_deadlines(self) -> None:
+        """They are counted, each by its cause, and so are those of methods that may not be cut."""
+        for timeout in None, 3:
+            errand = Errand()
+            client = self.client(returning(errand), dry_run=True, timeout=timeout)
+            client.request()
+            if timeout:
+                self.clock.advance(3)
+            else:
+                client.disconnect()
+            errand.end(b"page")
+        client = self.client(waiting)
+        client.request(method=b"POST")
+        client.disconnect()
+        self.drain(0)
+        self.advance(0)
+        would = {"Disconnected": 2, "TimedOut": 1}
+        self.assertEqual(self.monitor.would_have_cancelled, would)

@@ -1,0 +1,301 @@
+"""A monitor: the open scopes, what became of the others, and who is told.
+
+What belongs here: what is counted and what is kept. What does not: drains (`test_drain`), survivors
+(`scopes.test_survivors_told`).
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Outcome,
+    cancel_on_disconnect,
+)
+from cancelweb.monitor import Monitor, where_it_waits
+
+from .._inmemory import Client, no_cycles
+from .._pages import Memory, NoHead
+from .._scopes import Errand, Handler, Leaf, raising, returning, waiting
+
+
+class MonitorTestCase(SynchronousTestCase):
+    """What the tests below share."""
+
+    def setUp(self) -> None:
+        """A monitor."""
+        self.monitor = Monitor()
+
+    def client(self, handler: Handler, **options: Any) -> Client:
+        """A client of a handler that is wrapped."""
+        return Client(CancellingResource(Leaf(handler), monitor=self.monitor, **options))
+
+
+class ScopesTests(MonitorTestCase):
+    """The scopes that are open."""
+
+    def test_are_there_while_they_are_open(self) -> None:
+        """A scope is known from before its handler runs until it has closed."""
+        answer: Deferred[bytes] = Deferred()
+        seen: list[object] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            seen.extend(self.monitor.scopes)
+            return answer
+
+        client = self.client(handler)
+        self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 0))
+        client.request()
+        self.assertEqual(list(self.monitor.scopes), seen)
+        self.assertEqual(len(seen), 1)
+        answer.callback(b"")
+        self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
+
+    def test_the_oldest_first(self) -> None:
+        """They are in the order in which they were opened, each with the time of that."""
+        first = self.client(waiting)
+        for client in first, Client(first.site), Client(first.site):
+            client.request()
+            first.clock.advance(1)
+        self.assertEqual([scope.opened for scope in self.monitor.scopes], [0.0, 1.0, 2.0])
+
+    def test_tell_since_when(self) -> None:
+        """A scope tells when it was opened, before the handler has returned, too."""
+        seen: list[object] = []
+
+        def handler(request: Request) -> bytes:
+            seen.append(self.monitor.scopes[0].opened)
+            return b""
+
+        client = self.client(handler)
+        client.clock.advance(7)
+        client.request()
+        self.assertEqual(seen, [7.0])
+
+
+class TotalsTests(MonitorTestCase):
+    """What is counted."""
+
+    def test_a_request_that_completes(self) -> None:
+        """Bytes and a Deferred's result both count as completed, for no cause."""
+        for result in b"", Deferred[bytes]():
+            client = self.client(returning(result))
+            client.request()
+            if isinstance(result, Deferred):
+                result.callback(b"")
+        self.assertEqual(self.monitor.totals, {("none", "completed"): 2})
+
+    def test_a_client_that_leaves(self) -> None:
+        """Cancelled and stopped is counted by the cause's class."""
+        client = self.client(waiting)
+        client.request()
+        client.disconnect()
+        self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 1})
+
+    def test_one_whose_work_survives(self) -> None:
+        """What did not stop is counted as survived."""
+        client = self.client(lambda _: Errand(obedient=False))
+        client.request()
+        client.disconnect()
+        self.assertEqual(self.monitor.opened, 1)
+        client.clock.advance(5)
+        self.assertEqual(self.monitor.totals, {("Disconnected", "survived"): 1})
+
+    def test_a_failure(self) -> None:
+        """A handler with an error is counted as failed."""
+        self.client(raising).request()
+        self.assertEqual(self.monitor.totals, {("none", "failed"): 1})
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_cannot_be_changed(self) -> None:
+        """Both mappings are for reading."""
+        for mapping in self.monitor.totals, self.monitor.would_have_cancelled:
+            changing: Any = mapping
+            with self.assertRaises(TypeError):
+                changing["none", "completed"] = 1
+
+
+class OutcomesTests(MonitorTestCase):
+    """Who is told of each scope that closes."""
+
+    def test_are_told_to_observers(self) -> None:
+        """A monitor's observer is told of completed requests, too."""
+        outcomes: list[Outcome] = []
+        client = self.client(waiting)
+        client.request()
+        self.monitor.add_observer(outcomes.append)
+        client.disconnect()
+        self.client(lambda _: b"").request(path=b"/page?query")
+        left, served = outcomes
+        self.assertIsInstance(left.cause, Disconnected)
+        self.assertEqual((served.ended, served.path), (Ended.COMPLETED, b"/page"))
+
+    def test_once_each(self) -> None:
+        """An observer that the door has, too, is told once."""
+        outcomes: list[Outcome] = []
+        tell = outcomes.append
+        self.monitor.add_observer(tell)
+        self.client(waiting, observers=tell).request()
+        client = self.client(lambda _: b"", observers=tell)
+        client.request()
+        self.assertEqual(len(outcomes), 1)
+
+    def test_one_that_raises(self) -> None:
+        """It is logged, and stops no other."""
+        outcomes: list[Outcome] = []
+
+        def fail(outcome: Outcome) -> None:
+            raise ValueError("an observer's")
+
+        self.monitor.add_observer(fail)
+        self.monitor.add_observer(outcomes.append)
+        self.client(lambda _: b"").request()
+        self.assertEqual((len(outcomes), len(self.flushLoggedErrors(ValueError))), (1, 1))
+
+    def test_no_observer(self) -> None:
+        """What cannot be called with one argument is a TypeError."""
+        for wrong in None, lambda: None:
+            with self.assertRaisesRegex(TypeError, "^observers take"):
+                self.monitor.add_observer(wrong)  # type: ignore[arg-type]
+
+
+class DoorsThatMeetTests(MonitorTestCase):
+    """Several doors on one request."""
+
+    def test_with_one_monitor(self) -> None:
+        """It counts the request once."""
+        inner = CancellingResource(Leaf(waiting), monitor=self.monitor)
+        client = Client(CancellingResource(inner, monitor=self.monitor))
+        client.request()
+        self.assertEqual(len(self.monitor.scopes), 1)
+        client.disconnect()
+        self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
+
+    def test_with_a_monitor_each(self) -> None:
+        """Each of them counts it, once: the site's knows of all, and that of a part of its own."""
+        part = Monitor()
+        root = Resource()
+        door: Any = CancellingResource(Leaf(waiting), monitor=part)
+        root.putChild(b"part", door)
+        root.putChild(b"other", Leaf(waiting))
+        for path in b"/part", b"/other":
+            client = Client(CancellingResource(root, monitor=self.monitor))
+            client.request(path=path)
+            client.disconnect()
+        self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 2})
+        self.assertEqual(part.totals, {("Disconnected", "stopped"): 1})
+
+    def test_around_a_decorated_handler(self) -> None:
+        """What a decorated handler does is seen by the monitor of the door around it."""
+        client = self.client(cancel_on_disconnect(waiting))
+        client.request()
+        client.disconnect()
+        self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 1})
+
+
+class ForgettingTests(MonitorTestCase):
+    """What is not kept."""
+
+    def test_nothing_of_a_closed_scope_is_held(self) -> None:
+        """Request and scope are gone when it has closed, however it ended."""
+        for handler in waiting, lambda _: b"", lambda _: Errand(obedient=False):
+            memory = Memory()
+
+            def noting(request: Request, handler: Any = handler, memory: Any = memory) -> object:
+                memory.note(request)
+                result: object = handler(request)
+                return result
+
+            client = self.client(noting)
+            client.request()
+            client.disconnect()
+            client.clock.advance(6)
+            del client
+            self.assertEqual((self.monitor.scopes, memory.alive()), ((), []))
+
+    def test_no_cycles(self) -> None:
+        """A monitor leaves nothing to the cycle collector."""
+        for handler in waiting, lambda _: b"":
+            client = self.client(handler)
+            with no_cycles(self):
+                client.request()
+                client.disconnect()
+
+    def test_a_head_that_is_rendered_twice(self) -> None:
+        """A HEAD for which Twisted calls the handler again, with a GET, counts once."""
+        page = NoHead(lambda _: b"page")
+        client = Client(CancellingResource(page, monitor=self.monitor))
+        client.request(method=b"HEAD")
+        self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
+        self.assertEqual(client.response.status, 200)
+
+    def test_a_websocket(self) -> None:
+        """A scope is forgotten when its connection is taken over, though that goes on."""
+
+        def take_over(request: Request) -> int:
+            channel: Any = request.channel
+            channel.dataReceived = channel.connectionLost = lambda _: None
+            request.setResponseCode(101)
+            request.write(b"")
+            return NOT_DONE_YET
+
+        client = self.client(take_over)
+        client.request()
+        self.assertEqual(self.monitor.scopes, ())
+        self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
+        self.assertFalse(client.is_closed)
+
+    def test_tells_what_it_holds(self) -> None:
+        """Its `repr` has the numbers."""
+        self.client(waiting).request()
+        self.client(lambda _: b"").request()
+        self.assertEqual(repr(self.monitor), "<Monitor: 1 of 2 scopes open>")
+
+
+class WhereTests(MonitorTestCase):
+    """Where a scope's work waits."""
+
+    def test_a_coroutine(self) -> None:
+        """It is the innermost frame that awaits."""
+
+        async def inner() -> None:
+            await Deferred()
+
+        async def handler(request: Request) -> bytes:
+            await inner()
+            return b""
+
+        self.client(handler).request()
+        where = where_it_waits(self.monitor.scopes[0])
+        line = inner.__code__.co_firstlineno + 1
+        self.assertEqual(where, f"{__file__}:{line} in {inner.__qualname__}")
+
+    def test_other_work(self) -> None:
+        """Of other work it is a description."""
+        errand = Errand()
+        self.client(lambda _: errand).request()
+        self.assertEqual(where_it_waits(self.monitor.scopes[0]), "tests._scopes.Errand")
+
+    def test_a_coroutine_that_has_come_to_more(self) -> None:
+        """Where a coroutine has ended in other work, it is that, of whatever kind."""
+        errand, wait = Errand(), Deferred[bytes]()
+
+        async def handler(request: Request) -> object:
+            return errand if request.path == b"/errand" else wait
+
+        for path in b"/errand", b"/wait":
+            self.client(handler).request(path=path)
+        first, second = self.monitor.scopes
+        self.assertEqual(where_it_waits(first), "tests._scopes.Errand")
+        self.assertEqual(where_it_waits(second), "Deferred without a canceller")
+
+    def test_no_work(self) -> None:
+        """Where there is none it is empty."""
+        self.client(lambda _: NOT_DONE_YET).request()
+        self.assertEqual(where_it_waits(self.monitor.scopes[0]), "")

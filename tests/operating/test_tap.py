@@ -1,0 +1,315 @@
+"""The command line of `twist cancelweb`: what each option does, and what is said of a wrong one.
+
+What is made of them is for `test_tap_service`; servers that are processes have
+`real.system.test_twist`.
+"""
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import tap as twisted_tap
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+from twisted.web.twcgi import CGIScript
+
+from cancelweb import Outcome, Scope, tap
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._scopes import Leaf, waiting
+from .._servers import REPOSITORY
+from ..docs._docs import DOCS, EXAMPLES, PAGES, README
+
+ENDPOINT = "tcp:0:interface=127.0.0.1"
+
+
+told: list[object] = []
+
+
+def hook(scope: Scope) -> None:
+    """A hook."""
+    told.append(scope.cause)
+
+
+def observer(outcome: Outcome) -> None:
+    """An observer."""
+    told.append(outcome)
+
+
+def error_page(request: object, cause: object) -> bytes:
+    """An error page."""
+    return str(cause).encode()
+
+
+class NotAResource:
+    """Something that can be made, but not served."""
+
+
+class Shy(Resource):
+    """A resource that cannot be made without an argument."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+
+
+def parsed(*arguments: str) -> tap.Options:
+    """The options that a command line gives."""
+    options = tap.Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+WRONG = [
+    ("--timeout", "soon", "must be a number of seconds"),
+    ("--timeout", "-1", "timeout must be more than 0 and finite, not -1.0"),
+    ("--timeout", "nan", "timeout must be more than 0 and finite, not nan"),
+    (
+        "--error-page",
+        "os.sep",
+        "error_page takes a function of a request and a cause, not '/'",
+    ),
+    ("--total-timeout", "0", "total_timeout must be more than 0 and finite, not 0.0"),
+    ("--stall-timeout", "1m", "must be a number of seconds"),
+    ("--timeout-header", "X Y", "timeout_header must be the name of a header, not 'X Y'"),
+    ("--methods", "get", "methods must be names such as 'GET', not 'get'"),
+    ("--keepalive", "2.5", "must be a whole number of seconds"),
+    ("--keepalive", "1", "seconds must be from 2 to 65534, not 1"),
+    ("--drain", "long", "must be a number of seconds"),
+    ("--drain", "-1", "must be 0 or more, and finite"),
+    ("--drain", "inf", "must be 0 or more, and finite"),
+    ("--status", "nowhere:80", "Unknown endpoint type: 'nowhere'"),
+    ("--on-cancel", "no.such", "'no.such' does not name an object"),
+    ("--on-cancel", "os.nothing", "module 'os' has no attribute 'nothing'"),
+    ("--on-cancel", "os.sep", "on_cancel takes callables with one argument, not '/'"),
+    ("--observer", "nothing", "No module named 'nothing'"),
+    ("--observer", "s3:put", "must be a dotted name, such as s3.put"),
+    ("--on-cancel", "shop.s3:put", "must be a dotted name, such as shop.s3.put"),
+    ("--error-page", "s3:put", "must be a dotted name, such as s3.put"),
+    ("--class", "s3:Pages", "must be a dotted name, such as s3.Pages"),
+    ("--observer", "s3/put.py", "must be a dotted name, such as package.module.name"),
+    ("--observer", "os.sep", "observers takes callables with one argument, not '/'"),
+    ("--class", "no.such", "'no.such' does not name an object"),
+    ("--class", "os.sep", "'/' cannot be called"),
+    ("--class", f"{__name__}.Shy", "missing a required argument: 'name'"),
+    ("--wsgi", "os.sep", "'/' cannot be called"),
+    ("--path", "/no/such", "[Errno 2] No such file or directory: '/no/such'"),
+    ("--resource-script", "/no/such", "[Errno 2] No such file or directory: '/no/such'"),
+    ("--add-header", "Server", "must be a name and a value, such as 'Server: mine'"),
+    ("--listen", "tcp:http", "invalid literal for int() with base 10: 'http'"),
+    ("--listen", "8080", "Unknown endpoint type: '8080'"),
+    (
+        "--processor",
+        "rpy",
+        "must be an extension and a class, such as .rpy=package.Processor",
+    ),
+    ("--processor", ".rpy=os.sep", "'/' cannot be called"),
+]
+"""An option, what it is given, and what is said of that."""
+
+
+class WrongOptionTests(SynchronousTestCase):
+    """Wrong options."""
+
+    def line(self, *arguments: str) -> str:
+        """What is written to standard error before the program ends with status 1."""
+        # Python itself writes what is not a number, and makes the status 1.
+        line = self.assertRaises(SystemExit, parsed, *arguments).code
+        assert isinstance(line, str)
+        self.assertEqual(len(line.splitlines()), 1, line)
+        return line
+
+    def test_each_is_one_clear_line(self) -> None:
+        """The line names the option, what it was given, and what is wrong with that."""
+        for option, given, reason in WRONG:
+            self.assertEqual(self.line(option, given), f"cancelweb: {option} {given}: {reason}")
+
+    def test_class_that_is_no_resource(self) -> None:
+        """What a class makes must be a resource."""
+        line = self.line("--class", f"{__name__}.NotAResource")
+        self.assertIn("CancellingResource wraps an IResource, not <", line)
+
+    def test_what_twisted_finds(self) -> None:
+        """What Twisted says of its options is one line, too, without a list of all there are."""
+        self.assertEqual(self.line("--none"), "cancelweb: option --none not recognized")
+        self.assertEqual(self.line("file"), "cancelweb: Wrong number of arguments.")
+        line = self.line("--mime-type", "text/plain")
+        self.assertEqual(line, "cancelweb: You can only use --mime_type after --path.")
+
+    def test_certificate_that_is_none(self) -> None:
+        """What the TLS library says of a file that has no certificate is told as it says it."""
+        line = self.line("--listen", f"ssl:0:privateKey={Path(__file__).resolve()}")
+        self.assertRegex(line, r"^cancelweb: --listen ssl:0:privateKey=.*: Error\(")
+
+
+class OptionsTests(SynchronousTestCase):
+    """Options."""
+
+    def setUp(self) -> None:
+        """Nothing is told yet."""
+        told.clear()
+        self.addCleanup(told.clear)
+
+    def client(self, handler: Any, *arguments: str) -> Client:
+        """A client of this handler under a server with these options."""
+        return Client(parsed(*arguments).wrapped(Leaf(handler), Monitor(Clock())))
+
+    def test_all_of_twist_web(self) -> None:
+        """There is every option of `twist web`."""
+        theirs, ours = twisted_tap.Options(), tap.Options()
+        self.assertLess(set(theirs.longOpt), set(ours.longOpt))
+        self.assertLessEqual(set(theirs.shortOpt), set(ours.shortOpt))
+
+    def test_twisteds_own_do_what_they_do(self) -> None:
+        """What was checked is passed on to Twisted."""
+        options = parsed(
+            *("--path", ".", "--processor", ".sh=twisted.web.twcgi.CGIScript"),
+            *("--add-header", "Server: mine"),
+        )
+        self.assertIs(options["root"].processors[".sh"], CGIScript)
+        self.assertEqual(options["extraHeaders"], [("Server", "mine")])
+
+    def test_help_tells_of_each(self) -> None:
+        """The help has a text for each option."""
+        for line in str(tap.Options()).splitlines():
+            self.assertNotRegex(line, r"^ +--[\w-]+=?$")
+
+    def test_timeout(self) -> None:
+        """A request that takes longer is answered 503."""
+        client = self.client(waiting, "--timeout", "2.5")
+        client.request()
+        client.clock.advance(2.5)
+        self.assertEqual(client.response.status, 503)
+
+    def test_error_page(self) -> None:
+        """The answer to a request that takes longer is made by what is named."""
+        name = f"{__name__}.error_page"
+        client = self.client(waiting, "--timeout", "2.5", "--error-page", name)
+        client.request()
+        client.clock.advance(2.5)
+        self.assertEqual(client.response.body, b"timed out after 2.5 s (timeout)")
+
+    def test_other_limits(self) -> None:
+        """So is one that takes longer as a whole, or than its client will wait."""
+        for option, value in (("--total-timeout", "2.5"), ("--timeout-header", "X")):
+            client = self.client(waiting, option, value)
+            client.request(headers={b"X": b"2.5"})
+            client.clock.advance(2.5)
+            self.assertEqual(client.response.status, 503)
+
+    def test_stall_timeout(self) -> None:
+        """A client that takes nothing is cut off."""
+
+        def begin(request: Request) -> object:
+            request.write(b".")
+            return Deferred()
+
+        client = self.client(begin, "--stall-timeout", "2")
+        client.request()
+        client.pause()
+        client.clock.pump([2, 2])
+        self.assertTrue(client.is_aborted)
+
+    def test_methods(self) -> None:
+        """A disconnect cancels those methods that are named."""
+        cancelled: list[Any] = []
+        client = self.client(lambda request: Deferred(cancelled.append), "--methods", "POST,PUT")
+        client.request(b"GET")
+        client.disconnect()
+        self.assertEqual(len(cancelled), 0)
+        client = self.client(lambda request: Deferred(cancelled.append), "--methods", "POST,PUT")
+        client.request(b"PUT")
+        client.disconnect()
+        self.assertEqual(len(cancelled), 1)
+
+    def test_dry_run(self) -> None:
+        """Nothing is cancelled; the log tells what would have been."""
+        events = log_events(self)
+        work: Deferred[bytes] = Deferred()
+        client = self.client(lambda request: work, "--dry-run")
+        client.request()
+        client.disconnect()
+        self.assertFalse(work.called)
+        work.callback(b"")
+        (event,) = of_cancelweb(events)
+        self.assertIsNotNone(event["outcome"].would_have_cancelled)
+
+    def test_hooks_and_observers(self) -> None:
+        """Hooks and observers that are named are told, and the log is still written."""
+        events = log_events(self)
+        name = f"{__name__}.hook"
+        client = self.client(
+            waiting, "--on-cancel", name, "--on-cancel", name, "--observer", f"{__name__}.observer"
+        )
+        client.request()
+        client.disconnect()
+        cause, again, outcome = told
+        self.assertIs(cause, again)
+        assert isinstance(outcome, Outcome)
+        self.assertIs(outcome.cause, cause)
+        self.assertEqual(len(of_cancelweb(events)), 1)
+
+    def test_access_log_499(self) -> None:
+        """The access log has a line for who left."""
+        log = Path(self.mktemp())
+        log.touch()
+        resource = parsed("--access-log-499").wrapped(Leaf(waiting), Monitor(Clock()))
+        clock: Any = Clock()
+        site = Site(resource, logPath=str(log), reactor=clock)
+        site.startFactory()
+        self.addCleanup(site.stopFactory)
+        client = Client(site, clock)
+        client.request()
+        client.disconnect()
+        self.assertIn('"GET / HTTP/1.1" 499 ', log.read_text())
+
+    def test_status_is_on_loopback(self) -> None:
+        """The status page is for this machine only, unless its endpoint names an interface."""
+        for given, endpoint in {
+            "9000": "tcp:9000:interface=127.0.0.1",
+            "tcp:9000": "tcp:9000:interface=127.0.0.1",
+            "tcp6:9000": r"tcp6:9000:interface=\:\:1",
+            "tcp:9000:interface=0.0.0.0": "tcp:9000:interface=0.0.0.0",
+            "tcp:interface=0.0.0.0:port=9000": "tcp:interface=0.0.0.0:port=9000",
+            "unix:socket": "unix:socket",
+        }.items():
+            self.assertEqual(parsed("--status", given)["status"], endpoint)
+
+
+class DocsTests(SynchronousTestCase):
+    """What the docs say of the command line."""
+
+    def setUp(self) -> None:
+        """Commands are for the repository, with the examples where Python finds modules."""
+        here = Path.cwd()
+        os.chdir(REPOSITORY)
+        self.addCleanup(os.chdir, here)
+        self.patch(sys, "path", [str(EXAMPLES), *sys.path])
+
+    def test_commands(self) -> None:
+        """Each command that is shown is one that can be given."""
+        shown = "".join(page.read_text() for page in [README, *PAGES])
+        commands = re.findall(r"^ *(?:\$ )?(?:PYTHONPATH=\S+ )?twist cancelweb (.*)", shown, re.M)
+        for command in commands:
+            if command == "--timeout soon":
+                continue
+            self.assertIsNotNone(parsed(*shlex.split(command))["root"], command)
+        self.assertGreater(len(commands), 3)
+
+    def test_table(self) -> None:
+        """The how-to lists all options that `twist web` has not, with their defaults."""
+        page = (DOCS / "howto" / "run.rst").read_text()
+        listed = re.findall(r"^   \* - ``--([\w-]+)(?: \w+)?``\n     - (.*)$", page, re.M)
+        ours = {name.rstrip("=") for name in tap.Options().longOpt}
+        theirs = {name.rstrip("=") for name in twisted_tap.Options().longOpt}
+        self.assertEqual({name for name, _ in listed}, ours - theirs)
+        help_text = re.sub(r"\s+", " ", str(tap.Options()))
+        for name, default in listed:
+            if default not in ("none", "no"):
+                self.assertRegex(help_text, rf"--{name}= [^\[]*\[default: {default}\]")

@@ -1,0 +1,186 @@
+"""What `twist cancelweb` makes of its options: services, and what they do in this process.
+
+What belongs here: `makeService`. What does not: options (`test_tap`), and processes
+(`real.system.test_twist`, `real.system.test_twist_drain`).
+"""
+
+import re
+import signal
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet import tcp
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from cancelweb import tap
+from cancelweb.monitor import Monitor
+from cancelweb.tap.options import LOOK_EVERY
+from cancelweb.tap.service import _accept_who_waits, _ports_of
+
+from .._http1 import Visit
+from .._http2 import HTTP2Client
+from .._inmemory import log_events
+from .._servers import Log, SelfSigned, Server, reactor
+from .test_tap import ENDPOINT, parsed
+
+
+class ServiceTests(SynchronousTestCase):
+    """What is made of the options, before it runs."""
+
+    def factories(self, *arguments: str) -> list[Any]:
+        """What the ports serve."""
+        web, _ = cast(Any, tap.makeService(parsed(*arguments)))
+        return [port.factory for port in web]
+
+    def test_what_is_served_is_wrapped(self) -> None:
+        """The resource has cancellation around it, on every port."""
+        first, second = self.factories(
+            "--class", "twisted.web.resource.Resource", "--listen", ENDPOINT, "--listen", ENDPOINT
+        )
+        self.assertIs(first, second)
+        self.assertRegex(repr(first.resource), "^<CancellingResource of <twisted.web.resource")
+
+    def test_keepalive(self) -> None:
+        """Connections of every port are made to notice clients who vanish."""
+        for factory in self.factories("--keepalive", "30", "--listen", ENDPOINT):
+            self.assertRegex(repr(factory), "^<notice_vanished <twisted.web.server.Site")
+
+    def test_blind_spots(self) -> None:
+        """Connections that nobody reads are looked for all the time, and warned of."""
+        looks: list[Monitor] = []
+        self.patch(Monitor, "blind_spots", lambda monitor: looks.append(monitor))
+        _, looking = cast(Any, tap.makeService(parsed()))
+        looking.clock = Clock()
+        looking.startService()
+        looking.clock.pump([LOOK_EVERY] * 3)
+        looking.stopService()
+        self.assertEqual(len(looks), 4)
+
+    def test_personal(self) -> None:
+        """What is served to another web server is wrapped as well."""
+        (factory,) = self.factories("--personal", "--listen", ENDPOINT)
+        self.assertRegex(repr(factory.root.site.resource), "^<CancellingResource of ")
+
+
+class RunningTests(TestCase):
+    """A server that runs in this process."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        """Twisted has its signal handlers back in the end."""
+        for each in signal.SIGINT, signal.SIGTERM:
+            self.addCleanup(signal.signal, each, signal.getsignal(each))
+
+    async def visit(self, path: str, page: str) -> Visit:
+        """Ask for a page at a UNIX socket."""
+        visit = Visit(page)
+        await UNIXClientEndpoint(reactor, path).connect(Factory.forProtocol(lambda: visit))
+        return visit
+
+    async def test_stopping_drains(self) -> None:
+        """To stop the service is to drain: it has ended when each request is answered."""
+        web, status, events = self.mktemp(), self.mktemp(), log_events(self)
+        server = tap.makeService(
+            parsed(
+                *("--class", "tests.operating._served.Pages", "--drain", "0.2"),
+                *("--listen", f"unix:{web}", "--status", f"unix:{status}"),
+            )
+        )
+        server.privilegedStartService()
+        server.startService()
+        waiter = await self.visit(web, "/waiting")
+        page = await (await self.visit(status, "/")).answer
+        self.assertIn(b"/waiting", page)
+        stopped = server.stopService()
+        self.assertIn(
+            "stopping: 1 request in flight has 0.2 s to finish; SIGINT stops at once",
+            [formatEvent(each) for each in events],
+        )
+        during = await (await self.visit(status, "/")).answer
+        self.assertIn(b"/waiting", during)
+        self.assertIn(b" 503 ", (await waiter.answer).splitlines()[0])
+        await stopped
+        self.assertFalse(Path(web).exists() or Path(status).exists())
+
+    async def test_who_has_not_been_accepted_yet(self) -> None:
+        """A client whom the kernel has let in, and the server not yet, is answered, not reset."""
+        path = self.mktemp()
+        server = tap.makeService(
+            parsed("--class", "tests.operating._served.Pages", "--listen", f"unix:{path}")
+        )
+        server.startService()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await server.stopService()
+            client.settimeout(5)
+            self.assertTrue(client.recv(2000).startswith(b"HTTP/1.1 503 "))
+
+    async def test_stopping_sends_what_http2_holds_back(self) -> None:
+        """Over HTTP/2 it has ended when all of an answer has been handed to the network."""
+        certificate, events = SelfSigned.make(Path(self.mktemp()).resolve()), log_events(self)
+        command = ("--class", "tests.operating._served.Pages", "--listen", certificate.listen())
+        server = tap.makeService(parsed(*command))
+        server.startService()
+        started = [re.search(r"starting on (\d+)", formatEvent(event)) for event in events]
+        (port,) = [int(each[1]) for each in started if each]
+        client = await Server(port, Log(), certificate).connect(HTTP2Client(), b"h2")
+        self.addCleanup(client.close)
+        stream = client.get("/soon/0.1/3000000")
+        await client.ping()
+        await server.stopService()
+        # As the reactor does next.
+        for each in reactor.getReaders():
+            if isinstance(each, tcp.Server):
+                each.loseConnection()
+        await stream.until(lambda stream: stream.ended)
+        self.assertEqual(len(stream.body), 3_000_000)
+
+    async def test_signals_from_then_on(self) -> None:
+        """Once it is being stopped SIGINT kills, and SIGTERM does nothing."""
+        server = tap.makeService(parsed("--listen", ENDPOINT))
+        server.startService()
+        self.assertNotEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
+        stopped = server.stopService()
+        self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+        await stopped
+
+    def refused(self, *options: str) -> Any:
+        """The factory of a server that cannot start, which ends the program in one line."""
+        server = tap.makeService(parsed(*options))
+        line = str(self.assertRaises(SystemExit, server.startService).code)
+        self.assertRegex(line, "^cancelweb: cannot start: .+$")
+        web, _ = cast(Any, server)
+        (port,) = web
+        return port.factory
+
+    def test_port_that_is_none(self) -> None:
+        """A port that cannot be listened on ends the program in one line."""
+        self.refused("--listen", "tcp:99999").doStop()
+
+    def test_log_that_cannot_be_written(self) -> None:
+        """So does an access log that cannot be written."""
+        self.refused("--listen", ENDPOINT, "--logfile", "/no/such").stopFactory()
+
+
+class AcceptTests(TestCase):
+    """Accepting whoever waits, in the moment in which ports are closed."""
+
+    def test_reactor_that_tells_of_no_ports(self) -> None:
+        """Where a reactor does not tell what it reads from, nobody is accepted early."""
+        self.assertEqual(_ports_of(Clock()), [])
+
+    async def test_port_that_is_closed_already(self) -> None:
+        """There is nobody to accept any more, and nothing to log."""
+        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+        self.assertIn(port, _ports_of(reactor))
+        await port.stopListening()
+        _accept_who_waits([port])
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -1,0 +1,1 @@
+"""The repository itself: its layout, types at its seams, its sessions, its list of traps."""

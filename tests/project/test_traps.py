@@ -1,0 +1,120 @@
+"""The list of traps names tests that exist; and the traps that have no better place.
+
+What belongs here: the list in `traps.md`, and connections that do not tell of a loss, or tell of
+one that nobody wanted.
+"""
+
+import re
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request, Site
+
+from cancelweb import Disconnected, Ended, TimedOut, cancel_on_disconnect
+from cancelweb.testing import Client as MemoryClient
+from cancelweb.testing import Exchange, assert_not_cancelled
+
+from .._inmemory import Client
+from .._pages import PAGE, PageTestCase
+from .._scopes import Leaf
+from ._cases import CASES, TESTS, methods
+
+ROWS = re.findall(r"^\| (\d+) \| .+? \| (.+) \|$", (TESTS / "traps.md").read_text(), re.M)
+BLINDING = b"x" * (2**14 + 1)
+"""More than Twisted reads ahead of the request that it handles."""
+
+
+class ListTests(SynchronousTestCase):
+    """The list."""
+
+    def test_is_complete(self) -> None:
+        """Each trap has a row, in order, with a test or with the reason why there is none."""
+        self.assertEqual([int(number) for number, _ in ROWS], list(range(1, len(ROWS) + 1)))
+        for _, tests in ROWS:
+            self.assertRegex(tests, r"^(`|documented: )")
+
+    def test_tests_exist(self) -> None:
+        """Each test that is named is there; read, since not all modules can be imported here."""
+        for module, case, method in re.findall(r"`([\w.]+)\.(\w+)\.(\w+)`", str(ROWS)):
+            self.assertIn(case, CASES[module], module)
+            self.assertIn(method, methods(CASES[module][case]), (module, case))
+
+
+class BlindTests(PageTestCase):
+    """A client that sends so much behind its request that Twisted reads no more, and leaves."""
+
+    def blind(self, **options: float) -> Client:
+        """Ask, and send more than is read."""
+        self.work: Deferred[bytes] = Deferred()
+
+        def handler(_: Request) -> Deferred[bytes]:
+            return self.work
+
+        client = self.visit(handler, **options)
+        client.transport.deliver(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + BLINDING)
+        self.assertEqual(client.transport.producerState, "paused")
+        return client
+
+    def test_the_loss_is_not_seen(self) -> None:
+        """The server reads no more from it, so no FIN either: the work runs to its end."""
+        self.blind()
+        self.work.callback(PAGE)
+        self.assertIsNone(self.outcome().cause)
+
+    def test_the_deadline_is_the_net(self) -> None:
+        """The deadline stops what no disconnect does."""
+        self.blind(timeout=3)
+        self.clock.advance(3)
+        self.assertEqual(self.outcome().cause, TimedOut(3))
+        self.assertTrue(self.work.called)
+
+
+class SilentTests(SynchronousTestCase):
+    """A client of HTTP/2 that waits for its answer, and says nothing meanwhile."""
+
+    def waiting(self, timeout: float | None) -> Exchange:
+        """Ask a Site with this idle timeout, and wait for longer."""
+
+        @cancel_on_disconnect
+        def handler(_: Request) -> Deferred[bytes]:
+            return Deferred()
+
+        clock: Any = Clock()
+        site = Site(Leaf(handler), reactor=clock, timeout=timeout)
+        stream = MemoryClient(site).connect_http2().get()
+        # A minute until Twisted says goodbye, and 15 seconds until it closes.
+        clock.pump([60, 0, 15, 0])
+        return stream
+
+    def test_is_lost(self) -> None:
+        """The Site's idle timeout strikes its connection, although a request is being handled."""
+        outcome = self.waiting(60).outcome
+        assert outcome is not None
+        self.assertIsInstance(outcome.cause, Disconnected)
+
+    def test_is_kept(self) -> None:
+        """Without an idle timeout it is not."""
+        stream = self.waiting(None)
+        self.assertIsNone(stream.outcome)
+        assert_not_cancelled(stream)
+
+
+class UnsentTests(SynchronousTestCase):
+    """A client that does not read."""
+
+    def test_finished_is_not_delivered(self) -> None:
+        """Its request has completed, and its leaving is none, though it has got nothing."""
+
+        async def handler(_: Request) -> bytes:
+            return b"x" * 200_000
+
+        connection = MemoryClient(Leaf(cancel_on_disconnect(handler))).connect()
+        connection.pause()
+        exchange = connection.get()
+        exchange.disconnect()
+        outcome = exchange.outcome
+        assert outcome is not None
+        self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
+        self.assertIsNone(exchange.response)

@@ -1,0 +1,28 @@
+"""The example that asks PostgreSQL, served by the command in its docstring."""
+
+from .._examples import ExampleTestCase, Reader
+from .._postgres import postgres
+
+
+class ExamplesTests(ExampleTestCase):
+    """It does what it says it does."""
+
+    async def test_async_query_stops(self) -> None:
+        """An asynchronous driver's query is gone when who asked for it has left."""
+        database = postgres()
+        name = "async-example"
+        server = await self.serve(
+            "async_query.py",
+            PGHOST=str(database.directory),
+            PGUSER="postgres",
+            PGAPPNAME=name,
+        )
+        leaver = await server.connect(Reader("/"))
+        await database.running(name)
+        leaver.leave()
+        await self.assert_stopped(server)
+        self.assertNotIn("active", database.states(name))
+        await database.gone(name)
+        waiter = await server.connect(Reader("/"))
+        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n42\n"))
+        self.assert_quiet(server)

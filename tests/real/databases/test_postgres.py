@@ -1,0 +1,340 @@
+"""A pool on a real PostgreSQL, with psycopg 3 and with psycopg2: stopped in the server itself.
+
+What belongs here: what the server's own list of sessions tells, and what only a server can do, such
+as hitting the wrong query. What does not: what holds for every driver.
+"""
+
+import random
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import psycopg
+import psycopg2.extensions
+import psycopg2.extras
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import TestCase
+from twisted.web.server import Request
+
+from cancelweb import Ended, Outcome, cancel_on_disconnect
+from cancelweb._stoppable.cursors import Asking
+from cancelweb._stoppable.drivers import PostgreSQL
+from cancelweb.database import Committed, ConnectionPool
+
+from ..._inmemory import Client
+from ..._pages import PAGE, Page
+from ...stoppable._databases import Gate, outcomes
+from .._postgres import postgres
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+CLIENTS = 4
+"""Those that query the pool at the same time."""
+
+
+class Contract:
+    """What holds for both drivers; a mixin, so that trial does not run it by itself."""
+
+    driver: str
+    timeout = 60
+
+    def setUp(self: Any) -> None:
+        self.server = postgres()
+        self.name = f"{self.driver}-{self.id().rpartition('.')[2]}"
+        self.pool = self.open()
+
+    def open(self: Any, size: int = CLIENTS, **options: Any) -> ConnectionPool:
+        """A pool of this test's own, as the server sees it."""
+        dsn = self.server.dsn_of(self.name)
+        pool = ConnectionPool(self.driver, dsn, cp_max=size, cp_reactor=reactor, **options)
+        pool.start()
+        self.addCleanup(pool.close)
+        return pool
+
+    async def cancelled(self: Any, query: Deferred[Any]) -> None:
+        """Cancel it, and wait until it has stopped."""
+        query.cancel()
+        with self.assertRaises(CancelledError):
+            await query
+
+    async def test_query_is_gone(self: Any) -> None:
+        """When the Deferred fires, the server runs no query, and no transaction is open."""
+        query = self.pool.runQuery("SELECT pg_sleep(60)")
+        (session,) = await self.server.running(self.name)
+        self.assertIn("pg_sleep", session.query)
+        await self.cancelled(query)
+        self.assertEqual(self.server.states(self.name), ["idle"])
+
+    async def test_interaction_is_rolled_back(self: Any) -> None:
+        """So it is in the middle of a transaction, of which nothing stays."""
+        self.server.execute("CREATE TABLE IF NOT EXISTS t (n int)")
+        self.addCleanup(self.server.execute, "DROP TABLE t")
+
+        def interact(transaction: Any) -> None:
+            transaction.execute("INSERT INTO t VALUES (1)")
+            transaction.execute("SELECT pg_sleep(60)")
+
+        for run in (self.pool.runInteraction, self.run_with_cursor):
+            interaction = run(interact)
+            await self.server.running(self.name)
+            await self.cancelled(interaction)
+            self.assertEqual(set(self.server.states(self.name)), {"idle"})
+            self.assertEqual(self.server.execute("SELECT * FROM t"), [])
+
+    def run_with_cursor(self: Any, interact: Any) -> Deferred[Any]:
+        """The same by `runWithConnection`."""
+        done: Deferred[Any] = self.pool.runWithConnection(
+            lambda connection: interact(connection.cursor())
+        )
+        return done
+
+    async def test_client_leaves(self: Any) -> None:
+        """A handler's query is gone when the scope of its client, who has left, closes."""
+        closed: Deferred[Outcome] = Deferred()
+
+        async def handler(_: Request) -> bytes:
+            await self.pool.runQuery("SELECT pg_sleep(60)")
+            return PAGE
+
+        decorate: Any = cancel_on_disconnect(observers=closed.callback)
+        client = Client(Page(decorate(handler)), Clock())
+        client.request()
+        await self.server.running(self.name)
+        client.disconnect()
+        self.assertEqual((await closed).ended, Ended.STOPPED)
+        self.assertEqual(self.server.states(self.name), ["idle"])
+
+    async def test_timeout_of_the_server(self: Any) -> None:
+        """That the server stops a statement by itself is an error like any other."""
+
+        def interact(transaction: Any) -> None:
+            transaction.execute("SET LOCAL statement_timeout = 10")
+            transaction.execute("SELECT pg_sleep(60)")
+
+        with self.assertRaisesRegex(Exception, "statement timeout"):
+            await self.pool.runInteraction(interact)
+
+    async def test_lost_connection(self: Any) -> None:
+        """A connection that the server has closed is replaced by the next use of its thread."""
+        self.pool = self.open(1)
+        query = self.pool.runQuery("SELECT pg_sleep(60)")
+        (session,) = await self.server.running(self.name)
+        self.server.execute(f"SELECT pg_terminate_backend({session.pid})")
+        with self.assertRaisesRegex(Exception, "terminat"):
+            await query
+        # The failed rollback, by adbapi.
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.assertEqual(await self.pool.runQuery("SELECT 1"), [(1,)])
+
+    async def test_random_moments(self: Any) -> None:
+        """Of 500 queries cancelled at random moments none hits another: each gets its own rows."""
+        counts = {"completed": 0, "cancelled": 0, "committed": 0}
+        await DeferredList(
+            [Deferred.fromCoroutine(self.hammer(client, 125, counts)) for client in range(CLIENTS)],
+            fireOnOneErrback=True,
+            consumeErrors=True,
+        )
+        self.assertEqual(sum(counts.values()), 500)
+        self.assertGreater(counts["completed"], 0)
+        self.assertGreater(counts["cancelled"], 0)
+        self.assertEqual(set(self.server.states(self.name)), {"idle"})
+        self.assertLessEqual(len(self.server.states(self.name)), CLIENTS)
+        self.assertEqual(len(self.pool.connections), len(self.server.states(self.name)))
+
+    async def hammer(self: Any, client: int, times: int, counts: dict[str, int]) -> None:
+        """Cancel a query at a moment around its end, and look at the rows of the one after it."""
+        for number in range(times):
+            query = self.pool.runQuery("SELECT %s, pg_sleep(0.002)", (number,))
+            canceller = reactor.callLater(random.uniform(0, 0.008), query.cancel)
+            try:
+                rows = await query
+            except Committed as late:
+                rows = late.result
+                counts["committed"] += 1
+            except CancelledError:
+                rows = None
+                counts["cancelled"] += 1
+            else:
+                canceller.cancel()
+                counts["completed"] += 1
+            if rows is not None:
+                self.assertEqual(rows[0][0], number)
+            own = (client, number)
+            # It fails here if the cancel hits this one: with the server's "canceling statement".
+            self.assertEqual(await self.pool.runQuery("SELECT %s, %s", own), [own])
+
+    async def test_rollback_waits_for_the_cancel(self: Any) -> None:
+        """While the driver's cancel is under way, the connection is not used, not even idle."""
+        go_on, sent = threading.Event(), Deferred[None]()
+        self.addCleanup(go_on.set)
+        interrupt = PostgreSQL.interrupt
+
+        def slow(adapter: PostgreSQL) -> None:
+            interrupt(adapter)
+            if not go_on.is_set():
+                reactor.callFromThread(sent.callback, None)
+                go_on.wait()
+
+        self.patch(PostgreSQL, "interrupt", slow)
+        query = self.pool.runQuery("SELECT pg_sleep(60)")
+        await self.server.running(self.name)
+        query.cancel()
+        await sent
+        while "active" in self.server.states(self.name):
+            await deferLater(reactor, 0.002)
+        # More than enough for a rollback.
+        for _ in range(20):
+            states = self.server.states(self.name)
+            self.assertEqual(states, ["idle in transaction (aborted)"])
+            await deferLater(reactor, 0.002)
+        self.assertNoResult(query)
+        go_on.set()
+        with self.assertRaises(CancelledError):
+            await query
+        self.assertEqual(self.server.states(self.name), ["idle"])
+
+    async def test_no_further_statement(self: Any) -> None:
+        """A cursor that was opened before the cancel begins no statement after it."""
+        gate = Gate(self)
+        seen: list[object] = []
+
+        def use(connection: Any) -> None:
+            cursor = connection.cursor()
+            gate.wait()
+            many = partial(cursor.executemany, "SELECT %s", [])
+            seen.extend(outcomes(partial(cursor.execute, "SELECT 1"), many))
+
+        await gate.cancel(self.pool.runWithConnection(use))
+        self.assertEqual(seen, [CancelledError] * 2)
+
+    async def test_no_further_row(self: Any) -> None:
+        """`executemany` runs no row that it is given after the cancel, and asks for no further."""
+        self.pool = self.open(1)
+        for named in (False, True):
+            gate = Gate(self)
+            given: list[int] = []
+            await gate.cancel(self.pool.runInteraction(self.insert, self.few(gate, given), named))
+            self.assertEqual(given, [0, 1])
+            self.assertEqual(await self.pool.runQuery("SELECT 1"), [(1,)])
+
+    def insert(self: Any, transaction: Any, rows: Any, named: bool) -> None:
+        """Into a table that is gone at the end, the rows being given by name or not."""
+        transaction.execute("CREATE TEMPORARY TABLE few (n int) ON COMMIT DROP")
+        statement = "INSERT INTO few VALUES (%s)"
+        if named:
+            transaction.executemany(statement, **{self.rows: rows})
+        else:
+            transaction.executemany(statement, rows)
+
+    def few(self: Any, gate: Gate, given: list[int]) -> Iterator[tuple[int]]:
+        """Rows; the thread waits before the second."""
+        for number in range(3):
+            if number == 1:
+                gate.wait()
+            given.append(number)
+            yield (number,)
+
+    async def test_own_cursors(self: Any) -> None:
+        """A connection's cursors are of the class that the user has given it, if it is a user's."""
+        self.pool = self.open(1, cursor_factory=self.own)
+        kind = await self.pool.runWithConnection(lambda connection: type(connection.cursor()))
+        self.assertIs(kind, self.own)
+
+    async def asks(self: Any, pool: ConnectionPool, kind: type, **options: Any) -> None:
+        """Fail unless its cursors are of this kind, and ask."""
+
+        def use(connection: Any) -> None:
+            cursor = connection.cursor(**options)
+            self.assertIsInstance(cursor, kind)
+            self.assertIsInstance(cursor, Asking)
+
+        await pool.runWithConnection(use)
+
+
+class OwnPsycopgCursor(psycopg.Cursor[Any]):
+    """A user's."""
+
+
+class OwnPsycopg2Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]
+    """A user's."""
+
+
+class OwnPsycopg2Connection(psycopg2.extensions.connection):  # type: ignore[misc]
+    """A user's, which has a way of its own to make cursors; it counts them."""
+
+    made = 0
+
+    def cursor(self, *args: Any, **kw: Any) -> Any:
+        """One of the user's."""
+        self.made += 1
+        return super().cursor(*args, cursor_factory=OwnPsycopg2Cursor, **kw)
+
+
+class PsycopgTests(Contract, TestCase):
+    """With psycopg 3."""
+
+    driver = "psycopg"
+    rows = "params_seq"
+    own = OwnPsycopgCursor
+
+    async def test_kinds_of_cursors(self) -> None:
+        """Those of the driver are of the class that was asked for, and ask."""
+        await self.asks(self.pool, psycopg.Cursor)
+        pool = self.open(cursor_factory=psycopg.ClientCursor)
+        await self.asks(pool, psycopg.ClientCursor)
+
+    async def test_shortcut(self) -> None:
+        """The cursor that `connection.execute` returns begins no further statement."""
+        gate = Gate(self)
+        seen: list[object] = []
+
+        def use(connection: Any) -> None:
+            cursor = connection.execute("SELECT 1")
+            gate.wait()
+            seen.extend(outcomes(partial(cursor.execute, "SELECT 1")))
+
+        await gate.cancel(self.pool.runWithConnection(use))
+        self.assertEqual(seen, [CancelledError])
+
+
+class Psycopg2Tests(Contract, TestCase):
+    """With psycopg2."""
+
+    driver = "psycopg2"
+    rows = "vars_list"
+    own = OwnPsycopg2Cursor
+
+    async def test_kinds_of_cursors(self) -> None:
+        """Those of the driver are of the class that was asked for, and ask, however asked for."""
+        rows = psycopg2.extras.RealDictCursor
+        await self.asks(self.pool, psycopg2.extensions.cursor)
+        await self.asks(self.pool, psycopg2.extensions.cursor, cursor_factory=None)
+        await self.asks(self.pool, rows, cursor_factory=rows)
+        await self.asks(self.open(cursor_factory=rows), rows)
+        connections = psycopg2.extras.RealDictConnection
+        await self.asks(self.open(connection_factory=connections), rows)
+
+    async def test_own_connections(self) -> None:
+        """A connection that makes cursors in its own way is looked at once, and left so."""
+        pool = self.open(1, connection_factory=OwnPsycopg2Connection)
+
+        def use(given: Any) -> tuple[Any, ...]:
+            kind = type(given.cursor())
+            return kind, given._connection.cursor_factory, given._connection.made
+
+        for made in (2, 3):
+            used = await pool.runWithConnection(use)
+            self.assertEqual(used, (OwnPsycopg2Cursor, None, made))
+
+    async def test_functions_in_c(self) -> None:
+        """What wants a cursor of the driver's takes one of the pool's."""
+
+        def use(connection: Any) -> str:
+            text: str = psycopg2.extensions.quote_ident("a b", connection.cursor())
+            return text
+
+        self.assertEqual(await self.pool.runWithConnection(use), '"a b"')

@@ -1,0 +1,1 @@
+"""Installing cancelweb into fresh environments."""

@@ -1,0 +1,1 @@
+"""The programs that README and docs show, each run as it says."""

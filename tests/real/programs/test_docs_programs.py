@@ -1,0 +1,302 @@
+"""The programs that docs show do what is said of them, and log what is shown.
+
+What belongs here: running what lies in docs. What does not: the examples, which have tests of their
+own.
+"""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+
+from klein import Klein
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import formatEvent
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb._stoppable.drivers import interruptible
+
+from ..._http1 import Visit
+from ..._inmemory import Client, log_events, of_cancelweb
+from ..._servers import LOOPBACK, LoggedProcess, Server
+from ...docs._docs import (
+    ACQUIRE,
+    ASYNCIO,
+    DOCS,
+    DRIVER,
+    HOOKS,
+    TRACK,
+    TUTORIAL,
+    as_pattern,
+    directives,
+    run,
+    section,
+    shown_log,
+)
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class HowToTests(SynchronousTestCase):
+    """The short programs of the how-tos do what is said of them."""
+
+    def test_tracked_loop_stops_with_client(self) -> None:
+        """The loop that is tracked beside a search is stopped, as the search is."""
+        before = reactor.getDelayedCalls()
+        cancelled: list[Deferred[bytes]] = []
+        found: Deferred[bytes] = Deferred(cancelled.append)
+        client = Client(run(TRACK.read_text())["Search"](lambda request: found))
+        client.request()
+        self.assertEqual(len(reactor.getDelayedCalls()), len(before) + 1)
+        client.disconnect()
+        self.assertEqual(cancelled, [found])
+        self.assertEqual(reactor.getDelayedCalls(), before)
+
+    def test_tracked_loop_stops_with_response(self) -> None:
+        """The loop is stopped when the search has been answered."""
+        before = reactor.getDelayedCalls()
+        client = Client(run(TRACK.read_text())["Search"](lambda request: succeed(b"found")))
+        client.request()
+        self.assertEqual(client.response.body, b"found")
+        self.assertEqual(reactor.getDelayedCalls(), before)
+
+    def test_eviction(self) -> None:
+        """A cause of one's own decides the status."""
+        requests: list[Request] = []
+
+        def find(request: Request) -> Deferred[bytes]:
+            requests.append(request)
+            return Deferred()
+
+        names = run(TRACK.read_text())
+        client = Client(names["Search"](find))
+        client.request()
+        names["evict"](requests[0])
+        self.assertEqual(client.response.status, 429)
+        self.assertIn("the quota is used up", str(names["QuotaUsedUp"]()))
+
+    def test_hooks_of_an_export(self) -> None:
+        """A part is removed when it was sent, or by its hook if the client leaves before."""
+        parts: list[Path] = []
+        later: Deferred[Path] = Deferred(lambda _: None)
+
+        def write_part(number: int) -> Deferred[Path]:
+            if number == 2:
+                return later
+            parts.append(Path(self.mktemp()))
+            parts[-1].write_text(f"part {number}")
+            return succeed(parts[-1])
+
+        client, events = Client(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
+        client.request()
+        client.clock.pump([0] * 5)
+        self.assertIn(b"part 1", client.received)
+        client.disconnect()
+        self.assertEqual([part.exists() for part in parts], [False, False])
+        self.assertIn("export stopped: the client disconnected", formatEvent(events[0]) or "")
+
+    def test_hooks_of_an_export_that_fails(self) -> None:
+        """Its hook is told of the failure."""
+
+        def write_part(number: int) -> Deferred[Path]:
+            return fail(OSError("the disk is full"))
+
+        client, events = Client(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
+        client.request()
+        self.assertIn("export failed: the disk is full", [formatEvent(each) for each in events])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_late_connection_returns_to_pool(self) -> None:
+        """A connection that arrives after its client has left goes back to the pool."""
+        pool = Pool()
+        client = Client(run(ACQUIRE.read_text())["Balance"](pool))
+        client.request()
+        client.disconnect()
+        pool.arriving.callback(pool)
+        self.assertEqual(pool.returned, [pool])
+
+    def test_connection_in_time_is_used(self) -> None:
+        """A connection that arrives in time is used, and returned once."""
+        pool = Pool()
+        client = Client(run(ACQUIRE.read_text())["Balance"](pool))
+        client.request()
+        pool.arriving.callback(pool)
+        self.assertEqual(client.response.body, b"12.50")
+        self.assertEqual(pool.returned, [pool])
+
+    def test_adapter_of_another_driver(self) -> None:
+        """The adapter is found for the driver's connections, stops them, and knows the error."""
+        cancelled: list[object] = []
+        driver: Any = ModuleType("oracledb")
+        driver.Error = type("Error", (Exception,), {})
+        driver.Connection = type("Connection", (), {"cancel": lambda self: cancelled.append(self)})
+        sys.modules["oracledb"] = driver
+        self.addCleanup(sys.modules.pop, "oracledb")
+        run(DRIVER.read_text())
+        connection = driver.Connection()
+        adapter = interruptible(connection)
+        adapter.interrupt()
+        self.assertEqual(cancelled, [connection])
+        for code, is_ours in [("ORA-01013", True), ("ORA-00942", False)]:
+            error = driver.Error(SimpleNamespace(full_code=code))
+            self.assertEqual(adapter.is_interruption(error), is_ours)
+
+    def test_decorated_view_of_framework(self) -> None:
+        """A decorated view of Klein is answered at once, with an empty page."""
+        app = Klein()
+
+        def view(request: Request) -> Deferred[bytes]:
+            return Deferred()
+
+        app.route("/")(cast(Any, cancel_on_disconnect(view)))
+        client = Client(app.resource())
+        client.request()
+        self.assertEqual((client.response.status, client.response.body), (200, b""))
+
+    def test_log_of_dry_run(self) -> None:
+        """A dry run logs the line that the how-to shows."""
+        events = log_events(self)
+        clock = Clock()
+
+        class Slow(Resource):
+            isLeaf = True
+
+            def render_GET(self, request: Request) -> Any:
+                return deferLater(clock, 5, lambda: b"page")
+
+        client = Client(CancellingResource(Slow(), dry_run=True), clock)
+        client.request(path=b"/slow.rpy")
+        client.disconnect()
+        clock.advance(5)
+        lines = [f"[cancelweb#info] {formatEvent(event)}" for event in of_cancelweb(events)]
+        (shown,) = shown_log(section(DOCS / "howto" / "wrap.rst", "See first what would happen"))
+        self.assertEqual(len(lines), 1)
+        self.assertRegex(lines[0], f"^{as_pattern(shown)}$")
+
+
+class Pool:
+    """A pool of one connection, and that connection."""
+
+    def __init__(self) -> None:
+        self.arriving: Deferred[Any] = Deferred()
+        self.returned: list[Any] = []
+
+    def get(self) -> Deferred[Any]:
+        """Ask for the connection."""
+        return self.arriving
+
+    def put(self, connection: Any) -> None:
+        """Give the connection back."""
+        self.returned.append(connection)
+
+    async def balance(self) -> bytes:
+        """Ask over the connection."""
+        return b"12.50"
+
+
+async def serve_pages(test: TestCase, pages: dict[str, str], *options: str) -> Server:
+    """Serve these pages with `twist web` for the length of a test."""
+    root = Path(test.mktemp()).resolve()
+    for name, text in pages.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    command = ["-m", "twisted", *options, "--log-format=text", "web", "--path", str(root)]
+    process = LoggedProcess()
+    reactor.spawnProcess(
+        process,
+        sys.executable,
+        [sys.executable, *command, "--listen", f"tcp:0:interface={LOOPBACK}"],
+        env=None,
+    )
+    test.addCleanup(process.stop)
+    started = await process.log.expect(r"Site.* starting on \d+")
+    return Server(int(started.rpartition(" ")[2]), process.log)
+
+
+class TutorialTests(TestCase):
+    """Who follows the tutorial sees what it shows, on a real server."""
+
+    timeout = 60
+
+    async def assert_logged(
+        self, server: Server, title: str, directory: str, start: int = 0
+    ) -> None:
+        """The server logs the lines that the tutorial shows under this title, in that order."""
+        lines = shown_log(section(DOCS / "tutorial.rst", title))
+        patterns = [as_pattern(line).replace("/slow", f"/{directory}/slow") for line in lines]
+        self.assertTrue(patterns)
+        await server.log.expect(patterns[-1])
+        logged = iter(server.log.lines[start:])
+        for pattern in patterns:
+            self.assertTrue(any(re.search(pattern, line) for line in logged), pattern)
+
+    async def test_followed_step_by_step(self) -> None:
+        """Each step logs the lines that stand under it."""
+        steps = enumerate(TUTORIAL.values(), 1)
+        pages = {f"{number}/slow.rpy": path.read_text() for number, path in steps}
+        server = await serve_pages(self, pages)
+        plain = await server.connect(Visit("/1/slow.rpy"))
+        plain.leave()
+        leaver = await server.connect(Visit("/2/slow.rpy"))
+        leaver.leave()
+        await self.assert_logged(server, "Make it stop", "2")
+        waiter = await server.connect(Visit("/2/slow.rpy"))
+        await self.follow_coroutine(server)
+        self.assertIn(b"Here is your page.", await waiter.answer)
+        await self.assert_logged(server, "A slow page", "1")
+        # One that nobody waited for, of the plain page; one of who waited.
+        self.assertEqual(len(server.log.matching("the page is ready")), 2)
+
+    async def follow_coroutine(self, server: Server) -> None:
+        """The third step, and the fourth."""
+        leaver = await server.connect(Visit("/3/slow.rpy"))
+        await server.log.expect("step 3 of 5")
+        leaver.leave()
+        await self.assert_logged(server, "Stop a coroutine", "3")
+        start = len(server.log.lines)
+        waiter = await server.connect(Visit("/4/slow.rpy"))
+        (shown,) = re.findall(
+            "^ *(HTTP/.*)$", section(DOCS / "tutorial.rst", "Set a deadline"), re.M
+        )
+        self.assertIn(shown.encode(), await waiter.answer)
+        await self.assert_logged(server, "Set a deadline", "4", start)
+
+    def test_steps_are_in_their_sections(self) -> None:
+        """Each section of the tutorial includes the file that the test serves for it."""
+        for title, path in TUTORIAL.items():
+            (include,) = (
+                each
+                for each in directives(section(DOCS / "tutorial.rst", title))
+                if each.name == "literalinclude"
+            )
+            self.assertEqual((DOCS / include.argument).resolve(), path)
+
+
+class AsyncioTests(TestCase):
+    """What the page on asyncio says is so, under the asyncio reactor."""
+
+    timeout = 60
+
+    async def test_task_and_handler(self) -> None:
+        """A task may use asyncio's timeout, and is cancelled; a handler may not, as is shown."""
+        page = ASYNCIO.read_text()
+        in_handler = page.replace("asyncio.ensure_future(self._page())", "self._page()")
+        self.assertNotEqual(in_handler, page)
+        pages = {"task.rpy": page, "handler.rpy": in_handler}
+        server = await serve_pages(self, pages, "--reactor=asyncio")
+        waiter = await server.connect(Visit("/task.rpy"))
+        self.assertIn(b"<h1>Weather</h1>\n<p>Rain.</p>\n", await waiter.answer)
+        leaver = await server.connect(Visit("/task.rpy"))
+        leaver.leave()
+        await server.log.expect(r"\[cancelweb#info\] GET /task\.rpy: stopped")
+        failing = await server.connect(Visit("/handler.rpy"))
+        self.assertIn(b" 500 ", await failing.answer)
+        (shown,) = shown_log((DOCS / "howto" / "asyncio.rst").read_text())
+        await server.log.expect(as_pattern(shown))

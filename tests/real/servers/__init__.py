@@ -1,0 +1,1 @@
+"""nginx, HAProxy, Envoy and Prometheus."""

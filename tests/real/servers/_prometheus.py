@@ -1,0 +1,123 @@
+"""A real Prometheus, and a site that it scrapes.
+
+What belongs here: starting it, and asking it. What does not: what is asked.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import treq
+from prometheus_client import CollectorRegistry
+from prometheus_client.twisted import MetricsResource
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+
+from cancelweb import CancellingResource
+from cancelweb.monitor import Monitor
+from cancelweb.prometheus import MonitorCollector
+
+from ..._loopback import connect, request, serve
+from ..._programs import find_program
+from ..._scopes import Handler, Leaf
+from ..._servers import LOOPBACK, LoggedProcess, reactor
+from ._fronts import reserve_port
+
+CONFIGURATION = """
+scrape_configs:
+- job_name: site
+  scrape_interval: 100ms
+  scrape_timeout: 100ms
+  static_configs: [{{targets: ["{host}:{port}"]}}]
+"""
+
+
+REMEDY = "apt-get install prometheus"
+
+
+class Site:
+    """A site with doors on one monitor, and its metrics beside them.
+
+    Attributes:
+        port: where it is.
+    """
+
+    def __init__(self, test: TestCase) -> None:
+        self._test = test
+        self._root = Resource()
+        self.registry = CollectorRegistry()
+        self.monitor = Monitor(reactor)
+        MonitorCollector(self.monitor, self.registry)
+        self._root.putChild(b"metrics", MetricsResource(self.registry))
+        self.port = serve(test, self._root)
+
+    def add(self, path: bytes, handler: Handler, **options: Any) -> None:
+        """Add a page."""
+        door: Any = CancellingResource(Leaf(handler), monitor=self.monitor, observers=(), **options)
+        self._root.putChild(path, door)
+
+    async def ask(self, path: bytes) -> bytes:
+        """A client that waits for its answer."""
+        client = await connect(self._test, self.port)
+        client.send(request(b"/" + path))
+        return await client.closed
+
+    async def leave(self, path: bytes) -> None:
+        """A client that leaves when its request is there."""
+        client = await connect(self._test, self.port)
+        client.send(request(b"/" + path))
+        before = self.monitor.opened
+        while self.monitor.opened == before:
+            await deferLater(reactor, 0.001)
+        await client.leave()
+
+
+class Prometheus:
+    """A server of Prometheus that scrapes one site."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://{LOOPBACK}:{port}/api/v1/"
+
+    @classmethod
+    async def start(cls, test: TestCase, site: Site) -> "Prometheus":
+        """Start it for the length of a test, and wait until it has something to tell."""
+        directory, port = Path(test.mktemp()).resolve(), reserve_port(test)
+        directory.mkdir()
+        configuration = directory / "prometheus.yml"
+        configuration.write_text(CONFIGURATION.format(host=LOOPBACK, port=site.port))
+        process = LoggedProcess()
+        command = [
+            find_program("prometheus", REMEDY),
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={directory / 'data'}",
+            f"--web.listen-address={LOOPBACK}:{port}",
+        ]
+        reactor.spawnProcess(process, command[0], command, env=None)
+        test.addCleanup(process.stop)
+        await process.log.expect("ready to receive web requests")
+        prometheus = cls(port)
+        await prometheus.until("up == 1")
+        return prometheus
+
+    async def _get(self, what: str, **parameters: str) -> Any:
+        response = await treq.get(f"{self._url}{what}?{urlencode(parameters)}", persistent=False)
+        answer = await response.json()
+        if answer["status"] != "success":
+            raise AssertionError(f"{parameters}: {answer}")
+        return answer["data"]
+
+    async def ask(self, query: str) -> list[tuple[dict[str, str], float]]:
+        """The labels and the values of what a query finds."""
+        found = (await self._get("query", query=query))["result"]
+        return [(each["metric"], float(each["value"][1])) for each in found]
+
+    async def until(self, query: str) -> None:
+        """Wait until a query finds something."""
+        while not await self.ask(query):
+            await deferLater(reactor, 0.02)
+
+    async def values_of(self, label: str, metric: str) -> list[str]:
+        """What a label's values are; Grafana's ``label_values``."""
+        values: list[str] = await self._get(f"label/{label}/values", **{"match[]": metric})
+        return values

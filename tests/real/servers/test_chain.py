@@ -1,0 +1,101 @@
+"""The whole chain: client, nginx, HAProxy or Envoy, gateway, backend, PostgreSQL; all real.
+
+The client leaves, and the query at the far end is gone. What belongs here: chains. What does not:
+the hops, each by itself.
+"""
+
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
+from cancelweb.database import ConnectionPool
+from cancelweb.proxy import ReverseProxyResource
+
+from ..._scopes import Leaf
+from ..._servers import LOOPBACK, Server
+from ...stoppable._upstreams import Asker, GatewayTestCase
+from .._postgres import postgres
+from ._fronts import Front, envoy, haproxy, nginx, nothing
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+SLOW = "SELECT pg_sleep(600)"
+
+
+class ChainTests(GatewayTestCase):
+    """A client at one end, a query at the other."""
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.database = postgres()
+        self.name = f"chain-{id(self)}"
+        self.outcomes: dict[str, Deferred[Outcome]] = {}
+
+    def observer(self, name: str) -> Any:
+        """Tells of one hop's outcome."""
+        told: Deferred[Outcome] = Deferred()
+        self.outcomes[name] = told
+        return told.callback
+
+    async def chain(self, front: Front, statement: str) -> Server:
+        """Build it, from the far end on; returns its near end."""
+        pool = ConnectionPool(
+            "psycopg", self.database.dsn_of(self.name), cp_max=1, cp_reactor=reactor
+        )
+        self.addCleanup(pool.close)
+
+        async def handler(request: Request) -> bytes:
+            return str(await pool.runQuery(statement)).encode()
+
+        decorate: Any = cancel_on_disconnect(observers=self.observer("backend"))
+        backend = self.serve(Leaf(decorate(handler)))
+        proxy: Any = ReverseProxyResource(LOOPBACK, backend.port, b"")
+        root: Any = CancellingResource(proxy, observers=self.observer("gateway"))
+        server: Server = await front(self, self.serve(root).port)
+        return server
+
+    async def ask(self, server: Server) -> Asker:
+        """A client at the near end."""
+        lines = (b"GET /report HTTP/1.1", b"Host: localhost", b"Connection: close")
+        return await server.connect(Asker(*lines))
+
+    async def assert_gone(self, front: Front) -> None:
+        """The client leaves, and the query at the far end is gone."""
+        client = await self.ask(await self.chain(front, SLOW))
+        [session] = await self.database.running(self.name)
+        self.assertEqual(session.query, SLOW)
+        client.leave()
+        for told in self.outcomes.values():
+            self.assertEqual((await told).ended, Ended.STOPPED)
+        # Not even a transaction is open.
+        self.assertEqual(self.database.states(self.name), ["idle"])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_gateway_alone(self) -> None:
+        """With nothing before the gateway."""
+        await self.assert_gone(nothing)
+
+    async def test_nginx(self) -> None:
+        """Behind nginx with its defaults."""
+        await self.assert_gone(nginx())
+
+    async def test_haproxy(self) -> None:
+        """Behind HAProxy, with `option abortonclose` in `defaults`."""
+        await self.assert_gone(haproxy("mode http\n  option abortonclose"))
+
+    async def test_envoy(self) -> None:
+        """Behind Envoy with its defaults."""
+        await self.assert_gone(envoy())
+
+    async def test_patient_client(self) -> None:
+        """A client that stays gets the answer of the query."""
+        client = await self.ask(await self.chain(nginx(), "SELECT 6 * 7"))
+        self.assertTrue((await client.answer).endswith(b"[(42,)]"))
+        for told in self.outcomes.values():
+            self.assertEqual((await told).ended, Ended.COMPLETED)

@@ -1,0 +1,185 @@
+"""What Envoy does between a client and Twisted, besides the rows of the table.
+
+What belongs here: settings that Envoy alone has, and HTTP/2 on either side of it. What does not:
+who tells of a client that has left at all, which `test_fronts` looks at.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.web.server import Request, Site
+
+from cancelweb import Disconnected, Ended, Outcome, TimedOut, cancel_on_disconnect
+
+from ..._http2 import HTTP2Client
+from ..._scopes import Leaf
+from ..._servers import SelfSigned, Server
+from ...docs._docs import DOCS
+from ...stoppable._upstreams import Asker, GatewayTestCase
+from ._behind import FrontTestCase
+from ._fronts import Front, envoy
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class LeavingTests(FrontTestCase):
+    """Clients that leave."""
+
+    async def test_in_mid_stream(self) -> None:
+        """Twisted is told at once of one that has a part of its answer."""
+        _, client = await self.start(envoy())
+        (await self.asked).write(b"the first part")
+        await self.until(lambda: client.has(b"the first part"))
+        client.leave()
+        await self.assert_told()
+
+    async def test_settings_of_the_docs(self) -> None:
+        """Envoy takes the settings of the how-to, and Twisted is told."""
+        page = (DOCS / "howto" / "behind-a-proxy.rst").read_text()
+        [route] = re.findall(r"^ +cluster: twisted\n((?: {7}.+\n)+)", page, re.M)
+        settings = [line.strip() for line in route.splitlines()]
+        self.assertEqual(len(settings), 2)
+        _, client = await self.start(envoy(", ".join(settings)))
+        client.leave()
+        await self.assert_told()
+
+
+class EnvoyTestCase(GatewayTestCase):
+    """Envoy in front of a handler that waits, and notes each request.
+
+    Attributes:
+        pages: what each request waits for, by its path, the first asked first.
+        outcomes: how the requests have ended.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pages: list[tuple[bytes, Deferred[bytes]]] = []
+        self.outcomes: list[Outcome] = []
+
+    def page(self, **options: Any) -> Leaf:
+        """The page that Envoy is to ask for."""
+        decorate: Any = cancel_on_disconnect(observers=self.outcomes.append, **options)
+        return Leaf(decorate(self.wait))
+
+    def wait(self, request: Request) -> Deferred[bytes]:
+        """The handler."""
+        page: Deferred[bytes] = Deferred(lambda _: None)
+        self.pages.append((request.path, page))
+        return page
+
+    async def start(self, front: Front, **options: Any) -> Server:
+        """Start Envoy."""
+        server: Server = await front(self, self.serve(self.page(**options)).port)
+        return server
+
+    async def ask(self, server: Server) -> Asker:
+        """A client that waits, for a response whose end is told by the end of the connection."""
+        lines = (b"GET /page HTTP/1.1", b"Host: localhost", b"Connection: close")
+        return await server.connect(Asker(*lines))
+
+    def fates(self) -> list[tuple[Any, Ended]]:
+        """Why and how the requests have ended so far."""
+        return [(type(each.cause), each.ended) for each in self.outcomes]
+
+
+LEFT = (Disconnected, Ended.STOPPED)
+
+
+class HTTP2Tests(EnvoyTestCase):
+    """HTTP/2 in front of Envoy, and behind it."""
+
+    async def test_client_resets_a_stream(self) -> None:
+        """Twisted is told of that one at once; the client's other stream gets its answer."""
+        server = await self.start(envoy())
+        client = await server.connect(HTTP2Client())
+        left, stays = client.get("/left"), client.get("/stays")
+        await self.until(lambda: len(self.pages) == 2)
+        client.reset(left)
+        await self.until(lambda: self.outcomes)
+        self.assertEqual([each.path for each in self.outcomes], [b"/left"])
+        self.assertEqual(self.fates(), [LEFT])
+        dict(self.pages)[b"/stays"].callback(b"the page")
+        self.assertEqual((await stays.until(lambda it: it.ended)).body, b"the page")
+
+    async def test_client_closes_its_connection(self) -> None:
+        """Twisted is told of each stream on it."""
+        server = await self.start(envoy())
+        client = await server.connect(HTTP2Client())
+        for path in ("/one", "/two"):
+            client.get(path)
+        await self.until(lambda: len(self.pages) == 2)
+        await client.close()
+        await self.until(lambda: len(self.outcomes) == 2)
+        self.assertEqual(self.fates(), [LEFT, LEFT])
+
+    async def test_behind(self) -> None:
+        """Asked over HTTP/2, Twisted is told by a reset of the one stream."""
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        behind = serverFromString(reactor, certificate.listen())
+        port = await behind.listen(Site(self.page()))
+        self.addCleanup(port.stopListening)
+        server = await envoy(is_http2=True)(self, port.getHost().port)
+        left, stays = await self.ask(server), await self.ask(server)
+        await self.until(lambda: len(self.pages) == 2)
+        left.leave()
+        await self.until(lambda: self.outcomes)
+        self.assertEqual(self.fates(), [LEFT])
+        for _, page in self.pages:
+            if not page.called:
+                page.callback(b"the page")
+        self.assertTrue((await stays.answer).endswith(b"the page"))
+
+
+class SettingsTests(EnvoyTestCase):
+    """Settings of a route, with which Envoy does something of its own."""
+
+    async def test_timeout(self) -> None:
+        """Past its timeout Envoy answers 504, and leaves Twisted as a client does."""
+        client = await self.ask(await self.start(envoy("timeout: 0.3s")))
+        self.assertIn(b" 504 ", await client.answer)
+        await self.until(lambda: self.outcomes)
+        self.assertEqual(self.fates(), [LEFT])
+
+    async def test_timeout_of_each_try(self) -> None:
+        """Past the timeout of a try Envoy leaves it, and asks anew."""
+        retry = 'retry_policy: {retry_on: "5xx", num_retries: 1, per_try_timeout: 0.3s}'
+        client = await self.ask(await self.start(envoy(retry)))
+        self.assertIn(b" 504 ", await client.answer)
+        await self.until(lambda: len(self.outcomes) == 2)
+        self.assertEqual(self.fates(), [LEFT, LEFT])
+
+    async def count_tries(self, conditions: str) -> int:
+        """How often the handler is run for a client whose page takes longer than the deadline."""
+        retry = f'retry_policy: {{retry_on: "{conditions}", num_retries: 2}}'
+        client = await self.ask(await self.start(envoy(retry), timeout=0.1))
+        self.assertIn(b" 503 ", await client.answer)
+        self.assertEqual(set(self.fates()), {(TimedOut, Ended.STOPPED)})
+        return len(self.outcomes)
+
+    async def test_retries_of_a_deadline(self) -> None:
+        """Told to retry on 5xx, it has the work of a deadline's 503 done all over again."""
+        self.assertEqual(await self.count_tries("5xx"), 3)
+        self.outcomes.clear()
+        self.assertEqual(await self.count_tries("gateway-error"), 3)
+
+    async def test_retries_of_connections_alone(self) -> None:
+        """Told to retry what cannot have begun, it asks once."""
+        self.assertEqual(await self.count_tries("connect-failure,refused-stream,reset"), 1)
+
+    async def test_mirror(self) -> None:
+        """The copy for a mirror runs on: Envoy waits for its answer when the client has left."""
+        server = await self.start(envoy("request_mirror_policies: [{cluster: behind}]"))
+        client = await self.ask(server)
+        await self.until(lambda: len(self.pages) == 2)
+        client.leave()
+        await self.until(lambda: self.outcomes)
+        # By then Envoy has seen the client go.
+        [copy] = [page for _, page in self.pages if not page.called]
+        copy.callback(b"the page")
+        self.assertEqual(self.fates(), [LEFT, (type(None), Ended.COMPLETED)])

@@ -1,0 +1,1 @@
+"""Real sockets, processes, signals, namespaces: what depends on Twisted and Python alone."""

@@ -1,0 +1,99 @@
+"""Real children of `/bin/sh`, looked for in the system's list of processes.
+
+What belongs here: what tests of more than one module need. What does not: tests.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from cancelweb import Outcome, cancel_on_disconnect
+
+from ..._inmemory import Client
+from ..._pages import Handler, Page
+from .._procs import running, zombies
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
+
+OUTPUT = 2**20
+"""More than the pipe and our buffer hold."""
+
+
+class GroupTestCase(TestCase):
+    """A test with children.
+
+    Attributes:
+        mark: stands in the command lines of a test's own children, and nowhere else.
+    """
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.mark = f"mark-{os.getpid()}-{id(self)}"
+        self.addCleanup(self.kill_rest)
+
+    def kill_rest(self) -> None:
+        """Leave nothing running where a test has failed."""
+        for pid in running(self.mark):
+            os.kill(pid, signal.SIGKILL)
+
+    def shell(self, script: str) -> list[str]:
+        """A shell, and everything that it starts with `$0` in the arguments, is marked."""
+        return ["sh", "-c", script, self.mark]
+
+    def sleeper(self) -> str:
+        """A shell's command: a marked process that sleeps for long."""
+        return f"{sys.executable} -c 'import time; time.sleep(600)' $0"
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Look until it is so; the test's time limit is the limit."""
+        while not condition():
+            await deferLater(reactor, 0.01)
+
+    async def started(self, count: int) -> None:
+        """Wait until so many marked processes run."""
+        await self.until(lambda: len(running(self.mark)) == count)
+
+    async def settled(self) -> None:
+        """Wait until nothing is left of children that nobody waits for."""
+        await self.until(lambda: not self.is_at_work())
+        self.assert_gone()
+
+    def is_at_work(self) -> bool:
+        """Whether there are processes, or timers that look after them."""
+        timers = any("Child." in str(each) for each in reactor.getDelayedCalls())
+        return timers or bool(running(self.mark)) or bool(zombies())
+
+    def assert_gone(self) -> None:
+        """Nothing of it is left."""
+        self.assertEqual(running(self.mark), [])
+        self.assertEqual(zombies(), [])
+
+    def visit(self, handler: Handler, **options: Any) -> tuple[Client, Deferred[Outcome]]:
+        """One GET of the page that the handler makes, and its outcome."""
+        told: Deferred[Outcome] = Deferred()
+        decorate: Any = cancel_on_disconnect(observers=told.callback, **options)
+        client = Client(Page(decorate(handler)), reactor)
+        self.addCleanup(client.disconnect)
+        client.request()
+        return client, told
+
+
+async def ended(chunks: Any) -> Any:
+    """Ask for a chunk where there is none."""
+    return await anext(chunks)
+
+
+if sys.platform == "win32":
+    GroupTestCase.skip = "a shell and its signals are needed"  # type: ignore[attr-defined]

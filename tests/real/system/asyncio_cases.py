@@ -1,0 +1,531 @@
+"""Futures and Tasks of asyncio, as `test_asyncio` runs them: under the asyncio reactor.
+
+What belongs here: what can be shown only while asyncio's event loop runs. The name of this
+module is not one that trial collects by itself, since no other reactor runs that loop.
+
+    python -m twisted.trial --reactor=asyncio tests.real.system.asyncio_cases
+"""
+
+import asyncio
+import contextvars
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import TestCase
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import (
+    CancellingResource,
+    Ended,
+    Outcome,
+    ResponseFinished,
+    ScopeCancelled,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
+from cancelweb.monitor import Monitor
+
+from ..._inmemory import Client
+from ..._pages import PAGE, Handler, Page
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+def tell_soon(waiting: Deferred[None]) -> None:
+    """Fire a Deferred in the loop's next turn: by then the task that calls this waits."""
+    asyncio.get_running_loop().call_soon(waiting.callback, None)
+
+
+class AsyncioTestCase(TestCase):
+    """A test whose handlers use asyncio.
+
+    Attributes:
+        steps: What happened in a task.
+    """
+
+    timeout = 20
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        # Trial begins a test before the reactor runs, and so the loop.
+        await deferLater(reactor, 0)
+        self.clock = Clock()
+        self.closed: Deferred[Outcome] = Deferred()
+        self.steps: list[object] = []
+        self.begun: Deferred[None] = Deferred()
+
+    def visit(self, handler: Handler, **options: Any) -> Client:
+        """One GET of the page that the handler makes."""
+        decorate: Any = cancel_on_disconnect(observers=self.closed.callback, **options)
+        client = Client(Page(decorate(handler)), self.clock)
+        client.request()
+        return client
+
+    def visit_task(self, work: Callable[[], Coroutine[Any, Any, object]], **options: Any) -> Client:
+        """One GET of a page that is the result of a task."""
+
+        def handler(_: Request) -> object:
+            self.task = asyncio.ensure_future(work())
+            return self.task
+
+        return self.visit(handler, **options)
+
+    async def wait(self) -> None:
+        """Begin, and wait without end."""
+        self.begun.callback(None)
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            self.steps.append("stopped")
+            raise
+
+    async def ended(self) -> Ended:
+        """How the request ended."""
+        return (await self.closed).ended
+
+
+class FutureTests(AsyncioTestCase):
+    """A Future that a handler returns."""
+
+    async def test_completes(self) -> None:
+        """Its result is the page."""
+        future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
+        client = self.visit(lambda _: future)
+        future.set_result(PAGE)
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertEqual(client.response.body, PAGE)
+
+    async def test_fails(self) -> None:
+        """Its exception is a 500, and is logged once."""
+        future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
+        client = self.visit(lambda _: future)
+        future.set_exception(KeyError())
+        self.assertEqual(await self.ended(), Ended.FAILED)
+        self.assertEqual(client.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    async def test_stops(self) -> None:
+        """It is cancelled in the turn in which the client leaves."""
+        future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
+        self.visit(lambda _: future).disconnect()
+        self.assertTrue(future.cancelled())
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_cancelled_by_somebody_else(self) -> None:
+        """Cancelled by somebody else, it is a 500."""
+        future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
+        client = self.visit(lambda _: future)
+        # Told after cancelweb, which has asked to be told before.
+        told: Deferred[object] = Deferred()
+        future.add_done_callback(told.callback)
+        future.cancel()
+        await told
+        self.clock.advance(0)
+        self.assertEqual(await self.ended(), Ended.FAILED)
+        self.assertEqual(client.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+
+    async def test_through_a_deferred(self) -> None:
+        """One that was made a Deferred of is cancelled, and nobody complains."""
+        future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
+        self.visit(lambda _: Deferred.fromFuture(future)).disconnect()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertTrue(future.cancelled())
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class TaskTests(AsyncioTestCase):
+    """A Task that a handler returns."""
+
+    async def test_completes(self) -> None:
+        """Its result is the page."""
+
+        async def work() -> bytes:
+            await asyncio.sleep(0)
+            return PAGE
+
+        client = self.visit_task(work)
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertEqual(client.response.body, PAGE)
+
+    async def test_stops(self) -> None:
+        """It is cancelled when its client leaves, once, and settled when it has ended."""
+        client = self.visit_task(self.wait)
+        await self.begun
+        client.disconnect()
+        self.assertEqual(self.task.cancelling(), 1)
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(self.steps, ["stopped"])
+        self.assertTrue(self.task.cancelled())
+
+    async def test_not_begun(self) -> None:
+        """One that has not begun when its client leaves never will."""
+        self.visit_task(self.wait).disconnect()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertFalse(self.begun.called)
+
+    async def test_cleanup_is_not_cut(self) -> None:
+        """A `finally` that waits is waited for, also where somebody has cancelled before us."""
+
+        cleaning: Deferred[None] = Deferred()
+        go_on = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await self.wait()
+            finally:
+                tell_soon(cleaning)
+                await go_on.wait()
+                self.steps.append("cleaned")
+
+        client = self.visit_task(work)
+        await self.begun
+        self.task.cancel()
+        await cleaning
+        client.disconnect()
+        go_on.set()
+        await self.closed
+        self.assertEqual(self.steps, ["stopped", "cleaned"])
+
+    async def test_swallowed(self) -> None:
+        """One that eats the cancellation and goes on is a survivor."""
+        swallowed: Deferred[None] = Deferred()
+        go_on = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await self.wait()
+            except asyncio.CancelledError:
+                tell_soon(swallowed)
+                await go_on.wait()
+
+        client = self.visit_task(work)
+        await self.begun
+        client.disconnect()
+        await swallowed
+        self.clock.advance(5)
+        self.assertEqual(await self.ended(), Ended.SURVIVED)
+        go_on.set()
+        await Deferred.fromFuture(self.task)
+
+    async def test_timeout(self) -> None:
+        """`asyncio.timeout` works inside of it."""
+
+        async def work() -> bytes:
+            try:
+                async with asyncio.timeout(0.01):
+                    await self.wait()
+            except TimeoutError:
+                return PAGE
+            return b"in time"
+
+        client = self.visit_task(work)
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertEqual(client.response.body, PAGE)
+
+    async def test_timeout_and_disconnect(self) -> None:
+        """A disconnect inside an `asyncio.timeout` is no timeout."""
+
+        async def work() -> None:
+            async with asyncio.timeout(10):
+                await self.wait()
+
+        client = self.visit_task(work)
+        await self.begun
+        client.disconnect()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertTrue(self.task.cancelled())
+
+    async def test_task_group(self) -> None:
+        """A TaskGroup works inside of it."""
+
+        async def part() -> bytes:
+            await asyncio.sleep(0)
+            return PAGE
+
+        async def work() -> bytes:
+            async with asyncio.TaskGroup() as group:
+                parts = [group.create_task(part()) for _ in range(2)]
+            return b"".join(each.result() for each in parts)
+
+        client = self.visit_task(work)
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertEqual(client.response.body, PAGE * 2)
+
+    async def test_task_group_and_disconnect(self) -> None:
+        """When the client leaves, all tasks of the group are stopped."""
+        parts: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        async def part(begun: Deferred[None]) -> None:
+            tell_soon(begun)
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self.steps.append("part")
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as group:
+                for each in parts:
+                    group.create_task(part(each))
+                await self.wait()
+
+        client = self.visit_task(work)
+        for each in (self.begun, *parts):
+            await each
+        client.disconnect()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(sorted(map(str, self.steps)), ["part", "part", "stopped"])
+
+    async def test_deadline(self) -> None:
+        """The deadline stops it, and the client gets 503."""
+        client = self.visit_task(self.wait, timeout=3)
+        await self.begun
+        self.clock.advance(3)
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+
+    async def test_scope(self) -> None:
+        """Inside of it, the current scope is that of its request."""
+
+        async def work() -> bytes:
+            await asyncio.sleep(0)
+            self.steps.append(current_scope().request)
+            return PAGE
+
+        def handler(request: Request) -> object:
+            self.steps.append(request)
+            return asyncio.ensure_future(work())
+
+        self.visit(handler)
+        await self.closed
+        self.assertEqual(len(self.steps), 2)
+        self.assertIs(self.steps[0], self.steps[1])
+
+    async def test_tracked(self) -> None:
+        """A tracked task is stopped when the response is finished."""
+
+        def handler(request: Any) -> int:
+            self.request = request
+            self.task = scope_of(request).track(asyncio.ensure_future(self.wait()))
+            return NOT_DONE_YET
+
+        self.visit(handler)
+        await self.begun
+        self.request.finish()
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertTrue(self.task.cancelled())
+
+    async def test_check(self) -> None:
+        """In a tracked task that is stopped so, `check` raises: it was asked to stop."""
+        await self.assert_check_raises(lambda task: task)
+
+    async def test_check_behind_a_deferred(self) -> None:
+        """So it does in one of which a Deferred was made, whoever waits for that."""
+
+        async def awaiting(task: asyncio.Task[None]) -> None:
+            await Deferred.fromFuture(task)
+
+        await self.assert_check_raises(Deferred.fromFuture)
+        await self.assert_check_raises(awaiting)
+
+    async def assert_check_raises(self, made_of: Callable[[asyncio.Task[None]], object]) -> None:
+        """It does in a task of which something is made that is tracked."""
+        causes: list[object] = []
+        self.begun, self.closed = Deferred(), Deferred()
+
+        async def work() -> None:
+            self.begun.callback(None)
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                try:
+                    current_scope().check()
+                except ScopeCancelled as error:
+                    causes.append(error.cause)
+
+        def handler(request: Any) -> int:
+            self.request = request
+            scope_of(request).track(made_of(asyncio.ensure_future(work())))
+            return NOT_DONE_YET
+
+        self.visit(handler)
+        await self.begun
+        await deferLater(reactor, 0)  # Until then its own step is on the stack.
+        self.request.finish()
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        # Before 3.12 a task does not tell its context.
+        self.assertEqual(causes, [ResponseFinished()] * (sys.version_info >= (3, 12)))
+
+
+class CoroutineTests(AsyncioTestCase):
+    """An `async def` handler is Twisted's, not asyncio's: what works in it, and what does not."""
+
+    async def test_timeout(self) -> None:
+        """`asyncio.timeout` is refused there: it needs a task."""
+
+        async def handler(_: Request) -> bytes:
+            async with asyncio.timeout(10):
+                return PAGE
+
+        client = self.visit(handler)
+        self.assertEqual(await self.ended(), Ended.FAILED)
+        self.assertEqual(client.response.status, 500)
+        (failure,) = self.flushLoggedErrors(RuntimeError)
+        self.assertEqual(str(failure.value), "Timeout should be used inside a task")
+
+    async def test_task_group(self) -> None:
+        """So is a TaskGroup."""
+
+        async def handler(_: Request) -> bytes:
+            async with asyncio.TaskGroup():
+                return PAGE
+
+        client = self.visit(handler)
+        self.assertEqual(await self.ended(), Ended.FAILED)
+        self.assertEqual(client.response.status, 500)
+        (failure,) = self.flushLoggedErrors(RuntimeError)
+        self.assertIn("cannot determine the parent task", str(failure.value))
+
+    async def test_future(self) -> None:
+        """To await a Future there is refused, too."""
+
+        async def handler(_: Request) -> bytes:
+            future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
+            return await future
+
+        client = self.visit(handler)
+        self.assertEqual(await self.ended(), Ended.FAILED)
+        self.assertEqual(client.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    async def test_through_a_deferred(self) -> None:
+        """The Deferred of a Future can be awaited, and is stopped when the client leaves."""
+
+        async def handler(_: Request) -> object:
+            self.task = asyncio.ensure_future(self.wait())
+            return await Deferred.fromFuture(self.task)
+
+        client = self.visit(handler)
+        await self.begun
+        client.disconnect()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        with self.assertRaises(asyncio.CancelledError):
+            await Deferred.fromFuture(self.task)
+        self.assertEqual(self.steps, ["stopped"])
+
+    async def test_returned_by_a_coroutine(self) -> None:
+        """A coroutine may return a Task, which is waited for and stopped."""
+
+        async def handler(_: Request) -> object:
+            return asyncio.ensure_future(self.wait())
+
+        client = self.visit(handler)
+        await self.begun
+        client.disconnect()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(self.steps, ["stopped"])
+
+
+class ThreadTests(AsyncioTestCase):
+    """A thread in which asyncio has begun a call runs on: it is let go, never "stopped"."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+
+    def compute(self) -> None:
+        """What the thread does: it says that it has begun, and takes its time."""
+        reactor.callFromThread(self.begun.callback, None)
+        self.go_on.wait()
+
+    async def leave_thread(self, handler: Handler) -> Ended:
+        """Ask for a page, leave while its thread computes, and wait until that has ended."""
+        monitor = Monitor(reactor)
+        observers = [self.closed.callback]
+        root = CancellingResource(Page(handler), monitor=monitor, observers=observers)
+        client = Client(root, self.clock)
+        client.request()
+        await self.begun
+        client.disconnect()
+        ended = await self.ended()
+        self.assertEqual(len(monitor.let_go), 1)
+        self.go_on.set()
+        while monitor.let_go:
+            await deferLater(reactor, 0.001)
+        return ended
+
+    def in_executor(self) -> asyncio.Future[None]:
+        """A call in the executor of the loop."""
+        return asyncio.get_running_loop().run_in_executor(None, self.compute)
+
+    async def test_returned(self) -> None:
+        """Where a handler returns the future."""
+        self.assertEqual(await self.leave_thread(lambda _: self.in_executor()), Ended.LET_GO)
+
+    async def test_tracked(self) -> None:
+        """Where a handler tracks it."""
+
+        def handler(_: Request) -> int:
+            current_scope().track(self.in_executor())
+            return NOT_DONE_YET
+
+        self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
+
+    async def test_awaited(self) -> None:
+        """Where a coroutine awaits the Deferred of it."""
+
+        async def handler(_: Request) -> None:
+            await Deferred.fromFuture(self.in_executor())
+
+        self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
+
+    async def test_task(self) -> None:
+        """Where a task awaits it."""
+
+        def handler(_: Request) -> object:
+            return asyncio.ensure_future(asyncio.to_thread(self.compute))
+
+        self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
+
+
+class ContextTests(AsyncioTestCase):
+    """Contexts leak under this reactor; scopes do not."""
+
+    async def test_timer_in_an_old_context(self) -> None:
+        """A request that is served in the context of an ended one has a scope of its own."""
+        contexts: list[contextvars.Context] = []
+
+        def handler(request: Request) -> bytes:
+            contexts.append(contextvars.copy_context())
+            self.steps.append(current_scope().request is request)
+            return PAGE
+
+        decorate: Any = cancel_on_disconnect(observers=())
+        page = Page(decorate(handler))
+        Client(page, self.clock).request()
+        contexts[0].run(Client(page, self.clock).request)
+        self.assertEqual(self.steps, [True, True])
+
+    async def test_old_scope_holds_no_request(self) -> None:
+        """A timer that was set in a handler keeps its scope, but not its request."""
+
+        def handler(_: Request) -> bytes:
+            # Of the loop, which keeps the context; the reactor does so only now and then.
+            asyncio.get_running_loop().call_soon(self.look)
+            return PAGE
+
+        self.looked: Deferred[object] = Deferred()
+        self.visit(handler)
+        self.assertIs(await self.looked, None)
+
+    def look(self) -> None:
+        """Tell the request of the scope in whose context this runs."""
+        self.looked.callback(current_scope().request)

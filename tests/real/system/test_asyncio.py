@@ -1,0 +1,66 @@
+"""Futures and Tasks of asyncio, under the asyncio reactor and without it.
+
+What belongs here: the run of `asyncio_cases` in a process with that reactor, and what is said
+where it is missing. What does not: the cases themselves.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import TestCase
+from twisted.web.server import Request
+
+from ..._pages import PAGE, PageTestCase
+from ..._servers import REPOSITORY
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class AsyncioReactorTests(TestCase):
+    """The cases, in a process whose reactor is asyncio's."""
+
+    timeout = 120
+
+    async def test_cases(self) -> None:
+        """All of them succeed, and there are some."""
+        arguments = ["-m", "twisted.trial", "--reactor=asyncio", "--reporter=text"]
+        arguments.append(f"--temp-directory={Path(self.mktemp()).absolute()}")
+        output, errors, status = await getProcessOutputAndValue(
+            sys.executable,
+            [*arguments, "tests.real.system.asyncio_cases"],
+            env=None,
+            path=str(REPOSITORY),
+        )
+        report = (output + errors).decode()
+        self.assertEqual(status, 0, report)
+        self.assertRegex(report, r"PASSED \(successes=\d\d+\)")
+
+
+class OtherReactorTests(PageTestCase):
+    """Under any other reactor, nobody runs the event loop of a Future."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.loop = asyncio.new_event_loop()
+        self.addCleanup(self.loop.close)
+
+    def test_returned(self) -> None:
+        """A handler that returns a Future is a 500, and the log says what to do."""
+        error = self.assert_failed(self.visit(lambda _: self.loop.create_future()), RuntimeError)
+        self.assertIn("its event loop does not run", str(error))
+        self.assertIn("twist --reactor=asyncio", str(error))
+
+    def test_done(self) -> None:
+        """So it is even where the Future is done: its callbacks never come."""
+
+        def handler(_: Request) -> object:
+            future = self.loop.create_future()
+            future.set_result(PAGE)
+            return future
+
+        self.assert_failed(self.visit(handler), RuntimeError)

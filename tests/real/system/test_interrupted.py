@@ -1,0 +1,53 @@
+"""The tutorial's example, on real servers, with real clients that wait or leave.
+
+Those that are a browser are in `real.browsers.test_interrupted`.
+"""
+
+from pathlib import Path
+
+from ..._http2 import HTTP2Client
+from ..._servers import TWIST, TWISTD, SelfSigned, serve
+from .._interrupted import ANSWERED, PAGE, PATH, InterruptedTestCase
+
+
+class HTTP1Tests(InterruptedTestCase):
+    """HTTP/1.1, in the clear and over TLS."""
+
+    async def test_leaving_cancels_under_twist(self) -> None:
+        """`twist web` cancels the call of who leaves, and sends the page to who waits."""
+        server = await serve(self, TWIST)
+        await self.leave_early(server)
+        await self.assert_nothing_else(server)
+
+    async def test_leaving_cancels_under_twistd(self) -> None:
+        """`twistd -n web` cancels the call of who leaves, and sends the page to who waits."""
+        server = await serve(self, TWISTD)
+        await self.leave_early(server)
+        await self.assert_nothing_else(server)
+
+    async def test_leaving_cancels_over_tls(self) -> None:
+        """Over TLS the call of who leaves is cancelled, and who waits gets the page."""
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        server = await serve(self, TWIST, certificate)
+        await self.leave_early(server)
+        await self.assert_nothing_else(server)
+
+
+class HTTP2Tests(InterruptedTestCase):
+    """HTTP/2, over TLS."""
+
+    async def test_reset_cancels_and_sibling_completes(self) -> None:
+        """Resetting a stream cancels its call, and not that of its sibling."""
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        server = await serve(self, TWIST, certificate)
+        client = await server.connect(HTTP2Client(), b"h2")
+        self.addCleanup(client.close)
+        leaver, waiter = client.get(PATH), client.get(PATH)
+        await client.ping()
+        client.reset(leaver)
+        await self.assert_cancelled(server)
+        await waiter.until(lambda stream: stream.ended)
+        self.assertEqual(waiter.headers[b":status"], b"200")
+        self.assertIn(PAGE.encode(), waiter.body)
+        await server.log.expect(ANSWERED)
+        self.assert_told(server, abandoned=1, answered=1)

@@ -1,0 +1,162 @@
+"""`cancelweb.processes`: groups that are stopped.
+
+What belongs here: children that are cancelled, obey or not, and leave others behind. What does not:
+their output.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SkipTest
+
+from cancelweb.processes import run, stream
+
+from ..._inmemory import log_events, of_cancelweb
+from .._procs import running, zombies
+from ._groups import OUTPUT, STUBBORN, GroupTestCase
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class CancelTests(GroupTestCase):
+    """A child that is cancelled."""
+
+    async def cancelled(self, deferred: Deferred[Any]) -> None:
+        """Cancel it, and wait for its end."""
+        deferred.cancel()
+        await self.assertFailure(deferred, CancelledError)
+        self.assert_gone()
+
+    async def test_pipeline(self) -> None:
+        """All processes of a pipeline are gone when the Deferred fires."""
+        child = run(self.shell(f"{self.sleeper()} | {self.sleeper()}"))
+        await self.started(3)
+        await self.cancelled(child)
+
+    async def test_grandchild(self) -> None:
+        """So are those that its children have put into the background."""
+        child = run(self.shell(f"({self.sleeper()} & {self.sleeper()} &) & wait; sleep 60"))
+        await self.started(3)
+        await self.cancelled(child)
+
+    async def test_stubborn(self) -> None:
+        """One that ignores TERM gets KILL after the grace period."""
+        child = run(self.shell(f"trap '' TERM; {self.sleeper()}; {STUBBORN}"), grace=0.1)
+        await self.started(2)
+        await self.cancelled(child)
+
+    async def test_stubborn_member(self) -> None:
+        """So does the rest of a group of which the first has obeyed."""
+        stubborn = f'sh -c "{STUBBORN}" {self.mark} &'
+        child = run(self.shell(f"{stubborn} exec {self.sleeper()}"), grace=0.1)
+        await self.started(2)
+        await self.cancelled(child)
+
+    async def test_obedient(self) -> None:
+        """One that obeys may clean up before it ends, and is waited for."""
+        done = Path(self.mktemp())
+        cleanup = f"sleep 0.1; echo cleaned > {done}; exit"
+        child = run(self.shell(f"trap '{cleanup}' TERM; sleep 60 & wait"))
+        await self.started(1)
+        child.cancel()
+        await self.assertFailure(child, CancelledError)
+        self.assertEqual(done.read_text(), "cleaned\n")
+
+    async def test_waiting_output(self) -> None:
+        """What the child prints after TERM is thrown away."""
+        script = f"trap 'head -c {OUTPUT} /dev/zero; exit' TERM; echo begun; sleep 60& wait"
+        chunks = stream(self.shell(script))
+        self.assertEqual(await anext(chunks), b"begun\n")
+        await chunks.aclose()
+        self.assert_gone()
+
+    async def test_exited_before(self) -> None:
+        """A child that has exited, but whose output is still open, is cancelled all the same."""
+        child = run(self.shell(f"{self.sleeper()} & exit 0"))
+        await self.started(1)
+        await self.until(lambda: not zombies())
+        await self.cancelled(child)
+
+    async def test_cancelled_twice(self) -> None:
+        """Cancelled twice, by a timeout and its client, say, it waits for the group's end."""
+        child = run(self.shell(f"trap '' TERM; {self.sleeper()}; {STUBBORN}"), grace=0.1)
+        await self.started(2)
+        child.cancel()
+        child.cancel()
+        self.assertNoResult(child)
+        await self.cancelled(child)
+
+    async def test_forbidden(self) -> None:
+        """A group that this process may not stop is logged, and waited for."""
+        forbidden, signals = True, []
+        send = os.killpg
+
+        def killpg(group: int, number: int) -> None:
+            signals.append(number)
+            if forbidden:
+                # As the kernel does where all of it runs for another user.
+                raise PermissionError
+            send(group, number)
+
+        self.patch(os, "killpg", killpg)
+        events = log_events(self)
+        child = run(self.shell(f"{self.sleeper()} >/dev/null 2>&1 & echo done"), grace=0.1)
+        await self.until(lambda: signal.SIGKILL in signals)
+        self.assertNoResult(child)
+        # One of them for TERM, one for KILL.
+        for event in of_cancelweb(events, LogLevel.warn):
+            self.assertIn("may not be stopped by this process", event["log_format"])
+        self.assertEqual(len(of_cancelweb(events)), 2)
+        forbidden = False
+        os.kill(running(self.mark)[0], signal.SIGKILL)
+        self.assertEqual((await child).stdout, b"done\n")
+        self.assert_gone()
+
+    async def test_first_process_of_a_container(self) -> None:
+        """Where this process inherits the orphans, it collects them: there are no zombies."""
+        inherit_orphans(True)
+        self.addCleanup(inherit_orphans, False)
+        child = run(self.shell(f"{self.sleeper()} & {self.sleeper()} & wait"))
+        await self.started(3)
+        await self.cancelled(child)
+
+    async def test_leaver_of_the_group(self) -> None:
+        """One that has left the group with an open pipe is out of reach, but not waited for."""
+        script = "import os, time\nif not os.fork(): os.setsid()\ntime.sleep(600)"
+        child = run([sys.executable, "-c", script, self.mark])
+        # Forked, it is still in the group for a moment.
+        await self.until(lambda: len(set(map(os.getpgid, running(self.mark)))) == 2)
+        child.cancel()
+        await self.assertFailure(child, CancelledError)
+        [left] = running(self.mark)
+        os.kill(left, signal.SIGKILL)
+
+    async def test_leftovers(self) -> None:
+        """What a child that has ended has left in the background is stopped."""
+        script = f"{self.sleeper()} >/dev/null 2>&1 & echo done"
+        self.assertEqual((await run(self.shell(script))).stdout, b"done\n")
+        self.assert_gone()
+
+    async def test_cancelled_among_leftovers(self) -> None:
+        """A cancel while these are being stopped waits for them."""
+        stubborn = f'sh -c "{STUBBORN}" {self.mark} >/dev/null 2>&1 &'
+        child = run(self.shell(f"{stubborn} echo done"), grace=0.3)
+        await self.started(1)
+        await deferLater(reactor, 0)
+        await self.cancelled(child)
+
+
+def inherit_orphans(yes: bool) -> None:
+    """Become what the first process of a container is to all others; see prctl(2)."""
+    pr_set_child_subreaper = 36
+    if ctypes.CDLL(None).prctl(pr_set_child_subreaper, int(yes), 0, 0, 0) != 0:
+        raise SkipTest("needs Linux")

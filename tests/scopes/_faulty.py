@@ -1,0 +1,125 @@
+"""Work whose canceller raises, of every kind.
+
+What belongs here: such work, and a request for it. What does not: the tests.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
+from twisted.logger import LogLevel, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from .._inmemory import log_events, of_cancelweb
+from .._pages import PAGE
+from .._scopes import Errand, Handler, Visit
+
+MOMENT = 0.014
+"""The seconds in which a query really ended whose driver had raised."""
+
+
+class CancellerError(Exception):
+    """What a canceller raises."""
+
+
+class WorkError(Exception):
+    """What work fails with."""
+
+
+class Faulty(Errand):
+    """Work of the user's own kind."""
+
+    error: type[BaseException] = CancellerError
+
+    def cancel(self) -> None:
+        """Note that it was asked, and raise."""
+        super().cancel()
+        raise self.error()
+
+
+def faulty() -> Faulty:
+    """Work that has not ended when its canceller raises."""
+    return Faulty(obedient=False)
+
+
+def wire(errand: Faulty) -> Deferred[Any]:
+    """A Deferred whose canceller raises; it fires when the errand ends."""
+    deferred: Deferred[Any] = Deferred(lambda _: errand.cancel())
+    errand.when_settled().addBoth(deferred.callback)
+    return deferred
+
+
+async def coroutine(errand: Faulty) -> Any:
+    """A coroutine that awaits it."""
+    return await wire(errand)
+
+
+async def outer_coroutine(errand: Faulty) -> Any:
+    """One that awaits it a level further down."""
+    return await coroutine(errand)
+
+
+@inlineCallbacks
+def generator(errand: Faulty) -> Any:
+    """An old-style one."""
+    result = yield wire(errand)
+    return result
+
+
+def chained(errand: Faulty) -> Deferred[Any]:
+    """A Deferred that has fired, and waits for it."""
+    return succeed(None).addCallback(lambda _: wire(errand))
+
+
+def listed(errand: Faulty) -> Deferred[Any]:
+    """A list that waits for it, and for a Deferred that stops at once."""
+    works: list[Deferred[Any]] = [Deferred(lambda _: None), wire(errand)]
+    return DeferredList(works, consumeErrors=True).addCallback(lambda results: results[1][1])
+
+
+async def stream(errand: Faulty) -> AsyncIterator[bytes]:
+    """An async generator that awaits it."""
+    await wire(errand)
+    yield PAGE
+
+
+Kind = Callable[[Faulty], Any]
+KINDS: list[Kind] = [lambda errand: errand, wire, chained, listed]
+"""Work that is asked directly."""
+
+DRIVEN: list[Kind] = [coroutine, outer_coroutine, generator, stream]
+"""Code that awaits such work: the canceller that raises is that of what it awaits."""
+
+
+class FaultyTestCase(SynchronousTestCase):
+    """A request with such work, that its client leaves.
+
+    Attributes:
+        ran: the hooks that were run.
+    """
+
+    def setUp(self) -> None:
+        """What is told."""
+        self.ran: list[str] = []
+        self.events = log_events(self)
+
+    def visit(self, handler: Handler, **options: Any) -> Visit:
+        """Ask."""
+        self.ran.clear()
+        return Visit(handler, on_exit=lambda _: self.ran.append("exit"), **options)
+
+    def assert_logged_once(self, *errors: type[BaseException]) -> None:
+        """What the canceller raised was logged, once, and so were these; no survivor was named."""
+        expected = sorted([CancellerError, *errors], key=str)
+        logged = sorted((each.type for each in self.flushLoggedErrors()), key=str)
+        self.assertEqual(logged, expected)
+        self.assertEqual(self.warnings(), [])
+
+    def warnings(self) -> list[str]:
+        """What was logged of survivors."""
+        return [formatEvent(each) for each in of_cancelweb(self.events, LogLevel.warn)]
+
+    def assert_waits(self, visit: Visit, errand: Faulty) -> None:
+        """The work was asked, once, and the scope waits for it."""
+        self.assertEqual(errand.asked, [""])
+        self.assertEqual((self.ran, visit.outcomes), ([], []))

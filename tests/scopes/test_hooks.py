@@ -1,0 +1,288 @@
+"""Cleanup hooks: on which occasion they run, in which order, and when they come late.
+
+Their errors and their time are for `test_hooks_isolation`; where the hooks of several doors meet
+is for the tests of the doors.
+"""
+
+from functools import partial
+from typing import Any, cast
+from weakref import ref
+
+from twisted.internet.defer import Deferred
+
+from cancelweb import (
+    Disconnected,
+    Draining,
+    Ended,
+    Scope,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
+
+from .._inmemory import Client
+from .._scopes import Errand, HookTestCase, Leaf, Visit, waiting
+
+
+class OccasionTests(HookTestCase):
+    """Hooks are run when a scope ends."""
+
+    def test_on_cancel_when_cancelled(self) -> None:
+        """Both kinds are run when the client leaves."""
+        Visit(waiting, on_cancel=self.hook("cancel"), on_exit=self.hook("exit")).disconnect()
+        self.assertEqual(sorted(self.ran), ["cancel", "exit"])
+
+    def test_on_exit_only_when_completed(self) -> None:
+        """`on_cancel` is skipped where nothing was cancelled; `on_exit` runs always."""
+        Visit(lambda _: b"page", on_cancel=self.hook("cancel"), on_exit=self.hook("exit"))
+        self.assertEqual(self.ran, ["exit"])
+
+    def test_on_exit_when_failed(self) -> None:
+        """`on_exit` runs where the handler raised, and the client gets its 500."""
+
+        def handler(request: object) -> bytes:
+            raise ValueError
+
+        visit = Visit(handler, on_cancel=self.hook("cancel"), on_exit=self.hook("exit"))
+        self.assertEqual(self.ran, ["exit"])
+        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_once(self) -> None:
+        """They run once, whatever else befalls the request."""
+        visit = Visit(waiting, timeout=1, on_cancel=self.hook("hook"))
+        visit.scope.cancel(Draining())
+        visit.clock.advance(2)
+        visit.disconnect()
+        self.assertEqual(self.ran, ["hook"])
+
+    def test_after_the_work_has_stopped(self) -> None:
+        """They wait until all work has stopped."""
+        returned, tracked = Errand(obedient=False), Errand(obedient=False)
+        visit = Visit(lambda _: returned, on_cancel=self.hook("hook"))
+        visit.scope.track(tracked)
+        visit.disconnect()
+        returned.end()
+        self.assertEqual(self.ran, [])
+        tracked.end()
+        self.assertEqual(self.ran, ["hook"])
+
+    def test_after_survivors_were_named(self) -> None:
+        """They do not wait for survivors."""
+        visit = Visit(
+            lambda _: Errand(obedient=False), survivor_after=2, on_cancel=self.hook("hook")
+        )
+        visit.disconnect()
+        visit.clock.advance(1)
+        self.assertEqual(self.ran, [])
+        visit.clock.advance(1)
+        self.assertEqual(self.ran, ["hook"])
+
+    def test_after_the_end_of_the_request(self) -> None:
+        """After a cancel by the server they run when the request itself is over."""
+        visit = Visit(waiting, on_cancel=lambda scope: self.ran.append(str(scope.cause)))
+        visit.scope.cancel(Draining())
+        self.assertEqual(self.ran, ["the server is shutting down"])
+
+    def test_given_the_scope(self) -> None:
+        """A hook is given the scope, with its request and its cause."""
+        seen: list[Scope] = []
+
+        def hook(scope: Scope) -> None:
+            seen.append(scope)
+            self.assertEqual(scope.request.method, b"GET")
+            self.assertIsInstance(scope.cause, Disconnected)
+
+        visit = Visit(waiting, on_cancel=hook)
+        visit.disconnect()
+        self.assertEqual(seen, [visit.scope])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_request_is_let_go(self) -> None:
+        """After the last of them the scope has let go of the request."""
+        visit = Visit(waiting, on_cancel=self.hook("hook"))
+        visit.disconnect()
+        self.assertIsNone(visit.scope.request)
+
+
+class OrderTests(HookTestCase):
+    """One stack, last in first out."""
+
+    def test_last_in_first_out(self) -> None:
+        """Both kinds are on one stack; what the door was given is at its bottom."""
+
+        def handler(request: object) -> Deferred[bytes]:
+            scope = current_scope()
+            scope.on_cancel(self.hook("cancel 1"))
+            scope.on_exit(self.hook("exit 1"))
+            scope.on_cancel(self.hook("cancel 2"))
+            return Deferred()
+
+        Visit(
+            handler,
+            on_cancel=[self.hook("door 1"), self.hook("door 2")],
+            on_exit=self.hook("door exit"),
+        ).disconnect()
+        registered_here, of_the_door = self.ran[:3], self.ran[3:]
+        self.assertEqual(registered_here, ["cancel 2", "exit 1", "cancel 1"])
+        self.assertEqual(of_the_door, ["door 2", "door 1", "door exit"])
+
+    def test_one_at_a_time(self) -> None:
+        """The next one begins when the one before it has ended."""
+        slow = Deferred[None]()
+        visit = Visit(waiting, on_cancel=[self.hook("second"), self.hook("first", slow)])
+        visit.disconnect()
+        self.assertEqual((self.ran, visit.outcomes), (["first"], []))
+        slow.callback(None)
+        self.assertEqual(self.ran, ["first", "second"])
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_registered_by_a_hook(self) -> None:
+        """What a hook registers for the exit is run next, after itself."""
+
+        def registering(scope: Scope) -> None:
+            self.ran.append("registering")
+            scope.on_exit(self.hook("registered"))
+            self.ran.append("still registering")
+
+        Visit(waiting, on_exit=[self.hook("last"), registering]).disconnect()
+        self.assertEqual(self.ran, ["registering", "still registering", "registered", "last"])
+
+    def test_on_cancel_registered_by_a_hook_of_a_completed_request(self) -> None:
+        """What a hook registers for a cancel that has not been is not run."""
+
+        def registering(scope: Scope) -> None:
+            scope.on_cancel(self.hook("never"))
+            scope.on_exit(self.hook("exit"))
+
+        Visit(lambda _: b"page", on_exit=registering)
+        self.assertEqual(self.ran, ["exit"])
+
+    def test_serve_as_decorators(self) -> None:
+        """`on_cancel` and `on_exit` give the hook back."""
+        visit = Visit(waiting)
+
+        @visit.scope.on_cancel
+        def first(scope: Scope) -> None:
+            self.ran.append("first")
+
+        @visit.scope.on_exit
+        def second(scope: Scope) -> None:
+            self.ran.append("second")
+
+        visit.disconnect()
+        self.assertEqual(self.ran, ["second", "first"])
+        self.assertTrue(callable(first) and callable(second))
+
+
+class WrongHookTests(HookTestCase):
+    """What is no hook."""
+
+    def test_cannot_be_called(self) -> None:
+        """A hook that was called as it was given, say, is a TypeError there and then."""
+        scope = Visit(waiting).scope
+        for register in (scope.on_cancel, scope.on_exit):
+            with self.assertRaisesRegex(TypeError, f"{register.__name__} takes .*, not None"):
+                register(cast(Any, None))
+
+
+class LateHookTests(HookTestCase):
+    """Hooks that are registered when their occasion has been."""
+
+    def test_on_a_cancelled_scope(self) -> None:
+        """Either kind joins the stack: it is called once the work has stopped."""
+        visit = Visit(lambda _: Errand(obedient=False), on_exit=self.hook("door"))
+        visit.disconnect()
+        visit.scope.on_cancel(self.hook("cancel"))
+        visit.scope.on_exit(self.hook("exit"))
+        self.assertEqual(self.ran, [])
+        visit.clock.advance(20)
+        self.assertEqual(self.ran, ["exit", "cancel", "door"])
+
+    def test_while_hooks_run(self) -> None:
+        """It is called next, when the hook that runs has ended."""
+        slow = Deferred[None]()
+        visit = Visit(waiting, on_cancel=[self.hook("last"), self.hook("slow", slow)])
+        visit.disconnect()
+        visit.scope.on_cancel(self.hook("late"))
+        self.assertEqual(self.ran, ["slow"])
+        slow.callback(None)
+        self.assertEqual(self.ran, ["slow", "late", "last"])
+
+    def test_awaits_work_that_it_tracks(self) -> None:
+        """Added by a handler that is being stopped, it may await tracked work, as any other."""
+        done: Deferred[str] = Deferred()
+
+        async def hook(scope: Scope) -> None:
+            self.ran.append(await scope.track(done))
+
+        async def handler(request: object) -> bytes:
+            try:
+                await Deferred()
+            finally:
+                current_scope().on_cancel(hook)
+            return b""
+
+        visit = Visit(handler)
+        visit.disconnect()
+        done.callback("not cancelled")
+        self.assertEqual(self.ran, ["not cancelled"])
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_on_a_closed_scope(self) -> None:
+        """On a closed one both kinds are called at once, if it was cancelled."""
+        visit = Visit(waiting)
+        visit.disconnect()
+        visit.scope.on_cancel(self.hook("cancel"))
+        visit.scope.on_exit(self.hook("exit"))
+        self.assertEqual(self.ran, ["cancel", "exit"])
+
+    def test_on_a_scope_that_closed_without_a_cancel(self) -> None:
+        """`on_exit` is called at once; `on_cancel` never."""
+        for observers in (repr, ()):
+            visit = Visit(lambda _: b"page", observers=observers)
+            visit.scope.on_cancel(self.hook("cancel"))
+            visit.scope.on_exit(self.hook("exit"))
+        self.assertEqual(self.ran, ["exit", "exit"])
+
+    def test_that_will_never_run_is_not_kept(self) -> None:
+        """A closed scope does not hold on to a hook that it will not call."""
+        visit, hook = Visit(lambda _: b"page"), partial(repr)
+        visit.scope.on_cancel(hook)
+        gone = ref(hook)
+        del hook
+        self.assertIsNone(gone())
+
+    def test_its_errors_are_logged(self) -> None:
+        """What a late hook raises does not reach whoever registers it."""
+
+        def broken(scope: Scope) -> None:
+            raise ValueError
+
+        visit = Visit(lambda _: b"page")
+        visit.scope.on_exit(broken)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_takes_its_time_from_the_sites_reactor(self) -> None:
+        """A late hook that takes its time is bounded on the same clock as any other."""
+        visit = Visit(lambda _: b"page", observers=())
+        before, done = len(visit.clock.getDelayedCalls()), Deferred[None]()
+        # Let no timer be left on the global reactor, if that is where it went.
+        self.addCleanup(done.callback, None)
+        visit.scope.on_exit(lambda _: done)
+        self.assertEqual(len(visit.clock.getDelayedCalls()), before + 1)
+
+    def test_takes_it_from_there_wherever_the_scope_was_found(self) -> None:
+        """So does one that is registered by code that only has the request."""
+        requests: list[Any] = []
+
+        def handler(request: Any) -> bytes:
+            requests.append(request)
+            return b"page"
+
+        client, done = Client(Leaf(cancel_on_disconnect(handler))), Deferred[None]()
+        client.request()
+        before = len(client.clock.getDelayedCalls())
+        self.addCleanup(done.callback, None)
+        scope_of(requests[0]).on_exit(lambda _: done)
+        self.assertEqual(len(client.clock.getDelayedCalls()), before + 1)

@@ -1,0 +1,224 @@
+"""What a cleanup hook sees of the way in which its scope ended: `Scope.ended` and `Scope.failure`.
+
+When hooks run is for `test_hooks`.
+"""
+
+import gc
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
+from weakref import ref
+
+from twisted.internet.defer import Deferred, fail, inlineCallbacks
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import (
+    CancellingResource,
+    Ended,
+    Scope,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+)
+
+from .._inmemory import Client
+from .._scopes import Errand, Handler, Leaf, Visit, kept_request, lose, raising, waiting
+
+
+class BoomError(Exception):
+    """The handler's own."""
+
+
+async def coroutine(request: Request) -> bytes:
+    """Fail after a while, or at once."""
+    raise BoomError
+
+
+@inlineCallbacks
+def generator(request: Request) -> Generator[Deferred[None], None, bytes]:
+    """Fail in a generator."""
+    yield fail(BoomError())
+    return b"page"
+
+
+async def stream(request: Request) -> AsyncIterator[bytes]:
+    """Fail in the middle of the response."""
+    yield b"a part"
+    raise BoomError
+
+
+def function(request: Request) -> bytes:
+    """Fail before anything was returned."""
+    raise BoomError
+
+
+def beside(request: Request) -> Deferred[bytes]:
+    """Fail in work that is tracked."""
+    result: Deferred[bytes] = Deferred()
+    current_scope().track(fail(BoomError()).addErrback(lambda failure: failure))
+    scope = current_scope()
+    scope.clock.callLater(0, result.callback, b"page")
+    return result
+
+
+class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
+    """`ended` and `failure` are there for hooks (promise 3)."""
+
+    def setUp(self) -> None:
+        """Note what the hook sees."""
+        self.seen: list[tuple[Ended, object]] = []
+
+    def hook(self, scope: Scope) -> None:
+        """Look."""
+        failure = scope.failure
+        self.seen.append((scope.ended, None if failure is None else type(failure.value)))
+
+    def clients(self, handler: Handler) -> Iterator[Client]:
+        """A client of either door, which has asked."""
+        for page in (
+            Leaf(cancel_on_disconnect(on_exit=self.hook)(handler)),
+            CancellingResource(Leaf(handler), on_exit=self.hook),
+        ):
+            client = Client(page)
+            client.request()
+            client.clock.advance(0)
+            yield client
+
+    def test_failed(self) -> None:
+        """Whatever kind of handler fails, a hook sees that, and its failure."""
+        for handler in (coroutine, generator, stream, function, beside):
+            for client in self.clients(handler):
+                client.disconnect()
+                self.assertEqual(self.seen, [(Ended.FAILED, BoomError)], handler)
+                self.seen.clear()
+        self.flushLoggedErrors(BoomError)
+
+    def test_stopped(self) -> None:
+        """If the client leaves, it sees that the work was stopped; that is no failure."""
+        for client in self.clients(waiting):
+            client.disconnect()
+        self.assertEqual(self.seen, [(Ended.STOPPED, None)] * 2)
+
+    def test_completed(self) -> None:
+        """A request that was answered has completed."""
+        for _ in self.clients(lambda _: b"page"):
+            pass
+        self.assertEqual(self.seen, [(Ended.COMPLETED, None)] * 2)
+
+    def test_survived(self) -> None:
+        """It sees that work still runs."""
+        for client in self.clients(lambda _: Errand(obedient=False)):
+            client.disconnect()
+            client.clock.advance(5)
+        self.assertEqual(self.seen, [(Ended.SURVIVED, None)] * 2)
+
+    def test_refused(self) -> None:
+        """It sees that the handler was not run."""
+        client, request = kept_request()
+        client.disconnect()
+        cancel_on_disconnect(on_exit=self.hook)(waiting)(request)
+        self.assertEqual(self.seen, [(Ended.REFUSED, None)])
+
+    def test_failed_while_being_stopped(self) -> None:
+        """An error in the cleanup of work that is stopped is its failure."""
+
+        async def handler(request: Request) -> bytes:
+            try:
+                return await Deferred[bytes]()
+            finally:
+                raise BoomError
+
+        for client in self.clients(handler):
+            client.disconnect()
+        self.assertEqual(self.seen, [(Ended.FAILED, BoomError)] * 2)
+        self.flushLoggedErrors(BoomError)
+
+    def test_the_failure_can_be_traced(self) -> None:
+        """It is the failure itself, whose traceback names the handler's line."""
+        told: list[str] = []
+
+        def hook(scope: Scope) -> None:
+            assert scope.failure is not None
+            told.append(scope.failure.getTraceback())
+
+        Visit(raising, on_exit=hook)
+        self.assertIn("in raising", told[0])
+        self.flushLoggedErrors(ValueError)
+
+
+class ClosedScopeTests(SynchronousTestCase):
+    """What a closed scope still knows."""
+
+    def test_ended(self) -> None:
+        """It knows how it ended, whichever way it took, also for a hook that comes late."""
+        for observers in ((), repr):
+            visit = Visit(waiting, observers=observers)
+            self.assertIs(visit.scope.ended, Ended.COMPLETED)
+            visit.disconnect()
+            self.assertIs(visit.scope.ended, Ended.STOPPED)
+            seen: list[Ended] = []
+            visit.scope.on_exit(lambda scope, seen=seen: seen.append(scope.ended))
+            self.assertEqual(seen, [Ended.STOPPED])
+
+    def test_not_stopped_before_it_has(self) -> None:
+        """Work that is being asked to stop does not count as stopped yet."""
+        seen: list[Ended] = []
+
+        async def handler(request: Request) -> bytes:
+            try:
+                return await Deferred[bytes]()
+            finally:
+                seen.append(scope_of(request).ended)
+
+        visit = Visit(handler, observers=())
+        visit.disconnect()
+        self.assertEqual((seen, visit.scope.ended), ([Ended.COMPLETED], Ended.STOPPED))
+
+    def test_work_that_completed_all_the_same(self) -> None:
+        """A scope that was cancelled, and whose work completed, has completed."""
+        visit = Visit(waiting_obstinately)
+        visit.disconnect()
+        self.assertIs(visit.scope.ended, Ended.COMPLETED)
+        self.assertIs(visit.outcome.ended, Ended.COMPLETED)
+
+    def test_not_done_yet(self) -> None:
+        """A handler that does it all itself has ended as the outcome says."""
+        visit = Visit(lambda _: NOT_DONE_YET)
+        visit.disconnect()
+        self.assertIs(visit.scope.ended, visit.outcome.ended)
+
+    def test_withdrawn_from_view(self) -> None:
+        """Where the client has left before the handler returned, it is the same."""
+
+        def handler(request: Request) -> Errand:
+            lose(request)
+            return Errand()
+
+        visit = Visit(handler)
+        self.assertIs(visit.scope.ended, Ended.STOPPED)
+
+    def test_no_failure(self) -> None:
+        """It has let go of the failure, which refers to frames."""
+        kept: list[Any] = []
+
+        class Local:
+            """Something in a frame."""
+
+        async def handler(request: Request) -> bytes:
+            local = Local()
+            kept.append(ref(local))
+            raise BoomError
+
+        visit = Visit(handler, on_exit=lambda scope: kept.append(scope.failure is not None))
+        self.assertEqual(len(self.flushLoggedErrors(BoomError)), 1)
+        gc.collect()
+        self.assertIsNone(visit.scope.failure)
+        self.assertEqual([kept[0](), kept[1]], [None, True])
+
+
+async def waiting_obstinately(request: Request) -> bytes:
+    """A handler that has its answer even if it is stopped."""
+    try:
+        return await Deferred[bytes]()
+    except Exception:
+        return b"page"

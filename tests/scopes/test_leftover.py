@@ -1,0 +1,453 @@
+"""Work that still runs when the response is finished is stopped, and nothing was cancelled.
+
+What belongs here: what hooks, observers, monitors and `check` tell of leftover work. What does not:
+in which order it is stopped (`test_tracking`).
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
+from twisted.internet.task import LoopingCall
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import (
+    CancellingResource,
+    Cause,
+    Disconnected,
+    Ended,
+    Outcome,
+    ResponseFinished,
+    Scope,
+    ScopeCancelled,
+    current_scope,
+)
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._pages import NoHead
+from .._scopes import Errand, Handler, Leaf, Visit, lose
+from ._tracking import finish
+
+
+def answered(work: object) -> bytes:
+    """A handler's answer, beside which this work still runs."""
+    current_scope().track(work)
+    return b"page"
+
+
+def reason() -> Cause | None:
+    """What `check` says to the code that calls this."""
+    try:
+        current_scope().check()
+    except ScopeCancelled as error:
+        return error.cause
+    return None
+
+
+class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
+    """Promises 3, 5 and 12: what is told of a request that was answered."""
+
+    def test_hooks(self) -> None:
+        """Hooks for a cancelled scope are not run; the others are, and see no cause."""
+        seen: list[Cause | None] = []
+        visit = Visit(
+            lambda _: answered(Errand()),
+            on_cancel=lambda _: self.fail("a success was taken for a cancel"),
+            on_exit=lambda scope: seen.append(scope.cause),
+        )
+        self.assertEqual((visit.response.body, seen), (b"page", [None]))
+
+    def test_outcome(self) -> None:
+        """The outcome says completed, and counts what was left over."""
+
+        def handler(_: Request) -> bytes:
+            current_scope().track(Errand())
+            return answered(Errand())
+
+        outcome = Visit(handler).outcome
+        self.assertEqual((outcome.cause, outcome.cancelled), (None, None))
+        self.assertEqual((outcome.ended, outcome.leftovers), (Ended.COMPLETED, 2))
+
+    def test_nothing_is_left_over(self) -> None:
+        """Work that has ended by then is none."""
+        errand = Errand()
+        visit = Visit(lambda _: answered(errand), on_exit=lambda _: None)
+        self.assertEqual(visit.outcome.leftovers, 1)
+        errand.end()
+        self.assertEqual(Visit(lambda _: answered(errand)).outcome.leftovers, 0)
+
+    def test_monitor(self) -> None:
+        """A monitor counts it with those that were completed, not with the cancelled."""
+        monitor = Monitor()
+        site = CancellingResource(Leaf(lambda _: answered(Errand())), monitor=monitor)
+        Client(site).request()
+        self.assertEqual(monitor.totals, {("none", "completed"): 1})
+
+    def test_log(self) -> None:
+        """The default log has no line for it."""
+        events = log_events(self)
+        Client(CancellingResource(Leaf(lambda _: answered(Errand())))).request()
+        self.assertEqual(of_cancelweb(events), [])
+
+    def test_failure(self) -> None:
+        """Work that fails when it is asked has failed, as ever."""
+        errand = Errand(obedient=False)
+        visit = Visit(lambda _: answered(errand))
+        errand.fail(ValueError())
+        self.assertEqual((visit.outcome.cause, visit.outcome.ended), (None, Ended.FAILED))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_survivor(self) -> None:
+        """Work that does not stop is a survivor, and the log has a line of the request."""
+        events = log_events(self)
+        errand, monitor = Errand(obedient=False), Monitor()
+        client = Client(CancellingResource(Leaf(lambda _: answered(errand)), monitor=monitor))
+        client.request()
+        client.clock.advance(5)
+        [survivor] = monitor.survivors
+        self.assertEqual(survivor.cause, ResponseFinished())
+        self.assertEqual(monitor.totals, {("none", "survived"): 1})
+        line = str(of_cancelweb(events)[-1]["line"])
+        self.assertIn("survived after 5.000 s: the response was finished", line)
+        errand.end()
+
+    def test_cancelled_with_what_it_awaits(self) -> None:
+        """What the handler returned may await leftover work, and end with that."""
+        work: Deferred[None] = Deferred(lambda _: None)
+
+        async def handler(_: Request) -> None:
+            await current_scope().track(work)
+
+        visit = Visit(handler)
+        finish(visit.scope.request)
+        self.assertEqual((visit.outcome.cause, visit.outcome.ended), (None, Ended.COMPLETED))
+        self.assertEqual(visit.outcome.leftovers, 1)
+
+
+class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
+    """Promise 5: what the handler returned goes on beside its finished response.
+
+    So it does if the handler has tracked it as well; what else is tracked is stopped.
+    """
+
+    def setUp(self) -> None:
+        self.asked: list[str] = []
+        self.checked: list[Cause | None] = []
+        self.outcomes: list[Outcome] = []
+        self.monitor = Monitor()
+
+    async def job(self, request: Any) -> int:
+        """Finishes the response half-way."""
+        await self.step
+        finish(request)
+        await self.rest
+        self.checked.append(reason())
+        return NOT_DONE_YET
+
+    def track(self, work: object) -> object:
+        """Track something else as well."""
+        current_scope().track(Errand(self.asked, "other"))
+        return current_scope().track(work)
+
+    def assert_goes_on(self, handler: Handler) -> Client:
+        """It does when the response is finished."""
+        self.step: Deferred[None] = Deferred()
+        self.rest: Deferred[None] = Deferred(lambda _: self.asked.append("rest"))
+        self.asked.clear()
+        self.outcomes.clear()
+        options: Any = {"monitor": self.monitor, "observers": self.outcomes.append}
+        client = Client(CancellingResource(Leaf(handler), **options))
+        client.request()
+        self.step.callback(None)
+        client.clock.advance(0)
+        self.assertEqual((self.asked, self.outcomes), (["other"], []))
+        return client
+
+    def test_tracked_as_well(self) -> None:
+        """In whatever form it was tracked."""
+        self.assert_goes_on(lambda request: self.track(self.job(request)))
+        self.rest.callback(None)
+        self.assert_goes_on(lambda request: self.track(Deferred.fromCoroutine(self.job(request))))
+        self.rest.callback(None)
+        self.assertEqual(self.checked, [None, None])
+        self.assertEqual([each.leftovers for each in self.outcomes], [1])
+
+    def test_what_waits_for_it(self) -> None:
+        """Tracked work that waits for it is no leftover work as yet: its cancel would reach it."""
+
+        async def tell(work: Deferred[int]) -> None:
+            await work
+            self.checked.append(None)
+
+        def handler(request: Request) -> Deferred[int]:
+            work = Deferred.fromCoroutine(self.job(request))
+            self.track(tell(work))
+            return work
+
+        self.assert_goes_on(handler)
+        self.rest.callback(None)
+        self.assertEqual(self.checked, [None, None])
+        self.assertEqual([each.leftovers for each in self.outcomes], [1])
+
+    def test_other_kinds(self) -> None:
+        """So it is with work of other kinds, whether it is tracked as well or not."""
+        for is_tracked in (False, True):
+            errand = Errand()
+
+            def handler(_: Request, work: Errand = errand, is_tracked: bool = is_tracked) -> Errand:
+                self.track(work if is_tracked else Errand())
+                return work
+
+            visit = Visit(handler)
+            finish(visit.scope.request)
+            self.assertEqual((errand.asked, visit.outcomes), ([], []))
+            errand.end(NOT_DONE_YET)
+            self.assertEqual(visit.outcome.leftovers, 1 + (not is_tracked))
+
+    def test_at_the_end_of_a_drain(self) -> None:
+        """It is stopped when that is at its end."""
+        client = self.assert_goes_on(lambda request: self.track(self.job(request)))
+        self.monitor.drain(0)
+        client.clock.advance(0)
+        self.assertEqual((self.asked, self.checked), (["other", "rest"], []))
+        self.assertEqual([each.leftovers for each in self.outcomes], [3])
+
+
+class CheckTests(SynchronousTestCase):
+    """Promise 5: `check` raises in a piece of work that was asked to stop, and in no other."""
+
+    def setUp(self) -> None:
+        self.told: list[Cause | None] = []
+
+    async def stubborn(self) -> None:
+        """Work that eats its cancellation, and asks then."""
+        try:
+            await Deferred(lambda _: None)
+        except CancelledError:
+            self.told.append(reason())
+
+    @inlineCallbacks
+    def stubborn_generator(self) -> Generator[Any, Any, None]:
+        """The same, as a generator."""
+        try:
+            yield Deferred(lambda _: None)
+        except CancelledError:
+            self.told.append(reason())
+
+    def test_in_leftover_work(self) -> None:
+        """It says why, in a coroutine that the scope has started."""
+        Visit(lambda _: answered(self.stubborn()))
+        self.assertEqual(self.told, [ResponseFinished()])
+
+    def test_in_leftover_work_that_ran_before(self) -> None:
+        """So it does in work that the handler had started itself."""
+
+        def handler(_: Request) -> bytes:
+            current_scope().track(Deferred.fromCoroutine(self.stubborn()))
+            return answered(self.stubborn_generator())
+
+        Visit(handler)
+        self.assertEqual(self.told, [ResponseFinished()] * 2)
+
+    def test_in_what_that_awaits(self) -> None:
+        """And in what the work awaits."""
+
+        async def above() -> None:
+            await self.stubborn_generator()
+
+        Visit(lambda _: answered(above()))
+        self.assertEqual(self.told, [ResponseFinished()])
+
+    def test_in_what_the_handler_returned(self) -> None:
+        """It does not in what goes on beside its finished response."""
+        step: Deferred[None] = Deferred()
+
+        async def handler(request: Request) -> None:
+            current_scope().track(Errand())
+            request.finish()
+            self.told.append(reason())
+            await step
+            self.told.append(reason())
+
+        visit = Visit(handler)
+        step.callback(None)
+        self.assertEqual((self.told, visit.outcome.leftovers), ([None, None], 1))
+
+    def test_in_returned_work_under_a_faked_head(self) -> None:
+        """It does as soon as that is asked to stop itself: under a faked HEAD."""
+
+        client = Client(CancellingResource(NoHead(lambda _: self.stubborn())))
+        client.request(b"HEAD")
+        self.assertEqual(self.told, [ResponseFinished()])
+
+    def test_in_returned_work_at_the_end_of_a_drain(self) -> None:
+        """And at the end of a drain."""
+
+        async def handler(request: Request) -> None:
+            request.finish()
+            await self.stubborn()
+
+        monitor = Monitor()
+        client = Client(CancellingResource(Leaf(handler), monitor=monitor))
+        client.request()
+        monitor.drain(0)
+        client.clock.advance(0)
+        self.assertEqual(self.told, [ResponseFinished()])
+
+    def test_in_hooks(self) -> None:
+        """It never does in a hook: that was not asked."""
+        hooked: list[Cause | None] = []
+
+        async def handler(request: Request) -> None:
+            current_scope().on_exit(lambda _: hooked.append(reason()))
+            request.finish()
+            await self.stubborn()
+
+        monitor = Monitor()
+        client = Client(CancellingResource(Leaf(handler), monitor=monitor))
+        client.request()
+        monitor.drain(0)
+        client.clock.advance(0)
+        self.assertEqual((self.told, hooked), ([ResponseFinished()], [None]))
+
+    def test_of_another_scope(self) -> None:
+        """Nor where the scope of another request is asked."""
+        other = Visit(lambda _: Deferred(lambda _: None)).scope
+
+        async def work() -> None:
+            try:
+                await Deferred(lambda _: None)
+            except CancelledError:
+                other.check()
+                self.told.append(None)
+
+        Visit(lambda _: answered(work()))
+        self.assertEqual(self.told, [None])
+
+    def test_while_it_runs(self) -> None:
+        """Work that finishes the response itself is asked when its code has come to a wait."""
+
+        async def work(request: Any) -> None:
+            await step
+            finish(request)
+            self.told.append(reason())
+            await self.stubborn()
+
+        step: Deferred[None] = Deferred()
+
+        def handler(request: Request) -> int:
+            current_scope().track(work(request))
+            return NOT_DONE_YET
+
+        visit = Visit(handler)
+        step.callback(None)
+        visit.clock.advance(0)
+        self.assertEqual(self.told, [None, ResponseFinished()])
+
+
+class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
+    """Promise 11: the tracked work of a spared request is spared as well."""
+
+    def setUp(self) -> None:
+        self.tracked = Errand()
+        self.outcomes: list[Outcome] = []
+
+    def handler(self, _: Request) -> int:
+        """A handler that answers from work that it tracks."""
+        current_scope().track(self.tracked)
+        return NOT_DONE_YET
+
+    def handler_of(self, returned: object) -> Handler:
+        """The same, but that it returns this."""
+
+        def handler(request: Request) -> object:
+            self.handler(request)
+            return returned
+
+        return handler
+
+    def post(self, handler: Any = None, **options: Any) -> Client:
+        """A POST whose client leaves."""
+        site = CancellingResource(
+            Leaf(handler or self.handler), observers=self.outcomes.append, **options
+        )
+        client = Client(site)
+        client.request(method=b"POST")
+        client.disconnect()
+        return client
+
+    def test_not_done_yet(self) -> None:
+        """It runs to its end; the outcome tells what would have cancelled it."""
+        self.post(on_cancel=self.fail)
+        self.assertEqual((self.tracked.asked, self.outcomes), ([], []))
+        self.tracked.end()
+        [outcome] = self.outcomes
+        self.assertEqual((outcome.cause, outcome.ended), (None, Ended.COMPLETED))
+        self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
+
+    def test_may_be_cut(self) -> None:
+        """Where ``methods`` lets it be cut, it is cut for the reason that there is."""
+        causes: list[Cause | None] = []
+
+        def hook(scope: Scope) -> None:
+            causes.append(scope.cause)
+
+        events = log_events(self)
+        self.post(methods=["POST"], on_cancel=hook)
+        [outcome] = self.outcomes
+        self.assertIsInstance(outcome.cause, Disconnected)
+        self.assertEqual((self.tracked.asked, causes), ([""], [outcome.cause]))
+        self.assertIs(outcome.ended, Ended.STOPPED)
+        self.assertEqual(of_cancelweb(events), [])
+
+    def test_answered_by_returned_work(self) -> None:
+        """Once the returned work has come to a result, what is tracked is leftover work."""
+        returned: Deferred[bytes] = Deferred()
+
+        self.post(self.handler_of(returned))
+        self.assertEqual(self.tracked.asked, [])
+        returned.callback(b"page")
+        self.assertEqual((self.tracked.asked, self.outcomes[0].leftovers), ([""], 1))
+
+    def test_not_done_yet_later(self) -> None:
+        """NOT_DONE_YET is no result, also when the returned work comes to it."""
+        returned: Deferred[int] = Deferred()
+
+        self.post(self.handler_of(returned))
+        returned.callback(NOT_DONE_YET)
+        self.assertEqual(self.tracked.asked, [])
+        self.tracked.end()
+        self.assertEqual(self.outcomes[0].leftovers, 0)
+
+    def test_answered_in_the_call(self) -> None:
+        """So it is where the client leaves in the call, which then returns bytes."""
+
+        def handler(request: Any) -> bytes:
+            self.handler(request)
+            lose(request)
+            return b"page"
+
+        Client(CancellingResource(Leaf(handler), observers=self.outcomes.append)).request(
+            method=b"POST"
+        )
+        self.assertEqual((self.tracked.asked, self.outcomes[0].leftovers), ([""], 1))
+
+    def test_a_loop_that_reports_progress(self) -> None:
+        """An upload is stored, although its client has left; the loop beside it is stopped."""
+        stored: Deferred[bytes] = Deferred()
+        loop = LoopingCall(lambda: None)
+
+        def handler(_: Request) -> Deferred[bytes]:
+            loop.clock = client.clock
+            loop.start(1)
+            current_scope().track(loop)
+            return stored
+
+        client = Client(CancellingResource(Leaf(handler), on_cancel=self.fail))
+        client.request(method=b"PUT")
+        client.disconnect()
+        self.assertTrue(loop.running)
+        stored.callback(b"kept")
+        self.assertFalse(loop.running)

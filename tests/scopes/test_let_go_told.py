@@ -1,0 +1,230 @@
+"""What the log, monitors and the status page tell of work that was let go."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    ResponseFinished,
+    TimedOut,
+    current_scope,
+)
+from cancelweb._scopes.bursts import MOST_PLACES
+from cancelweb.monitor import LetGo
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._scopes import Errand, Leaf, returning, waiting
+from ..operating._statuses import StatusTestCase
+from ._let_go import LetGoTestCase
+from ._survivors import line_of
+
+
+class LetGoIsLoggedTests(LetGoTestCase):
+    """The log tells of it, with the place where it waited."""
+
+    async def handler(self, _: Request) -> None:
+        """Wait for what nothing stops."""
+        await self.wait()
+
+    def test_the_place(self) -> None:
+        """One line at info names the place."""
+        self.leave(self.handler)
+        place = line_of(LetGoIsLoggedTests.handler, 2)
+        self.assertEqual(
+            self.lines(),
+            [
+                "GET /: work was let go and may still be running, because nothing can stop it: "
+                f"{place} (logged once)"
+            ],
+        )
+
+    def test_once_for_each_place(self) -> None:
+        """Each place has its line once; each request has its outcome."""
+
+        async def elsewhere(_: Request) -> None:
+            await self.wait()
+
+        for _ in range(3):
+            self.leave(self.handler)
+            self.leave(elsewhere)
+        self.assertEqual(len(self.lines()), 2)
+        self.assertEqual(sorted(self.monitor.let_go_at.values()), [3, 3])
+
+    def test_not_every_place(self) -> None:
+        """Memory is bounded: past so many places, none is named or counted one by one."""
+
+        class Unseen(Errand):
+            is_end_observable = False
+
+            def __repr__(self) -> str:
+                return f"<job {id(self)}>"
+
+        jobs = [Unseen() for _ in range(MOST_PLACES + 5)]
+        for job in jobs:
+            self.leave(returning(job))
+        self.assertEqual(len(self.lines()), MOST_PLACES)
+        self.assertEqual(len(self.monitor.let_go_at), MOST_PLACES)
+
+    def test_the_handler(self) -> None:
+        """If no line of code awaits it, the handler is named, and whose it is."""
+        self.leave(lambda _: self.wait())
+        [line] = self.lines()
+        self.assertIn("stop it: a Deferred of tests._scopes.Leaf.render (", line or "")
+        self.leave(lambda _: NOT_DONE_YET)
+        [line] = self.lines()
+        self.assertIn("stop it: NOT_DONE_YET of tests._scopes.Leaf.render (", line or "")
+
+    def test_the_innermost_handler(self) -> None:
+        """Where entry points meet, the innermost handler is named, as in the outcome."""
+        leaf = Leaf(lambda _: NOT_DONE_YET)
+        self.leave(CancellingResource(CancellingResource(leaf)).render)
+        [line] = self.lines()
+        self.assertIn("stop it: NOT_DONE_YET of tests._scopes.Leaf.render (", line or "")
+
+    def test_a_response_that_work_has_not_finished(self) -> None:
+        """A timer has run, say: it is not said that the handler has returned NOT_DONE_YET."""
+        client = self.visit(lambda request: self.clock.callLater(1, request.write, b"x"))
+        self.clock.advance(1)
+        client.disconnect()
+        self.assertIs(self.ended(), Ended.LET_GO)
+        [line] = self.lines()
+        self.assertIn(
+            "because what the handler returned has ended: "
+            "an unfinished response of tests._scopes.Leaf.render (",
+            line or "",
+        )
+
+    def test_a_function(self) -> None:
+        """A handler that is a function is named with its line."""
+        scope: list[Any] = []
+
+        def handler(_: Request) -> Deferred[Any]:
+            scope.append(current_scope())
+            return self.wait()
+
+        self.visit(handler).disconnect()
+        scope[0].track(self.wait())
+        self.assertTrue(str(self.lines()[-1]).endswith(": a Deferred (logged once)"))
+
+    def test_the_line_of_the_request(self) -> None:
+        """The line of the request says so, in the words of the docs."""
+        events = log_events(self)
+        client = Client(CancellingResource(Leaf(self.handler)), self.clock)
+        client.request()
+        client.disconnect()
+        told = [str(formatEvent(each)) for each in of_cancelweb(events)]
+        self.assertTrue(told[-1].startswith("GET /: let go after 0.000 s: the client disc"), told)
+
+
+class LetGoIsCountedTests(LetGoTestCase):
+    """Monitors know what was let go, and what of it still runs."""
+
+    def test_until_it_ends(self) -> None:
+        """A monitor lists it until nothing will fire its Deferred any more."""
+        self.leave(lambda _: self.wait())
+        [let_go] = self.monitor.let_go
+        self.assertIsInstance(let_go, LetGo)
+        self.assertEqual((let_go.method, let_go.path, let_go.since), (b"GET", b"/", 0))
+        self.held.pop().callback(None)
+        self.assertEqual(self.monitor.let_go, ())
+
+    def causes(self) -> list[type]:
+        """Why what is listed was to be stopped."""
+        return [type(each.cause) for each in self.monitor.let_go]
+
+    def test_why(self) -> None:
+        """It is told why it was to be stopped, as of survivors, or would have been."""
+
+        def leftover(_: Request) -> bytes:
+            current_scope().track(self.wait())
+            return b"page"
+
+        kept: list[Request] = []
+
+        def keep(request: Request) -> int:
+            kept.append(request)
+            return NOT_DONE_YET
+
+        def cancelled(request: Request) -> int:
+            current_scope().cancel(TimedOut(1))
+            return keep(request)
+
+        self.leave(lambda _: self.wait())
+        self.visit(leftover)
+        self.assertEqual(self.causes(), [Disconnected, ResponseFinished])
+        self.held.clear()
+        self.visit(keep, b"POST").disconnect()
+        self.assertEqual(self.causes(), [Disconnected])
+        self.visit(cancelled)
+        self.clock.advance(0)
+        self.assertEqual(self.causes(), [Disconnected, TimedOut])
+
+    def test_in_the_totals(self) -> None:
+        """It has a column of its own in the totals."""
+        self.leave(lambda _: self.wait())
+        self.assertEqual(self.monitor.totals, {("Disconnected", "let_go"): 1})
+
+    def test_in_another_thread(self) -> None:
+        """A clock that is a reactor has the end told in its own thread, and later."""
+        calls: list[Any] = []
+        self.clock.callFromThread = calls.append  # type: ignore[attr-defined]
+        self.leave(lambda _: self.wait())
+        self.held.clear()
+        self.assertEqual(len(self.monitor.let_go), 1)
+        [told] = calls
+        told()
+        self.assertEqual(self.monitor.let_go, ())
+
+    def test_holds_nothing(self) -> None:
+        """What a monitor holds of it refers to no request, and to nothing of the handler."""
+        self.leave(lambda _: self.wait())
+        [let_go] = self.monitor.let_go
+        for each in (let_go.cause, let_go.where, let_go.path):
+            self.assertNotIsInstance(each, Request)
+
+
+class LetGoIsShownTests(StatusTestCase):
+    """The status page shows it beside the survivors, and never as saved."""
+
+    def test_rows(self) -> None:
+        """A row for each place: how often, how many still run, and since when."""
+        self.assertEqual(self.table("let-go-rows"), [["None"]])
+        held: list[Deferred[bytes]] = []
+
+        async def handler(_: Request) -> bytes:
+            held.append(Deferred())
+            return await held[-1]
+
+        for _ in range(3):
+            self.site.visit(handler=handler).disconnect()
+        held.pop()
+        self.assertEqual(self.numbers()["Let go"], "2")
+        self.assertEqual(self.numbers()["Work saved"], "0")
+        self.assertEqual(self.numbers()["Cancelled"], "3")
+        [[place, *numbers]] = self.table("let-go-rows")
+        self.assertEqual(place, line_of(handler, 2).replace("<", "&lt;").replace(">", "&gt;"))
+        self.assertEqual(numbers[:2], ["3", "2"])
+        self.assertIn("s", numbers[2])
+        self.assertEqual(self.table("total-rows"), [["Disconnected", "let go", "3"]])
+        held.clear()
+        [[_, *numbers]] = self.table("let-go-rows")
+        self.assertEqual(numbers, ["3", "0", ""])
+
+    def test_as_json(self) -> None:
+        """A script finds the same."""
+        self.site.visit(handler=lambda _: NOT_DONE_YET).disconnect()
+        self.site.clients.clear()
+        told = self.json()
+        self.assertEqual(told["let_go"], len(self.site.monitor.let_go))
+        [place] = told["let_go_at"]
+        self.assertEqual((place["count"], place["where"][:12]), (1, "NOT_DONE_YET"))
+
+    def test_work_that_was_stopped(self) -> None:
+        """Work that was stopped counts as saved, and is not in the table."""
+        self.site.visit(handler=waiting).disconnect()
+        self.assertEqual((self.numbers()["Let go"], self.numbers()["Work saved"]), ("0", "1"))

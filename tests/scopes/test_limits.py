@@ -1,0 +1,233 @@
+"""The limit on how long a handler may be stuck.
+
+What belongs here: `timeout` of one entry point, in memory, over HTTP/1. What does not: what the
+client gets (`test_limits_deadline`), its own limits (`test_limits_client`), and entry points that
+meet.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
+from twisted.web.resource import EncodingResourceWrapper
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
+
+from cancelweb import TimedOut, cancel_on_disconnect
+
+from .._inmemory import Client
+from .._pages import PAGE, Page
+from .._scopes import returning
+from ..http._streams import TURN
+from ._limits import LimitsTestCase
+
+
+class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
+    """Promise 14: `timeout` is how long the handler may write nothing."""
+
+    def test_never_begun(self) -> None:
+        """What has written nothing by then is cut at once, and answered."""
+        client = self.visit(self.handler, timeout=10)
+        self.clock.advance(10)
+        self.assertEqual(client.response.status, 503)
+        self.assertEqual(self.outcome().cause, TimedOut(10, "timeout"))
+
+    def test_flows(self) -> None:
+        """A response that flows is not cut, however long it takes."""
+        client = self.visit(self.slow_stream, timeout=2)
+        self.step(60)
+        self.assertFalse(client.is_aborted)
+        self.assertGreaterEqual(len(client.response.body), 50)
+        client.disconnect()
+
+    def test_pauses_of_almost_the_limit(self) -> None:
+        """Nor is one whose writes are almost as far apart as the limit."""
+        client = self.visit(self.writing(1.875, 1.875, 1.875, 1.875), timeout=2)
+        self.step(8)
+        self.assertFalse(client.is_aborted)
+        client.disconnect()
+
+    def test_stuck_later(self) -> None:
+        """One that gets stuck is cut within one to two limits of the last write."""
+        for last in (0.5, 1, 2.5, 3.875):
+            began, self.work = self.clock.seconds(), Deferred(lambda _: None)
+            client = self.visit(self.writing(last), timeout=4)
+            self.assertTrue(4 <= self.cut_at(client, 1000) - began - last <= 8.25)
+        self.assertEqual({each.cause for each in self.outcomes}, {TimedOut(4)})
+
+    def test_head_counts(self) -> None:
+        """To send the head is to write."""
+
+        def handler(request: Request) -> object:
+            self.clock.callLater(3, request.write, b"")
+            return self.work
+
+        client = self.visit(handler, timeout=4)
+        self.step(4)
+        self.assertFalse(client.is_closed)
+        self.assertEqual(self.cut_at(client), 8)
+
+    def test_headers_set_do_not_count(self) -> None:
+        """To set headers and the status is not; nor is a 100 (Continue)."""
+
+        def handler(request: Request) -> object:
+            request.setHeader(b"X-Header", b"1")
+            request.setResponseCode(202)
+            return self.work
+
+        client = self.serve(handler, timeout=4)
+        client.request(headers={b"Expect": b"100-continue"})
+        self.assertIn(b"100 Continue", client.received)
+        self.clock.advance(4)
+        self.assertIn(b"503 Service Unavailable", client.received)
+
+    def test_without_a_body(self) -> None:
+        """To write is to write, though Twisted sends nothing of it: to a HEAD, or with a 304."""
+        for method, status in ((b"HEAD", 200), (b"GET", 304)):
+
+            async def handler(request: Request, status: int = status) -> None:
+                request.setResponseCode(status)
+                for _ in range(20):
+                    request.write(b".")
+                    await deferLater(self.clock, 1)
+                await Deferred[None](lambda _: None)
+
+            began = self.clock.seconds()
+            client = self.serve(handler, timeout=2)
+            client.request(method)
+            self.assertTrue(21 <= self.cut_at(client, 1000) - began <= 24)
+            self.assertEqual((client.response.status, client.response.body), (status, b""))
+
+    def test_every_kind_of_handler(self) -> None:
+        """It cuts Deferreds, coroutines, generators that wait, and what was left unanswered."""
+
+        async def coroutine(_: Request) -> bytes:
+            return await Deferred[bytes]()
+
+        async def generator(_: Request) -> AsyncIterator[bytes]:
+            yield await Deferred[bytes]()
+
+        for handler in (self.handler, coroutine, generator, lambda _: NOT_DONE_YET):
+            client = self.visit(handler, timeout=4)
+            self.clock.advance(4)
+            self.assertEqual(client.response.status, 503)
+
+    def test_a_write_costs_nothing(self) -> None:
+        """No write moves a timer."""
+        client = self.visit(self.handler, timeout=4)
+        before = [each.getTime() for each in self.clock.getDelayedCalls()]
+        self.clock.advance(1)
+        self.request.write(b".")
+        self.assertEqual([each.getTime() for each in self.clock.getDelayedCalls()], before)
+        client.disconnect()
+
+    def test_compressed(self) -> None:
+        """What a compressor keeps to itself does not count."""
+        page = Page(cancel_on_disconnect(timeout=2, observers=self.outcomes.append)(self.ticking))
+        root = EncodingResourceWrapper(page, [GzipEncoderFactory()])
+        client = Client(root, self.clock)
+        client.request(headers={b"Accept-Encoding": b"gzip"})
+        self.step(5)
+        self.assertTrue(client.is_aborted)
+
+    async def ticking(self, request: Request) -> None:
+        """Write a little every half second."""
+        while True:
+            request.write(b".")
+            await deferLater(self.clock, 0.5)
+
+    def test_no_timer_is_left(self) -> None:
+        """Whatever ends a request, no timer is left."""
+        for end in ("answer", "fail", "leave", "cut"):
+            work: Deferred[bytes] = Deferred()
+            client = self.visit(returning(work), timeout=4, total_timeout=9)
+            if end == "answer":
+                work.callback(PAGE)
+            elif end == "fail":
+                work.errback(KeyError())
+                self.flushLoggedErrors(KeyError)
+            elif end == "cut":
+                self.clock.advance(4)
+            client.disconnect()
+            self.clock.advance(TURN)
+            self.assertEqual(self.clock.getDelayedCalls(), [], end)
+
+
+class HeldUpTests(LimitsTestCase):
+    """Promise 14: for as long as the client has paused a stream, `timeout` does not count."""
+
+    def test_streams(self) -> None:
+        """A stream is not cut while its client does not read, and flows on after."""
+
+        def generator(_: Request) -> Iterator[bytes]:
+            while True:
+                yield b"."
+
+        for handler in (generator, self.slow_stream):
+            client = self.visit(handler, timeout=2)
+            self.step(1)
+            client.pause()
+            self.step(30)
+            self.assertFalse(client.is_aborted)
+            before = len(client.response.body)
+            client.resume()
+            self.step(10)
+            self.assertFalse(client.is_aborted)
+            self.assertGreater(len(client.response.body), before)
+            client.disconnect()
+
+    def producing(self, is_push: bool) -> Client:
+        """A handler whose producer has written once, and a client that has paused it."""
+
+        def handler(request: Request) -> object:
+            request.registerProducer(StringTransport() if is_push else Puller(request), is_push)
+            request.write(b".")
+            return self.work
+
+        client = self.visit(handler, timeout=2)
+        client.pause()
+        return client
+
+    def test_producers(self) -> None:
+        """So it is with a producer of the handler's own, whether it pushes or is pulled."""
+        for is_push in (True, False):
+            client = self.producing(is_push)
+            self.step(30)
+            self.assertFalse(client.is_aborted)
+            client.disconnect()
+
+    def test_stuck_after_the_pause(self) -> None:
+        """A producer that gets stuck is cut within two limits after its client has read on."""
+        client = self.producing(True)
+        self.step(30)
+        client.resume()
+        self.assertTrue(32 <= self.cut_at(client) <= 34)
+        self.assertEqual(self.outcome().cause, TimedOut(2))
+
+    def test_without_producer(self) -> None:
+        """A handler without a producer is not held up by its client, and so it is cut."""
+        client = self.visit(self.writing(0), timeout=2)
+        self.clock.advance(TURN)
+        client.pause()
+        self.assertLess(self.cut_at(client), 5)
+
+    def test_before_the_response(self) -> None:
+        """Before it has begun, no client can hold a response up."""
+        client = self.serve(self.handler, timeout=2)
+        client.pause()
+        client.request()
+        self.clock.advance(2)
+        self.assertEqual(client.response.status, 503)
+
+
+class Puller:
+    """A pull producer that writes when it is asked to."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def resumeProducing(self) -> None:
+        """See `IPullProducer`."""
+
+    def stopProducing(self) -> None:
+        """See `IProducer`."""

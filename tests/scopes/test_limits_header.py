@@ -1,0 +1,120 @@
+"""The header in which a client tells how long it will wait.
+
+What belongs here: the option `timeout_header` of entry points, in memory. What is passed on to
+other servers is for `stoppable.test_upstream_time_left`.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, formatEvent
+from twisted.web.server import Request
+
+from cancelweb import (
+    TimedOut,
+    current_scope,
+)
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._pages import PageTestCase
+from ..http._nests import NESTS, NestTestCase
+
+HEADER = "X-Request-Timeout"
+NAME = HEADER.encode()
+
+
+class ClientsTimeTests(PageTestCase):
+    """Promise 14: a client can shorten the limits of the server, and never extend them."""
+
+    def ask(self, *values: bytes, **options: Any) -> float | None:
+        """The deadline of a request with these values of the header."""
+        deadlines: list[float | None] = []
+
+        def handler(_: Request) -> object:
+            deadlines.append(current_scope().deadline)
+            return Deferred()
+
+        self.client = self.serve(handler, timeout_header=HEADER, **options)
+        value = (b"\r\n" + NAME + b": ").join(values)
+        self.client.request(headers={NAME: value} if values else {})
+        return deadlines[0]
+
+    def test_alone(self) -> None:
+        """It is the limit where the server has none."""
+        for value, seconds in ((b"2", 2), (b"0.5", 0.5), (b".5", 0.5), (b"3.", 3), (b" 7 ", 7)):
+            self.assertEqual(self.ask(value), seconds)
+            self.client.disconnect()
+
+    def test_cut(self) -> None:
+        """The cause names it; the client is answered with `timeout_status`."""
+        self.ask(b"2", timeout=30, timeout_status=504)
+        self.clock.advance(2)
+        self.assertEqual(self.client.response.status, 504)
+        self.assertEqual(self.outcome().cause, TimedOut(2, HEADER))
+        self.assertEqual(str(self.outcome().cause), "timed out after 2 s (X-Request-Timeout)")
+
+    def test_never_extends(self) -> None:
+        """Of the client's time and the server's limits the soonest holds."""
+        for value in (b"3000", b"9"):
+            self.assertEqual(self.ask(value, timeout=5), 5)
+            self.client.disconnect()
+            self.assertEqual(self.ask(value, total_timeout=5), 5)
+            self.client.disconnect()
+        self.assertEqual(self.ask(b"3", timeout=5, total_timeout=7), 3)
+
+    def test_whole_response(self) -> None:
+        """It counts for the whole response, as the client does."""
+
+        def handler(request: Request) -> object:
+            request.write(b".")
+            return Deferred()
+
+        client = self.serve(handler, timeout_header=HEADER)
+        client.request(headers={NAME: b"2"})
+        self.clock.advance(2)
+        self.assertTrue(client.is_aborted)
+
+    def test_nonsense(self) -> None:
+        """What makes no sense is ignored, and logged at debug level, whoever reads that."""
+        events = log_events(self)
+        wrong = [b"soon", b"-1", b"0", b"0.0", b"nan", b"inf", b"-inf", b"1e3", b"1_0", b"", b"2s"]
+        wrong += [b"0x10", b"\xd9\xa3", b"1 2", b"9" * 400, b"+1", b"."]
+        for value in wrong:
+            self.assertEqual(self.ask(value, timeout=5), 5, value)
+            self.client.disconnect()
+        logged = [each for each in of_cancelweb(events) if each["log_level"] is LogLevel.debug]
+        self.assertEqual(len(logged), len(wrong))
+        self.assertEqual(
+            formatEvent(logged[0]),
+            "ignored X-Request-Timeout [b'soon']: it must be one number of seconds, more than 0",
+        )
+
+    def test_repeated(self) -> None:
+        """So is a header that comes twice."""
+        self.assertEqual(self.ask(b"2", b"3", timeout=5), 5)
+
+    def test_absent(self) -> None:
+        """A request without it has the limits of the server, and nothing is logged."""
+        events = log_events(self)
+        self.assertEqual(self.ask(timeout=5), 5)
+        self.assertEqual(of_cancelweb(events), [])
+
+    def test_not_read(self) -> None:
+        """Without the option it is a header like any other."""
+        client = self.serve(lambda _: Deferred())
+        client.request(headers={NAME: b"2"})
+        self.clock.advance(2)
+        self.assertEqual(client.received, b"")
+        client.disconnect()
+
+
+class NestedTests(NestTestCase):
+    """Promise 7: entry points that name a header each."""
+
+    def test_soonest(self) -> None:
+        """Each header is read, and the soonest limit holds."""
+        for nest in NESTS:
+            client = Client(nest(self.handler, {"timeout_header": "A"}, {"timeout_header": "B"}))
+            client.request(headers={b"A": b"3", b"B": b"2"})
+            self.assertEqual(self.scopes.pop().deadline, 2)
+            client.disconnect()

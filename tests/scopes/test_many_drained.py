@@ -1,0 +1,187 @@
+"""Many scopes, or much detached work, in one drain: each costs the same, however many there are.
+
+Counted, not timed (`_counting`). What belongs here: what a monitor does with all of its scopes.
+What does not: the other things that many requests share (`test_many_scopes`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
+
+from cancelweb import CancellingResource, Scope, detach
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._scopes import Errand, Leaf
+from ._counting import FEW, assert_linear
+
+
+class Watched(Monitor):
+    """A monitor that counts what its lists are copied into: that is C code, of which no step shows.
+
+    Attributes:
+        copied: how many entries were.
+    """
+
+    copied = 0
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """See `Monitor`."""
+        return self._counted(super().scopes)
+
+    @property
+    def detached(self) -> tuple[Any, ...]:
+        """See `Monitor`."""
+        return self._counted(super().detached)
+
+    def _counted(self, found: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.copied += len(found)
+        return found
+
+
+class DrainTests(SynchronousTestCase):
+    """Many scopes, or much detached work, when the server is drained."""
+
+    def open(self, number: int, **options: Any) -> None:
+        """Open so many requests on a new site."""
+        self.clock = Clock()
+        self.monitor = Watched(self.clock)
+        self.answers: list[Deferred[bytes]] = []
+        self.serve(number, **options)
+
+    def serve(self, number: int, **options: Any) -> None:
+        """Open so many requests, which wait for their answers."""
+
+        def handler(_: Request) -> Deferred[bytes]:
+            self.answers.append(Deferred())
+            return self.answers[-1]
+
+        root = CancellingResource(
+            Leaf(handler), monitor=self.monitor, observers=(), methods=["GET"], **options
+        )
+        for _ in range(number):
+            Client(root, self.clock).request()
+
+    def begin(self, seconds: float) -> list[None]:
+        """Begin a drain."""
+        done: list[None] = []
+        self.monitor.drain(seconds).addCallback(done.append)
+        return done
+
+    def end(self) -> None:
+        """All requests are answered, one by one."""
+        for answer in self.answers:
+            if not answer.called:
+                answer.callback(b"page")
+
+    def assert_few_are_copied(self, act: Callable[[int], object]) -> None:
+        """Of twice as many scopes no more than twice as much is copied."""
+        copied = []
+        for number in (FEW, 2 * FEW):
+            act(number)
+            copied.append(self.monitor.copied)
+        # Some lists are copied once in each step of a drain.
+        self.assertLessEqual(copied[1], 2 * copied[0] + FEW)
+
+    def test_that_are_waited_for(self) -> None:
+        """A drain that waits while requests end, one by one, is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.open(number)
+            self.done = self.begin(10)
+            return self.end
+
+        assert_linear(self, prepare)
+        self.clock.pump([0, 1, 1])
+        self.assertEqual(self.done, [None])
+        self.assert_few_are_copied(lambda number: prepare(number)())
+
+    def test_that_are_cancelled(self) -> None:
+        """A drain that cancels them is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.open(number)
+            self.begin(0)
+            return lambda: self.clock.advance(0)
+
+        assert_linear(self, prepare)
+
+    def test_that_clean_up(self) -> None:
+        """A drain that waits while those it has cancelled clean up, one by one, is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.open(0)
+            return self.cancel(number)
+
+        assert_linear(self, prepare)
+        self.assert_few_are_copied(lambda number: prepare(number)())
+
+    def test_that_clean_up_beside_a_dry_run(self) -> None:
+        """So it is beside as many requests in a dry run, which are not cancelled."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.open(number, dry_run=True)
+            self.addCleanup(self.end)
+            return self.cancel(number)
+
+        assert_linear(self, prepare)
+
+    def cancel(self, number: int) -> Callable[[], object]:
+        """Have a drain cancel so many requests; returns what ends their clean-up."""
+        hooks: list[Deferred[None]] = []
+
+        def hook(_: Scope) -> Deferred[None]:
+            hooks.append(Deferred())
+            return hooks[-1]
+
+        def end() -> None:
+            for each in hooks:
+                each.callback(None)
+
+        self.serve(number, on_exit=hook)
+        self.begin(0)
+        self.clock.advance(0)
+        self.assertEqual(len(hooks), number)
+        return end
+
+    def test_detached_work(self) -> None:
+        """A drain that waits for detached works, which end one by one, is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.open(0)
+            works = [Errand() for _ in range(number)]
+
+            def handler(_: Request) -> bytes:
+                for each in works:
+                    detach(each)
+                return b"page"
+
+            root = CancellingResource(Leaf(handler), monitor=self.monitor, observers=())
+            Client(root, self.clock).request()
+            self.done = self.begin(10)
+
+            def act() -> None:
+                for each in works:
+                    each.end()
+
+            return act
+
+        assert_linear(self, prepare)
+        self.clock.pump([0, 1, 1])
+        self.assertEqual(self.done, [None])
+        self.assert_few_are_copied(lambda number: prepare(number)())
+
+    def test_blind_spots(self) -> None:
+        """One look for blind spots is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.open(number)
+            return self.monitor.blind_spots
+
+        assert_linear(self, prepare)
+        self.end()

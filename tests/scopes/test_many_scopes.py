@@ -1,0 +1,102 @@
+"""Many streams of a connection, and many who wait for one run: each costs the same.
+
+Counted, not timed (`_counting`). What belongs here: what many requests share. What does not: much
+work for one request (`test_many`), and drains (`test_many_drained`).
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb import Shared
+
+from .._scopes import waiting
+from ..http._rapid import RapidResetTestCase
+from ._counting import assert_linear
+
+
+class SharedTests(SynchronousTestCase):
+    """Many who wait for one run."""
+
+    def prepare(self, number: int) -> list[Deferred[None]]:
+        """Have so many wait for a new run."""
+        self.running: Deferred[None] = Deferred()
+        shared = Shared(lambda: self.running)
+        return [shared().addErrback(lambda _: None) for _ in range(number)]
+
+    def test_are_told(self) -> None:
+        """To tell them of the end is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.prepare(number)
+            return lambda: self.running.callback(None)
+
+        assert_linear(self, prepare)
+
+    def test_leave(self) -> None:
+        """So it is if they leave, one by one."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            waits = self.prepare(number)
+
+            def act() -> None:
+                for each in waits:
+                    each.cancel()
+
+            return act
+
+        assert_linear(self, prepare)
+
+
+class ConnectionTests(RapidResetTestCase):
+    """Many streams of one connection over HTTP/2."""
+
+    def test_are_lost(self) -> None:
+        """To stop what is done for all streams of a connection is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.connect(waiting)
+            for _ in range(number):
+                self.get()
+            return self.connection.disconnect
+
+        assert_linear(self, prepare)
+
+    def test_clean_up(self) -> None:
+        """So it is if they clean up for a while."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.cleanups.clear()
+            self.serve_slow_cleanup(max_cleanups=None)
+            self.reset_rapidly(number)
+
+            def act() -> None:
+                for each in self.cleanups:
+                    each.callback(None)
+
+            return act
+
+        assert_linear(self, prepare)
+
+    def test_are_turned_away(self) -> None:
+        """To turn away as many as there are still to be cleaned up is linear."""
+
+        def prepare(number: int) -> Callable[[], object]:
+            self.cleanups.clear()
+            self.serve_slow_cleanup(max_cleanups=number)
+            self.reset_rapidly(number)
+            self.assertEqual(self.handled, number)
+            self.handled = 0
+
+            def act() -> None:
+                for _ in range(number):
+                    self.client.get("/")
+                self.exchange()
+                self.assertEqual(self.handled, 0)
+
+            return act
+
+        assert_linear(self, prepare)
+        for each in self.cleanups:
+            each.callback(None)

@@ -1,0 +1,236 @@
+"""Options are checked when they are given: each wrong one, and what the error says.
+
+What a right one does is for the tests of what it is about.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.task import Clock, LoopingCall
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb.monitor import Monitor
+
+from .._scopes import Visit, waiting
+
+
+async def awaiting(outcome: object) -> None:
+    """An observer that wants to wait."""
+
+
+async def paging(request: object, cause: object) -> bytes:
+    """An error page that wants to wait."""
+    return b""
+
+
+def generating(scope: object) -> Iterator[None]:
+    """A hook whose author forgot a decorator."""
+    yield
+
+
+OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
+    "timeout": [
+        ("30", TypeError),
+        (True, TypeError),
+        (0, ValueError),
+        (-1, ValueError),
+        (float("nan"), ValueError),
+        (float("inf"), ValueError),
+    ],
+    "timeout_status": [
+        ("503", TypeError),
+        (503.0, TypeError),
+        (True, TypeError),
+        (200, ValueError),
+        (399, ValueError),
+        (600, ValueError),
+    ],
+    "error_page": [
+        (b"page", TypeError),
+        (Resource(), TypeError),
+        (len, TypeError),
+        (lambda request: b"", TypeError),
+        (paging, TypeError),
+        (lambda request, cause: (yield b""), TypeError),
+    ],
+    "cleanup_timeout": [("10", TypeError), (0, ValueError)],
+    "survivor_after": [("5", TypeError), (0, ValueError)],
+    "max_cleanups": [
+        ("100", TypeError),
+        (True, TypeError),
+        (1.0, TypeError),
+        (0, ValueError),
+        (-1, ValueError),
+    ],
+    "on_cancel": [
+        (None, TypeError),
+        (5, TypeError),
+        (["hook"], TypeError),
+        (lambda: None, TypeError),
+        (lambda one, two: None, TypeError),
+        ([len, lambda *, scope: None], TypeError),
+    ],
+    "on_exit": [(None, TypeError), (lambda: None, TypeError), (generating, TypeError)],
+    "observers": [(5, TypeError), (lambda: None, TypeError), (awaiting, TypeError)],
+    "clock": [(5, TypeError), (Clock, TypeError)],
+}
+"""Wrong values of the options that both doors take."""
+
+WORK: list[Callable[[], object]] = [
+    Deferred,
+    lambda: succeed(None),
+    lambda: fail(ValueError()).addErrback(lambda _: None),
+    lambda: gatherResults([Deferred()]),
+    Future,
+    asyncio.Future,
+    lambda: LoopingCall(int),
+    lambda: repeat(Deferred()),
+    lambda: [len, Deferred()],
+]
+"""What may be given in place of a function that returns it; some of it can be iterated."""
+
+OF_RESOURCE: dict[str, list[tuple[object, type[Exception]]]] = {
+    "methods": [
+        ("GET", TypeError),
+        (b"GET", TypeError),
+        (Deferred(), TypeError),
+        (succeed(None), TypeError),
+        (5, TypeError),
+        ([5], TypeError),
+        (["get"], ValueError),
+        ([b"G T"], ValueError),
+        ([""], ValueError),
+        (["GÉT"], ValueError),
+    ],
+    "monitor": [(5, TypeError), (Monitor, TypeError)],
+    "dry_run": [(1, TypeError), ("yes", TypeError), (None, TypeError)],
+}
+
+RIGHT: dict[str, list[object]] = {
+    "timeout": [None, 1, 0.5],
+    "timeout_status": [None, 400, 599],
+    "error_page": [None, lambda request, cause: None, max, lambda *both: b""],
+    "cleanup_timeout": [None, 0.5],
+    "survivor_after": [None, 0.5],
+    "max_cleanups": [None, 1],
+    "on_cancel": [(), len, [len, repr], (each for each in [len]), dict, lambda scope, more=1: None],
+    "on_exit": [(), len],
+    "observers": [None, (), print, [print]],
+    "clock": [None, Clock()],
+}
+
+
+class BothDoorsTests(SynchronousTestCase):
+    """The options that the doors share."""
+
+    def test_each_wrong_one(self) -> None:
+        """A wrong option is an error at once that names the option, on either door."""
+        doors: list[Any] = [cancel_on_disconnect, lambda **o: CancellingResource(Resource(), **o)]
+        for door in doors:
+            for name, wrong_ones in OF_BOTH.items():
+                for wrong, error in wrong_ones:
+                    with self.assertRaisesRegex(error, rf"^{name} "):
+                        door(**{name: wrong})
+
+    def test_each_right_one(self) -> None:
+        """None stands for an option that was not given, and one callable for a list of one."""
+        doors: list[Any] = [cancel_on_disconnect, lambda **o: CancellingResource(Resource(), **o)]
+        for name, right_ones in RIGHT.items():
+            for right in right_ones:
+                for door in doors:
+                    door(**{name: right})
+
+    def test_the_error_shows_what_was_given(self) -> None:
+        """The message shows the wrong value, and what there should be instead."""
+        wrong: Any = "soon"
+        with self.assertRaisesRegex(TypeError, "timeout must be a number of seconds, not 'soon'"):
+            cancel_on_disconnect(timeout=wrong)
+        with self.assertRaisesRegex(ValueError, "timeout must be more than 0 and finite, not -1"):
+            cancel_on_disconnect(timeout=-1)
+        with self.assertRaisesRegex(ValueError, "timeout_status must be from 400 to 599, not 302"):
+            cancel_on_disconnect(timeout_status=302)
+
+    def test_the_error_shows_the_signature(self) -> None:
+        """Of a hook that does not take one argument the message shows the signature."""
+        wrong: Any = lambda one, two: None  # noqa: E731
+        with self.assertRaisesRegex(TypeError, r"on_exit takes callables.*has \(one, two\)"):
+            cancel_on_disconnect(on_exit=wrong)
+
+    def test_work_in_place_of_a_function(self) -> None:
+        """Work such as a Deferred is refused at once, with a word on what to pass."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        self.addCleanup(asyncio.set_event_loop, None)
+        asyncio.set_event_loop(loop)
+        doors: list[Any] = [cancel_on_disconnect, lambda **o: CancellingResource(Resource(), **o)]
+        for door in doors:
+            for make in WORK:
+                for name in ("on_cancel", "on_exit"):
+                    with self.assertRaisesRegex(TypeError, f"^{name} .* lambda scope: work$"):
+                        door(**{name: make()})
+                with self.assertRaisesRegex(TypeError, "^observers takes callables"):
+                    door(observers=make())
+
+    def test_work_that_has_a_hook_itself(self) -> None:
+        """So are a coroutine, and work that a handler adds, or a monitor is to observe."""
+
+        async def clean() -> None:
+            """Never runs."""
+
+        scope, add_observer = Visit(waiting).scope, Monitor().add_observer
+        for make in (Deferred, clean, partial(LoopingCall, int)):
+            for name, add in (("on_cancel", scope.on_cancel), ("on_exit", scope.on_exit)):
+                work: Any = make()
+                with self.assertRaisesRegex(TypeError, f"^{name} .* lambda scope: work$"):
+                    add(work)
+                with self.assertRaisesRegex(TypeError, "^observers takes callables"):
+                    add_observer(work)
+                if make is clean:
+                    work.close()
+
+    def test_a_text_in_place_of_a_function(self) -> None:
+        """A dotted name is shown as a whole."""
+        wrong: Any = "module.hook"
+        with self.assertRaisesRegex(TypeError, "on_exit takes callables .*, not 'module.hook'"):
+            cancel_on_disconnect(on_exit=wrong)
+
+    def test_a_callable_that_hides_its_signature(self) -> None:
+        """A builtin that does not tell its signature is taken as it is."""
+        cancel_on_disconnect(on_exit=max)
+
+
+class ResourceTests(SynchronousTestCase):
+    """The options of CancellingResource alone, and what it wraps."""
+
+    def test_each_wrong_one(self) -> None:
+        """A wrong option is an error at once that names the option."""
+        wrap: Any = CancellingResource
+        for name, wrong_ones in OF_RESOURCE.items():
+            for wrong, error in wrong_ones:
+                with self.assertRaisesRegex(error, rf"^{name} "):
+                    wrap(Resource(), **{name: wrong})
+
+    def test_methods_are_str_or_bytes(self) -> None:
+        """Names of methods are taken as str and as bytes, from any iterable, hyphens included."""
+        several: list[Any] = [["GET", b"POST"], {"GET"}, iter(["GET"]), (), ["M-SEARCH"]]
+        for methods in several:
+            CancellingResource(Resource(), methods=methods)
+
+    def test_wraps_resources_only(self) -> None:
+        """Anything but a resource is a TypeError, so is a class of resources."""
+        for wrong in (None, "page", Resource, lambda request: b""):
+            with self.assertRaisesRegex(TypeError, "CancellingResource wraps an IResource, not"):
+                CancellingResource(wrong)
+
+    def test_options_are_given_by_name(self) -> None:
+        """An option by position is a TypeError."""
+        wrap: Any = CancellingResource
+        with self.assertRaises(TypeError):
+            wrap(Resource(), 30)

@@ -1,0 +1,298 @@
+"""The Outcome, what it tells of each end, and who is told of it.
+
+The observers that the package brings along are for `test_logging`.
+"""
+
+import asyncio
+import gc
+from typing import Any
+from weakref import ref
+
+from attrs.exceptions import FrozenInstanceError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET, Request
+
+from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._scopes import Errand, Leaf, Visit, kept_request, raising, returning, waiting
+
+
+class OutcomeTests(SynchronousTestCase):
+    """What an Outcome tells."""
+
+    def test_completed(self) -> None:
+        """Work that ran to its end: no cause, no failure, the times on the Site's clock."""
+        result = Deferred[bytes]()
+        visit = Visit(lambda _: result)
+        visit.clock.advance(2)
+        result.callback(b"page")
+        self.assertEqual(
+            visit.outcome,
+            Outcome(
+                method=b"GET",
+                path=b"/",
+                cause=None,
+                ended=Ended.COMPLETED,
+                opened=0,
+                cancelled=None,
+                stopped=2,
+                closed=2,
+                status=200,
+                sent=4,
+                handler="tests._scopes.Visit._handle",
+            ),
+        )
+
+    def test_times(self) -> None:
+        """It was opened before the handler was called, however long that takes."""
+
+        def handler(request: Any) -> object:
+            request.site.reactor.advance(2)
+            return results.pop()
+
+        result: Deferred[bytes] = Deferred()
+        results: list[object] = [b"page", result]
+        late, at_once = Visit(handler), Visit(handler)
+        late.clock.advance(1)
+        result.callback(b"page")
+        for visit, closed in ((late, 3), (at_once, 2)):
+            self.assertEqual((visit.outcome.opened, visit.outcome.closed), (0, closed))
+
+    def test_times_of_doors_that_meet_late(self) -> None:
+        """A door that is met when the handler has waited opens nothing anew."""
+        waited: Deferred[None] = Deferred()
+        inner = CancellingResource(Leaf(waiting))
+
+        async def handler(request: Request) -> Any:
+            await waited
+            return inner.render(request)
+
+        events = log_events(self)
+        client = Client(Leaf(cancel_on_disconnect(handler)))
+        client.request()
+        client.clock.advance(2)
+        waited.callback(None)
+        client.disconnect()
+        (event,) = of_cancelweb(events)
+        self.assertEqual(event["outcome"].opened, 0)
+
+    def test_times_of_a_refusal(self) -> None:
+        """A scope that was refused was opened then, however long its hooks take."""
+        client, request = kept_request()
+        client.disconnect()
+        events, hook = log_events(self), Deferred[None]()
+        cancel_on_disconnect(on_exit=lambda _: hook)(waiting)(request)
+        client.clock.advance(2)
+        hook.callback(None)
+        (event,) = of_cancelweb(events)
+        self.assertEqual((event["outcome"].opened, event["outcome"].closed), (0, 2))
+
+    def test_stopped(self) -> None:
+        """Work that stopped some time after it was asked: the cause, and all times."""
+        work, slow = Errand(obedient=False), Deferred[None]()
+        visit = Visit(lambda _: work, on_cancel=lambda _: slow)
+        visit.clock.advance(2)
+        visit.disconnect()
+        visit.clock.advance(1)
+        work.fail(CancelledError())
+        visit.clock.advance(3)
+        slow.callback(None)
+        outcome = visit.outcome
+        self.assertEqual(outcome.ended, Ended.STOPPED)
+        self.assertIsInstance(outcome.cause, Disconnected)
+        self.assertEqual((outcome.opened, outcome.cancelled), (0, 2))
+        self.assertEqual((outcome.stopped, outcome.closed), (3, 6))
+        self.assertIsNone(outcome.failure)
+
+    def test_stopped_by_its_own_handler(self) -> None:
+        """So has work that its handler cancels itself, as one does without cancelweb."""
+
+        def handler(request: Request) -> Deferred[bytes]:
+            work: Deferred[bytes] = Deferred()
+            request.notifyFinish().addErrback(lambda _: work.cancel())
+            return work
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.assertIsInstance(visit.outcome.cause, Disconnected)
+
+    def test_failed(self) -> None:
+        """A handler that raised: the failure, without its frames."""
+        outcome = Visit(raising).outcome
+        self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
+        failure = outcome.failure
+        assert failure is not None
+        self.assertEqual(failure.getErrorMessage(), "the handler's")
+        self.flushLoggedErrors(ValueError)
+
+    def test_keeping_it_keeps_no_request(self) -> None:
+        """An observer may keep it: its failure refers to no frame of the handler."""
+        requests: list[ref[Request]] = []
+
+        def handler(request: Request) -> bytes:
+            requests.append(ref(request))
+            return raising(request)
+
+        outcome = Visit(handler).outcome
+        self.flushLoggedErrors(ValueError)
+        gc.collect()
+        self.assertEqual((outcome.ended, requests[0]()), (Ended.FAILED, None))
+
+    def test_keeping_one_of_a_wrong_result(self) -> None:
+        """So it is where the handler returned what is no response."""
+        outcome = Visit(returning("text")).outcome
+        self.flushLoggedErrors(TypeError)
+        assert outcome.failure is not None
+        self.assertIs(getattr(outcome.failure.value, "__traceback__", ""), None)
+        self.assertRegex(outcome.failure.getErrorMessage(), "returned 'text', a builtins.str")
+
+    def test_failed_with_what_cannot_be_copied(self) -> None:
+        """An exception that cannot be made again is told all the same."""
+
+        class Peculiar(Exception):
+            def __init__(self, one: str, two: str) -> None:
+                super().__init__(one + two)
+
+        def handler(request: object) -> bytes:
+            raise Peculiar("pecu", "liar")
+
+        failure = Visit(handler).outcome.failure
+        assert failure is not None
+        self.assertEqual(failure.getErrorMessage(), "peculiar")
+        self.flushLoggedErrors(Peculiar)
+
+    def test_failed_after_the_client_had_left(self) -> None:
+        """A real failure while the work was being stopped is logged, and beats stopped."""
+
+        async def handler(request: object) -> None:
+            try:
+                await Deferred[None]()
+            finally:
+                raise ValueError("in the finally")
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+        self.assertIsInstance(visit.outcome.cause, Disconnected)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_survived(self) -> None:
+        """Work that ran on when the scope closed."""
+        visit = Visit(lambda _: Errand(obedient=False), survivor_after=1)
+        visit.disconnect()
+        visit.clock.advance(1)
+        self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
+        self.assertEqual((visit.outcome.cancelled, visit.outcome.stopped), (0, 1))
+
+    def test_refused(self) -> None:
+        """A handler that was not called, since its client had gone."""
+        outcomes: list[Outcome] = []
+        client, request = kept_request(path=b"/gone?really")
+        client.disconnect()
+        cancel_on_disconnect(observers=outcomes.append)(raising)(request)
+        self.assertEqual([each.ended for each in outcomes], [Ended.REFUSED])
+        self.assertEqual(outcomes[0].cause, Disconnected())
+        self.assertEqual(outcomes[0].path, b"/gone")
+        self.assertIsNotNone(outcomes[0].cancelled)
+
+    def test_left_and_not_cancelled(self) -> None:
+        """Where the method forbids the cancel, it tells what the client left with."""
+        outcomes: list[Outcome] = []
+        wrapper = CancellingResource(Leaf(lambda _: NOT_DONE_YET), observers=outcomes.append)
+        client, reason = Client(wrapper), ConnectionLost()
+        client.request(b"POST")
+        client.disconnect(reason)
+        (outcome,) = outcomes
+        assert isinstance(outcome.would_have_cancelled, Disconnected)
+        failure = outcome.would_have_cancelled.failure
+        self.assertIs(failure and failure.value, reason)
+
+    def test_the_worst_of_all(self) -> None:
+        """The worst end of all that was tracked counts: a survivor beats a failure."""
+        visit = Visit(lambda _: Errand(obedient=False))
+        failing = visit.scope.track(Errand())
+        failing.fail(ValueError())
+        visit.scope.track(Errand())
+        visit.disconnect()
+        visit.clock.advance(6)
+        self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
+        self.assertIsNotNone(visit.outcome.failure)
+        self.flushLoggedErrors(ValueError)
+
+    def test_from_best_to_worst(self) -> None:
+        """The ends can be compared."""
+        self.assertEqual(
+            sorted(Ended),
+            [
+                *(Ended.COMPLETED, Ended.STOPPED, Ended.LET_GO),
+                *(Ended.FAILED, Ended.SURVIVED, Ended.REFUSED),
+            ],
+        )
+
+    def test_the_first_failure(self) -> None:
+        """Of several failures it has the first."""
+        visit = Visit(waiting)
+        for text in ("first", "second"):
+            visit.scope.track(Errand()).fail(ValueError(text))
+        visit.disconnect()
+        failure = visit.outcome.failure
+        assert failure is not None
+        self.assertEqual(failure.getErrorMessage(), "first")
+        self.flushLoggedErrors(ValueError)
+
+    def test_is_frozen(self) -> None:
+        """Nobody changes it."""
+        outcome: Any = Visit(lambda _: b"page").outcome
+        with self.assertRaises(FrozenInstanceError):
+            outcome.ended = Ended.FAILED
+
+
+class ObserverTests(SynchronousTestCase):
+    """Who is told."""
+
+    def test_all_in_order_and_once(self) -> None:
+        """Each observer is told once, in the order given, after the scope has let go."""
+        told: list[object] = []
+
+        def first(outcome: Outcome) -> None:
+            told.append(visit.scope.request)
+
+        visit = Visit(waiting, observers=[first, lambda _: told.append("second")])
+        visit.disconnect()
+        self.assertEqual(told, [None, "second"])
+
+    def test_one_that_raises(self) -> None:
+        """It is logged, and the others are told."""
+
+        def broken(outcome: Outcome) -> None:
+            raise ValueError
+
+        told: list[Outcome] = []
+        Visit(lambda _: b"page", observers=[broken, told.append])
+        self.assertEqual(len(told), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_one_that_raises_what_is_no_exception(self) -> None:
+        """So is one that raises what asyncio raises, which is no Exception."""
+
+        def broken(outcome: Outcome) -> None:
+            raise asyncio.CancelledError
+
+        told: list[Outcome] = []
+        Visit(lambda _: b"page", observers=[broken, told.append])
+        self.assertEqual(len(told), 1)
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+
+    def test_after_the_hooks(self) -> None:
+        """They are told when the last hook is through."""
+        told: list[str] = []
+        Visit(
+            lambda _: b"page",
+            on_exit=lambda _: told.append("hook"),
+            observers=lambda _: told.append("observer"),
+        )
+        self.assertEqual(told, ["hook", "observer"])

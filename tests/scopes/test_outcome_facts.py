@@ -1,0 +1,334 @@
+"""What an outcome tells of the response and the handler, and what users add to it.
+
+What belongs here: `status`, `sent`, `handler` and `notes`. What does not: how a request ended.
+"""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import EncodingResourceWrapper, Resource
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
+from twisted.web.xmlrpc import XMLRPC
+
+from cancelweb import CancellingResource, Cause, Outcome, cancel_on_disconnect, current_scope
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client, log_events, of_cancelweb
+from .._scopes import Leaf, Visit, raising, returning, waiting
+
+
+async def created(request: Request) -> bytes:
+    """A handler that sets a status of its own, and answers later."""
+    request.setResponseCode(201)
+    await step
+    return b"page"
+
+
+def _page(_: Request) -> bytes:
+    return b"page"
+
+
+step: Deferred[None] = Deferred()
+
+
+class ResponseTests(SynchronousTestCase):
+    """Promise 12: an outcome tells the status and the bytes of the response."""
+
+    def answer(self, visit: Visit) -> tuple[int | None, int]:
+        """What the outcome tells of it."""
+        return visit.outcome.status, visit.outcome.sent
+
+    def test_bytes(self) -> None:
+        """That of a handler which needs no waiting is the one that Twisted is about to send."""
+
+        def handler(request: Request) -> bytes:
+            request.setResponseCode(201)
+            return b"page"
+
+        visit = Visit(handler)
+        self.assertEqual((self.answer(visit), visit.response.status), ((201, 4), 201))
+
+    def test_bytes_with_a_hook(self) -> None:
+        """So it is where hooks are run before."""
+        self.assertEqual(self.answer(Visit(returning(b"page"), on_exit=lambda _: None)), (200, 4))
+
+    def test_no_body(self) -> None:
+        """Where there is no body, none is counted."""
+
+        def handler(request: Request) -> bytes:
+            request.setResponseCode(304)
+            return b"page"
+
+        self.assertEqual(self.answer(Visit(handler)), (304, 0))
+        self.assertEqual(self.answer(Visit(returning(b"page"), method=b"HEAD")), (200, 0))
+
+    def test_later(self) -> None:
+        """It is what was sent, where that comes later."""
+        global step
+        step = Deferred()
+        visit = Visit(created)
+        step.callback(None)
+        self.assertEqual(self.answer(visit), (201, 4))
+
+    def test_written_by_the_handler(self) -> None:
+        """And where the handler writes it itself."""
+
+        def handler(request: Request) -> int:
+            request.write(b"pa")
+            request.write(b"ge")
+            request.finish()
+            return NOT_DONE_YET
+
+        self.assertEqual(self.answer(Visit(handler)), (200, 4))
+
+    def test_error(self) -> None:
+        """An exception is a 500; how long Twisted's page of it is cannot be told."""
+        self.assertEqual(self.answer(Visit(raising)), (500, 0))
+        self.flushLoggedErrors(ValueError)
+
+    def test_unsupported_method(self) -> None:
+        """A method that the resource does not have is a 405, one that nobody has a 501."""
+        outcomes: list[Outcome] = []
+
+        class Page(Resource):
+            isLeaf = True
+
+            def render_GET(self, _: Request) -> bytes:
+                return b""
+
+        client = Client(CancellingResource(Page(), observers=outcomes.append))
+        client.request(method=b"POST")
+        client.request(method=b"BREW")
+        self.assertEqual([each.status for each in outcomes], [405, 501])
+
+    def test_compressed(self) -> None:
+        """A result that is there at once counts as it is: Twisted is still to compress it."""
+        body, outcomes = bytes(10_000), list[Outcome]()
+        ready: Deferred[None] = Deferred()
+
+        async def later(_: Request) -> bytes:
+            await ready
+            return body
+
+        for handler in (returning(body), later):
+            leaf = CancellingResource(Leaf(handler), observers=outcomes.append)
+            client = Client(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]))
+            client.request(headers={b"Accept-Encoding": b"gzip"})
+        ready.callback(None)
+        at_once, late = outcomes
+        self.assertEqual(at_once.sent, len(body))
+        self.assertLess(late.sent, 1000)
+
+    def test_nothing_was_sent(self) -> None:
+        """There is none where the client left before."""
+        visit = Visit(waiting)
+        visit.disconnect()
+        self.assertEqual(self.answer(visit), (None, 0))
+
+    def test_bytes_for_a_client_that_has_left(self) -> None:
+        """Nor where it left in the call."""
+
+        def handler(request: Any) -> bytes:
+            request.transport.loseConnection()
+            visit.disconnect()
+            return b"page"
+
+        visit = Visit.__new__(Visit)
+        Visit.__init__(visit, handler)
+        self.assertEqual(self.answer(visit), (None, 0))
+
+    def test_in_the_middle(self) -> None:
+        """What had been written by then is counted."""
+
+        async def handler(_: Request) -> AsyncIterator[bytes]:
+            yield b"first"
+            await Deferred(lambda _: None)
+
+        visit = Visit(handler)
+        visit.disconnect()
+        self.assertEqual(self.answer(visit), (200, 5))
+
+    def test_deadline(self) -> None:
+        """The answer to a deadline is told as well."""
+        visit = Visit(waiting, timeout=1)
+        visit.clock.advance(1)
+        status, sent = self.answer(visit)
+        self.assertEqual((status, sent), (503, len(visit.response.body)))
+
+    def test_turned_away(self) -> None:
+        """So is that to a request which is turned away."""
+        outcomes: list[Outcome] = []
+        monitor = Monitor()
+        client = Client(
+            CancellingResource(Leaf(waiting), monitor=monitor, observers=outcomes.append)
+        )
+        monitor.drain(0)
+        client.request()
+        [outcome], response = outcomes, client.response
+        self.assertEqual((outcome.status, outcome.sent), (503, len(response.body)))
+
+    def test_turned_away_with_a_page_of_the_site(self) -> None:
+        """It is what was sent then, too: a status of the page's own, or a part of the page."""
+
+        def own(request: Any, _: Cause) -> bytes:
+            request.setResponseCode(429)
+            return b"own"
+
+        def half(request: Any, _: Cause) -> bytes:
+            request.write(b"half")
+            raise ValueError
+
+        for page, answered in ((own, (429, 3)), (half, (503, 4))):
+            outcomes: list[Outcome] = []
+            monitor = Monitor()
+            monitor.drain(0)
+            root = CancellingResource(
+                Leaf(waiting), monitor=monitor, error_page=page, observers=outcomes.append
+            )
+            Client(root).request()
+            self.assertEqual([(each.status, each.sent) for each in outcomes], [answered])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+
+class HandlerTests(SynchronousTestCase):
+    """An outcome tells which handler it was."""
+
+    def test_decorated(self) -> None:
+        """It is the function that was decorated."""
+        visit = Visit(returning(b"page"))
+        self.assertEqual(visit.outcome.handler, "tests._scopes.Visit._handle")
+
+    def test_function(self) -> None:
+        """Or, of a plain function, its module and its name."""
+        outcomes: list[Outcome] = []
+        decorate = cancel_on_disconnect(observers=outcomes.append)
+        Client(Leaf(decorate(waiting))).request()
+        client = Client(Leaf(decorate(raising)))
+        client.request()
+        self.assertEqual(outcomes[0].handler, "tests._scopes.raising")
+        self.flushLoggedErrors(ValueError)
+
+    def test_wrapped(self) -> None:
+        """Or the class of the resource that was wrapped, which has inherited its ``render``."""
+        outcomes: list[Outcome] = []
+        leaf = Leaf(returning(b"page"))
+        Client(CancellingResource(leaf, observers=outcomes.append)).request()
+        self.assertEqual(outcomes[0].handler, "tests._scopes.Leaf.render")
+
+    def test_without_a_name(self) -> None:
+        """What has no name is shown as it is."""
+        page, outcomes = partial(_page), list[Outcome]()
+        Client(Leaf(cancel_on_disconnect(observers=outcomes.append)(page))).request()
+        self.assertEqual(outcomes[0].handler, repr(page))
+
+    def test_of_procedures(self) -> None:
+        """For a wrapped resource of XML-RPC it is its class, too, and not the one of `render`."""
+
+        class Calls(XMLRPC):
+            isLeaf = True
+
+        outcomes: list[Outcome] = []
+        Client(CancellingResource(Calls(), observers=outcomes.append)).request(b"POST", body=b"x")
+        self.assertEqual(outcomes[0].handler, f"{__name__}.{Calls.__qualname__}.render")
+
+    def test_innermost(self) -> None:
+        """Where entry points meet, it is the one inside: the page."""
+        outcomes: list[Outcome] = []
+
+        class Page(Resource):
+            isLeaf = True
+
+            @cancel_on_disconnect
+            def render_GET(self, _: Request) -> bytes:
+                return b"page"
+
+        for page, name in ((Page(), "Page.render_GET"), (Leaf(returning(b"")), "Leaf.render")):
+            inside = CancellingResource(page)
+            Client(CancellingResource(inside, observers=outcomes.append)).request()
+            told = str(outcomes.pop().handler)
+            self.assertEqual(told.rpartition("<locals>.")[2].rpartition("_scopes.")[2], name)
+
+    def test_class_method(self) -> None:
+        """Of a method of a class itself it is that class."""
+
+        class Pages:
+            @classmethod
+            def front(cls, _: Request) -> bytes:
+                return b"page"
+
+        outcomes: list[Outcome] = []
+        page = cancel_on_disconnect(observers=outcomes.append)(Pages.front)
+        Client(Leaf(page)).request()
+        self.assertTrue(str(outcomes[0].handler).endswith("<locals>.Pages.front"), outcomes)
+
+    def test_of_a_script(self) -> None:
+        """What Twisted runs as a script has no module, and only a name."""
+        names: dict[str, Any] = {}
+        exec("def page(request): return b'page'", names)
+        outcomes: list[Outcome] = []
+        page = cancel_on_disconnect(observers=outcomes.append)(names["page"])
+        Client(Leaf(page)).request()
+        self.assertEqual(outcomes[0].handler, "page")
+
+    def test_not_called(self) -> None:
+        """There is none where it was not called."""
+        outcomes: list[Outcome] = []
+        monitor = Monitor()
+        monitor.drain(0)
+        page = CancellingResource(Leaf(waiting), monitor=monitor, observers=outcomes.append)
+        Client(page).request()
+        self.assertIs(outcomes[0].handler, None)
+
+    def test_hashable(self) -> None:
+        """An outcome can be put into a set, whatever it tells."""
+        visit = Visit(returning(b"page"))
+        self.assertEqual(len({visit.outcome, visit.outcome}), 1)
+
+
+class NoteTests(SynchronousTestCase):
+    """Facts that the user adds."""
+
+    def test_outcome(self) -> None:
+        """They are in the outcome, the last of a name."""
+
+        def handler(_: Request) -> bytes:
+            current_scope().note(user="ann", rows=1)
+            current_scope().note(rows=2)
+            return b"page"
+
+        self.assertEqual(Visit(handler).outcome.notes, {"user": "ann", "rows": 2})
+
+    def test_none(self) -> None:
+        """Without any there are none."""
+        self.assertEqual(Visit(returning(b"page")).outcome.notes, {})
+
+    def test_in_hooks(self) -> None:
+        """Hooks may add some."""
+        visit = Visit(waiting, on_cancel=lambda scope: scope.note(cleaned=True))
+        visit.disconnect()
+        self.assertEqual(visit.outcome.notes, {"cleaned": True})
+
+    def test_later(self) -> None:
+        """When a scope has closed it is too late, and no error."""
+        visit = Visit(returning(b"page"))
+        visit.scope.note(user="ann")
+        self.assertEqual(visit.outcome.notes, {})
+
+    def test_log(self) -> None:
+        """They are in the event of the default log's line, with status and bytes."""
+        events = log_events(self)
+
+        async def handler(_: Request) -> None:
+            current_scope().note(user="ann")
+            await Deferred(lambda _: None)
+
+        client = Client(CancellingResource(Leaf(handler)))
+        client.request()
+        client.disconnect()
+        [event] = of_cancelweb(events)
+        self.assertEqual(
+            (event["notes"], event["status"], event["sent"]), ({"user": "ann"}, None, 0)
+        )

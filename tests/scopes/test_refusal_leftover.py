@@ -1,0 +1,134 @@
+"""Nothing starts for a response that is finished: leftover work that was asked to stop.
+
+What belongs here: work beside a response. What does not: requests that were cancelled, which have
+`test_refusal`.
+"""
+
+import contextlib
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.web.server import NOT_DONE_YET
+
+from cancelweb import CancellingResource, ResponseFinished, StartRefused, cleaning, current_scope
+from cancelweb.monitor import Monitor
+
+from .._inmemory import Client
+from .._pages import NoHead
+from .._scopes import Leaf
+from ._cleanups import LOOPS, wait
+from ._refusals import Base
+
+
+class NothingStartsForAFinishedResponseTests(Base):
+    """Leftover work that goes on, or tries again, is refused."""
+
+    def test_every_loop_ends(self) -> None:
+        """Loops that catch Exception end, and begin nothing more."""
+        for name in LOOPS:
+            self.begun.clear()
+
+            async def handler(request: object, name: str = name) -> bytes:
+                current_scope().track(getattr(self.retries, name)(request))
+                await self.pause()
+                return b"done"
+
+            visit = self.visit(handler)
+            self.pass_time()
+            self.assertEqual((name, self.begun, visit.response.body), (name, [], b"done"))
+            self.assertEqual((name, len(visit.outcomes)), (name, 1))
+
+    def test_what_it_says(self) -> None:
+        """The refusal tells that the response is finished."""
+
+        async def work() -> None:
+            with contextlib.suppress(CancelledError):
+                await wait()
+            try:
+                await self.update()
+            except StartRefused as error:
+                self.told.append(error.cause)
+
+        def handler(_: object) -> bytes:
+            current_scope().track(work())
+            return b"done"
+
+        self.visit(handler)
+        self.pass_time()
+        [cause] = self.told
+        self.assertIsInstance(cause, ResponseFinished)
+
+    def test_cleanup(self) -> None:
+        """Its cleanup starts, for ``cleanup_timeout`` seconds from the first that it begins."""
+
+        async def work() -> None:
+            try:
+                await wait()
+            finally:
+                await self.update()
+                with cleaning():
+                    while True:
+                        await self.update()
+
+        def handler(_: object) -> bytes:
+            current_scope().track(work())
+            return b"done"
+
+        visit = self.visit(handler, cleanup_timeout=1)
+        self.pass_time(5)
+        self.assertEqual((len(visit.outcomes), visit.response.body), (1, b"done"))
+        self.assertGreater(len(self.begun), 5)
+        self.assertLess(self.begun[-1], 1.5)
+
+    def test_what_was_returned_goes_on(self) -> None:
+        """What the handler returned is refused nothing, even in a callback that leftovers fire."""
+        lock = DeferredLock()
+
+        async def work() -> None:
+            async with lock:
+                await wait()
+
+        def handler(request: Any) -> Deferred[Any]:
+            current_scope().track(work())
+            request.finish()
+            return lock.run(self.update).addCallback(lambda _: NOT_DONE_YET)
+
+        visit = self.visit(handler)
+        self.pass_time()
+        self.assertEqual((len(self.begun), len(visit.outcomes)), (1, 1))
+
+    def test_under_a_faked_head(self) -> None:
+        """Where even what was returned is stopped, it is refused as well."""
+        for name in LOOPS:
+
+            async def handler(request: Any, name: str = name) -> int:
+                await getattr(self.retries, name)(request)
+                return NOT_DONE_YET
+
+            page = NoHead(handler)
+            client = Client(CancellingResource(page, clock=self.clock), self.clock)
+            client.request(b"HEAD")
+            self.pass_time()
+            self.assertEqual((name, self.begun), (name, []))
+
+    def test_at_the_end_of_a_drain(self) -> None:
+        """So it is at the end of a drain, with callbacks, too, that its own coroutine fires."""
+
+        async def handler(request: Any) -> Any:
+            await self.pause()
+            request.finish()
+            event: Deferred[Any] = Deferred()
+            event.addCallback(lambda _: self.update())
+            with contextlib.suppress(CancelledError):
+                await wait()
+            event.callback(None)
+            await event
+            return NOT_DONE_YET
+
+        monitor = Monitor()
+        client = Client(CancellingResource(Leaf(handler), monitor=monitor, clock=self.clock))
+        client.request()
+        self.pass_time(0.1)
+        monitor.drain(0)
+        self.pass_time()
+        self.assertEqual((self.begun, client.response.status), ([], 200))

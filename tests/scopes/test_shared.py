@@ -1,0 +1,180 @@
+"""`Shared`: one run of a function for many who ask.
+
+What belongs here: who is served by which run, and how the run is stopped. What does not: lingering,
+failures, and kinds of functions, which have modules of their own.
+"""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from cancelweb import Ended, Shared
+
+from .._scopes import Errand, Visit
+from ._shared import Base
+from .test_shared_kinds import shared_errand
+
+
+class RunTests(Base):
+    """One run, and who waits for it."""
+
+    def test_a_hundred_requests(self) -> None:
+        """A hundred requests for one report run it once, and all get it."""
+        visits = [Visit(lambda request: self.shared("year")) for _ in range(100)]
+        self.assertEqual(len(self.reports.running), 1)
+        self.reports.running[0].callback(b"a report")
+        self.assertEqual({visit.response.body for visit in visits}, {b"a report"})
+
+    def test_ninety_nine_leave(self) -> None:
+        """The run goes on as long as one still waits; when the last leaves, it is stopped."""
+        visits = [Visit(lambda request: self.shared("year")) for _ in range(100)]
+        for visit in visits[:99]:
+            visit.disconnect()
+            self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+        self.assertEqual(self.reports.stopped, [])
+        visits[99].disconnect()
+        self.assertEqual(self.reports.stopped, self.reports.running)
+        self.assertEqual(visits[99].outcome.ended, Ended.STOPPED)
+
+    def test_the_one_who_stays(self) -> None:
+        """Who stays when the first has left gets his report."""
+        first, second = (Visit(lambda request: self.shared("year")) for _ in range(2))
+        first.disconnect()
+        self.reports.running[0].callback(b"a report")
+        self.assertEqual(second.response.body, b"a report")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_different_arguments(self) -> None:
+        """Different arguments are different runs, whether by position or by name."""
+        for ask in [partial(self.shared, "year"), partial(self.shared, "month")]:
+            ask()
+        self.shared(name="year")  # type: ignore[call-arg]
+        self.assertEqual(len(self.reports.running), 3)
+
+    def test_a_run_that_has_ended(self) -> None:
+        """It is no cache: who asks when the run has ended begins a new one."""
+        self.shared("year")
+        self.reports.running[0].callback(1)
+        self.assertNoResult(self.shared("year"))
+        self.assertEqual(len(self.reports.running), 2)
+
+    def test_asking_again_on_delivery(self) -> None:
+        """Who asks again when the result is told begins a new run."""
+        waiting = self.shared("year").addCallback(lambda _: self.shared("year"))
+        self.reports.running[0].callback(1)
+        self.assertNoResult(waiting)
+        self.assertEqual(len(self.reports.running), 2)
+
+    def test_a_run_that_is_stopping(self) -> None:
+        """Who asks while a cancelled run has not yet stopped begins a new one beside it."""
+        errands = [Errand(obedient=False), Errand()]
+        begin: Any = iter(errands).__next__
+        shared: Shared[[], Any] = Shared(begin)
+        last = shared()
+        last.cancel()
+        newcomer = shared()
+        errands[1].end("new")
+        self.assertEqual(self.successResultOf(newcomer), "new")
+        errands[0].end("old")
+        self.failureResultOf(last, CancelledError)
+
+    def test_the_old_run_does_not_forget_the_new(self) -> None:
+        """When the stopped run ends at last, the one that was begun meanwhile is still joined."""
+        errands = [Errand(obedient=False), Errand()]
+        begin: Any = iter(errands).__next__
+        shared: Shared[[], Any] = Shared(begin)
+        shared().addErrback(lambda _: None).cancel()
+        waiting = shared()
+        errands[0].end()
+        both = [waiting, shared()]
+        errands[1].end("new")
+        self.assertEqual([self.successResultOf(each) for each in both], ["new", "new"])
+
+    def test_waiters_are_told_in_their_order(self) -> None:
+        """Who came first is told first."""
+        told: list[int] = []
+        for number in range(3):
+            self.shared("year").addCallback(lambda _, number: told.append(number), number)
+        self.reports.running[0].callback(None)
+        self.assertEqual(told, [0, 1, 2])
+
+    def test_one_waiter_cancels_another_on_delivery(self) -> None:
+        """A waiter that is cancelled while the others are told is told of that, and no more."""
+        waiting: list[Deferred[Any]] = []
+        for _ in range(2):
+            waiting.append(self.shared("year").addCallback(lambda _: waiting[1].cancel()))
+        self.reports.running[0].callback(None)
+        self.assertIsNone(self.successResultOf(waiting[0]))
+        self.failureResultOf(waiting[1], CancelledError)
+        self.assertEqual(self.reports.stopped, [])
+
+
+class StoppingTests(Base):
+    """The last waiter leaves."""
+
+    def test_the_last_waits_for_the_end(self) -> None:
+        """The wait of the last ends when the run has really stopped."""
+        errand = Errand(obedient=False)
+        visit = Visit(lambda request: shared_errand(errand)())
+        visit.disconnect()
+        self.assertEqual((errand.asked, visit.outcomes), ([""], []))
+        errand.fail(CancelledError())
+        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
+
+    def test_a_run_that_does_not_stop(self) -> None:
+        """A run that does not stop is a survivor of the request that left last."""
+        errand = Errand(obedient=False)
+        visit = Visit(lambda request: shared_errand(errand)())
+        visit.disconnect()
+        visit.clock.advance(5)
+        self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
+        errand.end()
+
+    def test_a_cleanup_is_waited_for_and_not_cut(self) -> None:
+        """A coroutine that waits in its `finally` is asked once, and comes to its end."""
+        cleaning, cleaned = Deferred[None](), []
+
+        async def work() -> None:
+            try:
+                await Deferred[None]()
+            finally:
+                await cleaning
+                cleaned.append(True)
+
+        last = Shared(work)()
+        last.cancel()
+        last.cancel()
+        self.assertNoResult(last)
+        cleaning.callback(None)
+        self.failureResultOf(last, CancelledError)
+        self.assertEqual(cleaned, [True])
+
+    def test_a_run_that_fails_on_its_way_out(self) -> None:
+        """Its failure is told to who left last, and so is logged and in the outcome."""
+        errand = Errand(obedient=False)
+        visit = Visit(lambda request: shared_errand(errand)())
+        visit.disconnect()
+        errand.fail(ValueError())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(visit.outcome.ended, Ended.FAILED)
+
+    def test_a_canceller_that_fails(self) -> None:
+        """Its error, of whatever kind, is logged, and the last goes on waiting for the run."""
+
+        class Faulty(Errand):
+            error: type[BaseException] = ValueError
+
+            def cancel(self) -> None:
+                raise self.error
+
+        for error in (ValueError, asyncio.CancelledError):
+            errand = Faulty()
+            errand.error = error
+            last = shared_errand(errand)()
+            last.cancel()
+            self.assertEqual(len(self.flushLoggedErrors(error)), 1)
+            self.assertNoResult(last)
+            errand.end()
+            self.failureResultOf(last, CancelledError)

@@ -1,0 +1,89 @@
+"""Real child processes of `reactor.spawnProcess`, and handlers that start them.
+
+What belongs here: what tests of more than one module need. What does not: tests.
+"""
+
+import sys
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from cancelweb import Ended, Outcome, cancel_on_disconnect
+
+from .._inmemory import Client
+from .._pages import Handler, Page
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+SLEEP = "echo begun; exec sleep 60"
+
+STUBBORN = "trap '' TERM; echo begun; while :; do sleep 0.05; done"
+
+
+class Child(ProcessProtocol):
+    """A shell that tells when it has begun, and when it has ended.
+
+    Args:
+        request: Answered with the child's output when it ends, if it is given.
+    """
+
+    def __init__(self, request: Any = None) -> None:
+        self.begun: Deferred[None] = Deferred()
+        self.ended: Deferred[Any] = Deferred()
+        self.output = b""
+        self.request = request
+
+    def outReceived(self, data: bytes) -> None:
+        if not self.output:
+            self.begun.callback(None)
+        self.output += data
+
+    def processEnded(self, reason: Failure) -> None:
+        # Tells of it when all who are told with this call have been.
+        reactor.callLater(0, self.ended.callback, reason.value)
+        if self.request is not None and reason.check(ProcessDone):
+            self.request.write(self.output)
+            self.request.finish()
+
+
+class ProcessTestCase(TestCase):
+    """A test with child processes.
+
+    Attributes:
+        child: The last that was started.
+    """
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.outcomes: list[Outcome] = []
+
+    def start(self, script: str, request: Any = None, child: Child | None = None) -> Any:
+        """Start a shell."""
+        self.child = Child(request) if child is None else child
+        return reactor.spawnProcess(self.child, "/bin/sh", ["sh", "-c", script], env=None)
+
+    def visit(self, handler: Handler, **options: Any) -> Client:
+        """One GET of the page that the handler makes."""
+        options.setdefault("observers", self.outcomes.append)
+        decorate: Any = cancel_on_disconnect(**options)
+        client = Client(Page(decorate(handler)), self.clock)
+        client.request()
+        return client
+
+    def assert_ended(self, ended: Ended) -> None:
+        """There is one outcome, and it is this."""
+        self.assertEqual([each.ended for each in self.outcomes], [ended])
+
+
+if sys.platform == "win32":
+    ProcessTestCase.skip = "a shell and its signals are needed"  # type: ignore[attr-defined]

@@ -1,0 +1,242 @@
+"""The reverse proxy, over real sockets: what becomes of it when a side leaves, is slow, or fails.
+
+What belongs here: `cancelweb.proxy` between a client and an upstream that the test plays. What does
+not: what it relays, which has `test_proxy_messages`; other proxies before it:
+`real.servers.test_chain`.
+"""
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.web.client import Agent, ResponseFailed
+from twisted.web.proxy import ReverseProxyResource as TwistedsResource
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from cancelweb import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Shared,
+    cancel_on_disconnect,
+    detach,
+)
+from cancelweb.proxy import ReverseProxyResource
+
+from .._inmemory import log_events, of_cancelweb
+from .._pages import Page
+from .._servers import LOOPBACK, Server
+from ._proxies import ANSWER, PLENTY, ProxyTestCase
+from ._upstreams import HEAD, Asker, Deaf, Endless, Exchange, reactor
+
+
+class LeaveTests(ProxyTestCase):
+    """The client leaves."""
+
+    async def assert_dropped(self, client: Any, exchange: Exchange) -> None:
+        """The upstream is told."""
+        client.leave()
+        exchange.transport.resumeProducing()  # type: ignore[union-attr]
+        await exchange.lost
+        outcome = await self.outcome
+        self.assertEqual(outcome.ended, Ended.STOPPED)
+        self.assertIsInstance(outcome.cause, Disconnected)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_while_connecting(self) -> None:
+        """The attempt to connect is given up."""
+        deaf = Deaf()
+        self.addCleanup(deaf.close)
+        client = await self.visit(self.serve(self.proxy(deaf.port)))
+        await self.until(deaf.connecting)
+        client.leave()
+        await self.until(lambda: not deaf.connecting())
+        self.assertEqual((await self.outcome).ended, Ended.STOPPED)
+
+    async def test_while_upstream_works(self) -> None:
+        """The request is dropped before it was answered, whatever its method."""
+        for method in [b"GET", b"HEAD", b"POST", b"PATCH", b"DELETE"]:
+            self.outcome = Deferred()
+            await self.assert_dropped(*await self.ask(method + b" / HTTP/1.1"))
+
+    async def test_while_body_is_relayed(self) -> None:
+        """The request is dropped while its body is being sent."""
+        self.upstream.reads = False
+        client, exchange = await self.ask(b"POST / HTTP/1.1", body=bytes(PLENTY))
+        await self.assert_dropped(client, exchange)
+        self.assertLess(len(exchange.received), PLENTY)
+
+    async def test_while_answer_is_relayed(self) -> None:
+        """The response is dropped in the middle of its body."""
+        client, exchange = await self.ask()
+        exchange.say(HEAD + b"the first part")
+        await self.until(partial(client.has, b"the first part"))
+        await self.assert_dropped(client, exchange)
+
+    async def test_while_it_does_not_read(self) -> None:
+        """The response is dropped while the upstream waits for a slow client."""
+        client, exchange = await self.ask(reads=False)
+        exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        source = Endless(exchange.transport)
+        await self.standstill(lambda: source.said)
+        client.transport.abortConnection()  # type: ignore[union-attr]
+        await self.assert_dropped(client, exchange)
+
+    async def test_rendered_by_work_without_a_scope(self) -> None:
+        """The answer to a client is dropped with it, be it rendered by detached or shared work."""
+
+        async def render_late(request: Any) -> None:
+            await deferLater(reactor, 0)
+            self.proxy(observed=False).render(request)
+
+        async def wait(request: Any) -> Any:
+            await Shared(render_late)(request)
+            return await Deferred()
+
+        def render(request: Any) -> Any:
+            detach(render_late(request))
+            return Deferred()
+
+        for handler in [render, wait]:
+            self.outcome = Deferred()
+            decorate: Any = cancel_on_disconnect(observers=self._tell)
+            client, exchange = await self.ask(proxy=Page(decorate(handler)))
+            exchange.say(HEAD + b"the first part")
+            await self.until(partial(client.has, b"the first part"))
+            await self.assert_dropped(client, exchange)
+
+    async def test_deadline(self) -> None:
+        """A deadline drops the request, and may be answered as that of a gateway."""
+        proxy: Any = ReverseProxyResource(LOOPBACK, self.port, b"")
+        root = CancellingResource(proxy, timeout=0.1, timeout_status=504)
+        client, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close", proxy=root)
+        await exchange.lost
+        answer = await client.answer
+        self.assertTrue(answer.startswith(b"HTTP/1.1 504 "), answer)
+
+    async def test_twisteds_leaves_it_open(self) -> None:
+        """Twisted's own proxy goes on reading for nobody (ticket 4901)."""
+        proxy: Any = TwistedsResource(LOOPBACK, self.port, b"", reactor)
+        lost: Deferred[Any] = Deferred()
+        root = CancellingResource(proxy, observers=lost.callback)
+        client, exchange = await self.ask(proxy=root)
+        exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        client.leave()
+        await lost
+        source = Endless(exchange.transport)
+        # More than the buffers hold is read by somebody.
+        await self.until(lambda: source.said > PLENTY)
+        exchange.transport.abortConnection()
+        await self.until(lambda: "tcp.Client" not in str(reactor.getReaders()))
+
+
+class PressureTests(ProxyTestCase):
+    """One side is slow."""
+
+    async def test_slow_client(self) -> None:
+        """The upstream waits for a client that does not read, and goes on when it does."""
+        client, exchange = await self.ask(reads=False)
+        exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        source = Endless(exchange.transport)
+        before = await self.standstill(lambda: source.said)
+        self.assertLess(before, PLENTY)
+        client.transport.resumeProducing()  # type: ignore[union-attr]
+        await self.until(lambda: source.said > 2 * before)
+        client.leave()
+        await exchange.lost
+
+    async def kept_body(self, kept: list[Request]) -> Any:
+        """The request's body, once it is there whole."""
+        await self.until(lambda: kept)
+        return kept[0].content
+
+    async def test_slow_upstream(self) -> None:
+        """A request's body is read no faster than the upstream takes it."""
+        self.upstream.reads = False
+        kept: list[Request] = []
+
+        class Kept(Request):
+            def process(self) -> None:
+                kept.append(self)
+                super().process()
+
+        site = Site(self.proxy(), requestFactory=Kept)
+        client = await Server(self.listen(site), None).connect(  # type: ignore[arg-type]
+            Asker(b"POST / HTTP/1.1", b"Connection: close", body=bytes(PLENTY))
+        )
+        exchange = await self.upstream.exchange()
+        body: Any = await self.kept_body(kept)
+        self.assertLess(await self.standstill(body.tell), PLENTY)
+        exchange.transport.resumeProducing()  # type: ignore[union-attr]
+        await exchange.until(lambda received: len(received) > PLENTY)
+        exchange.say(ANSWER)
+        self.assertTrue((await client.answer).endswith(b"hello"))
+        self.assertEqual(len(exchange.body), PLENTY)
+
+
+class FailureTests(ProxyTestCase):
+    """The upstream fails."""
+
+    async def assert_refused(self, status: bytes, root: Resource) -> None:
+        """The client is told so, and the log says why, once."""
+        events = log_events(self)
+        server = self.serve(root)
+        client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
+        answer = await client.answer
+        self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), answer)
+        self.assertEqual([each["log_level"].name for each in of_cancelweb(events)], ["warn"])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_refuses(self) -> None:
+        """An upstream that refuses the connection is a 502."""
+        port = reactor.listenTCP(0, self.upstream, interface=LOOPBACK)
+        number = port.getHost().port
+        await port.stopListening()
+        await self.assert_refused(b"502 Bad Gateway", self.proxy(number))
+
+    async def test_does_not_answer(self) -> None:
+        """An upstream to which nobody can connect in time is a 504."""
+        deaf = Deaf()
+        self.addCleanup(deaf.close)
+        agent = Agent(reactor, connectTimeout=0.1)
+        root = self.proxy(deaf.port, agent=agent)
+        await self.assert_refused(b"504 Gateway Time-out", root)
+
+    async def test_says_nothing_or_nonsense(self) -> None:
+        """An upstream that closes before its headers have come, or talks no HTTP, is a 502."""
+        for said in [b"", b"HTTP/1.1 200 OK\r\nContent-", b"SSH-2.0-OpenSSH\r\n\r\n"]:
+            answering = Deferred.fromCoroutine(
+                self.assert_refused(b"502 Bad Gateway", self.proxy())
+            )
+            exchange = await self.upstream.exchange()
+            await exchange.asked()
+            exchange.say(said)
+            exchange.close()
+            await answering
+            self.outcome = Deferred()
+
+    async def test_fails_half_way(self) -> None:
+        """One that fails in the middle of its body breaks the response off; no client has left."""
+        for said in [
+            HEAD + b"the first part",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+        ]:
+            self.outcome = Deferred()
+            client, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close")
+            exchange.say(said)
+            await self.until(partial(client.has, b"\r\n\r\n"))
+            exchange.close()
+            self.assertFalse((await client.answer).endswith(b"0\r\n\r\n"))
+            outcome = await self.outcome
+            self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
+            self.assertEqual(len(self.flushLoggedErrors(ResponseFailed)), 1)
+
+    async def test_unexpected(self) -> None:
+        """What is no fault of the upstream's is an error of this server."""
+        proxy = self.proxy(agent=object())
+        server = self.serve(proxy)
+        client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
+        self.assertTrue((await client.answer).startswith(b"HTTP/1.1 500 "))
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)

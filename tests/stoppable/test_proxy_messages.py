@@ -1,0 +1,211 @@
+"""The reverse proxy, over real sockets: what it relays.
+
+What belongs here: requests and responses, their heads and bodies. What does not: what becomes of
+them when a side leaves.
+"""
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.proxy import ReverseProxyResource as TwistedsResource
+
+from cancelweb import CancellingResource
+from cancelweb.proxy import ReverseProxyResource
+
+from .._servers import LOOPBACK
+from ._proxies import ANSWER, ProxyTestCase
+from ._upstreams import HEAD, reactor
+
+
+class RequestTests(ProxyTestCase):
+    """What of a request comes to the upstream."""
+
+    async def relayed(self, *lines: bytes, proxy: Any = None, **kw: Any) -> list[bytes]:
+        """The lines of the head, without those that differ by design."""
+        client, exchange = await self.ask(*lines, proxy=proxy, **kw)
+        client.leave()
+        exchange.close()
+        await exchange.lost
+        lines = tuple(bytes(exchange.received).partition(b"\r\n\r\n")[0].split(b"\r\n"))
+        return [lines[0], *sorted(lines[1:])]
+
+    async def test_target(self) -> None:
+        """The target is the one that Twisted's proxy asks for."""
+        for target in [b"/", b"/a/b%2Fc/d%20e?f=1&g=%C3%A4", b"/a;b/?", b"/%C3%A4?a?b"]:
+            request = b"GET " + target + b" HTTP/1.1"
+            twisteds: Any = TwistedsResource(LOOPBACK, self.port, b"/base", reactor)
+            theirs = await self.relayed(request, proxy=twisteds)
+            self.outcome = Deferred()
+            ours = await self.relayed(request, proxy=self.proxy(path=b"/base"))
+            expected = theirs[0].replace(b" HTTP/1.0", b" HTTP/1.1")
+            self.assertEqual(ours[0], expected)
+            self.flushLoggedErrors()
+
+    async def test_headers(self) -> None:
+        """All headers are relayed but for those of the hop; the host is the upstream's."""
+        lines = await self.relayed(
+            b"GET / HTTP/1.1",
+            b"Host: example.org",
+            b"Accept: text/html",
+            b"Accept: text/plain",
+            b"X-Forwarded-For: 192.0.2.1",
+            b"Connection: X-Hop, keep-alive",
+            b"X-Hop: 1",
+            b"Keep-Alive: timeout=5",
+            b"Proxy-Connection: keep-alive",
+            b"TE: trailers",
+            b"Upgrade: websocket",
+        )
+        self.assertEqual(
+            lines,
+            [
+                b"GET / HTTP/1.1",
+                b"Accept: text/html",
+                b"Accept: text/plain",
+                b"Connection: close",
+                b"Host: 127.0.0.1:%d" % self.port,
+                b"X-Forwarded-For: 192.0.2.1",
+            ],
+        )
+
+    async def test_body(self) -> None:
+        """A body is relayed whole, whatever the method, with its length."""
+        for method in [b"POST", b"PUT", b"GET"]:
+            self.outcome = Deferred()
+            body = method * 1000
+            client, exchange = await self.ask(
+                method + b" / HTTP/1.1", b"Expect: 100-continue", body=body
+            )
+            await exchange.until(lambda received, body=body: received.endswith(body))
+            self.assertEqual(exchange.body, body)
+            self.assertIn(b"\r\nContent-Length: %d\r\n" % len(body), exchange.received)
+            self.assertNotIn(b"100-continue", exchange.received)
+            client.leave()
+            await exchange.lost
+
+    async def test_empty_body(self) -> None:
+        """A body that is empty, and says so, is relayed as that; else there is none."""
+        for method in [b"POST", b"PATCH", b"DELETE"]:
+            self.outcome = Deferred()
+            lines = await self.relayed(method + b" / HTTP/1.1", b"Content-Length: 0")
+            self.assertIn(b"Content-Length: 0", lines)
+            await self.outcome
+        self.outcome = Deferred()
+        lines = await self.relayed(b"DELETE / HTTP/1.1")
+        self.assertNotIn(b"Content-Length: 0", lines)
+
+    async def test_address_of_ipv6(self) -> None:
+        """An address of IPv6 is put in brackets (RFC 3986, section 3.2.2)."""
+        listening = reactor.listenTCP(0, self.upstream, interface="::1")
+        self.addCleanup(listening.stopListening)
+        port = listening.getHost().port
+        proxy: Any = ReverseProxyResource("::1", port, b"", reactor)
+        lines = await self.relayed(b"GET / HTTP/1.1", proxy=CancellingResource(proxy))
+        self.assertIn(b"Host: [::1]:%d" % port, lines)
+
+    async def test_default_port(self) -> None:
+        """Port 80 is not named in the host, as in Twisted's."""
+        asked: list[Any] = []
+
+        class Noting:
+            def request(self, *args: Any) -> Deferred[Any]:
+                asked.append(args)
+                return Deferred()
+
+        proxy: Any = ReverseProxyResource("example.org", 80, b"", agent=Noting())
+        client = await self.visit(self.serve(proxy), "/a")
+        await self.until(lambda: asked)
+        client.leave()
+        method, uri, headers, body = asked[0]
+        self.assertEqual((method, uri, body), (b"GET", b"http://example.org/a", None))
+        self.assertEqual(headers.getRawHeaders(b"host"), [b"example.org"])
+
+    async def test_pool(self) -> None:
+        """An agent with a pool uses a connection again."""
+        pool = HTTPConnectionPool(reactor)
+        self.addCleanup(pool.closeCachedConnections)
+        agent = Agent(reactor, pool=pool)
+        client, exchange = await self.ask(proxy=self.proxy(agent=agent))
+        exchange.say(ANSWER)
+        await self.outcome
+        self.outcome = Deferred()
+        client.transport.write(b"GET /again HTTP/1.1\r\n\r\n")  # type: ignore[union-attr]
+        await exchange.until(lambda received: b"GET /again" in received)
+        client.leave()
+        await exchange.lost
+
+
+class ResponseTests(ProxyTestCase):
+    """What of a response comes to the client."""
+
+    async def test_whole(self) -> None:
+        """Status, phrase and headers are the upstream's, but for those of the hop."""
+        body, head = await self.answered(
+            b"HTTP/1.1 418 Short and stout\r\nServer: teapot\r\nDate: today\r\n"
+            b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nKeep-Alive: timeout=5\r\nTrailer: X\r\n"
+            b"Content-Length: 5\r\n\r\nhello"
+        )
+        self.assertEqual(body, b"hello")
+        self.assertEqual(head[0], b"HTTP/1.1 418 Short and stout")
+        self.assertEqual(
+            sorted(head[1:]),
+            [
+                b"Connection: close",
+                b"Content-Length: 5",
+                b"Date: today",
+                b"Server: teapot",
+                b"Set-Cookie: a=1",
+                b"Set-Cookie: b=2",
+            ],
+        )
+
+    async def test_chunked(self) -> None:
+        """A body of unknown length is relayed as one."""
+        said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        body, head = await self.answered(said)
+        self.assertEqual(body, b"5\r\nhello\r\n0\r\n\r\n")
+        self.assertIn(b"Transfer-Encoding: chunked", head)
+
+    async def test_until_close(self) -> None:
+        """So is one that ends with the connection."""
+        body, _ = await self.answered(b"HTTP/1.0 200 OK\r\n\r\nhello", b"GET / HTTP/1.0")
+        self.assertEqual(body, b"hello")
+
+    async def test_bodiless(self) -> None:
+        """A response that must have no body gets neither a length nor a type."""
+        for request, status in [
+            (b"HEAD / HTTP/1.1", b"200 OK"),
+            (b"GET / HTTP/1.1", b"204 No Content"),
+            (b"GET / HTTP/1.1", b"304 Not Modified"),
+        ]:
+            self.outcome = Deferred()
+            said = b"HTTP/1.1 " + status + b'\r\nETag: "a"\r\n\r\n'
+            body, head = await self.answered(said, request)
+            self.assertEqual((body, head[0]), (b"", b"HTTP/1.1 " + status))
+            names = {line.partition(b":")[0] for line in head[1:]}
+            self.assertIn(b"ETag", names)
+            self.assertNotIn(b"Content-Type", names)
+            self.assertNotIn(b"Content-Length", names)
+
+    async def test_length_of_what_a_get_would_bring(self) -> None:
+        """A response to a HEAD keeps its length (RFC 9110, section 9.3.2)."""
+        said = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+        body, head = await self.answered(said, b"HEAD / HTTP/1.1")
+        self.assertEqual(body, b"")
+        self.assertIn(b"Content-Length: 1000", head)
+
+    async def test_early_hints(self) -> None:
+        """What comes before the response, such as a 103, is not taken for it."""
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+        body, head = await self.answered(hints + ANSWER)
+        self.assertEqual((body, head[0]), (b"hello", b"HTTP/1.1 200 OK"))
+
+    async def test_streamed(self) -> None:
+        """The client gets what has come before the upstream is done."""
+        client, exchange = await self.ask()
+        exchange.say(HEAD + b"the first part")
+        await self.until(partial(client.has, b"the first part"))
+        client.leave()
+        await exchange.lost

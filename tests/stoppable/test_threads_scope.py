@@ -1,0 +1,216 @@
+"""Functions in threads that work for a request.
+
+What belongs here: `cancelweb.threads` in handlers. What does not: what needs no scope.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
+from twisted.internet.interfaces import IReactorThreads, IReactorTime
+from twisted.internet.task import Clock
+from twisted.python.threadpool import ThreadPool
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import alsoProvides
+
+from cancelweb import (
+    Disconnected,
+    Ended,
+    Outcome,
+    ScopeCancelled,
+    cancel_on_disconnect,
+    current_scope,
+    scope_of,
+    shield,
+)
+from cancelweb.threads import check, defer_to_thread
+
+from .._inmemory import Client
+from .._pages import PAGE, Page
+from ._workers import ThreadTestCase, Worker, failing
+from .test_threads import told
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class ScopeTests(ThreadTestCase):
+    """Calls of handlers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.closed: Deferred[Outcome] = Deferred()
+
+    def visit(self, handler: Callable[[Request], object], **options: Any) -> Client:
+        """Visit the page that this handler makes."""
+        decorate: Any = cancel_on_disconnect(observers=self.closed.callback, **options)
+        client = Client(Page(decorate(handler)), self.clock)
+        client.request()
+        return client
+
+    async def ended(self) -> Ended:
+        """How the request ended."""
+        return (await self.closed).ended
+
+    async def test_returned(self) -> None:
+        """The result of a call that a handler returns is the page."""
+        client = self.visit(lambda _: defer_to_thread(lambda: PAGE))
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertEqual(client.response.body, PAGE)
+
+    async def leave(self, handler: Callable[[Worker], Callable[[Request], object]]) -> Worker:
+        """Leave while a loop that checks its scope runs; it has ended when the scope closes."""
+        worker = self.worker(lambda: current_scope().check())
+        client = self.visit(handler(worker))
+        await worker.begun
+        client.disconnect()
+        self.assertNoResult(self.closed)
+        worker.go_on.set()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertTrue(worker.has_ended)
+        return worker
+
+    async def test_returned_and_left(self) -> None:
+        """When the client leaves, `check` raises in the thread, whose end the scope waits for."""
+        await self.leave(lambda worker: lambda _: self.defer(worker))
+
+    async def test_awaited_and_left(self) -> None:
+        """So it is in a coroutine, which is resumed when the thread is free."""
+        resumed: list[object] = []
+
+        def handler(worker: Worker) -> Callable[[Request], object]:
+            async def render(_: Request) -> object:
+                try:
+                    return await self.defer(worker)
+                except CancelledError as error:
+                    resumed.append((worker.has_ended, type(error)))
+                    raise
+
+            return render
+
+        await self.leave(handler)
+        self.assertEqual(resumed, [(True, ScopeCancelled)])
+
+    async def test_inline_callbacks(self) -> None:
+        """And under `inlineCallbacks`."""
+        resumed: list[object] = []
+
+        def handler(worker: Worker) -> Callable[[Request], object]:
+            @inlineCallbacks
+            def render(_: Request) -> Any:
+                try:
+                    yield self.defer(worker)
+                finally:
+                    resumed.append(worker.has_ended)
+
+            return render
+
+        await self.leave(handler)
+        self.assertEqual(resumed, [True])
+
+    async def test_tracked_and_left(self) -> None:
+        """And where it is tracked only."""
+
+        def handler(worker: Worker) -> Callable[[Request], object]:
+            def render(request: Request) -> object:
+                scope_of(request).track(self.defer(worker))
+                return NOT_DONE_YET
+
+            return render
+
+        await self.leave(handler)
+
+    async def test_checks(self) -> None:
+        """`check` tells that the scope was cancelled, and why."""
+        causes: list[object] = []
+
+        def ask() -> None:
+            try:
+                check()
+            except ScopeCancelled as error:
+                causes.append(type(error.cause))
+                raise
+
+        worker = self.worker(ask)
+        client = self.visit(lambda _: self.defer(worker))
+        await worker.begun
+        client.disconnect()
+        worker.go_on.set()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(causes, [Disconnected])
+
+    async def test_checks_what_is_shielded(self) -> None:
+        """`check` does not stop what is shielded from the scope's cancel."""
+        worker = self.worker(told)
+
+        async def work() -> None:
+            await self.defer(worker)
+
+        client = self.visit(lambda _: shield(work()))
+        await worker.begun
+        client.disconnect()
+        worker.go_on.set()
+        self.assertEqual(await self.ended(), Ended.STOPPED)
+        self.assertEqual(worker.result, "not told")
+
+    async def test_tracked_and_finished(self) -> None:
+        """A tracked call that has not begun when the response is finished never does."""
+        busy = self.worker()
+        first = self.defer(busy)
+        await busy.begun
+
+        def handler(request: Request) -> bytes:
+            scope_of(request).track(self.defer(self.fail))
+            return PAGE
+
+        self.visit(handler)
+        outcome = self.successResultOf(self.closed)
+        self.assertEqual((outcome.ended, outcome.leftovers), (Ended.COMPLETED, 1))
+        busy.go_on.set()
+        await first
+
+    async def test_real_failure(self) -> None:
+        """What the function raises after the client has left, and is no cancel, is logged."""
+        worker = self.worker(failing(KeyError("oh")))
+        client = self.visit(lambda _: self.defer(worker))
+        await worker.begun
+        client.disconnect()
+        worker.go_on.set()
+        self.assertEqual(await self.ended(), Ended.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    async def test_survivor(self) -> None:
+        """A function that does not end is a survivor."""
+        worker = self.worker()
+        client = self.visit(lambda _: self.defer(worker))
+        await worker.begun
+        client.disconnect()
+        self.clock.advance(5)
+        self.assertEqual(await self.ended(), Ended.SURVIVED)
+        self.assertFalse(worker.has_ended)
+
+    async def test_reactor_of_the_site(self) -> None:
+        """The threads are those of the Site's own reactor, where that has threads."""
+        pool = self.pool
+
+        class Threaded:
+            """The reactor, with another pool."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(reactor, name)
+
+            def getThreadPool(self) -> ThreadPool:
+                return pool
+
+        threaded = Threaded()
+        alsoProvides(threaded, IReactorThreads, IReactorTime)
+
+        def handler(_: Request) -> object:
+            return defer_to_thread(lambda: threading.current_thread().name.encode())
+
+        client = self.visit(handler, clock=threaded)
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertIn(client.response.body.decode(), [each.name for each in pool.threads])

@@ -1,0 +1,4 @@
+"""The test kit for users.
+
+Of the package: `testing`.
+"""

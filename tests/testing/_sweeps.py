@@ -1,0 +1,62 @@
+"""What the tests of the sweep share: makers of resources, and what a sweep finds in them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import (
+    Deferred,
+)
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
+
+from cancelweb import cancel_on_disconnect
+from cancelweb.testing import Report, SweepFailed, sweep
+
+from .._scopes import Leaf
+
+Handler = Callable[[Request, Clock], Any]
+
+
+def sleep(clock: Clock, seconds: float = 1) -> Deferred[None]:
+    """Wait."""
+    return deferLater(clock, seconds)
+
+
+def resource(handler: Handler, **options: Any) -> Callable[[Clock], Leaf]:
+    """Makes a resource of a decorated handler."""
+
+    def make(clock: Clock) -> Leaf:
+        decorate: Any = cancel_on_disconnect(**options)
+        return Leaf(decorate(lambda request: handler(request, clock)))
+
+    return make
+
+
+def plain(handler: Handler) -> Callable[[Clock], Leaf]:
+    """Makes a resource of a handler of plain Twisted."""
+    return lambda clock: Leaf(lambda request: handler(request, clock))
+
+
+async def two_waits(request: Request, clock: Clock) -> bytes:
+    """A good handler."""
+    await sleep(clock)
+    await sleep(clock)
+    return b"done"
+
+
+class SweepTestCase(SynchronousTestCase):
+    """What the tests below share."""
+
+    def failed(self, make_resource: Callable[[Clock], Any], **options: Any) -> Report:
+        """The report of a sweep that finds something."""
+        error = self.assertRaises(SweepFailed, sweep, make_resource, **options)
+        self.flushLoggedErrors()
+        self.assertEqual(str(error), str(error.report))
+        report: Report = error.report
+        return report
+
+    def findings(self, make_resource: Callable[[Clock], Any], **options: Any) -> list[str]:
+        """What it finds, in one pass without forced waits."""
+        options = {"forced": False, "beside": False, **options}
+        return [str(each) for each in self.failed(make_resource, **options).findings]

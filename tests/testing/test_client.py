@@ -1,0 +1,224 @@
+"""The public client in memory: what it sends, and what comes back.
+
+How it leaves is in `test_client_leaving`, how fast it reads in `test_client_flow`.
+"""
+
+from typing import Any
+
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.static import Data
+
+from cancelweb import cancel_on_disconnect
+from cancelweb.testing import Client
+from cancelweb.testing._responses import parse
+
+from .._scopes import Leaf
+from ._kit import Slow, body_of, echo, waiting
+
+
+class RequestTests(SynchronousTestCase):
+    """What is sent and what comes back."""
+
+    def setUp(self) -> None:
+        """Serve an echo."""
+        self.client = Client(Leaf(echo))
+
+    def test_get(self) -> None:
+        """A GET has its path and query, and the answer code, headers and body."""
+        exchange = self.client.get(b"/a?b=c", {b"X-Mine": b"1"})
+        self.assertEqual(body_of(exchange), b"GET /a?b=c ")
+        assert exchange.response is not None and exchange.request is not None
+        self.assertEqual(exchange.response.code, 200)
+        self.assertEqual(exchange.response.headers.getRawHeaders(b"content-length"), [b"11"])
+        self.assertEqual(exchange.request.getHeader(b"x-mine"), b"1")
+        self.assertEqual(str(exchange), "GET /a?b=c")
+
+    def test_post(self) -> None:
+        """A POST has a body."""
+        self.assertEqual(body_of(self.client.post(b"/", b"data")), b"POST / data")
+
+    def test_strings(self) -> None:
+        """What is not bytes is refused, with what it is."""
+        client: Any = self.client
+        requests: list[tuple[Any, ...]] = [
+            ("path", b"GET", "/", {}, b""),
+            ("method", "GET", b"/", {}, b""),
+            ("headers", b"GET", b"/", {b"X-Mine": "1"}, b""),
+            ("body", b"POST", b"/", {}, "data"),
+        ]
+        for name, *request in requests:
+            error = self.assertRaises(TypeError, client.request, *request)
+            self.assertIn(f"{name} must be bytes, not '", str(error))
+
+    def test_any_method(self) -> None:
+        """Any other method can be sent, with or without a body."""
+        self.assertEqual(body_of(self.client.request(b"PUT", b"/", body=b"it")), b"PUT / it")
+        self.assertEqual(body_of(self.client.request(b"HEAD", b"/")), b"")
+
+    def test_head_that_twisted_fakes(self) -> None:
+        """An answer to HEAD has a length and no body."""
+        page = Data(b"12345", "text/plain")
+        page.isLeaf = True
+        exchange = Client(page).request(b"HEAD", b"/")
+        self.assertEqual(body_of(exchange), b"")
+        assert exchange.response is not None
+        self.assertEqual(exchange.response.headers.getRawHeaders(b"content-length"), [b"5"])
+
+    def test_keep_alive(self) -> None:
+        """Several requests follow each other on one connection."""
+        connection = self.client.connect()
+        first = connection.get(b"/1")
+        self.assertTrue(first.is_over)
+        second = connection.post(b"/2", b"body")
+        self.assertEqual([body_of(first), body_of(second)], [b"GET /1 ", b"POST /2 body"])
+        self.assertFalse(connection.is_closed)
+
+    def test_rest_of_a_body(self) -> None:
+        """A body can be sent in parts; the handler is called when it is whole."""
+        connection = self.client.connect()
+        exchange = connection.request(b"POST", b"/", {b"Content-Length": b"6"}, b"abc")
+        self.assertIsNotNone(exchange.request)
+        self.assertIsNone(exchange.response)
+        connection.send(b"def")
+        self.assertEqual(body_of(exchange), b"POST / abcdef")
+
+    def test_refused_by_twisted(self) -> None:
+        """A request that Twisted cannot read is answered by it, and has no outcome."""
+        connection = self.client.connect()
+        connection.send(b"nonsense\r\n\r\n")
+        exchange = connection.get()
+        self.assertIsNone(exchange.outcome)
+        assert exchange.response is not None
+        self.assertEqual(exchange.response.code, 400)
+
+    def test_100_continue(self) -> None:
+        """An informational answer is not the answer."""
+        connection = self.client.connect()
+        headers = {b"Expect": b"100-continue", b"Content-Length": b"2"}
+        exchange = connection.request(b"POST", b"/", headers)
+        self.assertIsNone(exchange.response)
+        connection.send(b"it")
+        self.assertEqual(body_of(exchange), b"POST / it")
+
+    def test_chunks(self) -> None:
+        """A chunked answer is there as far as it has come."""
+        requests: list[Request] = []
+
+        def begin(request: Request) -> int:
+            requests.append(request)
+            request.write(b"one ")
+            return NOT_DONE_YET
+
+        exchange = Client(Leaf(begin)).get()
+        assert exchange.response is not None
+        self.assertEqual((exchange.response.body, exchange.response.is_complete), (b"one ", False))
+        requests[0].write(b"two")
+        requests[0].finish()
+        self.assertEqual(body_of(exchange), b"one two")
+
+    def test_wait_after_wait(self) -> None:
+        """Time passes as in a reactor: a wait that follows another ends when it is due."""
+        clock = Clock()
+
+        async def handler(request: Request) -> bytes:
+            await deferLater(clock, 1)
+            await deferLater(clock, 0.7)
+            return b"%g" % clock.seconds()
+
+        exchange = Client(Leaf(cancel_on_disconnect(handler)), clock).get()
+        exchange.advance(1.7)
+        self.assertEqual(body_of(exchange), b"1.7")
+        exchange.advance(1)
+        self.assertEqual(clock.seconds(), 2.7)
+
+    def test_what_a_call_raises(self) -> None:
+        """What a delayed call raises is raised, as by `Clock.advance`."""
+        client = Client(Leaf(echo))
+        client.clock.callLater(1, int, "no number")
+        exchange = client.get()
+        self.assertRaises(ValueError, exchange.advance, 2)
+
+    def test_pipelined(self) -> None:
+        """What is sent before the answer to the first is answered behind it."""
+        clock = Clock()
+        connection = Client(Leaf(Slow(clock)), clock).connect()
+        first, second = connection.get(b"/1"), connection.get(b"/2")
+        first.advance(2)
+        self.assertEqual(body_of(first), b"late")
+        self.assertIsNone(second.response)
+        second.advance(2)
+        self.assertEqual(body_of(second), b"late")
+
+    def test_a_connection_each(self) -> None:
+        """Requests of the client itself have connections of their own."""
+        client = Client(Leaf(waiting))
+        first, second = client.get(), client.get()
+        first.disconnect()
+        self.assertTrue(first.is_over)
+        self.assertFalse(second.is_over)
+
+    def test_answer_that_ends_with_the_connection(self) -> None:
+        """Without a length, the body is complete when the server has closed."""
+        connection = self.client.connect()
+        exchange = connection.get(b"/x", {b"Connection": b"close"})
+        self.assertFalse(connection.is_closed)
+        exchange.advance(0)
+        self.assertTrue(connection.is_closed)
+        self.assertEqual(body_of(exchange), b"GET /x ")
+
+    def test_body_without_length(self) -> None:
+        """A body without a length lasts until the end of the connection."""
+        for at_end in False, True:
+            (response,) = parse(b"HTTP/1.0 200 OK\r\n\r\nhalf", [b"GET"], at_end)
+            self.assertEqual((response.body, response.is_complete), (b"half", at_end))
+
+    def test_answer_without_body(self) -> None:
+        """A 204 is complete with its head."""
+
+        def nothing(request: Request) -> bytes:
+            request.setResponseCode(204)
+            return b""
+
+        self.assertEqual(body_of(Client(Leaf(nothing)).get()), b"")
+
+
+class RootTests(SynchronousTestCase):
+    """What a client is given."""
+
+    def test_site(self) -> None:
+        """A Site serves its own clock, and makes the requests with its own factory."""
+
+        class Special(Request):
+            """A request of the site's own class."""
+
+        clock = Clock()
+        site = Site(Leaf(echo), requestFactory=Special, reactor=clock)
+        client = Client(site)
+        self.assertIs(client.site, site)
+        self.assertIs(client.clock, clock)
+        exchange = client.get()
+        self.assertIsInstance(exchange.request, Special)
+        self.assertEqual(type(exchange.request).__qualname__, Special.__qualname__)
+        self.assertIs(site.requestFactory, Special)
+
+    def test_clock(self) -> None:
+        """A given clock is that of the site."""
+        clock = Clock()
+        self.assertIs(Client(Leaf(echo), clock).site.reactor, clock)
+
+    def test_other_reactor(self) -> None:
+        """A Site on another reactor is refused, with what to do."""
+        for site, clock in [
+            (Site(Resource()), None),
+            (Site(Resource(), reactor=Clock()), Clock()),
+        ]:
+            error = self.assertRaises(ValueError, Client, site, clock)
+            self.assertIn("Site(resource, reactor=clock)", str(error))
+
+    def test_no_resource(self) -> None:
+        """Anything else is refused."""
+        error = self.assertRaises(TypeError, Client, Resource)
+        self.assertIn("a resource or a Site", str(error))
