@@ -41,6 +41,29 @@ class AssertionTests(SynchronousTestCase):
         """What the assertion says."""
         return str(self.assertRaises(AssertionError, assertion, argument))
 
+    def test_without_watching(self) -> None:
+        """A client that does not watch its requests leaves them as they are, and cannot judge."""
+        requests: list[ref[Request]] = []
+        kinds: list[type] = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            requests.append(ref(request))
+            kinds.append(type(request))
+            return Deferred(lambda _: None)
+
+        page = Leaf(cancel_on_disconnect(handler))
+        client = Client(page, self.clock, watch=False)
+        exchange, stream = client.get(), client.connect_http2().get()
+        self.assertEqual(kinds, [Request, Request])
+        for each in exchange, stream:
+            self.assertEqual((each.request, each.outcome), (None, None))
+            for assertion in assert_stopped, assert_not_cancelled:
+                error = self.assertRaises(ValueError, assertion, each)
+                self.assertIn("watch=False", str(error))
+            each.disconnect()
+        self.assertRaises(ValueError, assert_no_leaks, client)
+        self.assertEqual([each() for each in requests], [None, None])
+
     def test_stopped(self) -> None:
         """A handler that was stopped passes."""
         self.visit(self.later)

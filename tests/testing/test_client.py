@@ -12,7 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 
 from cancelweb import cancel_on_disconnect
-from cancelweb.testing import Client
+from cancelweb.testing import Client, Connection, Response
 from cancelweb.testing._responses import parse
 
 from .._scopes import Leaf
@@ -169,10 +169,46 @@ class RequestTests(SynchronousTestCase):
         self.assertTrue(connection.is_closed)
         self.assertEqual(body_of(exchange), b"GET /x ")
 
+    def test_version(self) -> None:
+        """A request can be one of HTTP/1.0: its answer ends with the connection."""
+        connection = self.client.connect()
+        exchange = connection.request(b"GET", b"/old", version=b"HTTP/1.0")
+        exchange.advance(0)
+        self.assertEqual(body_of(exchange), b"GET /old ")
+        self.assertTrue(connection.received.startswith(b"HTTP/1.0 200 OK\r\n"))
+        self.assertTrue(connection.is_closed)
+
+    def test_the_only_answer(self) -> None:
+        """The only answer of a connection is there; none, another, and bytes behind it are told."""
+        connection = self.client.connect()
+        self.assertIn("not one answer, but []", self.refused(connection))
+        connection.get(b"/1")
+        self.assertEqual(connection.response.body, b"GET /1 ")
+        connection.send(b"GET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertIn("and then b'HTTP/1.1 200 OK", self.refused(connection))
+        connection = self.client.connect()
+        connection.get(b"/1")
+        connection.get(b"/2")
+        self.assertIn("b'GET /2 '", self.refused(connection))
+
+    def refused(self, connection: Connection) -> str:
+        """What is said where there is not one answer."""
+        return str(self.assertRaises(AssertionError, lambda: connection.response))
+
+    def test_header(self) -> None:
+        """A header has a value, or none; one that is there twice is told."""
+        response = Response(200)
+        self.assertIsNone(response.header(b"x-mine"))
+        response.headers.addRawHeader(b"X-Mine", b"1")
+        self.assertEqual(response.header(b"x-mine"), b"1")
+        response.headers.addRawHeader(b"X-Mine", b"2")
+        error = self.assertRaises(AssertionError, response.header, b"x-mine")
+        self.assertEqual(str(error), "b'x-mine' is there 2 times: [b'1', b'2']")
+
     def test_body_without_length(self) -> None:
         """A body without a length lasts until the end of the connection."""
         for at_end in False, True:
-            (response,) = parse(b"HTTP/1.0 200 OK\r\n\r\nhalf", [b"GET"], at_end)
+            [response], _ = parse(b"HTTP/1.0 200 OK\r\n\r\nhalf", [b"GET"], at_end)
             self.assertEqual((response.body, response.is_complete), (b"half", at_end))
 
     def test_answer_without_body(self) -> None:

@@ -43,6 +43,14 @@ class FlowTests(SynchronousTestCase):
         assert self.exchange.response is not None
         self.assertEqual(len(self.exchange.response.body), 2 * BUFFER_SIZE)
 
+    def test_full_already(self) -> None:
+        """A client that stops to read with full buffers pauses the producer at once."""
+        self.connection.pause(full=True)
+        self.assertEqual(self.told, ["pause"])
+        self.connection.resume()
+        self.exchange.advance(0)
+        self.assertEqual(self.told, ["pause", "resume"])
+
     def test_leaving_stops(self) -> None:
         """A client that leaves stops the producer."""
         self.exchange.disconnect()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from h2.errors import ErrorCodes
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +17,7 @@ from cancelweb import Ended, cancel_on_disconnect
 from cancelweb.testing import Client, assert_stopped
 
 from .._scopes import Leaf
-from ._kit import echo
+from ._kit import body_of, echo
 
 
 class StreamTests(SynchronousTestCase):
@@ -96,6 +97,44 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(stayer.response.body, b"answer")
         self.assertIs(stayer.outcome.ended, Ended.COMPLETED)
 
+    def test_rest_of_a_body(self) -> None:
+        """A body can be sent in parts, and ends as its length says."""
+        stream = (
+            Client(Leaf(echo))
+            .connect_http2()
+            .request(b"POST", headers={b"Content-Length": b"6"}, body=b"abc")
+        )
+        self.assertEqual((stream.response, stream.left), (None, 3))
+        stream.send(b"def")
+        stream.advance(0)
+        self.assertEqual(body_of(stream), b"POST / abcdef")
+
+    def test_in_one_read(self) -> None:
+        """What is sent together arrives together: a stream is dead before its handler is called."""
+        with self.connection.in_one_read():
+            stream = self.connection.get()
+            stream.reset()
+            self.assertIsNone(stream.request)
+        self.assertIsNotNone(stream.request)
+        self.assertEqual(self.asked, [])
+
+    def test_go_away(self) -> None:
+        """A client that says goodbye may go on to read; Twisted drops its streams all the same."""
+        stream = self.connection.get()
+        self.connection.go_away()
+        assert_stopped(stream)
+
+    def test_pause(self) -> None:
+        """A client that does not read is sent nothing once its buffers are full."""
+        connection = Client(Leaf(echo)).connect_http2()
+        connection.pause(full=True)
+        stream = connection.get()
+        stream.advance(0)
+        self.assertEqual((stream.response, connection._transport.dataBuffer), (None, b""))
+        connection.resume()
+        stream.advance(0)
+        self.assertEqual(body_of(stream), b"GET / ")
+
     def test_disconnect(self) -> None:
         """A connection that is closed takes all its streams along."""
         streams = [self.connection.get(), self.connection.get()]
@@ -119,6 +158,7 @@ class StreamTests(SynchronousTestCase):
         stream.advance(0)
         assert stream.response is not None
         self.assertEqual((stream.response.body, stream.was_reset), (b"some", True))
+        self.assertEqual(stream.error_code, ErrorCodes.INTERNAL_ERROR)
         self.assertFalse(stream.response.is_complete)
 
     def test_file(self) -> None:

@@ -4,7 +4,8 @@ Re-exports the public names; no logic.
 """
 
 from ._assertions import assert_no_leaks, assert_not_cancelled, assert_stopped
-from ._client import Client, Connection
+from ._client import Client
+from ._connection import Connection
 from ._exchange import Exchange
 from ._lines import Line
 from ._report import Finding, Point, Problem, Report, SweepFailed

@@ -20,7 +20,9 @@ def assert_stopped(exchange: Exchange) -> None:
 
     Raises:
         AssertionError: it was not; says what became of it.
+        ValueError: the client was made with ``watch=False``.
     """
+    leaks = exchange.client.leaks
     if exchange.served is None:
         raise AssertionError(f"{exchange}: the server has not read the request")
     outcome = exchange.outcome
@@ -29,7 +31,7 @@ def assert_stopped(exchange: Exchange) -> None:
             raise AssertionError(f"{exchange} was not stopped: {_told(outcome)}{_answer(exchange)}")
     elif exchange.served.scope is not None:
         raise AssertionError(f"{exchange} was not stopped: it still runs{_answer(exchange)}")
-    elif left := exchange.client.leaks.calls():
+    elif left := leaks.calls():
         raise AssertionError(f"{exchange} was not stopped: on the clock there is {', '.join(left)}")
 
 
@@ -39,8 +41,9 @@ def assert_not_cancelled(exchange: Exchange) -> None:
     Raises:
         AssertionError: it was cancelled, or would have been without ``dry_run`` or ``methods``;
             says why.
+        ValueError: the client was made with ``watch=False``.
     """
-    served = exchange.served
+    served = exchange.served if exchange.client.leaks else None
     scope = None if served is None else served.scope
     cause = None if scope is None else scope.cause
     if cause is not None:
@@ -56,11 +59,13 @@ def assert_no_leaks(client: Client) -> None:
 
     Raises:
         AssertionError: something is left; says what.
+        ValueError: the client was made with ``watch=False``.
     """
+    leaks = client.leaks
     turn(client.clock)
-    found = [f"open: {each}" for each in client.leaks.open_scopes()]
-    found += [f"on the clock: {each}" for each in client.leaks.calls()]
-    found += [f"logged: {each}" for each in client.leaks.errors()]
+    found = [f"open: {each}" for each in leaks.open_scopes()]
+    found += [f"on the clock: {each}" for each in leaks.calls()]
+    found += [f"logged: {each}" for each in leaks.errors()]
     if found:
         raise AssertionError("something is left:\n  " + "\n  ".join(found))
 

@@ -23,6 +23,8 @@ from ._served import Served
 if TYPE_CHECKING:
     from ._client import Client
 
+Headers = Mapping[bytes, bytes]
+
 
 @define(eq=False)
 class Exchange(ABC):
@@ -54,7 +56,7 @@ class Exchange(ABC):
     @property
     @abstractmethod
     def served(self) -> Served | None:
-        """The server's side; None until the server has read the request's head."""
+        """The server's side; None until the server has read the head, and without ``watch``."""
 
     @abstractmethod
     def disconnect(self, reason: Exception | None = None) -> None:
@@ -75,12 +77,15 @@ class Exchange(ABC):
 
     @property
     def request(self) -> Request | None:
-        """Twisted's request; None until the server has read its head."""
+        """Twisted's request; None until the server has read its head, and without ``watch``."""
         return None if self.served is None else self.served.request
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the request ended; None until its scope has closed, and without cancelweb."""
+        """How the request ended.
+
+        None until its scope has closed, and without cancelweb or ``watch``.
+        """
         return None if self.served is None else self.served.outcome
 
 

@@ -5,6 +5,8 @@ The client's half is h2's; the server's, Twisted's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -12,13 +14,14 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection as ClientSide
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from hyperframe.frame import GoAwayFrame
 from twisted.python.failure import Failure
 
 from .._twisted.access import h2_connection_class
 from .._twisted.checks import check
-from ._exchange import Exchange, check_bytes, done
-from ._responses import Response
-from ._served import Served, recording
+from ._exchange import Headers, check_bytes, done
+from ._served import Served
+from ._stream import Stream
 from ._transport import Transport
 
 if not check("HTTP/2 in memory"):
@@ -26,23 +29,29 @@ if not check("HTTP/2 in memory"):
 ServerSide = h2_connection_class()
 
 if TYPE_CHECKING:
-    from ._client import Client, Headers
+    from ._client import Client
 
 
 @define(eq=False)
 class HTTP2Connection:
-    """A connection over HTTP/2; made by `Client.connect_http2`."""
+    """A connection over HTTP/2; made by `Client.connect_http2`.
 
-    _client: Client
+    Attributes:
+        client: whose connection it is.
+    """
+
+    client: Client
     _streams: dict[int, Stream] = field(factory=dict, init=False)
     _served: dict[int, Served] = field(factory=dict, init=False)
     _transport: Transport = field(init=False)
     _h2: Any = field(init=False)
+    _is_gathering: bool = field(default=False, init=False)
+    _goodbye: bytes = field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
-        site, clock = self._client.site, self._client.clock
+        site, clock = self.client.site, self.client.clock
         server: Any = ServerSide(reactor=clock)
-        server.requestFactory = recording(site.requestFactory, clock, self._note)
+        server.requestFactory = self.client.watched(site.requestFactory, self._note)
         server.site = server.factory = site
         server.callLater, server.timeOut = clock.callLater, site.timeOut
         self._transport = Transport(clock, self.receive)
@@ -50,11 +59,10 @@ class HTTP2Connection:
         self._transport.registerProducer(server, True)
         self._h2 = ClientSide(H2Configuration(client_side=True))
         self._h2.initiate_connection()
-        self._send()
+        self.flush()
 
     def _note(self, channel: Any, served: Served) -> None:
         self._served[channel.streamID] = served
-        self._client.leaks.served.append(served)
 
     def get(self, path: bytes = b"/", headers: Headers | None = None) -> Stream:
         """Open a stream with a GET."""
@@ -65,16 +73,25 @@ class HTTP2Connection:
         return self.request(b"POST", path, headers, body)
 
     def request(
-        self, method: bytes, path: bytes, headers: Headers | None = None, body: bytes = b""
+        self, method: bytes, path: bytes = b"/", headers: Headers | None = None, body: bytes = b""
     ) -> Stream:
         """Open a stream with any request; its body is sent as fast as the server takes it.
+
+        Args:
+            method: such as ``b"PUT"``.
+            path: with the query, if there is one.
+            headers: give a ``Content-Length`` greater than the body to send the rest of it later,
+                with `Stream.send`.
+            body: or its beginning.
 
         Raises:
             TypeError: the method, the path, a header or the body is not bytes.
         """
         check_bytes(method=method, path=path, body=body, headers=headers or {})
         number = self._h2.get_next_available_stream_id()
-        stream = Stream(method, path, self._client, self, number)
+        all_headers = {name.lower(): value for name, value in (headers or {}).items()}
+        left = max(len(body), int(all_headers.get(b"content-length", b"0")))
+        stream = Stream(method, path, self.client, self, number, left)
         self._streams[number] = stream
         head = {
             b":method": method,
@@ -82,10 +99,37 @@ class HTTP2Connection:
             b":scheme": b"http",
             b":authority": b"localhost",
         }
-        self._h2.send_headers(number, [*head.items(), *(headers or {}).items()], not body)
-        stream.unsent = body
-        self._send()
+        self._h2.send_headers(number, [*head.items(), *all_headers.items()], not left)
+        stream.send(body)
         return stream
+
+    @contextmanager
+    def in_one_read(self) -> Iterator[None]:
+        """Let all that is sent within arrive in one read of the server, at the end."""
+        self._is_gathering = True
+        try:
+            yield
+        finally:
+            self._is_gathering = False
+            self.flush()
+
+    def go_away(self) -> None:
+        """Announce the end of the connection, with GOAWAY (RFC 9113, section 6.8), and stay."""
+        self._goodbye = GoAwayFrame(0).serialize()
+        self.flush()
+
+    def pause(self, *, full: bool = False) -> None:
+        """Read no more: the server is told to stop writing when its buffer is full.
+
+        Args:
+            full: whether it is full already, so that the server is told at once.
+        """
+        self._transport.read(False, full)
+
+    def resume(self) -> None:
+        """Read on."""
+        self._transport.read(True)
+        self.receive()
 
     def disconnect(self, reason: Exception | None = None) -> None:
         """Close the connection, with all its streams."""
@@ -99,13 +143,16 @@ class HTTP2Connection:
     def reset(self, number: int) -> None:
         """Tell the server that nobody waits for this stream."""
         self._h2.reset_stream(number, ErrorCodes.CANCEL)
-        self._send()
+        self.flush()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what is to be sent, as far as the server takes it, and take the answers."""
         for stream in self._streams.values():
             self._send_body(stream)
-        self._transport.deliver(self._h2.data_to_send())
-        self.receive()
+        if not self._is_gathering:
+            data, self._goodbye = self._h2.data_to_send() + self._goodbye, b""
+            self._transport.deliver(data)
+            self.receive()
 
     def _send_body(self, stream: Stream) -> None:
         """Send of its body what the server takes now."""
@@ -116,7 +163,8 @@ class HTTP2Connection:
                 # More is sent when the server has widened the window.
                 break
             part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
-            self._h2.send_data(stream.number, part, end_stream=not stream.unsent)
+            stream.left -= len(part)
+            self._h2.send_data(stream.number, part, end_stream=not stream.left)
 
     def receive(self) -> None:
         """Take what has come, and answer what the protocol wants answered."""
@@ -125,7 +173,7 @@ class HTTP2Connection:
         if data:
             for event in self._h2.receive_data(data):
                 self._handle(event)
-            self._send()
+            self.flush()
 
     def _handle(self, event: object) -> None:
         match event:
@@ -138,69 +186,9 @@ class HTTP2Connection:
             case StreamEnded():
                 self._streams[event.stream_id].end()
             case StreamReset():
-                self._streams[event.stream_id].was_reset = True
+                stream = self._streams[event.stream_id]
+                stream.was_reset, stream.error_code = True, event.error_code
             case ConnectionTerminated():
                 for stream in self._streams.values():
                     stream.unsent = b""
                 self._transport.loseConnection()
-
-
-@define(eq=False)
-class Stream(Exchange):
-    """A request on a stream of HTTP/2; made by `HTTP2Connection.get` and its like.
-
-    Attributes:
-        was_reset: whether the server has reset the stream, or the client.
-        unsent: what is left of the body of the request.
-    """
-
-    connection: HTTP2Connection
-    number: int
-    was_reset: bool = False
-    unsent: bytes = b""
-    _response: Response | None = None
-
-    def reset(self) -> None:
-        """Leave this stream; the connection and its other streams go on. Again, do nothing."""
-        if not self.is_over:
-            self.was_reset = True
-            self.connection.reset(self.number)
-
-    def disconnect(self, reason: Exception | None = None) -> None:
-        """See `Exchange.disconnect`."""
-        self.connection.disconnect(reason)
-
-    @property
-    def response(self) -> Response | None:
-        """See `Exchange.response`."""
-        self.connection.receive()
-        return self._response
-
-    @property
-    def is_over(self) -> bool:
-        """See `Exchange.is_over`."""
-        response = self.response
-        is_complete = response is not None and response.is_complete
-        return is_complete or self.was_reset or self.connection.is_closed
-
-    @property
-    def served(self) -> Served | None:
-        """See `Exchange.served`."""
-        return self.connection._served.get(self.number)
-
-    def take_head(self, headers: Any) -> None:
-        """The answer's head has come."""
-        self._response = Response(int(dict(headers)[b":status"]))
-        for name, value in headers:
-            if not name.startswith(b":"):
-                self._response.headers.addRawHeader(name, value)
-
-    def take_body(self, data: bytes) -> None:
-        """A part of its body has come."""
-        assert self._response is not None, "h2 sees to the order"
-        self._response.body += data
-
-    def end(self) -> None:
-        """The answer is complete."""
-        assert self._response is not None, "h2 sees to the order"
-        self._response.is_complete = True

@@ -29,13 +29,20 @@ class Response:
     body: bytes = b""
     is_complete: bool = False
 
-    def _first(self, name: bytes) -> bytes | None:
-        values = self.headers.getRawHeaders(name)
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header that is there at most once.
+
+        Raises:
+            AssertionError: it is there more than once.
+        """
+        values = self.headers.getRawHeaders(name, [])
+        if len(values) > 1:
+            raise AssertionError(f"{name!r} is there {len(values)} times: {values}")
         return values[0] if values else None
 
 
-def parse(data: bytes, methods: Iterable[bytes], at_end: bool) -> list[Response]:
-    """The answers in what a server sent, in the order of the requests.
+def parse(data: bytes, methods: Iterable[bytes], at_end: bool) -> tuple[list[Response], bytes]:
+    """The answers in what a server sent, in the order of the requests, and what comes behind.
 
     Args:
         data: all bytes of the connection until now.
@@ -51,7 +58,7 @@ def parse(data: bytes, methods: Iterable[bytes], at_end: bool) -> list[Response]
         responses.append(response)
         if not response.is_complete:
             break
-    return responses
+    return responses, data
 
 
 def _head(data: bytes) -> tuple[Response | None, bytes]:
@@ -72,11 +79,11 @@ def _head(data: bytes) -> tuple[Response | None, bytes]:
 
 def _take_body(response: Response, data: bytes, method: bytes, at_end: bool) -> bytes:
     """Read the body; returns what follows it."""
-    length = response._first(b"content-length")
+    length = response.header(b"content-length")
     if method == b"HEAD" or response.code in BODILESS:
         response.is_complete = True
         return data
-    if response._first(b"transfer-encoding") == b"chunked":
+    if response.header(b"transfer-encoding") == b"chunked":
         return _take_chunks(response, data)
     size = len(data) if length is None else int(length)
     response.body = data[:size]

@@ -49,6 +49,7 @@ class Transport(StringTransport):
         self._unsent = bytearray()
         self._lost: Failure | None = None
         self._is_read = True
+        self._room = BUFFER_SIZE
         self._has_paused = False
         self._is_resuming = False
 
@@ -76,11 +77,11 @@ class Transport(StringTransport):
         if self.producerState == "producing" or self.disconnecting:
             self._lose()
 
-    def read(self, is_reading: bool) -> None:
-        """The client stops reading, or reads on."""
+    def read(self, is_reading: bool, is_full: bool = False) -> None:
+        """The client stops reading, perhaps with its buffers full already; or it reads on."""
         self._is_read = is_reading
-        if is_reading:
-            self._flush_unsent()
+        self._room = -1 if is_full else BUFFER_SIZE
+        self._flush_unsent()
 
     # --- what the server does ---
 
@@ -152,7 +153,7 @@ class Transport(StringTransport):
             super().write(bytes(self._unsent))
             self._unsent.clear()
             self._ask_for_more()
-        elif len(self._unsent) > BUFFER_SIZE and self.streaming and not self._has_paused:
+        elif len(self._unsent) > self._room and self.streaming and not self._has_paused:
             assert self.producer is not None, "a streaming one is registered"
             self._has_paused = True
             self.producer.pauseProducing()

@@ -1,0 +1,180 @@
+"""Connections over HTTP/1.1 in memory: several requests, half of one, or bytes as they are.
+
+HTTP/2 is in `_http2`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from ._exchange import Exchange, Headers, check_bytes, done
+from ._responses import Response, parse
+from ._served import Served
+from ._transport import CLIENT, Transport
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+
+@define(eq=False)
+class Connection:
+    """A connection over HTTP/1.1; made by `Client.connect`.
+
+    Requests that are sent before earlier ones are answered are pipelined.
+
+    Attributes:
+        client: whose connection it is.
+    """
+
+    client: Client
+    _sent: list[bytes] = field(factory=list, init=False)
+    _served: list[Served] = field(factory=list, init=False)
+    _later: list[IDelayedCall] = field(factory=list, init=False)
+    _transport: Transport = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._transport = Transport(self.client.clock)
+        protocol: Any = self.client.site.buildProtocol(CLIENT)
+        protocol.requestFactory = self.client.watched(protocol.requestFactory, self._note)
+        self._transport.connect(protocol)
+
+    def _note(self, channel: object, served: Served) -> None:
+        self._served.append(served)
+
+    def get(self, path: bytes = b"/", headers: Headers | None = None) -> Exchange:
+        """Send a GET, behind what was sent before."""
+        return self.request(b"GET", path, headers)
+
+    def post(self, path: bytes, body: bytes, headers: Headers | None = None) -> Exchange:
+        """Send a POST, behind what was sent before."""
+        return self.request(b"POST", path, headers, body)
+
+    def request(
+        self,
+        method: bytes,
+        path: bytes = b"/",
+        headers: Headers | None = None,
+        body: bytes = b"",
+        version: bytes = b"HTTP/1.1",
+    ) -> Exchange:
+        """Send a request, behind what was sent before.
+
+        Args:
+            method: such as ``b"PUT"``.
+            path: with the query, if there is one.
+            headers: ``Host`` and, with a body, ``Content-Length`` are added. Give a greater
+                ``Content-Length`` to send the rest of the body later, with `send`.
+            body: or its beginning.
+            version: of the protocol, such as ``b"HTTP/1.0"``.
+
+        Raises:
+            TypeError: one of them is not bytes.
+        """
+        all_headers = {b"Host": b"localhost", **(headers or {})}
+        check_bytes(method=method, path=path, body=body, version=version, headers=all_headers)
+        exchange = _OnConnection(method, path, self.client, self, len(self._sent))
+        self._sent.append(method)
+        if body:
+            all_headers.setdefault(b"Content-Length", b"%d" % len(body))
+        lines = [b"%s %s %s" % (method, path, version)]
+        lines += [b"%s: %s" % header for header in all_headers.items()]
+        self.send(b"\r\n".join([*lines, b"", body]))
+        return exchange
+
+    def send(self, data: bytes, delay: float = 0.0) -> None:
+        """Send bytes as they are, such as the rest of a body.
+
+        Args:
+            data: what to send.
+            delay: how many seconds later, on the clock. A client that has left sends no more.
+        """
+        if delay:
+            later = self.client.clock.callLater(delay, self._transport.deliver, data)
+            self._later.append(later)
+        else:
+            self._transport.deliver(data)
+
+    def disconnect(self, reason: Exception | None = None) -> None:
+        """See `Exchange.disconnect`."""
+        for each in self._later:
+            if each.active():
+                each.cancel()
+        self._transport.lose(Failure(done(reason)))
+
+    def pause(self, *, full: bool = False) -> None:
+        """Read no more: the server is told to stop writing when its buffer is full.
+
+        Args:
+            full: whether it is full already, so that the server is told at once.
+        """
+        self._transport.read(False, full)
+
+    def resume(self) -> None:
+        """Read on."""
+        self._transport.read(True)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is over, whoever closed it."""
+        return not self._transport.connected
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether the server threw the connection away."""
+        return self._transport.aborted
+
+    @property
+    def received(self) -> bytes:
+        """All bytes that the client has read."""
+        value: bytes = self._transport.value()
+        return value
+
+    @property
+    def responses(self) -> list[Response]:
+        """The answers until now, in the order of the requests; of the last, perhaps a part."""
+        return self._parse()[0]
+
+    @property
+    def response(self) -> Response:
+        """The only answer.
+
+        Raises:
+            AssertionError: there is none, or something else besides; says what.
+        """
+        responses, rest = self._parse()
+        if len(responses) != 1 or rest:
+            raise AssertionError(f"not one answer, but {responses}, and then {rest!r}")
+        return responses[0]
+
+    def _parse(self) -> tuple[list[Response], bytes]:
+        return parse(self.received, self._sent, self._transport.disconnecting)
+
+
+@define(eq=False)
+class _OnConnection(Exchange):
+    """A request on a connection over HTTP/1.1."""
+
+    connection: Connection
+    _index: int
+
+    @property
+    def response(self) -> Response | None:
+        responses = self.connection.responses[self._index :]
+        return responses[0] if responses else None
+
+    @property
+    def is_over(self) -> bool:
+        response = self.response
+        return self.connection.is_closed or (response is not None and response.is_complete)
+
+    @property
+    def served(self) -> Served | None:
+        served = self.connection._served[self._index :]
+        return served[0] if served else None
+
+    def disconnect(self, reason: Exception | None = None) -> None:
+        self.connection.disconnect(reason)

@@ -1,0 +1,88 @@
+"""Requests over HTTP/2 in memory, each on a stream of a connection.
+
+What the connection sends and reads is in `_http2`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from ._exchange import Exchange
+from ._responses import Response
+from ._served import Served
+
+if TYPE_CHECKING:
+    from ._http2 import HTTP2Connection
+
+
+@define(eq=False)
+class Stream(Exchange):
+    """A request on a stream of HTTP/2; made by `HTTP2Connection.get` and its like.
+
+    Attributes:
+        number: of the stream.
+        was_reset: whether the server has reset the stream, or the client.
+        error_code: with which the server has reset it; None if it has not.
+        left: how many bytes of the request's body are still to be sent.
+        unsent: those of them that are there.
+    """
+
+    connection: HTTP2Connection
+    number: int
+    left: int
+    was_reset: bool = False
+    error_code: int | None = None
+    unsent: bytes = b""
+    _response: Response | None = None
+
+    def send(self, data: bytes) -> None:
+        """Send more of the body of the request, which ends as its ``Content-Length`` says."""
+        self.unsent += data
+        self.connection.flush()
+
+    def reset(self) -> None:
+        """Leave this stream; the connection and its other streams go on. Again, do nothing."""
+        if not self.is_over:
+            self.was_reset = True
+            self.connection.reset(self.number)
+
+    def disconnect(self, reason: Exception | None = None) -> None:
+        """See `Exchange.disconnect`."""
+        self.connection.disconnect(reason)
+
+    @property
+    def response(self) -> Response | None:
+        """See `Exchange.response`."""
+        self.connection.receive()
+        return self._response
+
+    @property
+    def is_over(self) -> bool:
+        """See `Exchange.is_over`."""
+        response = self.response
+        is_complete = response is not None and response.is_complete
+        return is_complete or self.was_reset or self.connection.is_closed
+
+    @property
+    def served(self) -> Served | None:
+        """See `Exchange.served`."""
+        return self.connection._served.get(self.number)
+
+    def take_head(self, headers: Any) -> None:
+        """The answer's head has come."""
+        self._response = Response(int(dict(headers)[b":status"]))
+        for name, value in headers:
+            if not name.startswith(b":"):
+                self._response.headers.addRawHeader(name, value)
+
+    def take_body(self, data: bytes) -> None:
+        """A part of its body has come."""
+        assert self._response is not None, "h2 sees to the order"
+        self._response.body += data
+
+    def end(self) -> None:
+        """The answer is complete."""
+        assert self._response is not None, "h2 sees to the order"
+        self._response.is_complete = True
