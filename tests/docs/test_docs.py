@@ -30,9 +30,10 @@ from cancelweb import (
     upstream,
 )
 from cancelweb._scopes.parts import Subject
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
 from .._servers import REPOSITORY
+from .._visits import connect
 from ._docs import DOCS, EXAMPLES, OWN_PROGRAMS, PAGES, README, directives, included, run, section
 
 MEMBERS = (FunctionType, property)
@@ -204,7 +205,7 @@ class ListTests(SynchronousTestCase):
 class ReadmeTests(SynchronousTestCase):
     """What the README shows works."""
 
-    def handler(self, number: int) -> tuple[Client, Clock]:
+    def handler(self, number: int) -> tuple[Connection, Clock]:
         """A client of a resource whose handler is this snippet of the README."""
         clock = Clock()
 
@@ -222,17 +223,17 @@ class ReadmeTests(SynchronousTestCase):
             reactor=clock,
             cancel_on_disconnect=cancel_on_disconnect,
         )
-        return Client(names["Shown"](), clock), clock
+        return connect(names["Shown"](), clock), clock
 
     def test_before_and_after_do_the_same(self) -> None:
         """Both handlers give the page to who waits, and cancel the call of who leaves."""
         for number in range(2):
             waiter, clock = self.handler(number)
-            waiter.request()
+            waiter.get()
             clock.advance(5)
             self.assertEqual(waiter.response.body, b"Sorry to keep you waiting.")
             leaver, clock = self.handler(number)
-            leaver.request()
+            leaver.get()
             self.assertEqual([call.getTime() for call in clock.getDelayedCalls()][:1], [5])
             leaver.disconnect()
             self.assertNotIn(5, [call.getTime() for call in clock.getDelayedCalls()])

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock, deferLater
 
 from cancelweb import CancellingResource
 
-from .._inmemory import Client
+from .._visits import connect
 from ..stoppable._databases import DatabaseTestCase
 from ._docs import CLEANUP, run
 
@@ -36,12 +36,12 @@ class CleanupTests(DatabaseTestCase):
         over: Deferred[object] = Deferred()
         page = run(CLEANUP.read_text())[name](self.pool, self.brew)
         root = CancellingResource(page, on_exit=over.callback, clock=reactor)
-        client = Client(root, Clock())
-        client.request(b"POST")
+        connection = connect(root, Clock())
+        connection.request(b"POST")
         await self.brewing
         states = [await self.state()]
         if leaves:
-            client.disconnect()
+            connection.disconnect()
         else:
             self.brewed.callback(b"Here you are.")
         await over

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from .._inmemory import Client
+from .._visits import connect
 from ._docs import SHIELD, run
 
 
@@ -31,7 +31,7 @@ class ShieldTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Place an order."""
         self.shop = Shop()
-        self.client = Client(run(SHIELD.read_text())["Order"](self.shop))
+        self.client = connect(run(SHIELD.read_text())["Order"](self.shop))
         self.client.request(b"POST")
 
     def do(self, *names: str) -> None:

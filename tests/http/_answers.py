@@ -12,10 +12,10 @@ from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Cause, cancel_on_disconnect, current_scope
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Response
 
-from .._inmemory import Client
-from .._responses import Response
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
+from .._visits import connect
 
 AS_TODAY = (
     b"<!DOCTYPE html>\n<html><head><title>503 - Service Unavailable</title></head><body>"
@@ -42,20 +42,20 @@ class AnswerTestCase(SynchronousTestCase):
 
     def ask(self, root: Any, accept: bytes | None = None, method: bytes = b"GET") -> Response:
         """What the client gets."""
-        client = Client(root)
-        client.request(method, headers={} if accept is None else {b"Accept": accept})
-        client.clock.advance(1)
-        client.clock.advance(0)
-        return client.response
+        connection = connect(root)
+        connection.request(method, headers={} if accept is None else {b"Accept": accept})
+        connection.client.clock.advance(1)
+        connection.client.clock.advance(0)
+        return connection.response
 
-    def deadline(self, error_page: object = None, handler: Any = waiting) -> Leaf:
+    def deadline(self, error_page: object = None, handler: Any = waiting) -> Page:
         """A page that is never done in time."""
         page: Any = error_page
         decorate: Any = cancel_on_disconnect(timeout=1, error_page=page, observers=())
-        return Leaf(decorate(handler))
+        return Page(decorate(handler))
 
     def draining(self, **options: Any) -> CancellingResource:
         """A site that turns requests away."""
         monitor = Monitor()
         monitor.is_draining = True
-        return CancellingResource(Leaf(waiting), monitor=monitor, observers=(), **options)
+        return CancellingResource(Page(waiting), monitor=monitor, observers=(), **options)

@@ -13,7 +13,7 @@ from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 
 from .._inmemory import H2Connection
-from .._pages import PAGE, Handler, Page
+from .._pages import PAGE, GetPage, Handler
 from ..scopes._tracking import finish
 from ._multiplexed import DeafClient, HTTP2TestCase
 
@@ -123,7 +123,7 @@ class GoodbyeTestCase(HTTP2TestCase):
     def wrap(self, handler: Handler, **options: Any) -> None:
         """Connect to a page that is wrapped, of any method."""
         self.begin()
-        page = Page(self.noting(handler))
+        page = GetPage(self.noting(handler))
         page.render_POST = page.render_GET  # type: ignore[attr-defined]
         wrapper: Any = CancellingResource(
             page,

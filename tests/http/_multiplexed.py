@@ -13,7 +13,7 @@ from cancelweb import cancel_on_disconnect
 
 from .._http2 import HTTP2Client, Stream
 from .._inmemory import H2Connection
-from .._pages import Handler, Page
+from .._pages import GetPage, Handler
 from ._streams import TURN, StreamTestCase
 
 
@@ -41,14 +41,14 @@ class HTTP2TestCase(StreamTestCase):
         self.works[path] = Deferred(lambda _: self.stopped.append(path))
         return self.works[path]
 
-    def connect(self, handler: Handler, page: type[Page] = Page, **options: Any) -> None:
+    def connect(self, handler: Handler, page: type[GetPage] = GetPage, **options: Any) -> None:
         """Connect to a page that the decorated handler makes."""
         options.setdefault("observers", self.outcomes.append)
         decorate: Any = cancel_on_disconnect(**options)
         self.page = page(decorate(handler))
         self.open(self.page)
 
-    def open(self, page: Page) -> None:
+    def open(self, page: GetPage) -> None:
         """Connect to the page."""
         self.client = DeafClient()
         site = Site(page, reactor=self.clock)

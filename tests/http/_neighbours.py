@@ -17,9 +17,10 @@ from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Outcome, Scope, current_scope
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
+from .._visits import connect
 
 BODY = b"a page"
 
@@ -33,16 +34,6 @@ def finishing_and_raising(request: Request) -> bytes:
     request.write(b"the neighbour's page")
     request.finish()
     raise NeighbourError
-
-
-class Pipeline(Client):
-    """A client that sends all its requests at once."""
-
-    def ask(self, *paths: bytes) -> None:
-        """Send them."""
-        self._methods += [b"GET"] * len(paths)
-        head = b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        self.transport.deliver(b"".join(head % path for path in paths))
 
 
 class NeighbourTestCase(SynchronousTestCase):
@@ -78,7 +69,7 @@ class NeighbourTestCase(SynchronousTestCase):
 
         options.setdefault("on_exit", lambda _: self.ran.append("exit"))
         page: Any = CancellingResource(
-            Leaf(noting),
+            Page(noting),
             monitor=self.monitor,
             observers=self.outcomes.append,
             on_cancel=lambda _: self.ran.append("cancel"),
@@ -86,16 +77,18 @@ class NeighbourTestCase(SynchronousTestCase):
         )
         root = Resource()
         root.putChild(b"page", page)
-        root.putChild(b"neighbour", Leaf(finishing_and_raising))
+        root.putChild(b"neighbour", Page(finishing_and_raising))
         return root
 
     def ask(
         self, handler: Handler, *, neighbours: Sequence[bytes] = (b"/neighbour",), **options: Any
-    ) -> Client:
+    ) -> Connection:
         """Ask for the page, and for its neighbours behind it."""
-        self.client = Pipeline(self.pages(handler, **options), self.clock)
-        self.client.ask(b"/page", *neighbours)
-        return self.client
+        self.connection = connect(self.pages(handler, **options), self.clock)
+        with self.connection.in_one_read():
+            for path in (b"/page", *neighbours):
+                self.connection.get(path)
+        return self.connection
 
     def wait(self, _: Request) -> Deferred[Any]:
         """A handler that waits."""
@@ -131,7 +124,7 @@ class NeighbourTestCase(SynchronousTestCase):
     def assert_stays_closed(self) -> None:
         """Nothing more is told, whatever follows; no timer is left."""
         ran = self.ran.copy()
-        self.client.disconnect()
+        self.connection.disconnect()
         self.drain()
         self.assertEqual((self.ran, len(self.outcomes)), (ran, 1))
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -12,28 +12,29 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Outcome, Scope, cancel_on_disconnect, current_scope
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
+from .._visits import connect
 
 Nest = Callable[[Handler, dict[str, Any], dict[str, Any]], Resource]
 
 
 def decorated(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
     """One decorated handler."""
-    return Leaf(cancel_on_disconnect(**outer)(handler))
+    return Page(cancel_on_disconnect(**outer)(handler))
 
 
 def wrapped(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
     """One wrapped resource."""
-    return CancellingResource(Leaf(handler), **outer)  # type: ignore[return-value]
+    return CancellingResource(Page(handler), **outer)  # type: ignore[return-value]
 
 
 def decorated_in_decorated(
     handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
 ) -> Resource:
     """Twice decorated."""
-    return Leaf(cancel_on_disconnect(**outer)(cancel_on_disconnect(**inner)(handler)))
+    return Page(cancel_on_disconnect(**outer)(cancel_on_disconnect(**inner)(handler)))
 
 
 def decorated_in_wrapped(
@@ -41,14 +42,14 @@ def decorated_in_wrapped(
 ) -> Resource:
     """Decorated, below a wrapper at the root."""
     root: Any = Resource()
-    root.putChild(b"", Leaf(cancel_on_disconnect(**inner)(handler)))
+    root.putChild(b"", Page(cancel_on_disconnect(**inner)(handler)))
     return CancellingResource(root, **outer)  # type: ignore[return-value]
 
 
 def wrapped_in_wrapped(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
     """A wrapped child below a wrapper at the root."""
     root: Any = Resource()
-    root.putChild(b"", CancellingResource(Leaf(handler), **inner))
+    root.putChild(b"", CancellingResource(Page(handler), **inner))
     return CancellingResource(root, **outer)  # type: ignore[return-value]
 
 
@@ -56,8 +57,8 @@ def wrapped_in_decorated(
     handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
 ) -> Resource:
     """A decorated handler that renders a wrapped resource."""
-    resource = CancellingResource(Leaf(handler), **inner)
-    return Leaf(cancel_on_disconnect(**outer)(resource.render))
+    resource = CancellingResource(Page(handler), **inner)
+    return Page(cancel_on_disconnect(**outer)(resource.render))
 
 
 NESTS: list[Nest] = [
@@ -99,12 +100,12 @@ class NestTestCase(SynchronousTestCase):
         self.scopes.append(current_scope())
         return Deferred()
 
-    def ask(self, nest: Nest, handler: Handler, outer: Any = (), inner: Any = ()) -> Client:
+    def ask(self, nest: Nest, handler: Handler, outer: Any = (), inner: Any = ()) -> Connection:
         """Ask for what is behind two doors."""
         self.told.clear()
         self.outcomes.clear()
         self.scopes.clear()
         options = {"observers": self.outcomes.append, **dict(outer)}
-        client = Client(nest(handler, options, dict(inner)))
-        client.request()
-        return client
+        connection = connect(nest(handler, options, dict(inner)))
+        connection.get()
+        return connection

@@ -19,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 from cancelweb import Draining, Outcome, current_scope, scope_of
 
 from .._pages import PAGE
-from .._scopes import lose
+from .._visits import lose
 from ..scopes._jobs import (
     KINDS,
     Await,

@@ -32,7 +32,7 @@ from twisted.web.wsgi import WSGIResource
 from twisted.web.xmlrpc import XMLRPC
 from zope.interface import implementer
 
-from .._scopes import Leaf
+from .._pages import Page
 from .._servers import reactor
 
 _Value = TypeVar("_Value")
@@ -145,7 +145,7 @@ class LatePage(Element):
 
 def template() -> Resource:
     """A page that renders a template."""
-    return Leaf(lambda request: renderElement(request, LatePage()))
+    return Page(lambda request: renderElement(request, LatePage()))
 
 
 class Calls(XMLRPC):

@@ -14,9 +14,10 @@ from twisted.web.util import DeferredResource
 
 from cancelweb import CancellingResource, Outcome, Scope
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Leaf
+from .._pages import Page
+from .._visits import connect
 
 
 class SecondScopeTestCase(SynchronousTestCase):
@@ -36,16 +37,16 @@ class SecondScopeTestCase(SynchronousTestCase):
         given["on_exit"] = self.exits.append
         return CancellingResource(resource, **given | options)
 
-    def leave(self, method: bytes = b"POST", **options: Any) -> Client:
+    def leave(self, method: bytes = b"POST", **options: Any) -> Connection:
         """Ask for a late child, and leave."""
-        client = Client(self.wrap(DeferredResource(self.late), **options), self.clock)
-        client.request(method)
-        client.disconnect()
-        return client
+        connection = connect(self.wrap(DeferredResource(self.late), **options), self.clock)
+        connection.request(method)
+        connection.disconnect()
+        return connection
 
     def deliver(self, handler: Callable[[Request], object]) -> None:
         """The child is there."""
-        self.late.callback(Leaf(handler))
+        self.late.callback(Page(handler))
 
     async def failing(self, request: Request) -> bytes:
         """A handler that fails after a second."""

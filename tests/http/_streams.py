@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from .._pages import PageTestCase
+from .._visits import VisitTestCase
 
 TURN = 2.0**-10
 
@@ -23,7 +23,7 @@ class TurningClock(Clock):
         return super().callLater(max(delay, TURN), callable, *args, **kw)
 
 
-class StreamTestCase(PageTestCase):
+class StreamTestCase(VisitTestCase):
     """A test of streams.
 
     Attributes:

@@ -26,7 +26,7 @@ from cancelweb._http.serving import SIMPLE_CHANNEL
 from cancelweb.interfaces import IMonitor
 
 from .._loopback import masked
-from .._scopes import Leaf
+from .._pages import Page
 from ..scopes._jobs import Job
 from ..scopes._orders import Options, Orders
 from ..scopes._promises import Hook
@@ -160,14 +160,14 @@ class Twin(Orders):
     def facts(self) -> list[str]:
         """What can be seen of it between steps."""
         scope: Any = self.scope
-        calls = sorted(call.getTime() for call in self.client.clock.getDelayedCalls())
+        calls = sorted(call.getTime() for call in self.connection.client.clock.getDelayedCalls())
         names = ["state", "fate", "cause", "ended", "would_have_cancelled", "deadline"]
         facts = {each: getattr(scope, each) for each in names} | {
             "remaining": scope.remaining(),
             "has request": scope.request is not None,
             "of the request": str(scope_of(self.request)).split(", ")[1:],
-            "received": masked(self.client.received),
-            "connection": (self.client.is_aborted, self.client.is_closed),
+            "received": masked(self.connection.received),
+            "connection": (self.connection.is_aborted, self.connection.is_closed),
             "request": (self.request.finished, sorted(vars(self.request))),
             "jobs": [(each.asked, each.has_ended) for each in self.jobs + self.jobs_of_hooks],
             "hooks": [each.runs for each in self.hooks],
@@ -198,7 +198,7 @@ class Twin(Orders):
 
     def leave(self) -> None:
         """The client leaves."""
-        self.client.disconnect()
+        self.connection.disconnect()
 
     def options(self, timeouts: Iterable[float | None], has_inner: bool) -> list[Options]:
         """As the twins were told."""
@@ -225,7 +225,7 @@ class Twin(Orders):
             return resource.render(request)
 
         try:
-            super().enter(Leaf(render), method, entry)
+            super().enter(Page(render), method, entry)
         finally:
             self.scope = scope_of(self.request)
 
@@ -239,13 +239,13 @@ class Twin(Orders):
         """The returned work comes to something else than a page."""
         if self.returned is not None and not self.returned.gate.called:
             self.returned.settle(RESULTS[what]())
-            self.client.clock.advance(0)
+            self.connection.client.clock.advance(0)
 
     def join(self, kind: type[Job], timeout: float | None, has_hook: bool) -> None:
         """Another entry point meets the request."""
 
         def handler(request: Any) -> object:
-            job = kind(request, self.client.clock)
+            job = kind(request, self.connection.client.clock)
             self.jobs.append(job)
             return job.start()
 

@@ -18,7 +18,7 @@ from cancelweb import (
 from cancelweb.monitor import Monitor
 from cancelweb.testing import Client
 
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
 from ._streams import TurningClock
 
 BODY = b"hello"
@@ -42,7 +42,7 @@ class WholeTestCase(SynchronousTestCase):
         """A client of the page."""
         options.setdefault("observers", self.outcomes.append)
         root = CancellingResource(
-            Leaf(handler),
+            Page(handler),
             monitor=self.monitor,
             on_cancel=lambda _: self.told.append("cancelled"),
             on_exit=lambda _: self.told.append("exit"),

@@ -19,10 +19,11 @@ from cancelweb._http.serving import serve_for
 from cancelweb._kinds.cancellers import Canceller
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._scopes.options import checked_options
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import PAGE
-from .._scopes import Errand, Handler, Leaf
+from .._pages import PAGE, Handler, Page
+from .._visits import connect
+from .._work import Errand
 
 
 @define(eq=False)
@@ -66,7 +67,7 @@ class AnswererTests(SynchronousTestCase):
         self.outcomes: list[Outcome] = []
         self.errors: list[Failure] = []
 
-    def ask(self, view: Handler, **options: Any) -> Client:
+    def ask(self, view: Handler, **options: Any) -> Connection:
         """Ask for a page that the framework makes of what a view returns."""
         checked = checked_options(observers=self.outcomes.append, any_method=True, **options)
 
@@ -76,9 +77,9 @@ class AnswererTests(SynchronousTestCase):
             awaited.addCallback(self.finish, request).addErrback(self.errors.append)
             return NOT_DONE_YET
 
-        client = Client(Leaf(render))
-        client.request()
-        return client
+        connection = connect(Page(render))
+        connection.get()
+        return connection
 
     def finish(self, result: bytes | str, request: Any) -> None:
         """Answer."""
@@ -94,17 +95,17 @@ class AnswererTests(SynchronousTestCase):
         """What a view returns without waiting is the framework's, of whatever type."""
         views: list[Handler] = [lambda _: PAGE, lambda _: "a page"]
         for view in views:
-            client = self.ask(view)
-            self.assertTrue(client.response.is_complete)
+            connection = self.ask(view)
+            self.assertTrue(connection.response.is_complete)
             self.assertIs(self.outcomes.pop().cause, None)
 
     def test_receives_a_result_later(self) -> None:
         """So is what it comes to later, when that has been waited for."""
         waiting: Deferred[Any] = Deferred()
-        client = self.ask(lambda _: waiting)
+        connection = self.ask(lambda _: waiting)
         self.assertEqual(self.outcomes, [])
         waiting.callback(PAGE)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertIs(self.outcome().cause, None)
 
     def test_receives_a_failure(self) -> None:
@@ -128,8 +129,8 @@ class AnswererTests(SynchronousTestCase):
     def test_work_is_stopped(self) -> None:
         """When the client leaves, the work is stopped, and the framework is told nothing."""
         errand = Errand()
-        client = self.ask(lambda _: errand)
-        client.disconnect()
+        connection = self.ask(lambda _: errand)
+        connection.disconnect()
         self.assertEqual(errand.asked, [""])
         self.assertIsInstance(self.outcome().cause, Disconnected)
         self.assertEqual(self.errors, [])
@@ -137,8 +138,8 @@ class AnswererTests(SynchronousTestCase):
     def test_has_the_client_answered(self) -> None:
         """At a deadline, or a cancel, it is told that no result will come, once."""
         errand = Errand()
-        client = self.ask(lambda _: errand, timeout=3)
-        client.clock.advance(3)
+        connection = self.ask(lambda _: errand, timeout=3)
+        connection.client.clock.advance(3)
         self.ask(lambda _: Deferred())
         scope_of(self.request).cancel(Draining())
         causes = [each.value.cause for each in self.errors]  # type: ignore[union-attr]

@@ -22,9 +22,9 @@ from zope.interface import implementer
 
 from cancelweb import Cause, Draining, TimedOut, cancel_on_disconnect, current_scope, scope_of
 
-from .._http2 import HTTP2Client
-from .._inmemory import Client, H2Connection, log_events, of_cancelweb
-from .._scopes import Leaf, Visit
+from .._logs import log_events, of_cancelweb
+from .._pages import Page
+from .._visits import Visit, connect, connect_http2
 
 
 @implementer(IPushProducer)
@@ -58,20 +58,20 @@ class ErrorPageTests(SynchronousTestCase):
 
         visit = Visit(handler, timeout=1)
         visit.clock.advance(1)
-        headers = visit.response.headers
-        self.assertNotIn(b"of the page", headers.values())
-        self.assertEqual(headers[b"cache-control"], b"no-store")
-        self.assertEqual(headers[b"x-frame-options"], b"DENY")
+        response = visit.response
+        self.assertNotIn(b"of the page", visit.received)
+        self.assertEqual(response.header(b"cache-control"), b"no-store")
+        self.assertEqual(response.header(b"x-frame-options"), b"DENY")
 
     def test_is_encoded_like_the_handlers_page(self) -> None:
         """Where Twisted compresses what is written, it compresses this page, too."""
-        leaf = Leaf(cancel_on_disconnect(timeout=1)(lambda _: Deferred()))
+        leaf = Page(cancel_on_disconnect(timeout=1)(lambda _: Deferred()))
         clock = Clock()
-        client = Client(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]), clock)
-        client.request(headers={b"Accept-Encoding": b"gzip"})
+        connection = connect(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]), clock)
+        connection.get(headers={b"Accept-Encoding": b"gzip"})
         clock.advance(1)
-        self.assertEqual(client.response.headers[b"content-encoding"], b"gzip")
-        self.assertIn(b"was stopped", gzip.decompress(client.response.body))
+        self.assertEqual(connection.response.header(b"content-encoding"), b"gzip")
+        self.assertIn(b"was stopped", gzip.decompress(connection.response.body))
 
     def test_the_status_of_a_cause_is_checked(self) -> None:
         """A cause whose status is none of an error page is an error where it is written."""
@@ -91,7 +91,7 @@ class ErrorPageTests(SynchronousTestCase):
 
         visit = Visit(handler)
         visit.clock.advance(0)
-        self.assertEqual(visit.response.status, 429)
+        self.assertEqual(visit.response.code, 429)
 
     def test_a_deadline_in_the_handlers_call(self) -> None:
         """A deadline that passes while the handler is called is answered when it returns."""
@@ -101,10 +101,10 @@ class ErrorPageTests(SynchronousTestCase):
             clock.advance(2)
             return Deferred()
 
-        client = Client(Leaf(cancel_on_disconnect(timeout=1)(handler)), clock)
-        client.request()
+        connection = connect(Page(cancel_on_disconnect(timeout=1)(handler)), clock)
+        connection.get()
         clock.advance(0)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
 
     def test_a_test_double(self) -> None:
         """A DummyRequest is answered, too."""
@@ -136,7 +136,7 @@ class FailureTests(SynchronousTestCase):
 
         visit = Visit(handler)
         result.errback(KeyError())
-        self.assertEqual((visit.response.status, producer.stopped), (500, 1))
+        self.assertEqual((visit.response.code, producer.stopped), (500, 1))
         self.assertEqual([each.type for each in self.flushLoggedErrors()], [KeyError])
 
     def test_a_producer_that_cannot_be_stopped(self) -> None:
@@ -152,7 +152,7 @@ class FailureTests(SynchronousTestCase):
 
         visit = Visit(handler, timeout=1)
         visit.clock.advance(1)
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
 
@@ -251,12 +251,10 @@ class SiblingTests(SynchronousTestCase):
                     scope_of(requests[b"/b"]).cancel(Draining())
 
         clock: Any = Clock()
-        leaf = Leaf(cancel_on_disconnect(observers=outcomes.append)(handler))
-        client = HTTP2Client()
-        connection = H2Connection(Client(leaf, clock).site, clock, client)
-        for path in ("/a", "/b", "/c"):
-            client.get(path)
-        connection.pump()
+        leaf = Page(cancel_on_disconnect(observers=outcomes.append)(handler))
+        connection = connect_http2(leaf, clock)
+        for path in (b"/a", b"/b", b"/c"):
+            connection.get(path)
         connection.disconnect()
         clock.advance(0)
         self.assertEqual(len(outcomes), 3)
@@ -271,10 +269,8 @@ class SiblingTests(SynchronousTestCase):
 
         clock: Any = Clock()
         decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
-        client = HTTP2Client()
-        connection = H2Connection(Client(Leaf(decorate(handler)), clock).site, clock, client)
-        client.get("/")
-        connection.pump()
+        connection = connect_http2(Page(decorate(handler)), clock)
+        connection.get()
         clock.advance(1)
         clock.advance(0)
         self.assertEqual([each.cause for each in outcomes], [TimedOut(1, "total_timeout")])
@@ -289,11 +285,9 @@ class SiblingTests(SynchronousTestCase):
             return NOT_DONE_YET
 
         clock: Any = Clock()
-        client = HTTP2Client()
-        leaf = Leaf(cancel_on_disconnect(handler))
-        connection = H2Connection(Client(leaf, clock).site, clock, client)
-        client.get("/")
-        connection.pump()
+        leaf = Page(cancel_on_disconnect(handler))
+        connection = connect_http2(leaf, clock)
+        connection.get()
         scope_of(requests[0]).cancel(Draining())
         requests[0].connectionLost(Failure(ConnectionDone()))
         clock.advance(0)

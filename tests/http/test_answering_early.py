@@ -15,10 +15,11 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Outcome, Scope, cancel_on_disconnect, current_scope
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
-from .._pages import PAGE, NoHead, Page
-from .._scopes import Handler, Leaf, returning
+from .._cycles import no_cycles
+from .._pages import PAGE, GetPage, Handler, NoHead, Page, returning
+from .._visits import connect
 from ._multiplexed import HTTP2TestCase
 
 BODY = b"what the hook writes"
@@ -74,12 +75,12 @@ Door = Callable[[Handler, dict[str, Any]], Any]
 
 def wrapped(handler: Handler, options: dict[str, Any]) -> Any:
     """Behind the wrapper."""
-    return CancellingResource(Leaf(handler), **options)
+    return CancellingResource(Page(handler), **options)
 
 
 def decorated(handler: Handler, options: dict[str, Any]) -> Any:
     """Behind the decorator."""
-    return Leaf(cancel_on_disconnect(**options)(handler))
+    return Page(cancel_on_disconnect(**options)(handler))
 
 
 def both(handler: Handler, options: dict[str, Any]) -> Any:
@@ -89,7 +90,7 @@ def both(handler: Handler, options: dict[str, Any]) -> Any:
 
 def twice(handler: Handler, options: dict[str, Any]) -> Any:
     """Behind two decorators, the hook at the inner one."""
-    return Leaf(cancel_on_disconnect(observers=())(cancel_on_disconnect(**options)(handler)))
+    return Page(cancel_on_disconnect(observers=())(cancel_on_disconnect(**options)(handler)))
 
 
 DOORS: list[Door] = [wrapped, decorated, both, twice]
@@ -127,7 +128,7 @@ class EarlyTestCase(SynchronousTestCase):
 
     def visit(
         self, handler: Handler, hook: Callable[[Any], object], door: Door = wrapped
-    ) -> Client:
+    ) -> Connection:
         """Ask once; the hook is given the request."""
         self.outcomes.clear()
         self.scopes.clear()
@@ -137,9 +138,9 @@ class EarlyTestCase(SynchronousTestCase):
             return hook(scope.request)
 
         options = {"on_exit": on_exit, "observers": self.outcomes.append}
-        client = Client(door(handler, options))
-        client.request()
-        return client
+        connection = connect(door(handler, options))
+        connection.get()
+        return connection
 
     def assert_closed(self) -> None:
         """The hook was run once, and the scope has closed, told once, without a failure of ours."""
@@ -155,10 +156,10 @@ class AnsweringHookTests(EarlyTestCase):
         for door in DOORS:
             for handler in COMPLETE:
                 for answer in ANSWERS:
-                    client = self.visit(handler, answer.act, door)
-                    self.assertEqual(client.response.status, 200)
-                    self.assertTrue(client.response.is_complete)
-                    self.assertEqual(client.response.body, answer.body)
+                    connection = self.visit(handler, answer.act, door)
+                    self.assertEqual(connection.response.code, 200)
+                    self.assertTrue(connection.response.is_complete)
+                    self.assertEqual(connection.response.body, answer.body)
                     self.assert_closed()
                     self.assertEqual(self.flushLoggedErrors(), [])
         self.assertEqual(self.flushWarnings(), [], "it was finished twice")
@@ -168,9 +169,9 @@ class AnsweringHookTests(EarlyTestCase):
         for door in DOORS:
             for handler in FAILED:
                 for answer in ANSWERS:
-                    client = self.visit(handler, answer.act, door)
-                    self.assertEqual(client.response.body, answer.body)
-                    self.assertTrue(client.response.is_complete)
+                    connection = self.visit(handler, answer.act, door)
+                    self.assertEqual(connection.response.body, answer.body)
+                    self.assertTrue(connection.response.is_complete)
                     self.assert_closed()
                     (failure,) = self.flushLoggedErrors()
                     self.assertIs(failure.type, HandlerError)
@@ -184,26 +185,27 @@ class AnsweringHookTests(EarlyTestCase):
             return succeed(None)
 
         for door in DOORS:
-            client = self.visit(handler, write_and_finish, door)
-            self.assertEqual(client.response.body, PAGE)
-            self.assertTrue(client.response.is_complete)
+            connection = self.visit(handler, write_and_finish, door)
+            self.assertEqual(connection.response.body, PAGE)
+            self.assertTrue(connection.response.is_complete)
             self.assert_closed()
             self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_the_connection_goes_on(self) -> None:
         """The next request on the same connection is answered."""
         for handler in (*COMPLETE, *FAILED):
-            client = self.visit(handler, write_and_finish)
-            client.request()
-            self.assertEqual([each.body for each in client.responses], [BODY, BODY])
+            connection = self.visit(handler, write_and_finish)
+            connection.get()
+            self.assertEqual([each.body for each in connection.responses], [BODY, BODY])
             self.flushLoggedErrors(HandlerError)
 
     def test_the_next_is_there_already(self) -> None:
         """So is one that was sent together with it."""
-        client = Client(wrapped(returning(PAGE), {"on_exit": lambda s: finish(s.request)}))
-        client._methods += [b"GET", b"GET"]
-        client.transport.deliver(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
-        self.assertEqual([each.body for each in client.responses], [b"", b""])
+        connection = connect(wrapped(returning(PAGE), {"on_exit": lambda s: finish(s.request)}))
+        with connection.in_one_read():
+            connection.get()
+            connection.get()
+        self.assertEqual([each.body for each in connection.responses], [b"", b""])
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_behind_a_page_that_waits(self) -> None:
@@ -216,11 +218,11 @@ class AnsweringHookTests(EarlyTestCase):
                 scope.request.finish()
 
         options = {"on_exit": hook, "observers": self.outcomes.append}
-        client = Client(wrapped(lambda _: results.pop(0), options))
-        client.request()
-        client.request()
+        connection = connect(wrapped(lambda _: results.pop(0), options))
+        connection.get()
+        connection.get()
         first.callback(BODY)
-        self.assertEqual([each.body for each in client.responses], [BODY, b""])
+        self.assertEqual([each.body for each in connection.responses], [BODY, b""])
         self.assertEqual(len(self.outcomes), 2)
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -234,8 +236,8 @@ class AnsweringHookTests(EarlyTestCase):
                     write_and_finish(request)
                     await gate
 
-                client = self.visit(handler, hook, door)
-                self.assertEqual((client.response.body, self.outcomes), (BODY, []))
+                connection = self.visit(handler, hook, door)
+                self.assertEqual((connection.response.body, self.outcomes), (BODY, []))
                 gate.callback(None)
                 self.assert_closed()
                 self.assertEqual(self.flushLoggedErrors(), [])
@@ -251,9 +253,9 @@ class AnsweringHookTests(EarlyTestCase):
                     request.write(BODY)
                     request.finish()
 
-                client = self.visit(handler, hook, door)
+                connection = self.visit(handler, hook, door)
                 gate.callback(None)
-                self.assertEqual(client.response.body, PAGE)
+                self.assertEqual(connection.response.body, PAGE)
                 self.assert_closed()
                 self.flushWarnings()
                 self.assertEqual(self.flushLoggedErrors(), [])
@@ -267,7 +269,7 @@ class AnsweringHookTests(EarlyTestCase):
                     "observers": self.outcomes.append,
                 }
                 self.outcomes.clear()
-                Client(CancellingResource(NoHead(handler), **options)).request(b"HEAD")
+                connect(CancellingResource(NoHead(handler), **options)).request(b"HEAD")
                 self.assertEqual(len(self.outcomes), 1)
                 self.flushWarnings()
                 self.assertEqual(self.flushLoggedErrors(), [])
@@ -276,11 +278,11 @@ class AnsweringHookTests(EarlyTestCase):
         """Nothing is left to the cycle collector."""
         options: Any = {"on_exit": lambda scope: write_and_finish(scope.request), "observers": ()}
         for handler in (*COMPLETE, *FAILED):
-            client = Client(wrapped(handler, options))
+            connection = connect(wrapped(handler, options))
             with no_cycles(self):
-                client.request()
+                connection.get()
                 self.flushLoggedErrors(HandlerError)
-            self.assertEqual(client.response.body, BODY)
+            self.assertEqual(connection.response.body, BODY)
 
 
 class ClosingHookTests(EarlyTestCase):
@@ -290,10 +292,10 @@ class ClosingHookTests(EarlyTestCase):
         """Where a hook asks to close it, the client has the handler's answer before that."""
         for door in DOORS:
             for handler in (returning(PAGE), a_coroutine):
-                client = self.visit(handler, lambda request: request.loseConnection(), door)
-                client.clock.advance(0)
-                self.assertEqual(client.response.body, PAGE)
-                self.assertTrue(client.is_closed)
+                connection = self.visit(handler, lambda request: request.loseConnection(), door)
+                connection.client.clock.advance(0)
+                self.assertEqual(connection.response.body, PAGE)
+                self.assertTrue(connection.is_closed)
                 self.assert_closed()
                 self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -301,9 +303,9 @@ class ClosingHookTests(EarlyTestCase):
         """Where a hook aborts it, nothing raises, and the scope closes."""
         for door in DOORS:
             for handler in COMPLETE:
-                client = self.visit(handler, lambda r: r.transport.abortConnection(), door)
-                client.clock.advance(0)
-                self.assertTrue(client.is_aborted)
+                connection = self.visit(handler, lambda r: r.transport.abortConnection(), door)
+                connection.client.clock.advance(0)
+                self.assertTrue(connection.is_aborted)
                 self.assert_closed()
                 self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -315,7 +317,7 @@ class HTTP2Tests(HTTP2TestCase):
         """The client has the hook's answer, its connection goes on, and nothing is logged."""
         for handler in (returning(PAGE), lambda _: succeed(PAGE)):
             self.outcomes.clear()
-            self.connect(handler, Page, on_exit=lambda scope: write_and_finish(scope.request))
+            self.connect(handler, GetPage, on_exit=lambda scope: write_and_finish(scope.request))
             for _ in range(2):
                 stream = self.get()
                 self.assertEqual((stream.body, stream.ended), (BODY, True))

@@ -19,9 +19,9 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from cancelweb import CancellingResource, Disconnected, Outcome, Scope, TimedOut, current_scope
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client
-from .._pages import PAGE
-from .._scopes import Errand, Handler, Leaf
+from .._pages import PAGE, Handler, Page
+from .._visits import connect
+from .._work import Errand
 from ..scopes._tracking import finish
 
 
@@ -90,7 +90,7 @@ class BrokenTestCase(SynchronousTestCase):
             return self.work if handler is None else handler(request)
 
         root: Any = CancellingResource(
-            Leaf(noting),
+            Page(noting),
             monitor=self.monitor,
             observers=self.outcomes.append,
             on_exit=lambda _: self.ran.append("exit"),
@@ -98,8 +98,8 @@ class BrokenTestCase(SynchronousTestCase):
         )
         site: Any = Site(root, reactor=self.clock)
         site.requestFactory = factory
-        self.client = Client(site, self.clock)
-        self.client.request()
+        self.client = connect(site, self.clock)
+        self.client.get()
 
     def assert_closed(self) -> Outcome:
         """The scope has closed, its hook was run and its observer told, each once."""
@@ -203,7 +203,7 @@ class ListenerTests(BrokenTestCase):
         """At the deadline the client is answered, and the error is logged, not raised."""
         for _ in self.each(timeout=5):
             self.clock.advance(5)
-            self.assertEqual(self.client.response.status, 503)
+            self.assertEqual(self.client.response.code, 503)
             self.assertEqual(self.work.asked, [""])
             self.assertIsInstance(self.assert_closed().cause, TimedOut)
             self.assertEqual(len(self.flushLoggedErrors(*RAISED)), 1)

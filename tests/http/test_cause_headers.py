@@ -12,8 +12,10 @@ from twisted.logger import formatEvent
 from twisted.web.server import Request
 
 from cancelweb import Cause, Draining, TimedOut, current_scope
+from cancelweb.testing import Response
 
-from .._inmemory import Client, log_events, of_cancelweb
+from .._logs import log_events, of_cancelweb
+from .._visits import connect
 from ._answers import AnswerTestCase
 from ._multiplexed import HTTP2TestCase
 
@@ -74,32 +76,32 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
 class CauseHeadersTests(AnswerTestCase):
     """The answer has the headers of its cause."""
 
-    def answer(self, cause: Cause, error_page: Any = None) -> dict[bytes, bytes]:
-        """The headers of the answer to a request that is cancelled for a cause."""
+    def answer(self, cause: Cause, error_page: Any = None) -> Response:
+        """The answer to a request that is cancelled for a cause."""
 
         def handler(request: Request) -> Deferred[bytes]:
             current_scope().cancel(cause)
             return Deferred()
 
-        client = Client(self.deadline(error_page, handler))
-        client.request()
-        client.clock.advance(0)
-        client.clock.advance(0)
-        self.is_closed = client.is_closed
-        return client.response.headers
+        connection = connect(self.deadline(error_page, handler))
+        connection.get()
+        connection.client.clock.advance(0)
+        connection.client.clock.advance(0)
+        self.is_closed = connection.is_closed
+        return connection.response
 
     def test_a_mapping_of_the_class(self) -> None:
         """A mapping, for the default page and for the site's own."""
         for error_page in (None, lambda request, cause: b"own"):
-            headers = self.answer(Later(), error_page)
-            self.assertEqual(headers[b"retry-after"], b"7")
-            self.assertEqual(headers[b"x-why"], b"quota, used up")
+            response = self.answer(Later(), error_page)
+            self.assertEqual(response.header(b"retry-after"), b"7")
+            self.assertEqual(response.header(b"x-why"), b"quota, used up")
             self.assertFalse(self.is_closed)
 
     def test_a_property_or_a_field(self) -> None:
         """A property, or a field of attrs."""
         for cause in (Counted(2), Held({"Retry-After": "5"}), Annotated({"Retry-After": "5"})):
-            self.assertEqual(self.answer(cause)[b"retry-after"], b"5")
+            self.assertEqual(self.answer(cause).header(b"retry-after"), b"5")
 
     def test_none(self) -> None:
         """Without any, there are none."""
@@ -108,7 +110,7 @@ class CauseHeadersTests(AnswerTestCase):
     def test_the_last_of_its_connection(self) -> None:
         """One that says so closes the connection, as a drain does."""
         for cause in (Last(), Draining(3)):
-            self.assertEqual(self.answer(cause)[b"connection"], b"close")
+            self.assertEqual(self.answer(cause).header(b"connection"), b"close")
             self.assertTrue(self.is_closed)
         self.assertEqual(dict(Draining(3).headers), {"Retry-After": "3", "Connection": "close"})
 
@@ -124,9 +126,9 @@ class CauseHeadersTests(AnswerTestCase):
         causes = [Held(wrong) for wrong, _, _ in WRONG]
         for cause in [*causes, Counted(0)]:
             events = log_events(self)
-            headers = self.answer(cause)
-            self.assertNotIn(b"retry-after", headers)
-            self.assertIn(b"content-type", headers)
+            response = self.answer(cause)
+            self.assertIsNone(response.header(b"retry-after"))
+            self.assertIsNotNone(response.header(b"content-type"))
             [event] = of_cancelweb(events)
             self.assertRegex(str(formatEvent(event)), r"^the headers of .* are left out$")
             self.assertEqual(len(self.flushLoggedErrors()), 1)

@@ -9,8 +9,8 @@ from twisted.web.server import Request
 
 from cancelweb import Scope, cancel_on_disconnect, current_scope
 
-from .._inmemory import Client
-from .._scopes import Leaf
+from .._pages import Page
+from .._visits import connect
 
 
 class TwoRequestsTests(SynchronousTestCase):
@@ -25,11 +25,11 @@ class TwoRequestsTests(SynchronousTestCase):
             scopes.append(current_scope())
             return b"page"
 
-        client = Client(Leaf(handler))
-        client.request()
-        client.request()
+        connection = connect(Page(handler))
+        connection.get()
+        connection.get()
         self.assertEqual(len(set(map(id, scopes))), 2)
-        self.assertEqual([each.body for each in client.responses], [b"page", b"page"])
+        self.assertEqual([each.body for each in connection.responses], [b"page", b"page"])
 
     def test_pipelined_behind_one_that_waits(self) -> None:
         """A request that was pipelined is served when the first is done, and lost for itself."""
@@ -42,12 +42,12 @@ class TwoRequestsTests(SynchronousTestCase):
             scopes.append(current_scope())
             return next(asked)
 
-        client = Client(Leaf(handler))
-        client.request()
-        client.request()
+        connection = connect(Page(handler))
+        connection.get()
+        connection.get()
         results[0].callback(b"first")
-        client.disconnect()
-        self.assertEqual(client.response.body, b"first")
+        connection.disconnect()
+        self.assertEqual(connection.response.body, b"first")
         self.assertIsNone(scopes[0].cause)
         self.assertIsNotNone(scopes[1].cause)
         self.assertTrue(results[1].called)

@@ -21,8 +21,9 @@ from cancelweb import (
     scope_of,
 )
 
-from .._inmemory import Client
-from .._scopes import Errand, Leaf, Visit, kept_request, lose
+from .._pages import Page
+from .._visits import Visit, connect, kept_request, lose
+from .._work import Errand
 
 
 class OnEntryTests(SynchronousTestCase):
@@ -45,20 +46,20 @@ class OnEntryTests(SynchronousTestCase):
 
     def wrapped(self, **options: Any) -> CancellingResource:
         """The handler behind a wrapper."""
-        return CancellingResource(Leaf(self.handler), **self.options, **options)
+        return CancellingResource(Page(self.handler), **self.options, **options)
 
     def test_is_refused(self) -> None:
         """A handler is not run, its door's hooks are, and the outcome is REFUSED."""
-        client, request = kept_request()
-        client.disconnect()
+        connection, request = kept_request()
+        connection.disconnect()
         self.assertIs(cancel_on_disconnect(**self.options)(self.handler)(request), NOT_DONE_YET)
         self.assertEqual(self.ran, ["cancel: the client disconnected", "exit"])
         self.assertEqual([each.ended for each in self.outcomes], [Ended.REFUSED])
 
     def test_is_refused_by_a_wrapper(self) -> None:
         """So is a safe method behind a wrapper."""
-        client, request = kept_request()
-        client.disconnect()
+        connection, request = kept_request()
+        connection.disconnect()
         self.assertIs(self.wrapped().render(request), NOT_DONE_YET)
         self.assertEqual(self.ran, ["cancel: the client disconnected", "exit"])
 
@@ -74,8 +75,8 @@ class OnEntryTests(SynchronousTestCase):
 
     def test_unsafe_method(self) -> None:
         """A POST behind a wrapper is run all the same, and nothing of it is sent."""
-        client, request = kept_request(b"POST")
-        client.disconnect()
+        connection, request = kept_request(b"POST")
+        connection.disconnect()
         self.assertIs(self.wrapped().render(request), NOT_DONE_YET)
         self.assertEqual(self.ran, ["handler", "exit"])
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
@@ -89,14 +90,14 @@ class OnEntryTests(SynchronousTestCase):
 
         _, request = kept_request(b"POST")
         request.finish()
-        CancellingResource(Leaf(render)).render(request)
+        CancellingResource(Page(render)).render(request)
         (warning,) = self.flushWarnings()
         self.assertIn("finish called twice", warning["message"])
 
     def test_unsafe_method_decorated(self) -> None:
         """A decorated handler is refused whatever its method."""
-        client, request = kept_request(b"POST")
-        client.disconnect()
+        connection, request = kept_request(b"POST")
+        connection.disconnect()
         cancel_on_disconnect(**self.options)(self.handler)(request)
         self.assertNotIn("handler", self.ran)
 
@@ -105,7 +106,7 @@ class OnEntryTests(SynchronousTestCase):
         result: Deferred[bytes] = Deferred()
         _, request = kept_request(b"POST")
         request.finish()
-        CancellingResource(Leaf(lambda _: result)).render(request)
+        CancellingResource(Page(lambda _: result)).render(request)
         self.assertIs(scope_of(request).request, request)
         self.assertEqual(getattr(request, "notifications"), [])  # noqa: B009
         result.callback(b"page")
@@ -113,8 +114,8 @@ class OnEntryTests(SynchronousTestCase):
 
     def test_dry_run(self) -> None:
         """In a dry run it is run, and the outcome says what would have been."""
-        client, request = kept_request()
-        client.disconnect()
+        connection, request = kept_request()
+        connection.disconnect()
         self.wrapped(dry_run=True).render(request)
         self.assertEqual(self.ran, ["handler", "exit"])
         self.assertEqual([each.would_have_cancelled for each in self.outcomes], [Disconnected()])
@@ -128,15 +129,15 @@ class OnEntryTests(SynchronousTestCase):
             self.ran.append("through")
             return NOT_DONE_YET
 
-        client, request = kept_request(b"POST")
-        client.disconnect()
-        CancellingResource(Leaf(render)).render(request)
+        connection, request = kept_request(b"POST")
+        connection.disconnect()
+        CancellingResource(Page(render)).render(request)
         self.assertEqual(self.ran, ["through"])
 
     def test_has_a_scope(self) -> None:
         """A refused request has a scope, which is closed and knows why."""
-        client, request = kept_request()
-        client.disconnect()
+        connection, request = kept_request()
+        connection.disconnect()
         cancel_on_disconnect(**self.options)(self.handler)(request)
         self.assertEqual(scope_of(request).cause, Disconnected())
         self.assertIsNone(scope_of(request).request)
@@ -176,9 +177,9 @@ class InTheMiddleTests(SynchronousTestCase):
             lose(request)
             return b"page"
 
-        client = Client(Leaf(cancel_on_disconnect(observers=())(handler)))
-        client.request()
-        self.assertEqual(client.received, b"")
+        connection = connect(Page(cancel_on_disconnect(observers=())(handler)))
+        connection.get()
+        self.assertEqual(connection.received, b"")
 
     def test_not_done_yet(self) -> None:
         """A handler that does it all itself is told by its hooks."""
@@ -206,12 +207,12 @@ class InTheMiddleTests(SynchronousTestCase):
     def test_answered_by_somebody_else(self) -> None:
         """What the work comes to when somebody else has answered is dropped."""
         result: Deferred[bytes] = Deferred()
-        client, request = kept_request()
+        connection, request = kept_request()
         cancel_on_disconnect(lambda _: result)(request)
         request.write(b"theirs")
         request.finish()
         result.callback(b"ours")
-        self.assertEqual(client.response.body, b"theirs")
+        self.assertEqual(connection.response.body, b"theirs")
         self.assertIsNone(scope_of(request).request)
 
     def test_in_an_unsafe_method(self) -> None:
@@ -222,11 +223,11 @@ class InTheMiddleTests(SynchronousTestCase):
             lose(request)
             return result
 
-        client = Client(CancellingResource(Leaf(render)))
-        client.request(b"POST")
+        connection = connect(CancellingResource(Page(render)))
+        connection.request(b"POST")
         self.assertFalse(result.called)
         result.callback(b"page")
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
 
 
 class InTheTransportTests(SynchronousTestCase):

@@ -15,8 +15,10 @@ from zope.interface import implementer
 
 from cancelweb import Cause, Ended, cancel_on_disconnect
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Errand, Leaf, Visit, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, waiting
+from .._visits import Visit, connect
+from .._work import Errand
 
 
 @implementer(IPushProducer)
@@ -74,15 +76,15 @@ class GuardTests(SynchronousTestCase):
         for how in ("lost", "finished"):
             result: Deferred[bytes] = Deferred()
             kept: list[Request] = []
-            page = Leaf(cancel_on_disconnect(partial(self.settled_by_the_end, kept, result)))
-            client = Client(page)
-            client.request()
+            page = Page(cancel_on_disconnect(partial(self.settled_by_the_end, kept, result)))
+            connection = connect(page)
+            connection.get()
             if how == "lost":
-                client.disconnect()
+                connection.disconnect()
             else:
                 kept[0].finish()
             self.assertEqual(result.result, None)
-            self.assertNotIn(b"late", client.received)
+            self.assertNotIn(b"late", connection.received)
 
     @staticmethod
     def kept_open(kept: list[Request], request: Request) -> int:
@@ -138,14 +140,14 @@ class GuardTests(SynchronousTestCase):
         for error_page in pages:
             kept: list[Request] = []
             page = cancel_on_disconnect(timeout=1, error_page=error_page, observers=())
-            client = Client(Leaf(page(partial(self.kept_open, kept))))
-            client.request()
-            client.clock.advance(1)
-            received = client.received
+            connection = connect(Page(page(partial(self.kept_open, kept))))
+            connection.get()
+            connection.client.clock.advance(1)
+            received = connection.received
             for _ in range(2):
                 kept[0].write(b"late")
                 kept[0].finish()
-            self.assertEqual((client.received, self.flushWarnings()), (received, []))
+            self.assertEqual((connection.received, self.flushWarnings()), (received, []))
 
     def test_a_living_request_is_left_alone(self) -> None:
         """A request that lives has no method replaced."""
@@ -172,9 +174,9 @@ class NothingUnhandledTests(SynchronousTestCase):
         ]
         for handler, count in handlers:
             events = log_events(self)
-            client = Client(Leaf(cancel_on_disconnect(handler)))
-            client.request()
-            client.disconnect()
+            connection = connect(Page(cancel_on_disconnect(handler)))
+            connection.get()
+            connection.disconnect()
             levels = [each["log_level"].name for each in of_cancelweb(events)]
             self.assertEqual(levels, ["info"] * count)
             self.assertEqual([each for each in events if "log_failure" in each], [])
@@ -183,10 +185,10 @@ class NothingUnhandledTests(SynchronousTestCase):
         """A completed one logs nothing of ours."""
         events = log_events(self)
         result: Deferred[bytes] = Deferred()
-        client = Client(Leaf(cancel_on_disconnect(lambda _: result)))
-        client.request()
+        connection = connect(Page(cancel_on_disconnect(lambda _: result)))
+        connection.get()
         result.callback(b"page")
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(of_cancelweb(events), [])
 
     def test_tracked_work_that_nobody_awaits(self) -> None:
@@ -203,7 +205,7 @@ class NothingUnhandledTests(SynchronousTestCase):
         visit = Visit(lambda _: result)
         result.cancel()
         visit.clock.advance(0)
-        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.response.code, 500)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
@@ -214,7 +216,7 @@ class UpgradeTests(SynchronousTestCase):
     def test_work_of_a_request_that_asks_for_an_upgrade(self) -> None:
         """Work that a handler returned is stopped, though the client asked for an upgrade."""
         work = Errand()
-        client = Client(Leaf(cancel_on_disconnect(lambda _: work)))
-        client.request(headers={b"Connection": b"Upgrade", b"Upgrade": b"h2c"})
-        client.disconnect()
+        connection = connect(Page(cancel_on_disconnect(lambda _: work)))
+        connection.get(headers={b"Connection": b"Upgrade", b"Upgrade": b"h2c"})
+        connection.disconnect()
         self.assertEqual(work.asked, [""])

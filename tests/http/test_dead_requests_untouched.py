@@ -24,7 +24,7 @@ from zope.interface import implementer
 from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb.testing import Client
 
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
 
 Touch = Callable[[Any], object]
 
@@ -55,7 +55,7 @@ TOUCHES: dict[str, Touch] = {
     "register a pull producer": lambda request: request.registerProducer(Producer(), False),
     "unregisterProducer": lambda request: request.unregisterProducer(),
     "loseConnection": lambda request: request.loseConnection(),
-    "processingFailed": lambda request: request.render(Leaf(lambda _: b"a page")),
+    "processingFailed": lambda request: request.render(Page(lambda _: b"a page")),
     "close its content": lambda request: request.content.close(),
 }
 """What listeners do to a request that is over."""
@@ -164,9 +164,9 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
 
     def doors(self, handler: Handler, **options: Any) -> Iterator[Any]:
         """The handler behind each door, and behind both."""
-        yield Leaf(cancel_on_disconnect(**options)(handler))
-        yield CancellingResource(Leaf(handler), **options)
-        yield CancellingResource(Leaf(cancel_on_disconnect(handler)), **options)
+        yield Page(cancel_on_disconnect(**options)(handler))
+        yield CancellingResource(Page(handler), **options)
+        yield CancellingResource(Page(cancel_on_disconnect(handler)), **options)
 
     def leave(
         self,
@@ -224,9 +224,9 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
         for handler in (recipe, directly, several):
             touched = Touched(answer)
             for version in (1, 2):
-                page = CancellingResource(Leaf(partial(handler, touched)))
+                page = CancellingResource(Page(partial(handler, touched)))
                 self.leave(page, touched, version=version, method=b"POST")
-                page = CancellingResource(Leaf(partial(handler, touched)), dry_run=True)
+                page = CancellingResource(Page(partial(handler, touched)), dry_run=True)
                 self.leave(page, touched, version=version)
 
     def test_with_hooks_observers_and_a_deadline(self) -> None:
@@ -251,7 +251,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
         """Nor in what a `DeferredResource` delivers."""
         for handler in (recipe, directly):
             touched = Touched(answer)
-            child = Leaf(partial(handler, touched))
+            child = Page(partial(handler, touched))
             for version in (1, 2):
                 page = CancellingResource(DeferredResource(succeed(child)))
                 self.leave(page, touched, version=version)

@@ -21,8 +21,8 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect, current_scope
 
-from .._inmemory import Client
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
+from .._visits import connect
 
 
 class Report(Resource):
@@ -66,11 +66,11 @@ class KindsTests(SynchronousTestCase):
         """`def`, `inlineCallbacks`, `async def` and async generators send what they make."""
         for method in METHODS:
             report = Report()
-            client = Client(report)
-            client.request(method)
+            connection = connect(report)
+            connection.request(method)
             report.go.callback(b"report")
-            self.assertEqual(client.response.status, 200)
-            self.assertEqual(client.response.body, b"" if method == b"HEAD" else b"report")
+            self.assertEqual(connection.response.code, 200)
+            self.assertEqual(connection.response.body, b"" if method == b"HEAD" else b"report")
 
     def test_each_kind_of_method_is_cancelled(self) -> None:
         """The work of all of them stops in the turn in which the client leaves."""
@@ -78,9 +78,9 @@ class KindsTests(SynchronousTestCase):
             cancelled: list[object] = []
             report = Report()
             report.go = Deferred(cancelled.append)
-            client = Client(report)
-            client.request(method)
-            client.disconnect()
+            connection = connect(report)
+            connection.request(method)
+            connection.disconnect()
             self.assertEqual(cancelled, [report.go])
 
     def test_a_function(self) -> None:
@@ -90,9 +90,9 @@ class KindsTests(SynchronousTestCase):
         def page(name: str, request: Request, *, greeting: str = "Hello") -> bytes:
             return f"{greeting}, {name}: {request.uri.decode()}".encode()
 
-        client = Client(Leaf(lambda request: page("you", request, greeting="Hi")))
-        client.request()
-        self.assertEqual(client.response.body, b"Hi, you: /")
+        connection = connect(Page(lambda request: page("you", request, greeting="Hi")))
+        connection.get()
+        self.assertEqual(connection.response.body, b"Hi, you: /")
 
     def test_a_callable_without_a_name(self) -> None:
         """What is no function but can be called can be decorated."""
@@ -100,9 +100,9 @@ class KindsTests(SynchronousTestCase):
         def page(name: bytes, request: Request) -> bytes:
             return name
 
-        client = Client(Leaf(cancel_on_disconnect(partial(page, b"you"))))
-        client.request()
-        self.assertEqual(client.response.body, b"you")
+        connection = connect(Page(cancel_on_disconnect(partial(page, b"you"))))
+        connection.get()
+        self.assertEqual(connection.response.body, b"you")
 
     def test_the_first_request_of_several(self) -> None:
         """The request is the first positional argument that has a `notifyFinish`."""
@@ -113,8 +113,8 @@ class KindsTests(SynchronousTestCase):
             found.append(current_scope().request)
             return b"page"
 
-        client = Client(Leaf(lambda request: page(request, DummyRequest([]))))
-        client.request()
+        connection = connect(Page(lambda request: page(request, DummyRequest([]))))
+        connection.get()
         self.assertEqual([type(each) for each in found], [Request])
 
 
@@ -146,9 +146,9 @@ class KeptTests(SynchronousTestCase):
         def page(name: str, request: Request) -> Deferred[bytes]:
             return Deferred()
 
-        client = Client(Leaf(lambda request: assert_type(page("you", request), bytes | int)))
-        client.request()
-        client.disconnect()
+        connection = connect(Page(lambda request: assert_type(page("you", request), bytes | int)))
+        connection.get()
+        connection.disconnect()
 
 
 class WrongUseTests(SynchronousTestCase):
@@ -205,7 +205,7 @@ class RouterTests(SynchronousTestCase):
             answers.append(decorated(request))
             return answers[0]
 
-        Client(Leaf(view)).request()
+        connect(Page(view)).get()
         self.assertEqual(answers, [1])
         self.assertIs(answers[0], NOT_DONE_YET)
 
@@ -218,7 +218,7 @@ class RouterTests(SynchronousTestCase):
             answers.append(cancel_on_disconnect(lambda _: page)(request))
             return answers[0]
 
-        Client(Leaf(view)).request()
+        connect(Page(view)).get()
         self.assertIs(answers[0], page)
 
 

@@ -18,7 +18,7 @@ from twisted.web.util import DeferredResource
 from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
 
 from .._loopback import connect, listen, masked, request, serve
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
 from .._servers import LOOPBACK, reactor
 
 
@@ -59,8 +59,8 @@ class DistribTests(TestCase):
 
     async def test_wrapped_front(self) -> None:
         """The worker's page comes, the same bytes as without us, and the scope ends with it."""
-        plain = await self.ask(self.subscribe(Leaf(lambda _: b"page")))
-        answer = await self.ask(self.wrap(self.subscribe(Leaf(lambda _: b"page"))))
+        plain = await self.ask(self.subscribe(Page(lambda _: b"page")))
+        answer = await self.ask(self.wrap(self.subscribe(Page(lambda _: b"page"))))
         self.assertIn(b"page", answer)
         self.assertEqual(masked(answer), masked(plain))
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
@@ -73,7 +73,7 @@ class DistribTests(TestCase):
             seen.append(dict(vars(request)))
             return b"page"
 
-        worker = Leaf(render)
+        worker = Page(render)
         await self.ask(self.subscribe(worker))
         await self.ask(self.wrap(self.subscribe(worker)))
         self.assertEqual(seen[0].keys(), seen[1].keys())
@@ -82,13 +82,13 @@ class DistribTests(TestCase):
     async def test_late_child_in_the_worker(self) -> None:
         """What a worker delivers late is rendered by the worker's own request."""
         late: Deferred[Resource] = Deferred()
-        late.callback(Leaf(lambda _: b"page"))
+        late.callback(Page(lambda _: b"page"))
         answer = await self.ask(self.wrap(self.subscribe(DeferredResource(late))))
         self.assertIn(b"page", answer)
 
     async def test_wrapped_both(self) -> None:
         """Front and worker have a scope each."""
-        answer = await self.ask(self.wrap(self.subscribe(self.wrap(Leaf(lambda _: b"page")))))
+        answer = await self.ask(self.wrap(self.subscribe(self.wrap(Page(lambda _: b"page")))))
         self.assertIn(b"page", answer)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
 
@@ -111,7 +111,7 @@ class DistribTests(TestCase):
         handlers: list[Handler] = [finish_itself, give_bytes, write_only, late]
         for handler in handlers:
             self.outcomes.clear()
-            answer = await self.ask(self.subscribe(self.wrap(Leaf(handler))))
+            answer = await self.ask(self.subscribe(self.wrap(Page(handler))))
             self.assertEqual(answer.count(b"page"), 1)
             self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
         self.assertEqual(self.flushWarnings(), [])
@@ -124,12 +124,12 @@ class DistribTests(TestCase):
             reactor.callLater(0, lambda: request.finish())
             return NOT_DONE_YET
 
-        self.assertIn(b"page", await self.ask(self.subscribe(self.wrap(Leaf(render)))))
+        self.assertIn(b"page", await self.ask(self.subscribe(self.wrap(Page(render)))))
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
     async def test_worker_that_fails(self) -> None:
         """And where it fails."""
-        failing = Leaf(lambda _: deferLater(reactor, 0, lambda: 1 / 0))
+        failing = Page(lambda _: deferLater(reactor, 0, lambda: 1 / 0))
         answer = await self.ask(self.subscribe(self.wrap(failing)))
         self.assertIn(b" 500 ", answer)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED])
@@ -137,9 +137,9 @@ class DistribTests(TestCase):
 
     async def test_decorated_front(self) -> None:
         """So they have where the front is decorated, whose scope's attribute is sent along."""
-        subscription = self.subscribe(self.wrap(Leaf(lambda _: b"page")))
+        subscription = self.subscribe(self.wrap(Page(lambda _: b"page")))
         decorate: Any = cancel_on_disconnect(observers=self.outcomes.append)
-        answer = await self.ask(Leaf(decorate(subscription.render)))
+        answer = await self.ask(Page(decorate(subscription.render)))
         self.assertIn(b"page", answer)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
 
@@ -151,7 +151,7 @@ class DistribTests(TestCase):
             rendered.callback(request)
             return NOT_DONE_YET
 
-        wire = await connect(self, serve(self, self.wrap(self.subscribe(Leaf(render)))))
+        wire = await connect(self, serve(self, self.wrap(self.subscribe(Page(render)))))
         wire.send(request())
         late: Any = await rendered
         await wire.leave()

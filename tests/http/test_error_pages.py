@@ -23,8 +23,8 @@ from cancelweb import (
 )
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
+from .._visits import connect
 from ..docs._docs import ERROR_PAGE, ERROR_PAGE_FILE, run
 from ._answers import AS_TODAY, AnswerTestCase, evicted
 from ._multiplexed import HTTP2TestCase
@@ -37,10 +37,10 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
         """A client that asks for nothing in particular gets the page that it always got."""
         for accept in (None, b"*/*", b"text/html"):
             response = self.ask(self.deadline(), accept)
-            self.assertEqual((response.status, response.body), (503, AS_TODAY))
-            self.assertEqual(response.headers[b"content-type"], b"text/html; charset=utf-8")
-            self.assertEqual(response.headers[b"vary"], b"Accept")
-            self.assertEqual(response.headers[b"cache-control"], b"no-store")
+            self.assertEqual((response.code, response.body), (503, AS_TODAY))
+            self.assertEqual(response.header(b"content-type"), b"text/html; charset=utf-8")
+            self.assertEqual(response.header(b"vary"), b"Accept")
+            self.assertEqual(response.header(b"cache-control"), b"no-store")
 
     def test_problem(self) -> None:
         """A JSON client gets a problem as in RFC 9457, whatever the handler has promised."""
@@ -52,8 +52,8 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
 
         for accept in (b"application/json", b"application/problem+json", b"application/json, */*"):
             response = self.ask(self.deadline(handler=handler), accept)
-            self.assertEqual(response.headers[b"content-type"], b"application/problem+json")
-            self.assertEqual(response.headers[b"content-length"], b"%d" % len(response.body))
+            self.assertEqual(response.header(b"content-type"), b"application/problem+json")
+            self.assertEqual(response.header(b"content-length"), b"%d" % len(response.body))
             self.assertEqual(
                 json.loads(response.body),
                 {
@@ -75,16 +75,18 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
 
         for error_page in (None, lambda request, cause: b"own"):
             response = self.ask(self.deadline(error_page, handler))
-            left = {each.lower().encode() for each in own} & set(response.headers)
+            left = {each.lower().encode() for each in own} & {
+                name for name, _ in response.headers.getAllRawHeaders()
+            }
             self.assertEqual(left, set())
-            self.assertNotIn(b"transfer-encoding", response.headers)
-            self.assertEqual(response.headers[b"x-request-id"], b"chunked")
+            self.assertIsNone(response.header(b"transfer-encoding"))
+            self.assertEqual(response.header(b"x-request-id"), b"chunked")
 
     def test_text(self) -> None:
         """A client that asks for plain text gets a sentence."""
         response = self.ask(self.deadline(), b"text/plain")
         self.assertEqual(response.body, b"The request was stopped before it was done.\n")
-        self.assertEqual(response.headers[b"content-type"], b"text/plain; charset=utf-8")
+        self.assertEqual(response.header(b"content-type"), b"text/plain; charset=utf-8")
 
     def test_turned_away(self) -> None:
         """So it is where a drain turns requests away; without a wish it is the sentence."""
@@ -95,25 +97,25 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
         for accept in (b"application/json", b"application/json, text/plain, */*"):
             response = self.ask(self.draining(), accept)
             self.assertEqual(json.loads(response.body)["detail"], sentence)
-            self.assertEqual(response.headers[b"retry-after"], b"1")
+            self.assertEqual(response.header(b"retry-after"), b"1")
         response = self.ask(self.draining(), b"text/html")
         self.assertIn(f"<p>{sentence}</p>".encode(), response.body)
-        self.assertEqual(response.headers[b"connection"], b"close")
+        self.assertEqual(response.header(b"connection"), b"close")
 
     def test_head(self) -> None:
         """A HEAD gets the head alone, with the length of the body."""
         for root in (self.deadline(), self.draining()):
             whole = self.ask(root, b"application/json")
             head = self.ask(root, b"application/json", b"HEAD")
-            self.assertEqual((head.status, head.body), (503, b""))
-            self.assertEqual(head.headers[b"content-length"], whole.headers[b"content-length"])
+            self.assertEqual((head.code, head.body), (503, b""))
+            self.assertEqual(head.header(b"content-length"), whole.header(b"content-length"))
 
     def test_a_cause_is_no_text_for_clients(self) -> None:
         """What a cause of the user's own says is not shown; its status and title are."""
 
         for accept in (b"text/html", b"application/json", b"text/plain"):
             response = self.ask(self.deadline(handler=evicted), accept)
-            self.assertEqual(response.status, 429)
+            self.assertEqual(response.code, 429)
             self.assertNotIn(b"token", response.body)
             if accept != b"text/plain":
                 self.assertIn(b"Too Many Requests", response.body)
@@ -127,11 +129,13 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
             (599, "Stopped"),
         ]:
             decorate: Any = cancel_on_disconnect(timeout=1, timeout_status=status, observers=())
-            client = Client(Leaf(decorate(waiting)))
-            client.request(headers={b"Accept": b"application/json"})
-            client.clock.advance(1)
-            self.assertEqual(json.loads(client.response.body)["title"], name)
-            self.assertTrue(client.received.startswith(f"HTTP/1.1 {status} {name}\r\n".encode()))
+            connection = connect(Page(decorate(waiting)))
+            connection.get(headers={b"Accept": b"application/json"})
+            connection.client.clock.advance(1)
+            self.assertEqual(json.loads(connection.response.body)["title"], name)
+            self.assertTrue(
+                connection.received.startswith(f"HTTP/1.1 {status} {name}\r\n".encode())
+            )
 
 
 class OverHTTP2Tests(HTTP2TestCase):
@@ -171,7 +175,7 @@ class BrokenOffInADrainTests(HTTP2TestCase):
         monitor = Monitor(self.clock)
         monitor.is_draining = True
         wrapped: Any = CancellingResource(
-            Leaf(self.work), monitor=monitor, error_page=half, observers=self.outcomes.append
+            Page(self.work), monitor=monitor, error_page=half, observers=self.outcomes.append
         )
         self.open(wrapped)
         for _ in range(2):
@@ -195,10 +199,10 @@ class ShownTests(AnswerTestCase):
             decorate: Any = cancel_on_disconnect(
                 timeout=1, error_page=names["error_page"], observers=()
             )
-            client = Client(Leaf(decorate(waiting)))
-            client.request(path=path)
-            client.clock.advance(1)
-            self.assertEqual((client.response.status, client.response.body), (status, body))
+            connection = connect(Page(decorate(waiting)))
+            connection.get(path=path)
+            connection.client.clock.advance(1)
+            self.assertEqual((connection.response.code, connection.response.body), (status, body))
 
     def test_file(self) -> None:
         """A page that is a file is sent from memory, at a time limit and in a drain."""
@@ -206,7 +210,7 @@ class ShownTests(AnswerTestCase):
         error_page = run(ERROR_PAGE_FILE.read_text())["error_page"]
         for root in (self.deadline(error_page), self.draining(error_page=error_page)):
             response = self.ask(root)
-            self.assertEqual((response.status, response.body), (503, b"the page 503.html"))
+            self.assertEqual((response.code, response.body), (503, b"the page 503.html"))
 
     def test_cause(self) -> None:
         """The cause tells when to come again."""
@@ -217,4 +221,4 @@ class ShownTests(AnswerTestCase):
             return Deferred()
 
         response = self.ask(self.deadline(names["error_page"], handler))
-        self.assertEqual((response.status, response.headers[b"retry-after"]), (429, b"30"))
+        self.assertEqual((response.code, response.header(b"retry-after")), (429, b"30"))

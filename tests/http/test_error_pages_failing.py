@@ -16,8 +16,9 @@ from twisted.web.static import File
 
 from cancelweb import Cause, Ended, TimedOut, cancel_on_disconnect
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Leaf, lose, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, waiting
+from .._visits import connect, lose
 from ._answers import AS_TODAY, AnswerTestCase
 
 
@@ -28,7 +29,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         """What is logged of one whose client gets the default."""
         events = log_events(self)
         response = self.ask(root or self.deadline(error_page), accept)
-        self.assertEqual((response.status, response.is_complete), (503, True))
+        self.assertEqual((response.code, response.is_complete), (503, True))
         self.assertNotEqual(response.body, b"own")
         [event] = of_cancelweb(events)
         self.assertRegex(str(formatEvent(event)), r"failed, so the default page is sent$")
@@ -49,7 +50,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
 
     def test_other_results(self) -> None:
         """One that returns what cannot be waited for is told what it was."""
-        resource, nothing = Leaf(lambda _: NOT_DONE_YET), Leaf(lambda _: None)
+        resource, nothing = Page(lambda _: NOT_DONE_YET), Page(lambda _: None)
         for result, described in [
             (NOT_DONE_YET, "NOT_DONE_YET"),
             (resource, "NOT_DONE_YET"),
@@ -73,8 +74,8 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
 
         page = OnlyGet()
         decorate: Any = cancel_on_disconnect(timeout=1, error_page=lambda *_: page, observers=())
-        response = self.ask(Leaf(decorate(waiting)), method=b"PUT")
-        self.assertEqual((response.status, response.body), (503, AS_TODAY))
+        response = self.ask(Page(decorate(waiting)), method=b"PUT")
+        self.assertEqual((response.code, response.body), (503, AS_TODAY))
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_a_default_in_the_clients_format(self) -> None:
@@ -93,11 +94,11 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         events = log_events(self)
         outcomes: list[Any] = []
         decorate: Any = cancel_on_disconnect(timeout=1, error_page=half, observers=outcomes.append)
-        client = Client(Leaf(decorate(waiting)))
-        client.request()
-        client.clock.advance(1)
-        client.clock.advance(0)
-        self.assertTrue(client.is_aborted)
+        connection = connect(Page(decorate(waiting)))
+        connection.get()
+        connection.client.clock.advance(1)
+        connection.client.clock.advance(0)
+        self.assertTrue(connection.is_aborted)
         [outcome] = outcomes
         self.assertEqual((outcome.cause, outcome.ended), (TimedOut(1), Ended.FAILED))
         [event] = of_cancelweb(events)
@@ -116,11 +117,11 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
                 return result
 
             for root in (self.deadline(half), self.draining(error_page=half)):
-                client = Client(root)
-                client.request()
-                client.clock.advance(1)
-                self.assertTrue(client.is_aborted)
-                self.assertTrue(client.received.endswith(b"\r\nhalf a page\r\n"))
+                connection = connect(root)
+                connection.get()
+                connection.client.clock.advance(1)
+                self.assertTrue(connection.is_aborted)
+                self.assertTrue(connection.received.endswith(b"\r\nhalf a page\r\n"))
                 self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_after_a_write_in_a_drain(self) -> None:
@@ -131,10 +132,10 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             raise ValueError
 
         events = log_events(self)
-        client = Client(self.draining(error_page=half))
-        client.request()
-        self.assertTrue(client.is_aborted)
-        self.assertTrue(client.received.endswith(b"\r\nhalf a page\r\n"))
+        connection = connect(self.draining(error_page=half))
+        connection.get()
+        self.assertTrue(connection.is_aborted)
+        self.assertTrue(connection.received.endswith(b"\r\nhalf a page\r\n"))
         [event] = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
@@ -159,7 +160,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             self.draining(error_page=lambda *_: Noted(path)),
         ):
             response = self.ask(root)
-            self.assertEqual((response.status, response.is_complete), (503, True))
+            self.assertEqual((response.code, response.is_complete), (503, True))
             self.assertNotEqual(response.body, b"own")
             self.assertTrue(opened.pop().closed)
             self.assertEqual(len(self.flushLoggedErrors()), 1)
@@ -174,11 +175,13 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
 
         events = log_events(self)
         for root in (self.deadline(whole), self.draining(error_page=whole)):
-            client = Client(root)
-            client.request()
-            client.clock.advance(1)
-            self.assertEqual((client.response.body, client.response.is_complete), (b"own", True))
-            self.assertFalse(client.is_aborted)
+            connection = connect(root)
+            connection.get()
+            connection.client.clock.advance(1)
+            self.assertEqual(
+                (connection.response.body, connection.response.is_complete), (b"own", True)
+            )
+            self.assertFalse(connection.is_aborted)
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(
             [formatEvent(each) for each in of_cancelweb(events)],
@@ -202,9 +205,9 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
                 request.setHeader = partial(fails, request)
                 return self.draining().render(request)
 
-            client = Client(Leaf(broken))
-            client.request()
-            self.assertEqual((client.received, client.is_aborted), (b"", is_aborted))
+            connection = connect(Page(broken))
+            connection.get()
+            self.assertEqual((connection.received, connection.is_aborted), (b"", is_aborted))
             self.assertEqual(
                 [formatEvent(each) for each in of_cancelweb(events)],
                 ["a request that is turned away cannot be answered: the server is shutting down"],
@@ -225,8 +228,8 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         for root in (self.deadline(finishing), self.draining(error_page=finishing)):
             self.assertEqual(self.ask(root).body, b"own")
         for root in (self.deadline(losing), self.draining(error_page=losing)):
-            client = Client(root)
-            client.request()
-            client.clock.advance(1)
-            self.assertEqual(client.received, b"")
+            connection = connect(root)
+            connection.get()
+            connection.client.clock.advance(1)
+            self.assertEqual(connection.received, b"")
         self.flushLoggedErrors(OSError)

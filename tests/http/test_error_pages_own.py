@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import CancellingResource, Cause, TimedOut, current_scope
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
+from .._visits import connect
 from ._answers import AnswerTestCase, evicted
 
 SECRET = ContextVar("SECRET", default="none")
@@ -43,11 +43,11 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
     def test_bytes(self) -> None:
         """Bytes are the body; the status and the headers are set."""
         response = self.ask(self.deadline(self.page(b"own")), b"application/json")
-        self.assertEqual((response.status, response.body), (503, b"own"))
-        self.assertEqual(response.headers[b"content-type"], b"text/html; charset=utf-8")
-        self.assertEqual(response.headers[b"content-length"], b"3")
-        self.assertEqual(response.headers[b"cache-control"], b"no-store")
-        self.assertNotIn(b"vary", response.headers)
+        self.assertEqual((response.code, response.body), (503, b"own"))
+        self.assertEqual(response.header(b"content-type"), b"text/html; charset=utf-8")
+        self.assertEqual(response.header(b"content-length"), b"3")
+        self.assertEqual(response.header(b"cache-control"), b"no-store")
+        self.assertIsNone(response.header(b"vary"))
         self.assertEqual(self.given, [TimedOut(1)])
 
     def test_what_it_changes(self) -> None:
@@ -60,8 +60,8 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
             return b"own"
 
         response = self.ask(self.deadline(error_page))
-        self.assertEqual((response.status, response.body), (504, b"own"))
-        self.assertEqual(response.headers[b"content-type"], b"text/x-own")
+        self.assertEqual((response.code, response.body), (504, b"own"))
+        self.assertEqual(response.header(b"content-type"), b"text/x-own")
 
     def test_resource(self) -> None:
         """A resource is rendered, one that writes itself too, whatever the method."""
@@ -72,14 +72,14 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
 
         for method in (b"GET", b"POST"):
             response = self.ask(self.deadline(self.page(Own())), method=method)
-            self.assertEqual((response.status, response.body), (503, b"own"))
+            self.assertEqual((response.code, response.body), (503, b"own"))
             teapot: Any = errorPage(418, "Teapot", "Short and stout.")
             response = self.ask(self.deadline(self.page(teapot)), method=method)
-            self.assertEqual(response.status, 418)
+            self.assertEqual(response.code, 418)
             self.assertIn(b"Short and stout.", response.body)
         for method in (b"GET", b"HEAD"):
             response = self.ask(self.draining(error_page=self.page(notFound())), method=method)
-            self.assertEqual((response.status, response.is_complete), (404, True))
+            self.assertEqual((response.code, response.is_complete), (404, True))
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_none(self) -> None:
@@ -91,8 +91,8 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
     def test_head(self) -> None:
         """A HEAD has no body."""
         response = self.ask(self.deadline(self.page(b"own")), method=b"HEAD")
-        self.assertEqual((response.status, response.body), (503, b""))
-        self.assertEqual(response.headers[b"content-length"], b"3")
+        self.assertEqual((response.code, response.body), (503, b""))
+        self.assertEqual(response.header(b"content-length"), b"3")
 
     def test_a_status_without_a_body(self) -> None:
         """Where it sets a status that has no body, nothing is said of one."""
@@ -104,26 +104,26 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
 
             for root in (self.deadline(error_page), self.draining(error_page=error_page)):
                 response = self.ask(root)
-                self.assertEqual((response.status, response.body), (status, b""))
-                self.assertNotIn(b"content-length", response.headers)
-                self.assertNotIn(b"content-type", response.headers)
+                self.assertEqual((response.code, response.body), (status, b""))
+                self.assertIsNone(response.header(b"content-length"))
+                self.assertIsNone(response.header(b"content-type"))
 
     def test_each_cause(self) -> None:
         """It is called for a drain's end, for those turned away, and for a cause of the user's."""
         own = self.page(b"own")
         monitor = Monitor()
-        root = CancellingResource(Leaf(waiting), monitor=monitor, error_page=own, observers=())
-        client = Client(root)
-        client.request()
+        root = CancellingResource(Page(waiting), monitor=monitor, error_page=own, observers=())
+        connection = connect(root)
+        connection.get()
         monitor.drain(0)
-        client.clock.advance(0)
-        self.assertEqual(client.response.body, b"own")
-        self.assertEqual(client.response.headers[b"connection"], b"close")
+        connection.client.clock.advance(0)
+        self.assertEqual(connection.response.body, b"own")
+        self.assertEqual(connection.response.header(b"connection"), b"close")
         response = self.ask(root)
-        self.assertEqual((response.status, response.body), (503, b"own"))
-        self.assertEqual(response.headers[b"retry-after"], b"1")
+        self.assertEqual((response.code, response.body), (503, b"own"))
+        self.assertEqual(response.header(b"retry-after"), b"1")
         response = self.ask(self.deadline(own, evicted))
-        self.assertEqual((response.status, response.body), (429, b"own"))
+        self.assertEqual((response.code, response.body), (429, b"own"))
         self.assertEqual(
             [type(each).__name__ for each in self.given], ["Draining"] * 2 + ["Evicted"]
         )
@@ -136,15 +136,15 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
             return NOT_DONE_YET
 
         self.ask(self.deadline(self.page(b"own"), begun))
-        client = Client(self.deadline(self.page(b"own")))
-        client.request()
-        client.disconnect()
+        connection = connect(self.deadline(self.page(b"own")))
+        connection.get()
+        connection.disconnect()
         dry = CancellingResource(
-            Leaf(waiting), timeout=1, dry_run=True, error_page=self.page(b"own"), observers=()
+            Page(waiting), timeout=1, dry_run=True, error_page=self.page(b"own"), observers=()
         )
-        client = Client(dry)
-        client.request()
-        client.clock.advance(1)
+        connection = connect(dry)
+        connection.get()
+        connection.client.clock.advance(1)
         self.assertEqual(self.given, [])
 
     def test_the_innermost_wins(self) -> None:

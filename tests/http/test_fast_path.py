@@ -25,10 +25,11 @@ from cancelweb import (
     current_scope,
     scope_of,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._pages import PAGE
-from .._scopes import Leaf, Visit, raising, returning, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import PAGE, Page, raising, returning, waiting
+from .._visits import Visit, connect
 from ._nests import decorated
 from ._noting import AT_ONCE, SIMPLE, Journal, LosingAtOnce
 from ._twin import Watcher
@@ -166,7 +167,7 @@ class DifferenceTests(SynchronousTestCase):
 
         events = log_events(self)
         work: Deferred[bytes] = Deferred()
-        client_of(Leaf(cancel_on_disconnect(lambda _: work)), Raising)
+        client_of(Page(cancel_on_disconnect(lambda _: work)), Raising)
         work.callback(PAGE)
         (event,) = of_cancelweb(events)
         self.assertIn("test_finish_that_raises_behind_the_end", event["handler"])
@@ -183,10 +184,10 @@ class DifferenceTests(SynchronousTestCase):
 
         cancelled: list[bool] = []
         work: Deferred[bytes] = Deferred()
-        client = client_of(Leaf(cancel_on_disconnect(lambda _: work)), Cancelling)
+        connection = client_of(Page(cancel_on_disconnect(lambda _: work)), Cancelling)
         work.callback(PAGE)
         self.assertEqual(cancelled, [True])
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_timer_is_cancelled_in_the_context_of_the_handler(self) -> None:
@@ -250,18 +251,18 @@ class RaisingListener(Listener):
         raise ValueError("the listener's")
 
 
-def client_of(root: Any, kind: type[Request] = Request) -> Client:
+def client_of(root: Any, kind: type[Request] = Request) -> Connection:
     """A client that has asked for a page, of a Site with this kind of requests."""
     clock: Any = Clock()
-    client = Client(Site(root, requestFactory=kind, reactor=clock), clock)
-    client.request()
-    return client
+    connection = connect(Site(root, requestFactory=kind, reactor=clock), clock)
+    connection.get()
+    return connection
 
 
 class EscapeTests(SynchronousTestCase):
     """Whatever goes wrong in us at the end of a request, Twisted goes on, and the log tells."""
 
-    def assert_tells_the_others(self, end: Callable[[Client, Any], object], told: str) -> None:
+    def assert_tells_the_others(self, end: Callable[[Connection, Any], object], told: str) -> None:
         """A listener beside ours is told of the end, though ours fails."""
         listener = Listener()
 
@@ -272,13 +273,13 @@ class EscapeTests(SynchronousTestCase):
             request.notifications.append(listener)  # type: ignore[arg-type]
             return Deferred()
 
-        end(client_of(Leaf(cancel_on_disconnect(handler)), Unsettable), requests[0])
+        end(client_of(Page(cancel_on_disconnect(handler)), Unsettable), requests[0])
         self.assertEqual(listener.told, [told])
         self.assertTrue(self.flushLoggedErrors(TypeError))
 
     def test_a_loss_that_cannot_be_handled(self) -> None:
         """A request that cannot be guarded: the other listeners are told that it is lost."""
-        self.assert_tells_the_others(lambda client, _: client.disconnect(), "lost")
+        self.assert_tells_the_others(lambda connection, _: connection.disconnect(), "lost")
 
     def test_a_finish_that_cannot_be_handled(self) -> None:
         """The same where it is finished."""
@@ -287,8 +288,8 @@ class EscapeTests(SynchronousTestCase):
     def test_a_monitor_that_raises(self) -> None:
         """What a monitor raises, against its contract, does not cut the loss of others short."""
         monitor = RaisingMonitor(Journal())
-        client = client_of(CancellingResource(Leaf(returning(NOT_DONE_YET)), monitor=monitor))
-        client.disconnect()
+        connection = client_of(CancellingResource(Page(returning(NOT_DONE_YET)), monitor=monitor))
+        connection.disconnect()
         self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
     def test_a_hook_that_raises(self) -> None:
@@ -310,10 +311,10 @@ class AnswerTests(SynchronousTestCase):
         work: Deferred[bytes] = Deferred()
         ended: list[Ended] = []
         handler = cancel_on_disconnect(observers=lambda outcome: ended.append(outcome.ended))
-        client = client_of(Leaf(handler(returning(work))), kind)
+        connection = client_of(Page(handler(returning(work))), kind)
         work.callback(PAGE)
-        if client.is_aborted:
-            client.disconnect()
+        if connection.is_aborted:
+            connection.disconnect()
         return ended
 
     def test_a_write_that_raises(self) -> None:
@@ -342,8 +343,8 @@ class AnswerTests(SynchronousTestCase):
             scope.request.write(b"the hook's")
             scope.request.finish()
 
-        client = client_of(Leaf(cancel_on_disconnect(on_exit=hook)(returning(PAGE))))
-        self.assertEqual(client.response.body, b"the hook's")
+        connection = client_of(Page(cancel_on_disconnect(on_exit=hook)(returning(PAGE))))
+        self.assertEqual(connection.response.body, b"the hook's")
 
 
 class RareTests(SynchronousTestCase):
@@ -366,7 +367,7 @@ class RareTests(SynchronousTestCase):
             requests.append(request)
             return Deferred()
 
-        client_of(Leaf(cancel_on_disconnect(handler)), Unsettable)
+        client_of(Page(cancel_on_disconnect(handler)), Unsettable)
         requests[0].finish()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
@@ -440,7 +441,7 @@ class RareTests(SynchronousTestCase):
 
     def test_a_leaf_by_its_wrapper(self) -> None:
         """To set `isLeaf` of a wrapper sets that of the resource."""
-        leaf = Leaf(waiting)
+        leaf = Page(waiting)
         CancellingResource(leaf).isLeaf = False
         self.assertFalse(leaf.isLeaf)
 
@@ -448,9 +449,9 @@ class RareTests(SynchronousTestCase):
 class NotifyFinishTests(SynchronousTestCase):
     """A request that hands out its listeners in its own way is asked for one."""
 
-    def assert_is_cancelled(self, client: Client, work: Deferred[bytes]) -> None:
+    def assert_is_cancelled(self, connection: Connection, work: Deferred[bytes]) -> None:
         """The work is stopped when the client leaves."""
-        client.disconnect()
+        connection.disconnect()
         self.assertTrue(work.called)
 
     def test_of_a_class(self) -> None:
@@ -463,8 +464,8 @@ class NotifyFinishTests(SynchronousTestCase):
                 return super().notifyFinish()
 
         work: Deferred[bytes] = Deferred()
-        client = client_of(Leaf(cancel_on_disconnect(returning(work))), Counting)
-        self.assert_is_cancelled(client, work)
+        connection = client_of(Page(cancel_on_disconnect(returning(work))), Counting)
+        self.assert_is_cancelled(connection, work)
         self.assertEqual(len(asked), 1)
 
     def test_of_an_instance(self) -> None:
@@ -483,7 +484,7 @@ class NotifyFinishTests(SynchronousTestCase):
             request.notifyFinish = ask
             return door(request)
 
-        self.assert_is_cancelled(client_of(Leaf(render)), work)
+        self.assert_is_cancelled(client_of(Page(render)), work)
         self.assertEqual(len(asked), 1)
 
     def test_of_a_double(self) -> None:
@@ -551,7 +552,7 @@ class OrderTests(SynchronousTestCase):
             request.notifications.append(listener)  # type: ignore[arg-type]
             return Deferred()
 
-        plain = client_of(Leaf(lambda request: handler(request) and NOT_DONE_YET))
+        plain = client_of(Page(lambda request: handler(request) and NOT_DONE_YET))
         self.assertRaises(ValueError, plain.disconnect)
         visit = Visit(handler)
         request: Any = visit.scope.request
@@ -581,19 +582,19 @@ class OrderTests(SynchronousTestCase):
         visit.clock.advance(1)
         told = ["cancelled", "before: lost, guarded: False", "after: lost, guarded: False"]
         self.assertEqual(self.happened, told)
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
         self.assertIs(visit.scope.request, None)
 
 
 class FreedTests(SynchronousTestCase):
     """A scope that has closed refers to nothing, whatever it was that ended it."""
 
-    ENDS: ClassVar[dict[str, Callable[[Client, Any], object]]] = {
-        "left": lambda client, work: client.disconnect(),
-        "answered": lambda client, work: work.callback(PAGE),
+    ENDS: ClassVar[dict[str, Callable[[Connection, Any], object]]] = {
+        "left": lambda connection, work: connection.disconnect(),
+        "answered": lambda connection, work: work.callback(PAGE),
     }
 
-    def remains(self, end: Callable[[Client, Any], object], is_coroutine: bool) -> list[object]:
+    def remains(self, end: Callable[[Connection, Any], object], is_coroutine: bool) -> list[object]:
         """What there is of the request, the handler and its work, with the scope alone alive."""
         refs: list[ref[Any]] = []
         scopes: list[object] = []
@@ -608,10 +609,10 @@ class FreedTests(SynchronousTestCase):
 
             works: list[Deferred[bytes]] = []
             refs.append(ref(handler))
-            client = client_of(Leaf(cancel_on_disconnect(handler)))
-            end(client, works[0])
-            client.clock.advance(1)
-            client.disconnect()
+            connection = client_of(Page(cancel_on_disconnect(handler)))
+            end(connection, works[0])
+            connection.client.clock.advance(1)
+            connection.disconnect()
 
         live()
         return [each() for each in refs if each() is not None]

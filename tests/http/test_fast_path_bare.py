@@ -13,10 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from cancelweb import Disconnected, Draining, Scope, cancel_on_disconnect, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import PAGE, NoHead, Page
-from .._scopes import Errand, Handler, Leaf, lose
+from .._pages import PAGE, GetPage, Handler, NoHead, Page
+from .._visits import connect, lose
+from .._work import Errand
 
 
 class BareTests(SynchronousTestCase):
@@ -26,17 +27,17 @@ class BareTests(SynchronousTestCase):
         self.waits: Deferred[bytes] = Deferred()
 
     def visit(
-        self, handler: Handler, method: bytes = b"GET", page: type[Leaf | Page] = Leaf
-    ) -> Client:
+        self, handler: Handler, method: bytes = b"GET", page: type[Page | GetPage] = Page
+    ) -> Connection:
         """Ask; note the scope."""
 
         def noting(request: Request) -> object:
             self.scope: Scope = scope_of(request)
             return handler(request)
 
-        client = Client(page(cancel_on_disconnect(noting)))
-        client.request(method)
-        return client
+        connection = connect(page(cancel_on_disconnect(noting)))
+        connection.request(method)
+        return connection
 
     def assert_closed(self) -> None:
         """The scope has let go of the request."""
@@ -66,9 +67,9 @@ class BareTests(SynchronousTestCase):
             await self.waits
             raise ValueError
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.waits.callback(b"")
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assert_closed()
 
@@ -80,8 +81,8 @@ class BareTests(SynchronousTestCase):
             scope_of(request).track(errand)
             return await self.waits
 
-        client = self.visit(handler)
-        client.disconnect()
+        connection = self.visit(handler)
+        connection.disconnect()
         self.assertEqual(errand.asked, [""])
         self.assertTrue(self.waits.called)
         self.assertIsInstance(self.scope.cause, Disconnected)
@@ -106,11 +107,11 @@ class BareTests(SynchronousTestCase):
             request.finish()
             return await self.waits
 
-        client = self.visit(handler)
-        client.disconnect()
+        connection = self.visit(handler)
+        connection.disconnect()
         self.assertFalse(self.waits.called)
         self.waits.callback(b"more")
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assert_closed()
 
     def test_cancelled_before_it_waits(self) -> None:
@@ -120,16 +121,16 @@ class BareTests(SynchronousTestCase):
             scope_of(request).cancel(Draining())
             return await self.waits
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.assertFalse(self.waits.called)
-        client.clock.advance(0)
+        connection.client.clock.advance(0)
         self.assertTrue(self.waits.called)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
 
     def test_more_to_wait_for(self) -> None:
         """What comes at once may itself be waited for, and stopped."""
-        client = self.visit(lambda _: succeed(self.waits))
-        client.disconnect()
+        connection = self.visit(lambda _: succeed(self.waits))
+        connection.disconnect()
         self.assertTrue(self.waits.called)
         self.assert_closed()
 
@@ -142,11 +143,11 @@ class BareTests(SynchronousTestCase):
             requests.append(request)
             return clock.callLater(1, int)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         clock.advance(1)
         errand = scope_of(requests[0]).track(Errand())
         self.assertEqual(errand.asked, [])
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(errand.asked, [""])
         self.assert_closed()
 
@@ -158,9 +159,9 @@ class BareTests(SynchronousTestCase):
             requests.append(request)
             return self.waits
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         requests[0].finish()
-        client.disconnect()
+        connection.disconnect()
         self.assertFalse(self.waits.called)
         self.assertIsNotNone(self.scope.request)
         self.waits.callback(b"more")
@@ -182,16 +183,16 @@ class BareTests(SynchronousTestCase):
 
     def test_under_a_faked_head(self) -> None:
         """What is waited for when Twisted answers a HEAD that it fakes is stopped."""
-        client = self.visit(lambda _: self.waits, b"HEAD", NoHead)
-        self.assertEqual(client.response.status, 200)
+        connection = self.visit(lambda _: self.waits, b"HEAD", NoHead)
+        self.assertEqual(connection.response.code, 200)
         self.assertTrue(self.waits.called)
         self.assert_closed()
 
     def test_settled_at_once_under_a_faked_head(self) -> None:
         """What need not be waited for is what Twisted takes the length of its HEAD from."""
-        client = self.visit(lambda _: succeed(PAGE), b"HEAD", NoHead)
-        self.assertEqual(client.response.headers[b"content-length"], b"%d" % len(PAGE))
-        self.assertEqual(client.response.body, b"")
+        connection = self.visit(lambda _: succeed(PAGE), b"HEAD", NoHead)
+        self.assertEqual(connection.response.header(b"content-length"), b"%d" % len(PAGE))
+        self.assertEqual(connection.response.body, b"")
         self.assert_closed()
 
     def test_one_listener(self) -> None:

@@ -28,8 +28,9 @@ from cancelweb import (
 )
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client, log_events
-from .._scopes import Leaf, Visit
+from .._logs import log_events
+from .._pages import Page
+from .._visits import Visit, connect
 from ._multiplexed import HTTP2TestCase
 
 
@@ -139,13 +140,13 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         for options in ({"dry_run": True}, {"methods": ()}):
             kinds, outcomes = Kinds(), list[Any]()
             wrapped = CancellingResource(
-                Leaf(kinds.coroutine), observers=outcomes.append, **options
+                Page(kinds.coroutine), observers=outcomes.append, **options
             )
-            client = Client(wrapped)
-            client.request()
+            connection = connect(wrapped)
+            connection.get()
             kinds.gate.callback(None)
-            client.clock.advance(0)
-            self.assertTrue(client.is_aborted)
+            connection.client.clock.advance(0)
+            self.assertTrue(connection.is_aborted)
             [outcome] = outcomes
             self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
             self.assertIsNone(outcome.would_have_cancelled)
@@ -213,24 +214,24 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         for fails in (True, False):
             gate: Deferred[None] = Deferred(lambda _: None)
             clock = Clock()
-            client = Client(CancellingResource(Leaf(handler), total_timeout=2), clock)
-            client.request()
+            connection = connect(CancellingResource(Page(handler), total_timeout=2), clock)
+            connection.get()
             if fails:
                 gate.errback(ValueError("by design"))
             clock.advance(2)
-            self.assertIn(b"half", client.received)
-            self.assertNotIn(b"0\r\n\r\n", client.received)
-            self.assertTrue(client.is_aborted)
+            self.assertIn(b"half", connection.received)
+            self.assertNotIn(b"0\r\n\r\n", connection.received)
+            self.assertTrue(connection.is_aborted)
         self.flushLoggedErrors(ValueError)
 
     def test_totals(self) -> None:
         """A monitor counts a failure, and no cancel."""
         kinds, monitor = Kinds(), Monitor()
-        client = Client(CancellingResource(Leaf(kinds.stream), monitor=monitor))
-        client.request()
+        connection = connect(CancellingResource(Page(kinds.stream), monitor=monitor))
+        connection.get()
         kinds.gate.callback(None)
         for _ in range(3):
-            client.clock.advance(0)
+            connection.client.clock.advance(0)
         self.assertEqual(dict(monitor.totals), {("none", "failed"): 1})
         self.assertEqual(dict(monitor.would_have_cancelled), {})
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -239,15 +240,15 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         """The access log has no 499: the client has not left."""
         log = FilePath(self.mktemp())
         log.touch()
-        leaf = Leaf(cancel_on_disconnect(on_exit=access_log_499)(Kinds().plain))
-        client = Client(Leaf(lambda _: b""))
-        site = Site(leaf, logPath=log.path, reactor=client.clock)
+        leaf = Page(cancel_on_disconnect(on_exit=access_log_499)(Kinds().plain))
+        connection = connect(Page(lambda _: b""))
+        site = Site(leaf, logPath=log.path, reactor=connection.client.clock)
         site.startFactory()
         self.addCleanup(site.stopFactory)
-        client = Client(site, client.clock)
-        client.request()
-        client.clock.advance(0)
-        self.assertTrue(client.is_closed)
+        connection = connect(site, connection.client.clock)
+        connection.get()
+        connection.client.clock.advance(0)
+        self.assertTrue(connection.is_closed)
         self.assertEqual(log.getContent(), b"")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -255,25 +256,25 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         """Nor where a limit had been noted before: in a dry run, or of a spared method."""
         for method, dry_run in ((b"GET", True), (b"POST", False)):
             kinds, logged, outcomes = Kinds(), list[Request](), list[Outcome]()
-            client = Client(
+            connection = connect(
                 CancellingResource(
-                    Leaf(kinds.stream),
+                    Page(kinds.stream),
                     total_timeout=1,
                     on_exit=access_log_499,
                     observers=outcomes.append,
                     dry_run=dry_run,
                 )
             )
-            site: Any = client.site
+            site: Any = connection.client.site
             site.log = logged.append
-            client.request(method)
-            client.clock.advance(1)
+            connection.request(method)
+            connection.client.clock.advance(1)
             kinds.gate.callback(None)
             for _ in range(3):
-                client.clock.advance(0)
+                connection.client.clock.advance(0)
             [outcome] = outcomes
             self.assertEqual(outcome.would_have_cancelled, TimedOut(1, "total_timeout"))
-            self.assertTrue(client.is_aborted)
+            self.assertTrue(connection.is_aborted)
             self.assertEqual((outcome.status, logged), (200, []))
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -291,12 +292,12 @@ class OneErrorTests(SynchronousTestCase):
     def errors_of(self, handler: Callable[[Any], object], fire: Deferred[None]) -> list[LogEvent]:
         """What is logged at a higher level than info, by default."""
         events = log_events(self)
-        client = Client(Leaf(cancel_on_disconnect(handler)))
-        client.request()
-        client.clock.advance(0)
+        connection = connect(Page(cancel_on_disconnect(handler)))
+        connection.get()
+        connection.client.clock.advance(0)
         fire.callback(None)
         for _ in range(4):
-            client.clock.advance(0)
+            connection.client.clock.advance(0)
         return [each for each in events if each["log_level"] > LogLevel.info]
 
     def test_each_kind_of_handler(self) -> None:

@@ -13,29 +13,30 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Ended, cancel_on_disconnect, current_scope, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
-from .._pages import PAGE, Handler, NoHead, Page, PageTestCase
-from .._scopes import Leaf
+from .._cycles import no_cycles
+from .._pages import PAGE, GetPage, Handler, NoHead, Page
+from .._visits import VisitTestCase, connect
 
 VERSIONS = [b"HTTP/1.1", b"HTTP/1.0"]
 METHODS = [b"GET", b"HEAD"]
 
 
-class AsPlainTests(PageTestCase):
+class AsPlainTests(VisitTestCase):
     """A page that is known when the handler returns is sent as plain Twisted sends it."""
 
-    def assert_as_plain(self, handler: Handler, page: type[Page] = Page) -> None:
+    def assert_as_plain(self, handler: Handler, page: type[GetPage] = GetPage) -> None:
         """No client sees a difference to plain bytes."""
         for method in METHODS:
             for version in VERSIONS:
                 plain, ours = self.serve_plain(lambda _: PAGE, page), self.serve(handler, page)
-                for client in [plain, ours]:
-                    client.request(method, version=version)
+                for connection in [plain, ours]:
+                    connection.request(method, version=version)
                     self.clock.advance(0)
                 self.assertEqual(ours.response, plain.response)
                 self.assertEqual(ours.is_closed, plain.is_closed)
-                self.assertEqual(ours.response.headers[b"content-length"], b"%d" % len(PAGE))
+                self.assertEqual(ours.response.header(b"content-length"), b"%d" % len(PAGE))
 
     def test_bytes(self) -> None:
         """Bytes."""
@@ -84,15 +85,15 @@ class AsPlainTests(PageTestCase):
             self.assertEqual(self.notifications, [])
 
 
-class FakedHeadTests(PageTestCase):
+class FakedHeadTests(VisitTestCase):
     """A HEAD that Twisted fakes with a GET, whose handler has not done yet."""
 
     def test_answer_is_twisteds(self) -> None:
         """It is answered as in plain Twisted: at once, without a length."""
         plain = self.serve_plain(lambda _: NOT_DONE_YET, NoHead)
         ours = self.serve(lambda _: Deferred[bytes](), NoHead)
-        for client in [plain, ours]:
-            client.request(b"HEAD")
+        for connection in [plain, ours]:
+            connection.request(b"HEAD")
         self.assertEqual(ours.response, plain.response)
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -105,11 +106,11 @@ class FakedHeadTests(PageTestCase):
             return NOT_DONE_YET
 
         with no_cycles(self):
-            client = Client(Leaf(cancel_on_disconnect(handler)), Clock())
-            client.request(b"HEAD")
-            self.assertEqual(client.response.status, 200)
-            client.disconnect()
-            del client
+            connection = connect(Page(cancel_on_disconnect(handler)), Clock())
+            connection.request(b"HEAD")
+            self.assertEqual(connection.response.code, 200)
+            connection.disconnect()
+            del connection
 
     def test_tracked_work(self) -> None:
         """What was tracked beside it is stopped as well."""
@@ -119,29 +120,29 @@ class FakedHeadTests(PageTestCase):
             scope_of(request).track(Deferred[None](stopped.append))
             return NOT_DONE_YET
 
-        client = self.serve(handler, NoHead)
-        client.request(b"HEAD")
+        connection = self.serve(handler, NoHead)
+        connection.request(b"HEAD")
         self.assertEqual(len(stopped), 1)
         self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
 
     def test_late_page(self) -> None:
         """The page of work that eats its cancellation goes nowhere, and warns of nothing."""
         work = Deferred[bytes]().addErrback(lambda _: PAGE)
-        client = self.serve(lambda _: work, NoHead)
-        client.request(b"HEAD")
-        client.request(b"HEAD")
-        self.assertEqual([each.body for each in client.responses], [b"", b""])
+        connection = self.serve(lambda _: work, NoHead)
+        connection.request(b"HEAD")
+        connection.request(b"HEAD")
+        self.assertEqual([each.body for each in connection.responses], [b"", b""])
         self.assertEqual(self.flushWarnings(), [])
 
     def test_connection_goes_on(self) -> None:
         """The connection serves the next request."""
-        client = self.serve(lambda _: Deferred[bytes](), NoHead)
-        client.request(b"HEAD")
-        client.request(b"HEAD")
-        self.assertEqual([each.status for each in client.responses], [200, 200])
+        connection = self.serve(lambda _: Deferred[bytes](), NoHead)
+        connection.request(b"HEAD")
+        connection.request(b"HEAD")
+        self.assertEqual([each.code for each in connection.responses], [200, 200])
 
 
-class PipeliningTests(PageTestCase):
+class PipeliningTests(VisitTestCase):
     """Several requests on one connection."""
 
     def setUp(self) -> None:
@@ -157,23 +158,23 @@ class PipeliningTests(PageTestCase):
 
     def test_one_after_the_other(self) -> None:
         """Each gets its own answer, in the order of the requests."""
-        client = self.serve(self.handler)
+        connection = self.serve(self.handler)
         for path in [b"/1", b"/2", b"/3"]:
-            client.request(path=path)
+            connection.get(path=path)
         for path in [b"/1", b"/2", b"/3"]:
             self.works[path].callback(b"page of " + path)
         self.assertEqual(
-            [each.body for each in client.responses],
+            [each.body for each in connection.responses],
             [b"page of /1", b"page of /2", b"page of /3"],
         )
 
     def test_disconnect(self) -> None:
         """When the client leaves, only what has not been answered is stopped."""
-        client = self.serve(self.handler)
+        connection = self.serve(self.handler)
         for path in [b"/1", b"/2", b"/3"]:
-            client.request(path=path)
+            connection.get(path=path)
         self.works[b"/1"].callback(PAGE)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.stopped, [b"/2"])
         self.assertEqual([each.path for each in self.outcomes], [b"/1", b"/2"])
         self.assertNotIn(b"/3", self.works)
@@ -195,40 +196,40 @@ class PipeliningTests(PageTestCase):
             else:
                 await self.handler(request)  # type: ignore[misc]
 
-        client = self.serve(handler)
-        client.request(path=b"/1")
-        client.request(path=b"/2")
+        connection = self.serve(handler)
+        connection.get(path=b"/1")
+        connection.get(path=b"/2")
         self.works[b"/1"].callback(b"")
         self.assertIsNot(scopes[b"/2"], scopes[b"/1"])
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.stopped, [b"/2"])
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
 
     def test_bytes_behind_work(self) -> None:
         """A request that is answered at once waits for the one before it."""
-        client = self.serve(
+        connection = self.serve(
             lambda request: PAGE if request.path == b"/2" else self.handler(request)
         )
-        client.request(path=b"/1")
-        client.request(path=b"/2")
-        self.assertEqual(client.responses, [])
+        connection.get(path=b"/1")
+        connection.get(path=b"/2")
+        self.assertEqual(connection.responses, [])
         self.works[b"/1"].callback(PAGE)
-        self.assertEqual([each.body for each in client.responses], [PAGE, PAGE])
+        self.assertEqual([each.body for each in connection.responses], [PAGE, PAGE])
 
 
-class LeavingWhileRenderingTests(PageTestCase):
+class LeavingWhileRenderingTests(VisitTestCase):
     """A client that leaves before the handler has returned."""
 
-    def leaving(self, result: object) -> Client:
+    def leaving(self, result: object) -> Connection:
         """Visit a page whose client leaves while the handler runs."""
 
         def handler(_: Request) -> object:
-            client.disconnect()
+            connection.disconnect()
             return result
 
-        client = self.serve(handler)
-        client.request()
-        return client
+        connection = self.serve(handler)
+        connection.get()
+        return connection
 
     def test_work(self) -> None:
         """Work that the handler returns is stopped, though nobody was told of the loss."""
@@ -245,7 +246,7 @@ class LeavingWhileRenderingTests(PageTestCase):
     def test_bytes(self) -> None:
         """Bytes are not sent to nobody, which would raise."""
         for result in [PAGE, succeed(PAGE), None]:
-            client = self.leaving(result)
-            self.assertEqual(client.received, b"")
+            connection = self.leaving(result)
+            self.assertEqual(connection.received, b"")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)  # That of None.
         self.assertEqual(len(self.outcomes), 3)

@@ -11,8 +11,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import Disconnected, Ended, TimedOut
 
-from .._inmemory import no_cycles
-from .._pages import PAGE, NoHead, Page
+from .._cycles import no_cycles
+from .._pages import PAGE, GetPage, NoHead
 from ._multiplexed import HTTP2TestCase
 from ._streams import TURN
 
@@ -20,7 +20,7 @@ from ._streams import TURN
 class CompletingTests(HTTP2TestCase):
     """Responses over HTTP/2."""
 
-    def assert_as_plain(self, page: type[Page] = Page, method: str = "GET") -> None:
+    def assert_as_plain(self, page: type[GetPage] = GetPage, method: str = "GET") -> None:
         """Bytes, and a Deferred of bytes, are sent as in plain Twisted."""
         self.open(page(lambda _: PAGE))
         plain = self.get(method=method)

@@ -25,9 +25,9 @@ from cancelweb import (
 )
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client
-from .._scopes import Leaf
+from .._pages import Page
 from .._servers import LOOPBACK, SelfSigned, reactor
+from .._visits import connect
 from ._multiplexed import HTTP2TestCase
 
 
@@ -72,7 +72,7 @@ class TruncatedLooksTruncatedTests(HTTP2TestCase):
         """A drain."""
         monitor = Monitor(self.clock)
         wrapped: Any = CancellingResource(
-            Leaf(begun), monitor=monitor, observers=self.outcomes.append
+            Page(begun), monitor=monitor, observers=self.outcomes.append
         )
         self.open(wrapped)
         stream = self.get()
@@ -119,13 +119,13 @@ class OverHTTP1Tests(SynchronousTestCase):
             return begun(request)
 
         decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
-        client = Client(Leaf(decorate(handler)))
-        client.request()
-        client.clock.advance(1)
+        connection = connect(Page(decorate(handler)))
+        connection.get()
+        connection.client.clock.advance(1)
         for _ in range(2):
-            client.clock.advance(0)
-        self.assertTrue(client.is_closed)
-        self.assertFalse(client.response.is_complete)
+            connection.client.clock.advance(0)
+        self.assertTrue(connection.is_closed)
+        self.assertFalse(connection.response.is_complete)
         self.assertEqual([type(each.cause) for each in outcomes], [TimedOut])
 
 
@@ -140,7 +140,7 @@ class CurlTests(TestCase):
         if curl is None:
             self.skipTest("curl is not installed: apt-get install curl")
         told: Deferred[Outcome] = Deferred()
-        root = CancellingResource(Leaf(begun), total_timeout=0.3, observers=told.callback)
+        root = CancellingResource(Page(begun), total_timeout=0.3, observers=told.callback)
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         port: Any = await serverFromString(reactor, certificate.listen()).listen(Site(root))
         self.addCleanup(port.stopListening)

@@ -11,9 +11,8 @@ from twisted.internet.defer import Deferred
 
 from cancelweb import Disconnected, Draining, Ended, RapidReset
 
-from .._inmemory import no_cycles
-from .._pages import PAGE, NoHead
-from .._scopes import Handler
+from .._cycles import no_cycles
+from .._pages import PAGE, Handler, NoHead
 from ._goodbyes import HANDLERS, GoodbyeTestCase, HandlerError, raises, returns_bytes, writes
 
 

@@ -14,8 +14,8 @@ from twisted.web.server import Request
 
 from cancelweb import Cause, Disconnected, Ended
 
-from .._pages import PAGE
-from .._scopes import Errand, returning
+from .._pages import PAGE, returning
+from .._work import Errand
 from ._goodbyes import GoodbyeTestCase, HandlerError
 
 RESULTS: list[object] = [PAGE, Failure(HandlerError())]

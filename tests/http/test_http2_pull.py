@@ -18,7 +18,7 @@ from cancelweb.monitor import Monitor
 
 from .._http2 import HTTP2Client
 from .._inmemory import H2Connection
-from .._pages import Page
+from .._pages import GetPage
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -59,7 +59,7 @@ class PullingTests(TestCase):
 
         clock, client = Clock(), HTTP2Client()
         decorate: Any = cancel_on_disconnect(observers=())
-        connection = H2Connection(Site(Page(decorate(handler)), reactor=clock), clock, client)
+        connection = H2Connection(Site(GetPage(decorate(handler)), reactor=clock), clock, client)
         stream = client.get("/")
         connection.pump()
         await turns()
@@ -81,7 +81,7 @@ class PullingTests(TestCase):
             request.registerProducer(producers[-1], False)
             return NOT_DONE_YET
 
-        clock, client, page = Clock(), HTTP2Client(), Page(lambda _: NOT_DONE_YET)
+        clock, client, page = Clock(), HTTP2Client(), GetPage(lambda _: NOT_DONE_YET)
         monitor = Monitor(clock)
         pages: Any = CancellingResource(
             page, timeout=1, error_page=half, monitor=monitor, observers=()

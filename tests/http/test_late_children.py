@@ -22,9 +22,11 @@ from cancelweb import (
     cancel_on_disconnect,
     current_scope,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
-from .._scopes import Leaf, waiting
+from .._cycles import no_cycles
+from .._pages import Page, waiting
+from .._visits import connect
 
 
 class LateTestCase(SynchronousTestCase):
@@ -37,7 +39,7 @@ class LateTestCase(SynchronousTestCase):
         self.exits: list[Scope] = []
         self.ran: list[bytes] = []
 
-    def ask(self, method: bytes = b"GET", path: bytes = b"/", **options: Any) -> Client:
+    def ask(self, method: bytes = b"GET", path: bytes = b"/", **options: Any) -> Connection:
         """Ask for a late child."""
         wrapper = CancellingResource(
             DeferredResource(self.late),
@@ -45,9 +47,9 @@ class LateTestCase(SynchronousTestCase):
             observers=self.outcomes.append,
             **options,
         )
-        client = Client(wrapper)
-        client.request(method, path)
-        return client
+        connection = connect(wrapper)
+        connection.request(method, path)
+        return connection
 
     def render(self, request: Request) -> Deferred[bytes]:
         """A child's rendering."""
@@ -72,17 +74,17 @@ class AliveTests(LateTestCase):
     def test_its_deferred(self) -> None:
         """A late child that returns a Deferred is served, as it would be otherwise."""
         result: Deferred[bytes] = Deferred()
-        client = self.ask()
-        self.late.callback(Leaf(lambda _: result))
+        connection = self.ask()
+        self.late.callback(Page(lambda _: result))
         result.callback(b"page")
-        self.assertEqual(client.response.body, b"page")
+        self.assertEqual(connection.response.body, b"page")
         self.assert_told_once(Ended.COMPLETED)
 
     def test_its_bytes(self) -> None:
         """One that returns bytes is served with their length."""
-        client = self.ask()
-        self.late.callback(Leaf(lambda _: b"page"))
-        self.assertEqual(client.response.headers[b"content-length"], b"4")
+        connection = self.ask()
+        self.late.callback(Page(lambda _: b"page"))
+        self.assertEqual(connection.response.header(b"content-length"), b"4")
         self.assert_told_once(Ended.COMPLETED)
 
     def test_its_error(self) -> None:
@@ -91,9 +93,9 @@ class AliveTests(LateTestCase):
         def broken(request: Request) -> bytes:
             raise ValueError
 
-        client = self.ask()
-        self.late.callback(Leaf(broken))
-        self.assertEqual(client.response.status, 500)
+        connection = self.ask()
+        self.late.callback(Page(broken))
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assert_told_once(Ended.FAILED)
 
@@ -105,9 +107,9 @@ class AliveTests(LateTestCase):
             found.append(current_scope())
             return self.render(request)
 
-        client = self.ask()
-        self.late.callback(Leaf(handler))
-        client.disconnect()
+        connection = self.ask()
+        self.late.callback(Page(handler))
+        connection.disconnect()
         self.assertEqual(found, self.exits)
         self.assertIsInstance(self.assert_told_once(Ended.STOPPED).cause, Disconnected)
 
@@ -116,18 +118,18 @@ class AliveTests(LateTestCase):
 
         class Late(Resource):
             def getChild(self, path: bytes, request: Request) -> Resource:
-                return Leaf(lambda r: b"%b at %b" % (path, b"/".join(r.prepath)))
+                return Page(lambda r: b"%b at %b" % (path, b"/".join(r.prepath)))
 
-        client = self.ask(path=b"/child")
+        connection = self.ask(path=b"/child")
         self.late.callback(Late())
-        self.assertEqual(client.response.body, b"child at child")
+        self.assertEqual(connection.response.body, b"child at child")
 
     def test_is_decorated(self) -> None:
         """A late child with a decorated method has the scope of its request, too."""
-        client = self.ask()
+        connection = self.ask()
         decorated = cancel_on_disconnect(on_exit=self.exits.append, observers=())(self.render)
-        self.late.callback(Leaf(decorated))
-        client.disconnect()
+        self.late.callback(Page(decorated))
+        connection.disconnect()
         self.assertEqual(len(self.exits), 2)
         self.assertIs(self.exits[0], self.exits[1])
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
@@ -136,20 +138,20 @@ class AliveTests(LateTestCase):
         """What a late child delivers late is wrapped as well."""
         later: Deferred[Any] = Deferred()
         result: Deferred[bytes] = Deferred(lambda _: None)
-        client = self.ask()
+        connection = self.ask()
         self.late.callback(DeferredResource(later))
-        later.callback(Leaf(lambda _: result))
-        client.disconnect()
+        later.callback(Page(lambda _: result))
+        connection.disconnect()
         self.assertTrue(result.called)
         self.assert_told_once(Ended.STOPPED)
 
     def test_deadline(self) -> None:
         """The deadline counts from the request, not from the child."""
-        client = self.ask(timeout=3)
-        client.clock.advance(2)
-        self.late.callback(Leaf(self.render))
-        client.clock.advance(1)
-        self.assertEqual(client.response.status, 503)
+        connection = self.ask(timeout=3)
+        connection.client.clock.advance(2)
+        self.late.callback(Page(self.render))
+        connection.client.clock.advance(1)
+        self.assertEqual(connection.response.code, 503)
         self.assert_told_once(Ended.STOPPED)
 
     def test_leaves_nothing_behind(self) -> None:
@@ -158,8 +160,8 @@ class AliveTests(LateTestCase):
         self.late = Deferred()
         leaves, later = self.ask(), self.late
         with no_cycles(self):
-            late.callback(Leaf(lambda _: b"page"))
-            later.callback(Leaf(waiting))
+            late.callback(Page(lambda _: b"page"))
+            later.callback(Page(waiting))
             leaves.disconnect()
             self.exits.clear()
             del late, later, self.late
@@ -171,35 +173,35 @@ class DeadTests(LateTestCase):
 
     def test_is_not_run(self) -> None:
         """It is not run, hooks and observers have been told once, and nothing raises."""
-        client = self.ask()
-        client.disconnect()
-        self.late.callback(Leaf(self.render))
+        connection = self.ask()
+        connection.disconnect()
+        self.late.callback(Page(self.render))
         self.assertEqual(self.ran, [])
         self.assert_told_once(Ended.LET_GO)
 
     def test_a_decorated_one_is_not_run(self) -> None:
         """A decorated one is refused, and its own hooks are run."""
         own: list[Scope] = []
-        client = self.ask()
-        client.disconnect()
+        connection = self.ask()
+        connection.disconnect()
         decorated = cancel_on_disconnect(on_cancel=own.append, observers=())(self.render)
-        self.late.callback(Leaf(decorated))
+        self.late.callback(Page(decorated))
         self.assertEqual(self.ran, [])
         self.assertEqual(len(self.exits), 1)
 
     def test_an_unsafe_method_is_run(self) -> None:
         """A POST is run all the same: half-done writes are not cut. No hook is run again."""
-        client = self.ask(b"POST")
-        client.disconnect()
-        self.late.callback(Leaf(self.render_at_once))
+        connection = self.ask(b"POST")
+        connection.disconnect()
+        self.late.callback(Page(self.render_at_once))
         self.assertEqual(self.ran, [b"POST"])
         self.assertEqual(len(self.exits), 1)
 
     def test_a_dry_run_is_run(self) -> None:
         """In a dry run it is run."""
-        client = self.ask(dry_run=True)
-        client.disconnect()
-        self.late.callback(Leaf(self.render_at_once))
+        connection = self.ask(dry_run=True)
+        connection.disconnect()
+        self.late.callback(Page(self.render_at_once))
         self.assertEqual(self.ran, [b"GET"])
         self.assertEqual(len(self.exits), 1)
 
@@ -210,10 +212,10 @@ class DeadTests(LateTestCase):
             file.write(b"content")
         for dry_run in (False, True):
             self.late = Deferred()
-            client = self.ask(dry_run=dry_run)
-            client.disconnect()
+            connection = self.ask(dry_run=dry_run)
+            connection.disconnect()
             self.late.callback(File(path))
-            self.assertEqual(client.received, b"")
+            self.assertEqual(connection.received, b"")
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_childs_getchild_is_still_called(self) -> None:
@@ -224,10 +226,10 @@ class DeadTests(LateTestCase):
         class Late(Resource):
             def getChild(self, path: bytes, request: Request) -> Resource:
                 looked.append(path)
-                return Leaf(test.render)
+                return Page(test.render)
 
-        client = self.ask(path=b"/child")
-        client.disconnect()
+        connection = self.ask(path=b"/child")
+        connection.disconnect()
         self.late.callback(Late())
         self.assertEqual((looked, self.ran), ([b"child"], []))
 
@@ -239,7 +241,7 @@ class DeadTests(LateTestCase):
             renders.append(request.render)
             return b"page"
 
-        Client(CancellingResource(Leaf(render))).request()
+        connect(CancellingResource(Page(render))).get()
         gc.collect()
-        renders[0](Leaf(self.render))
+        renders[0](Page(self.render))
         self.assertEqual(self.ran, [])

@@ -19,9 +19,8 @@ from twisted.web.util import DeferredResource
 
 from cancelweb import CancellingResource, cancel_on_disconnect, scope_of
 
-from .._inmemory import Client
-from .._pages import PAGE, NoHead, Page
-from .._scopes import Handler, returning
+from .._pages import PAGE, GetPage, Handler, NoHead, returning
+from .._visits import connect
 from ..scopes._tracking import finish
 
 
@@ -33,26 +32,26 @@ class Local:
     """What a handler has in a local variable."""
 
 
-Child = Callable[[type[Page], Handler], Any]
+Child = Callable[[type[GetPage], Handler], Any]
 """Makes a late child of its class and its handler."""
 
 
-def plain(page: type[Page], handler: Handler) -> Resource:
+def plain(page: type[GetPage], handler: Handler) -> Resource:
     """A child that the wrapper at the root wraps."""
     return page(handler)
 
 
-def decorated(page: type[Page], handler: Handler) -> Resource:
+def decorated(page: type[GetPage], handler: Handler) -> Resource:
     """One whose handler is decorated as well."""
     return page(cancel_on_disconnect(observers=())(handler))
 
 
-def wrapped(page: type[Page], handler: Handler) -> Any:
+def wrapped(page: type[GetPage], handler: Handler) -> Any:
     """One with a wrapper of its own."""
     return CancellingResource(page(handler), observers=())
 
 
-def both(page: type[Page], handler: Handler) -> Any:
+def both(page: type[GetPage], handler: Handler) -> Any:
     """One with both."""
     return CancellingResource(decorated(page, handler), observers=())
 
@@ -74,7 +73,7 @@ class CycleTestCase(SynchronousTestCase):
         handler: Handler,
         make: Child,
         method: bytes = b"GET",
-        page: type[Page] = Page,
+        page: type[GetPage] = GetPage,
         go_on: Callable[[Any], object] = id,
         **options: Any,
     ) -> Any:
@@ -92,13 +91,13 @@ class CycleTestCase(SynchronousTestCase):
 
         late: Deferred[Any] = Deferred()
         options.setdefault("observers", ())
-        client = Client(CancellingResource(DeferredResource(late), **options))
-        client.request(method)
+        connection = connect(CancellingResource(DeferredResource(late), **options))
+        connection.request(method)
         late.callback(make(page, noting))
         request = left[0]()
         if request is not None:
             go_on(request)
-        client.disconnect()
+        connection.disconnect()
         return left
 
     def assert_nothing_left(self, *args: Any, **kwargs: Any) -> None:

@@ -11,9 +11,8 @@ from twisted.web.util import DeferredResource
 
 from cancelweb import Ended, Scope, cancel_on_disconnect
 
-from .._inmemory import Client
-from .._pages import NoHead, Page
-from .._scopes import Leaf
+from .._pages import GetPage, NoHead, Page
+from .._visits import connect
 from ._second_scopes import SecondScopeTestCase
 
 
@@ -32,9 +31,9 @@ class FurtherEntryPointTests(SecondScopeTestCase):
 
     def render(self, method: bytes, **options: Any) -> None:
         """Leave the request, and then render it with a decorated handler."""
-        client = Client(self.wrap(Leaf(self.keep), **options), self.clock)
-        client.request(method)
-        client.disconnect()
+        connection = connect(self.wrap(Page(self.keep), **options), self.clock)
+        connection.request(method)
+        connection.disconnect()
         decorate = cancel_on_disconnect(on_exit=self.own.append, observers=())
         decorate(self.working)(self.requests[0])
         self.clock.advance(1)
@@ -58,7 +57,7 @@ class UnsupportedMethodTests(SecondScopeTestCase):
     def test_is_quiet(self) -> None:
         """It is a mistake of the client's alone, and nobody is left to tell."""
         self.leave()
-        self.late.callback(Page(self.working))
+        self.late.callback(GetPage(self.working))
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertEqual(self.second().ended, Ended.COMPLETED)
 
@@ -71,8 +70,8 @@ class UnsupportedMethodTests(SecondScopeTestCase):
 
     def test_a_head_whose_client_waits(self) -> None:
         """Where the client waits, the GET is rendered, and all are told once."""
-        client = Client(self.wrap(DeferredResource(self.late)), self.clock)
-        client.request(b"HEAD")
+        connection = connect(self.wrap(DeferredResource(self.late)), self.clock)
+        connection.request(b"HEAD")
         self.late.callback(NoHead(lambda _: b"page"))
-        self.assertEqual(client.response.status, 200)
+        self.assertEqual(connection.response.code, 200)
         self.assertEqual((len(self.outcomes), len(self.exits), self.monitor.opened), (1, 1, 1))

@@ -14,7 +14,9 @@ from twisted.web.util import DeferredResource
 from cancelweb import CancellingResource, Disconnected, Draining, Ended, Outcome
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._visits import connect
 from ._second_scopes import SecondScopeTestCase
 
 
@@ -115,9 +117,9 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         monitor = Monitor(self.clock)
         wrapper = self.wrap(DeferredResource(self.late))
         wrapper = CancellingResource(wrapper, observers=outer.append, monitor=monitor)
-        client = Client(wrapper, self.clock)
-        client.request(b"POST")
-        client.disconnect()
+        connection = connect(wrapper, self.clock)
+        connection.request(b"POST")
+        connection.disconnect()
         self.deliver(self.working)
         self.assertEqual(monitor.scopes, self.monitor.scopes)
         self.clock.advance(1)

@@ -13,8 +13,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, ScopeCancelled, TimedOut
 
-from .._inmemory import Client
-from .._scopes import Leaf, Visit
+from .._pages import Page
+from .._visits import Visit, connect
 
 
 class DeadlineTests(SynchronousTestCase):
@@ -34,10 +34,10 @@ class DeadlineTests(SynchronousTestCase):
             done.addCallback(lambda _: call.cancel())
             return NOT_DONE_YET
 
-        client = Client(CancellingResource(Leaf(handler), timeout=3), self.clock)
-        client.request()
+        connection = connect(CancellingResource(Page(handler), timeout=3), self.clock)
+        connection.get()
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertIsInstance(told[0].value, ScopeCancelled)
         self.assertEqual(told[0].value.cause, TimedOut(3))
 
@@ -54,10 +54,10 @@ class DeadlineTests(SynchronousTestCase):
                 steps.append("over")
             return b"page"
 
-        client = Client(CancellingResource(app.resource(), timeout=3), self.clock)
-        client.request()
+        connection = connect(CancellingResource(app.resource(), timeout=3), self.clock)
+        connection.get()
         self.clock.advance(3)
-        self.assertEqual((client.response.status, steps), (503, ["over"]))
+        self.assertEqual((connection.response.code, steps), (503, ["over"]))
 
     def test_one_who_handles_nothing(self) -> None:
         """Who listens for the end only, and not for errors, causes no unhandled one."""
@@ -79,4 +79,4 @@ class DeadlineTests(SynchronousTestCase):
 
         visit = Visit(handler, timeout=3)
         visit.clock.advance(3)
-        self.assertEqual(visit.response.status, 200)
+        self.assertEqual(visit.response.code, 200)

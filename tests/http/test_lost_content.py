@@ -28,8 +28,9 @@ from cancelweb import (
 from cancelweb._http.lost_content import ThreadContent, tell_threads_of_loss
 from cancelweb.testing import Client
 
-from .._inmemory import log_events
-from .._scopes import Leaf, kept_request
+from .._logs import log_events
+from .._pages import Page
+from .._visits import kept_request
 from ..docs._docs import WSGI_INPUT, run
 
 READINGS: dict[str, Callable[[Any], object]] = {
@@ -80,7 +81,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
             kept.append(request)
             return Deferred(lambda _: None)
 
-        for page in (Leaf(cancel_on_disconnect(handler)), CancellingResource(Leaf(handler))):
+        for page in (Page(cancel_on_disconnect(handler)), CancellingResource(Page(handler))):
             for version in (1, 2):
                 for body in (BODY, LARGE):
                     self.left(page, version=version, body=body)
@@ -120,7 +121,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
         # With a deadline it does not take the fast path.
         for timeout in (None, 9):
             door = cancel_on_disconnect(observers=outcomes.append, timeout=timeout)
-            self.left(Leaf(door(handler)))
+            self.left(Page(door(handler)))
         for error, cause in seen:
             self.assertIs(error.cause, cause)
             self.assertEqual(str(error), str(cause))
@@ -142,7 +143,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
                 causes.append(error.cause)
                 raise
 
-        self.left(CancellingResource(Leaf(handler), observers=outcomes.append))
+        self.left(CancellingResource(Page(handler), observers=outcomes.append))
         again[0].callback(None)
         self.assertEqual([each.would_have_cancelled for each in outcomes], causes)
         self.assertIsInstance(causes[0], Disconnected)
@@ -157,7 +158,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
             kept.append((request, request.content))
             return b"page"
 
-        for page in (Leaf(cancel_on_disconnect(handler)), CancellingResource(Leaf(handler))):
+        for page in (Page(cancel_on_disconnect(handler)), CancellingResource(Page(handler))):
             Client(page).post(b"/", BODY)
         for request, content in kept:
             self.assertIsNone(request.content)
@@ -170,7 +171,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
         async def handler(request: Any) -> Any:
             return request.content.read()
 
-        for page in (Leaf(cancel_on_disconnect(handler)), CancellingResource(Leaf(handler))):
+        for page in (Page(cancel_on_disconnect(handler)), CancellingResource(Page(handler))):
             self.assertEqual(Client(page).post(b"/", BODY).response.body, BODY)  # type: ignore[union-attr]
 
     def test_entry_on_a_dead_request(self) -> None:
@@ -186,7 +187,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
 
         client, request = kept_request(b"POST")
         client.disconnect()
-        CancellingResource(Leaf(handler)).render(request)
+        CancellingResource(Page(handler)).render(request)
         self.assertEqual([str(each) for each in raised], ["the client disconnected"])
 
 

@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Cause, Ended, scope_of
 
-from .._scopes import Errand
+from .._work import Errand
 from ._neighbours import BODY, NeighbourError, NeighbourTestCase
 
 
@@ -135,14 +135,14 @@ class AnsweredTests(NeighbourTestCase):
         """The scope is cancelled at its deadline, and closes; the client has the page."""
         client = self.ask(self.wait, timeout=5)
         self.clock.advance(5)
-        self.assertEqual(client.responses[0].status, 503)
+        self.assertEqual(client.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_a_cause_of_the_users_own(self) -> None:
         """So it is where the server cancels for reasons of its own."""
         client = self.ask(self.wait)
         self.scope.cancel(Cause())
-        self.assertEqual(client.responses[0].status, 503)
+        self.assertEqual(client.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_work_that_takes_its_time(self) -> None:
@@ -202,7 +202,7 @@ class HandlersFinishTests(NeighbourTestCase):
     def test_a_drain_after_the_client_has_left(self) -> None:
         """So it is where the client has left since."""
         self.finish_by_hand()
-        self.client.disconnect()
+        self.connection.disconnect()
         self.drain()
         self.assert_closed()
 
@@ -233,7 +233,7 @@ class HandlersFinishTests(NeighbourTestCase):
         self.finish_by_hand(self.wait)
         self.waiting.callback(b"another page")
         self.assert_closed()
-        self.assertNotIn(b"another page", self.client.received)
+        self.assertNotIn(b"another page", self.connection.received)
         self.assert_stays_closed()
 
     def test_its_failure(self) -> None:
@@ -246,11 +246,11 @@ class HandlersFinishTests(NeighbourTestCase):
     def test_its_deadline(self) -> None:
         """At the deadline nothing is cancelled, and the scope closes."""
         self.finish_by_hand(timeout=5)
-        before = self.client.received
+        before = self.connection.received
         self.clock.advance(5)
         self.assert_closed()
-        self.assertEqual(self.client.received, before)
-        self.assertFalse(self.client.is_aborted)
+        self.assertEqual(self.connection.received, before)
+        self.assertFalse(self.connection.is_aborted)
 
     def test_work_that_ends(self) -> None:
         """Where tracked work ends, the scope closes, and other tracked work is stopped."""

@@ -12,8 +12,10 @@ from twisted.web.server import Request
 
 from cancelweb import Disconnected, Draining, Ended, cancel_on_disconnect, scope_of
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
-from .._scopes import Leaf, raising, waiting
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, raising, waiting
+from .._visits import connect
 from ._nests import NESTS, NestTestCase
 
 
@@ -28,8 +30,8 @@ class SharedTests(NestTestCase):
     def test_one_scope(self) -> None:
         """There is one scope, one outcome, and one answer."""
         for nest in NESTS:
-            client = self.ask(nest, self.handler)
-            client.disconnect()
+            connection = self.ask(nest, self.handler)
+            connection.disconnect()
             self.assertIsInstance(self.scopes[0].cause, Disconnected)
             self.assertIsNone(self.scopes[0].request)
             self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
@@ -44,14 +46,14 @@ class SharedTests(NestTestCase):
             self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
             at_once = self.ask(nest, lambda _: b"page")
             self.assertEqual(at_once.response.body, b"page")
-            self.assertEqual(at_once.response.headers[b"content-length"], b"4")
+            self.assertEqual(at_once.response.header(b"content-length"), b"4")
             self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
     def test_fails(self) -> None:
         """An error is answered once, logged once, and told once."""
         for nest in NESTS:
-            client = self.ask(nest, raising)
-            self.assertEqual(client.response.status, 500)
+            connection = self.ask(nest, raising)
+            self.assertEqual(connection.response.code, 500)
             self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED])
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -64,7 +66,7 @@ class SharedTests(NestTestCase):
 
         events = log_events(self)
         for nest in NESTS:
-            self.ask(nest, failing).clock.advance(0)
+            self.ask(nest, failing).client.clock.advance(0)
             [event] = [each for each in of_cancelweb(events) if "handler" in each]
             [outcome] = self.outcomes
             self.assertEqual(event["handler"], outcome.handler)
@@ -110,22 +112,22 @@ class SharedTests(NestTestCase):
         events = log_events(self)
         for nest in NESTS:
             events.clear()
-            client = Client(nest(waiting, {}, {}))
-            client.request()
-            client.disconnect()
+            connection = connect(nest(waiting, {}, {}))
+            connection.get()
+            connection.disconnect()
             self.assertEqual(len(of_cancelweb(events)), 1)
 
     def test_leave_nothing_behind(self) -> None:
         """No cycle is left, whether bytes come at once, or late, or the client leaves."""
         unwatched: dict[str, Any] = {"observers": ()}
         cases = [(nest, options) for nest in NESTS for options in ({}, unwatched)]
-        stay = [Client(nest(lambda _: b"page", each, each)) for nest, each in cases]
-        leave = [Client(nest(waiting, each, each)) for nest, each in cases]
+        stay = [connect(nest(lambda _: b"page", each, each)) for nest, each in cases]
+        leave = [connect(nest(waiting, each, each)) for nest, each in cases]
         with no_cycles(self):
-            for client in stay + leave:
-                client.request()
-            for client in leave:
-                client.disconnect()
+            for connection in stay + leave:
+                connection.get()
+            for connection in leave:
+                connection.disconnect()
 
     def test_a_cancel_between_two_doors(self) -> None:
         """A cancel by other code, when the inner door is through, is answered, too."""
@@ -136,10 +138,10 @@ class SharedTests(NestTestCase):
             outside.run(scope_of(request).cancel, Draining())
             return result
 
-        client = Client(Leaf(cancel_on_disconnect(outer)))
-        client.request()
-        client.clock.advance(0)
-        self.assertEqual(client.response.status, 503)
+        connection = connect(Page(cancel_on_disconnect(outer)))
+        connection.get()
+        connection.client.clock.advance(0)
+        self.assertEqual(connection.response.code, 503)
 
     def test_opened_by_the_outer(self) -> None:
         """The outcome counts from when the outer door was met, whenever the inner one was."""
@@ -149,7 +151,7 @@ class SharedTests(NestTestCase):
             request.channel.site.reactor.advance(3)
             return inner(request)
 
-        Client(Leaf(cancel_on_disconnect(observers=self.outcomes.append)(outer))).request()
+        connect(Page(cancel_on_disconnect(observers=self.outcomes.append)(outer))).get()
         self.assertEqual([each.opened for each in self.outcomes], [0])
 
     def test_the_same_door_twice(self) -> None:
@@ -161,7 +163,7 @@ class SharedTests(NestTestCase):
             calls.append(request)
             return b"page" if len(calls) > 1 else page(request)
 
-        Client(Leaf(page)).request()
+        connect(Page(page)).get()
         self.assertEqual((len(calls), self.told), (2, ["hook", "observer"]))
 
     def test_the_same_doors_in_turn(self) -> None:
@@ -176,16 +178,16 @@ class SharedTests(NestTestCase):
         def inner(request: Request) -> object:
             return outer(request)
 
-        Client(Leaf(outer)).request()
+        connect(Page(outer)).get()
         self.assertEqual(self.told, ["called", "called", "inner", "outer"])
 
     def test_observers_of_the_inner_door_alone(self) -> None:
         """Where the outer door was given none, those of the inner one are told."""
         for nest in NESTS:
             self.told.clear()
-            client = Client(nest(waiting, {}, {"observers": self.note("inner")}))
-            client.request()
-            client.disconnect()
+            connection = connect(nest(waiting, {}, {"observers": self.note("inner")}))
+            connection.get()
+            connection.disconnect()
             self.assertEqual(self.told, ["inner"])
 
     def test_a_generator_inside(self) -> None:
@@ -199,8 +201,8 @@ class SharedTests(NestTestCase):
             answers.append(inner(request))
             yield Deferred()
 
-        client = Client(Leaf(outer))
-        client.request()
-        client.disconnect()
+        connection = connect(Page(outer))
+        connection.get()
+        connection.disconnect()
         self.assertEqual(answers, [1])
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])

@@ -11,8 +11,8 @@ from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Ended, TimedOut, cancel_on_disconnect
 
-from .._inmemory import Client
-from .._scopes import Leaf, lose
+from .._pages import Page
+from .._visits import connect, lose
 from ._nests import (
     NESTS,
     NestTestCase,
@@ -29,29 +29,29 @@ class OptionsTests(NestTestCase):
         """Of other options the innermost that was given one decides."""
         for nest in NESTS:
             for outer, inner, status in ((504, 599, 599), (504, None, 504), (None, 599, 599)):
-                client = self.ask(
+                connection = self.ask(
                     nest,
                     self.handler,
                     {"timeout_status": outer, "timeout": 1},
                     {"timeout_status": inner},
                 )
-                client.clock.advance(1)
-                self.assertEqual(client.response.status, status)
+                connection.client.clock.advance(1)
+                self.assertEqual(connection.response.code, status)
 
     def test_the_innermost_cleanup_timeout_and_survivor_after(self) -> None:
         """So of the times that clean-up and survivors are given."""
         for nest in NESTS:
             hanging: Any = lambda _: Deferred()  # noqa: E731
-            client = self.ask(
+            connection = self.ask(
                 nest,
                 lambda _: Deferred(lambda d: d.pause()),
                 {"survivor_after": 1, "cleanup_timeout": 1, "on_exit": hanging},
                 {"survivor_after": 3, "cleanup_timeout": 4},
             )
-            client.disconnect()
-            client.clock.pump([1] * 6)
+            connection.disconnect()
+            connection.client.clock.pump([1] * 6)
             self.assertEqual(self.outcomes, [])
-            client.clock.advance(1)
+            connection.client.clock.advance(1)
             self.assertEqual([each.ended for each in self.outcomes], [Ended.SURVIVED])
             self.assertEqual(self.outcomes[0].closed, 7)
 
@@ -59,10 +59,10 @@ class OptionsTests(NestTestCase):
         """A clock that only the inner door has is used for what is still to be timed."""
         for nest in NESTS:
             clock = Clock()
-            client = self.ask(nest, self.handler, {}, {"clock": clock, "timeout": 1})
+            connection = self.ask(nest, self.handler, {}, {"clock": clock, "timeout": 1})
             clock.advance(1)
             self.assertEqual([each.cause for each in self.outcomes], [TimedOut(1)])
-            self.assertEqual(client.response.status, 503)
+            self.assertEqual(connection.response.code, 503)
 
 
 class PolicyTests(NestTestCase):
@@ -71,13 +71,13 @@ class PolicyTests(NestTestCase):
     def test_decorated_inside_methods(self) -> None:
         """A decorated handler can be cancelled whatever the wrapper's `methods` say."""
         for methods in ((), ("GET",)):
-            client = Client(
+            connection = connect(
                 decorated_in_wrapped(
                     self.handler, {"methods": methods, "observers": self.outcomes.append}, {}
                 )
             )
-            client.request(b"POST")
-            client.disconnect()
+            connection.request(b"POST")
+            connection.disconnect()
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 2)
 
     def test_dry_run_of_any(self) -> None:
@@ -96,8 +96,8 @@ class PolicyTests(NestTestCase):
             lose(request)
             return cancel_on_disconnect(observers=self.note("inner"))(self.handler)(request)
 
-        client = Client(CancellingResource(Leaf(between), observers=self.note("outer")))
-        client.request()
+        connection = connect(CancellingResource(Page(between), observers=self.note("outer")))
+        connection.get()
         self.assertEqual(self.scopes, [])
         self.assertEqual(self.told, ["outer", "inner"])
 
@@ -108,7 +108,7 @@ class PolicyTests(NestTestCase):
             lose(request)
             return cancel_on_disconnect(self.handler)(request)
 
-        wrapper = CancellingResource(Leaf(between), dry_run=True, observers=self.outcomes.append)
-        Client(wrapper).request()
+        wrapper = CancellingResource(Page(between), dry_run=True, observers=self.outcomes.append)
+        connect(wrapper).get()
         self.assertEqual(len(self.scopes), 1)
         self.assertIsNone(self.scopes[0].cause)

@@ -20,7 +20,7 @@ from twisted.web.static import File
 from cancelweb import Ended, current_scope
 
 from .._loopback import request, serve
-from .._scopes import Leaf
+from .._pages import Page
 from .._servers import LOOPBACK
 from ._others import compressed, delivered_late, guarded, named_hosts
 from ._others_left import LeavingTestCase
@@ -40,7 +40,7 @@ class ProxyTests(LeavingTestCase):
             asked.callback(request)
             return NOT_DONE_YET
 
-        proxy = ReverseProxyResource(LOOPBACK, serve(self, Leaf(render)), b"")
+        proxy = ReverseProxyResource(LOOPBACK, serve(self, Page(render)), b"")
         wire = await self.visit(proxy)
         upstream: Any = await asked
         await wire.leave()
@@ -111,7 +111,7 @@ class ContainersTests(LeavingTestCase):
             asked.callback(None)
             return Deferred(stopped.append)
 
-        wire = await self.visit(contain(Leaf(render)), data)
+        wire = await self.visit(contain(Page(render)), data)
         await asked
         await wire.leave()
         await self.assert_left(Ended.STOPPED)

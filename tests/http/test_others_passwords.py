@@ -22,8 +22,8 @@ from cancelweb import (
     Outcome,
 )
 
-from .._inmemory import Client
-from .._scopes import Leaf
+from .._pages import Page
+from .._visits import connect
 
 
 @implementer(IRealm)
@@ -61,10 +61,10 @@ class PasswordTests(SynchronousTestCase):
         self.ran: list[Request] = []
         self.outcomes: list[Outcome] = []
         self.checker = SlowChecker()
-        portal = Portal(Realm(Leaf(self.render)), [self.checker])
+        portal = Portal(Realm(Page(self.render)), [self.checker])
         factory: ICredentialFactory = BasicCredentialFactory(b"realm")
         guarded = HTTPAuthSessionWrapper(portal, [factory])
-        self.client = Client(CancellingResource(guarded, observers=self.outcomes.append))
+        self.client = connect(CancellingResource(guarded, observers=self.outcomes.append))
 
     def render(self, request: Request) -> Deferred[bytes]:
         """The page."""
@@ -73,7 +73,7 @@ class PasswordTests(SynchronousTestCase):
 
     def log_in(self, password: bytes = b"dXNlcjpwYXNzd29yZA==") -> None:
         """Ask for the page, as user:password."""
-        self.client.request(headers={b"Authorization": b"Basic " + password})
+        self.client.get(headers={b"Authorization": b"Basic " + password})
 
     def test_completes(self) -> None:
         """The page behind the password may return a Deferred."""
@@ -84,8 +84,8 @@ class PasswordTests(SynchronousTestCase):
 
     def test_unauthorized(self) -> None:
         """Without the password the answer is 401, as it was."""
-        self.client.request()
-        self.assertEqual(self.client.response.status, 401)
+        self.client.get()
+        self.assertEqual(self.client.response.code, 401)
 
     def test_leaves_while_the_page_is_made(self) -> None:
         """The page's work stops."""

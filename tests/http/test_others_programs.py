@@ -23,7 +23,7 @@ from twisted.web.wsgi import WSGIResource
 from cancelweb import Disconnected, Ended
 
 from .._loopback import request
-from .._scopes import Leaf
+from .._pages import Page
 from .._servers import reactor
 from ..docs._docs import STOP_PROGRAM, run
 from ._others import Script
@@ -186,7 +186,7 @@ class CGITests(LeavingTestCase):
             rendered.callback(request)
             return NOT_DONE_YET
 
-        wire = await self.visit(Leaf(render), on_cancel=hook)
+        wire = await self.visit(Page(render), on_cancel=hook)
         await rendered
         await wire.leave()
         await self.assert_left(Ended.LET_GO)

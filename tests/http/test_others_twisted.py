@@ -18,9 +18,10 @@ from twisted.web.template import Element, TagLoader, renderElement, renderer, ta
 from twisted.web.xmlrpc import XMLRPC
 
 from cancelweb import CancellingResource, Ended, Outcome
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Leaf, kept_request
+from .._pages import Page
+from .._visits import connect, kept_request
 
 CALL = b"<?xml version='1.0'?><methodCall><methodName>slow</methodName></methodCall>"
 
@@ -37,7 +38,7 @@ class Calls(XMLRPC):
         return self.result
 
 
-class Page(Element):
+class Template(Element):
     """A template with a slot that is filled late."""
 
     loader = TagLoader(tags.p(render="slow"))
@@ -59,13 +60,13 @@ class RealTestCase(SynchronousTestCase):
         """Note outcomes."""
         self.outcomes: list[Outcome] = []
 
-    def serve(self, resource: Any, **options: Any) -> Client:
+    def serve(self, resource: Any, **options: Any) -> Connection:
         """Wrap the resource."""
-        return Client(CancellingResource(resource, observers=self.outcomes.append, **options))
+        return connect(CancellingResource(resource, observers=self.outcomes.append, **options))
 
-    def assert_quiet(self, client: Client) -> None:
+    def assert_quiet(self, connection: Connection) -> None:
         """Nothing was sent, nothing raised, and the scope has closed once."""
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertEqual(len(self.outcomes), 1)
 
@@ -78,21 +79,21 @@ class XMLRPCTests(RealTestCase):
         answers = []
         for wrap in (CancellingResource, lambda calls: calls):
             calls = Calls()
-            client = Client(wrap(calls))
-            client.request(b"POST", body=CALL, headers={b"Content-Type": b"text/xml"})
+            connection = connect(wrap(calls))
+            connection.request(b"POST", body=CALL, headers={b"Content-Type": b"text/xml"})
             calls.result.callback("done")
-            answers.append(client.response)
+            answers.append(connection.response)
         self.assertEqual(answers[0], answers[1])
         self.assertIn(b"done", answers[0].body)
 
     def test_a_client_that_leaves(self) -> None:
         """The call of a client that left runs to its end, and is not answered."""
         calls = Calls()
-        client = self.serve(calls)
-        client.request(b"POST", body=CALL)
-        client.disconnect()
+        connection = self.serve(calls)
+        connection.request(b"POST", body=CALL)
+        connection.disconnect()
         calls.result.callback("done")
-        self.assert_quiet(client)
+        self.assert_quiet(connection)
 
 
 class TemplateTests(RealTestCase):
@@ -100,25 +101,25 @@ class TemplateTests(RealTestCase):
 
     def test_a_client_that_leaves(self) -> None:
         """A page that is flattened for nobody is finished for nobody."""
-        page = Page()
-        client = self.serve(Leaf(lambda request: renderElement(request, page)))
-        client.request()
-        client.disconnect()
-        received = client.received
+        page = Template()
+        connection = self.serve(Page(lambda request: renderElement(request, page)))
+        connection.get()
+        connection.disconnect()
+        received = connection.received
         page.result.callback("late")
-        self.assertEqual(client.received, received)
+        self.assertEqual(connection.received, received)
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertEqual(len(self.outcomes), 1)
 
     def test_a_request_that_is_dead_on_entry(self) -> None:
         """Nor where the client had gone before (ticket 4899), in a method that is not safe."""
-        page = Page()
-        client, request = kept_request(b"POST")
-        client.disconnect()
-        leaf = Leaf(lambda request: renderElement(request, page))
+        page = Template()
+        connection, request = kept_request(b"POST")
+        connection.disconnect()
+        leaf = Page(lambda request: renderElement(request, page))
         CancellingResource(leaf, observers=self.outcomes.append).render(request)
         page.result.callback("late")
-        self.assert_quiet(client)
+        self.assert_quiet(connection)
 
 
 class ProxyTests(RealTestCase):
@@ -129,7 +130,7 @@ class ProxyTests(RealTestCase):
         super().setUp()
         reactor: Any = MemoryReactorClock()
         self.client = self.serve(ReverseProxyResource("upstream", 80, b"", reactor))
-        self.client.request(path=b"/")
+        self.client.get(path=b"/")
         factory = reactor.tcpClients[0][2]
         self.upstream: Any = factory.buildProtocol(None)
         self.upstream.makeConnection(StringTransport())
@@ -176,9 +177,9 @@ class FileTests(RealTestCase):
 
         root = Resource()
         root.putChild(b"file", Watched(path))
-        client = self.serve(root)
-        client.request(path=b"/file")
-        client.disconnect()
+        connection = self.serve(root)
+        connection.get(path=b"/file")
+        connection.disconnect()
         self.assertTrue(opened[0].closed)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
 
@@ -199,17 +200,17 @@ class OwnSubscriptionTests(RealTestCase):
 
     def test_may_touch_the_request_after_us(self) -> None:
         """A callback that was attached after ours finds a request that does nothing."""
-        client = self.serve(Leaf(lambda _: NOT_DONE_YET))
+        connection = self.serve(Page(lambda _: NOT_DONE_YET))
 
         class Later(Request):
             def render(self, resource: Any) -> None:
                 super().render(resource)
                 test.subscribe(self)
 
-        test, client.site.requestFactory = self, Later
-        client = Client(client.site, client.clock)
-        client.request()
-        client.disconnect()
+        test, connection.client.site.requestFactory = self, Later
+        connection = connect(connection.client.site, connection.client.clock)
+        connection.get()
+        connection.disconnect()
         self.assertEqual(self.errors, [])
 
     def test_may_touch_it_before_us(self) -> None:
@@ -219,7 +220,7 @@ class OwnSubscriptionTests(RealTestCase):
             self.subscribe(request)
             return NOT_DONE_YET
 
-        client = self.serve(Leaf(render))
-        client.request()
-        client.disconnect()
+        connection = self.serve(Page(render))
+        connection.get()
+        connection.disconnect()
         self.assertEqual(self.errors, [])

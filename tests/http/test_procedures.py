@@ -14,8 +14,10 @@ from twisted.web.server import Request
 from twisted.web.xmlrpc import XMLRPC, Fault, addIntrospection, withRequest
 
 from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect, current_scope
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
+from .._cycles import no_cycles
+from .._visits import connect
 
 CALL = b"<?xml version='1.0'?><methodCall><methodName>%b</methodName></methodCall>"
 
@@ -71,12 +73,12 @@ class ProcedureTestCase(SynchronousTestCase):
         self.outcomes: list[Outcome] = []
         self.calls: Any = Calls()
 
-    def call(self, name: bytes, **options: Any) -> Client:
+    def call(self, name: bytes, **options: Any) -> Connection:
         """Call a procedure."""
         options = {"observers": self.outcomes.append, "methods": ["POST"], **options}
-        client = Client(CancellingResource(self.calls, **options), self.clock)
-        client.request(b"POST", body=CALL % name)
-        return client
+        connection = connect(CancellingResource(self.calls, **options), self.clock)
+        connection.request(b"POST", body=CALL % name)
+        return connection
 
     def assert_stopped(self) -> None:
         """The work was stopped, and the log has no error."""
@@ -101,9 +103,9 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
         self.call(b"returned").disconnect()
         self.assert_stopped()
         calls: Any = Decorated()
-        client = Client(calls, self.clock)
-        client.request(b"POST", body=CALL % b"returned")
-        client.disconnect()
+        connection = connect(calls, self.clock)
+        connection.request(b"POST", body=CALL % b"returned")
+        connection.disconnect()
         self.assertTrue(calls.work.called)
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -117,10 +119,10 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
 
     def test_deadline(self) -> None:
         """A client that still waits is told the cause, as the fault of its call."""
-        client = self.call(b"awaited", timeout=3)
+        connection = self.call(b"awaited", timeout=3)
         self.clock.advance(3)
-        self.assertIn(b"methodResponse", client.response.body)
-        self.assertIn(str(self.outcomes[0].cause).encode(), client.response.body)
+        self.assertIn(b"methodResponse", connection.response.body)
+        self.assertIn(str(self.outcomes[0].cause).encode(), connection.response.body)
         self.assert_stopped()
 
     def test_a_real_error(self) -> None:
@@ -130,9 +132,9 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
 
     def test_a_cancellation_that_is_not_ours(self) -> None:
         """So is a cancellation by the owner of the work."""
-        client = self.call(b"untracked")
+        connection = self.call(b"untracked")
         self.calls.work.cancel()
-        self.assertIn(b"<string>error</string>", client.response.body)
+        self.assertIn(b"<string>error</string>", connection.response.body)
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
 
@@ -144,8 +146,8 @@ class TransparentProcedureTests(ProcedureTestCase):
         for own in ({}, {"lookupProcedure": lambda _: lambda: "own"}):
             vars(self.calls).update(own)
             before = dict(vars(self.calls))
-            client = self.call(b"missing")
-            self.assertEqual(b"own" in client.response.body, bool(own))
+            connection = self.call(b"missing")
+            self.assertEqual(b"own" in connection.response.body, bool(own))
             self.assertEqual(vars(self.calls), before)
 
     def test_a_fault(self) -> None:
@@ -167,9 +169,9 @@ class TransparentProcedureTests(ProcedureTestCase):
         params = b"<params><param><value>awaited</value></param></params>"
         name = b"system.methodHelp</methodName>" + params + b"<methodName>"
         body = (CALL % name).replace(b"<methodName></methodName>", b"")
-        client = Client(CancellingResource(self.calls), self.clock)
-        client.request(b"POST", body=body)
-        self.assertIn(b"Await it.", client.response.body)
+        connection = connect(CancellingResource(self.calls), self.clock)
+        connection.request(b"POST", body=body)
+        self.assertIn(b"Await it.", connection.response.body)
 
     def test_leaves_nothing_behind(self) -> None:
         """No cycle is left, whether a procedure is stopped or answers."""

@@ -13,7 +13,7 @@ from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Disconnected, Ended, Scope, scope_of
 
-from .._pages import PAGE, Page
+from .._pages import PAGE, GetPage
 from ._rapid import MOST, RapidResetTestCase
 
 
@@ -55,7 +55,7 @@ class BoundTests(RapidResetTestCase):
 
     def test_what_must_not_be_cut(self) -> None:
         """So does a POST in a wrapped tree, which goes on when its client has left."""
-        page: Any = Page(self.work)
+        page: Any = GetPage(self.work)
         page.render_POST = page.render_GET
         wrapped: Any = CancellingResource(page, max_cleanups=MOST, observers=())
         self.open(wrapped)
@@ -132,7 +132,7 @@ class AtOnceTests(RapidResetTestCase):
 
     def test_what_must_not_be_cut(self) -> None:
         """A POST in a wrapped tree is run all the same, and what it returns is sent to nobody."""
-        page: Any = Page(lambda _: PAGE)
+        page: Any = GetPage(lambda _: PAGE)
         page.render_POST = page.render_GET
         wrapped: Any = CancellingResource(page, observers=self.outcomes.append)
         self.open(wrapped)

@@ -9,8 +9,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import CancellingResource, Ended, RapidReset, scope_of
 
 from .._http2 import Stream
-from .._inmemory import log_events
-from .._pages import PAGE, NoHead, Page
+from .._logs import log_events
+from .._pages import PAGE, GetPage, NoHead
 from ._rapid import MOST, RapidResetTestCase
 
 
@@ -109,7 +109,7 @@ class OthersTests(RapidResetTestCase):
     def test_dry_run(self) -> None:
         """In a dry run nobody is turned away."""
         wrapped: Any = CancellingResource(
-            Page(self.handler), max_cleanups=MOST, dry_run=True, observers=()
+            GetPage(self.handler), max_cleanups=MOST, dry_run=True, observers=()
         )
         self.open(wrapped)
         self.reset_rapidly(100)

@@ -17,7 +17,8 @@ from twisted.web.template import Element, Tag, TagLoader, renderer, tags
 
 from cancelweb import Ended
 
-from .._pages import PAGE, Handler, NoHead, PageTestCase
+from .._pages import PAGE, Handler, NoHead
+from .._visits import VisitTestCase
 
 
 def at_once(result: object) -> Deferred[Any]:
@@ -25,7 +26,7 @@ def at_once(result: object) -> Deferred[Any]:
     return succeed(result)
 
 
-class ResultTests(PageTestCase):
+class ResultTests(VisitTestCase):
     """A Deferred and a coroutine may result in whatever a handler may return."""
 
     def assert_page(self, make: Callable[[Any], object], body: bytes = PAGE) -> None:
@@ -51,13 +52,13 @@ class ResultTests(PageTestCase):
             lambda request: at_once(at_once(make(request))),
         ]
         for handler in handlers:
-            client = self.visit(handler)
+            connection = self.visit(handler)
             while waits:
                 waits.pop().callback(None)
             self.clock.pump([1, 0, 0, 0])
-            self.assertEqual(client.response.status, 200)
-            self.assertEqual(client.response.body, body)
-            self.assertTrue(client.response.is_complete)
+            self.assertEqual(connection.response.code, 200)
+            self.assertEqual(connection.response.body, body)
+            self.assertTrue(connection.response.is_complete)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 5)
 
     def write(self, request: Any) -> None:
@@ -80,12 +81,12 @@ class ResultTests(PageTestCase):
         """No bytes at all are a page as well, with a length of 0."""
         self.assert_page(lambda _: b"", b"")
         plain = self.serve_plain(lambda _: b"")
-        plain.request()
+        plain.get()
         self.assertEqual(self.visit(lambda _: at_once(b"")).response, plain.response)
         late: Deferred[bytes] = Deferred()
-        client = self.visit(lambda _: late)
+        connection = self.visit(lambda _: late)
         late.callback(b"")
-        self.assertEqual(client.response, plain.response)
+        self.assertEqual(connection.response, plain.response)
 
     def test_none(self) -> None:
         """None means that all has been written: the response is finished."""
@@ -176,7 +177,7 @@ class ResultTests(PageTestCase):
         self.assertFalse(call.active())
 
 
-class NoneTests(PageTestCase):
+class NoneTests(VisitTestCase):
     """None, where something else still has a say."""
 
     def test_producer_goes_on(self) -> None:
@@ -187,13 +188,13 @@ class NoneTests(PageTestCase):
             requests.append(request)
             request.registerProducer(StringTransport(), True)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         request = requests.pop()
         self.assertFalse(request.finished)
         request.write(PAGE)
         request.unregisterProducer()
         request.finish()
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     def test_faked_head(self) -> None:
         """Under a HEAD that Twisted fakes, it is Twisted who finishes."""
@@ -201,10 +202,10 @@ class NoneTests(PageTestCase):
         async def handler(_: Request) -> None:
             pass
 
-        client = self.serve(handler, NoHead)
-        client.request(b"HEAD")
-        client.request(b"HEAD")
-        self.assertEqual([each.status for each in client.responses], [200, 200])
+        connection = self.serve(handler, NoHead)
+        connection.request(b"HEAD")
+        connection.request(b"HEAD")
+        self.assertEqual([each.code for each in connection.responses], [200, 200])
         self.assertEqual(self.flushWarnings(), [])
 
     def test_plain_function(self) -> None:
@@ -222,6 +223,6 @@ class NoneTests(PageTestCase):
         def forgetful(request: Any) -> None:
             request.finish()
 
-        client = self.visit(forgetful)
-        self.assertEqual(client.response.status, 200)
+        connection = self.visit(forgetful)
+        self.assertEqual(connection.response.code, 200)
         self.assertIn("forgetful returned None", str(self.logged_error(TypeError)))

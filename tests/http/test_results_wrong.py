@@ -16,8 +16,9 @@ from twisted.web.template import tags
 
 from cancelweb import Ended
 
-from .._inmemory import log_events, of_cancelweb
-from .._pages import PAGE, Handler, NoHead, PageTestCase
+from .._logs import log_events, of_cancelweb
+from .._pages import PAGE, Handler, NoHead
+from .._visits import VisitTestCase
 
 ADVICE = (
     ", of which cancelweb can make no response: return bytes, NOT_DONE_YET, or work such as a "
@@ -25,7 +26,7 @@ ADVICE = (
 )
 
 
-class MistakeTests(PageTestCase):
+class MistakeTests(VisitTestCase):
     """What is neither a page nor work is a 500, and the log names the handler and the type."""
 
     def assert_mistake(self, result: object, described: str) -> None:
@@ -81,20 +82,20 @@ class MistakeTests(PageTestCase):
 
         plain = self.serve_plain(raising, NoHead)
         ours = self.serve(lambda _: "page", NoHead)
-        for client in [plain, ours]:
-            client.request(b"HEAD")
+        for connection in [plain, ours]:
+            connection.request(b"HEAD")
         self.assertEqual(ours.received[:20], plain.received[:20])
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
 
 
-class ExceptionTests(PageTestCase):
+class ExceptionTests(VisitTestCase):
     """What a handler raises before it returns is Twisted's to answer, as ever."""
 
     def assert_as_plain(self, handler: Handler, method: bytes = b"GET") -> None:
         """The client sees no difference."""
         plain, ours = self.serve_plain(handler), self.serve(handler)
-        for client in [plain, ours]:
-            client.request(method)
+        for connection in [plain, ours]:
+            connection.request(method)
         self.assertEqual(ours.responses, plain.responses)
 
     def test_error(self) -> None:
@@ -121,9 +122,9 @@ class ExceptionTests(PageTestCase):
     def test_template(self) -> None:
         """One in a template is answered and logged, too; the Deferred in it keeps its own."""
         part: Deferred[str] = Deferred()
-        client = self.visit(lambda _: tags.p(part))
+        connection = self.visit(lambda _: tags.p(part))
         part.errback(KeyError())
-        self.assert_failed(client, FlattenerError)
+        self.assert_failed(connection, FlattenerError)
         self.failureResultOf(part, KeyError)
 
     def test_unsupported_method(self) -> None:
@@ -153,11 +154,11 @@ class ExceptionTests(PageTestCase):
             raise ZeroDivisionError
 
         work: Deferred[bytes] = Deferred()
-        client = self.visit(lambda _: work)
+        connection = self.visit(lambda _: work)
         work.errback(ZeroDivisionError())
         plain = self.serve_plain(raising)
-        plain.request()
-        self.assertEqual(client.response, plain.response)
+        plain.get()
+        self.assertEqual(connection.response, plain.response)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_error_after_writing(self) -> None:
@@ -167,9 +168,9 @@ class ExceptionTests(PageTestCase):
             request.write(PAGE)
             raise ZeroDivisionError
 
-        client = self.visit(handler)
-        self.assertTrue(client.is_aborted)
-        self.assertEqual(client.response.body, PAGE)
+        connection = self.visit(handler)
+        self.assertTrue(connection.is_aborted)
+        self.assertEqual(connection.response.body, PAGE)
         self.logged_error(ZeroDivisionError)
 
     def test_late_error_after_writing(self) -> None:
@@ -181,12 +182,12 @@ class ExceptionTests(PageTestCase):
             return work
 
         events = log_events(self)
-        client = self.visit(handler)
+        connection = self.visit(handler)
         work.errback(ZeroDivisionError())
         (event,) = of_cancelweb(events)
         name = f"{__name__}.{handler.__qualname__}"
         self.assertEqual(formatEvent(event), f"the work of {name} failed")
-        self.assertTrue(client.is_aborted)
-        self.assertFalse(client.response.is_complete)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertTrue(connection.is_aborted)
+        self.assertFalse(connection.response.is_complete)
+        self.assertEqual(connection.response.body, PAGE)
         self.logged_error(ZeroDivisionError)

@@ -23,7 +23,8 @@ class CompletingTests(StreamTestCase):
         self,
         chunks: list[bytes],
         headers: dict[bytes, bytes] | None = None,
-        **request: Any,
+        method: bytes = b"GET",
+        version: bytes = b"HTTP/1.1",
     ) -> None:
         """Streamed, the chunks give the response of a handler that writes them."""
 
@@ -35,19 +36,19 @@ class CompletingTests(StreamTestCase):
             return NOT_DONE_YET
 
         expected = self.serve_plain(plain)
-        expected.request(**request)
+        expected.request(method, version=version)
         self.turn()
         for kind in KINDS:
-            client = self.serve(partial(self.with_headers, headers or {}, kind(chunks)))
-            client.request(**request)
+            connection = self.serve(partial(self.with_headers, headers or {}, kind(chunks)))
+            connection.request(method, version=version)
             self.turn(10)
             self.assertEqual(
-                client.received.partition(b"\r\n\r\n")[2],
+                connection.received.partition(b"\r\n\r\n")[2],
                 expected.received.partition(b"\r\n\r\n")[2],
             )
-            self.assertEqual(client.response, expected.response)
-            self.assertTrue(client.response.is_complete)
-            self.assertEqual(client.is_closed, expected.is_closed)
+            self.assertEqual(connection.response, expected.response)
+            self.assertTrue(connection.response.is_complete)
+            self.assertEqual(connection.is_closed, expected.is_closed)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * len(KINDS))
 
     def with_headers(self, headers: dict[bytes, bytes], chunks: object, request: Any) -> object:
@@ -82,11 +83,11 @@ class CompletingTests(StreamTestCase):
 
     def test_kept_alive(self) -> None:
         """After the stream, the connection serves the next request."""
-        client = self.serve(lambda _: iter(CHUNKS))
-        client.request()
-        client.request()
+        connection = self.serve(lambda _: iter(CHUNKS))
+        connection.get()
+        connection.get()
         self.turn(20)
-        first, second = client.responses
+        first, second = connection.responses
         self.assertEqual(first, second)
 
     def test_as_handler(self) -> None:
@@ -100,17 +101,17 @@ class CompletingTests(StreamTestCase):
                 yield chunk
 
         for handler in [generator, async_generator]:
-            client = self.visit(handler)
+            connection = self.visit(handler)
             self.turn(10)
-            self.assertEqual(client.response.body, b"".join(CHUNKS))
+            self.assertEqual(connection.response.body, b"".join(CHUNKS))
 
     def test_turns(self) -> None:
         """Between two chunks of a plain generator the reactor has a turn."""
-        client = self.visit(self.generator)
+        connection = self.visit(self.generator)
         self.assertEqual(len(self.produced), 1)
         self.turn()
         self.assertEqual(len(self.produced), 2)
-        client.disconnect()
+        connection.disconnect()
 
 
 class BackPressureTests(StreamTestCase):
@@ -118,18 +119,18 @@ class BackPressureTests(StreamTestCase):
 
     def assert_waits(self, handler: Handler) -> None:
         """No chunk is produced while the client does not read."""
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.step(3)
-        client.pause()
-        client.pause()
+        connection.pause(full=True)
+        connection.pause(full=True)
         before = len(self.produced)
         self.step(5)
         self.assertLessEqual(len(self.produced) - before, 1)
-        client.resume()
-        client.resume()
+        connection.resume()
+        connection.resume()
         self.step(5)
         self.assertGreaterEqual(len(self.produced) - before, 4)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.produced[-1], "closed")
         self.assertEqual(self.produced.count("closed"), 1)
 
@@ -144,23 +145,24 @@ class BackPressureTests(StreamTestCase):
     def test_paused_and_lost(self) -> None:
         """A client that reads no more and leaves is noticed: the generator is closed."""
         for handler in [self.generator, self.async_generator]:
-            client = self.visit(handler)
+            connection = self.visit(handler)
             self.step(2)
-            client.pause()
+            connection.pause(full=True)
             self.step(2)
-            client.disconnect()
+            connection.disconnect()
             self.assertEqual(self.produced[-1], "closed")
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 2)
 
     def test_no_producer_is_left(self) -> None:
         """After its end, a stream holds up nothing of the next response."""
-        client = self.serve(lambda request: iter(CHUNKS) if request.path == b"/s" else PAGE)
-        client.request(path=b"/s")
+        connection = self.serve(lambda request: iter(CHUNKS) if request.path == b"/s" else PAGE)
+        connection.get(b"/s")
         self.turn(5)
-        client.pause()
-        client.resume()
-        client.request()
-        self.assertEqual(client.responses[-1].body, PAGE)
+        connection.pause(full=True)
+        connection.resume()
+        connection.get()
+        self.turn()
+        self.assertEqual(connection.responses[-1].body, PAGE)
 
 
 class FailingTests(StreamTestCase):
@@ -189,10 +191,10 @@ class FailingTests(StreamTestCase):
     def test_later(self) -> None:
         """One that fails later has its connection aborted, and is logged once."""
         for handler in self.stream(b"chunk", KeyError()):
-            client = self.visit(handler)
+            connection = self.visit(handler)
             self.turn(2)
-            self.assertTrue(client.is_aborted)
-            self.assertFalse(client.response.is_complete)
+            self.assertTrue(connection.is_aborted)
+            self.assertFalse(connection.response.is_complete)
             self.logged_error(KeyError)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
 
@@ -226,9 +228,9 @@ class FailingTests(StreamTestCase):
     def test_later_not_bytes(self) -> None:
         """A later one has the connection aborted."""
         for handler in self.stream(b"chunk", None):
-            client = self.visit(handler)
+            connection = self.visit(handler)
             self.turn()
-            self.assertTrue(client.is_aborted)
+            self.assertTrue(connection.is_aborted)
             self.assertIn("not None", str(self.logged_error(TypeError)))
 
     def test_closed(self) -> None:
@@ -249,21 +251,21 @@ class HeadTests(StreamTestCase):
 
     def test_closed(self) -> None:
         """The generator is closed after the first chunk, which shows whether it fails."""
-        client = self.serve(self.generator)
-        client.request(b"HEAD")
+        connection = self.serve(self.generator)
+        connection.request(b"HEAD")
         self.assertEqual(self.produced, [b"chunk", "closed"])
-        self.assertTrue(client.response.is_complete)
+        self.assertTrue(connection.response.is_complete)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_faked(self) -> None:
         """Where Twisted fakes the HEAD, not even one chunk is asked for."""
         for handler in [self.generator, self.async_generator]:
-            client = self.serve(handler, NoHead)
-            client.request(b"HEAD")
+            connection = self.serve(handler, NoHead)
+            connection.request(b"HEAD")
             self.turn()
             self.assertEqual(self.produced, [])
-            self.assertEqual(client.response.status, 200)
-            self.assertTrue(client.response.is_complete)
+            self.assertEqual(connection.response.code, 200)
+            self.assertTrue(connection.response.is_complete)
 
     def test_faked_is_closed(self) -> None:
         """An iterator that must be closed is, under a faked HEAD as well."""
@@ -273,7 +275,7 @@ class HeadTests(StreamTestCase):
             def close(self) -> None:
                 closed.append(self)
 
-        client = self.serve(lambda _: Closing(CHUNKS), NoHead)
-        client.request(b"HEAD")
+        connection = self.serve(lambda _: Closing(CHUNKS), NoHead)
+        connection.request(b"HEAD")
         self.turn()
         self.assertEqual(len(closed), 1)

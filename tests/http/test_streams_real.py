@@ -18,7 +18,7 @@ from twisted.web.server import Request, Site
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
 
-from .._pages import Handler, Page
+from .._pages import GetPage, Handler
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -70,7 +70,7 @@ class SlowReaderTests(TestCase):
     async def connect(self, handler: Handler) -> Any:
         """Serve the handler's page, and have the client ask for it."""
         decorate: Any = cancel_on_disconnect(observers=self.ended.callback)
-        port = reactor.listenTCP(0, Site(Page(decorate(handler))), interface="127.0.0.1")
+        port = reactor.listenTCP(0, Site(GetPage(decorate(handler))), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         client = SlowReader()
         factory = ClientFactory.forProtocol(lambda: client)

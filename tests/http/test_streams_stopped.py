@@ -14,9 +14,11 @@ from twisted.internet.task import deferLater
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Cause, Disconnected, Ended, TimedOut, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
-from .._pages import Handler, Memory, Page
+from .._cycles import Memory, no_cycles
+from .._pages import GetPage, Handler
+from .._visits import connect
 from ._streams import CHUNKS, BareIterator, StreamTestCase
 
 
@@ -31,17 +33,17 @@ class StoppingTests(StreamTestCase):
 
     def test_generator(self) -> None:
         """A generator's `finally` runs in the turn in which the client leaves."""
-        client = self.visit(self.generator)
-        client.disconnect()
+        connection = self.visit(self.generator)
+        connection.disconnect()
         self.assertEqual(self.produced, [b"chunk", "closed"])
         self.assert_stopped()
 
     def test_async_generator(self) -> None:
         """What an async generator waits for is cancelled, once, and its `finally` runs."""
-        client = self.visit(self.async_generator)
+        connection = self.visit(self.async_generator)
         self.step(1)
         self.turn()
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.produced, [b"chunk", "stopped", "closed"])
         self.assert_stopped()
 
@@ -57,8 +59,8 @@ class StoppingTests(StreamTestCase):
                 await cleaned
                 self.produced.append("cleaned")
 
-        client = self.visit(handler, on_exit=lambda _: self.produced.append("hook"))
-        client.disconnect()
+        connection = self.visit(handler, on_exit=lambda _: self.produced.append("hook"))
+        connection.disconnect()
         self.assertEqual(self.produced, [])
         cleaned.callback(None)
         self.assertEqual(self.produced, ["cleaned", "hook"])
@@ -73,14 +75,14 @@ class StoppingTests(StreamTestCase):
                 while True:
                     yield b"chunk"
                     await succeed(None)
-                    client.pause()
+                    connection.pause(full=True)
             finally:
                 await cleaned
                 self.produced.append("cleaned")
 
-        client = self.serve(handler)
-        client.request()
-        client.disconnect()
+        connection = self.serve(handler)
+        connection.get()
+        connection.disconnect()
         cleaned.callback(None)
         self.assertEqual(self.produced, ["cleaned"])
         self.assert_stopped()
@@ -99,10 +101,10 @@ class StoppingTests(StreamTestCase):
             finally:
                 self.produced.append("closed")
 
-        client = self.visit(handler)
-        client.disconnect()
+        connection = self.visit(handler)
+        connection.disconnect()
         self.assertEqual(self.produced, ["eaten", "closed"])
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         self.assert_stopped()
 
     def test_swallowed_between_chunks(self) -> None:
@@ -114,11 +116,11 @@ class StoppingTests(StreamTestCase):
                     await deferLater(self.clock, 1)
                 yield b"chunk"
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.clock.advance(1)
         self.turn()
-        client.disconnect()
-        self.assertEqual(client.response.body, b"chunk")
+        connection.disconnect()
+        self.assertEqual(connection.response.body, b"chunk")
         self.assert_stopped()
 
     def test_ends_on_cancellation(self) -> None:
@@ -131,9 +133,9 @@ class StoppingTests(StreamTestCase):
             except Exception:
                 return
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.turn()
-        client.disconnect()
+        connection.disconnect()
         self.assert_stopped(ended=Ended.COMPLETED)
 
     def test_refuses_to_close(self) -> None:
@@ -166,20 +168,20 @@ class StoppingTests(StreamTestCase):
 
     def test_leaves_in_a_step(self) -> None:
         """A generator in whose own step the client is lost is closed all the same."""
-        clients: list[Client] = []
+        connections: list[Connection] = []
 
         def handler(_: Request) -> Iterator[bytes]:
             try:
                 yield b"chunk"
-                clients[0].disconnect()
+                connections[0].disconnect()
                 yield b"chunk"
                 self.produced.append("asked again")
                 yield b"chunk"
             finally:
                 self.produced.append("closed")
 
-        clients.append(self.serve(handler))
-        clients[0].request()
+        connections.append(self.serve(handler))
+        connections[0].get()
         self.turn(5)
         self.assertEqual(self.produced, ["closed"])
         self.assert_stopped()
@@ -194,19 +196,21 @@ class StoppingTests(StreamTestCase):
             self.request = request
             return self.generator()
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         scope_of(self.request).cancel(Enough())
         self.assertEqual(self.produced, [b"chunk", "closed"])
-        self.assertTrue(client.is_aborted)
+        self.assertTrue(connection.is_aborted)
 
     def test_not_interruptible(self) -> None:
         """Where a disconnect must not cancel, the stream runs to its end, unheard."""
-        resource: Any = Page(lambda _: BareIterator(CHUNKS))
+        resource: Any = GetPage(lambda _: BareIterator(CHUNKS))
         resource.render_POST = resource.render_GET
-        client = Client(CancellingResource(resource, observers=self.outcomes.append), self.clock)
-        client.request(b"POST")
-        client.pause()
-        client.disconnect()
+        connection = connect(
+            CancellingResource(resource, observers=self.outcomes.append), self.clock
+        )
+        connection.request(b"POST")
+        connection.pause(full=True)
+        connection.disconnect()
         self.turn(5)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
         self.assertIs(self.outcome().cause, None)
@@ -218,11 +222,11 @@ class StoppingTests(StreamTestCase):
             self.request = request
             return iter(CHUNKS)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.request.unregisterProducer()
         self.request.finish()
         self.turn(5)
-        self.assertEqual(client.response.body, CHUNKS[0])
+        self.assertEqual(connection.response.body, CHUNKS[0])
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
 
@@ -231,19 +235,19 @@ class DeadlineTests(StreamTestCase):
 
     def test_before_the_first_chunk(self) -> None:
         """Before its first chunk, the client gets 503."""
-        client = self.visit(self.async_generator, timeout=3)
+        connection = self.visit(self.async_generator, timeout=3)
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.produced, ["stopped", "closed"])
         self.assertEqual(self.outcome().cause, TimedOut(3))
 
     def test_later(self) -> None:
         """Later, the connection is aborted."""
-        client = self.visit(self.generator, total_timeout=3)
+        connection = self.visit(self.generator, total_timeout=3)
         self.clock.advance(3)
         self.assertEqual(self.produced[-1], "closed")
-        self.assertTrue(client.is_aborted)
-        self.assertFalse(client.response.is_complete)
+        self.assertTrue(connection.is_aborted)
+        self.assertFalse(connection.response.is_complete)
         self.turn()
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
@@ -251,7 +255,7 @@ class DeadlineTests(StreamTestCase):
 class LeftoverTests(StreamTestCase):
     """What a stream leaves behind."""
 
-    def assert_nothing_left(self, handler: Handler, end: Callable[[Client], None]) -> None:
+    def assert_nothing_left(self, handler: Handler, end: Callable[[Connection], None]) -> None:
         """No scope, no request, and nothing of ours for the cycle collector."""
         memory = Memory()
 
@@ -266,16 +270,16 @@ class LeftoverTests(StreamTestCase):
             self.next_step = Deferred()
             self.assertEqual(memory.alive(), [])
 
-    def leave(self, client: Client) -> None:
+    def leave(self, connection: Connection) -> None:
         """Leave in the middle of the stream."""
         self.step(2)
-        client.disconnect()
+        connection.disconnect()
 
-    def wait(self, client: Client) -> None:
+    def wait(self, connection: Connection) -> None:
         """Wait for the end, or for the deadline."""
         self.clock.advance(3)
         self.turn(5)
-        client.disconnect()
+        connection.disconnect()
 
     def test_abandoned(self) -> None:
         """Abandoned: nothing."""

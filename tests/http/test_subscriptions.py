@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request, Site
 
 from cancelweb import CancellingResource, cancel_on_disconnect, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
+from .._visits import connect
 
 
 class PayForWhatYouUseTests(SynchronousTestCase):
@@ -22,7 +23,7 @@ class PayForWhatYouUseTests(SynchronousTestCase):
         """Note every call of `notifyFinish`."""
         self.subscribed: list[object] = []
 
-    def ask(self, resource: Any) -> Client:
+    def ask(self, resource: Any) -> Connection:
         """Ask for a page."""
         subscribed = self.subscribed
 
@@ -32,23 +33,26 @@ class PayForWhatYouUseTests(SynchronousTestCase):
                 return super().notifyFinish()
 
         clock: Any = Clock()
-        client = Client(Site(resource, requestFactory=Watched, reactor=clock), clock)
-        client.request()
-        return client
+        connection = connect(Site(resource, requestFactory=Watched, reactor=clock), clock)
+        connection.get()
+        return connection
 
     def test_subscribes_to_nothing(self) -> None:
         """No `notifyFinish` is asked for, and no timer is set, where bytes come at once."""
-        client = self.ask(Leaf(cancel_on_disconnect(lambda _: b"page")))
-        plain = self.ask(Leaf(lambda _: b"page"))
+        connection = self.ask(Page(cancel_on_disconnect(lambda _: b"page")))
+        plain = self.ask(Page(lambda _: b"page"))
         self.assertEqual(self.subscribed, [])
-        self.assertEqual(len(client.clock.getDelayedCalls()), len(plain.clock.getDelayedCalls()))
+        self.assertEqual(
+            len(connection.client.clock.getDelayedCalls()),
+            len(plain.client.clock.getDelayedCalls()),
+        )
 
     def test_subscribes_once(self) -> None:
         """A handler that waits subscribes once, however many doors there are."""
         decorated = cancel_on_disconnect(cancel_on_disconnect(waiting))
-        client = self.ask(CancellingResource(Leaf(decorated)))
+        connection = self.ask(CancellingResource(Page(decorated)))
         self.assertEqual(len(self.subscribed), 1)
-        client.disconnect()
+        connection.disconnect()
 
     def test_lets_go_without_observers(self) -> None:
         """A request that nobody is told of is let go of when its timer has run."""
@@ -59,6 +63,6 @@ class PayForWhatYouUseTests(SynchronousTestCase):
             return clock.callLater(1, request.finish)
 
         clock = Clock()
-        Client(Leaf(cancel_on_disconnect(handler)), clock).request()
+        connect(Page(cancel_on_disconnect(handler)), clock).get()
         clock.advance(1)
         self.assertIs(scope_of(requests[0]).request, None)

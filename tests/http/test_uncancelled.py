@@ -19,9 +19,11 @@ from cancelweb import (
     access_log_499,
     current_scope,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Errand, Handler, Leaf
+from .._pages import Handler, Page
+from .._visits import connect
+from .._work import Errand
 
 
 class UncancelledTestCase(SynchronousTestCase):
@@ -32,7 +34,7 @@ class UncancelledTestCase(SynchronousTestCase):
         self.requests: list[Request] = []
         self.clock = Clock()
 
-    def visit(self, handler: Handler, method: bytes = b"POST", **options: Any) -> Client:
+    def visit(self, handler: Handler, method: bytes = b"POST", **options: Any) -> Connection:
         """Send the request."""
 
         def render(request: Request) -> object:
@@ -40,9 +42,9 @@ class UncancelledTestCase(SynchronousTestCase):
             return handler(request)
 
         options.setdefault("observers", self.outcomes.append)
-        client = Client(CancellingResource(Leaf(render), **options), self.clock)
-        client.request(method)
-        return client
+        connection = connect(CancellingResource(Page(render), **options), self.clock)
+        connection.request(method)
+        return connection
 
 
 class TrackedWorkTests(UncancelledTestCase):
@@ -132,8 +134,8 @@ class TraceTests(UncancelledTestCase):
     def test_access_log(self) -> None:
         """The hook for the access log writes its line, as an `on_exit` hook."""
         logged: list[int] = []
-        client = self.visit(lambda _: NOT_DONE_YET, on_exit=access_log_499)
-        site: Any = client.site
+        connection = self.visit(lambda _: NOT_DONE_YET, on_exit=access_log_499)
+        site: Any = connection.client.site
         site.log = lambda request: logged.append(request.code)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(logged, [499])

@@ -14,10 +14,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Ended, scope_of
 
-from .._pages import Memory, PageTestCase
+from .._cycles import Memory
+from .._visits import VisitTestCase
 
 
-class UpgradeTests(PageTestCase):
+class UpgradeTests(VisitTestCase):
     """A connection that is taken over by another protocol, such as WebSocket."""
 
     def take_over(self, request: Any) -> int:
@@ -32,11 +33,11 @@ class UpgradeTests(PageTestCase):
 
     def test_taken_over(self) -> None:
         """The scope ends when the handler returns: nobody will be told of the disconnect."""
-        client = self.visit(self.take_over)
+        connection = self.visit(self.take_over)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
         self.assertIs(self.outcome().cause, None)
-        self.assertEqual((client.response.status, client.response.body), (101, b""))
-        client.disconnect()
+        self.assertEqual((connection.response.code, connection.response.body), (101, b""))
+        connection.disconnect()
         self.assertEqual(len(self.channel_lost), 1)
 
     def test_taken_over_later(self) -> None:
@@ -47,11 +48,11 @@ class UpgradeTests(PageTestCase):
             await allowed
             return self.take_over(request)
 
-        client = self.visit(handler, timeout=3)
+        connection = self.visit(handler, timeout=3)
         allowed.callback(None)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
         self.clock.advance(3)
-        self.assertFalse(client.is_closed)
+        self.assertFalse(connection.is_closed)
 
     def test_lost_after_all(self) -> None:
         """Who tells the request of the loss all the same ends nothing twice."""
@@ -70,11 +71,11 @@ class UpgradeTests(PageTestCase):
 
     def test_asked_for(self) -> None:
         """That an upgrade was asked for changes nothing: no client decides over its scope."""
-        client = self.serve(lambda _: NOT_DONE_YET, timeout=3)
-        client.request(headers={b"Connection": b"Upgrade", b"Upgrade": b"websocket"})
+        connection = self.serve(lambda _: NOT_DONE_YET, timeout=3)
+        connection.get(headers={b"Connection": b"Upgrade", b"Upgrade": b"websocket"})
         self.assertEqual(self.outcomes, [])
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
 
     def test_transport_taken_away(self) -> None:
         """It ends, too, where the transport is taken from the channel, as Autobahn does."""
@@ -90,9 +91,9 @@ class UpgradeTests(PageTestCase):
         """Work that is returned to one who asked for an upgrade is stopped when he leaves."""
         stopped: list[object] = []
         for protocol in [b"websocket", b"h2c"]:
-            client = self.serve(lambda _: Deferred[bytes](stopped.append))
-            client.request(headers={b"Connection": b"Upgrade", b"Upgrade": protocol})
-            client.disconnect()
+            connection = self.serve(lambda _: Deferred[bytes](stopped.append))
+            connection.get(headers={b"Connection": b"Upgrade", b"Upgrade": protocol})
+            connection.disconnect()
         self.assertEqual(len(stopped), 2)
 
     def test_work_of_the_handshake(self) -> None:
@@ -116,9 +117,9 @@ class UpgradeTests(PageTestCase):
 
     def test_no_deadline(self) -> None:
         """The deadline does not strike what follows."""
-        client = self.visit(self.take_over, timeout=3)
+        connection = self.visit(self.take_over, timeout=3)
         self.clock.advance(3)
-        self.assertFalse(client.is_closed)
+        self.assertFalse(connection.is_closed)
         self.assertEqual(len(self.outcomes), 1)
 
     def test_request_still_writes(self) -> None:
@@ -128,9 +129,9 @@ class UpgradeTests(PageTestCase):
             self.transport = request.transport
             return self.take_over(request)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.transport.write(b"frame")
-        self.assertTrue(client.received.endswith(b"frame"))
+        self.assertTrue(connection.received.endswith(b"frame"))
 
     def test_nothing_is_held(self) -> None:
         """Nothing of ours holds the request."""
@@ -141,8 +142,8 @@ class UpgradeTests(PageTestCase):
             self.scope = scope_of(request)
             return self.take_over(request)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.assertIs(self.scope.request, None)
-        del client, self.scope
+        del connection, self.scope
         gc.collect()  # Twisted itself leaves a cycle: nobody told its channel of the end.
         self.assertEqual(memory.alive(), [])

@@ -20,7 +20,7 @@ from cancelweb import (
 )
 from cancelweb.testing import Client
 
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
 from ._streams import TURN
 from ._whole import BODY, WholeTestCase
 
@@ -131,7 +131,7 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
                 """Note the status."""
                 logged.append(request.code)
 
-        page = CancellingResource(Leaf(handler), on_exit=access_log_499)
+        page = CancellingResource(Page(handler), on_exit=access_log_499)
         clock: Any = self.clock
         exchange = Client(LoggingSite(page, reactor=clock)).get()
         self.clock.pump([TURN] * 9)

@@ -19,7 +19,7 @@ from cancelweb import (
 from cancelweb._twisted.access import unsent_bytes
 from cancelweb.testing import Client, Exchange
 
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
 from ..testing._kit import Source
 from ._streams import TURN
 from ._whole import BODY, WholeTestCase
@@ -87,7 +87,7 @@ class WholeMeansWholeTests(WholeTestCase):
     def test_compressed(self) -> None:
         """A compressed body has no length, and ends with ``finish``."""
         root = EncodingResourceWrapper(
-            CancellingResource(Leaf(self.waiting), observers=self.outcomes.append),
+            CancellingResource(Page(self.waiting), observers=self.outcomes.append),
             [GzipEncoderFactory()],
         )
         client = Client(root, self.clock)
@@ -106,7 +106,7 @@ class WholeMeansWholeTests(WholeTestCase):
     def test_unsent(self) -> None:
         """Bytes that the transport still holds were received by no client."""
         connection = self.client(self.later).connect()
-        connection.pause()
+        connection.pause(full=True)
         connection.get().disconnect()
         self.assert_left(self.outcome())
 

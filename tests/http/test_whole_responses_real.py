@@ -27,7 +27,7 @@ from cancelweb import (
 )
 
 from .._loopback import Wire, connect, serve
-from .._scopes import Leaf
+from .._pages import Page
 from .._servers import LOOPBACK, SelfSigned, reactor
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -90,12 +90,12 @@ class DeliveredOverSocketsTests(TestCase):
 
     async def test_over_tcp(self) -> None:
         """The loss is seen before the handler has ended."""
-        wire = await connect(self, serve(self, self.wrapped(Leaf(self.page))))
+        wire = await connect(self, serve(self, self.wrapped(Page(self.page))))
         self.assert_finished(await self.outcome(wire))
 
     async def test_over_tls(self) -> None:
         """Likewise."""
-        wire = await self.connect_over_tls(self.wrapped(Leaf(self.page)))
+        wire = await self.connect_over_tls(self.wrapped(Page(self.page)))
         self.assert_finished(await self.outcome(wire))
 
     async def test_wsgi(self) -> None:
@@ -139,7 +139,7 @@ class DeliveredOverSocketsTests(TestCase):
             request.write(bytes(MUCH))
             await Deferred(lambda _: None)
 
-        wire = await connect(self, serve(self, self.wrapped(Leaf(handler))))
+        wire = await connect(self, serve(self, self.wrapped(Page(handler))))
         wire.send(GET)
         await wire.until(b"\r\n\r\n")
         transport: Any = wire.transport

@@ -23,10 +23,10 @@ from cancelweb import (
     Outcome,
     scope_of,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import NoHead
-from .._scopes import Leaf
+from .._pages import NoHead, Page
+from .._visits import connect
 
 
 class Where(Resource):
@@ -36,7 +36,7 @@ class Where(Resource):
         super().__init__()
         if depth:
             self.putChild(b"child", Where(depth - 1))
-            self.putChild(b"leaf", Leaf(self.render_GET))
+            self.putChild(b"leaf", Page(self.render_GET))
             self.putChild(b"", self)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
@@ -66,19 +66,19 @@ class TransparentTests(SynchronousTestCase):
     def test_children_and_paths(self) -> None:
         """Children, static and dynamic, are found, with the same `prepath` and `postpath`."""
         for path in PATHS:
-            plain, wrapped = Client(Where()), Client(CancellingResource(Where()))
-            for client in (plain, wrapped):
-                client.request(path=path)
+            plain, wrapped = connect(Where()), connect(CancellingResource(Where()))
+            for connection in (plain, wrapped):
+                connection.get(path=path)
             self.assertEqual(wrapped.response, plain.response)
 
     def test_leaves_and_methods(self) -> None:
         """`isLeaf` is the wrapped one's, and so is its answer to every method."""
-        for resource in (Leaf(lambda _: b"page"), Where()):
+        for resource in (Page(lambda _: b"page"), Where()):
             self.assertEqual(CancellingResource(resource).isLeaf, resource.isLeaf)
             for method in (b"GET", b"HEAD", b"POST", b"PUT", b"OPTIONS"):
-                plain, wrapped = Client(resource), Client(CancellingResource(resource))
-                for client in (plain, wrapped):
-                    client.request(method, b"/")
+                plain, wrapped = connect(resource), connect(CancellingResource(resource))
+                for connection in (plain, wrapped):
+                    connection.request(method, b"/")
                 self.assertEqual(wrapped.response, plain.response)
 
     def test_children_that_are_put_later(self) -> None:
@@ -86,22 +86,22 @@ class TransparentTests(SynchronousTestCase):
         root = Where()
         wrapper = CancellingResource(root)
         wrapper.putChild(b"new", Data(b"new", "text/plain"))
-        client = Client(wrapper)
-        client.request(path=b"/new")
-        self.assertEqual(client.response.body, b"new")
+        connection = connect(wrapper)
+        connection.get(path=b"/new")
+        self.assertEqual(connection.response.body, b"new")
         self.assertIn(b"new", root.listStaticNames())
 
     def test_encoders(self) -> None:
         """A resource that compresses goes on doing so, inside the wrapper and around it."""
         factories = [GzipEncoderFactory()]
-        page = Leaf(lambda _: b"page" * 100)
+        page = Page(lambda _: b"page" * 100)
         for resource in (
             CancellingResource(EncodingResourceWrapper(page, factories)),
             EncodingResourceWrapper(CancellingResource(page), factories),
         ):
-            client = Client(resource)
-            client.request(headers={b"Accept-Encoding": b"gzip"})
-            self.assertEqual(client.response.headers[b"content-encoding"], b"gzip")
+            connection = connect(resource)
+            connection.get(headers={b"Accept-Encoding": b"gzip"})
+            self.assertEqual(connection.response.header(b"content-encoding"), b"gzip")
 
     def test_interfaces(self) -> None:
         """It provides what the wrapped one provides, and nothing else."""
@@ -143,9 +143,9 @@ class TransparentTests(SynchronousTestCase):
 
     def test_copies(self) -> None:
         """A copy is a wrapper of the same resource."""
-        client = Client(copy.copy(CancellingResource(Leaf(lambda _: b"data"))))
-        client.request()
-        self.assertEqual(client.response.body, b"data")
+        connection = connect(copy.copy(CancellingResource(Page(lambda _: b"data"))))
+        connection.get()
+        self.assertEqual(connection.response.body, b"data")
 
 
 class StoppingTests(SynchronousTestCase):
@@ -155,19 +155,19 @@ class StoppingTests(SynchronousTestCase):
         """Note outcomes."""
         self.outcomes: list[Outcome] = []
 
-    def wrap(self, resource: Any, **options: Any) -> Client:
+    def wrap(self, resource: Any, **options: Any) -> Connection:
         """A client of a wrapped resource."""
-        return Client(CancellingResource(resource, observers=self.outcomes.append, **options))
+        return connect(CancellingResource(resource, observers=self.outcomes.append, **options))
 
     def test_a_childs_deferred(self) -> None:
         """The Deferred that a child's `render` returns is waited for, or cancelled."""
         results = [Deferred[bytes](lambda _: None) for _ in range(2)]
         root = Resource()
         left_over = iter(results)
-        root.putChild(b"slow", Leaf(lambda _: next(left_over)))
+        root.putChild(b"slow", Page(lambda _: next(left_over)))
         completed, left = self.wrap(root), self.wrap(root)
-        for client in (completed, left):
-            client.request(path=b"/slow")
+        for connection in (completed, left):
+            connection.get(path=b"/slow")
         results[0].callback(b"page")
         left.disconnect()
         self.assertEqual(completed.response.body, b"page")
@@ -181,9 +181,9 @@ class StoppingTests(SynchronousTestCase):
             scope_of(request).on_cancel(lambda scope: ran.append(scope.cause))
             return NOT_DONE_YET
 
-        client = self.wrap(Leaf(render))
-        client.request()
-        client.disconnect()
+        connection = self.wrap(Page(render))
+        connection.get()
+        connection.disconnect()
         self.assertEqual([type(each) for each in ran], [Disconnected])
         self.assertEqual(self.outcomes[0].ended, Ended.LET_GO)
 
@@ -193,12 +193,12 @@ class StoppingTests(SynchronousTestCase):
         ran: list[object] = []
         root = Resource()
         root.putChild(b"", NoHead(lambda _: b"page"))
-        client = self.wrap(root, timeout=5, on_exit=ran.append)
-        client.request(b"HEAD", headers={b"Connection": b"close"})
-        client.clock.advance(0)
-        self.assertEqual(client.response.headers[b"content-length"], b"4")
+        connection = self.wrap(root, timeout=5, on_exit=ran.append)
+        connection.request(b"HEAD", headers={b"Connection": b"close"})
+        connection.client.clock.advance(0)
+        self.assertEqual(connection.response.header(b"content-length"), b"4")
         self.assertEqual((len(ran), len(self.outcomes)), (1, 1))
-        self.assertEqual(client.clock.getDelayedCalls(), [])
+        self.assertEqual(connection.client.clock.getDelayedCalls(), [])
 
     def test_a_klein_app(self) -> None:
         """A Klein app's routes, plain and asynchronous, are served, and stopped."""
@@ -215,12 +215,12 @@ class StoppingTests(SynchronousTestCase):
             scope_of(request).track(result)
             return await result
 
-        client = self.wrap(app.resource())
-        client.request(path=b"/hello/you")
-        self.assertEqual(client.response.body, b"Hello, you")
-        client = self.wrap(app.resource())
-        client.request(path=b"/slow/deep/path")
-        client.disconnect()
+        connection = self.wrap(app.resource())
+        connection.get(path=b"/hello/you")
+        self.assertEqual(connection.response.body, b"Hello, you")
+        connection = self.wrap(app.resource())
+        connection.get(path=b"/slow/deep/path")
+        connection.disconnect()
         self.assertEqual(cancelled, [result])
         self.assertIsInstance(self.outcomes[-1].cause, Disconnected)
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -233,8 +233,8 @@ class StoppingTests(SynchronousTestCase):
         def slow(request: Request) -> Deferred[bytes]:
             return Deferred()
 
-        client = self.wrap(app.resource(), timeout=3)
-        client.request()
-        client.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        connection = self.wrap(app.resource(), timeout=3)
+        connection.get()
+        connection.client.clock.advance(3)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.flushLoggedErrors(), [])

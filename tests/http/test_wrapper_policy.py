@@ -21,8 +21,10 @@ from cancelweb import (
     current_scope,
 )
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Errand, Leaf
+from .._logs import log_events, of_cancelweb
+from .._pages import Page
+from .._visits import connect
+from .._work import Errand
 
 
 class MethodsTests(SynchronousTestCase):
@@ -33,14 +35,14 @@ class MethodsTests(SynchronousTestCase):
         outcomes: list[Outcome] = []
         result: Deferred[bytes] = Deferred(lambda _: None)
         wrapper = CancellingResource(
-            Leaf(lambda _: result), timeout=1, observers=outcomes.append, **options
+            Page(lambda _: result), timeout=1, observers=outcomes.append, **options
         )
-        client = Client(wrapper)
-        client.request(method)
-        client.clock.advance(2)
-        client.disconnect()
+        connection = connect(wrapper)
+        connection.request(method)
+        connection.client.clock.advance(2)
+        connection.disconnect()
         if not result.called:
-            self.assertEqual((client.responses, outcomes), ([], []))
+            self.assertEqual((connection.responses, outcomes), ([], []))
             result.callback(b"written")
         return outcomes
 
@@ -70,9 +72,9 @@ class MethodsTests(SynchronousTestCase):
             current_scope().track(tracked)
             return returned
 
-        client = Client(CancellingResource(Leaf(render), observers=outcomes.append))
-        client.request(b"POST")
-        client.disconnect()
+        connection = connect(CancellingResource(Page(render), observers=outcomes.append))
+        connection.request(b"POST")
+        connection.disconnect()
         self.assertEqual((returned.asked, tracked.asked, outcomes), ([], [], []))
         tracked.end()
         returned.end()
@@ -96,10 +98,10 @@ class MethodsTests(SynchronousTestCase):
             kept.append(current_scope())
             return Deferred()
 
-        client = Client(CancellingResource(Leaf(render)))
-        client.request(b"POST")
+        connection = connect(CancellingResource(Page(render)))
+        connection.request(b"POST")
         self.assertTrue(kept[0].cancel(Draining()))
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
 
 
 class DryRunTests(SynchronousTestCase):
@@ -111,9 +113,9 @@ class DryRunTests(SynchronousTestCase):
         self.ran: list[str] = []
         self.scopes: list[Scope] = []
         self.result: Deferred[bytes] = Deferred()
-        self.client = Client(
+        self.connection = connect(
             CancellingResource(
-                Leaf(self.render),
+                Page(self.render),
                 dry_run=True,
                 timeout=1,
                 on_cancel=lambda _: self.ran.append("cancel"),
@@ -121,7 +123,7 @@ class DryRunTests(SynchronousTestCase):
                 observers=self.outcomes.append,
             )
         )
-        self.client.request()
+        self.connection.get()
 
     def render(self, request: Request) -> Deferred[bytes]:
         """Wait."""
@@ -130,7 +132,7 @@ class DryRunTests(SynchronousTestCase):
 
     def test_no_cancel(self) -> None:
         """A disconnect stops nothing; the outcome says what it would have done."""
-        self.client.disconnect()
+        self.connection.disconnect()
         self.assertFalse(self.result.called)
         self.result.callback(b"page")
         self.assertEqual(self.ran, ["exit"])
@@ -140,7 +142,7 @@ class DryRunTests(SynchronousTestCase):
 
     def test_who_stops_it_himself(self) -> None:
         """Work that its owner stops when its client has left was stopped; it is no failure."""
-        self.client.disconnect()
+        self.connection.disconnect()
         self.result.cancel()
         self.assertEqual(self.outcomes[0].ended, Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -154,26 +156,28 @@ class DryRunTests(SynchronousTestCase):
 
     def test_no_503(self) -> None:
         """A deadline answers nothing, and the page is sent when it is there."""
-        self.client.clock.advance(2)
-        self.assertEqual(self.client.responses, [])
+        self.connection.client.clock.advance(2)
+        self.assertEqual(self.connection.responses, [])
         self.result.callback(b"page")
-        self.assertEqual(self.client.response.body, b"page")
+        self.assertEqual(self.connection.response.body, b"page")
         (outcome,) = self.outcomes
         self.assertEqual(str(outcome.would_have_cancelled), "timed out after 1 s (timeout)")
 
     def test_the_first_cause(self) -> None:
         """Of several causes the outcome has the first."""
-        self.client.clock.advance(2)
-        self.client.disconnect()
+        self.connection.client.clock.advance(2)
+        self.connection.disconnect()
         self.result.callback(b"page")
         self.assertEqual(self.outcomes[0].would_have_cancelled, TimedOut(1))
 
     def test_is_in_the_log(self) -> None:
         """By default the log tells of it at info."""
         events = log_events(self)
-        client = Client(CancellingResource(Leaf(lambda _: self.result), dry_run=True, timeout=1))
-        client.request()
-        client.clock.advance(1)
+        connection = connect(
+            CancellingResource(Page(lambda _: self.result), dry_run=True, timeout=1)
+        )
+        connection.get()
+        connection.client.clock.advance(1)
         self.result.callback(b"page")
         (event,) = of_cancelweb(events)
         self.assertEqual(

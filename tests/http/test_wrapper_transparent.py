@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
 
-from .._inmemory import Client
-from .._pages import NoHead, Page
+from .._pages import GetPage, NoHead
+from .._visits import connect
 from ._multiplexed import HTTP2TestCase
 
 Handler = Callable[[Any], Any]
@@ -96,14 +96,14 @@ class WrapperIsTransparentTests(SynchronousTestCase):
         self, root: Any, method: bytes = b"GET", version: bytes = b"HTTP/1.1"
     ) -> tuple[bytes, bool]:
         """All that the client gets, and whether the connection is closed."""
-        client = Client(root)
-        client.request(method, version=version)
-        client.clock.advance(0)
-        head, separator, body = client.received.partition(b"\r\n\r\n")
+        connection = connect(root)
+        connection.request(method, version=version)
+        connection.client.clock.advance(0)
+        head, separator, body = connection.received.partition(b"\r\n\r\n")
         lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Date:")]
-        return masked(b"\r\n".join(lines) + separator + body), client.is_closed
+        return masked(b"\r\n".join(lines) + separator + body), connection.is_closed
 
-    def assert_same(self, handler: Handler, page: Any = Page) -> None:
+    def assert_same(self, handler: Handler, page: Any = GetPage) -> None:
         """Whatever the method, and however many wrappers there are."""
         for request in [(b"GET",), (b"HEAD",), (b"GET", b"HTTP/1.0")]:
             plain = self.answer(page(handler), *request)
@@ -114,15 +114,15 @@ class WrapperIsTransparentTests(SynchronousTestCase):
     def test_raises(self) -> None:
         """An exception, also after a first write: the client gets what was written."""
         for handler in RAISING:
-            for page in (Page, NoHead):
+            for page in (GetPage, NoHead):
                 self.assert_same(handler, page)
-        self.assertIn(b"first half", self.answer(wrapped(Page(after_a_write)))[0])
+        self.assertIn(b"first half", self.answer(wrapped(GetPage(after_a_write)))[0])
         self.assertEqual({each.cause for each in self.outcomes}, {None})
         self.flushLoggedErrors()
 
     def test_is_told_as_failed(self) -> None:
         """The outcome is a failure, and the traceback is logged once."""
-        self.answer(wrapped(Page(after_a_write), observers=self.outcomes.append))
+        self.answer(wrapped(GetPage(after_a_write), observers=self.outcomes.append))
         [outcome] = self.outcomes
         self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -130,7 +130,7 @@ class WrapperIsTransparentTests(SynchronousTestCase):
     def test_returns_what_is_no_response(self) -> None:
         """What is neither a page nor work is not waited for, and not cancelweb's to complain of."""
         for handler in returning():
-            for page in (Page, NoHead):
+            for page in (GetPage, NoHead):
                 self.assert_same(handler, page)
         self.assertEqual({each.ended for each in self.outcomes}, {Ended.COMPLETED})
         self.flushLoggedErrors()
@@ -155,11 +155,11 @@ class WrapperIsTransparentTests(SynchronousTestCase):
 
     def pages(self, handler: Handler) -> tuple[Any, Any]:
         """The page without the wrapper, and in it."""
-        return Page(handler), wrapped(Page(handler), observers=self.outcomes.append)
+        return GetPage(handler), wrapped(GetPage(handler), observers=self.outcomes.append)
 
     def test_inside_a_decorated_handler(self) -> None:
         """A handler that has a wrapped resource rendered deals with what that raises itself."""
-        inner = wrapped(Page(after_a_write))
+        inner = wrapped(GetPage(after_a_write))
 
         def handler(request: Request) -> bytes:
             try:
@@ -168,7 +168,7 @@ class WrapperIsTransparentTests(SynchronousTestCase):
                 return b" and the rest"
             return result
 
-        received, _ = self.answer(Page(cancel_on_disconnect(handler)))
+        received, _ = self.answer(GetPage(cancel_on_disconnect(handler)))
         self.assertTrue(received.endswith(b"first half and the rest\r\n"), received)
 
     def test_what_is_waited_for_is_not(self) -> None:
@@ -178,14 +178,14 @@ class WrapperIsTransparentTests(SynchronousTestCase):
             request.write(b"first half")
             return fail(ValueError("by design"))
 
-        self.assertEqual(self.answer(wrapped(Page(handler))), self.answer(decorated(handler)))
+        self.assertEqual(self.answer(wrapped(GetPage(handler))), self.answer(decorated(handler)))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_a_decorated_handler_is_not(self) -> None:
         """What a decorated handler raises after a write breaks the response off."""
-        client = Client(wrapped(decorated(after_a_write)))
-        client.request()
-        self.assertTrue(client.is_aborted)
+        connection = connect(wrapped(decorated(after_a_write)))
+        connection.get()
+        self.assertTrue(connection.is_aborted)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_what_a_decorated_handler_returns_is_not(self) -> None:
@@ -205,9 +205,9 @@ class WrapperIsTransparentTests(SynchronousTestCase):
         self.assertRegex(errors[0], r"^functools\.partial\(.*\) returned None, a builtins")
 
 
-def decorated(handler: Handler) -> Page:
+def decorated(handler: Handler) -> GetPage:
     """A page that a decorated handler makes."""
-    return Page(cancel_on_disconnect(handler))
+    return GetPage(cancel_on_disconnect(handler))
 
 
 class OverHTTP2Tests(HTTP2TestCase):
@@ -226,8 +226,8 @@ class OverHTTP2Tests(HTTP2TestCase):
         # A client of HTTP/2 insists on the length that it is told.
         raising = [each for each in RAISING if each is not after_a_promise]
         for handler in [*raising, *returning()]:
-            plain = self.answer(Page(handler))
-            self.assertEqual(self.answer(wrapped(Page(handler))), plain)
+            plain = self.answer(GetPage(handler))
+            self.assertEqual(self.answer(wrapped(GetPage(handler))), plain)
         self.flushLoggedErrors()
 
     def test_on_a_stream_that_waits(self) -> None:
@@ -236,7 +236,7 @@ class OverHTTP2Tests(HTTP2TestCase):
         def handler(request: Request) -> object:
             return NOT_DONE_YET if request.path == b"/1" else after_a_write(request)
 
-        self.open(wrapped(Page(handler)))
+        self.open(wrapped(GetPage(handler)))
         waiting, failed = self.get("/1"), self.get("/2")
         self.assertEqual((waiting.headers, failed.ended), ({}, True))
         self.assertTrue(failed.body.startswith(b"first half"))

@@ -11,16 +11,18 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Disconnected, Ended, TimedOut, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
-from .._pages import PAGE, Memory, NoHead, PageTestCase
+from .._cycles import Memory, no_cycles
+from .._pages import PAGE, NoHead
+from .._visits import VisitTestCase
 
 
 class Broken(Exception):
     """What goes wrong in a test."""
 
 
-class Contract(PageTestCase):
+class Contract(VisitTestCase):
     """The tests; a kind says how its work is made, ended and looked at."""
 
     def work(self, request: Request) -> object:
@@ -46,8 +48,8 @@ class Contract(PageTestCase):
     def assert_as_plain(self, method: bytes = b"GET", version: bytes = b"HTTP/1.1") -> None:
         """The same comes of it as of the plain handler, and the connection fares the same."""
         plain, ours = self.serve_plain(self.plain), self.serve(self.work)
-        for client in [plain, ours]:
-            client.request(method, version=version)
+        for connection in [plain, ours]:
+            connection.request(method, version=version)
         self.complete()
         self.clock.advance(0)
         self.assertEqual(ours.response, plain.response)
@@ -69,23 +71,23 @@ class Contract(PageTestCase):
 
     def test_completes_kept_alive(self) -> None:
         """After the response, the connection serves the next request."""
-        client = self.visit(self.work)
+        connection = self.visit(self.work)
         self.complete()
-        client.request()
+        connection.get()
         self.complete()
-        first, second = client.responses
+        first, second = connection.responses
         self.assertEqual(first, second)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
 
     def test_stops_when_client_leaves(self) -> None:
         """The work is stopped in the turn in which its client leaves."""
-        client = self.visit(self.work)
+        connection = self.visit(self.work)
         self.assertTrue(self.is_running())
-        client.disconnect()
+        connection.disconnect()
         self.assertFalse(self.is_running())
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
         self.assertIsInstance(self.outcome().cause, Disconnected)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
 
     def test_nothing_of_stopped_work_stays(self) -> None:
         """Of work that was stopped, no timer of ours and no log above info is left."""
@@ -95,18 +97,18 @@ class Contract(PageTestCase):
 
     def test_fails(self) -> None:
         """Work that fails is answered with 500, and its error is logged once."""
-        client = self.visit(self.work)
+        connection = self.visit(self.work)
         self.fail_with(Broken("by design"))
         self.clock.advance(0)
-        self.assert_failed(client, Broken)
+        self.assert_failed(connection, Broken)
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_deadline_stops(self) -> None:
         """The deadline stops the work and answers 503 in the same turn."""
-        client = self.visit(self.work, timeout=0.5)
+        connection = self.visit(self.work, timeout=0.5)
         self.clock.advance(0.5)
         self.assertFalse(self.is_running())
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.outcome().cause, TimedOut(0.5))
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
@@ -118,9 +120,9 @@ class Contract(PageTestCase):
             requests.append(request)
             return self.work(request)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         requests.pop().finish()
-        client.disconnect()
+        connection.disconnect()
         self.assertTrue(self.is_running())
         self.assertEqual(self.outcomes, [])
         self.complete()
@@ -130,11 +132,11 @@ class Contract(PageTestCase):
 
     def test_faked_head(self) -> None:
         """Under a HEAD that Twisted fakes, it is stopped, and answered as in plain Twisted."""
-        client = self.serve(self.work, NoHead)
-        client.request(b"HEAD")
+        connection = self.serve(self.work, NoHead)
+        connection.request(b"HEAD")
         self.assertFalse(self.is_running())
-        self.assertEqual(client.response.status, 200)
-        self.assertEqual(client.response.body, b"")
+        self.assertEqual(connection.response.code, 200)
+        self.assertEqual(connection.response.body, b"")
         self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
 
     def test_late_in_a_cancelled_scope(self) -> None:
@@ -144,21 +146,21 @@ class Contract(PageTestCase):
             scope_of(request).cancel(TimedOut(0))
             return self.work(request)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.clock.advance(0)
         self.assertFalse(self.is_running())
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
 
     def test_client_gone_meanwhile(self) -> None:
         """Work that is returned after its client left is stopped at once."""
-        clients: list[Client] = []
+        connections: list[Connection] = []
 
         def handler(request: Request) -> object:
-            clients[0].disconnect()
+            connections[0].disconnect()
             return self.work(request)
 
-        clients.append(self.serve(handler))
-        clients[0].request()
+        connections.append(self.serve(handler))
+        connections[0].get()
         self.assertFalse(self.is_running())
         self.assertEqual(self.outcome().cause, Disconnected())
 

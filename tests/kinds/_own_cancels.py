@@ -12,7 +12,8 @@ from twisted.internet.task import deferLater
 
 from cancelweb import Ended
 
-from .._pages import Handler, PageTestCase
+from .._pages import Handler
+from .._visits import VisitTestCase
 
 Wait = Deferred[Any]
 Begin = Callable[[], Any]
@@ -38,7 +39,7 @@ async def awaited(begin: Begin) -> Any:
     return await begin()
 
 
-class OwnCancelTestCase(PageTestCase):
+class OwnCancelTestCase(VisitTestCase):
     """A client that leaves, and all that is left of its request collected."""
 
     def leave(self, handler: Handler, seconds: float = 0) -> Ended:

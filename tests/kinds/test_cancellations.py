@@ -27,8 +27,10 @@ from twisted.web.template import Element, TagLoader, renderer, tags
 
 from cancelweb import Disconnected, Ended, scope_of
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
-from .._pages import PAGE, PageTestCase
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._pages import PAGE
+from .._visits import VisitTestCase, connect
 
 
 def failing_with(error: Exception) -> Deferred[Any]:
@@ -36,7 +38,7 @@ def failing_with(error: Exception) -> Deferred[Any]:
     return Deferred(lambda deferred: deferred.errback(error))
 
 
-class DisguiseTests(PageTestCase):
+class DisguiseTests(VisitTestCase):
     """Our cancellation is none of the log's business, in whatever failure it comes back."""
 
     def assert_stopped(self, begin: Callable[[], object]) -> None:
@@ -125,17 +127,17 @@ class DisguiseTests(PageTestCase):
         self.logged_error(ExceptionGroup)
 
 
-class ForeignCancellationTests(PageTestCase):
+class ForeignCancellationTests(VisitTestCase):
     """A cancellation that the scope has not ordered is an error like any other."""
 
     def test_is_answered(self) -> None:
         """It is a 500 and logged, in the next turn."""
         work: Deferred[bytes] = Deferred()
-        client = self.visit(lambda _: work)
+        connection = self.visit(lambda _: work)
         work.cancel()
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         self.clock.advance(0)
-        self.assert_failed(client, CancelledError)
+        self.assert_failed(connection, CancelledError)
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_answered_in_the_same_turn(self) -> None:
@@ -147,23 +149,23 @@ class ForeignCancellationTests(PageTestCase):
             requests.append(request)
             return work
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         work.cancel()
         requests[0].write(PAGE)
         requests[0].finish()
         self.clock.advance(0)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_client_leaves_in_the_same_turn(self) -> None:
         """Nor where the client leaves before the turn is over."""
         work: Deferred[bytes] = Deferred()
-        client = self.visit(lambda _: work)
+        connection = self.visit(lambda _: work)
         work.cancel()
-        client.disconnect()
+        connection.disconnect()
         self.clock.advance(0)
         self.assertIsInstance(self.outcome().cause, Disconnected)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
 
     def test_before_the_handler_returned(self) -> None:
         """A handler that returns what was cancelled already is answered at once."""
@@ -172,7 +174,7 @@ class ForeignCancellationTests(PageTestCase):
         self.assert_failed(self.visit(lambda _: work), CancelledError)
 
 
-class LeftoverTests(PageTestCase):
+class LeftoverTests(VisitTestCase):
     """An abandoned coroutine leaves nothing to the cycle collector."""
 
     def test_deep_coroutine(self) -> None:
@@ -190,10 +192,10 @@ class LeftoverTests(PageTestCase):
         gc.disable()
         self.addCleanup(gc.enable)
         first = self.visit(handler)
-        second = Client(first.site, self.clock)
+        second = connect(first.client.site, self.clock)
         first.disconnect()
         gc.collect()
-        second.request()
+        second.get()
         second.disconnect()
         self.assertEqual(gc.collect(), 0)
 
@@ -218,6 +220,6 @@ class LeftoverTests(PageTestCase):
             return NOT_DONE_YET
 
         seen: list[Failure] = []
-        client = self.visit(handler, on_cancel=lambda _: work.addErrback(seen.append))
-        client.disconnect()
+        connection = self.visit(handler, on_cancel=lambda _: work.addErrback(seen.append))
+        connection.disconnect()
         self.assertIsInstance(seen[0].value, CancelledError)

@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 
 from cancelweb import Ended, ICancellable
 
-from .._inmemory import Client, log_events, of_cancelweb
+from .._logs import log_events, of_cancelweb
 from .._pages import PAGE
+from .._visits import connect
 from ..scopes._tracking import Query, TrackingTestCase, finish
 
 
@@ -41,17 +42,17 @@ class DeferredTests(TrackingTestCase):
     def test_fired_already(self) -> None:
         """One that has fired is no work any more."""
         failed = fail(CancelledError())
-        client = self.track(succeed(1), failed)
-        client.disconnect()
+        connection = self.track(succeed(1), failed)
+        connection.disconnect()
         self.failureResultOf(failed, CancelledError)
 
     def test_cancelled_by_its_owner(self) -> None:
         """Its owner may cancel it."""
         work = Deferred[str]()
-        client = self.track(work)
+        connection = self.track(work)
         work.cancel()
         finish(self.request)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
         self.failureResultOf(work, CancelledError)
 
@@ -178,10 +179,10 @@ class BadCancellerTests(TrackingTestCase):
                 raise asyncio.CancelledError
 
         result: Deferred[object] = Deferred()
-        client = self.visit(lambda _: result)
+        connection = self.visit(lambda _: result)
         result.callback(Mute())
         self.clock.advance(0)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
     def test_other_requests(self) -> None:
@@ -191,11 +192,11 @@ class BadCancellerTests(TrackingTestCase):
             def cancel(self) -> None:
                 pass
 
-        client = self.serve(self.tracking(Endless()))
-        client.request()
-        client.disconnect()
-        other = Client(client.site, self.clock)
-        other.request()
+        connection = self.serve(self.tracking(Endless()))
+        connection.get()
+        connection.disconnect()
+        other = connect(connection.client.site, self.clock)
+        other.get()
         finish(self.request)
         self.assertEqual(other.response.body, PAGE)
 
@@ -210,10 +211,10 @@ class BadCancellerTests(TrackingTestCase):
 
         registerAdapter(factory, Unmakeable, ICancellable)
         result: Deferred[object] = Deferred()
-        for client in (self.visit(lambda _: Unmakeable()), self.visit(lambda _: result)):
-            if not client.received:
+        for connection in (self.visit(lambda _: Unmakeable()), self.visit(lambda _: result)):
+            if not connection.received:
                 result.callback(Unmakeable())
-            self.assertEqual(client.response.status, 500)
+            self.assertEqual(connection.response.code, 500)
             self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
     def test_result_of_failure(self) -> None:

@@ -17,7 +17,7 @@ from cancelweb import Ended, ICancellable, ICancellableDetails, Scope, scope_of
 from cancelweb._kinds.own_kinds import UserCanceller
 from cancelweb._kinds.registry import canceller_for, find_canceller
 
-from .._inmemory import log_events, of_cancelweb
+from .._logs import log_events, of_cancelweb
 from .._pages import PAGE
 from ..docs._docs import CANCELLER_DETAILS, run
 from ..scopes._tracking import Query, TrackingTestCase, finish
@@ -339,9 +339,9 @@ class ResponseOverTests(DetailsTestCase):
             self.request = request
             return work
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         finish(self.request)
-        self.assertEqual((client.response.body, work.cancels), (PAGE, 0))
+        self.assertEqual((connection.response.body, work.cancels), (PAGE, 0))
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_raises(self) -> None:

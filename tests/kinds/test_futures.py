@@ -16,9 +16,10 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import PAGE, Page
+from .._pages import PAGE, GetPage
+from .._visits import connect
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -37,7 +38,7 @@ class FutureTests(TestCase):
         self.go_on = threading.Event()
         self.addCleanup(self.go_on.set)
 
-    def visit(self, function: Callable[[], object]) -> Client:
+    def visit(self, function: Callable[[], object]) -> Connection:
         """Visit a page that returns the Future of the function's call."""
 
         def handler(_: Request) -> object:
@@ -45,9 +46,9 @@ class FutureTests(TestCase):
             return self.future
 
         decorate: Any = cancel_on_disconnect(observers=self.closed.callback)
-        client = Client(Page(decorate(handler)), self.clock)
-        client.request()
-        return client
+        connection = connect(GetPage(decorate(handler)), self.clock)
+        connection.get()
+        return connection
 
     def keep_busy(self) -> Deferred[None]:
         """Occupy the thread until `go_on`; tells when it is."""
@@ -62,9 +63,9 @@ class FutureTests(TestCase):
 
     async def test_completes(self) -> None:
         """The result of the call is the page."""
-        client = self.visit(lambda: PAGE)
+        connection = self.visit(lambda: PAGE)
         self.assertEqual((await self.closed).ended, Ended.COMPLETED)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     async def test_fails(self) -> None:
         """A call that raises is a 500, and its error is logged once."""
@@ -72,9 +73,9 @@ class FutureTests(TestCase):
         def raising() -> None:
             raise KeyError
 
-        client = self.visit(raising)
+        connection = self.visit(raising)
         self.assertEqual((await self.closed).ended, Ended.FAILED)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_not_begun(self) -> None:
@@ -92,9 +93,9 @@ class FutureTests(TestCase):
             reactor.callFromThread(begun.callback, None)
             self.go_on.wait()
 
-        client = self.visit(work)
+        connection = self.visit(work)
         await begun
-        client.disconnect()
+        connection.disconnect()
         self.clock.advance(4.9)
         self.assertFalse(self.closed.called)
         self.clock.advance(0.1)
@@ -109,12 +110,12 @@ class FutureTests(TestCase):
             self.go_on.wait()
             return PAGE
 
-        client = self.visit(work)
+        connection = self.visit(work)
         await begun
-        client.disconnect()
+        connection.disconnect()
         self.go_on.set()
         self.assertEqual((await self.closed).ended, Ended.COMPLETED)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
 
     async def test_tracked(self) -> None:
         """What a tracked call fails with is logged, since nobody else may see it."""
@@ -128,7 +129,7 @@ class FutureTests(TestCase):
 
         answer: Deferred[bytes] = Deferred()
         decorate: Any = cancel_on_disconnect(observers=self.closed.callback)
-        Client(Page(decorate(handler)), self.clock).request()
+        connect(GetPage(decorate(handler)), self.clock).get()
         await self.keep_busy()
         answer.callback(PAGE)
         self.assertEqual((await self.closed).ended, Ended.FAILED)

@@ -28,8 +28,9 @@ from cancelweb._kinds.leaves import leaves
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._twisted import drivers
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Handler, Visit, returning
+from .._logs import log_events, of_cancelweb
+from .._pages import Handler, returning
+from .._visits import Visit
 from ._leaves import AROUND, FIRED, Wait, coroutine, fired_on, gathered, yielding
 
 

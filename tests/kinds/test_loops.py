@@ -42,11 +42,11 @@ class LoopingCallTests(TrackingTestCase):
             loop.start(1, now=False)
             return loop
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.clock.advance(1)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         finish(self.request)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     def test_ended_before(self) -> None:
         """One that has ended before it is returned has left the answer to others."""
@@ -57,9 +57,9 @@ class LoopingCallTests(TrackingTestCase):
             loop.start(1)
             return loop
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         finish(self.request)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_never_started(self) -> None:
@@ -74,9 +74,9 @@ class LoopingCallTests(TrackingTestCase):
         turn: Deferred[None] = Deferred()
         loop = self.looping(lambda: turn)
         loop.start(1)
-        client = self.track(loop)
+        connection = self.track(loop)
         loop.stop()
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.outcomes, [])
         turn.callback(None)
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
@@ -124,9 +124,9 @@ class CooperativeTaskTests(TrackingTestCase):
 
     def test_tracked(self) -> None:
         """Tracked, it takes no further step once its client has left."""
-        client = self.track(self.cooperator.cooperate(self.count()))
+        connection = self.track(self.cooperator.cooperate(self.count()))
         self.clock.advance(1)
-        client.disconnect()
+        connection.disconnect()
         self.clock.pump([1] * 3)
         self.assertEqual(self.steps, 1)
 
@@ -137,11 +137,11 @@ class CooperativeTaskTests(TrackingTestCase):
             self.request = request
             return self.cooperator.cooperate(self.count())
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.clock.pump([1] * 5)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         finish(self.request)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     def test_paused(self) -> None:
         """One that pauses is stopped as well."""
@@ -154,10 +154,10 @@ class CooperativeTaskTests(TrackingTestCase):
     def test_stopped_by_somebody_else(self) -> None:
         """Stopped by somebody else who does not answer, its request is a 500."""
         task = self.cooperator.cooperate(self.count())
-        client = self.visit(lambda _: task)
+        connection = self.visit(lambda _: task)
         task.stop()
         self.clock.advance(0)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_tracked_error(self) -> None:

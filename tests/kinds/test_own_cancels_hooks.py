@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Ended, Scope, current_scope
 
-from .._inmemory import log_events, of_cancelweb
+from .._logs import log_events, of_cancelweb
 from ._own_cancels import OwnCancelTestCase, Wait, wait
 
 Hook = Callable[[Scope], object]
@@ -51,8 +51,8 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
         for hook in self.hooks():
             self.outcomes.clear()
             self.work = wait()
-            client = self.visit(self.handler)
-            client.disconnect()
+            connection = self.visit(self.handler)
+            connection.disconnect()
             self.scope.on_cancel(hook)
             self.clock.advance(1)
             self.assertEqual(self.outcome().ended, Ended.STOPPED)

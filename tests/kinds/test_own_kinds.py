@@ -16,8 +16,9 @@ from twisted.python.components import registerAdapter
 from zope.interface import Interface, implementer, verify
 
 from cancelweb import Ended, ICancellable, Scope, current_scope, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, log_events, of_cancelweb
+from .._logs import log_events, of_cancelweb
 from .._pages import PAGE
 from ..scopes._tracking import Query, TrackingTestCase
 
@@ -65,19 +66,19 @@ class OwnKindTests(TrackingTestCase):
 
     def assert_contract(self, make: Callable[[Query], object]) -> None:
         """Returned, such work is stopped once, answers with its result, and may fail."""
-        for client, query in [self.visit_own(make) for _ in range(2)]:
-            client.disconnect()
+        for connection, query in [self.visit_own(make) for _ in range(2)]:
+            connection.disconnect()
             self.assertEqual(query.cancels, 1)
-        client, query = self.visit_own(make)
+        connection, query = self.visit_own(make)
         query.settled.callback(PAGE)
-        self.assertEqual(client.response.body, PAGE)
-        client, query = self.visit_own(make)
+        self.assertEqual(connection.response.body, PAGE)
+        connection, query = self.visit_own(make)
         query.settled.errback(KeyError())
-        self.assert_failed(client, KeyError)
+        self.assert_failed(connection, KeyError)
         ended = [each.ended for each in self.outcomes]
         self.assertEqual(ended, [Ended.STOPPED, Ended.STOPPED, Ended.COMPLETED, Ended.FAILED])
 
-    def visit_own(self, make: Callable[[Query], object]) -> tuple[Client, Query]:
+    def visit_own(self, make: Callable[[Query], object]) -> tuple[Connection, Query]:
         """Visit a page that is such work."""
         query = Query()
         return self.visit(lambda _: make(query)), query
@@ -138,11 +139,11 @@ class OwnKindTests(TrackingTestCase):
 
     def test_tracked_and_returned(self) -> None:
         """What is its own canceller, tracked and then returned, is one piece of work."""
-        client, query = self.visit_own(lambda query: current_scope().track(query))
+        connection, query = self.visit_own(lambda query: current_scope().track(query))
         query.settled.callback(PAGE)
-        self.assertEqual(client.response.body, PAGE)
-        client, query = self.visit_own(lambda query: current_scope().track(query))
-        client.disconnect()
+        self.assertEqual(connection.response.body, PAGE)
+        connection, query = self.visit_own(lambda query: current_scope().track(query))
+        connection.disconnect()
         self.assertEqual(query.cancels, 1)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
 
@@ -154,9 +155,9 @@ class OwnKindTests(TrackingTestCase):
                 self.cancels += 1
 
         events, work = log_events(self), Slow()
-        client = self.track(work, work)
+        connection = self.track(work, work)
         scope = scope_of(self.request)
-        client.disconnect()
+        connection.disconnect()
         scope.track(work)
         self.assertEqual(work.cancels, 1)
         self.clock.advance(5)
@@ -174,9 +175,9 @@ class OwnKindTests(TrackingTestCase):
             scopes.append(current_scope())
             return work
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         scopes[0].track(work)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual((work.cancels, self.outcome().ended), (1, Ended.STOPPED))
 
     def test_begun_anew(self) -> None:
@@ -184,11 +185,11 @@ class OwnKindTests(TrackingTestCase):
         loop = LoopingCall(str)
         loop.clock = self.clock
         loop.start(1)
-        client = self.track(loop)
+        connection = self.track(loop)
         scope, never = scope_of(self.request), Deferred[None]()
         # It is asked, and the scope goes on waiting.
         scope.track(never.addErrback(lambda _: Deferred()))
-        client.disconnect()
+        connection.disconnect()
         loop.start(1)
         scope.track(loop)
         self.assertFalse(loop.running)
@@ -197,14 +198,14 @@ class OwnKindTests(TrackingTestCase):
         """Its result may be further work."""
         query = Query()
         inner: Deferred[bytes] = Deferred()
-        client = self.visit(lambda _: query)
+        connection = self.visit(lambda _: query)
         query.settled.callback(inner)
         inner.callback(PAGE)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     def test_unknown(self) -> None:
         """To track what nobody has registered is a TypeError that says how to."""
-        client = self.track()
+        connection = self.track()
         with self.assertRaises(TypeError) as raised:
             scope_of(self.request).track(object())
         self.assertEqual(
@@ -213,7 +214,7 @@ class OwnKindTests(TrackingTestCase):
             "twisted.python.components.registerAdapter(YourCanceller, object, "
             "cancelweb.ICancellable)",
         )
-        client.disconnect()
+        connection.disconnect()
 
     def test_context(self) -> None:
         """A canceller finds the scope of the request that it works for."""
@@ -224,6 +225,6 @@ class OwnKindTests(TrackingTestCase):
                 found.append(current_scope().request)
                 super().cancel()
 
-        client = self.track(Finding())
-        client.disconnect()
+        connection = self.track(Finding())
+        connection.disconnect()
         self.assertEqual(found, [self.request])

@@ -15,9 +15,10 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from cancelweb import Ended, ICancellable, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
-from .._pages import PAGE, Memory
+from .._cycles import Memory, no_cycles
+from .._pages import PAGE
 from ..scopes._tracking import TrackingTestCase, finish
 
 
@@ -34,10 +35,10 @@ class DelayedCallTests(TrackingTestCase):
     def test_tracked_and_finished(self) -> None:
         """Tracked, it is cancelled when the response is finished."""
         call = self.clock.callLater(1, self.fail)
-        client = self.track(call)
+        connection = self.track(call)
         finish(self.request)
         self.assertFalse(call.active())
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     def test_tracked_and_returned(self) -> None:
         """A call that is both tracked and returned is cancelled, or called, once."""
@@ -46,9 +47,9 @@ class DelayedCallTests(TrackingTestCase):
             return scope_of(request).track(self.clock.callLater(1, finish, request))
 
         self.visit(handler).disconnect()
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.clock.advance(1)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         ended = [each.ended for each in self.outcomes]
         self.assertEqual(ended, [Ended.STOPPED, Ended.COMPLETED])
 
@@ -66,12 +67,12 @@ class DelayedCallTests(TrackingTestCase):
             call.delay(1)
             return call
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.clock.advance(3.9)
         self.assertEqual(calls, [])
         self.clock.advance(0.1)
         self.assertEqual(calls, ["called"])
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     def test_tracked_error(self) -> None:
         """A tracked call that raises does so where it always did; the observers are told."""
@@ -88,11 +89,11 @@ class DelayedCallTests(TrackingTestCase):
     def test_cancelled_by_somebody_else(self) -> None:
         """Cancelled by somebody else who does not answer, its request is a 500 a turn later."""
         call: Any = self.clock.callLater(1, self.fail)
-        client = self.visit(lambda _: call)
+        connection = self.visit(lambda _: call)
         call.cancel()
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         self.clock.advance(0)
-        self.assert_failed(client, CancelledError)
+        self.assert_failed(connection, CancelledError)
         self.assertRaises(AlreadyCancelled, call.cancel)
 
     def test_cancelled_and_answered(self) -> None:
@@ -103,11 +104,11 @@ class DelayedCallTests(TrackingTestCase):
             self.request = request
             return call
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         call.cancel()
         finish(self.request)
         self.clock.advance(0)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_already_called(self) -> None:
@@ -119,10 +120,10 @@ class DelayedCallTests(TrackingTestCase):
             self.request = request
             return call
 
-        client = self.visit(handler)
-        self.assertEqual(client.received, b"")
+        connection = self.visit(handler)
+        self.assertEqual(connection.received, b"")
         finish(self.request)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(call.func, self.noop)
 
     def noop(self) -> None:
@@ -135,11 +136,11 @@ class DelayedCallTests(TrackingTestCase):
             self.request = request
             return self.clock.callLater(1, self.noop)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.clock.advance(1)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         finish(self.request)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     def test_over_when_asked(self) -> None:
         """A call that is over is left alone by its canceller."""
@@ -215,7 +216,7 @@ class ForeignCall:
 class ForeignDelayedCallTests(TrackingTestCase):
     """An `IDelayedCall` that has no more than the interface says."""
 
-    def visit_foreign(self) -> Client:
+    def visit_foreign(self) -> Connection:
         """Visit a page that is answered by such a call."""
 
         def handler(request: Any) -> object:
@@ -227,9 +228,9 @@ class ForeignDelayedCallTests(TrackingTestCase):
 
     def test_completes(self) -> None:
         """It answers."""
-        client = self.visit_foreign()
+        connection = self.visit_foreign()
         self.clock.advance(1)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_stops(self) -> None:
@@ -240,11 +241,11 @@ class ForeignDelayedCallTests(TrackingTestCase):
 
     def test_answered_by_somebody_else(self) -> None:
         """Once the response is finished it is no longer waited for, and runs on."""
-        client = self.visit_foreign()
+        connection = self.visit_foreign()
         self.request.finish()
         self.assertTrue(self.call.active())
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
-        client.disconnect()
+        connection.disconnect()
         self.assertTrue(self.call.active())
 
     def test_returned_after_the_answer(self) -> None:
@@ -265,13 +266,13 @@ class ForeignDelayedCallTests(TrackingTestCase):
         """Over when it is returned, it has left the answer to others."""
         call = ForeignCall(self.clock.callLater(1, self.fail))
         call.cancel()
-        client = self.visit(lambda _: call)
-        client.disconnect()
+        connection = self.visit(lambda _: call)
+        connection.disconnect()
         self.assertEqual(self.outcome().ended, Ended.LET_GO)
 
     def test_over_when_asked(self) -> None:
         """Over when the client leaves, it is not cancelled again."""
-        client = self.visit_foreign()
+        connection = self.visit_foreign()
         self.call.cancel()
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.flushLoggedErrors(), [])

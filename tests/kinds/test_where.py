@@ -18,10 +18,11 @@ from cancelweb import CancellingResource
 from cancelweb._kinds.registry import canceller_for
 from cancelweb.monitor import Monitor, Survivor, where_it_waits
 from cancelweb.processes import run, stream
+from cancelweb.testing import Connection
 from cancelweb.threads import defer_to_thread
 
-from .._inmemory import Client
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
+from .._visits import connect
 from ..scopes._survivors import ReportTestCase, line_of, outer, reactor, stubborn
 
 
@@ -96,10 +97,10 @@ class WhereTests(ReportTestCase):
             while True:
                 yield b"chunk"
 
-        client = Client(CancellingResource(Leaf(chunks), monitor=self.monitor))
-        client.request()
+        connection = connect(CancellingResource(Page(chunks), monitor=self.monitor))
+        connection.get()
         self.assertEqual(where_it_waits(self.monitor.scopes[0]), line_of(chunks, 2))
-        client.disconnect()
+        connection.disconnect()
 
     def test_of_a_coroutine_that_has_ended(self) -> None:
         """It waits nowhere; there is only the work that it was."""
@@ -135,11 +136,11 @@ class WhereTests(ReportTestCase):
     def test_of_a_scope(self) -> None:
         """`where_it_waits` is the last line of it, of work that was not cancelled, too."""
         wait: Deferred[None] = Deferred()
-        client = Client(CancellingResource(Leaf(lambda _: outer(wait)), monitor=self.monitor))
-        client.request()
+        connection = connect(CancellingResource(Page(lambda _: outer(wait)), monitor=self.monitor))
+        connection.get()
         (scope,) = self.monitor.scopes
         self.assertEqual(where_it_waits(scope), line_of(stubborn, 3))
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(where_it_waits(scope), line_of(stubborn, 5))
         wait.callback(None)
         self.assertEqual(where_it_waits(scope), "")
@@ -155,19 +156,19 @@ class ThreadsAndProcessesTests(TestCase):
         self.monitor = Monitor()
         self.clock = Clock()
 
-    def leave(self, client: Client) -> Survivor:
+    def leave(self, connection: Connection) -> Survivor:
         """Leave, wait, and see what survives."""
-        client.disconnect()
-        client.clock.advance(5)
+        connection.disconnect()
+        connection.client.clock.advance(5)
         (survivor,) = self.monitor.survivors
         return survivor
 
-    def ask(self, handler: Handler) -> Client:
+    def ask(self, handler: Handler) -> Connection:
         """Send a request."""
-        root = CancellingResource(Leaf(handler), monitor=self.monitor, observers=())
-        client = Client(root)
-        client.request()
-        return client
+        root = CancellingResource(Page(handler), monitor=self.monitor, observers=())
+        connection = connect(root)
+        connection.get()
+        return connection
 
     async def until_no_survivor(self) -> None:
         """Wait until the last has ended."""
@@ -188,29 +189,31 @@ class ThreadsAndProcessesTests(TestCase):
             await defer_to_thread(work)
             return b""
 
-        client = self.ask(handler)
+        connection = self.ask(handler)
         thread = await begun
-        last = self.leave(client).where.splitlines()[-1]
+        last = self.leave(connection).where.splitlines()[-1]
         self.assertEqual(last, f"thread {thread.native_id} ({thread.name})")
         go_on.set()
         await self.until_no_survivor()
 
     async def test_a_child_process(self) -> None:
         """Of a child process its group's id is told."""
-        client = self.ask(lambda _: run(["sleep", "60"], grace=0, reactor=reactor))
-        self.assertRegex(self.leave(client).where, r"^process \d+ and its group$")
+        connection = self.ask(lambda _: run(["sleep", "60"], grace=0, reactor=reactor))
+        self.assertRegex(self.leave(connection).where, r"^process \d+ and its group$")
         await self.until_no_survivor()
 
     async def test_a_child_that_is_streamed(self) -> None:
         """Likewise of one whose output is sent as it comes: before it is left, and after."""
-        client = self.ask(
+        connection = self.ask(
             lambda _: stream(["sh", "-c", "echo begun; sleep 60"], grace=0, reactor=reactor)
         )
         [scope] = self.monitor.scopes
-        while b"begun" not in client.received or not where_it_waits(scope).startswith("process"):
+        while b"begun" not in connection.received or not where_it_waits(scope).startswith(
+            "process"
+        ):
             await deferLater(reactor, 0.01)
-            client.clock.advance(0)
+            connection.client.clock.advance(0)
         self.assertRegex(where_it_waits(scope), r"^process \d+ and its group$")
-        where = self.leave(client).where
+        where = self.leave(connection).where
         self.assertRegex(where.splitlines()[-1], r"^process \d+ and its group$")
         await self.until_no_survivor()

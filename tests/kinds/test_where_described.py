@@ -21,15 +21,15 @@ from cancelweb._kinds.where import Place, named, place
 from cancelweb._twisted import drivers
 from cancelweb.monitor import where_it_waits
 
-from .._inmemory import Client
-from .._scopes import Leaf
+from .._pages import Page
+from .._visits import connect
 from ..scopes._survivors import ReportTestCase, line_of
 from ..stoppable.test_processes_tracked import Foreign
 from ._leaves import awaiting, coroutine, fired_on, gathered, yielding
 from .test_timers import ForeignCall
 
 
-class Page:
+class Report:
     """Has functions that can be called later."""
 
     def answer(self, body: object = None) -> None:
@@ -39,7 +39,7 @@ class Page:
         """May be called itself."""
 
 
-ANSWER = f"Page.answer at {__file__}:{Page.answer.__code__.co_firstlineno}"
+ANSWER = f"Report.answer at {__file__}:{Report.answer.__code__.co_firstlineno}"
 
 
 class TimerTests(SynchronousTestCase):
@@ -50,25 +50,25 @@ class TimerTests(SynchronousTestCase):
 
     def test_timer(self) -> None:
         """A timer tells its function, and when it is due; watched or not."""
-        call: Any = self.clock.callLater(4, Page().answer)
+        call: Any = self.clock.callLater(4, Report().answer)
         canceller = canceller_for(call)
         self.assertEqual(canceller.where(), f"timer: {ANSWER}, due in 4.0 s")
         canceller.watch(lambda _: None)
         self.clock.advance(1)
         self.assertEqual(canceller.where(), f"timer: {ANSWER}, due in 3.0 s")
-        self.assertEqual(canceller.describe(), "timer Page.answer")
+        self.assertEqual(canceller.describe(), "timer Report.answer")
 
     def test_timer_that_is_over(self) -> None:
         """Once it has run it says so."""
-        canceller = canceller_for(self.clock.callLater(4, partial(Page().answer, b"page")))
+        canceller = canceller_for(self.clock.callLater(4, partial(Report().answer, b"page")))
         canceller.watch(lambda _: None)
         self.clock.advance(4)
         self.assertEqual(canceller.where(), f"timer: {ANSWER}, over")
-        self.assertEqual(canceller.describe(), "timer Page.answer")
+        self.assertEqual(canceller.describe(), "timer Report.answer")
 
     def test_timer_that_was_cancelled(self) -> None:
         """Twisted's timers forget their function when they are cancelled; a canceller does not."""
-        call: Any = self.clock.callLater(4, Page().answer)
+        call: Any = self.clock.callLater(4, Report().answer)
         canceller = canceller_for(call)
         canceller.watch(lambda _: None)
         canceller.cancel()
@@ -79,14 +79,14 @@ class TimerTests(SynchronousTestCase):
         """Of what has no line, the name is told; of what has no name, the class."""
         canceller = canceller_for(self.clock.callLater(4, [].append, 1))
         self.assertEqual(canceller.where(), "timer: list.append, due in 4.0 s")
-        canceller = canceller_for(self.clock.callLater(4, Page()))
+        canceller = canceller_for(self.clock.callLater(4, Report()))
         self.assertEqual(
-            canceller.where(), "timer: tests.kinds.test_where_described.Page, due in 4.0 s"
+            canceller.where(), "timer: tests.kinds.test_where_described.Report, due in 4.0 s"
         )
 
     def test_timer_of_another_make(self) -> None:
         """What does not tell its function tells when it is due, on the scope's clock."""
-        call = ForeignCall(self.clock.callLater(4, Page().answer))
+        call = ForeignCall(self.clock.callLater(4, Report().answer))
         canceller = canceller_for(call)
         canceller.clock = self.clock
         self.assertEqual(canceller.where(), f"timer: {call!r}, due in 4.0 s")
@@ -94,12 +94,12 @@ class TimerTests(SynchronousTestCase):
 
     def test_loop(self) -> None:
         """A loop tells its function and its interval, if it has one."""
-        loop = LoopingCall(Page().answer)
+        loop = LoopingCall(Report().answer)
         loop.clock = self.clock
         loop.start(5, now=False).addErrback(lambda _: None)
         canceller = canceller_for(loop)
         self.assertEqual(canceller.where(), f"loop: {ANSWER}, every 5 s")
-        self.assertEqual(canceller.describe(), "loop Page.answer")
+        self.assertEqual(canceller.describe(), "loop Report.answer")
         loop.stop()
         loop.interval = None
         self.assertEqual(canceller.where(), f"loop: {ANSWER}")
@@ -156,7 +156,7 @@ class DeferredTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """One that stands alone tells what would cancel it."""
         self.assertEqual(self.where(Deferred()), ["Deferred without a canceller"])
-        plain: Deferred[None] = Deferred(Page().answer)
+        plain: Deferred[None] = Deferred(Report().answer)
         self.assertEqual(self.where(fired_on(plain)), [f"Deferred that is cancelled by {ANSWER}"])
         (line,) = self.where(deferLater(Clock(), 1))
         self.assertRegex(
@@ -247,9 +247,9 @@ class NameTests(SynchronousTestCase):
 
     def test_address(self) -> None:
         """Not by an address, but by the repr of another, or else by the class."""
-        self.assertEqual(named(Page()), "tests.kinds.test_where_described.Page")
-        self.assertEqual(named(Page(), [1]), "[1]")
-        self.assertEqual(named(Page(), Page()), "tests.kinds.test_where_described.Page")
+        self.assertEqual(named(Report()), "tests.kinds.test_where_described.Report")
+        self.assertEqual(named(Report(), [1]), "[1]")
+        self.assertEqual(named(Report(), Report()), "tests.kinds.test_where_described.Report")
 
 
 class ReportTests(ReportTestCase):
@@ -258,13 +258,13 @@ class ReportTests(ReportTestCase):
     def test_of_a_timer(self) -> None:
         """The status page has the function of a timer, and when it is due."""
         root = CancellingResource(
-            Leaf(lambda _: self.clock.callLater(3, Page().answer)), monitor=self.monitor
+            Page(lambda _: self.clock.callLater(3, Report().answer)), monitor=self.monitor
         )
-        client = Client(root, self.clock)
-        client.request()
+        connection = connect(root, self.clock)
+        connection.get()
         told = where_it_waits(self.monitor.scopes[0])
         self.assertEqual(told, f"timer: {ANSWER}, due in 3.0 s")
-        client.disconnect()
+        connection.disconnect()
 
     def test_of_a_coroutine(self) -> None:
         """The log calls a survivor by the name of its coroutine, and has its line."""

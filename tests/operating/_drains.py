@@ -13,9 +13,10 @@ from cancelweb import (
     Outcome,
 )
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
+from .._visits import connect
 
 
 class DrainTestCase(SynchronousTestCase):
@@ -28,10 +29,10 @@ class DrainTestCase(SynchronousTestCase):
         self.outcomes: list[Outcome] = []
         self.monitor.add_observer(self.outcomes.append)
 
-    def client(self, handler: Handler, **options: Any) -> Client:
+    def connection(self, handler: Handler, **options: Any) -> Connection:
         """A client of a handler that is wrapped."""
-        return Client(
-            CancellingResource(Leaf(handler), monitor=self.monitor, **options), self.clock
+        return connect(
+            CancellingResource(Page(handler), monitor=self.monitor, **options), self.clock
         )
 
     def drain(self, seconds: float = 10) -> list[None]:

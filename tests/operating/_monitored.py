@@ -12,9 +12,10 @@ from twisted.web.server import Request
 
 from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
+from .._visits import connect
 
 
 async def rows(request: Request) -> bytes:
@@ -40,7 +41,7 @@ class Monitored:
 
     clock: Any
     monitor: Monitor = Factory(Monitor)
-    clients: list[Client] = Factory(list)
+    connections: list[Connection] = Factory(list)
 
     def visit(
         self,
@@ -50,14 +51,14 @@ class Monitored:
         method: bytes = b"GET",
         headers: dict[bytes, bytes] | None = None,
         **options: Any,
-    ) -> Client:
+    ) -> Connection:
         """One more client, whose request waits."""
         options.setdefault("observers", ())
-        root = CancellingResource(Leaf(handler), monitor=self.monitor, **options)
-        client = Client(root, self.clock)
-        client.request(method=method, path=path, headers=headers)
-        self.clients.append(client)
-        return client
+        root = CancellingResource(Page(handler), monitor=self.monitor, **options)
+        connection = connect(root, self.clock)
+        connection.request(method=method, path=path, headers=headers)
+        self.connections.append(connection)
+        return connection
 
     def visit_hostile(self, method: bytes, path: bytes) -> None:
         """One whose method and path no Twisted of today lets through over HTTP/1.1."""
@@ -67,7 +68,7 @@ class Monitored:
 
     def visits(self, count: int) -> None:
         """So many more."""
-        for number in range(len(self.clients), len(self.clients) + count):
+        for number in range(len(self.connections), len(self.connections) + count):
             self.visit(b"/reports/%d" % number)
 
     def survivor(self, path: bytes = b"/stubborn", after: float = 0.01) -> None:
@@ -76,5 +77,5 @@ class Monitored:
 
     def leave(self) -> None:
         """All leave."""
-        while self.clients:
-            self.clients.pop().disconnect()
+        while self.connections:
+            self.connections.pop().disconnect()

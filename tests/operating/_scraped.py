@@ -12,9 +12,10 @@ from twisted.internet.task import Clock
 from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 from cancelweb.prometheus import MonitorCollector
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
+from .._visits import connect
 
 Labels = dict[str, str]
 
@@ -28,12 +29,12 @@ class Scraped:
         self.registry = CollectorRegistry()
         MonitorCollector(self.monitor, self.registry)
 
-    def client(self, handler: Handler, method: bytes = b"GET", **options: Any) -> Client:
+    def connection(self, handler: Handler, method: bytes = b"GET", **options: Any) -> Connection:
         """A client whose request is being handled."""
-        wrapper = CancellingResource(Leaf(handler), monitor=self.monitor, observers=(), **options)
-        client = Client(wrapper, self.clock)
-        client.request(method=method)
-        return client
+        wrapper = CancellingResource(Page(handler), monitor=self.monitor, observers=(), **options)
+        connection = connect(wrapper, self.clock)
+        connection.request(method=method)
+        return connection
 
     def families(self) -> dict[str, Any]:
         """The metrics, by their names; but for when each was made, which the client adds."""

@@ -12,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb.status import StatusResource
 from cancelweb.status._resource import FILES
+from cancelweb.testing import Response
 
-from .._inmemory import Client
-from .._responses import Response
+from .._visits import connect
 from ._monitored import Monitored
 
 PATHS = [b"/", b"/json", *(b"/" + name for name in FILES)]
@@ -32,9 +32,9 @@ class StatusTestCase(SynchronousTestCase):
 
     def get(self, path: bytes = b"/", method: bytes = b"GET") -> Response:
         """What is answered now."""
-        client = Client(self.status, self.clock)
-        client.request(method=method, path=path)
-        return client.response
+        connection = connect(self.status, self.clock)
+        connection.request(method=method, path=path)
+        return connection.response
 
     def page(self) -> str:
         """The page, as it is a second later."""

@@ -19,9 +19,10 @@ from cancelweb import (
     cancel_on_disconnect,
     current_scope,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
+from .._visits import connect
 
 
 class AccessLogTests(SynchronousTestCase):
@@ -32,16 +33,16 @@ class AccessLogTests(SynchronousTestCase):
         self.log = FilePath(self.mktemp())
         self.log.touch()
 
-    def serve(self, handler: Any, **options: Any) -> Client:
+    def serve(self, handler: Any, **options: Any) -> Connection:
         """Ask for a page."""
         clock: Any = Clock()
-        leaf = Leaf(cancel_on_disconnect(on_cancel=access_log_499, **options)(handler))
+        leaf = Page(cancel_on_disconnect(on_cancel=access_log_499, **options)(handler))
         site = Site(leaf, logPath=self.log.path, reactor=clock)
         site.startFactory()
         self.addCleanup(site.stopFactory)
-        client = Client(site, clock)
-        client.request(path=b"/page?q=1", headers={b"User-Agent": b"test", b"Referer": b"/"})
-        return client
+        connection = connect(site, clock)
+        connection.get(path=b"/page?q=1", headers={b"User-Agent": b"test", b"Referer": b"/"})
+        return connection
 
     @property
     def lines(self) -> list[str]:
@@ -50,13 +51,13 @@ class AccessLogTests(SynchronousTestCase):
 
     def test_a_client_that_left(self) -> None:
         """One line in Combined Log Format, with status 499."""
-        client = self.serve(waiting)
-        client.disconnect()
-        client.clock.advance(20)
+        connection = self.serve(waiting)
+        connection.disconnect()
+        connection.client.clock.advance(20)
         self.assertEqual(
             self.lines,
             [
-                '"192.168.1.1" - - [01/Jan/1970:00:00:00 +0000] "GET /page?q=1 HTTP/1.1" 499 - '
+                '"127.0.0.1" - - [01/Jan/1970:00:00:00 +0000] "GET /page?q=1 HTTP/1.1" 499 - '
                 '"/" "test"'
             ],
         )
@@ -100,9 +101,9 @@ class AccessLogTests(SynchronousTestCase):
 
     def test_other_causes(self) -> None:
         """A request that the server answers keeps Twisted's own line, alone."""
-        client = self.serve(waiting, timeout=1)
-        client.clock.advance(1)
-        self.assertEqual(client.response.status, 503)
+        connection = self.serve(waiting, timeout=1)
+        connection.client.clock.advance(1)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(len(self.lines), 1)
         self.assertIn(" 503 ", self.lines[0])
 

@@ -22,10 +22,11 @@ from twisted.web.server import Request, Site
 from cancelweb import CancellingResource, Scope
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client, log_events, of_cancelweb
+from .._logs import log_events, of_cancelweb
 from .._loopback import Wire, listen
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
 from .._servers import LOOPBACK, SelfSigned, reactor
+from .._visits import connect
 
 GET = b"GET /slow?secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -38,7 +39,7 @@ class BlindSpotTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         """A request in flight."""
         self.monitor = Monitor()
-        site = Site(CancellingResource(Leaf(self.handler), monitor=self.monitor))
+        site = Site(CancellingResource(Page(self.handler), monitor=self.monitor))
         self.wires: list[Any] = []
         self.endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, listen(self, site))
         await self.ask(self.endpoint)
@@ -99,7 +100,7 @@ class BlindSpotTests(TestCase):
         """It is told over TLS, too; and of each connection for itself."""
         first = await self.until_blind()
         certificate = SelfSigned.make(Path(self.mktemp()))
-        site = Site(CancellingResource(Leaf(self.handler), monitor=self.monitor))
+        site = Site(CancellingResource(Page(self.handler), monitor=self.monitor))
         port = await serverFromString(reactor, certificate.listen()).listen(site)
         self.addCleanup(port.stopListening)
         endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
@@ -116,6 +117,6 @@ class ElsewhereTests(SynchronousTestCase):
     def test_without_a_reactor_that_tells(self) -> None:
         """Where the reactor does not tell whom it reads from, nothing is said."""
         monitor = Monitor()
-        client = Client(CancellingResource(Leaf(waiting), monitor=monitor))
-        client.request()
+        connection = connect(CancellingResource(Page(waiting), monitor=monitor))
+        connection.get()
         self.assertEqual(monitor.blind_spots(), ())

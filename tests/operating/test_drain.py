@@ -18,8 +18,9 @@ from cancelweb import (
 from cancelweb.monitor import Monitor
 
 from .._http2 import HTTP2Client
-from .._inmemory import Client, H2Connection
-from .._scopes import Leaf, waiting
+from .._inmemory import H2Connection
+from .._pages import Page, waiting
+from .._visits import connect
 from ._drains import DrainTestCase
 
 
@@ -34,49 +35,49 @@ class NewRequestsTests(DrainTestCase):
             ran.append(request)
             return b"page"
 
-        client = self.client(handler)
-        client.request()
+        connection = self.connection(handler)
+        connection.get()
         self.drain()
         self.clock.advance(0.5)
-        client.request()
-        served, refused = client.responses
-        self.assertEqual((len(ran), served.status, refused.status), (1, 200, 503))
-        self.assertEqual(refused.headers[b"retry-after"], b"10")
-        self.assertEqual(refused.headers[b"connection"], b"close")
+        connection.get()
+        served, refused = connection.responses
+        self.assertEqual((len(ran), served.code, refused.code), (1, 200, 503))
+        self.assertEqual(refused.header(b"retry-after"), b"10")
+        self.assertEqual(refused.header(b"connection"), b"close")
         self.assertEqual(self.outcomes[-1].cause, Draining(10))
         self.assertEqual(self.outcomes[-1].ended, Ended.REFUSED)
         self.assertEqual(self.monitor.totals[("Draining", "refused")], 1)
 
     def test_their_connection_is_closed(self) -> None:
         """The server closes it behind the answer, and handles nothing that was sent behind."""
-        client = self.client(lambda _: b"page")
+        connection = self.connection(lambda _: b"page")
         self.drain()
-        client.transport.deliver(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
         self.clock.advance(0)
-        self.assertTrue(client.is_closed)
-        self.assertEqual(client.received.count(b"HTTP/1.1 503"), 1)
+        self.assertTrue(connection.is_closed)
+        self.assertEqual(connection.received.count(b"HTTP/1.1 503"), 1)
 
     def test_for_ever(self) -> None:
         """They are when the drain is over, too."""
         done = self.drain()
         self.advance(0)
         self.assertEqual(done, [None])
-        client = self.client(lambda _: b"page")
-        client.request()
-        self.assertEqual(client.response.status, 503)
+        connection = self.connection(lambda _: b"page")
+        connection.get()
+        self.assertEqual(connection.response.code, 503)
 
     def test_whatever_their_method(self) -> None:
         """A POST is no exception, nor is a HEAD, which gets no body."""
         self.drain()
         for method in b"POST", b"HEAD":
-            client = self.client(lambda _: b"page")
-            client.request(method=method)
-            self.assertEqual(client.response.status, 503)
+            connection = self.connection(lambda _: b"page")
+            connection.request(method=method)
+            self.assertEqual(connection.response.code, 503)
 
     def test_over_http2(self) -> None:
         """A stream is answered 503 with Retry-After, and its connection goes on."""
         protocol = HTTP2Client()
-        site = self.client(lambda _: b"page").site
+        site = self.connection(lambda _: b"page").client.site
         connection = H2Connection(site, self.clock, protocol)
         self.drain()
         for _ in range(2):
@@ -88,31 +89,31 @@ class NewRequestsTests(DrainTestCase):
 
     def test_at_a_door_inside(self) -> None:
         """Where only a part of a site is drained, its handlers are not run."""
-        inner: Any = CancellingResource(Leaf(self.fail), monitor=self.monitor)
+        inner: Any = CancellingResource(Page(self.fail), monitor=self.monitor)
         root = Resource()
         root.putChild(b"part", inner)
-        root.putChild(b"rest", Leaf(lambda _: b"page"))
-        client = Client(CancellingResource(root, monitor=Monitor()), self.clock)
+        root.putChild(b"rest", Page(lambda _: b"page"))
+        connection = connect(CancellingResource(root, monitor=Monitor()), self.clock)
         self.drain()
-        client.request(path=b"/rest")
-        client.request(path=b"/part")
+        connection.get(path=b"/rest")
+        connection.get(path=b"/part")
         self.clock.advance(0)
-        self.assertEqual([each.status for each in client.responses], [200, 503])
+        self.assertEqual([each.code for each in connection.responses], [200, 503])
 
     def test_one_that_was_accepted_before(self) -> None:
         """A request that meets a second door of the same monitor while it drains is not new."""
         rest: Deferred[None] = Deferred()
-        page = CancellingResource(Leaf(lambda _: b"page"), monitor=self.monitor)
+        page = CancellingResource(Page(lambda _: b"page"), monitor=self.monitor)
 
         async def handler(request: Request) -> object:
             await rest
             return page.render(request)
 
-        client = self.client(handler)
-        client.request()
+        connection = self.connection(handler)
+        connection.get()
         self.drain()
         rest.callback(None)
-        self.assertEqual((client.response.status, client.response.body), (200, b"page"))
+        self.assertEqual((connection.response.code, connection.response.body), (200, b"page"))
 
 
 class CallTests(DrainTestCase):
@@ -120,21 +121,21 @@ class CallTests(DrainTestCase):
 
     def test_is_the_same_for_all(self) -> None:
         """Who calls it again has a Deferred of his own, and changes nothing."""
-        client = self.client(waiting)
-        client.request()
+        connection = self.connection(waiting)
+        connection.get()
         first, second = self.drain(10), self.drain(99)
         self.advance(10)
         self.assertEqual((first, second, self.drain(0)), ([None], [None], [None]))
 
     def test_a_wait_can_be_given_up(self) -> None:
         """To cancel its Deferred stops the wait, and not the drain."""
-        client = self.client(waiting)
-        client.request()
+        connection = self.connection(waiting)
+        connection.get()
         given_up, done = self.monitor.drain(10), self.drain()
         given_up.cancel()
         self.failureResultOf(given_up, CancelledError)
         self.advance(10)
-        self.assertEqual((done, client.response.status), ([None], 503))
+        self.assertEqual((done, connection.response.code), ([None], 503))
 
     def test_is_told(self) -> None:
         """A monitor tells whether it drains."""
@@ -160,11 +161,11 @@ class CallTests(DrainTestCase):
     def test_takes_the_time_of_the_site(self) -> None:
         """Where the monitor was given no clock, it is that of the requests."""
         monitor = Monitor()
-        client = Client(CancellingResource(Leaf(waiting), monitor=monitor), self.clock)
-        client.request()
+        connection = connect(CancellingResource(Page(waiting), monitor=monitor), self.clock)
+        connection.get()
         done = self.monitor.drain(0), monitor.drain(10)
         self.advance(10)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         for each in done:
             self.successResultOf(each)
 

@@ -14,8 +14,9 @@ from twisted.web.server import Request
 
 from cancelweb import Scope, current_scope, detach
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, returning, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import returning, waiting
+from .._work import Errand
 from ..scopes._tracking import finish
 from ._drains import DrainTestCase
 
@@ -26,11 +27,11 @@ class CleanupTests(DrainTestCase):
     def test_hooks(self) -> None:
         """The drain is over when the hooks have been run."""
         cleaned: Deferred[None] = Deferred()
-        client = self.client(waiting, on_exit=lambda _: cleaned)
-        client.request()
+        client = self.connection(waiting, on_exit=lambda _: cleaned)
+        client.get()
         done = self.drain()
         self.advance(10, 5)
-        self.assertEqual((client.response.status, done), (503, []))
+        self.assertEqual((client.response.code, done), (503, []))
         cleaned.callback(None)
         self.advance(0)
         self.assertEqual(done, [None])
@@ -42,8 +43,8 @@ class CleanupTests(DrainTestCase):
         async def hook(scope: Scope) -> None:
             await scope.track(step)
 
-        client = self.client(waiting, on_exit=hook)
-        client.request()
+        client = self.connection(waiting, on_exit=hook)
+        client.get()
         client.disconnect()
         done = self.drain(5)
         self.advance(5, 4.5)
@@ -55,7 +56,7 @@ class CleanupTests(DrainTestCase):
 
     def test_a_hook_that_hangs(self) -> None:
         """It has its ``cleanup_timeout``."""
-        self.client(waiting, on_exit=lambda _: Deferred(), cleanup_timeout=3).request()
+        self.connection(waiting, on_exit=lambda _: Deferred(), cleanup_timeout=3).get()
         done = self.drain()
         self.advance(10, 2.9)
         self.assertEqual(done, [])
@@ -71,7 +72,7 @@ class CleanupTests(DrainTestCase):
             return Deferred()
 
         hooks = [partial(hook, number) for number in range(3)]
-        self.client(lambda _: Errand(obedient=False), on_exit=hooks).request()
+        self.connection(lambda _: Errand(obedient=False), on_exit=hooks).get()
         done = self.drain(0)
         self.advance(0, 5, 9.9)
         self.assertEqual((ran, done), ([2], []))
@@ -80,7 +81,7 @@ class CleanupTests(DrainTestCase):
 
     def test_a_survivor(self) -> None:
         """Work that does not stop is waited for until it is named a survivor."""
-        self.client(lambda _: Errand(obedient=False), survivor_after=2).request()
+        self.connection(lambda _: Errand(obedient=False), survivor_after=2).get()
         done = self.drain()
         self.advance(10, 1.9)
         self.assertEqual(done, [])
@@ -95,7 +96,7 @@ class DetachedTests(DrainTestCase):
         """A request that is answered, and work that it has left behind."""
         super().setUp()
         self.errand = Errand(obedient=False)
-        self.client(self.handler).request()
+        self.connection(self.handler).get()
 
     def handler(self, request: Request) -> bytes:
         """Detach, and answer."""
@@ -133,7 +134,7 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(done, [None])
         (event,) = of_cancelweb(events)
         self.assertEqual(
-            formatEvent(event), "tests._scopes.Errand is detached, and still runs after the drain"
+            formatEvent(event), "tests._work.Errand is detached, and still runs after the drain"
         )
 
     def test_whose_canceller_fails(self) -> None:
@@ -153,7 +154,7 @@ class DetachedTests(DrainTestCase):
             detach(self.clock.callLater(60, self.fail))
             return b"page"
 
-        self.client(handler).request()
+        self.connection(handler).get()
         done = self.drain(0)
         self.advance(0, 10)
         self.assertEqual((done, self.monitor.detached), ([None], ()))
@@ -176,7 +177,7 @@ class AnsweredTests(DrainTestCase):
             self.request = request
             return returned
 
-        self.client(handler, **options).request()
+        self.connection(handler, **options).get()
         finish(self.request)
         self.assertEqual(returned.asked, [])
         return returned, tracked
@@ -195,7 +196,7 @@ class AnsweredTests(DrainTestCase):
     def test_while_hooks_run_in_a_dry_run(self) -> None:
         """What is cleaned up when the drain comes to its end would not have been cancelled."""
         cleaned: Deferred[None] = Deferred()
-        self.client(returning(b"page"), dry_run=True, on_exit=lambda _: cleaned).request()
+        self.connection(returning(b"page"), dry_run=True, on_exit=lambda _: cleaned).get()
         self.drain(1)
         self.advance(2)
         cleaned.callback(None)
@@ -218,31 +219,31 @@ class DryRunTests(DrainTestCase):
     def test_turns_nobody_away(self) -> None:
         """New requests are handled as ever."""
         self.drain()
-        client = self.client(lambda _: b"page", dry_run=True)
-        client.request()
-        self.assertEqual(client.response.status, 200)
+        client = self.connection(lambda _: b"page", dry_run=True)
+        client.get()
+        self.assertEqual(client.response.code, 200)
 
     def test_says_nothing(self) -> None:
         """Answers of requests in flight are what they would be."""
         answer: Deferred[bytes] = Deferred()
-        client = self.client(returning(answer), dry_run=True)
-        client.request()
+        client = self.connection(returning(answer), dry_run=True)
+        client.get()
         self.drain()
         answer.callback(b"page")
-        self.assertNotIn(b"connection", client.response.headers)
+        self.assertIsNone(client.response.header(b"connection"))
         self.assertFalse(client.is_closed)
 
     def test_cancels_nothing(self) -> None:
         """It ends when the time is over, and what it would have cancelled is counted and logged."""
         events = log_events(self)
         errand = Errand()
-        client = self.client(lambda _: errand, dry_run=True)
-        client.request()
+        client = self.connection(lambda _: errand, dry_run=True)
+        client.get()
         done = self.drain()
         self.advance(10)
         self.assertEqual((done, errand.asked, client.received), ([None], [], b""))
         errand.end(b"page")
-        self.assertEqual(client.response.status, 200)
+        self.assertEqual(client.response.code, 200)
         self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
         self.assertEqual(self.monitor.would_have_cancelled, {"Draining": 1})
         (event,) = of_cancelweb(events)
@@ -252,14 +253,14 @@ class DryRunTests(DrainTestCase):
         """They are counted, each by its cause, and so are those of methods that may not be cut."""
         for timeout in None, 3:
             errand = Errand()
-            client = self.client(returning(errand), dry_run=True, timeout=timeout)
-            client.request()
+            client = self.connection(returning(errand), dry_run=True, timeout=timeout)
+            client.get()
             if timeout:
                 self.clock.advance(3)
             else:
                 client.disconnect()
             errand.end(b"page")
-        client = self.client(waiting)
+        client = self.connection(waiting)
         client.request(method=b"POST")
         client.disconnect()
         self.drain(0)

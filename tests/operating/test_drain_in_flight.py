@@ -15,7 +15,8 @@ from cancelweb import (
 
 from .._http2 import HTTP2Client
 from .._inmemory import H2Connection
-from .._scopes import Errand, returning, waiting
+from .._pages import returning, waiting
+from .._work import Errand
 from ._drains import DrainTestCase
 
 
@@ -25,9 +26,9 @@ class InFlightTests(DrainTestCase):
     def test_may_finish(self) -> None:
         """One that ends in time is answered as ever; the drain is over when the last has ended."""
         answers: list[Deferred[bytes]] = [Deferred(), Deferred()]
-        clients = [self.client(returning(answer)) for answer in answers]
-        for client in clients:
-            client.request()
+        clients = [self.connection(returning(answer)) for answer in answers]
+        for connection in clients:
+            connection.get()
         done = self.drain()
         self.advance(9)
         answers[0].callback(b"one")
@@ -36,22 +37,22 @@ class InFlightTests(DrainTestCase):
         answers[1].callback(b"two")
         self.advance(0)
         self.assertEqual(done, [None])
-        self.assertEqual([client.response.status for client in clients], [200, 200])
-        for client in clients:
-            client.disconnect()
+        self.assertEqual([connection.response.code for connection in clients], [200, 200])
+        for connection in clients:
+            connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_are_the_last_of_their_connections(self) -> None:
         """The answer says so, lest the client sends another request just when all is over."""
         answer: Deferred[bytes] = Deferred()
-        client = self.client(returning(answer))
-        client.request()
+        connection = self.connection(returning(answer))
+        connection.get()
         self.drain()
         answer.callback(b"page")
-        self.assertEqual(client.response.headers[b"connection"], b"close")
-        self.assertEqual((client.response.status, client.response.body), (200, b"page"))
+        self.assertEqual(connection.response.header(b"connection"), b"close")
+        self.assertEqual((connection.response.code, connection.response.body), (200, b"page"))
         self.clock.advance(0)
-        self.assertTrue(client.is_closed)
+        self.assertTrue(connection.is_closed)
 
     def test_that_have_begun_say_no_more(self) -> None:
         """What has sent its headers cannot say it, and its connection stays open behind it."""
@@ -62,19 +63,21 @@ class InFlightTests(DrainTestCase):
             request.write(b"half")
             return NOT_DONE_YET
 
-        client = self.client(handler)
-        client.request()
+        connection = self.connection(handler)
+        connection.get()
         self.drain()
         requests[0].finish()
-        self.assertFalse(client.is_closed)
-        client.request()
-        self.assertEqual([each.status for each in client.responses], [200, 503])
+        self.assertFalse(connection.is_closed)
+        connection.get()
+        self.assertEqual([each.code for each in connection.responses], [200, 503])
 
     def test_over_http2(self) -> None:
         """There is nothing to say: a stream of HTTP/2 may have no header of connections."""
         answer: Deferred[bytes] = Deferred()
         protocol = HTTP2Client()
-        connection = H2Connection(self.client(returning(answer)).site, self.clock, protocol)
+        connection = H2Connection(
+            self.connection(returning(answer)).client.site, self.clock, protocol
+        )
         stream = protocol.get("/")
         connection.pump()
         self.drain()
@@ -87,18 +90,18 @@ class InFlightTests(DrainTestCase):
 
     def test_are_cancelled_when_the_time_is_over(self) -> None:
         """Then what is left is cancelled with `Draining`, and answered 503, whatever its method."""
-        clients = [self.client(waiting) for _ in range(2)]
-        clients[0].request()
+        clients = [self.connection(waiting) for _ in range(2)]
+        clients[0].get()
         clients[1].request(method=b"POST")
         done = self.drain()
         self.advance(9.9)
-        self.assertEqual([client.received for client in clients], [b"", b""])
+        self.assertEqual([connection.received for connection in clients], [b"", b""])
         self.advance(0.1)
-        for client in clients:
-            self.assertEqual(client.response.status, 503)
-            self.assertEqual(client.response.headers[b"retry-after"], b"1")
-            self.assertEqual(client.response.headers[b"connection"], b"close")
-            self.assertTrue(client.is_closed)
+        for connection in clients:
+            self.assertEqual(connection.response.code, 503)
+            self.assertEqual(connection.response.header(b"retry-after"), b"1")
+            self.assertEqual(connection.response.header(b"connection"), b"close")
+            self.assertTrue(connection.is_closed)
         self.assertEqual(self.monitor.totals, {("Draining", "stopped"): 2})
         self.assertEqual(done, [None])
 
@@ -109,27 +112,27 @@ class InFlightTests(DrainTestCase):
             request.write(b"half")
             return Deferred()
 
-        client = self.client(handler)
-        client.request()
+        connection = self.connection(handler)
+        connection.get()
         done = self.drain()
         self.advance(10)
-        self.assertTrue(client.is_aborted)
+        self.assertTrue(connection.is_aborted)
         self.assertEqual((done, self.outcomes[0].cause), ([None], Draining()))
 
     def test_that_nobody_answers(self) -> None:
         """One whose handler went its own way is answered, too."""
-        client = self.client(lambda _: NOT_DONE_YET)
-        client.request()
+        connection = self.connection(lambda _: NOT_DONE_YET)
+        connection.get()
         done = self.drain(0)
         self.advance(0)
-        self.assertEqual((client.response.status, done), (503, [None]))
+        self.assertEqual((connection.response.code, done), (503, [None]))
 
     def test_whose_client_has_left(self) -> None:
         """Work of a method that no disconnect cancels is cancelled by a drain."""
         errand = Errand()
-        client = self.client(lambda _: errand)
-        client.request(method=b"POST")
-        client.disconnect()
+        connection = self.connection(lambda _: errand)
+        connection.request(method=b"POST")
+        connection.disconnect()
         self.assertEqual(errand.asked, [])
         done = self.drain()
         self.advance(10)
@@ -142,8 +145,8 @@ class InFlightTests(DrainTestCase):
             request.finish()
             await Deferred()
 
-        client = self.client(handler)
-        client.request()
+        connection = self.connection(handler)
+        connection.get()
         done = self.drain()
         self.advance(9)
         self.assertEqual((len(self.monitor.scopes), done), (1, []))
@@ -161,17 +164,17 @@ class InFlightTests(DrainTestCase):
             self.monitor.drain(0).addCallback(done.append)
             return b"bye"
 
-        client = self.client(handler)
-        client.request()
+        connection = self.connection(handler)
+        connection.get()
         self.assertEqual(done, [])
         self.advance(0)
-        self.assertEqual((client.response.body, done), (b"bye", [None]))
+        self.assertEqual((connection.response.body, done), (b"bye", [None]))
 
     def test_one_that_cannot_be_cancelled(self) -> None:
         """That is logged, and the others are cancelled all the same."""
-        clients = [self.client(waiting) for _ in range(2)]
-        for client in clients:
-            client.request()
+        clients = [self.connection(waiting) for _ in range(2)]
+        for connection in clients:
+            connection.get()
 
         def fail(cause: object) -> None:
             raise ValueError("a request like no other")
@@ -179,13 +182,13 @@ class InFlightTests(DrainTestCase):
         self.patch(self.monitor.scopes[0].life, "drain", fail)
         self.drain(0)
         self.advance(0)
-        self.assertEqual(clients[1].response.status, 503)
+        self.assertEqual(clients[1].response.code, 503)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_a_decorated_handler(self) -> None:
         """A decorated handler behind the door is drained as well."""
-        client = self.client(cancel_on_disconnect(waiting))
-        client.request()
+        connection = self.connection(cancel_on_disconnect(waiting))
+        connection.get()
         self.drain(0)
         self.advance(0)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)

@@ -19,10 +19,12 @@ from cancelweb import (
     cancel_on_disconnect,
 )
 from cancelweb.monitor import Monitor, where_it_waits
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, no_cycles
-from .._pages import Memory, NoHead
-from .._scopes import Errand, Handler, Leaf, raising, returning, waiting
+from .._cycles import Memory, no_cycles
+from .._pages import Handler, NoHead, Page, raising, returning, waiting
+from .._visits import connect
+from .._work import Errand
 
 
 class MonitorTestCase(SynchronousTestCase):
@@ -32,9 +34,9 @@ class MonitorTestCase(SynchronousTestCase):
         """A monitor."""
         self.monitor = Monitor()
 
-    def client(self, handler: Handler, **options: Any) -> Client:
+    def connection(self, handler: Handler, **options: Any) -> Connection:
         """A client of a handler that is wrapped."""
-        return Client(CancellingResource(Leaf(handler), monitor=self.monitor, **options))
+        return connect(CancellingResource(Page(handler), monitor=self.monitor, **options))
 
 
 class ScopesTests(MonitorTestCase):
@@ -49,9 +51,9 @@ class ScopesTests(MonitorTestCase):
             seen.extend(self.monitor.scopes)
             return answer
 
-        client = self.client(handler)
+        connection = self.connection(handler)
         self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 0))
-        client.request()
+        connection.get()
         self.assertEqual(list(self.monitor.scopes), seen)
         self.assertEqual(len(seen), 1)
         answer.callback(b"")
@@ -59,10 +61,10 @@ class ScopesTests(MonitorTestCase):
 
     def test_the_oldest_first(self) -> None:
         """They are in the order in which they were opened, each with the time of that."""
-        first = self.client(waiting)
-        for client in first, Client(first.site), Client(first.site):
-            client.request()
-            first.clock.advance(1)
+        first = self.connection(waiting)
+        for connection in first, connect(first.client.site), connect(first.client.site):
+            connection.get()
+            first.client.clock.advance(1)
         self.assertEqual([scope.opened for scope in self.monitor.scopes], [0.0, 1.0, 2.0])
 
     def test_tell_since_when(self) -> None:
@@ -73,9 +75,9 @@ class ScopesTests(MonitorTestCase):
             seen.append(self.monitor.scopes[0].opened)
             return b""
 
-        client = self.client(handler)
-        client.clock.advance(7)
-        client.request()
+        connection = self.connection(handler)
+        connection.client.clock.advance(7)
+        connection.get()
         self.assertEqual(seen, [7.0])
 
 
@@ -85,31 +87,31 @@ class TotalsTests(MonitorTestCase):
     def test_a_request_that_completes(self) -> None:
         """Bytes and a Deferred's result both count as completed, for no cause."""
         for result in b"", Deferred[bytes]():
-            client = self.client(returning(result))
-            client.request()
+            connection = self.connection(returning(result))
+            connection.get()
             if isinstance(result, Deferred):
                 result.callback(b"")
         self.assertEqual(self.monitor.totals, {("none", "completed"): 2})
 
     def test_a_client_that_leaves(self) -> None:
         """Cancelled and stopped is counted by the cause's class."""
-        client = self.client(waiting)
-        client.request()
-        client.disconnect()
+        connection = self.connection(waiting)
+        connection.get()
+        connection.disconnect()
         self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 1})
 
     def test_one_whose_work_survives(self) -> None:
         """What did not stop is counted as survived."""
-        client = self.client(lambda _: Errand(obedient=False))
-        client.request()
-        client.disconnect()
+        connection = self.connection(lambda _: Errand(obedient=False))
+        connection.get()
+        connection.disconnect()
         self.assertEqual(self.monitor.opened, 1)
-        client.clock.advance(5)
+        connection.client.clock.advance(5)
         self.assertEqual(self.monitor.totals, {("Disconnected", "survived"): 1})
 
     def test_a_failure(self) -> None:
         """A handler with an error is counted as failed."""
-        self.client(raising).request()
+        self.connection(raising).get()
         self.assertEqual(self.monitor.totals, {("none", "failed"): 1})
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -127,11 +129,11 @@ class OutcomesTests(MonitorTestCase):
     def test_are_told_to_observers(self) -> None:
         """A monitor's observer is told of completed requests, too."""
         outcomes: list[Outcome] = []
-        client = self.client(waiting)
-        client.request()
+        connection = self.connection(waiting)
+        connection.get()
         self.monitor.add_observer(outcomes.append)
-        client.disconnect()
-        self.client(lambda _: b"").request(path=b"/page?query")
+        connection.disconnect()
+        self.connection(lambda _: b"").get(path=b"/page?query")
         left, served = outcomes
         self.assertIsInstance(left.cause, Disconnected)
         self.assertEqual((served.ended, served.path), (Ended.COMPLETED, b"/page"))
@@ -141,9 +143,9 @@ class OutcomesTests(MonitorTestCase):
         outcomes: list[Outcome] = []
         tell = outcomes.append
         self.monitor.add_observer(tell)
-        self.client(waiting, observers=tell).request()
-        client = self.client(lambda _: b"", observers=tell)
-        client.request()
+        self.connection(waiting, observers=tell).get()
+        connection = self.connection(lambda _: b"", observers=tell)
+        connection.get()
         self.assertEqual(len(outcomes), 1)
 
     def test_one_that_raises(self) -> None:
@@ -155,7 +157,7 @@ class OutcomesTests(MonitorTestCase):
 
         self.monitor.add_observer(fail)
         self.monitor.add_observer(outcomes.append)
-        self.client(lambda _: b"").request()
+        self.connection(lambda _: b"").get()
         self.assertEqual((len(outcomes), len(self.flushLoggedErrors(ValueError))), (1, 1))
 
     def test_no_observer(self) -> None:
@@ -170,32 +172,32 @@ class DoorsThatMeetTests(MonitorTestCase):
 
     def test_with_one_monitor(self) -> None:
         """It counts the request once."""
-        inner = CancellingResource(Leaf(waiting), monitor=self.monitor)
-        client = Client(CancellingResource(inner, monitor=self.monitor))
-        client.request()
+        inner = CancellingResource(Page(waiting), monitor=self.monitor)
+        connection = connect(CancellingResource(inner, monitor=self.monitor))
+        connection.get()
         self.assertEqual(len(self.monitor.scopes), 1)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
 
     def test_with_a_monitor_each(self) -> None:
         """Each of them counts it, once: the site's knows of all, and that of a part of its own."""
         part = Monitor()
         root = Resource()
-        door: Any = CancellingResource(Leaf(waiting), monitor=part)
+        door: Any = CancellingResource(Page(waiting), monitor=part)
         root.putChild(b"part", door)
-        root.putChild(b"other", Leaf(waiting))
+        root.putChild(b"other", Page(waiting))
         for path in b"/part", b"/other":
-            client = Client(CancellingResource(root, monitor=self.monitor))
-            client.request(path=path)
-            client.disconnect()
+            connection = connect(CancellingResource(root, monitor=self.monitor))
+            connection.get(path=path)
+            connection.disconnect()
         self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 2})
         self.assertEqual(part.totals, {("Disconnected", "stopped"): 1})
 
     def test_around_a_decorated_handler(self) -> None:
         """What a decorated handler does is seen by the monitor of the door around it."""
-        client = self.client(cancel_on_disconnect(waiting))
-        client.request()
-        client.disconnect()
+        connection = self.connection(cancel_on_disconnect(waiting))
+        connection.get()
+        connection.disconnect()
         self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 1})
 
 
@@ -212,28 +214,28 @@ class ForgettingTests(MonitorTestCase):
                 result: object = handler(request)
                 return result
 
-            client = self.client(noting)
-            client.request()
-            client.disconnect()
-            client.clock.advance(6)
-            del client
+            connection = self.connection(noting)
+            connection.get()
+            connection.disconnect()
+            connection.client.clock.advance(6)
+            del connection
             self.assertEqual((self.monitor.scopes, memory.alive()), ((), []))
 
     def test_no_cycles(self) -> None:
         """A monitor leaves nothing to the cycle collector."""
         for handler in waiting, lambda _: b"":
-            client = self.client(handler)
+            connection = self.connection(handler)
             with no_cycles(self):
-                client.request()
-                client.disconnect()
+                connection.get()
+                connection.disconnect()
 
     def test_a_head_that_is_rendered_twice(self) -> None:
         """A HEAD for which Twisted calls the handler again, with a GET, counts once."""
         page = NoHead(lambda _: b"page")
-        client = Client(CancellingResource(page, monitor=self.monitor))
-        client.request(method=b"HEAD")
+        connection = connect(CancellingResource(page, monitor=self.monitor))
+        connection.request(method=b"HEAD")
         self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
-        self.assertEqual(client.response.status, 200)
+        self.assertEqual(connection.response.code, 200)
 
     def test_a_websocket(self) -> None:
         """A scope is forgotten when its connection is taken over, though that goes on."""
@@ -245,16 +247,16 @@ class ForgettingTests(MonitorTestCase):
             request.write(b"")
             return NOT_DONE_YET
 
-        client = self.client(take_over)
-        client.request()
+        connection = self.connection(take_over)
+        connection.get()
         self.assertEqual(self.monitor.scopes, ())
         self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
-        self.assertFalse(client.is_closed)
+        self.assertFalse(connection.is_closed)
 
     def test_tells_what_it_holds(self) -> None:
         """Its `repr` has the numbers."""
-        self.client(waiting).request()
-        self.client(lambda _: b"").request()
+        self.connection(waiting).get()
+        self.connection(lambda _: b"").get()
         self.assertEqual(repr(self.monitor), "<Monitor: 1 of 2 scopes open>")
 
 
@@ -271,7 +273,7 @@ class WhereTests(MonitorTestCase):
             await inner()
             return b""
 
-        self.client(handler).request()
+        self.connection(handler).get()
         where = where_it_waits(self.monitor.scopes[0])
         line = inner.__code__.co_firstlineno + 1
         self.assertEqual(where, f"{__file__}:{line} in {inner.__qualname__}")
@@ -279,8 +281,8 @@ class WhereTests(MonitorTestCase):
     def test_other_work(self) -> None:
         """Of other work it is a description."""
         errand = Errand()
-        self.client(lambda _: errand).request()
-        self.assertEqual(where_it_waits(self.monitor.scopes[0]), "tests._scopes.Errand")
+        self.connection(lambda _: errand).get()
+        self.assertEqual(where_it_waits(self.monitor.scopes[0]), "tests._work.Errand")
 
     def test_a_coroutine_that_has_come_to_more(self) -> None:
         """Where a coroutine has ended in other work, it is that, of whatever kind."""
@@ -290,12 +292,12 @@ class WhereTests(MonitorTestCase):
             return errand if request.path == b"/errand" else wait
 
         for path in b"/errand", b"/wait":
-            self.client(handler).request(path=path)
+            self.connection(handler).get(path=path)
         first, second = self.monitor.scopes
-        self.assertEqual(where_it_waits(first), "tests._scopes.Errand")
+        self.assertEqual(where_it_waits(first), "tests._work.Errand")
         self.assertEqual(where_it_waits(second), "Deferred without a canceller")
 
     def test_no_work(self) -> None:
         """Where there is none it is empty."""
-        self.client(lambda _: NOT_DONE_YET).request()
+        self.connection(lambda _: NOT_DONE_YET).get()
         self.assertEqual(where_it_waits(self.monitor.scopes[0]), "")

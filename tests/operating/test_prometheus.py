@@ -20,7 +20,9 @@ from cancelweb.monitor import Monitor
 from cancelweb.prometheus import MonitorCollector
 
 from .._loopback import connect, request, serve
-from .._scopes import Errand, Leaf, kept_request, waiting
+from .._pages import Page, waiting
+from .._visits import kept_request
+from .._work import Errand
 from ._scraped import Labels, Scraped
 
 CAUSES = Disconnected.__module__
@@ -44,10 +46,10 @@ class MetricsTests(SynchronousTestCase):
             current_scope().cancel(Impatience())
             return Deferred()
 
-        self.scraped.client(lambda _: b"page")
+        self.scraped.connection(lambda _: b"page")
         for _ in range(2):
-            self.scraped.client(waiting).disconnect()
-        self.scraped.client(cancelling)
+            self.scraped.connection(waiting).disconnect()
+        self.scraped.connection(cancelling)
         self.scraped.clock.advance(0)
         counted = {(each["cause"], each["outcome"]): value for each, value in self.counted()}
         self.assertEqual(
@@ -84,7 +86,7 @@ class MetricsTests(SynchronousTestCase):
 
     def test_in_flight(self) -> None:
         """The gauge says how many requests have not ended."""
-        leaver, _ = self.scraped.client(waiting), self.scraped.client(waiting)
+        leaver, _ = self.scraped.connection(waiting), self.scraped.connection(waiting)
         self.assertEqual(self.scraped.value("cancelweb_requests_in_flight"), 2)
         leaver.disconnect()
         self.assertEqual(self.scraped.value("cancelweb_requests_in_flight"), 1)
@@ -92,7 +94,7 @@ class MetricsTests(SynchronousTestCase):
     def test_survivors(self) -> None:
         """Work that outlives its cancel is in the gauge until it ends."""
         work = Errand(obedient=False)
-        self.scraped.client(lambda _: work, survivor_after=1).disconnect()
+        self.scraped.connection(lambda _: work, survivor_after=1).disconnect()
         self.assertEqual(self.scraped.value("cancelweb_survivors"), 0)
         self.scraped.clock.advance(1)
         self.assertEqual(self.scraped.value("cancelweb_survivors"), 1)
@@ -102,7 +104,7 @@ class MetricsTests(SynchronousTestCase):
     def test_let_go(self) -> None:
         """Work that nothing could stop is in the gauge until it ends; its stop is not timed."""
         held: list[Deferred[None]] = [Deferred()]
-        self.scraped.client(lambda _: held[0]).disconnect()
+        self.scraped.connection(lambda _: held[0]).disconnect()
         self.assertEqual(self.scraped.value("cancelweb_let_go"), 1)
         labels = {"cause": "Disconnected", "outcome": "let_go"}
         self.assertEqual(self.scraped.value("cancelweb_requests_total", **labels), 1)
@@ -120,7 +122,7 @@ class MetricsTests(SynchronousTestCase):
             detach(work)
             return b"page"
 
-        self.scraped.client(handler)
+        self.scraped.connection(handler)
         self.assertEqual(self.scraped.value("cancelweb_detached"), 1)
         work.callback(None)
         self.assertEqual(self.scraped.value("cancelweb_detached"), 0)
@@ -134,7 +136,7 @@ class MetricsTests(SynchronousTestCase):
     def test_what_would_have_been_cancelled(self) -> None:
         """A dry run counts what would have been cancelled."""
         result: Deferred[bytes] = Deferred()
-        self.scraped.client(lambda _: result, dry_run=True).disconnect()
+        self.scraped.connection(lambda _: result, dry_run=True).disconnect()
         result.callback(b"page")
         name = "cancelweb_would_have_cancelled_total"
         self.assertEqual(self.scraped.value(name, cause="Disconnected"), 1)
@@ -143,7 +145,7 @@ class MetricsTests(SynchronousTestCase):
     def test_times_from_leaving_to_stopped_and_of_the_hooks(self) -> None:
         """Both histograms have each cancelled request once, with its seconds."""
         work, hook = Errand(obedient=False), Deferred[None]()
-        self.scraped.client(lambda _: work, on_cancel=lambda _: hook).disconnect()
+        self.scraped.connection(lambda _: work, on_cancel=lambda _: hook).disconnect()
         self.scraped.clock.advance(2)
         work.fail(CancelledError())
         self.scraped.clock.advance(4)
@@ -164,10 +166,10 @@ class MetricsTests(SynchronousTestCase):
 
     def test_what_had_nothing_to_stop_has_no_times(self) -> None:
         """What completed, and what never began, is in no histogram."""
-        self.scraped.client(lambda _: b"page")
-        client, lost = kept_request()
-        client.disconnect()
-        CancellingResource(Leaf(waiting), monitor=self.scraped.monitor, observers=()).render(lost)
+        self.scraped.connection(lambda _: b"page")
+        connection, lost = kept_request()
+        connection.disconnect()
+        CancellingResource(Page(waiting), monitor=self.scraped.monitor, observers=()).render(lost)
         outcomes = {labels["outcome"] for labels, _ in self.counted()}
         self.assertEqual(outcomes, {"completed", "refused"})
         self.assertEqual(self.scraped.counted("cancelweb_stop_seconds_count"), [])
@@ -208,7 +210,7 @@ class ServedTests(TestCase):
         monitor = Monitor()
         MonitorCollector(monitor, registry)
         root = Resource()
-        slow: Any = CancellingResource(Leaf(waiting), monitor=monitor, observers=())
+        slow: Any = CancellingResource(Page(waiting), monitor=monitor, observers=())
         root.putChild(b"slow", slow)
         root.putChild(b"metrics", MetricsResource(registry))
         port = serve(self, root)

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import CancellingResource, Ended
 
-from .._inmemory import Client
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
+from .._visits import connect
 from ..docs._docs import DOCS
 from ._dashboard import dashboard, queries, queries_of_docs
 from ._scraped import Scraped
@@ -24,9 +24,9 @@ class NamesTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Have something of everything."""
         self.scraped = Scraped()
-        self.scraped.client(waiting).disconnect()
+        self.scraped.connection(waiting).disconnect()
         result: Deferred[bytes] = Deferred()
-        self.scraped.client(lambda _: result, dry_run=True).disconnect()
+        self.scraped.connection(lambda _: result, dry_run=True).disconnect()
         result.callback(b"page")
         self.labels: dict[str, set[str]] = {}
         for family in self.scraped.families().values():
@@ -46,12 +46,12 @@ class NamesTests(SynchronousTestCase):
         """Whatever clients ask for, there are no more time series than causes and outcomes."""
         before = len(self.scraped.samples("cancelweb_requests_total"))
         for number in range(20):
-            client = Client(
-                CancellingResource(Leaf(waiting), monitor=self.scraped.monitor, observers=()),
+            connection = connect(
+                CancellingResource(Page(waiting), monitor=self.scraped.monitor, observers=()),
                 self.scraped.clock,
             )
-            client.request(path=b"/%d" % number)
-            client.disconnect()
+            connection.get(path=b"/%d" % number)
+            connection.disconnect()
         self.assertEqual(len(self.scraped.samples("cancelweb_requests_total")), before)
         outcomes = {each.name.lower() for each in Ended}
         for labels, _ in self.scraped.samples("cancelweb_requests_total"):

@@ -192,7 +192,7 @@ class JSONTests(StatusTestCase):
         self.clock.advance(2)
         self.site.visit(b"/new").disconnect()
         response = self.get(b"/json")
-        self.assertEqual(response.headers[b"content-type"], b"application/json")
+        self.assertEqual(response.header(b"content-type"), b"application/json")
         told = json.loads(response.body)
         (oldest,) = told.pop("oldest")
         self.assertRegex(oldest.pop("waits_at"), r"_monitored\.py:\d+ in rows$")

@@ -13,8 +13,11 @@ from twisted.web.resource import Resource
 from cancelweb.monitor import Monitor
 from cancelweb.status import StatusResource
 from cancelweb.status._resource import HEADERS
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._visits import connect
 from ..docs._docs import DOCS, STATUS, run
 from ._statuses import PATHS, StatusTestCase
 
@@ -22,16 +25,16 @@ from ._statuses import PATHS, StatusTestCase
 class EventsTests(StatusTestCase):
     """The page that keeps itself up to date."""
 
-    def listen(self) -> Client:
+    def listen(self) -> Connection:
         """A browser that listens."""
-        client = Client(self.status, self.clock)
-        client.request(path=b"/events")
+        connection = connect(self.status, self.clock)
+        connection.get(path=b"/events")
         self.clock.advance(0)
-        return client
+        return connection
 
-    def events(self, client: Client) -> list[str]:
+    def events(self, connection: Connection) -> list[str]:
         """The events that came, as a browser reads them."""
-        text = client.response.body.decode()
+        text = connection.response.body.decode()
         *events, rest = text.split("\n\n")
         self.assertEqual(rest, "")
         return [
@@ -40,37 +43,37 @@ class EventsTests(StatusTestCase):
 
     def test_are_the_page_each_second(self) -> None:
         """There is one at once, and one each second; each is the page as it is then."""
-        client = self.listen()
-        self.assertEqual(client.response.headers[b"content-type"], b"text/event-stream")
-        (first,) = self.events(client)
+        connection = self.listen()
+        self.assertEqual(connection.response.header(b"content-type"), b"text/event-stream")
+        (first,) = self.events(connection)
         self.assertEqual(first, self.get().body.decode())
         self.site.visit(b"/new")
         self.clock.pump([0.5, 0.5, 0])
-        first, second = self.events(client)
+        first, second = self.events(connection)
         self.assertNotIn("/new", first)
         self.assertIn("/new", second)
 
     def test_stop_when_the_client_leaves(self) -> None:
         """Nothing is left of who has left, and nothing is logged."""
         events = log_events(self)
-        client = self.listen()
-        client.disconnect()
+        connection = self.listen()
+        connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(of_cancelweb(events), [])
 
     def test_wait_for_a_client_that_reads_slowly(self) -> None:
         """While the client takes in nothing there are no events, and then there is the newest."""
-        client = self.listen()
-        client.pause()
+        connection = self.listen()
+        connection.pause(full=True)
         self.clock.pump([1, 0] * 5)
-        before = len(self.events(client))
+        before = len(self.events(connection))
         self.site.visit(b"/new")
         self.clock.pump([1, 0] * 5)
-        self.assertEqual(len(self.events(client)), before)
-        client.resume()
+        self.assertEqual(len(self.events(connection)), before)
+        connection.resume()
         self.clock.pump([1, 0])
-        self.assertIn("/new", self.events(client)[-1])
-        client.disconnect()
+        self.assertIn("/new", self.events(connection)[-1])
+        connection.disconnect()
 
     def test_are_rendered_once_for_all(self) -> None:
         """However many listen, the monitor is read once a second."""
@@ -83,28 +86,28 @@ class EventsTests(StatusTestCase):
                 return super().scopes
 
         self.status = StatusResource(Counting())
-        clients = [self.listen() for _ in range(5)]
+        connections = [self.listen() for _ in range(5)]
         self.clock.pump([0.25] * 12)
         self.assertEqual(len(reads), 4)
-        for client in clients:
-            client.disconnect()
+        for connection in connections:
+            connection.disconnect()
 
     def test_clock_that_is_put_back(self) -> None:
         """A clock that is put back stops nothing: the page goes on."""
-        client = self.listen()
+        connection = self.listen()
         self.clock.rightNow -= 1000
         self.site.visit(b"/new")
         self.assertIn("/new", self.get().body.decode())
-        client.disconnect()
+        connection.disconnect()
 
     def test_leave_no_cycles(self) -> None:
         """What was rendered and streamed leaves nothing to the cycle collector."""
         self.listen().disconnect()
         self.clock.advance(1)
         with no_cycles(self):
-            client = self.listen()
-            client.disconnect()
-            del client
+            connection = self.listen()
+            connection.disconnect()
+            del connection
 
 
 class ServingTests(StatusTestCase):
@@ -114,9 +117,9 @@ class ServingTests(StatusTestCase):
         """Each answer has the headers that keep browsers out of trouble."""
         for path in PATHS:
             response = self.get(path)
-            self.assertEqual(response.status, 200, path)
-            self.assertLessEqual(HEADERS.items(), response.headers.items(), path)
-        self.assertEqual(self.get(b"/none").status, 404)
+            self.assertEqual(response.code, 200, path)
+            self.assertEqual({name: response.header(name) for name in HEADERS}, HEADERS, path)
+        self.assertEqual(self.get(b"/none").code, 404)
 
     def test_policy_is_strict(self) -> None:
         """The policy allows nothing inline and nothing from elsewhere."""
@@ -130,36 +133,35 @@ class ServingTests(StatusTestCase):
     def test_only_get(self) -> None:
         """Nothing can be changed here: all but GET and HEAD is refused."""
         for path in PATHS:
-            self.assertEqual(self.get(path, b"POST").status, 405, path)
-            self.assertEqual(self.get(path, b"HEAD").status, 200, path)
+            self.assertEqual(self.get(path, b"POST").code, 405, path)
+            self.assertEqual(self.get(path, b"HEAD").code, 200, path)
         before = self.clock.getDelayedCalls()
-        client = Client(self.status, self.clock)
-        client.request(method=b"HEAD", path=b"/events")
-        self.assertEqual((client.response.status, client.response.body), (200, b""))
-        client.disconnect()
+        connection = connect(self.status, self.clock)
+        connection.request(method=b"HEAD", path=b"/events")
+        self.assertEqual((connection.response.code, connection.response.body), (200, b""))
+        connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), before)
 
     def test_below_another_resource(self) -> None:
         """Below another resource a slash is added where it is missing, for the relative links."""
         root = Resource()
         root.putChild(b"a:status", self.status)
-        client = Client(root, self.clock)
-        client.request(path=b"/a:status?x")
-        self.assertEqual(client.response.status, 302)
-        self.assertEqual(client.response.headers[b"location"], b"./a:status/")
-        client.request(path=b"/a:status/")
-        self.assertIn(b"<h1>", client.responses[1].body)
+        connection = connect(root, self.clock)
+        connection.get(path=b"/a:status?x")
+        self.assertEqual(connection.response.code, 302)
+        self.assertEqual(connection.response.header(b"location"), b"./a:status/")
+        connection.get(path=b"/a:status/")
+        self.assertIn(b"<h1>", connection.responses[1].body)
 
     def test_program_of_the_docs(self) -> None:
         """The program of the how-to shows the requests of its site on loopback, on another port."""
         names = run(STATUS.read_text())
-        visitor, client = (Client(names[name], self.clock) for name in ("site", "status"))
-        for each in (visitor, client):
-            # The sites' time-outs are on the global reactor.
-            self.addCleanup(each.disconnect)
-        visitor.request(path=b"/none")
-        client.request(path=b"/json")
-        self.assertEqual(json.loads(client.response.body)["opened"], 1)
+        for name in "site", "status":
+            names[name].reactor = self.clock
+        visitor, connection = connect(names["site"]), connect(names["status"])
+        visitor.get(path=b"/none")
+        connection.get(path=b"/json")
+        self.assertEqual(json.loads(connection.response.body)["opened"], 1)
         services = IServiceCollection(names["application"])
         self.assertEqual(len(list(services)), 2)
 

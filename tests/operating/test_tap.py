@@ -21,10 +21,12 @@ from twisted.web.twcgi import CGIScript
 
 from cancelweb import Outcome, Scope, tap
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Leaf, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, waiting
 from .._servers import REPOSITORY
+from .._visits import connect
 from ..docs._docs import DOCS, EXAMPLES, PAGES, README
 
 ENDPOINT = "tcp:0:interface=127.0.0.1"
@@ -156,9 +158,9 @@ class OptionsTests(SynchronousTestCase):
         told.clear()
         self.addCleanup(told.clear)
 
-    def client(self, handler: Any, *arguments: str) -> Client:
+    def connection(self, handler: Any, *arguments: str) -> Connection:
         """A client of this handler under a server with these options."""
-        return Client(parsed(*arguments).wrapped(Leaf(handler), Monitor(Clock())))
+        return connect(parsed(*arguments).wrapped(Page(handler), Monitor(Clock())))
 
     def test_all_of_twist_web(self) -> None:
         """There is every option of `twist web`."""
@@ -182,26 +184,26 @@ class OptionsTests(SynchronousTestCase):
 
     def test_timeout(self) -> None:
         """A request that takes longer is answered 503."""
-        client = self.client(waiting, "--timeout", "2.5")
-        client.request()
-        client.clock.advance(2.5)
-        self.assertEqual(client.response.status, 503)
+        connection = self.connection(waiting, "--timeout", "2.5")
+        connection.get()
+        connection.client.clock.advance(2.5)
+        self.assertEqual(connection.response.code, 503)
 
     def test_error_page(self) -> None:
         """The answer to a request that takes longer is made by what is named."""
         name = f"{__name__}.error_page"
-        client = self.client(waiting, "--timeout", "2.5", "--error-page", name)
-        client.request()
-        client.clock.advance(2.5)
-        self.assertEqual(client.response.body, b"timed out after 2.5 s (timeout)")
+        connection = self.connection(waiting, "--timeout", "2.5", "--error-page", name)
+        connection.get()
+        connection.client.clock.advance(2.5)
+        self.assertEqual(connection.response.body, b"timed out after 2.5 s (timeout)")
 
     def test_other_limits(self) -> None:
         """So is one that takes longer as a whole, or than its client will wait."""
         for option, value in (("--total-timeout", "2.5"), ("--timeout-header", "X")):
-            client = self.client(waiting, option, value)
-            client.request(headers={b"X": b"2.5"})
-            client.clock.advance(2.5)
-            self.assertEqual(client.response.status, 503)
+            connection = self.connection(waiting, option, value)
+            connection.get(headers={b"X": b"2.5"})
+            connection.client.clock.advance(2.5)
+            self.assertEqual(connection.response.code, 503)
 
     def test_stall_timeout(self) -> None:
         """A client that takes nothing is cut off."""
@@ -210,31 +212,35 @@ class OptionsTests(SynchronousTestCase):
             request.write(b".")
             return Deferred()
 
-        client = self.client(begin, "--stall-timeout", "2")
-        client.request()
-        client.pause()
-        client.clock.pump([2, 2])
-        self.assertTrue(client.is_aborted)
+        connection = self.connection(begin, "--stall-timeout", "2")
+        connection.get()
+        connection.pause(full=True)
+        connection.client.clock.pump([2, 2])
+        self.assertTrue(connection.is_aborted)
 
     def test_methods(self) -> None:
         """A disconnect cancels those methods that are named."""
         cancelled: list[Any] = []
-        client = self.client(lambda request: Deferred(cancelled.append), "--methods", "POST,PUT")
-        client.request(b"GET")
-        client.disconnect()
+        connection = self.connection(
+            lambda request: Deferred(cancelled.append), "--methods", "POST,PUT"
+        )
+        connection.request(b"GET")
+        connection.disconnect()
         self.assertEqual(len(cancelled), 0)
-        client = self.client(lambda request: Deferred(cancelled.append), "--methods", "POST,PUT")
-        client.request(b"PUT")
-        client.disconnect()
+        connection = self.connection(
+            lambda request: Deferred(cancelled.append), "--methods", "POST,PUT"
+        )
+        connection.request(b"PUT")
+        connection.disconnect()
         self.assertEqual(len(cancelled), 1)
 
     def test_dry_run(self) -> None:
         """Nothing is cancelled; the log tells what would have been."""
         events = log_events(self)
         work: Deferred[bytes] = Deferred()
-        client = self.client(lambda request: work, "--dry-run")
-        client.request()
-        client.disconnect()
+        connection = self.connection(lambda request: work, "--dry-run")
+        connection.get()
+        connection.disconnect()
         self.assertFalse(work.called)
         work.callback(b"")
         (event,) = of_cancelweb(events)
@@ -244,11 +250,11 @@ class OptionsTests(SynchronousTestCase):
         """Hooks and observers that are named are told, and the log is still written."""
         events = log_events(self)
         name = f"{__name__}.hook"
-        client = self.client(
+        connection = self.connection(
             waiting, "--on-cancel", name, "--on-cancel", name, "--observer", f"{__name__}.observer"
         )
-        client.request()
-        client.disconnect()
+        connection.get()
+        connection.disconnect()
         cause, again, outcome = told
         self.assertIs(cause, again)
         assert isinstance(outcome, Outcome)
@@ -259,14 +265,14 @@ class OptionsTests(SynchronousTestCase):
         """The access log has a line for who left."""
         log = Path(self.mktemp())
         log.touch()
-        resource = parsed("--access-log-499").wrapped(Leaf(waiting), Monitor(Clock()))
+        resource = parsed("--access-log-499").wrapped(Page(waiting), Monitor(Clock()))
         clock: Any = Clock()
         site = Site(resource, logPath=str(log), reactor=clock)
         site.startFactory()
         self.addCleanup(site.stopFactory)
-        client = Client(site, clock)
-        client.request()
-        client.disconnect()
+        connection = connect(site, clock)
+        connection.get()
+        connection.disconnect()
         self.assertIn('"GET / HTTP/1.1" 499 ', log.read_text())
 
     def test_status_is_on_loopback(self) -> None:

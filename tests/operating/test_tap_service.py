@@ -24,7 +24,7 @@ from cancelweb.tap.service import _accept_who_waits, _ports_of
 
 from .._http1 import Visit
 from .._http2 import HTTP2Client
-from .._inmemory import log_events
+from .._logs import log_events
 from .._servers import Log, SelfSigned, Server, reactor
 from .test_tap import ENDPOINT, parsed
 

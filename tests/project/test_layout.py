@@ -51,7 +51,7 @@ ENTRY_POINTS = {
 
 DEPENDENCIES = {"twisted", "attrs", "zope"}
 
-EXTRAS = {"prometheus": {"prometheus_client"}, "testing": {"h2"}}
+EXTRAS = {"prometheus": {"prometheus_client"}, "testing": {"h2", "hyperframe"}}
 """What a module may import besides, where it is installed."""
 
 LONGEST = 250

@@ -14,11 +14,10 @@ from twisted.web.server import Request, Site
 
 from cancelweb import Disconnected, Ended, TimedOut, cancel_on_disconnect
 from cancelweb.testing import Client as MemoryClient
-from cancelweb.testing import Exchange, assert_not_cancelled
+from cancelweb.testing import Connection, Exchange, assert_not_cancelled
 
-from .._inmemory import Client
-from .._pages import PAGE, PageTestCase
-from .._scopes import Leaf
+from .._pages import PAGE, Page
+from .._visits import VisitTestCase
 from ._cases import CASES, TESTS, methods
 
 ROWS = re.findall(r"^\| (\d+) \| .+? \| (.+) \|$", (TESTS / "traps.md").read_text(), re.M)
@@ -42,20 +41,21 @@ class ListTests(SynchronousTestCase):
             self.assertIn(method, methods(CASES[module][case]), (module, case))
 
 
-class BlindTests(PageTestCase):
+class BlindTests(VisitTestCase):
     """A client that sends so much behind its request that Twisted reads no more, and leaves."""
 
-    def blind(self, **options: float) -> Client:
+    def blind(self, **options: float) -> Connection:
         """Ask, and send more than is read."""
         self.work: Deferred[bytes] = Deferred()
 
         def handler(_: Request) -> Deferred[bytes]:
             return self.work
 
-        client = self.visit(handler, **options)
-        client.transport.deliver(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + BLINDING)
-        self.assertEqual(client.transport.producerState, "paused")
-        return client
+        connection = self.visit(handler, **options)
+        connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + BLINDING)
+        self.assertEqual(connection._transport.producerState, "paused")
+        connection.disconnect()
+        return connection
 
     def test_the_loss_is_not_seen(self) -> None:
         """The server reads no more from it, so no FIN either: the work runs to its end."""
@@ -82,7 +82,7 @@ class SilentTests(SynchronousTestCase):
             return Deferred()
 
         clock: Any = Clock()
-        site = Site(Leaf(handler), reactor=clock, timeout=timeout)
+        site = Site(Page(handler), reactor=clock, timeout=timeout)
         stream = MemoryClient(site).connect_http2().get()
         # A minute until Twisted says goodbye, and 15 seconds until it closes.
         clock.pump([60, 0, 15, 0])
@@ -110,8 +110,8 @@ class UnsentTests(SynchronousTestCase):
         async def handler(_: Request) -> bytes:
             return b"x" * 200_000
 
-        connection = MemoryClient(Leaf(cancel_on_disconnect(handler))).connect()
-        connection.pause()
+        connection = MemoryClient(Page(cancel_on_disconnect(handler))).connect()
+        connection.pause(full=True)
         exchange = connection.get()
         exchange.disconnect()
         outcome = exchange.outcome

@@ -22,7 +22,7 @@ from twisted.web.server import Request, Site
 from cancelweb import Outcome, cancel_on_disconnect, scope_of
 
 from .._http2 import HTTP2Client, Stream
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
 from .._servers import LOOPBACK, Log, SelfSigned, Server, reactor
 
 
@@ -185,7 +185,7 @@ class LeaverTestCase(TestCase):
 
         decorate: Any = cancel_on_disconnect(**{"observers": self.note, **options})
         # Over HTTP/2 an idle timeout would strike those who wait for long.
-        site: Any = Site(Leaf(decorate(noting)), timeout=None)
+        site: Any = Site(Page(decorate(noting)), timeout=None)
         site.requestFactory = NotingRequest
         certificate = None
         if self.is_secure:

@@ -14,8 +14,9 @@ from twisted.web.server import Site
 from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
 from cancelweb._scopes import bursts
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Leaf, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, waiting
+from .._visits import connect
 
 FIRST = 10
 """So many requests of a second have a line of their own here: fewer than by default."""
@@ -48,12 +49,12 @@ class BurstTestCase(SynchronousTestCase):
         **options: Any,
     ) -> None:
         """Have so many clients ask for a page and leave."""
-        root = Leaf(cancel_on_disconnect(**options)(handler))
+        root = Page(cancel_on_disconnect(**options)(handler))
         site = Site(root, reactor=cast(Any, self.clock))
         for _ in range(number):
-            client = Client(site, self.clock)
-            client.request(method=method, path=path)
-            client.disconnect()
+            connection = connect(site, self.clock)
+            connection.request(method=method, path=path)
+            connection.disconnect()
 
     def taken(self) -> list[LogEvent]:
         """The events since the last time."""

@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succ
 from twisted.logger import LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from .._inmemory import log_events, of_cancelweb
-from .._pages import PAGE
-from .._scopes import Errand, Handler, Visit
+from .._logs import log_events, of_cancelweb
+from .._pages import PAGE, Handler
+from .._visits import Visit
+from .._work import Errand
 
 MOMENT = 0.014
 """The seconds in which a query really ended whose driver had raised."""

@@ -15,9 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import CancellingResource, Ended, Outcome
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Handler, Leaf
+from .._logs import log_events, of_cancelweb
+from .._pages import Handler, Page
+from .._visits import connect
 
 Await = Callable[[Deferred[Any]], Awaitable[Any]]
 """How code awaits a Deferred."""
@@ -47,14 +49,14 @@ class LetGoTestCase(SynchronousTestCase):
         self.held.append(Deferred())
         return self.held[-1]
 
-    def visit(self, handler: Handler, method: bytes = b"GET", **options: Any) -> Client:
+    def visit(self, handler: Handler, method: bytes = b"GET", **options: Any) -> Connection:
         """Ask for a page."""
         root = CancellingResource(
-            Leaf(handler), monitor=self.monitor, observers=self.outcomes.append, **options
+            Page(handler), monitor=self.monitor, observers=self.outcomes.append, **options
         )
-        client = Client(root, self.clock)
-        client.request(method=method)
-        return client
+        connection = connect(root, self.clock)
+        connection.request(method=method)
+        return connection
 
     def leave(self, handler: Handler, **options: Any) -> Ended:
         """Ask for it, and leave; returns how its work has ended."""

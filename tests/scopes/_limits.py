@@ -10,12 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.web.server import Request
 
-from .._inmemory import Client
-from .._pages import Handler, PageTestCase
+from cancelweb.testing import Connection
+
+from .._pages import Handler
+from .._visits import VisitTestCase
 from ..http._streams import TURN, TurningClock
 
 
-class LimitsTestCase(PageTestCase):
+class LimitsTestCase(VisitTestCase):
     """A test of handlers that take their time."""
 
     def setUp(self) -> None:
@@ -54,9 +56,9 @@ class LimitsTestCase(PageTestCase):
         """Let time pass, an eighth of a second at a time."""
         self.clock.pump([0.125] * (8 * seconds))
 
-    def cut_at(self, client: Client, most: int = 100) -> float:
+    def cut_at(self, connection: Connection, most: int = 100) -> float:
         """When the connection is aborted; the work has ended then, too."""
-        while not client.is_aborted and self.clock.seconds() < most:
+        while not connection.is_aborted and self.clock.seconds() < most:
             self.clock.advance(0.125)
         seconds = self.clock.seconds()
         self.clock.advance(TURN)

@@ -12,7 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Scope, current_scope
 
-from .._scopes import Errand, Handler, Visit, waiting
+from .._pages import Handler, waiting
+from .._visits import Visit
+from .._work import Errand
 from ._counting import assert_linear
 
 Make = Callable[[Scope], object]

@@ -33,9 +33,8 @@ from cancelweb import (
     scope_of,
 )
 
-from .._inmemory import Client
-from .._pages import PAGE
-from .._scopes import Leaf
+from .._pages import PAGE, Page
+from .._visits import connect
 from ..http._nests import DOORS, WRAPPED_ONLY, decorated, wrapped
 from ._jobs import KINDS, Job, Loop, Timer, WorkError
 from ._promises import PATIENCE, Hook, Promises
@@ -110,7 +109,7 @@ class Orders(Promises):
             assert scope_of(request) is current_scope(), "not one scope"
             if kind is None:
                 return NOT_DONE_YET
-            self.returned = kind(request, self.client.clock)
+            self.returned = kind(request, self.connection.client.clock)
             self.jobs.append(self.returned)
             return self.returned.start()
 
@@ -138,8 +137,8 @@ class Orders(Promises):
             return DeferredResource(found).render(request)
 
         is_late = entry != "at once"
-        self.client = Client(Leaf(find) if is_late else resource)
-        self.client.request(method)
+        self.connection = connect(Page(find) if is_late else resource)
+        self.connection.request(method)
         if is_late:
             self.die(entry)
             is_refused = self.is_dead and self.may_cancel and not self.dry_run
@@ -150,7 +149,7 @@ class Orders(Promises):
     def die(self, how: str) -> None:
         """The client has left by now, or was answered."""
         if how == "left":
-            self.client.disconnect()
+            self.connection.disconnect()
         elif how == "finished":
             self.request.finish()
 
@@ -172,7 +171,7 @@ class Orders(Promises):
     @rule(kind=st.sampled_from(KINDS))
     def track(self, kind: type[Job]) -> None:
         """Track more work."""
-        job = kind(self.request, self.client.clock)
+        job = kind(self.request, self.connection.client.clock)
         (self.jobs_of_hooks if self.is_cleaning else self.jobs).append(job)
         if self.request.finished:
             self.late.append(job)
@@ -203,7 +202,7 @@ class Orders(Promises):
         error = {"fail": WorkError(), "cancel": CancelledError()}.get(how)
         go_on(job, Failure(error) if error else PAGE if job is self.returned else None)
         self.has_failed |= how != "end"
-        self.client.clock.advance(0)
+        self.connection.client.clock.advance(0)
         leaves_the_answer = isinstance(job, Timer | Loop)
         if job.has_ended and not had_ended and is_first and not leaves_the_answer:
             self.check_told(job, how, is_open)
@@ -216,22 +215,22 @@ class Orders(Promises):
         if how == "fail" and (is_answer or job.fails_openly):
             assert [each for each in errors if each.check(WorkError)], "swallowed"
         if is_answer:
-            assert self.is_dead or self.client.is_aborted, "hangs"
+            assert self.is_dead or self.connection.is_aborted, "hangs"
             if not self.has_written:
-                assert self.client.response.status == (200 if how == "end" else 500)
+                assert self.connection.response.code == (200 if how == "end" else 500)
 
     @rule(seconds=st.sampled_from([0, 1, 2, 5]))
     def advance(self, seconds: int) -> None:
         """Time goes by."""
         for _ in range(seconds or 1):
-            self.acting(lambda: self.client.clock.advance(min(seconds, 1)))
+            self.acting(lambda: self.connection.client.clock.advance(min(seconds, 1)))
             self.check_survivors()
 
     @rule()
     def leave(self) -> None:
         """The client leaves."""
         was_open, before = not self.is_dead, self.scope.cause
-        self.client.disconnect()
+        self.connection.disconnect()
         if was_open and before is None and self.may_cancel and not self.dry_run:
             assert isinstance(self.scope.cause, Disconnected), "not cancelled"
         else:
@@ -262,9 +261,9 @@ class Orders(Promises):
         cause = self.scope.cause
         if was_open and before is None and isinstance(cause, Draining | TimedOut):
             if self.has_written:
-                assert self.client.is_aborted, "not aborted"
+                assert self.connection.is_aborted, "not aborted"
             else:
-                assert self.client.response.status == 503, "not answered"
+                assert self.connection.response.code == 503, "not answered"
 
     @rule()
     def finish_hooks(self) -> None:

@@ -28,8 +28,8 @@ from cancelweb import (
     current_scope,
     scope_of,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
 from ._jobs import KINDS, CancellerError, Job, WorkError
 
 
@@ -102,7 +102,7 @@ class Promises(RuleBasedStateMachine):
     flush: ClassVar[Callable[[], list[Failure]]] = list
     """Gives the failures that were logged since it was called last."""
 
-    client: Client
+    connection: Connection
     request: Any
     scope: Scope
     outcomes: list[Outcome]
@@ -193,9 +193,9 @@ class Promises(RuleBasedStateMachine):
         works = self.jobs + self.jobs_of_hooks
         assert all(job.asked <= 1 for job in works), "1: asked twice"
         assert all(job.asked or job.has_ended for job in self.due()), "1: not asked"
-        if self.sealed is None and (self.is_dead or self.client.is_aborted):
-            self.sealed = self.client.received
-        assert self.sealed in (None, self.client.received), "2: touched when it was dead"
+        if self.sealed is None and (self.is_dead or self.connection.is_aborted):
+            self.sealed = self.connection.received
+        assert self.sealed in (None, self.connection.received), "2: touched when it was dead"
         assert all(hook.runs <= 1 for hook in self.hooks), "3: run twice"
         foreign = [each for each in self.errors if not each.check(*OURS, CancelledError)]
         assert not foreign, f"4: an error of our making: {foreign}"
@@ -221,7 +221,7 @@ class Promises(RuleBasedStateMachine):
 
     def check_survivors(self) -> None:
         """What still runs so long after it was asked is named once."""
-        overdue = self.client.clock.seconds() - PATIENCE
+        overdue = self.connection.client.clock.seconds() - PATIENCE
         for job in self.askable() + (self.jobs_of_hooks if self.is_closed else []):
             if job.asked and not job.has_ended and job.asked_at <= overdue:
                 self.survivors.add(job)
@@ -237,7 +237,7 @@ class Promises(RuleBasedStateMachine):
             assert outcome.opened <= (outcome.cancelled or outcome.opened) <= outcome.closed
             if outcome.ended is Ended.COMPLETED:
                 assert outcome.failure is None
-        assert self.client.clock.getDelayedCalls() == [], "8: a timer is left"
+        assert self.connection.client.clock.getDelayedCalls() == [], "8: a timer is left"
         for hook in self.hooks:
             assert hook.runs == (self.is_cancelled or not hook.for_cancelled), "3: not run"
 
@@ -250,7 +250,7 @@ class Promises(RuleBasedStateMachine):
         left = [ref(self.request), ref(self.scope), *map(ref, self.jobs)]
         self.errors.clear()
         type(self).flush()
-        del self.request, self.scope, self.client, self.outcomes
+        del self.request, self.scope, self.connection, self.outcomes
         del self.told_of, self.survivors, self.late
         del self.jobs, self.jobs_of_hooks, self.hooks, self.stack, self.returned, self.registering
         alive = [each for each in left if each() is not None]

@@ -12,10 +12,11 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from cancelweb.testing import Connection
 from cancelweb.threads import defer_to_thread_pool
 
-from .._inmemory import Client
-from .._scopes import Handler, Visit
+from .._pages import Handler
+from .._visits import Visit
 from ._cleanups import Cleanups, Retries
 
 
@@ -79,9 +80,9 @@ class Base(SynchronousTestCase):
         """Ask for a page."""
         return Visit(handler, clock=self.clock, **options)
 
-    def leave(self, client: Client, seconds: float = 2) -> None:
+    def leave(self, connection: Connection, seconds: float = 2) -> None:
         """Leave, and let time pass."""
-        client.disconnect()
+        connection.disconnect()
         self.pass_time(seconds)
 
     def pass_time(self, seconds: float = 2) -> None:

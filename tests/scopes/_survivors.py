@@ -14,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Handler, Leaf
+from .._logs import log_events, of_cancelweb
+from .._pages import Handler, Page
+from .._visits import connect
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -52,9 +53,9 @@ class ReportTestCase(SynchronousTestCase):
     def leave(self, handler: Handler, seconds: float = 5, path: bytes = b"/") -> list[LogEvent]:
         """Ask, leave, and wait; returns what was logged of survivors."""
         events = log_events(self)
-        root = CancellingResource(Leaf(handler), monitor=self.monitor, observers=())
-        client = Client(root, self.clock)
-        client.request(path=path)
-        client.disconnect()
+        root = CancellingResource(Page(handler), monitor=self.monitor, observers=())
+        connection = connect(root, self.clock)
+        connection.get(path=path)
+        connection.disconnect()
         self.clock.advance(seconds)
         return of_cancelweb(events)

@@ -12,9 +12,10 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from cancelweb import ICancellable, scope_of
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import PAGE, PageTestCase
+from .._pages import PAGE
+from .._visits import VisitTestCase
 
 
 def finish(request: Any) -> None:
@@ -23,10 +24,10 @@ def finish(request: Any) -> None:
     request.finish()
 
 
-class TrackingTestCase(PageTestCase):
+class TrackingTestCase(VisitTestCase):
     """A test of work that is tracked beside what the handler returns."""
 
-    def track(self, *works: object, **options: Any) -> Client:
+    def track(self, *works: object, **options: Any) -> Connection:
         """Visit a page that tracks the work and answers later."""
         return self.visit(self.tracking(*works), **options)
 

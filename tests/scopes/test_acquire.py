@@ -12,7 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Ended, current_scope
 
-from .._scopes import Errand, Visit, waiting
+from .._pages import waiting
+from .._visits import Visit
+from .._work import Errand
 
 
 class AcquireTests(SynchronousTestCase):

@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Cause
 
-from .._scopes import Visit, waiting
+from .._pages import waiting
+from .._visits import Visit
 
 
 class RefusedWhereItIsWrittenTests(SynchronousTestCase):

@@ -15,7 +15,9 @@ from twisted.web.server import Request
 
 from cancelweb import Scope, cancel_on_disconnect, current_scope, scope_of
 
-from .._scopes import Errand, Visit, kept_request, waiting
+from .._pages import waiting
+from .._visits import Visit, kept_request
+from .._work import Errand
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
 
@@ -99,8 +101,8 @@ class CurrentScopeTests(SynchronousTestCase):
 
     def test_in_hooks_of_a_refused_request(self) -> None:
         """So does a hook of a request whose handler was not called."""
-        client, request = kept_request()
-        client.disconnect()
+        connection, request = kept_request()
+        connection.disconnect()
         cancel_on_disconnect(on_cancel=self.find)(waiting)(request)
         self.assertEqual(self.found, [scope_of(request)])
 

@@ -29,9 +29,11 @@ from cancelweb import (
 from cancelweb._scopes.refusal import begin
 from cancelweb.monitor import Monitor
 from cancelweb.testing import Client as TestClient
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Errand, Leaf
+from .._pages import Page
+from .._visits import connect
+from .._work import Errand
 
 user: ContextVar[object] = ContextVar("user", default="nobody")
 
@@ -65,11 +67,11 @@ class LoggedTestCase(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observe)
         self.addCleanup(self.flushLoggedErrors)
 
-    def visit(self, handler: Any, **options: Any) -> Client:
+    def visit(self, handler: Any, **options: Any) -> Connection:
         """Ask for a page whose handler is this."""
         options.setdefault("observers", ())
-        client = Client(Leaf(cancel_on_disconnect(**options)(handler)), self.clock)
-        client.request()
+        client = connect(Page(cancel_on_disconnect(**options)(handler)), self.clock)
+        client.get()
         return client
 
     def assert_seen(self, part: str, value: object = "ann") -> None:
@@ -298,7 +300,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.clock.advance(1)
         self.assert_seen("could not be stopped")
         self.logged.clear()
-        client = TestClient(Leaf(cancel_on_disconnect(observers=())(handler)), self.clock)
+        client = TestClient(Page(cancel_on_disconnect(observers=())(handler)), self.clock)
         client.connect_http2().get(b"/").reset()
         self.assert_seen("could not be stopped")
 
@@ -322,9 +324,9 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
             await self.wait(request)
 
         monitor = Monitor(self.clock)
-        root = CancellingResource(Leaf(handler), monitor=monitor, observers=())
-        client = Client(root, self.clock)
-        client.request()
+        root = CancellingResource(Page(handler), monitor=monitor, observers=())
+        client = connect(root, self.clock)
+        client.get()
         monitor.drain(0)
         self.clock.advance(0)
         self.assertEqual(client.received, b"")

@@ -10,9 +10,10 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Scope, Shared, current_scope, detach
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Errand, Handler
+from .._pages import Handler
+from .._work import Errand
 from .test_context_logged import LoggedTestCase, user
 
 
@@ -101,7 +102,7 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         super().setUp()
         self.work = Errand(obedient=False)
 
-    def bob(self, take_on: Callable[[], object]) -> Client:
+    def bob(self, take_on: Callable[[], object]) -> Connection:
         """A handler with such work, and a client."""
 
         def handler(_: Request) -> object:

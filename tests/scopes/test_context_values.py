@@ -25,9 +25,11 @@ from cancelweb import (
     scope_of,
 )
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Errand, Leaf, Visit, kept_request
+from .._pages import Page
+from .._visits import Visit, connect, kept_request
+from .._work import Errand
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
 step: ContextVar[str] = ContextVar("step", default="none")
@@ -134,11 +136,11 @@ class KindTestCase(SynchronousTestCase):
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
 
-    def resume(self, visit: Client) -> None:
+    def resume(self, visit: Connection) -> None:
         """Let the handler go on after its first wait."""
-        visit.clock.advance(0)
+        visit.client.clock.advance(0)
         self.go.callback(None)
-        visit.clock.advance(0)
+        visit.client.clock.advance(0)
 
 
 class TheHandlersValuesTests(KindTestCase):
@@ -197,10 +199,10 @@ class TheHandlersValuesTests(KindTestCase):
         def try_out(kind: Any) -> None:
             monitor = Monitor()
             monitor.add_observer(self.see)
-            client = Client(CancellingResource(Leaf(kind), monitor=monitor, observers=()))
-            client.request()
-            self.resume(client)
-            client.disconnect()
+            connection = connect(CancellingResource(Page(kind), monitor=monitor, observers=()))
+            connection.get()
+            self.resume(connection)
+            connection.disconnect()
 
         self.each(try_out)
 
@@ -209,22 +211,22 @@ class TheHandlersValuesTests(KindTestCase):
         self.watch_log()
 
         def decorated(kind: Any) -> None:
-            client = Client(Leaf(cancel_on_disconnect(kind)))
-            client.request()
-            self.resume(client)
-            client.disconnect()
+            connection = connect(Page(cancel_on_disconnect(kind)))
+            connection.get()
+            self.resume(connection)
+            connection.disconnect()
 
         def wrapped(kind: Any) -> None:
-            client = Client(CancellingResource(Leaf(kind)))
-            client.request()
-            self.resume(client)
-            client.disconnect()
+            connection = connect(CancellingResource(Page(kind)))
+            connection.get()
+            self.resume(connection)
+            connection.disconnect()
 
         def both(kind: Any) -> None:
-            client = Client(CancellingResource(Leaf(cancel_on_disconnect(kind))))
-            client.request()
-            self.resume(client)
-            client.disconnect()
+            connection = connect(CancellingResource(Page(cancel_on_disconnect(kind))))
+            connection.get()
+            self.resume(connection)
+            connection.disconnect()
 
         self.each(decorated)
         self.each(wrapped)
@@ -382,10 +384,10 @@ class TheHandlersValuesTests(KindTestCase):
             async def render_GET(resource, request: Request) -> None:  # noqa: N805
                 await self.coroutine(request)
 
-        client = Client(CancellingResource(Page(), on_cancel=self.see))
-        client.request()
-        self.resume(client)
-        client.disconnect()
+        connection = connect(CancellingResource(Page(), on_cancel=self.see))
+        connection.get()
+        self.resume(connection)
+        connection.disconnect()
         self.assertEqual(self.seen, [BOTH])
 
     def test_an_inner_plain_function(self) -> None:
@@ -409,13 +411,13 @@ class TheHandlersValuesTests(KindTestCase):
 
         def handler(request: Request) -> int:
             user.set("ann")
-            self.go.addCallback(lambda _: request.render(Leaf(late)))
+            self.go.addCallback(lambda _: request.render(Page(late)))
             return NOT_DONE_YET
 
-        client = Client(CancellingResource(Leaf(handler), on_cancel=self.see))
-        client.request()
-        self.resume(client)
-        client.disconnect()
+        connection = connect(CancellingResource(Page(handler), on_cancel=self.see))
+        connection.get()
+        self.resume(connection)
+        connection.disconnect()
         self.assertEqual(self.seen, [BOTH])
 
     def test_what_is_set_there(self) -> None:
@@ -442,18 +444,16 @@ class NoLeakTests(KindTestCase):
             Visit(self.see_and_answer)
             self.assertEqual((seen(), self.seen), (("nobody", "none"), [("nobody", "none")]))
 
-    def pipelined(self, first: Any, second: Any, **options: Any) -> Client:
+    def pipelined(self, first: Any, second: Any, **options: Any) -> Connection:
         """Two requests on one connection; the second is rendered in the ``finish`` of the first."""
         handlers = {b"/1": first, b"/2": second}
 
         def handler(request: Request) -> Any:
             return handlers[request.uri](request)
 
-        client = Client(CancellingResource(Leaf(handler), **options))
-        client.transport.deliver(
-            b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n"
-        )
-        return client
+        connection = connect(CancellingResource(Page(handler), **options))
+        connection.send(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection
 
     def finishing(self, request: Request) -> int:
         """A handler that finishes its request itself, in its own context."""
@@ -480,9 +480,9 @@ class NoLeakTests(KindTestCase):
             def hook(_: Scope, hooked: Any = hooked) -> None:
                 hooked.append(seen())
 
-            client = self.pipelined(first, waiting, on_cancel=hook)
+            connection = self.pipelined(first, waiting, on_cancel=hook)
             self.go.callback(None)
-            client.disconnect()
+            connection.disconnect()
             nothing = [("nobody", "none")]
             self.assertEqual((self.seen, hooked), (nothing, nothing))
 
@@ -503,7 +503,7 @@ class NoLeakTests(KindTestCase):
     def test_what_was_set_around(self) -> None:
         """What code around the entry points has set is seen by both."""
 
-        class Outer(Leaf):
+        class Outer(Page):
             def render(outer, request: Request) -> Any:  # noqa: N805
                 user.set(request.uri.decode())
                 return super().render(request)
@@ -568,9 +568,9 @@ class DefaultLogTests(KindTestCase):
     def test_failure(self) -> None:
         """It sees what a generator has set that fails."""
         self.watch_log()
-        client = Client(Leaf(cancel_on_disconnect(self.failing)))
-        client.request()
-        self.resume(client)
+        connection = connect(Page(cancel_on_disconnect(self.failing)))
+        connection.get()
+        self.resume(connection)
         self.assertEqual(self.seen, [BOTH])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -585,10 +585,10 @@ class DefaultLogTests(KindTestCase):
             step.set("second")
             return b"page"
 
-        client = Client(CancellingResource(Leaf(handler)))
-        client.request(method=b"POST")
-        client.disconnect()
-        self.resume(client)
+        connection = connect(CancellingResource(Page(handler)))
+        connection.request(method=b"POST")
+        connection.disconnect()
+        self.resume(connection)
         self.assertEqual(self.seen, [BOTH])
 
 

@@ -25,8 +25,11 @@ from cancelweb._scopes.context import in_context
 from cancelweb._scopes.options import Options
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
-from .._scopes import Errand, Leaf, Visit, waiting
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, waiting
+from .._visits import Visit, connect
+from .._work import Errand
 
 
 class DetachTests(SynchronousTestCase):
@@ -94,7 +97,7 @@ class DetachTests(SynchronousTestCase):
             return b""
 
         visit = Visit(handler)
-        self.assertEqual(visit.response.status, 200)
+        self.assertEqual(visit.response.code, 200)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_the_scope_of_the_caller_stays(self) -> None:
@@ -116,8 +119,8 @@ class DetachTests(SynchronousTestCase):
             gone.extend([ref(request), ref(current_scope())])
             return self.handler(request)
 
-        client = Client(Leaf(cancel_on_disconnect(handler)), Clock())
-        client.request()
+        connection = connect(Page(cancel_on_disconnect(handler)), Clock())
+        connection.get()
         self.assertEqual([each() for each in gone], [None, None])
         self.go_on.callback(None)
         self.assertEqual(self.seen, ["sent"])
@@ -134,11 +137,11 @@ class DetachTests(SynchronousTestCase):
 
     def test_no_cycles(self) -> None:
         """Nothing is left to the cycle collector."""
-        client = Client(Leaf(cancel_on_disconnect(self.handler)))
+        connection = connect(Page(cancel_on_disconnect(self.handler)))
         with no_cycles(self):
             for result in None, ValueError():
                 self.go_on = Deferred()
-                client.request()
+                connection.get()
                 if result is None:
                     self.go_on.callback(None)
                 else:
@@ -308,4 +311,4 @@ class MonitorTests(SynchronousTestCase):
         """What is no monitor is a TypeError."""
         wrong: Any = object()
         with self.assertRaisesRegex(TypeError, "monitor must be a cancelweb.monitor.Monitor"):
-            CancellingResource(Leaf(waiting), monitor=wrong)
+            CancellingResource(Page(waiting), monitor=wrong)

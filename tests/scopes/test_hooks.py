@@ -20,8 +20,10 @@ from cancelweb import (
     scope_of,
 )
 
-from .._inmemory import Client
-from .._scopes import Errand, HookTestCase, Leaf, Visit, waiting
+from .._pages import Page, waiting
+from .._visits import Visit, connect
+from .._work import Errand
+from ._hooks import HookTestCase
 
 
 class OccasionTests(HookTestCase):
@@ -45,7 +47,7 @@ class OccasionTests(HookTestCase):
 
         visit = Visit(handler, on_cancel=self.hook("cancel"), on_exit=self.hook("exit"))
         self.assertEqual(self.ran, ["exit"])
-        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_once(self) -> None:
@@ -280,9 +282,9 @@ class LateHookTests(HookTestCase):
             requests.append(request)
             return b"page"
 
-        client, done = Client(Leaf(cancel_on_disconnect(handler))), Deferred[None]()
-        client.request()
-        before = len(client.clock.getDelayedCalls())
+        connection, done = connect(Page(cancel_on_disconnect(handler))), Deferred[None]()
+        connection.get()
+        before = len(connection.client.clock.getDelayedCalls())
         self.addCleanup(done.callback, None)
         scope_of(requests[0]).on_exit(lambda _: done)
-        self.assertEqual(len(client.clock.getDelayedCalls()), before + 1)
+        self.assertEqual(len(connection.client.clock.getDelayedCalls()), before + 1)

@@ -20,9 +20,11 @@ from cancelweb import (
     current_scope,
     scope_of,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._scopes import Errand, Handler, Leaf, Visit, kept_request, lose, raising, waiting
+from .._pages import Handler, Page, raising, waiting
+from .._visits import Visit, connect, kept_request, lose
+from .._work import Errand
 
 
 class BoomError(Exception):
@@ -73,49 +75,49 @@ class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
         failure = scope.failure
         self.seen.append((scope.ended, None if failure is None else type(failure.value)))
 
-    def clients(self, handler: Handler) -> Iterator[Client]:
+    def connections(self, handler: Handler) -> Iterator[Connection]:
         """A client of either door, which has asked."""
         for page in (
-            Leaf(cancel_on_disconnect(on_exit=self.hook)(handler)),
-            CancellingResource(Leaf(handler), on_exit=self.hook),
+            Page(cancel_on_disconnect(on_exit=self.hook)(handler)),
+            CancellingResource(Page(handler), on_exit=self.hook),
         ):
-            client = Client(page)
-            client.request()
-            client.clock.advance(0)
-            yield client
+            connection = connect(page)
+            connection.get()
+            connection.client.clock.advance(0)
+            yield connection
 
     def test_failed(self) -> None:
         """Whatever kind of handler fails, a hook sees that, and its failure."""
         for handler in (coroutine, generator, stream, function, beside):
-            for client in self.clients(handler):
-                client.disconnect()
+            for connection in self.connections(handler):
+                connection.disconnect()
                 self.assertEqual(self.seen, [(Ended.FAILED, BoomError)], handler)
                 self.seen.clear()
         self.flushLoggedErrors(BoomError)
 
     def test_stopped(self) -> None:
         """If the client leaves, it sees that the work was stopped; that is no failure."""
-        for client in self.clients(waiting):
-            client.disconnect()
+        for connection in self.connections(waiting):
+            connection.disconnect()
         self.assertEqual(self.seen, [(Ended.STOPPED, None)] * 2)
 
     def test_completed(self) -> None:
         """A request that was answered has completed."""
-        for _ in self.clients(lambda _: b"page"):
+        for _ in self.connections(lambda _: b"page"):
             pass
         self.assertEqual(self.seen, [(Ended.COMPLETED, None)] * 2)
 
     def test_survived(self) -> None:
         """It sees that work still runs."""
-        for client in self.clients(lambda _: Errand(obedient=False)):
-            client.disconnect()
-            client.clock.advance(5)
+        for connection in self.connections(lambda _: Errand(obedient=False)):
+            connection.disconnect()
+            connection.client.clock.advance(5)
         self.assertEqual(self.seen, [(Ended.SURVIVED, None)] * 2)
 
     def test_refused(self) -> None:
         """It sees that the handler was not run."""
-        client, request = kept_request()
-        client.disconnect()
+        connection, request = kept_request()
+        connection.disconnect()
         cancel_on_disconnect(on_exit=self.hook)(waiting)(request)
         self.assertEqual(self.seen, [(Ended.REFUSED, None)])
 
@@ -128,8 +130,8 @@ class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
             finally:
                 raise BoomError
 
-        for client in self.clients(handler):
-            client.disconnect()
+        for connection in self.connections(handler):
+            connection.disconnect()
         self.assertEqual(self.seen, [(Ended.FAILED, BoomError)] * 2)
         self.flushLoggedErrors(BoomError)
 

@@ -11,8 +11,11 @@ from twisted.logger import formatEvent
 
 from cancelweb import Draining, Ended, Scope, current_scope
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, HookTestCase, Visit, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import waiting
+from .._visits import Visit
+from .._work import Errand
+from ._hooks import HookTestCase
 
 
 class IsolationTests(HookTestCase):

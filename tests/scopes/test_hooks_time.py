@@ -9,8 +9,11 @@ from twisted.logger import LogLevel, formatEvent
 
 from cancelweb import Ended, Scope, current_scope
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, HookTestCase, Visit, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import waiting
+from .._visits import Visit
+from .._work import Errand
+from ._hooks import HookTestCase
 
 USED_UP = "the cleanup_timeout of 10 s is used up"
 

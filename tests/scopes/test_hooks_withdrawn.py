@@ -13,9 +13,10 @@ from attrs import define
 
 from cancelweb import CancellingResource, Scope, cancel_on_disconnect, current_scope
 
-from .._inmemory import Client
-from .._scopes import HookTestCase, Leaf, Visit, waiting
+from .._pages import Page, waiting
+from .._visits import Visit, connect
 from ._counting import assert_linear
+from ._hooks import HookTestCase
 
 
 class AHookCanBeWithdrawnTests(HookTestCase):
@@ -77,13 +78,13 @@ class AHookCanBeWithdrawnTests(HookTestCase):
             return b"page"
 
         pages: list[Any] = [
-            Leaf(cancel_on_disconnect(on_exit=hook)(handler)),
-            CancellingResource(Leaf(handler), on_exit=hook),
+            Page(cancel_on_disconnect(on_exit=hook)(handler)),
+            CancellingResource(Page(handler), on_exit=hook),
         ]
         for page in pages:
-            Client(page).request()
+            connect(page).get()
         self.assertEqual(self.ran, [])
-        Client(Leaf(cancel_on_disconnect(on_exit=hook)(lambda _: b"page"))).request()
+        connect(Page(cancel_on_disconnect(on_exit=hook)(lambda _: b"page"))).get()
         self.assertEqual(self.ran, ["option"])
 
     def test_on_a_scope_without_hooks(self) -> None:

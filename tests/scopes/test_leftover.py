@@ -24,10 +24,12 @@ from cancelweb import (
     current_scope,
 )
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._pages import NoHead
-from .._scopes import Errand, Handler, Leaf, Visit, lose
+from .._logs import log_events, of_cancelweb
+from .._pages import Handler, NoHead, Page
+from .._visits import Visit, connect, lose
+from .._work import Errand
 from ._tracking import finish
 
 
@@ -81,14 +83,14 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
     def test_monitor(self) -> None:
         """A monitor counts it with those that were completed, not with the cancelled."""
         monitor = Monitor()
-        site = CancellingResource(Leaf(lambda _: answered(Errand())), monitor=monitor)
-        Client(site).request()
+        site = CancellingResource(Page(lambda _: answered(Errand())), monitor=monitor)
+        connect(site).get()
         self.assertEqual(monitor.totals, {("none", "completed"): 1})
 
     def test_log(self) -> None:
         """The default log has no line for it."""
         events = log_events(self)
-        Client(CancellingResource(Leaf(lambda _: answered(Errand())))).request()
+        connect(CancellingResource(Page(lambda _: answered(Errand())))).get()
         self.assertEqual(of_cancelweb(events), [])
 
     def test_failure(self) -> None:
@@ -103,9 +105,9 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
         """Work that does not stop is a survivor, and the log has a line of the request."""
         events = log_events(self)
         errand, monitor = Errand(obedient=False), Monitor()
-        client = Client(CancellingResource(Leaf(lambda _: answered(errand)), monitor=monitor))
-        client.request()
-        client.clock.advance(5)
+        connection = connect(CancellingResource(Page(lambda _: answered(errand)), monitor=monitor))
+        connection.get()
+        connection.client.clock.advance(5)
         [survivor] = monitor.survivors
         self.assertEqual(survivor.cause, ResponseFinished())
         self.assertEqual(monitor.totals, {("none", "survived"): 1})
@@ -151,19 +153,19 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         current_scope().track(Errand(self.asked, "other"))
         return current_scope().track(work)
 
-    def assert_goes_on(self, handler: Handler) -> Client:
+    def assert_goes_on(self, handler: Handler) -> Connection:
         """It does when the response is finished."""
         self.step: Deferred[None] = Deferred()
         self.rest: Deferred[None] = Deferred(lambda _: self.asked.append("rest"))
         self.asked.clear()
         self.outcomes.clear()
         options: Any = {"monitor": self.monitor, "observers": self.outcomes.append}
-        client = Client(CancellingResource(Leaf(handler), **options))
-        client.request()
+        connection = connect(CancellingResource(Page(handler), **options))
+        connection.get()
         self.step.callback(None)
-        client.clock.advance(0)
+        connection.client.clock.advance(0)
         self.assertEqual((self.asked, self.outcomes), (["other"], []))
-        return client
+        return connection
 
     def test_tracked_as_well(self) -> None:
         """In whatever form it was tracked."""
@@ -208,9 +210,9 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
 
     def test_at_the_end_of_a_drain(self) -> None:
         """It is stopped when that is at its end."""
-        client = self.assert_goes_on(lambda request: self.track(self.job(request)))
+        connection = self.assert_goes_on(lambda request: self.track(self.job(request)))
         self.monitor.drain(0)
-        client.clock.advance(0)
+        connection.client.clock.advance(0)
         self.assertEqual((self.asked, self.checked), (["other", "rest"], []))
         self.assertEqual([each.leftovers for each in self.outcomes], [3])
 
@@ -278,8 +280,8 @@ class CheckTests(SynchronousTestCase):
     def test_in_returned_work_under_a_faked_head(self) -> None:
         """It does as soon as that is asked to stop itself: under a faked HEAD."""
 
-        client = Client(CancellingResource(NoHead(lambda _: self.stubborn())))
-        client.request(b"HEAD")
+        connection = connect(CancellingResource(NoHead(lambda _: self.stubborn())))
+        connection.request(b"HEAD")
         self.assertEqual(self.told, [ResponseFinished()])
 
     def test_in_returned_work_at_the_end_of_a_drain(self) -> None:
@@ -290,10 +292,10 @@ class CheckTests(SynchronousTestCase):
             await self.stubborn()
 
         monitor = Monitor()
-        client = Client(CancellingResource(Leaf(handler), monitor=monitor))
-        client.request()
+        connection = connect(CancellingResource(Page(handler), monitor=monitor))
+        connection.get()
         monitor.drain(0)
-        client.clock.advance(0)
+        connection.client.clock.advance(0)
         self.assertEqual(self.told, [ResponseFinished()])
 
     def test_in_hooks(self) -> None:
@@ -306,10 +308,10 @@ class CheckTests(SynchronousTestCase):
             await self.stubborn()
 
         monitor = Monitor()
-        client = Client(CancellingResource(Leaf(handler), monitor=monitor))
-        client.request()
+        connection = connect(CancellingResource(Page(handler), monitor=monitor))
+        connection.get()
         monitor.drain(0)
-        client.clock.advance(0)
+        connection.client.clock.advance(0)
         self.assertEqual((self.told, hooked), ([ResponseFinished()], [None]))
 
     def test_of_another_scope(self) -> None:
@@ -368,15 +370,15 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
 
         return handler
 
-    def post(self, handler: Any = None, **options: Any) -> Client:
+    def post(self, handler: Any = None, **options: Any) -> Connection:
         """A POST whose client leaves."""
         site = CancellingResource(
-            Leaf(handler or self.handler), observers=self.outcomes.append, **options
+            Page(handler or self.handler), observers=self.outcomes.append, **options
         )
-        client = Client(site)
-        client.request(method=b"POST")
-        client.disconnect()
-        return client
+        connection = connect(site)
+        connection.request(method=b"POST")
+        connection.disconnect()
+        return connection
 
     def test_not_done_yet(self) -> None:
         """It runs to its end; the outcome tells what would have cancelled it."""
@@ -429,7 +431,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
             lose(request)
             return b"page"
 
-        Client(CancellingResource(Leaf(handler), observers=self.outcomes.append)).request(
+        connect(CancellingResource(Page(handler), observers=self.outcomes.append)).request(
             method=b"POST"
         )
         self.assertEqual((self.tracked.asked, self.outcomes[0].leftovers), ([""], 1))
@@ -440,14 +442,14 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         loop = LoopingCall(lambda: None)
 
         def handler(_: Request) -> Deferred[bytes]:
-            loop.clock = client.clock
+            loop.clock = connection.client.clock
             loop.start(1)
             current_scope().track(loop)
             return stored
 
-        client = Client(CancellingResource(Leaf(handler), on_cancel=self.fail))
-        client.request(method=b"PUT")
-        client.disconnect()
+        connection = connect(CancellingResource(Page(handler), on_cancel=self.fail))
+        connection.request(method=b"PUT")
+        connection.disconnect()
         self.assertTrue(loop.running)
         stored.callback(b"kept")
         self.assertFalse(loop.running)

@@ -21,7 +21,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Ended, Shared, current_scope, shield
 
-from .._scopes import Errand, Handler, Visit, returning
+from .._pages import Handler, returning
+from .._visits import Visit
+from .._work import Errand
 from ._let_go import Await, LetGoTestCase
 
 

@@ -86,9 +86,9 @@ class FutureTestCase(LetGoTestCase):
         async def handler(_: object) -> Any:
             return await Deferred.fromFuture(future)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.turn()
-        client.disconnect()
+        connection.disconnect()
         self.turn()
         return self.ended()
 
@@ -145,9 +145,9 @@ class AThreadRunsOnTests(FutureTestCase):
     def test_just_ended(self) -> None:
         """Nor is one let go that has ended, though asyncio has not been told."""
         future = self.begin()
-        client = self.visit(lambda _: Deferred.fromFuture(future))
+        connection = self.visit(lambda _: Deferred.fromFuture(future))
         self.call.set_exception(ValueError())
-        client.disconnect()
+        connection.disconnect()
         self.turn()
         self.assertIs(self.ended(), Ended.STOPPED)
 

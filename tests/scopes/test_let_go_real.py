@@ -15,8 +15,8 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource, Ended, Outcome
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client
-from .._scopes import Leaf, Visit
+from .._pages import Page
+from .._visits import Visit, connect
 from ..docs._docs import PURE_WAIT, run
 from ..stoppable._asking import AskingTestCase
 from ..stoppable._upstreams import HEAD, reactor
@@ -41,12 +41,12 @@ class ThreadTests(TestCase):
             await deferToThread(compute)
 
         root = CancellingResource(
-            Leaf(handler), monitor=monitor, observers=outcomes.append, clock=reactor
+            Page(handler), monitor=monitor, observers=outcomes.append, clock=reactor
         )
-        client = Client(root)
-        client.request()
+        connection = connect(root)
+        connection.get()
         await began
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual([each.ended for each in outcomes], [Ended.LET_GO])
         [let_go] = monitor.let_go
         self.assertIn("handler", let_go.where)
@@ -82,12 +82,12 @@ class ReadBodyTests(AskingTestCase):
             reactor.callLater(0, reading.callback, None)
             return await readBody(response)
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.asked()
         exchange.say(HEAD + b"the first part")
         await reading
-        client.leave()
+        connection.leave()
         ended = (await self.outcome).ended
         exchange.close()
         while any(isinstance(each, tcp.Client) for each in reactor.getReaders()):

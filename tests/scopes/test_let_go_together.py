@@ -12,7 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Ended, current_scope, detach
 
-from .._scopes import Errand
+from .._work import Errand
 from ._let_go import LetGoTestCase
 
 

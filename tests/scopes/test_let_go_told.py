@@ -17,8 +17,10 @@ from cancelweb import (
 from cancelweb._scopes.bursts import MOST_PLACES
 from cancelweb.monitor import LetGo
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Errand, Leaf, returning, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, returning, waiting
+from .._visits import connect
+from .._work import Errand
 from ..operating._statuses import StatusTestCase
 from ._let_go import LetGoTestCase
 from ._survivors import line_of
@@ -74,28 +76,28 @@ class LetGoIsLoggedTests(LetGoTestCase):
         """If no line of code awaits it, the handler is named, and whose it is."""
         self.leave(lambda _: self.wait())
         [line] = self.lines()
-        self.assertIn("stop it: a Deferred of tests._scopes.Leaf.render (", line or "")
+        self.assertIn("stop it: a Deferred of tests._pages.Page.render (", line or "")
         self.leave(lambda _: NOT_DONE_YET)
         [line] = self.lines()
-        self.assertIn("stop it: NOT_DONE_YET of tests._scopes.Leaf.render (", line or "")
+        self.assertIn("stop it: NOT_DONE_YET of tests._pages.Page.render (", line or "")
 
     def test_the_innermost_handler(self) -> None:
         """Where entry points meet, the innermost handler is named, as in the outcome."""
-        leaf = Leaf(lambda _: NOT_DONE_YET)
+        leaf = Page(lambda _: NOT_DONE_YET)
         self.leave(CancellingResource(CancellingResource(leaf)).render)
         [line] = self.lines()
-        self.assertIn("stop it: NOT_DONE_YET of tests._scopes.Leaf.render (", line or "")
+        self.assertIn("stop it: NOT_DONE_YET of tests._pages.Page.render (", line or "")
 
     def test_a_response_that_work_has_not_finished(self) -> None:
         """A timer has run, say: it is not said that the handler has returned NOT_DONE_YET."""
-        client = self.visit(lambda request: self.clock.callLater(1, request.write, b"x"))
+        connection = self.visit(lambda request: self.clock.callLater(1, request.write, b"x"))
         self.clock.advance(1)
-        client.disconnect()
+        connection.disconnect()
         self.assertIs(self.ended(), Ended.LET_GO)
         [line] = self.lines()
         self.assertIn(
             "because what the handler returned has ended: "
-            "an unfinished response of tests._scopes.Leaf.render (",
+            "an unfinished response of tests._pages.Page.render (",
             line or "",
         )
 
@@ -114,9 +116,9 @@ class LetGoIsLoggedTests(LetGoTestCase):
     def test_the_line_of_the_request(self) -> None:
         """The line of the request says so, in the words of the docs."""
         events = log_events(self)
-        client = Client(CancellingResource(Leaf(self.handler)), self.clock)
-        client.request()
-        client.disconnect()
+        connection = connect(CancellingResource(Page(self.handler)), self.clock)
+        connection.get()
+        connection.disconnect()
         told = [str(formatEvent(each)) for each in of_cancelweb(events)]
         self.assertTrue(told[-1].startswith("GET /: let go after 0.000 s: the client disc"), told)
 
@@ -218,7 +220,7 @@ class LetGoIsShownTests(StatusTestCase):
     def test_as_json(self) -> None:
         """A script finds the same."""
         self.site.visit(handler=lambda _: NOT_DONE_YET).disconnect()
-        self.site.clients.clear()
+        self.site.connections.clear()
         told = self.json()
         self.assertEqual(told["let_go"], len(self.site.monitor.let_go))
         [place] = told["let_go_at"]

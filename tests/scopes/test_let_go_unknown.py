@@ -9,7 +9,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, Disconnected, Ended, current_scope
 
-from .._scopes import Errand, Handler, Leaf
+from .._pages import Handler, Page
+from .._work import Errand
 from ._let_go import LetGoTestCase
 
 
@@ -44,13 +45,13 @@ class NotDoneYetTests(LetGoTestCase):
     def test_after_a_wait(self) -> None:
         """So it is if the handler came to ``NOT_DONE_YET`` later, or a timer has not answered."""
         late: Deferred[int] = Deferred()
-        client = self.visit(lambda _: late)
+        connection = self.visit(lambda _: late)
         late.callback(NOT_DONE_YET)
-        client.disconnect()
+        connection.disconnect()
         self.assertIs(self.ended(), Ended.LET_GO)
-        client = self.visit(lambda _: self.clock.callLater(1, lambda: None))
+        connection = self.visit(lambda _: self.clock.callLater(1, lambda: None))
         self.clock.advance(1)
-        client.disconnect()
+        connection.disconnect()
         self.assertIs(self.ended(), Ended.LET_GO)
 
     def test_with_tracked_work(self) -> None:
@@ -72,9 +73,9 @@ class NotDoneYetTests(LetGoTestCase):
             current_scope().track(work)
             return NOT_DONE_YET
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         work.end()
-        client.disconnect()
+        connection.disconnect()
         self.assertIs(self.ended(), Ended.LET_GO)
 
     def test_with_tracked_work_that_a_listener_stops(self) -> None:
@@ -91,7 +92,7 @@ class NotDoneYetTests(LetGoTestCase):
 
     def test_inside_another_entry_point(self) -> None:
         """Work that an entry point inside follows is known."""
-        inner = CancellingResource(Leaf(lambda _: Deferred(lambda _: None)))
+        inner = CancellingResource(Page(lambda _: Deferred(lambda _: None)))
         self.assertIs(self.leave(inner.render), Ended.STOPPED)
 
     def test_answered(self) -> None:

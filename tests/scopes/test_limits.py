@@ -14,10 +14,10 @@ from twisted.web.resource import EncodingResourceWrapper
 from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
 
 from cancelweb import TimedOut, cancel_on_disconnect
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import PAGE, Page
-from .._scopes import returning
+from .._pages import PAGE, GetPage, returning
+from .._visits import connect
 from ..http._streams import TURN
 from ._limits import LimitsTestCase
 
@@ -27,32 +27,32 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
 
     def test_never_begun(self) -> None:
         """What has written nothing by then is cut at once, and answered."""
-        client = self.visit(self.handler, timeout=10)
+        connection = self.visit(self.handler, timeout=10)
         self.clock.advance(10)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.outcome().cause, TimedOut(10, "timeout"))
 
     def test_flows(self) -> None:
         """A response that flows is not cut, however long it takes."""
-        client = self.visit(self.slow_stream, timeout=2)
+        connection = self.visit(self.slow_stream, timeout=2)
         self.step(60)
-        self.assertFalse(client.is_aborted)
-        self.assertGreaterEqual(len(client.response.body), 50)
-        client.disconnect()
+        self.assertFalse(connection.is_aborted)
+        self.assertGreaterEqual(len(connection.response.body), 50)
+        connection.disconnect()
 
     def test_pauses_of_almost_the_limit(self) -> None:
         """Nor is one whose writes are almost as far apart as the limit."""
-        client = self.visit(self.writing(1.875, 1.875, 1.875, 1.875), timeout=2)
+        connection = self.visit(self.writing(1.875, 1.875, 1.875, 1.875), timeout=2)
         self.step(8)
-        self.assertFalse(client.is_aborted)
-        client.disconnect()
+        self.assertFalse(connection.is_aborted)
+        connection.disconnect()
 
     def test_stuck_later(self) -> None:
         """One that gets stuck is cut within one to two limits of the last write."""
         for last in (0.5, 1, 2.5, 3.875):
             began, self.work = self.clock.seconds(), Deferred(lambda _: None)
-            client = self.visit(self.writing(last), timeout=4)
-            self.assertTrue(4 <= self.cut_at(client, 1000) - began - last <= 8.25)
+            connection = self.visit(self.writing(last), timeout=4)
+            self.assertTrue(4 <= self.cut_at(connection, 1000) - began - last <= 8.25)
         self.assertEqual({each.cause for each in self.outcomes}, {TimedOut(4)})
 
     def test_head_counts(self) -> None:
@@ -62,10 +62,10 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
             self.clock.callLater(3, request.write, b"")
             return self.work
 
-        client = self.visit(handler, timeout=4)
+        connection = self.visit(handler, timeout=4)
         self.step(4)
-        self.assertFalse(client.is_closed)
-        self.assertEqual(self.cut_at(client), 8)
+        self.assertFalse(connection.is_closed)
+        self.assertEqual(self.cut_at(connection), 8)
 
     def test_headers_set_do_not_count(self) -> None:
         """To set headers and the status is not; nor is a 100 (Continue)."""
@@ -75,11 +75,11 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
             request.setResponseCode(202)
             return self.work
 
-        client = self.serve(handler, timeout=4)
-        client.request(headers={b"Expect": b"100-continue"})
-        self.assertIn(b"100 Continue", client.received)
+        connection = self.serve(handler, timeout=4)
+        connection.get(headers={b"Expect": b"100-continue"})
+        self.assertIn(b"100 Continue", connection.received)
         self.clock.advance(4)
-        self.assertIn(b"503 Service Unavailable", client.received)
+        self.assertIn(b"503 Service Unavailable", connection.received)
 
     def test_without_a_body(self) -> None:
         """To write is to write, though Twisted sends nothing of it: to a HEAD, or with a 304."""
@@ -93,10 +93,10 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
                 await Deferred[None](lambda _: None)
 
             began = self.clock.seconds()
-            client = self.serve(handler, timeout=2)
-            client.request(method)
-            self.assertTrue(21 <= self.cut_at(client, 1000) - began <= 24)
-            self.assertEqual((client.response.status, client.response.body), (status, b""))
+            connection = self.serve(handler, timeout=2)
+            connection.request(method)
+            self.assertTrue(21 <= self.cut_at(connection, 1000) - began <= 24)
+            self.assertEqual((connection.response.code, connection.response.body), (status, b""))
 
     def test_every_kind_of_handler(self) -> None:
         """It cuts Deferreds, coroutines, generators that wait, and what was left unanswered."""
@@ -108,27 +108,29 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
             yield await Deferred[bytes]()
 
         for handler in (self.handler, coroutine, generator, lambda _: NOT_DONE_YET):
-            client = self.visit(handler, timeout=4)
+            connection = self.visit(handler, timeout=4)
             self.clock.advance(4)
-            self.assertEqual(client.response.status, 503)
+            self.assertEqual(connection.response.code, 503)
 
     def test_a_write_costs_nothing(self) -> None:
         """No write moves a timer."""
-        client = self.visit(self.handler, timeout=4)
+        connection = self.visit(self.handler, timeout=4)
         before = [each.getTime() for each in self.clock.getDelayedCalls()]
         self.clock.advance(1)
         self.request.write(b".")
         self.assertEqual([each.getTime() for each in self.clock.getDelayedCalls()], before)
-        client.disconnect()
+        connection.disconnect()
 
     def test_compressed(self) -> None:
         """What a compressor keeps to itself does not count."""
-        page = Page(cancel_on_disconnect(timeout=2, observers=self.outcomes.append)(self.ticking))
+        page = GetPage(
+            cancel_on_disconnect(timeout=2, observers=self.outcomes.append)(self.ticking)
+        )
         root = EncodingResourceWrapper(page, [GzipEncoderFactory()])
-        client = Client(root, self.clock)
-        client.request(headers={b"Accept-Encoding": b"gzip"})
+        connection = connect(root, self.clock)
+        connection.get(headers={b"Accept-Encoding": b"gzip"})
         self.step(5)
-        self.assertTrue(client.is_aborted)
+        self.assertTrue(connection.is_aborted)
 
     async def ticking(self, request: Request) -> None:
         """Write a little every half second."""
@@ -140,7 +142,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         """Whatever ends a request, no timer is left."""
         for end in ("answer", "fail", "leave", "cut"):
             work: Deferred[bytes] = Deferred()
-            client = self.visit(returning(work), timeout=4, total_timeout=9)
+            connection = self.visit(returning(work), timeout=4, total_timeout=9)
             if end == "answer":
                 work.callback(PAGE)
             elif end == "fail":
@@ -148,7 +150,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
                 self.flushLoggedErrors(KeyError)
             elif end == "cut":
                 self.clock.advance(4)
-            client.disconnect()
+            connection.disconnect()
             self.clock.advance(TURN)
             self.assertEqual(self.clock.getDelayedCalls(), [], end)
 
@@ -164,19 +166,19 @@ class HeldUpTests(LimitsTestCase):
                 yield b"."
 
         for handler in (generator, self.slow_stream):
-            client = self.visit(handler, timeout=2)
+            connection = self.visit(handler, timeout=2)
             self.step(1)
-            client.pause()
+            connection.pause(full=True)
             self.step(30)
-            self.assertFalse(client.is_aborted)
-            before = len(client.response.body)
-            client.resume()
+            self.assertFalse(connection.is_aborted)
+            before = len(connection.response.body)
+            connection.resume()
             self.step(10)
-            self.assertFalse(client.is_aborted)
-            self.assertGreater(len(client.response.body), before)
-            client.disconnect()
+            self.assertFalse(connection.is_aborted)
+            self.assertGreater(len(connection.response.body), before)
+            connection.disconnect()
 
-    def producing(self, is_push: bool) -> Client:
+    def producing(self, is_push: bool) -> Connection:
         """A handler whose producer has written once, and a client that has paused it."""
 
         def handler(request: Request) -> object:
@@ -184,40 +186,41 @@ class HeldUpTests(LimitsTestCase):
             request.write(b".")
             return self.work
 
-        client = self.visit(handler, timeout=2)
-        client.pause()
-        return client
+        connection = self.visit(handler, timeout=2)
+        connection.pause(full=True)
+        return connection
 
     def test_producers(self) -> None:
         """So it is with a producer of the handler's own, whether it pushes or is pulled."""
         for is_push in (True, False):
-            client = self.producing(is_push)
+            connection = self.producing(is_push)
             self.step(30)
-            self.assertFalse(client.is_aborted)
-            client.disconnect()
+            self.assertFalse(connection.is_aborted)
+            connection.disconnect()
 
     def test_stuck_after_the_pause(self) -> None:
         """A producer that gets stuck is cut within two limits after its client has read on."""
-        client = self.producing(True)
+        connection = self.producing(True)
         self.step(30)
-        client.resume()
-        self.assertTrue(32 <= self.cut_at(client) <= 34)
+        connection.resume()
+        self.assertTrue(32 <= self.cut_at(connection) <= 34)
         self.assertEqual(self.outcome().cause, TimedOut(2))
 
     def test_without_producer(self) -> None:
         """A handler without a producer is not held up by its client, and so it is cut."""
-        client = self.visit(self.writing(0), timeout=2)
+        connection = self.visit(self.writing(0), timeout=2)
         self.clock.advance(TURN)
-        client.pause()
-        self.assertLess(self.cut_at(client), 5)
+        connection.pause(full=True)
+        self.assertLess(self.cut_at(connection), 5)
 
     def test_before_the_response(self) -> None:
         """Before it has begun, no client can hold a response up."""
-        client = self.serve(self.handler, timeout=2)
-        client.pause()
-        client.request()
+        connection = self.serve(self.handler, timeout=2)
+        connection.get()
+        connection.pause(full=True)
         self.clock.advance(2)
-        self.assertEqual(client.response.status, 503)
+        connection.resume()
+        self.assertEqual(connection.response.code, 503)
 
 
 class Puller:

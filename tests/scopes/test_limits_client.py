@@ -17,10 +17,10 @@ from cancelweb import (
     cancel_on_disconnect,
     scope_of,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import PAGE
-from .._scopes import Leaf, returning
+from .._pages import PAGE, Page, returning
+from .._visits import connect
 from ._limits import LimitsTestCase
 
 
@@ -29,50 +29,50 @@ class StalledClientTests(LimitsTestCase):
 
     def test_default(self) -> None:
         """By default a client may take as long as it likes."""
-        client = self.visit(self.slow_stream)
-        client.pause()
+        connection = self.visit(self.slow_stream)
+        connection.pause(full=True)
         self.step(1000)
-        self.assertFalse(client.is_aborted)
-        client.disconnect()
+        self.assertFalse(connection.is_aborted)
+        connection.disconnect()
 
     def test_cut(self) -> None:
         """A client that takes nothing is cut within one to two limits."""
-        client = self.visit(self.slow_stream, stall_timeout=5)
+        connection = self.visit(self.slow_stream, stall_timeout=5)
         self.step(12)
-        self.assertFalse(client.is_aborted)
-        client.pause()
-        self.assertTrue(17 <= self.cut_at(client) <= 22)
+        self.assertFalse(connection.is_aborted)
+        connection.pause(full=True)
+        self.assertTrue(17 <= self.cut_at(connection) <= 22)
         outcome = self.outcome()
         self.assertEqual(outcome.cause, TimedOut(5, "stall_timeout"))
         self.assertEqual(outcome.ended, Ended.STOPPED)
 
     def test_resumed_in_time(self) -> None:
         """A client that takes something now and then is not."""
-        client = self.visit(self.slow_stream, stall_timeout=5, timeout=2)
+        connection = self.visit(self.slow_stream, stall_timeout=5, timeout=2)
         for _ in range(10):
-            client.pause()
+            connection.pause(full=True)
             self.step(4)
-            client.resume()
+            connection.resume()
             self.step(2)
-        self.assertFalse(client.is_aborted)
-        client.disconnect()
+        self.assertFalse(connection.is_aborted)
+        connection.disconnect()
 
     def test_full_at_each_look(self) -> None:
         """Nor is one for which the stream always waits, but has written meanwhile."""
-        client = self.visit(self.slow_stream, stall_timeout=5)
+        connection = self.visit(self.slow_stream, stall_timeout=5)
         for _ in range(6):
             self.step(4)
-            client.pause()
+            connection.pause(full=True)
             self.step(1)
-            client.resume()
-        self.assertFalse(client.is_aborted)
-        client.disconnect()
+            connection.resume()
+        self.assertFalse(connection.is_aborted)
+        connection.disconnect()
 
     def test_beside_timeout(self) -> None:
         """The handler's time and the client's are two; the client's is up here."""
-        client = self.visit(self.slow_stream, stall_timeout=5, timeout=2)
-        client.pause()
-        self.assertTrue(5 <= self.cut_at(client) <= 10)
+        connection = self.visit(self.slow_stream, stall_timeout=5, timeout=2)
+        connection.pause(full=True)
+        self.assertTrue(5 <= self.cut_at(connection) <= 10)
         self.assertEqual(self.outcome().cause, TimedOut(5, "stall_timeout"))
 
     def test_handler_that_does_not_care(self) -> None:
@@ -83,17 +83,18 @@ class StalledClientTests(LimitsTestCase):
                 request.write(b".")
                 await deferLater(self.clock, 1)
 
-        client = self.visit(handler, stall_timeout=5)
+        connection = self.visit(handler, stall_timeout=5)
         self.step(1)
-        client.pause()
-        self.assertTrue(6 <= self.cut_at(client) <= 11)
+        connection.pause(full=True)
+        when = self.cut_at(connection)
+        self.assertTrue(6 <= when <= 11)
 
     def test_stuck_handler(self) -> None:
         """It does not cut a handler that is stuck, whose client takes all there is."""
-        client = self.visit(self.writing(1), stall_timeout=5)
+        connection = self.visit(self.writing(1), stall_timeout=5)
         self.step(60)
-        self.assertFalse(client.is_closed)
-        client.disconnect()
+        self.assertFalse(connection.is_closed)
+        connection.disconnect()
 
 
 class TotalTests(LimitsTestCase):
@@ -101,15 +102,15 @@ class TotalTests(LimitsTestCase):
 
     def test_flowing(self) -> None:
         """A response that flows is cut."""
-        client = self.visit(self.slow_stream, total_timeout=10, timeout=3)
-        self.assertEqual(self.cut_at(client), 10)
+        connection = self.visit(self.slow_stream, total_timeout=10, timeout=3)
+        self.assertEqual(self.cut_at(connection), 10)
         self.assertEqual(self.outcome().cause, TimedOut(10, "total_timeout"))
 
     def test_answered(self) -> None:
         """One that has not begun is answered, with `timeout_status`."""
-        client = self.visit(self.handler, total_timeout=10, timeout_status=504)
+        connection = self.visit(self.handler, total_timeout=10, timeout_status=504)
         self.clock.advance(10)
-        self.assertEqual(client.response.status, 504)
+        self.assertEqual(connection.response.code, 504)
 
     def test_the_sooner(self) -> None:
         """Beside `timeout` the sooner holds; of two that are over at once, the total is named."""
@@ -128,38 +129,38 @@ class TotalTests(LimitsTestCase):
 class NoteTests(LimitsTestCase):
     """Promise 11: a limit of a request that is not cancelled does nothing but be noted."""
 
-    def ask(self, method: bytes = b"POST", **options: Any) -> Client:
+    def ask(self, method: bytes = b"POST", **options: Any) -> Connection:
         """Ask for a wrapped resource."""
         options.setdefault("observers", self.outcomes.append)
-        client = Client(CancellingResource(Leaf(self.handler), **options), self.clock)
-        client.request(method)
-        return client
+        connection = connect(CancellingResource(Page(self.handler), **options), self.clock)
+        connection.request(method)
+        return connection
 
     def test_spared_method(self) -> None:
         """The outcome of a spared method tells which limit would have cancelled it; the first."""
-        client = self.ask(timeout=3, total_timeout=5)
+        connection = self.ask(timeout=3, total_timeout=5)
         self.clock.pump([3, 3])
         self.work.callback(PAGE)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         outcome = self.outcome()
         self.assertIsNone(outcome.cause)
         self.assertEqual(outcome.would_have_cancelled, TimedOut(3))
 
     def test_dry_run(self) -> None:
         """So does that of a dry run."""
-        client = self.ask(b"GET", total_timeout=3, dry_run=True)
+        connection = self.ask(b"GET", total_timeout=3, dry_run=True)
         self.clock.advance(3)
         self.work.callback(PAGE)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().would_have_cancelled, TimedOut(3, "total_timeout"))
 
     def test_no_deadline(self) -> None:
         """They have no deadline, for nothing will cut them."""
         for method, options in ((b"POST", {}), (b"GET", {"dry_run": True})):
-            client = self.ask(method, timeout=3, **options)
+            connection = self.ask(method, timeout=3, **options)
             scope = scope_of(self.request)
             self.assertEqual((scope.deadline, scope.remaining()), (None, None))
-            client.disconnect()
+            connection.disconnect()
 
 
 class OverTests(LimitsTestCase):
@@ -167,9 +168,9 @@ class OverTests(LimitsTestCase):
 
     def test_unreported(self) -> None:
         """When time is up, a request is seen to be over that no report has told of."""
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         self.request.notifications.clear()
-        client.disconnect()
+        connection.disconnect()
         self.clock.advance(3)
         self.assertIsInstance(self.outcome().cause, Disconnected)
 
@@ -178,10 +179,10 @@ class OverTests(LimitsTestCase):
         both: list[dict[str, Any]] = [{"timeout": 9}, {}]
         for options in both:
             self.work = Deferred(lambda _: self.fail("spared work was cut"))
-            root = CancellingResource(Leaf(self.handler), methods=(), observers=(), **options)
-            client = Client(root, self.clock)
-            client.request()
-            client.disconnect()
+            root = CancellingResource(Page(self.handler), methods=(), observers=(), **options)
+            connection = connect(root, self.clock)
+            connection.get()
+            connection.disconnect()
             late: Any = cancel_on_disconnect(timeout=3, timeout_header="Patience")
             late(returning(Deferred()))(self.request)
             self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -12,10 +12,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Cause, Ended, TimedOut, scope_of
 
-from .._pages import PAGE, PageTestCase
+from .._pages import PAGE
+from .._visits import VisitTestCase
 
 
-class DeadlineTestCase(PageTestCase):
+class DeadlineTestCase(VisitTestCase):
     """A test of a handler that would answer, but too late."""
 
     def setUp(self) -> None:
@@ -39,28 +40,28 @@ class AnswerTests(DeadlineTestCase):
 
     def test_503(self) -> None:
         """A client to whom nothing was sent gets 503, at the deadline and not before."""
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         self.clock.advance(2.9)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         self.clock.advance(0.1)
-        response = client.response
-        self.assertEqual(response.status, 503)
+        response = connection.response
+        self.assertEqual(response.code, 503)
         self.assertIn(b"Service Unavailable", response.body)
         self.assertTrue(response.is_complete)
         self.assertEqual(self.outcome().cause, TimedOut(3))
 
     def test_other_status(self) -> None:
         """`timeout_status` gives another status."""
-        client = self.visit(self.handler, timeout=3, timeout_status=504)
+        connection = self.visit(self.handler, timeout=3, timeout_status=504)
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 504)
-        self.assertIn(b"Gateway Time-out", client.response.body)
+        self.assertEqual(connection.response.code, 504)
+        self.assertIn(b"Gateway Time-out", connection.response.body)
 
     def test_status_without_a_name(self) -> None:
         """Also one for which HTTP has no name."""
-        client = self.visit(self.handler, timeout=3, timeout_status=599)
+        connection = self.visit(self.handler, timeout=3, timeout_status=599)
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 599)
+        self.assertEqual(connection.response.code, 599)
 
     def test_status_is_the_deadlines(self) -> None:
         """`timeout_status` is not that of other causes."""
@@ -68,23 +69,23 @@ class AnswerTests(DeadlineTestCase):
         class Busy(Cause):
             status = 429
 
-        client = self.visit(self.handler, timeout=3, timeout_status=504)
+        connection = self.visit(self.handler, timeout=3, timeout_status=504)
         scope_of(self.request).cancel(Busy())
-        self.assertEqual(client.response.status, 429)
+        self.assertEqual(connection.response.code, 429)
 
     def test_cause_without_status(self) -> None:
         """A cause that names no status gives 503."""
-        client = self.visit(self.handler)
+        connection = self.visit(self.handler)
         scope_of(self.request).cancel(Cause())
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
 
     def test_aborted(self) -> None:
         """A client to whom something was sent has its connection aborted."""
-        client = self.visit(self.writing, total_timeout=3)
+        connection = self.visit(self.writing, total_timeout=3)
         self.clock.advance(3)
-        self.assertTrue(client.is_aborted)
-        self.assertFalse(client.response.is_complete)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertTrue(connection.is_aborted)
+        self.assertFalse(connection.response.is_complete)
+        self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().cause, TimedOut(3, "total_timeout"))
 
     def test_headers_of_the_page(self) -> None:
@@ -97,42 +98,42 @@ class AnswerTests(DeadlineTestCase):
             request.setLastModified(1000)
             return self.handler(request)
 
-        client = self.serve(handler, timeout=3)
-        client.request(headers={b"If-None-Match": b"abc"})
+        connection = self.serve(handler, timeout=3)
+        connection.get(headers={b"If-None-Match": b"abc"})
         self.clock.advance(3)
-        headers = client.response.headers
-        self.assertEqual(client.response.status, 503)
-        self.assertTrue(client.response.is_complete)
-        self.assertTrue(headers[b"content-type"].startswith(b"text/html"))
-        self.assertNotIn(b"etag", headers)
-        self.assertNotIn(b"last-modified", headers)
+        response = connection.response
+        self.assertEqual(response.code, 503)
+        self.assertTrue(response.is_complete)
+        self.assertIn(b"text/html", response.header(b"content-type") or b"")
+        self.assertIsNone(response.header(b"etag"))
+        self.assertIsNone(response.header(b"last-modified"))
 
     def test_head(self) -> None:
         """A HEAD gets the status, and no body."""
-        client = self.serve(self.handler, timeout=3)
-        client.request(b"HEAD")
+        connection = self.serve(self.handler, timeout=3)
+        connection.request(b"HEAD")
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
-        self.assertTrue(client.response.is_complete)
+        self.assertEqual(connection.response.code, 503)
+        self.assertTrue(connection.response.is_complete)
 
     def test_http_1_0(self) -> None:
         """Over HTTP/1.0 the connection is closed behind the answer."""
-        client = self.serve(self.handler, timeout=3)
-        client.request(version=b"HTTP/1.0")
+        connection = self.serve(self.handler, timeout=3)
+        connection.request(b"GET", version=b"HTTP/1.0")
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
-        self.assertTrue(client.is_closed)
-        self.assertFalse(client.is_aborted)
+        self.assertEqual(connection.response.code, 503)
+        self.assertTrue(connection.is_closed)
+        self.assertFalse(connection.is_aborted)
 
     def test_kept_alive(self) -> None:
         """The connection goes on to serve the next request."""
-        client = self.serve(
+        connection = self.serve(
             lambda request: self.handler(request) if request.path == b"/slow" else PAGE, timeout=3
         )
-        client.request(path=b"/slow")
-        client.request()
+        connection.get(path=b"/slow")
+        connection.get()
         self.clock.advance(3)
-        self.assertEqual([each.status for each in client.responses], [503, 200])
+        self.assertEqual([each.code for each in connection.responses], [503, 200])
 
     def test_producer(self) -> None:
         """A producer that has produced nothing yet is stopped, and does not hold up the answer."""
@@ -142,10 +143,10 @@ class AnswerTests(DeadlineTestCase):
             request.registerProducer(producer, True)
             return self.handler(request)
 
-        client = self.visit(handler, timeout=3)
+        connection = self.visit(handler, timeout=3)
         self.clock.advance(3)
         self.assertEqual(producer.producerState, "stopped")
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
 
 
 class AfterwardsTests(DeadlineTestCase):
@@ -154,19 +155,19 @@ class AfterwardsTests(DeadlineTestCase):
     def test_result(self) -> None:
         """Not the page of work that eats the cancellation, in the same turn."""
         self.work.addErrback(lambda _: PAGE)
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_late_result(self) -> None:
         """Nor the page of a survivor."""
         rest: Deferred[bytes] = Deferred()
         self.work.addErrback(lambda _: rest)
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         self.clock.pump([3, 5])
         rest.callback(PAGE)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.outcome().ended, Ended.SURVIVED)
 
     def test_writing(self) -> None:
@@ -178,16 +179,16 @@ class AfterwardsTests(DeadlineTestCase):
             self.request.finish()
 
         self.work.addErrback(write)
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         self.clock.advance(3)
-        self.assertEqual(client.responses[1:], [])
+        self.assertEqual(connection.responses[1:], [])
         self.flushWarnings()
 
     def test_writing_much_later(self) -> None:
         """Nor what it writes by a timer of its own, which does not fail either."""
-        client = self.visit(self.write_later, timeout=3)
+        connection = self.visit(self.write_later, timeout=3)
         self.clock.pump([3, 1])
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.flushWarnings()
 
     def write_later(self, request: Any) -> int:
@@ -205,19 +206,19 @@ class AfterwardsTests(DeadlineTestCase):
             except CancelledError:
                 raise ZeroDivisionError from None
 
-        client = self.visit(handler, timeout=3)
+        connection = self.visit(handler, timeout=3)
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.logged_error(ZeroDivisionError)
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_aborted_result(self) -> None:
         """Nor anything on a connection that was aborted."""
         self.work.addErrback(lambda _: PAGE)
-        client = self.visit(self.writing, total_timeout=3)
+        connection = self.visit(self.writing, total_timeout=3)
         self.clock.advance(3)
-        self.assertEqual(client.response.body, PAGE)
-        self.assertTrue(client.is_closed)
+        self.assertEqual(connection.response.body, PAGE)
+        self.assertTrue(connection.is_closed)
 
 
 class ArmedTests(DeadlineTestCase):
@@ -226,35 +227,35 @@ class ArmedTests(DeadlineTestCase):
     def test_deadline(self) -> None:
         """The scope tells when it is, and how long that is from now."""
         self.clock.advance(10)
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         scope = scope_of(self.request)
         self.clock.advance(1)
         self.assertEqual((scope.deadline, scope.remaining()), (13, 2))
         self.clock.advance(5)
         self.assertEqual(scope.remaining(), 0)
-        client.disconnect()
+        connection.disconnect()
 
     def test_no_deadline(self) -> None:
         """Without a timeout there is none."""
-        client = self.visit(self.handler)
+        connection = self.visit(self.handler)
         scope = scope_of(self.request)
         self.assertEqual((scope.deadline, scope.remaining()), (None, None))
-        client.disconnect()
+        connection.disconnect()
 
     def test_disarmed_by_completing(self) -> None:
         """It is disarmed when the response is finished."""
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         idle = self.serve(self.handler)
         self.work.callback(PAGE)
         self.assertEqual(len(self.clock.getDelayedCalls()), 2)  # Both connections are idle.
         idle.disconnect()
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_disarmed_by_bytes(self) -> None:
         """It is disarmed when the handler returned bytes."""
-        client = self.visit(lambda _: PAGE, timeout=3)
-        client.disconnect()
+        connection = self.visit(lambda _: PAGE, timeout=3)
+        connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
@@ -264,17 +265,17 @@ class ArmedTests(DeadlineTestCase):
         def handler(_: Request) -> object:
             raise KeyError
 
-        client = self.visit(handler, timeout=3)
-        client.disconnect()
+        connection = self.visit(handler, timeout=3)
+        connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.logged_error(KeyError)
 
     def test_disarmed_by_finishing(self) -> None:
         """It is disarmed when somebody else finishes, though the returned work runs on."""
-        client = self.visit(self.handler, timeout=3)
+        connection = self.visit(self.handler, timeout=3)
         self.request.finish()
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 200)
+        self.assertEqual(connection.response.code, 200)
         self.assertFalse(self.work.called)
         self.work.callback(None)
 

@@ -15,15 +15,15 @@ from cancelweb import (
     current_scope,
 )
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._pages import PageTestCase
+from .._logs import log_events, of_cancelweb
+from .._visits import VisitTestCase, connect
 from ..http._nests import NESTS, NestTestCase
 
 HEADER = "X-Request-Timeout"
 NAME = HEADER.encode()
 
 
-class ClientsTimeTests(PageTestCase):
+class ClientsTimeTests(VisitTestCase):
     """Promise 14: a client can shorten the limits of the server, and never extend them."""
 
     def ask(self, *values: bytes, **options: Any) -> float | None:
@@ -36,7 +36,7 @@ class ClientsTimeTests(PageTestCase):
 
         self.client = self.serve(handler, timeout_header=HEADER, **options)
         value = (b"\r\n" + NAME + b": ").join(values)
-        self.client.request(headers={NAME: value} if values else {})
+        self.client.get(headers={NAME: value} if values else {})
         return deadlines[0]
 
     def test_alone(self) -> None:
@@ -49,7 +49,7 @@ class ClientsTimeTests(PageTestCase):
         """The cause names it; the client is answered with `timeout_status`."""
         self.ask(b"2", timeout=30, timeout_status=504)
         self.clock.advance(2)
-        self.assertEqual(self.client.response.status, 504)
+        self.assertEqual(self.client.response.code, 504)
         self.assertEqual(self.outcome().cause, TimedOut(2, HEADER))
         self.assertEqual(str(self.outcome().cause), "timed out after 2 s (X-Request-Timeout)")
 
@@ -69,10 +69,10 @@ class ClientsTimeTests(PageTestCase):
             request.write(b".")
             return Deferred()
 
-        client = self.serve(handler, timeout_header=HEADER)
-        client.request(headers={NAME: b"2"})
+        connection = self.serve(handler, timeout_header=HEADER)
+        connection.get(headers={NAME: b"2"})
         self.clock.advance(2)
-        self.assertTrue(client.is_aborted)
+        self.assertTrue(connection.is_aborted)
 
     def test_nonsense(self) -> None:
         """What makes no sense is ignored, and logged at debug level, whoever reads that."""
@@ -101,11 +101,11 @@ class ClientsTimeTests(PageTestCase):
 
     def test_not_read(self) -> None:
         """Without the option it is a header like any other."""
-        client = self.serve(lambda _: Deferred())
-        client.request(headers={NAME: b"2"})
+        connection = self.serve(lambda _: Deferred())
+        connection.get(headers={NAME: b"2"})
         self.clock.advance(2)
-        self.assertEqual(client.received, b"")
-        client.disconnect()
+        self.assertEqual(connection.received, b"")
+        connection.disconnect()
 
 
 class NestedTests(NestTestCase):
@@ -114,7 +114,9 @@ class NestedTests(NestTestCase):
     def test_soonest(self) -> None:
         """Each header is read, and the soonest limit holds."""
         for nest in NESTS:
-            client = Client(nest(self.handler, {"timeout_header": "A"}, {"timeout_header": "B"}))
-            client.request(headers={b"A": b"3", b"B": b"2"})
+            connection = connect(
+                nest(self.handler, {"timeout_header": "A"}, {"timeout_header": "B"})
+            )
+            connection.get(headers={b"A": b"3", b"B": b"2"})
             self.assertEqual(self.scopes.pop().deadline, 2)
-            client.disconnect()
+            connection.disconnect()

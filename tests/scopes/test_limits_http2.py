@@ -15,7 +15,7 @@ from cancelweb import TimedOut
 
 from .._http2 import HTTP2Client, Stream
 from .._inmemory import H2Connection
-from .._pages import PAGE, Page
+from .._pages import PAGE, GetPage
 from ..http._multiplexed import HTTP2TestCase
 
 CHUNK = bytes(2**15)
@@ -49,7 +49,7 @@ class LimitsTests(HTTP2TestCase):
     client: Any
     connection: Any
 
-    def open(self, page: Page) -> None:
+    def open(self, page: GetPage) -> None:
         """Connect a client that gives no room by itself."""
         self.client = SparingClient()
         self.connection = H2Connection(Site(page, reactor=self.clock), self.clock, self.client)

@@ -15,8 +15,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Cause, Scope, TimedOut, cancel_on_disconnect, current_scope, scope_of
 
-from .._inmemory import Client
-from .._pages import PAGE, Page, PageTestCase
+from .._pages import PAGE, GetPage
+from .._visits import VisitTestCase, connect
 from ..docs._docs import LIMITS, run
 from ..http._nests import NESTS, NestTestCase
 
@@ -34,13 +34,13 @@ class InnermostWinsTests(NestTestCase):
     def assert_cut(self, outer: Options, inner: Options, cause: Cause, at: float) -> None:
         """Behind all nests, what has written nothing is cut so."""
         for nest in NESTS:
-            client = self.ask(nest, self.handler, outer, inner)
+            connection = self.ask(nest, self.handler, outer, inner)
             self.assertEqual(self.scopes[0].deadline, at)
-            client.clock.advance(at - 0.5)
+            connection.client.clock.advance(at - 0.5)
             self.assertEqual(self.outcomes, [])
-            client.clock.advance(0.5)
+            connection.client.clock.advance(0.5)
             self.assertEqual([each.cause for each in self.outcomes], [cause])
-            self.assertEqual(client.clock.getDelayedCalls()[1:], [])
+            self.assertEqual(connection.client.clock.getDelayedCalls()[1:], [])
 
     def test_timeout(self) -> None:
         """A route may have more time than the site, or less."""
@@ -56,20 +56,20 @@ class InnermostWinsTests(NestTestCase):
         """A route may have no `timeout` and no `stall_timeout` at all."""
         for nest in NESTS:
             for name in ("timeout", "stall_timeout"):
-                client = self.ask(nest, self.begun, {name: 2}, {name: None})
-                client.pause()
-                client.clock.pump([2] * 10)
-                self.assertFalse(client.is_aborted)
-                client.disconnect()
+                connection = self.ask(nest, self.begun, {name: 2}, {name: None})
+                connection.pause(full=True)
+                connection.client.clock.pump([2] * 10)
+                self.assertFalse(connection.is_aborted)
+                connection.disconnect()
 
     def test_stall_timeout(self) -> None:
         """The innermost `stall_timeout` holds."""
         for nest in NESTS:
             for outer, inner in ((2, 5), (9, 5), (None, 5)):
                 both = [{"stall_timeout": each} for each in (outer, inner)]
-                client = self.ask(nest, self.begun, *both)
-                client.pause()
-                client.clock.pump([5, 5, 0])
+                connection = self.ask(nest, self.begun, *both)
+                connection.pause(full=True)
+                connection.client.clock.pump([5, 5, 0])
                 causes = [each.cause for each in self.outcomes]
                 self.assertEqual(causes, [TimedOut(5, "stall_timeout")])
 
@@ -89,16 +89,18 @@ class InnermostWinsTests(NestTestCase):
 
         def late(request: Request) -> int:
             inner: Any = cancel_on_disconnect(**options)(self.handler)
-            client.clock.callLater(3, inner, request)
+            connection.client.clock.callLater(3, inner, request)
             return NOT_DONE_YET
 
         options: Options
         for options in ({"timeout": 5}, {"total_timeout": 5}):
-            client = Client(NESTS[0](late, {"observers": self.outcomes.append, "timeout": 4}, {}))
-            client.request()
-            client.clock.advance(3)
+            connection = connect(
+                NESTS[0](late, {"observers": self.outcomes.append, "timeout": 4}, {})
+            )
+            connection.get()
+            connection.client.clock.advance(3)
             self.assertEqual(self.scopes[-1].deadline, 8 if "timeout" in options else 4)
-            client.disconnect()
+            connection.disconnect()
 
     def test_clock(self) -> None:
         """On the clock of an inner entry point, what has passed on the outer's has passed."""
@@ -107,15 +109,15 @@ class InnermostWinsTests(NestTestCase):
 
         def late(request: Request) -> int:
             inner: Any = cancel_on_disconnect(clock=clock)(self.handler)
-            client.clock.callLater(3, inner, request)
+            connection.client.clock.callLater(3, inner, request)
             return NOT_DONE_YET
 
-        client = Client(NESTS[0](late, {"timeout": 5}, {}))
-        client.request()
-        client.clock.advance(3)
+        connection = connect(NESTS[0](late, {"timeout": 5}, {}))
+        connection.get()
+        connection.client.clock.advance(3)
         (scope,) = self.scopes
         self.assertEqual((scope.deadline, scope.remaining()), (1002, 2))
-        client.clock.advance(10)
+        connection.client.clock.advance(10)
         self.assertIsNone(scope.cause)
         clock.advance(2)
         self.assertEqual(scope.cause, TimedOut(5))
@@ -128,17 +130,17 @@ class HowToTests(SynchronousTestCase):
         """Its report has ten minutes, its other pages have one."""
         never: Any = Deferred
         root = run(LIMITS.read_text())["root_of"](Resource(), never)
-        root.putChild(b"page", Page(lambda _: NOT_DONE_YET))
+        root.putChild(b"page", GetPage(lambda _: NOT_DONE_YET))
         for path, seconds in ((b"/report", 600), (b"/page", 60)):
-            client = Client(root)
-            client.request(path=path)
-            client.clock.advance(seconds - 1)
-            self.assertEqual(client.received, b"")
-            client.clock.advance(1)
-            self.assertEqual(client.response.status, 503)
+            connection = connect(root)
+            connection.get(path=path)
+            connection.client.clock.advance(seconds - 1)
+            self.assertEqual(connection.received, b"")
+            connection.client.clock.advance(1)
+            self.assertEqual(connection.response.code, 503)
 
 
-class RunTimeTests(PageTestCase):
+class RunTimeTests(VisitTestCase):
     """Promise 14: `scope.limit` sets `timeout` while the handler runs."""
 
     def setUp(self) -> None:
@@ -157,34 +159,34 @@ class RunTimeTests(PageTestCase):
             for seconds in (1, 10):
                 self.scopes.clear()
                 start = self.clock.seconds()
-                client = self.visit(partial(self.handler, seconds), timeout=before)
+                connection = self.visit(partial(self.handler, seconds), timeout=before)
                 self.clock.advance(2)
                 self.assertEqual(self.scopes[0].deadline, start + 2 + seconds)
                 self.clock.advance(seconds)
-                self.assertEqual(client.response.status, 503)
+                self.assertEqual(connection.response.code, 503)
                 self.assertEqual(self.scopes[0].cause, TimedOut(seconds))
 
     def test_none(self) -> None:
         """None lifts it, and leaves the total."""
-        client = self.visit(partial(self.handler, None), timeout=3, total_timeout=30)
+        connection = self.visit(partial(self.handler, None), timeout=3, total_timeout=30)
         self.clock.advance(29)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         self.clock.advance(1)
         self.assertEqual(self.scopes[0].cause, TimedOut(30, "total_timeout"))
 
     def test_validates(self) -> None:
         """A wrong one is an error that names it."""
-        client = self.visit(partial(self.handler, None))
+        connection = self.visit(partial(self.handler, None))
         wrong: Any
         for wrong, error in ((0, ValueError), (float("nan"), ValueError), ("5", TypeError)):
             with self.assertRaisesRegex(error, r"^limit must be .*, not "):
                 self.scopes[0].limit(wrong)
-        client.disconnect()
+        connection.disconnect()
 
     def test_too_late(self) -> None:
         """In a scope that has ended, or is cancelled, it does nothing."""
-        client = self.visit(partial(self.handler, 5))
-        client.disconnect()
+        connection = self.visit(partial(self.handler, 5))
+        connection.disconnect()
         self.clock.advance(60)
         self.assertEqual(self.scopes[0].remaining(), None)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -196,13 +198,13 @@ class RunTimeTests(PageTestCase):
             current_scope().limit(5)
             return PAGE
 
-        client = self.visit(handler)
-        client.disconnect()
+        connection = self.visit(handler)
+        connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
 
-class RemainingTests(PageTestCase):
+class RemainingTests(VisitTestCase):
     """Promise 14: what `remaining` and `deadline` tell."""
 
     def scope(self, **options: Any) -> tuple[Scope, Any]:

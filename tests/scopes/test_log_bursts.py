@@ -24,7 +24,7 @@ from cancelweb._scopes import bursts
 from cancelweb.monitor import Monitor
 from cancelweb.testing import Client, assert_no_leaks
 
-from .._scopes import Leaf, waiting
+from .._pages import Page, waiting
 from ._bursts import FIRST, LEFT, BurstTestCase
 
 
@@ -263,7 +263,7 @@ class ClockTests(BurstTestCase):
 
     def test_is_no_leak(self) -> None:
         """A test of the kit in which many clients leave finds nothing left."""
-        client = Client(Leaf(cancel_on_disconnect(waiting)), self.clock)
+        client = Client(Page(cancel_on_disconnect(waiting)), self.clock)
         for _ in range(FIRST + 5):
             client.get().disconnect()
         self.assertNotEqual(self.clock.getDelayedCalls(), [])

@@ -11,7 +11,7 @@ from cancelweb._scopes import bursts
 from cancelweb._scopes.bursts import log_on
 from cancelweb._scopes.tallies import LONGEST, MOST_PATHS, NAMED
 
-from .._scopes import raising
+from .._pages import raising
 from ._bursts import FIRST, LEFT, BurstTestCase, outcome
 
 

@@ -18,9 +18,12 @@ from cancelweb import (
     current_scope,
     log_outcome,
 )
+from cancelweb.testing import Connection
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Errand, Leaf, Visit, kept_request, raising, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, raising, waiting
+from .._visits import Visit, connect, kept_request
+from .._work import Errand
 
 
 class LogTestCase(SynchronousTestCase):
@@ -51,17 +54,17 @@ class DefaultLogTests(LogTestCase):
         super().setUp()
         self.work = Errand()
 
-    def serve(self, handler: Any, path: bytes = b"/page", **options: Any) -> Client:
+    def serve(self, handler: Any, path: bytes = b"/page", **options: Any) -> Connection:
         """Ask for a page, with the observers that are there by default."""
-        client = Client(Leaf(cancel_on_disconnect(**options)(handler)))
-        client.request(path=path)
-        return client
+        connection = connect(Page(cancel_on_disconnect(**options)(handler)))
+        connection.get(path=path)
+        return connection
 
     def test_cancelled(self) -> None:
         """A cancelled request is one line at info."""
-        client = self.serve(waiting)
-        client.clock.advance(1.5)
-        client.disconnect()
+        connection = self.serve(waiting)
+        connection.client.clock.advance(1.5)
+        connection.disconnect()
         self.assertEqual(self.event["log_level"].name, "info")
         self.assertEqual(
             self.line,
@@ -94,8 +97,8 @@ class DefaultLogTests(LogTestCase):
 
     def test_refused(self) -> None:
         """A request that was dead on arrival is one line at info."""
-        client, request = kept_request(path=b"/page")
-        client.disconnect()
+        connection, request = kept_request(path=b"/page")
+        connection.disconnect()
         cancel_on_disconnect(waiting)(request)
         self.assertEqual(self.event["log_level"].name, "info")
         self.assertEqual(self.line, "GET /page: refused after 0.000 s: the client disconnected")
@@ -126,8 +129,8 @@ class DefaultLogTests(LogTestCase):
     def test_answered_while_work_ran_on(self) -> None:
         """Work that could not be stopped is worth its line."""
         self.work = Errand(obedient=False)
-        client = self.serve(self.tracking)
-        client.clock.advance(5)
+        connection = self.serve(self.tracking)
+        connection.client.clock.advance(5)
         warning, line = of_cancelweb(self.events)
         self.assertEqual((warning["log_level"].name, line["log_level"].name), ("warn", "info"))
         self.assertEqual(
@@ -136,9 +139,9 @@ class DefaultLogTests(LogTestCase):
 
     def test_unsupported_method(self) -> None:
         """A method that the resource does not know is not logged either."""
-        client = Client(_Decorated())
-        client.request(method=b"POST")
-        self.assertEqual(client.response.status, 405)
+        connection = connect(_Decorated())
+        connection.request(method=b"POST")
+        self.assertEqual(connection.response.code, 405)
         self.assertEqual(of_cancelweb(self.events), [])
 
     def test_none_when_others_are_given(self) -> None:
@@ -213,7 +216,7 @@ class WhyTests(LogTestCase):
         self.assertEqual(set(map(id, causes)), {id(visit.scope.cause)})
 
 
-class _Decorated(Leaf):
+class _Decorated(Page):
     """A resource whose `render` is decorated and knows no method."""
 
     def __init__(self) -> None:
@@ -222,4 +225,4 @@ class _Decorated(Leaf):
     @cancel_on_disconnect
     def render(self, request: Any) -> object:
         """Find the method."""
-        return super(Leaf, self).render(request)
+        return super(Page, self).render(request)

@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import current_scope, shield
 
-from .._scopes import returning, waiting
+from .._pages import returning, waiting
 from ._counting import assert_linear
 from ._many import (
     KINDS,

@@ -15,8 +15,9 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource, Scope, detach
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client
-from .._scopes import Errand, Leaf
+from .._pages import Page
+from .._visits import connect
+from .._work import Errand
 from ._counting import FEW, assert_linear
 
 
@@ -62,10 +63,10 @@ class DrainTests(SynchronousTestCase):
             return self.answers[-1]
 
         root = CancellingResource(
-            Leaf(handler), monitor=self.monitor, observers=(), methods=["GET"], **options
+            Page(handler), monitor=self.monitor, observers=(), methods=["GET"], **options
         )
         for _ in range(number):
-            Client(root, self.clock).request()
+            connect(root, self.clock).get()
 
     def begin(self, seconds: float) -> list[None]:
         """Begin a drain."""
@@ -161,8 +162,8 @@ class DrainTests(SynchronousTestCase):
                     detach(each)
                 return b"page"
 
-            root = CancellingResource(Leaf(handler), monitor=self.monitor, observers=())
-            Client(root, self.clock).request()
+            root = CancellingResource(Page(handler), monitor=self.monitor, observers=())
+            connect(root, self.clock).get()
             self.done = self.begin(10)
 
             def act() -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Shared
 
-from .._scopes import waiting
+from .._pages import waiting
 from ..http._rapid import RapidResetTestCase
 from ._counting import assert_linear
 

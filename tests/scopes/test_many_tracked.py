@@ -12,7 +12,8 @@ from twisted.web.server import Request
 
 from cancelweb import Scope, detach, shield
 
-from .._scopes import Errand, waiting
+from .._pages import waiting
+from .._work import Errand
 from ._counting import assert_linear
 from ._many import KINDS, Make, ManyTestCase, a_deaf_errand, a_deferred, an_errand
 

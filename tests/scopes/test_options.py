@@ -18,7 +18,8 @@ from twisted.web.resource import Resource
 from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb.monitor import Monitor
 
-from .._scopes import Visit, waiting
+from .._pages import waiting
+from .._visits import Visit
 
 
 async def awaiting(outcome: object) -> None:

@@ -16,8 +16,10 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, Disconnected, Ended, Outcome, cancel_on_disconnect
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Errand, Leaf, Visit, kept_request, raising, returning, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, raising, returning, waiting
+from .._visits import Visit, connect, kept_request
+from .._work import Errand
 
 
 class OutcomeTests(SynchronousTestCase):
@@ -42,7 +44,7 @@ class OutcomeTests(SynchronousTestCase):
                 closed=2,
                 status=200,
                 sent=4,
-                handler="tests._scopes.Visit._handle",
+                handler="tests._visits.Visit._handle",
             ),
         )
 
@@ -64,28 +66,28 @@ class OutcomeTests(SynchronousTestCase):
     def test_times_of_doors_that_meet_late(self) -> None:
         """A door that is met when the handler has waited opens nothing anew."""
         waited: Deferred[None] = Deferred()
-        inner = CancellingResource(Leaf(waiting))
+        inner = CancellingResource(Page(waiting))
 
         async def handler(request: Request) -> Any:
             await waited
             return inner.render(request)
 
         events = log_events(self)
-        client = Client(Leaf(cancel_on_disconnect(handler)))
-        client.request()
-        client.clock.advance(2)
+        connection = connect(Page(cancel_on_disconnect(handler)))
+        connection.get()
+        connection.client.clock.advance(2)
         waited.callback(None)
-        client.disconnect()
+        connection.disconnect()
         (event,) = of_cancelweb(events)
         self.assertEqual(event["outcome"].opened, 0)
 
     def test_times_of_a_refusal(self) -> None:
         """A scope that was refused was opened then, however long its hooks take."""
-        client, request = kept_request()
-        client.disconnect()
+        connection, request = kept_request()
+        connection.disconnect()
         events, hook = log_events(self), Deferred[None]()
         cancel_on_disconnect(on_exit=lambda _: hook)(waiting)(request)
-        client.clock.advance(2)
+        connection.client.clock.advance(2)
         hook.callback(None)
         (event,) = of_cancelweb(events)
         self.assertEqual((event["outcome"].opened, event["outcome"].closed), (0, 2))
@@ -191,8 +193,8 @@ class OutcomeTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """A handler that was not called, since its client had gone."""
         outcomes: list[Outcome] = []
-        client, request = kept_request(path=b"/gone?really")
-        client.disconnect()
+        connection, request = kept_request(path=b"/gone?really")
+        connection.disconnect()
         cancel_on_disconnect(observers=outcomes.append)(raising)(request)
         self.assertEqual([each.ended for each in outcomes], [Ended.REFUSED])
         self.assertEqual(outcomes[0].cause, Disconnected())
@@ -202,10 +204,10 @@ class OutcomeTests(SynchronousTestCase):
     def test_left_and_not_cancelled(self) -> None:
         """Where the method forbids the cancel, it tells what the client left with."""
         outcomes: list[Outcome] = []
-        wrapper = CancellingResource(Leaf(lambda _: NOT_DONE_YET), observers=outcomes.append)
-        client, reason = Client(wrapper), ConnectionLost()
-        client.request(b"POST")
-        client.disconnect(reason)
+        wrapper = CancellingResource(Page(lambda _: NOT_DONE_YET), observers=outcomes.append)
+        connection, reason = connect(wrapper), ConnectionLost()
+        connection.request(b"POST")
+        connection.disconnect(reason)
         (outcome,) = outcomes
         assert isinstance(outcome.would_have_cancelled, Disconnected)
         failure = outcome.would_have_cancelled.failure

@@ -16,8 +16,9 @@ from twisted.web.xmlrpc import XMLRPC
 from cancelweb import CancellingResource, Cause, Outcome, cancel_on_disconnect, current_scope
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client, log_events, of_cancelweb
-from .._scopes import Leaf, Visit, raising, returning, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, raising, returning, waiting
+from .._visits import Visit, connect
 
 
 async def created(request: Request) -> bytes:
@@ -49,7 +50,7 @@ class ResponseTests(SynchronousTestCase):
             return b"page"
 
         visit = Visit(handler)
-        self.assertEqual((self.answer(visit), visit.response.status), ((201, 4), 201))
+        self.assertEqual((self.answer(visit), visit.response.code), ((201, 4), 201))
 
     def test_bytes_with_a_hook(self) -> None:
         """So it is where hooks are run before."""
@@ -99,9 +100,9 @@ class ResponseTests(SynchronousTestCase):
             def render_GET(self, _: Request) -> bytes:
                 return b""
 
-        client = Client(CancellingResource(Page(), observers=outcomes.append))
-        client.request(method=b"POST")
-        client.request(method=b"BREW")
+        connection = connect(CancellingResource(Page(), observers=outcomes.append))
+        connection.request(method=b"POST")
+        connection.request(method=b"BREW")
         self.assertEqual([each.status for each in outcomes], [405, 501])
 
     def test_compressed(self) -> None:
@@ -114,9 +115,9 @@ class ResponseTests(SynchronousTestCase):
             return body
 
         for handler in (returning(body), later):
-            leaf = CancellingResource(Leaf(handler), observers=outcomes.append)
-            client = Client(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]))
-            client.request(headers={b"Accept-Encoding": b"gzip"})
+            leaf = CancellingResource(Page(handler), observers=outcomes.append)
+            connection = connect(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]))
+            connection.get(headers={b"Accept-Encoding": b"gzip"})
         ready.callback(None)
         at_once, late = outcomes
         self.assertEqual(at_once.sent, len(body))
@@ -162,12 +163,12 @@ class ResponseTests(SynchronousTestCase):
         """So is that to a request which is turned away."""
         outcomes: list[Outcome] = []
         monitor = Monitor()
-        client = Client(
-            CancellingResource(Leaf(waiting), monitor=monitor, observers=outcomes.append)
+        connection = connect(
+            CancellingResource(Page(waiting), monitor=monitor, observers=outcomes.append)
         )
         monitor.drain(0)
-        client.request()
-        [outcome], response = outcomes, client.response
+        connection.get()
+        [outcome], response = outcomes, connection.response
         self.assertEqual((outcome.status, outcome.sent), (503, len(response.body)))
 
     def test_turned_away_with_a_page_of_the_site(self) -> None:
@@ -186,9 +187,9 @@ class ResponseTests(SynchronousTestCase):
             monitor = Monitor()
             monitor.drain(0)
             root = CancellingResource(
-                Leaf(waiting), monitor=monitor, error_page=page, observers=outcomes.append
+                Page(waiting), monitor=monitor, error_page=page, observers=outcomes.append
             )
-            Client(root).request()
+            connect(root).get()
             self.assertEqual([(each.status, each.sent) for each in outcomes], [answered])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -199,29 +200,29 @@ class HandlerTests(SynchronousTestCase):
     def test_decorated(self) -> None:
         """It is the function that was decorated."""
         visit = Visit(returning(b"page"))
-        self.assertEqual(visit.outcome.handler, "tests._scopes.Visit._handle")
+        self.assertEqual(visit.outcome.handler, "tests._visits.Visit._handle")
 
     def test_function(self) -> None:
         """Or, of a plain function, its module and its name."""
         outcomes: list[Outcome] = []
         decorate = cancel_on_disconnect(observers=outcomes.append)
-        Client(Leaf(decorate(waiting))).request()
-        client = Client(Leaf(decorate(raising)))
-        client.request()
-        self.assertEqual(outcomes[0].handler, "tests._scopes.raising")
+        connect(Page(decorate(waiting))).get()
+        connection = connect(Page(decorate(raising)))
+        connection.get()
+        self.assertEqual(outcomes[0].handler, "tests._pages.raising")
         self.flushLoggedErrors(ValueError)
 
     def test_wrapped(self) -> None:
         """Or the class of the resource that was wrapped, which has inherited its ``render``."""
         outcomes: list[Outcome] = []
-        leaf = Leaf(returning(b"page"))
-        Client(CancellingResource(leaf, observers=outcomes.append)).request()
-        self.assertEqual(outcomes[0].handler, "tests._scopes.Leaf.render")
+        leaf = Page(returning(b"page"))
+        connect(CancellingResource(leaf, observers=outcomes.append)).get()
+        self.assertEqual(outcomes[0].handler, "tests._pages.Page.render")
 
     def test_without_a_name(self) -> None:
         """What has no name is shown as it is."""
         page, outcomes = partial(_page), list[Outcome]()
-        Client(Leaf(cancel_on_disconnect(observers=outcomes.append)(page))).request()
+        connect(Page(cancel_on_disconnect(observers=outcomes.append)(page))).get()
         self.assertEqual(outcomes[0].handler, repr(page))
 
     def test_of_procedures(self) -> None:
@@ -231,25 +232,28 @@ class HandlerTests(SynchronousTestCase):
             isLeaf = True
 
         outcomes: list[Outcome] = []
-        Client(CancellingResource(Calls(), observers=outcomes.append)).request(b"POST", body=b"x")
+        connect(CancellingResource(Calls(), observers=outcomes.append)).request(b"POST", body=b"x")
         self.assertEqual(outcomes[0].handler, f"{__name__}.{Calls.__qualname__}.render")
 
     def test_innermost(self) -> None:
         """Where entry points meet, it is the one inside: the page."""
         outcomes: list[Outcome] = []
 
-        class Page(Resource):
+        class Decorated(Resource):
             isLeaf = True
 
             @cancel_on_disconnect
             def render_GET(self, _: Request) -> bytes:
                 return b"page"
 
-        for page, name in ((Page(), "Page.render_GET"), (Leaf(returning(b"")), "Leaf.render")):
+        for page, name in (
+            (Decorated(), "Decorated.render_GET"),
+            (Page(returning(b"")), "Page.render"),
+        ):
             inside = CancellingResource(page)
-            Client(CancellingResource(inside, observers=outcomes.append)).request()
+            connect(CancellingResource(inside, observers=outcomes.append)).get()
             told = str(outcomes.pop().handler)
-            self.assertEqual(told.rpartition("<locals>.")[2].rpartition("_scopes.")[2], name)
+            self.assertEqual(told.rpartition("<locals>.")[2].rpartition("_pages.")[2], name)
 
     def test_class_method(self) -> None:
         """Of a method of a class itself it is that class."""
@@ -261,7 +265,7 @@ class HandlerTests(SynchronousTestCase):
 
         outcomes: list[Outcome] = []
         page = cancel_on_disconnect(observers=outcomes.append)(Pages.front)
-        Client(Leaf(page)).request()
+        connect(Page(page)).get()
         self.assertTrue(str(outcomes[0].handler).endswith("<locals>.Pages.front"), outcomes)
 
     def test_of_a_script(self) -> None:
@@ -270,7 +274,7 @@ class HandlerTests(SynchronousTestCase):
         exec("def page(request): return b'page'", names)
         outcomes: list[Outcome] = []
         page = cancel_on_disconnect(observers=outcomes.append)(names["page"])
-        Client(Leaf(page)).request()
+        connect(Page(page)).get()
         self.assertEqual(outcomes[0].handler, "page")
 
     def test_not_called(self) -> None:
@@ -278,8 +282,8 @@ class HandlerTests(SynchronousTestCase):
         outcomes: list[Outcome] = []
         monitor = Monitor()
         monitor.drain(0)
-        page = CancellingResource(Leaf(waiting), monitor=monitor, observers=outcomes.append)
-        Client(page).request()
+        page = CancellingResource(Page(waiting), monitor=monitor, observers=outcomes.append)
+        connect(page).get()
         self.assertIs(outcomes[0].handler, None)
 
     def test_hashable(self) -> None:
@@ -325,9 +329,9 @@ class NoteTests(SynchronousTestCase):
             current_scope().note(user="ann")
             await Deferred(lambda _: None)
 
-        client = Client(CancellingResource(Leaf(handler)))
-        client.request()
-        client.disconnect()
+        connection = connect(CancellingResource(Page(handler)))
+        connection.get()
+        connection.disconnect()
         [event] = of_cancelweb(events)
         self.assertEqual(
             (event["notes"], event["status"], event["sent"]), ({"user": "ann"}, None, 0)

@@ -22,8 +22,10 @@ from cancelweb import (
 )
 from cancelweb._scopes import refusal
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
-from .._scopes import Leaf
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._pages import Page
+from .._visits import connect
 from ._cleanups import LOOPS, UPDATES, wait
 from ._refusals import Base
 
@@ -44,10 +46,10 @@ class CleanupStartsTests(Base):
         """So it is where the wrapper is the entry point."""
         for name, count in UPDATES.items():
             self.begun.clear()
-            leaf = Leaf(getattr(self.cleanups, name))
-            client = Client(CancellingResource(leaf, clock=self.clock))
-            client.request()
-            self.leave(client)
+            leaf = Page(getattr(self.cleanups, name))
+            connection = connect(CancellingResource(leaf, clock=self.clock))
+            connection.get()
+            self.leave(connection)
             self.assertEqual((name, len(self.begun)), (name, count))
 
     def test_in_a_stream_that_is_closed(self) -> None:
@@ -61,11 +63,10 @@ class CleanupStartsTests(Base):
                 await self.update()
                 await self.update()
 
-        client = Client(CancellingResource(Leaf(handler), clock=self.clock))
-        client.transport.registerProducer = lambda *_: None  # type: ignore[method-assign]
-        client.request()
-        client.pause()
-        self.leave(client)
+        connection = connect(CancellingResource(Page(handler), clock=self.clock))
+        connection.get()
+        connection.pause(full=True)
+        self.leave(connection)
         self.assertEqual(len(self.begun), 2)
 
     def test_in_a_generator_that_is_closed(self) -> None:
@@ -286,11 +287,11 @@ class NothingStartsTests(Base):
         """Neither what was refused nor what was started later is left to the cycle collector."""
         # A loop that swallows the failure of another coroutine has a cycle of Twisted's.
         handlers = [getattr(self.cleanups, name) for name in UPDATES] + [self.retries.loop]
-        clients = [Client(Leaf(cancel_on_disconnect(each)), self.clock) for each in handlers]
+        connections = [connect(Page(cancel_on_disconnect(each)), self.clock) for each in handlers]
         with no_cycles(self):
-            for client in clients:
-                client.request()
-                self.leave(client)
+            for connection in connections:
+                connection.get()
+                self.leave(connection)
             self.clock.advance(100)
 
 
@@ -318,9 +319,9 @@ class OpenRequestTests(Base):
             await self.update()
             await self.update()
 
-        client = Client(CancellingResource(Leaf(handler), dry_run=True, clock=self.clock))
-        client.request()
-        self.leave(client)
+        connection = connect(CancellingResource(Page(handler), dry_run=True, clock=self.clock))
+        connection.get()
+        self.leave(connection)
         self.assertEqual(len(self.begun), 2)
 
     def test_no_scope(self) -> None:
@@ -340,4 +341,4 @@ class OpenRequestTests(Base):
 
         visit = self.visit(handler)
         self.pass_time()
-        self.assertEqual((self.begun, visit.response.status), ([], 503))
+        self.assertEqual((self.begun, visit.response.code), ([], 503))

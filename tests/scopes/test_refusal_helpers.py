@@ -20,7 +20,8 @@ from cancelweb.processes import run, stream
 from cancelweb.threads import defer_to_thread
 from cancelweb.upstream import CancellingAgent
 
-from .._scopes import Handler, Visit
+from .._pages import Handler
+from .._visits import Visit
 from ..stoppable._databases import ENDLESS, DatabaseTestCase
 from ._cleanups import LOOPS, UPDATES, Cleanups, Retries
 

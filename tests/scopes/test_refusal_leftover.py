@@ -13,9 +13,8 @@ from twisted.web.server import NOT_DONE_YET
 from cancelweb import CancellingResource, ResponseFinished, StartRefused, cleaning, current_scope
 from cancelweb.monitor import Monitor
 
-from .._inmemory import Client
-from .._pages import NoHead
-from .._scopes import Leaf
+from .._pages import NoHead, Page
+from .._visits import connect
 from ._cleanups import LOOPS, wait
 from ._refusals import Base
 
@@ -106,8 +105,8 @@ class NothingStartsForAFinishedResponseTests(Base):
                 return NOT_DONE_YET
 
             page = NoHead(handler)
-            client = Client(CancellingResource(page, clock=self.clock), self.clock)
-            client.request(b"HEAD")
+            connection = connect(CancellingResource(page, clock=self.clock), self.clock)
+            connection.request(b"HEAD")
             self.pass_time()
             self.assertEqual((name, self.begun), (name, []))
 
@@ -126,9 +125,9 @@ class NothingStartsForAFinishedResponseTests(Base):
             return NOT_DONE_YET
 
         monitor = Monitor()
-        client = Client(CancellingResource(Leaf(handler), monitor=monitor, clock=self.clock))
-        client.request()
+        connection = connect(CancellingResource(Page(handler), monitor=monitor, clock=self.clock))
+        connection.get()
         self.pass_time(0.1)
         monitor.drain(0)
         self.pass_time()
-        self.assertEqual((self.begun, client.response.status), ([], 200))
+        self.assertEqual((self.begun, connection.response.code), ([], 200))

@@ -30,8 +30,8 @@ from cancelweb import (
     shield,
 )
 
-from .._inmemory import Client
-from .._scopes import Handler, Leaf, Visit
+from .._pages import Handler, Page
+from .._visits import Visit, connect
 from ._cleanups import Steps, wait
 from ._refusals import Base
 
@@ -166,9 +166,9 @@ class OthersAreNotRefusedTests(Locked):
     def test_in_a_wrapped_resource(self) -> None:
         """So it is where the wrapper is the entry point."""
         first = self.visit(self.run_it)
-        leaf = Leaf(lambda _: self.lock.run(self.check).addCallback(lambda _: b"done"))
-        second = Client(CancellingResource(leaf, clock=self.clock))
-        second.request()
+        leaf = Page(lambda _: self.lock.run(self.check).addCallback(lambda _: b"done"))
+        second = connect(CancellingResource(leaf, clock=self.clock))
+        second.get()
         self.leave(first)
         self.assertEqual(second.response.body, b"done")
 

@@ -21,8 +21,10 @@ from cancelweb import (
     TimedOut,
 )
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, Visit, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import waiting
+from .._visits import Visit
+from .._work import Errand
 
 
 class CancelTests(SynchronousTestCase):
@@ -49,7 +51,7 @@ class CancelTests(SynchronousTestCase):
         work = Errand()
         visit = Visit(lambda _: work)
         visit.scope.cancel(Draining())
-        self.assertEqual((work.asked, visit.response.status), ([""], 503))
+        self.assertEqual((work.asked, visit.response.code), ([""], 503))
 
     def test_takes_only_causes(self) -> None:
         """Anything but a Cause is a TypeError that says so."""
@@ -99,14 +101,14 @@ class CauseTests(SynchronousTestCase):
         """A subclass of Cause is a cause, and its `status` is that of the answer."""
         visit = Visit(waiting)
         visit.scope.cancel(MyCause())
-        self.assertEqual(visit.response.status, 507)
+        self.assertEqual(visit.response.code, 507)
         self.assertIsInstance(visit.outcome.cause, MyCause)
 
     def test_503_unless_it_says_otherwise(self) -> None:
         """The server's own causes answer 503, also where `timeout_status` is another."""
         visit = Visit(waiting, timeout=1, timeout_status=504)
         visit.scope.cancel(Draining())
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
 
     def test_a_users_own_may_have_a_broken_text(self) -> None:
         """A cause whose text cannot be had is a cause all the same: the client is answered."""
@@ -118,7 +120,7 @@ class CauseTests(SynchronousTestCase):
         events = log_events(self)
         visit = Visit(waiting, observers=None)
         self.assertTrue(visit.scope.cancel(Unspeakable()))
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
         self.assertEqual([each["log_level"].name for each in of_cancelweb(events)], ["info"])
 
     def test_say_what_happened(self) -> None:
@@ -223,13 +225,13 @@ class DeadlineTests(SynchronousTestCase):
         self.assertIsNone(visit.scope.cause)
         visit.clock.advance(0.1)
         self.assertEqual(visit.scope.cause, TimedOut(5))
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
 
     def test_its_status_can_be_set(self) -> None:
         """`timeout_status` is that of the answer."""
         visit = Visit(waiting, timeout=5, timeout_status=504)
         visit.clock.advance(5)
-        self.assertEqual(visit.response.status, 504)
+        self.assertEqual(visit.response.code, 504)
 
     def test_is_given_up_with_the_request(self) -> None:
         """No timer is left when the request has ended."""

@@ -13,7 +13,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Cause, Draining, Ended, Scope, current_scope, scope_of
 
-from .._scopes import Errand, Visit
+from .._visits import Visit
+from .._work import Errand
 
 
 class AnsweredTests(SynchronousTestCase):
@@ -53,7 +54,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual((work.asked, visit.responses), ([], []))
         visit.clock.advance(0)
         self.assertEqual(work.asked, ["work"])
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
 
     def test_in_the_synchronous_part(self) -> None:
         """Marks the scope at once and stops the work in the next turn."""
@@ -67,7 +68,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(visit.scope.cause, Draining())
         visit.clock.advance(0)
         self.assertEqual(work.asked, ["work"])
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
 
     def test_in_a_resumed_coroutine(self) -> None:
         """Marks the scope at once and stops the work in the next turn."""
@@ -109,7 +110,7 @@ class CancelFromInsideTests(SynchronousTestCase):
 
         visit = Visit(handler)
         visit.clock.advance(0)
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
 
     def test_and_finishes_itself(self) -> None:
         """What a hook tracks before the turn in which the work would be asked is left to run."""
@@ -179,7 +180,7 @@ class CancelFromInsideTests(SynchronousTestCase):
             self.assertEqual((visit.scope.cause, never.called), (Draining(), False))
             visit.clock.advance(0)
             self.assertTrue(never.called)
-            self.assertEqual((visit.outcome.ended, visit.response.status), (Ended.STOPPED, 503))
+            self.assertEqual((visit.outcome.ended, visit.response.code), (Ended.STOPPED, 503))
 
     def test_in_another_context(self) -> None:
         """Is answered also where other code, with a context of its own, has cancelled."""
@@ -192,4 +193,4 @@ class CancelFromInsideTests(SynchronousTestCase):
         visit = Visit(handler)
         visit.clock.advance(0)
         self.assertEqual(work.asked, ["work"])
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)

@@ -12,7 +12,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from cancelweb import Ended, Shared
 
-from .._scopes import Errand, Visit
+from .._visits import Visit
+from .._work import Errand
 from ._shared import Base
 from .test_shared_kinds import shared_errand
 

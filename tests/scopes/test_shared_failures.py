@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from cancelweb import Shared
 
-from .._scopes import Visit
+from .._visits import Visit
 from ._shared import Base
 
 
@@ -22,7 +22,7 @@ class FailureTests(Base):
         """Each request is answered with a 500, and each failure is logged once."""
         visits = [Visit(lambda request: self.shared("year")) for _ in range(10)]
         self.reports.running[0].errback(ValueError("broken"))
-        self.assertEqual({visit.response.status for visit in visits}, {500})
+        self.assertEqual({visit.response.code for visit in visits}, {500})
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 10)
         self.assertEqual(len(self.flushLoggedErrors()), 0)
 

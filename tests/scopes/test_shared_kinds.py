@@ -18,8 +18,11 @@ from zope.interface import implementer
 
 from cancelweb import ICancellable, Shared, cancel_on_disconnect, current_scope
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
-from .._scopes import Errand, Leaf, Visit
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._pages import Page
+from .._visits import Visit, connect
+from .._work import Errand
 
 variable: ContextVar[str] = ContextVar("variable", default="nobody's")
 
@@ -277,16 +280,16 @@ class MemoryTests(SynchronousTestCase):
             errands.append(Errand())
             return errands[-1]
 
-        clients = [Client(Leaf(cancel_on_disconnect(lambda _: called()))) for _ in range(4)]
+        connections = [connect(Page(cancel_on_disconnect(lambda _: called()))) for _ in range(4)]
         called: Any = None
         with no_cycles(self):
             called = Shared(work)
             for end in b"page", Failure(ValueError()), None:
-                for client in clients:
-                    client.request()
+                for connection in connections:
+                    connection.get()
                 if end is None:
-                    for client in clients:
-                        client.disconnect()
+                    for connection in connections:
+                        connection.disconnect()
                 errands.pop().end(end)
             end = called = None
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 4)

@@ -10,8 +10,9 @@ from twisted.internet.task import Clock
 
 from cancelweb import Shared
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, Visit
+from .._logs import log_events, of_cancelweb
+from .._visits import Visit
+from .._work import Errand
 from ._shared import Base
 from .test_shared_kinds import shared_errand
 
@@ -87,7 +88,7 @@ class LingerTests(Base):
         shared().addErrback(lambda _: None).cancel()
         self.clock.pump([2, 5, 5])
         (event,) = of_cancelweb(events)
-        self.assertEqual(event["canceller"], "tests._scopes.Errand")
+        self.assertEqual(event["canceller"], "tests._work.Errand")
         errand.fail(ValueError())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Shared
 
-from .._scopes import Errand
+from .._work import Errand
 
 
 class RunError(Exception):

@@ -11,8 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Ended, cancel_on_disconnect, current_scope, shield
 
-from .._inmemory import Client, log_events, no_cycles, of_cancelweb
-from .._scopes import Errand, Leaf, Visit, waiting
+from .._cycles import no_cycles
+from .._logs import log_events, of_cancelweb
+from .._pages import Page, waiting
+from .._visits import Visit, connect
+from .._work import Errand
 
 
 class Base(SynchronousTestCase):
@@ -147,7 +150,7 @@ class ResultTests(Base):
         """So is its failure."""
         visit = Visit(self.handler)
         self.work.errback(ValueError())
-        self.assertEqual((visit.response.status, self.told), (500, [ValueError]))
+        self.assertEqual((visit.response.code, self.told), (500, [ValueError]))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_failure_after_the_cancel(self) -> None:
@@ -313,13 +316,13 @@ class PlacesTests(Base):
 
     def test_no_cycles(self) -> None:
         """Nothing is left to the cycle collector."""
-        clients = [Client(Leaf(cancel_on_disconnect(self.handler))) for _ in range(3)]
+        connections = [connect(Page(cancel_on_disconnect(self.handler))) for _ in range(3)]
         with no_cycles(self):
-            for client in clients:
+            for connection in connections:
                 self.work = Deferred()
-                client.request()
+                connection.get()
                 self.work.callback(b"saved")
                 self.work = Deferred()
-                client.request()
-                client.disconnect()
+                connection.get()
+                connection.disconnect()
                 self.work.callback(b"saved")

@@ -14,8 +14,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Ended, current_scope
 
-from .._pages import PAGE
-from .._scopes import Errand, Handler, returning, waiting
+from .._pages import PAGE, Handler, returning, waiting
+from .._work import Errand
 from ._faulty import (
     DRIVEN,
     KINDS,
@@ -147,7 +147,7 @@ class SoonTests(FaultyTestCase):
         errand = faulty()
         visit = self.visit(returning(errand), timeout=3)
         visit.clock.advance(3)
-        self.assertEqual(visit.response.status, 503)
+        self.assertEqual(visit.response.code, 503)
         self.assert_waits(visit, errand)
         errand.fail(CancelledError())
         self.assertIs(visit.outcome.ended, Ended.STOPPED)

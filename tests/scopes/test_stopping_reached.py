@@ -17,7 +17,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import Draining, Ended, current_scope
 
-from .._scopes import Errand, Visit
+from .._visits import Visit
+from .._work import Errand
 
 
 class ReachedTests(SynchronousTestCase):

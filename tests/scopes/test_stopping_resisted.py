@@ -18,11 +18,12 @@ from twisted.web.server import Request
 
 from cancelweb import Disconnected, Ended, current_scope
 
-from .._inmemory import log_events, of_cancelweb
-from .._pages import PAGE, Handler, PageTestCase
+from .._logs import log_events, of_cancelweb
+from .._pages import PAGE, Handler
+from .._visits import VisitTestCase
 
 
-class ResistanceTests(PageTestCase):
+class ResistanceTests(VisitTestCase):
     """Work that does not stop when it is asked to."""
 
     def test_cleanup_is_not_cut(self) -> None:
@@ -103,9 +104,9 @@ class ResistanceTests(PageTestCase):
                 await Deferred[None]()
             return PAGE
 
-        client = self.visit(handler)
-        client.disconnect()
-        self.assertEqual(client.received, b"")
+        connection = self.visit(handler)
+        connection.disconnect()
+        self.assertEqual(connection.received, b"")
         self.assertIsInstance(self.outcome().cause, Disconnected)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 

@@ -12,8 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Ended
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, Visit, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import waiting
+from .._visits import Visit
+from .._work import Errand
 
 
 class SurvivorTests(SynchronousTestCase):
@@ -31,7 +33,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertEqual(event["log_level"].name, "warn")
         self.assertEqual(
             formatEvent(event),
-            "tests._scopes.Errand of GET / still runs 2 s after it was asked to stop",
+            "tests._work.Errand of GET / still runs 2 s after it was asked to stop",
         )
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
@@ -148,7 +150,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         self.stops, events = False, log_events(self)
         Visit(lambda _: b"page").scope.track(self.raises)
         (event,) = of_cancelweb(events)
-        self.assertEqual(formatEvent(event), "the canceller tests._scopes.Errand failed")
+        self.assertEqual(formatEvent(event), "the canceller tests._work.Errand failed")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_tracked_work(self) -> None:
@@ -163,7 +165,7 @@ class FaultyCancellerTests(SynchronousTestCase):
     def test_of_returned_work(self) -> None:
         """The request is answered with 500, and its scope closes."""
         visit = Visit(lambda _: self.work)
-        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.response.code, 500)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -172,7 +174,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         result: Deferred[Errand] = Deferred()
         visit = Visit(lambda _: result)
         result.callback(self.work)
-        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.response.code, 500)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -184,7 +186,7 @@ class FaultyCancellerTests(SynchronousTestCase):
                 return None
 
         visit = Visit(lambda _: Mute())
-        self.assertEqual(visit.response.status, 500)
+        self.assertEqual(visit.response.code, 500)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         [failure] = self.flushLoggedErrors(TypeError)
         self.assertIn("must return a Deferred", failure.getErrorMessage())

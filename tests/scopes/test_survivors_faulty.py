@@ -12,9 +12,9 @@ from twisted.web.server import Request
 
 from cancelweb import Ended, Scope, Shared, detach
 
-from .._inmemory import log_events, of_cancelweb
-from .._pages import PAGE
-from .._scopes import Visit, returning, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import PAGE, returning, waiting
+from .._visits import Visit
 from ..operating._drains import DrainTestCase
 from ._faulty import (
     DRIVEN,
@@ -118,8 +118,8 @@ class ElsewhereTests(DrainTestCase):
             detach(errand)
             return PAGE
 
-        client = self.client(handler)
-        client.request()
+        connection = self.connection(handler)
+        connection.get()
         done = self.drain(0)
         self.advance(0, 10)
         self.assertEqual((errand.asked, done), ([""], []))
@@ -175,9 +175,9 @@ class ElsewhereTests(DrainTestCase):
     def test_the_monitor(self) -> None:
         """A monitor lists it as a survivor only then."""
         errand = faulty()
-        client = self.client(returning(errand))
-        client.request()
-        client.disconnect()
+        connection = self.connection(returning(errand))
+        connection.get()
+        connection.disconnect()
         self.advance(4.9)
         self.assertEqual(self.monitor.survivors, ())
         self.advance(0.2)

@@ -10,9 +10,9 @@ from twisted.web.server import Request
 
 from cancelweb import Disconnected
 
-from .._inmemory import log_events, of_cancelweb
-from .._pages import Memory
-from .._scopes import Errand
+from .._cycles import Memory
+from .._logs import log_events, of_cancelweb
+from .._work import Errand
 from ._survivors import ReportTestCase
 
 
@@ -29,7 +29,7 @@ class SurvivorTests(ReportTestCase):
         self.assertEqual((survivor.method, survivor.path), (b"GET", b"/slow%20page"))
         self.assertIsInstance(survivor.cause, Disconnected)
         self.assertEqual(survivor.since, 3.0)
-        self.assertEqual(survivor.where, "tests._scopes.Errand")
+        self.assertEqual(survivor.where, "tests._work.Errand")
         errand.end()
         self.assertEqual(self.monitor.survivors, ())
 
@@ -42,7 +42,7 @@ class SurvivorTests(ReportTestCase):
         errand.end()
         (last,) = of_cancelweb(events)
         self.assertEqual((first["log_level"].name, last["log_level"].name), ("warn", "info"))
-        self.assertEqual(first["where"], "tests._scopes.Errand")
+        self.assertEqual(first["where"], "tests._work.Errand")
         self.assertEqual(
             formatEvent(last), "work of GET / has ended, 65.0 s after it was asked to stop"
         )

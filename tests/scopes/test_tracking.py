@@ -17,8 +17,10 @@ from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import Ended, current_scope
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, Visit, waiting
+from .._logs import log_events, of_cancelweb
+from .._pages import waiting
+from .._visits import Visit
+from .._work import Errand
 from ._tracking import finish
 
 
@@ -55,7 +57,7 @@ class LateWorkTests(SynchronousTestCase):
         (event,) = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
-            "tests._scopes.Errand of a request that is over still runs 5 s after it was asked to "
+            "tests._work.Errand of a request that is over still runs 5 s after it was asked to "
             "stop",
         )
         late.end()

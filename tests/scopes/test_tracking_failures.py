@@ -9,8 +9,9 @@ from twisted.web.server import Request
 
 from cancelweb import Ended, current_scope
 
-from .._inmemory import log_events, of_cancelweb
-from .._scopes import Errand, Visit
+from .._logs import log_events, of_cancelweb
+from .._visits import Visit
+from .._work import Errand
 
 
 class ItsResultIsItsOwnersTests(SynchronousTestCase):

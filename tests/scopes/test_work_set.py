@@ -21,7 +21,7 @@ from cancelweb._scopes.states import Step
 from cancelweb._scopes.work import Work
 from cancelweb._scopes.work_set import WorkSet
 
-from .._scopes import Errand
+from .._work import Errand
 
 
 class ScopeTests(SynchronousTestCase):

@@ -15,7 +15,7 @@ from twisted.web.server import Request
 from cancelweb import Ended, cancel_on_disconnect
 from cancelweb.upstream import CancellingAgent, stream_body
 
-from .._pages import Page
+from .._pages import GetPage
 from ._upstreams import Exchange, GatewayTestCase, reactor
 
 Asking = Callable[[Any], Awaitable[Any]]
@@ -62,7 +62,7 @@ class AskingTestCase(GatewayTestCase):
     def page(self, ask: Callable[[Request], Any]) -> Any:
         """A page whose handler asks."""
         decorate: Any = cancel_on_disconnect(observers=self.outcome.callback)
-        return self.serve(Page(decorate(ask)))
+        return self.serve(GetPage(decorate(ask)))
 
     def get(self) -> Deferred[Any]:
         """Ask the upstream with the agent."""

@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
+from cancelweb.testing import Connection
 
-from .._inmemory import Client
-from .._pages import Handler, Page
+from .._pages import GetPage, Handler
+from .._visits import connect
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -72,13 +73,13 @@ class ProcessTestCase(TestCase):
         self.child = Child(request) if child is None else child
         return reactor.spawnProcess(self.child, "/bin/sh", ["sh", "-c", script], env=None)
 
-    def visit(self, handler: Handler, **options: Any) -> Client:
+    def visit(self, handler: Handler, **options: Any) -> Connection:
         """One GET of the page that the handler makes."""
         options.setdefault("observers", self.outcomes.append)
         decorate: Any = cancel_on_disconnect(**options)
-        client = Client(Page(decorate(handler)), self.clock)
-        client.request()
-        return client
+        connection = connect(GetPage(decorate(handler)), self.clock)
+        connection.get()
+        return connection
 
     def assert_ended(self, ended: Ended) -> None:
         """There is one outcome, and it is this."""

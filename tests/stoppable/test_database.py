@@ -16,8 +16,8 @@ from twisted.web.server import Request
 from cancelweb import Ended, Outcome, cancel_on_disconnect
 from cancelweb.database import ConnectionPool
 
-from .._inmemory import Client
-from .._pages import PAGE, Page
+from .._pages import PAGE, GetPage
+from .._visits import connect
 from ._databases import ENDLESS, DatabaseTestCase
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -112,9 +112,9 @@ class ScopeTests(DatabaseTestCase):
 
         begun = self.begun
         decorate: Any = cancel_on_disconnect(observers=closed.callback)
-        client = Client(Page(decorate(handler)), Clock())
-        client.request()
+        connection = connect(GetPage(decorate(handler)), Clock())
+        connection.get()
         await begun
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual((await closed).ended, Ended.STOPPED)
         self.assertEqual(noted, ["rolled back"])

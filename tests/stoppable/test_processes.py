@@ -23,16 +23,16 @@ class ReturnedTests(ProcessTestCase):
 
     async def test_completes(self) -> None:
         """Its protocol writes the page when it ends."""
-        client = self.visit(lambda request: self.start("echo page", request))
+        connection = self.visit(lambda request: self.start("echo page", request))
         await self.child.ended
-        self.assertEqual(client.response.body, b"page\n")
+        self.assertEqual(connection.response.body, b"page\n")
         self.assert_ended(Ended.COMPLETED)
 
     async def test_term(self) -> None:
         """It gets TERM when its client leaves, and has settled when it has ended."""
-        client = self.visit(lambda _: self.start(SLEEP))
+        connection = self.visit(lambda _: self.start(SLEEP))
         await self.child.begun
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.outcomes, [])
         error = await self.child.ended
         self.assertEqual(error.signal, 15)
@@ -41,9 +41,9 @@ class ReturnedTests(ProcessTestCase):
 
     async def test_kill(self) -> None:
         """One that ignores TERM gets KILL three seconds later."""
-        client = self.visit(lambda _: self.start(STUBBORN))
+        connection = self.visit(lambda _: self.start(STUBBORN))
         await self.child.begun
-        client.disconnect()
+        connection.disconnect()
         self.clock.advance(2.9)
         self.clock.advance(0.1)
         error = await self.child.ended
@@ -54,9 +54,9 @@ class ReturnedTests(ProcessTestCase):
     async def test_last_words(self) -> None:
         """Between TERM and KILL it may clean up, and end as it likes."""
         script = "trap 'echo cleaned; exit 3' TERM; echo begun; while :; do sleep 0.05; done"
-        client = self.visit(lambda _: self.start(script))
+        connection = self.visit(lambda _: self.start(script))
         await self.child.begun
-        client.disconnect()
+        connection.disconnect()
         error = await self.child.ended
         self.assertEqual(error.exitCode, 3)
         self.assertEqual(self.child.output, b"begun\ncleaned\n")
@@ -64,10 +64,10 @@ class ReturnedTests(ProcessTestCase):
 
     async def test_exit_status(self) -> None:
         """One that ends with another status than 0, and is not answered for, is a 500."""
-        client = self.visit(lambda request: self.start("exit 7", request))
+        connection = self.visit(lambda request: self.start("exit 7", request))
         await self.child.ended
         self.clock.advance(0)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         (failure,) = self.flushLoggedErrors(ProcessTerminated)
         self.assertEqual(failure.value.exitCode, 7)
         self.assert_ended(Ended.FAILED)
@@ -78,9 +78,9 @@ class ReturnedTests(ProcessTestCase):
         def handler(_: object) -> object:
             return current_scope().track(self.start(SLEEP))
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         await self.child.begun
-        client.disconnect()
+        connection.disconnect()
         await self.child.ended
         self.assert_ended(Ended.STOPPED)
 
@@ -105,9 +105,9 @@ class ReturnedTests(ProcessTestCase):
         def handler(request: Any) -> object:
             return self.start("exit 7", child=Answering(request))
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         await self.child.ended
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     async def test_protocol_raises(self) -> None:
         """If its protocol raises, the request is a 500 and the error is logged once."""
@@ -117,9 +117,9 @@ class ReturnedTests(ProcessTestCase):
                 super().processEnded(reason)
                 raise KeyError
 
-        client = self.visit(lambda _: self.start("echo page", child=Raising()))
+        connection = self.visit(lambda _: self.start("echo page", child=Raising()))
         await self.child.ended
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assert_ended(Ended.FAILED)
 
@@ -135,9 +135,9 @@ class ReturnedTests(ProcessTestCase):
             current_scope().track(self.start("exit 0", child=Raising()))
             return NOT_DONE_YET
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         await self.child.ended
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assert_ended(Ended.FAILED)
 
@@ -166,9 +166,9 @@ class ReturnedTests(ProcessTestCase):
             process = self.start("cat <&0 & exit 0", child=child)
             return process
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         await child.exited
-        client.disconnect()
+        connection.disconnect()
         # Nothing is timed but the end of the scope's patience.
         self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [5])
         process.closeStdin()
@@ -177,26 +177,26 @@ class ReturnedTests(ProcessTestCase):
 
     async def test_exits_as_its_client_leaves(self) -> None:
         """One that exits as its client leaves has been stopped, and nobody complains."""
-        client = self.visit(lambda _: self.start("echo begun"))
+        connection = self.visit(lambda _: self.start("echo begun"))
         await self.child.begun
         ended = self.child.ended
-        client.disconnect()
+        connection.disconnect()
         await ended
         self.assert_ended(Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_deadline(self) -> None:
         """The deadline stops it, too."""
-        client = self.visit(lambda _: self.start(SLEEP), timeout=3)
+        connection = self.visit(lambda _: self.start(SLEEP), timeout=3)
         await self.child.begun
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         await self.child.ended
         self.assert_ended(Ended.STOPPED)
 
     async def test_whole_protocol(self) -> None:
         """The protocol is as it was when the process has ended."""
-        client = self.visit(lambda _: self.start("echo page"))
+        connection = self.visit(lambda _: self.start("echo page"))
         await self.child.ended
         self.assertNotIn("processEnded", vars(self.child))
-        client.disconnect()
+        connection.disconnect()

@@ -26,10 +26,10 @@ class TrackedTests(ProcessTestCase):
             scope_of(request).track(self.start(SLEEP))
             return NOT_DONE_YET
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         await self.child.begun
         self.request.finish()
-        self.assertEqual(client.response.status, 200)
+        self.assertEqual(connection.response.code, 200)
         error = await self.child.ended
         self.assertEqual(error.signal, 15)
         self.assert_ended(Ended.COMPLETED)
@@ -37,9 +37,9 @@ class TrackedTests(ProcessTestCase):
 
     async def test_outlives_the_grace(self) -> None:
         """One that not even KILL ends in time is a survivor; a short `survivor_after` says so."""
-        client = self.visit(lambda _: self.start(STUBBORN), survivor_after=1)
+        connection = self.visit(lambda _: self.start(STUBBORN), survivor_after=1)
         await self.child.begun
-        client.disconnect()
+        connection.disconnect()
         self.clock.advance(1)
         self.assert_ended(Ended.SURVIVED)
         self.clock.advance(2)

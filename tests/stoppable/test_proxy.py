@@ -25,8 +25,8 @@ from cancelweb import (
 )
 from cancelweb.proxy import ReverseProxyResource
 
-from .._inmemory import log_events, of_cancelweb
-from .._pages import Page
+from .._logs import log_events, of_cancelweb
+from .._pages import GetPage
 from .._servers import LOOPBACK, Server
 from ._proxies import ANSWER, PLENTY, ProxyTestCase
 from ._upstreams import HEAD, Asker, Deaf, Endless, Exchange, reactor
@@ -102,7 +102,7 @@ class LeaveTests(ProxyTestCase):
         for handler in [render, wait]:
             self.outcome = Deferred()
             decorate: Any = cancel_on_disconnect(observers=self._tell)
-            client, exchange = await self.ask(proxy=Page(decorate(handler)))
+            client, exchange = await self.ask(proxy=GetPage(decorate(handler)))
             exchange.say(HEAD + b"the first part")
             await self.until(partial(client.has, b"the first part"))
             await self.assert_dropped(client, exchange)

@@ -25,10 +25,11 @@ from cancelweb import (
     scope_of,
     shield,
 )
+from cancelweb.testing import Connection
 from cancelweb.threads import check, defer_to_thread
 
-from .._inmemory import Client
-from .._pages import PAGE, Page
+from .._pages import PAGE, GetPage
+from .._visits import connect
 from ._workers import ThreadTestCase, Worker, failing
 from .test_threads import told
 
@@ -44,12 +45,12 @@ class ScopeTests(ThreadTestCase):
         self.clock = Clock()
         self.closed: Deferred[Outcome] = Deferred()
 
-    def visit(self, handler: Callable[[Request], object], **options: Any) -> Client:
+    def visit(self, handler: Callable[[Request], object], **options: Any) -> Connection:
         """Visit the page that this handler makes."""
         decorate: Any = cancel_on_disconnect(observers=self.closed.callback, **options)
-        client = Client(Page(decorate(handler)), self.clock)
-        client.request()
-        return client
+        connection = connect(GetPage(decorate(handler)), self.clock)
+        connection.get()
+        return connection
 
     async def ended(self) -> Ended:
         """How the request ended."""
@@ -57,16 +58,16 @@ class ScopeTests(ThreadTestCase):
 
     async def test_returned(self) -> None:
         """The result of a call that a handler returns is the page."""
-        client = self.visit(lambda _: defer_to_thread(lambda: PAGE))
+        connection = self.visit(lambda _: defer_to_thread(lambda: PAGE))
         self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     async def leave(self, handler: Callable[[Worker], Callable[[Request], object]]) -> Worker:
         """Leave while a loop that checks its scope runs; it has ended when the scope closes."""
         worker = self.worker(lambda: current_scope().check())
-        client = self.visit(handler(worker))
+        connection = self.visit(handler(worker))
         await worker.begun
-        client.disconnect()
+        connection.disconnect()
         self.assertNoResult(self.closed)
         worker.go_on.set()
         self.assertEqual(await self.ended(), Ended.STOPPED)
@@ -135,9 +136,9 @@ class ScopeTests(ThreadTestCase):
                 raise
 
         worker = self.worker(ask)
-        client = self.visit(lambda _: self.defer(worker))
+        connection = self.visit(lambda _: self.defer(worker))
         await worker.begun
-        client.disconnect()
+        connection.disconnect()
         worker.go_on.set()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(causes, [Disconnected])
@@ -149,9 +150,9 @@ class ScopeTests(ThreadTestCase):
         async def work() -> None:
             await self.defer(worker)
 
-        client = self.visit(lambda _: shield(work()))
+        connection = self.visit(lambda _: shield(work()))
         await worker.begun
-        client.disconnect()
+        connection.disconnect()
         worker.go_on.set()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(worker.result, "not told")
@@ -175,9 +176,9 @@ class ScopeTests(ThreadTestCase):
     async def test_real_failure(self) -> None:
         """What the function raises after the client has left, and is no cancel, is logged."""
         worker = self.worker(failing(KeyError("oh")))
-        client = self.visit(lambda _: self.defer(worker))
+        connection = self.visit(lambda _: self.defer(worker))
         await worker.begun
-        client.disconnect()
+        connection.disconnect()
         worker.go_on.set()
         self.assertEqual(await self.ended(), Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
@@ -185,9 +186,9 @@ class ScopeTests(ThreadTestCase):
     async def test_survivor(self) -> None:
         """A function that does not end is a survivor."""
         worker = self.worker()
-        client = self.visit(lambda _: self.defer(worker))
+        connection = self.visit(lambda _: self.defer(worker))
         await worker.begun
-        client.disconnect()
+        connection.disconnect()
         self.clock.advance(5)
         self.assertEqual(await self.ended(), Ended.SURVIVED)
         self.assertFalse(worker.has_ended)
@@ -211,6 +212,6 @@ class ScopeTests(ThreadTestCase):
         def handler(_: Request) -> object:
             return defer_to_thread(lambda: threading.current_thread().name.encode())
 
-        client = self.visit(handler, clock=threaded)
+        connection = self.visit(handler, clock=threaded)
         self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertIn(client.response.body.decode(), [each.name for each in pool.threads])
+        self.assertIn(connection.response.body.decode(), [each.name for each in pool.threads])

@@ -24,7 +24,7 @@ from cancelweb import (
 from cancelweb.proxy import ReverseProxyResource
 from cancelweb.upstream import CancellingAgent
 
-from .._pages import PageTestCase
+from .._visits import VisitTestCase
 from ._proxies import ProxyTestCase
 
 HEADER = "X-Request-Timeout"
@@ -44,7 +44,7 @@ class Recorder:
         return Deferred()
 
 
-class PassedOnTests(PageTestCase):
+class PassedOnTests(VisitTestCase):
     """Promise 14: `remaining` is what goes upstream."""
 
     def setUp(self) -> None:
@@ -60,10 +60,10 @@ class PassedOnTests(PageTestCase):
             await agent.request(b"GET", b"http://x/", headers)
             return b""
 
-        client = self.serve(handler, **options)
-        client.request()
+        connection = self.serve(handler, **options)
+        connection.get()
         self.clock.advance(1)
-        client.disconnect()
+        connection.disconnect()
         told = self.recorder.told.pop()
         return None if told is None else told.getRawHeaders(HEADER)
 
@@ -120,10 +120,10 @@ class PassedOnTests(PageTestCase):
                 return agent.request(b"GET", b"http://x/")
 
         for handler in (within, after):
-            self.serve(handler, timeout=5).request()
+            self.serve(handler, timeout=5).get()
             self.assertEqual(self.recorder.told.pop(), None)
         # That which it awaits was begun before, in the handler.
-        self.serve(shielded, timeout=5).request()
+        self.serve(shielded, timeout=5).get()
         self.assertIsNotNone(self.recorder.told.pop())
 
     def test_outside(self) -> None:
@@ -151,8 +151,8 @@ class ProxyTests(ProxyTestCase):
         """The values that come to the upstream."""
         given = {} if header == () else {"timeout_header": header}
         proxy = CancellingResource(self.proxy(path=b"", **given), **options)
-        client, exchange = await self.ask(b"GET /a/b HTTP/1.1", *lines, proxy=proxy)
-        client.leave()
+        connection, exchange = await self.ask(b"GET /a/b HTTP/1.1", *lines, proxy=proxy)
+        connection.leave()
         exchange.close()
         await exchange.lost
         await self.outcome

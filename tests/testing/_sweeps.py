@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from cancelweb import cancel_on_disconnect
 from cancelweb.testing import Report, SweepFailed, sweep
 
-from .._scopes import Leaf
+from .._pages import Page
 
 Handler = Callable[[Request, Clock], Any]
 
@@ -23,19 +23,19 @@ def sleep(clock: Clock, seconds: float = 1) -> Deferred[None]:
     return deferLater(clock, seconds)
 
 
-def resource(handler: Handler, **options: Any) -> Callable[[Clock], Leaf]:
+def resource(handler: Handler, **options: Any) -> Callable[[Clock], Page]:
     """Makes a resource of a decorated handler."""
 
-    def make(clock: Clock) -> Leaf:
+    def make(clock: Clock) -> Page:
         decorate: Any = cancel_on_disconnect(**options)
-        return Leaf(decorate(lambda request: handler(request, clock)))
+        return Page(decorate(lambda request: handler(request, clock)))
 
     return make
 
 
-def plain(handler: Handler) -> Callable[[Clock], Leaf]:
+def plain(handler: Handler) -> Callable[[Clock], Page]:
     """Makes a resource of a handler of plain Twisted."""
-    return lambda clock: Leaf(lambda request: handler(request, clock))
+    return lambda clock: Page(lambda request: handler(request, clock))
 
 
 async def two_waits(request: Request, clock: Clock) -> bytes:

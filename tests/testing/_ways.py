@@ -19,7 +19,7 @@ from twisted.web.server import Request, Site
 
 from cancelweb.testing import Client
 
-from .._scopes import Leaf
+from .._pages import Page
 from .._servers import LOOPBACK
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -60,8 +60,8 @@ class Way(ABC):
     def __init__(self, handler: Callable[[Request, Notes], Any]) -> None:
         self.notes = Notes()
         self.root = Resource()
-        self.root.putChild(b"", Leaf(lambda request: handler(request, self.notes)))
-        self.root.putChild(b"fence", Leaf(lambda request: b"here"))
+        self.root.putChild(b"", Page(lambda request: handler(request, self.notes)))
+        self.root.putChild(b"fence", Page(lambda request: b"here"))
 
     @abstractmethod
     async def start(self) -> None:

@@ -13,7 +13,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import CancellingResource, cancel_on_disconnect, current_scope
 from cancelweb.testing import Client, assert_no_leaks, assert_not_cancelled, assert_stopped
 
-from .._scopes import Errand, Handler, Leaf
+from .._pages import Handler, Page
+from .._work import Errand
 
 
 class AssertionTests(SynchronousTestCase):
@@ -29,7 +30,7 @@ class AssertionTests(SynchronousTestCase):
 
     def plain(self, handler: Handler) -> Client:
         """A client that has asked any handler."""
-        self.client = Client(Leaf(handler), self.clock)
+        self.client = Client(Page(handler), self.clock)
         self.exchange = self.client.get(b"/x")
         return self.client
 
@@ -51,7 +52,7 @@ class AssertionTests(SynchronousTestCase):
             kinds.append(type(request))
             return Deferred(lambda _: None)
 
-        page = Leaf(cancel_on_disconnect(handler))
+        page = Page(cancel_on_disconnect(handler))
         client = Client(page, self.clock, watch=False)
         exchange, stream = client.get(), client.connect_http2().get()
         self.assertEqual(kinds, [Request, Request])
@@ -156,7 +157,7 @@ class AssertionTests(SynchronousTestCase):
 
     def test_not_cancelled_though_it_would_have_been(self) -> None:
         """A POST in a wrapper is not cancelled when its client leaves."""
-        client = Client(CancellingResource(Leaf(self.later)), self.clock)
+        client = Client(CancellingResource(Page(self.later)), self.clock)
         exchange = client.post(b"/", b"data")
         exchange.disconnect()
         assert_not_cancelled(exchange)

@@ -15,7 +15,7 @@ from cancelweb import cancel_on_disconnect
 from cancelweb.testing import Client, Connection, Response
 from cancelweb.testing._responses import parse
 
-from .._scopes import Leaf
+from .._pages import Page
 from ._kit import Slow, body_of, echo, waiting
 
 
@@ -24,7 +24,7 @@ class RequestTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Serve an echo."""
-        self.client = Client(Leaf(echo))
+        self.client = Client(Page(echo))
 
     def test_get(self) -> None:
         """A GET has its path and query, and the answer code, headers and body."""
@@ -112,7 +112,7 @@ class RequestTests(SynchronousTestCase):
             request.write(b"one ")
             return NOT_DONE_YET
 
-        exchange = Client(Leaf(begin)).get()
+        exchange = Client(Page(begin)).get()
         assert exchange.response is not None
         self.assertEqual((exchange.response.body, exchange.response.is_complete), (b"one ", False))
         requests[0].write(b"two")
@@ -128,7 +128,7 @@ class RequestTests(SynchronousTestCase):
             await deferLater(clock, 0.7)
             return b"%g" % clock.seconds()
 
-        exchange = Client(Leaf(cancel_on_disconnect(handler)), clock).get()
+        exchange = Client(Page(cancel_on_disconnect(handler)), clock).get()
         exchange.advance(1.7)
         self.assertEqual(body_of(exchange), b"1.7")
         exchange.advance(1)
@@ -136,7 +136,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_what_a_call_raises(self) -> None:
         """What a delayed call raises is raised, as by `Clock.advance`."""
-        client = Client(Leaf(echo))
+        client = Client(Page(echo))
         client.clock.callLater(1, int, "no number")
         exchange = client.get()
         self.assertRaises(ValueError, exchange.advance, 2)
@@ -144,7 +144,7 @@ class RequestTests(SynchronousTestCase):
     def test_pipelined(self) -> None:
         """What is sent before the answer to the first is answered behind it."""
         clock = Clock()
-        connection = Client(Leaf(Slow(clock)), clock).connect()
+        connection = Client(Page(Slow(clock)), clock).connect()
         first, second = connection.get(b"/1"), connection.get(b"/2")
         first.advance(2)
         self.assertEqual(body_of(first), b"late")
@@ -154,7 +154,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_a_connection_each(self) -> None:
         """Requests of the client itself have connections of their own."""
-        client = Client(Leaf(waiting))
+        client = Client(Page(waiting))
         first, second = client.get(), client.get()
         first.disconnect()
         self.assertTrue(first.is_over)
@@ -218,7 +218,7 @@ class RequestTests(SynchronousTestCase):
             request.setResponseCode(204)
             return b""
 
-        self.assertEqual(body_of(Client(Leaf(nothing)).get()), b"")
+        self.assertEqual(body_of(Client(Page(nothing)).get()), b"")
 
 
 class RootTests(SynchronousTestCase):
@@ -231,7 +231,7 @@ class RootTests(SynchronousTestCase):
             """A request of the site's own class."""
 
         clock = Clock()
-        site = Site(Leaf(echo), requestFactory=Special, reactor=clock)
+        site = Site(Page(echo), requestFactory=Special, reactor=clock)
         client = Client(site)
         self.assertIs(client.site, site)
         self.assertIs(client.clock, clock)
@@ -243,7 +243,7 @@ class RootTests(SynchronousTestCase):
     def test_clock(self) -> None:
         """A given clock is that of the site."""
         clock = Clock()
-        self.assertIs(Client(Leaf(echo), clock).site.reactor, clock)
+        self.assertIs(Client(Page(echo), clock).site.reactor, clock)
 
     def test_other_reactor(self) -> None:
         """A Site on another reactor is refused, with what to do."""

@@ -18,7 +18,7 @@ from cancelweb import Disconnected, Ended, Outcome, cancel_on_disconnect
 from cancelweb.testing import Client
 
 from .._http2 import HTTP2Client
-from .._scopes import Leaf
+from .._pages import Page
 from .._servers import Log, SelfSigned, Server, reactor
 
 
@@ -107,7 +107,7 @@ class AgreementTests(TestCase):
             self.works: dict[bytes, Deferred[bytes]] = {}
             self.closed: Deferred[None] = Deferred()
             decorate: Any = cancel_on_disconnect(observers=self.tell)
-            way: Way = kind(Leaf(decorate(self.handler)))
+            way: Way = kind(Page(decorate(self.handler)))
             if isinstance(way, OverTLS):
                 await way.start(self)
             results.append([await story(way), *self.told])

@@ -10,7 +10,7 @@ from cancelweb.testing import Client
 from cancelweb.testing._clock import step
 from cancelweb.testing._transport import BUFFER_SIZE
 
-from .._scopes import Leaf
+from .._pages import Page
 from ._kit import Source, body_of
 
 
@@ -27,7 +27,7 @@ class FlowTests(SynchronousTestCase):
             self.requests.append(request)
             return NOT_DONE_YET
 
-        self.connection = Client(Leaf(produce)).connect()
+        self.connection = Client(Page(produce)).connect()
         self.exchange = self.connection.get()
 
     def test_full_buffer_pauses(self) -> None:
@@ -127,7 +127,7 @@ class FileTests(SynchronousTestCase):
             request.registerProducer(Failing(), False)
             return NOT_DONE_YET
 
-        exchange = Client(Leaf(produce)).get()
+        exchange = Client(Page(produce)).get()
         exchange.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         assert exchange.request is not None

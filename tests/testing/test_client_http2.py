@@ -16,7 +16,7 @@ from twisted.web.static import File
 from cancelweb import Ended, cancel_on_disconnect
 from cancelweb.testing import Client, assert_stopped
 
-from .._scopes import Leaf
+from .._pages import Page
 from ._kit import body_of, echo
 
 
@@ -31,11 +31,11 @@ class StreamTests(SynchronousTestCase):
             self.asked.append(Deferred(lambda _: None))
             return self.asked[-1]
 
-        self.connection = Client(Leaf(cancel_on_disconnect(wait))).connect_http2()
+        self.connection = Client(Page(cancel_on_disconnect(wait))).connect_http2()
 
     def test_answers(self) -> None:
         """Streams have a code, headers and a body."""
-        connection = Client(Leaf(echo)).connect_http2()
+        connection = Client(Page(echo)).connect_http2()
         got, posted = connection.get(b"/a", {b"x-mine": b"1"}), connection.post(b"/b", b"body")
         got.advance(0)
         for stream, body in (got, b"GET /a "), (posted, b"POST /b body"):
@@ -48,7 +48,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_large_body(self) -> None:
         """A body larger than a frame and all windows is sent as the server takes it."""
-        connection = Client(Leaf(echo)).connect_http2()
+        connection = Client(Page(echo)).connect_http2()
         stream = connection.post(b"/", b"x" * 200_000)
         for _ in range(20):
             stream.advance(0)
@@ -69,7 +69,7 @@ class StreamTests(SynchronousTestCase):
     def test_large_body_to_one_that_closes(self) -> None:
         """A server that ends the connection is sent no more of a body."""
         clock = Clock()
-        site = Site(Leaf(echo), reactor=clock, timeout=60)
+        site = Site(Page(echo), reactor=clock, timeout=60)
         connection = Client(site).connect_http2()
         connection._transport.pauseProducing()
         stream = connection.post(b"/", b"x" * 200_000)
@@ -100,7 +100,7 @@ class StreamTests(SynchronousTestCase):
     def test_rest_of_a_body(self) -> None:
         """A body can be sent in parts, and ends as its length says."""
         stream = (
-            Client(Leaf(echo))
+            Client(Page(echo))
             .connect_http2()
             .request(b"POST", headers={b"Content-Length": b"6"}, body=b"abc")
         )
@@ -126,11 +126,11 @@ class StreamTests(SynchronousTestCase):
 
     def test_pause(self) -> None:
         """A client that does not read is sent nothing once its buffers are full."""
-        connection = Client(Leaf(echo)).connect_http2()
+        connection = Client(Page(echo)).connect_http2()
         connection.pause(full=True)
         stream = connection.get()
         stream.advance(0)
-        self.assertEqual((stream.response, connection._transport.dataBuffer), (None, b""))
+        self.assertEqual((stream.response, connection._transport._tempDataLen), (None, 0))
         connection.resume()
         stream.advance(0)
         self.assertEqual(body_of(stream), b"GET / ")
@@ -152,7 +152,7 @@ class StreamTests(SynchronousTestCase):
             request.write(b"some")
             return Deferred()
 
-        connection = Client(Leaf(cancel_on_disconnect(total_timeout=3)(begin))).connect_http2()
+        connection = Client(Page(cancel_on_disconnect(total_timeout=3)(begin))).connect_http2()
         stream = connection.get()
         stream.advance(3)
         stream.advance(0)

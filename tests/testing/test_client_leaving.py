@@ -14,7 +14,7 @@ from cancelweb import CancellingResource, Disconnected, Ended, cancel_on_disconn
 from cancelweb.monitor import Monitor
 from cancelweb.testing import Client, Exchange
 
-from .._scopes import Handler, Leaf
+from .._pages import Handler, Page
 from ._kit import Slow, echo, waiting
 
 
@@ -27,7 +27,7 @@ class OutcomeTests(SynchronousTestCase):
 
     def get(self, handler: Handler) -> Exchange:
         """Ask."""
-        return Client(Leaf(handler), self.clock).get()
+        return Client(Page(handler), self.clock).get()
 
     def test_stopped(self) -> None:
         """A handler that was stopped has an outcome that says so."""
@@ -49,7 +49,7 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_nested_doors(self) -> None:
         """A decorated handler inside a wrapper has one outcome."""
-        exchange = Client(CancellingResource(Leaf(Slow(self.clock))), self.clock).get()
+        exchange = Client(CancellingResource(Page(Slow(self.clock))), self.clock).get()
         exchange.disconnect()
         assert exchange.outcome is not None and exchange.served is not None
         self.assertIs(exchange.outcome.ended, Ended.STOPPED)
@@ -75,7 +75,7 @@ class OutcomeTests(SynchronousTestCase):
         wrapper = CancellingResource(wrapper, observers=(), on_exit=hooks.append)
         exchange = Client(wrapper, self.clock).post(b"/", b"")
         exchange.disconnect()
-        late.callback(Leaf(lambda _: deferLater(self.clock, 1, lambda: b"page")))
+        late.callback(Page(lambda _: deferLater(self.clock, 1, lambda: b"page")))
         self.assertIsNone(exchange.outcome)
         exchange.advance(1)
         assert exchange.served is not None
@@ -102,7 +102,7 @@ class LeavingTests(SynchronousTestCase):
     def test_told_why(self) -> None:
         """The server is told of an orderly end, unless another is given."""
         for reason, expected in [(None, ConnectionDone), (ConnectionLost(), ConnectionLost)]:
-            exchange = Client(Leaf(cancel_on_disconnect(lambda request: Deferred()))).get()
+            exchange = Client(Page(cancel_on_disconnect(lambda request: Deferred()))).get()
             exchange.disconnect(reason)
             exchange.disconnect()
             assert exchange.outcome is not None
@@ -112,7 +112,7 @@ class LeavingTests(SynchronousTestCase):
 
     def test_reason_is_checked(self) -> None:
         """What is no exception is refused."""
-        exchange = Client(Leaf(waiting)).get()
+        exchange = Client(Page(waiting)).get()
         error = self.assertRaises(TypeError, exchange.disconnect, ConnectionLost)
         self.assertIn("must be an exception", str(error))
 
@@ -123,7 +123,7 @@ class LeavingTests(SynchronousTestCase):
             request.write(b"some")
             return Deferred()
 
-        connection = Client(Leaf(cancel_on_disconnect(total_timeout=3)(begin))).connect()
+        connection = Client(Page(cancel_on_disconnect(total_timeout=3)(begin))).connect()
         exchange = connection.get()
         exchange.advance(2)
         self.assertFalse(connection.is_aborted)
@@ -136,7 +136,7 @@ class LeavingTests(SynchronousTestCase):
 
     def test_pipelined_bytes_hide_it(self) -> None:
         """While more than 16 KiB wait behind a request, its client's leaving is not seen."""
-        connection = Client(Leaf(cancel_on_disconnect(lambda request: Deferred()))).connect()
+        connection = Client(Page(cancel_on_disconnect(lambda request: Deferred()))).connect()
         exchange = connection.get()
         connection.send(b"GET / HTTP/1.1\r\nX: " + b"x" * 20000)
         connection.disconnect()

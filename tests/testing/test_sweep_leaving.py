@@ -7,7 +7,7 @@ from twisted.web.server import Request, Site
 
 from cancelweb.testing import Client, Exchange, sweep
 
-from .._scopes import Leaf
+from .._pages import Page
 from ._sweeps import SweepTestCase, plain, resource, two_waits
 
 
@@ -101,7 +101,7 @@ class BodyTests(SweepTestCase):
 
     def test_sends_no_more(self) -> None:
         """A client that has left sends nothing of what it was about to send."""
-        client = Client(Leaf(lambda _: b"page"))
+        client = Client(Page(lambda _: b"page"))
         exchange = upload(client)
         exchange.disconnect()
         self.assertEqual(client.clock.getDelayedCalls(), [])
@@ -109,7 +109,7 @@ class BodyTests(SweepTestCase):
 
     def test_sends_later(self) -> None:
         """One that stays sends it when its time has come."""
-        client = Client(Leaf(lambda request: request.content.read()))
+        client = Client(Page(lambda request: request.content.read()))
         exchange = upload(client)
         exchange.advance(1)
         assert exchange.response is not None

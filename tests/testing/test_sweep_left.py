@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import cancel_on_disconnect, current_scope
 from cancelweb.testing import Problem, sweep
 
-from .._scopes import Leaf
+from .._pages import Page
 from ._sweeps import SweepTestCase, plain, resource, sleep, two_waits
 
 
@@ -27,7 +27,7 @@ class LeftTests(SweepTestCase):
     def test_own_calls(self) -> None:
         """What the resource has on the clock by itself is not left behind."""
 
-        def make(clock: Clock) -> Leaf:
+        def make(clock: Clock) -> Page:
             loop = LoopingCall(lambda: None)
             loop.clock = clock
             loop.start(0.3)
@@ -38,7 +38,7 @@ class LeftTests(SweepTestCase):
     def test_own_work(self) -> None:
         """Nor is a coroutine that the resource has started for itself, or that its timer starts."""
 
-        def make(clock: Clock) -> Leaf:
+        def make(clock: Clock) -> Page:
             async def poll() -> None:
                 while True:
                     await succeed(None)
@@ -57,7 +57,7 @@ class LeftTests(SweepTestCase):
             loop.clock = clock
             loop.start(0.5)
             ensureDeferred(poll())
-            return Leaf(handler)
+            return Page(handler)
 
         report = sweep(make)
         self.assertEqual(report.lines, frozenset())
@@ -82,7 +82,7 @@ class LeftTests(SweepTestCase):
             os.unlink(path)
             return b""
 
-        def make(clock: Clock) -> Leaf:
+        def make(clock: Clock) -> Page:
             tempfile.mkdtemp(prefix="own")
             return resource(handler)(clock)
 
@@ -156,7 +156,7 @@ class LeftTests(SweepTestCase):
     def test_check(self) -> None:
         """A check is called with the resource, and what it asserts is reported."""
 
-        class Rows(Leaf):
+        class Rows(Page):
             rows = 0
 
         def check(page: Rows) -> None:

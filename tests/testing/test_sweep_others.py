@@ -16,7 +16,7 @@ from twisted.web.server import Request
 from cancelweb import cancel_on_disconnect
 from cancelweb.testing import sweep
 
-from .._scopes import Leaf
+from .._pages import Page
 from ._sweeps import SweepTestCase, resource, sleep
 
 
@@ -26,7 +26,7 @@ class OthersTests(SweepTestCase):
     def test_forced_lock(self) -> None:
         """A lock whose forced await is cancelled is given back: nobody would have got it."""
 
-        def make(clock: Clock) -> Leaf:
+        def make(clock: Clock) -> Page:
             semaphore = DeferredSemaphore(1)
 
             async def handler(request: Request) -> bytes:
@@ -44,7 +44,7 @@ class OthersTests(SweepTestCase):
 
             handlers: dict[bytes, Any] = {b"/a": handler, b"/g": inlineCallbacks(generator)}
             decorate: Any = cancel_on_disconnect
-            return Leaf(decorate(lambda request: handlers[request.uri](request)))
+            return Page(decorate(lambda request: handlers[request.uri](request)))
 
         for path in b"/a", b"/g":
             self.assertTrue(any(each.is_forced for each in sweep(make, path).points))
@@ -65,7 +65,7 @@ class OthersTests(SweepTestCase):
     def test_awaiting_one_deferred_twice(self) -> None:
         """Two awaits of one Deferred: the second gets nothing, even if nobody leaves."""
 
-        def make(clock: Clock) -> Leaf:
+        def make(clock: Clock) -> Page:
             shared: list[Deferred[bytes]] = []
 
             async def handler(request: Request) -> bytes:
@@ -76,7 +76,7 @@ class OthersTests(SweepTestCase):
                 finally:
                     shared.clear()
 
-            return Leaf(cancel_on_disconnect(handler))
+            return Page(cancel_on_disconnect(handler))
 
         report = self.failed(make)
         text = "others: another client got 200 with b'' instead of b'rate'"
@@ -85,21 +85,21 @@ class OthersTests(SweepTestCase):
     def test_answers_that_differ_anyway(self) -> None:
         """Where clients never get the same, only the status is compared; long bodies are cut."""
 
-        def make(clock: Clock) -> Leaf:
+        def make(clock: Clock) -> Page:
             count = iter(range(100))
 
             async def handler(request: Request) -> bytes:
                 await sleep(clock)
                 return b"%d" % next(count)
 
-            return Leaf(cancel_on_disconnect(handler))
+            return Page(cancel_on_disconnect(handler))
 
         sweep(make)
 
     def test_long_bodies(self) -> None:
         """Of long bodies the beginning is told."""
 
-        def make(clock: Clock) -> Leaf:
+        def make(clock: Clock) -> Page:
             lost: list[object] = []
 
             async def handler(request: Request) -> bytes:
@@ -110,7 +110,7 @@ class OthersTests(SweepTestCase):
                     raise
                 return b"y" * 50 if lost else b"x" * 50
 
-            return Leaf(cancel_on_disconnect(handler))
+            return Page(cancel_on_disconnect(handler))
 
         (finding,) = self.findings(make)
         self.assertIn(f"b'{'y' * 37}...' instead of b'{'x' * 37}...'", finding)

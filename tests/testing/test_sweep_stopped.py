@@ -15,7 +15,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import CancellingResource, current_scope, detach, shield
 from cancelweb.testing import Problem, sweep
 
-from .._scopes import Errand, Leaf
+from .._pages import Page
+from .._work import Errand
 from ._sweeps import Handler, SweepTestCase, plain, resource, sleep, two_waits
 
 
@@ -151,7 +152,7 @@ class StoppedTests(SweepTestCase):
         """A POST in a wrapper runs to its end, and that is right."""
 
         def make(clock: Clock) -> CancellingResource:
-            return CancellingResource(Leaf(lambda request: two_waits(request, clock)))
+            return CancellingResource(Page(lambda request: two_waits(request, clock)))
 
         sweep(make, lambda client: client.post(b"/", b"data"))
 

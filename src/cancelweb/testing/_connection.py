@@ -5,6 +5,8 @@ HTTP/2 is in `_http2`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -34,6 +36,7 @@ class Connection:
     _sent: list[bytes] = field(factory=list, init=False)
     _served: list[Served] = field(factory=list, init=False)
     _later: list[IDelayedCall] = field(factory=list, init=False)
+    _gathered: list[bytes] | None = field(default=None, init=False)
     _transport: Transport = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -95,7 +98,19 @@ class Connection:
         if delay:
             later = self.client.clock.callLater(delay, self._transport.deliver, data)
             self._later.append(later)
+        elif self._gathered is not None:
+            self._gathered.append(data)
         else:
+            self._transport.deliver(data)
+
+    @contextmanager
+    def in_one_read(self) -> Iterator[None]:
+        """Let all that is sent within arrive in one read of the server, at the end."""
+        self._gathered = []
+        try:
+            yield
+        finally:
+            data, self._gathered = b"".join(self._gathered), None
             self._transport.deliver(data)
 
     def disconnect(self, reason: Exception | None = None) -> None:

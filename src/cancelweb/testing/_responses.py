@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attrs import define, field
+from twisted.web.http import NO_CONTENT, NOT_MODIFIED, SWITCHING
 from twisted.web.http_headers import Headers
 
-BODILESS = (204, 304)
+BODILESS = (SWITCHING, NO_CONTENT, NOT_MODIFIED)
 
 
 @define
@@ -67,7 +68,7 @@ def _head(data: bytes) -> tuple[Response | None, bytes]:
         return None, data
     status_line, *lines = head.split(b"\r\n")
     code = int(status_line.split(b" ", 2)[1])
-    if code < 200:
+    if code < 200 and code != SWITCHING:
         # Informational, such as 100 Continue: the answer is yet to come (RFC 9110, section 15.2).
         return _head(rest)
     response = Response(code)

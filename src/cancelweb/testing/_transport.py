@@ -54,9 +54,12 @@ class Transport(StringTransport):
         self._is_resuming = False
 
     @property
-    def dataBuffer(self) -> bytes:  # noqa: N802
-        """What waits for the client; as in ``twisted.internet.abstract.FileDescriptor``."""
-        return bytes(self._unsent)
+    def _tempDataLen(self) -> int:  # noqa: N802
+        """How much waits for the client; as in ``twisted.internet.abstract.FileDescriptor``.
+
+        What is written while the client does not read never comes into ``dataBuffer`` there.
+        """
+        return len(self._unsent)
 
     def connect(self, protocol: Any) -> None:
         """Connect the server's protocol."""

@@ -13,8 +13,8 @@ from twisted.web.server import Site
 
 from cancelweb.status import StatusResource
 
-from ..._inmemory import Client
 from ..._loopback import listen_for_browser
+from ..._visits import connect
 from ...docs._docs import DOCS
 from ...operating._monitored import Monitored
 from .._chromium import launch
@@ -58,7 +58,7 @@ class StatusTests(TestCase):
         status = Site(StatusResource(self.busy_site(clock).monitor), reactor=clock)
         for second in range(120):
             self.pass_second(second)
-            Client(status, clock).request()
+            connect(status, clock).get()
             clock.advance(1)
         url, _ = listen_for_browser(self, status)
         tab = await (await launch(self)).tab()
@@ -87,6 +87,10 @@ class StatusTests(TestCase):
             else:
                 self.site.visit(b"/search", handler=self.shop["search"])
             self.site.visit(b"/", handler=lambda _: b"at once")
-            self.site.clients.pop()
-        while len(self.site.clients) > 8 or (self.site.clients and self.random.random() < 0.4):
-            self.site.clients.pop(self.random.randrange(len(self.site.clients))).disconnect()
+            self.site.connections.pop()
+        while len(self.site.connections) > 8 or (
+            self.site.connections and self.random.random() < 0.4
+        ):
+            self.site.connections.pop(
+                self.random.randrange(len(self.site.connections))
+            ).disconnect()

@@ -237,7 +237,7 @@ class LookTests(BrowserTestCase):
         """With 0, 5 and 5,000 requests nothing overflows; the page stays small, and is quick."""
         tab = await self.open()
         for count in (0, 5, 5000):
-            self.site.visits(count - len(self.site.clients))
+            self.site.visits(count - len(self.site.connections))
             for size in (WIDE, NARROW):
                 await tab.look(*size)
                 await tab.load(self.url)

@@ -24,8 +24,8 @@ from cancelweb._stoppable.cursors import Asking
 from cancelweb._stoppable.drivers import PostgreSQL
 from cancelweb.database import Committed, ConnectionPool
 
-from ..._inmemory import Client
-from ..._pages import PAGE, Page
+from ..._pages import PAGE, GetPage
+from ..._visits import connect
 from ...stoppable._databases import Gate, outcomes
 from .._postgres import postgres
 
@@ -101,10 +101,10 @@ class Contract:
             return PAGE
 
         decorate: Any = cancel_on_disconnect(observers=closed.callback)
-        client = Client(Page(decorate(handler)), Clock())
-        client.request()
+        connection = connect(GetPage(decorate(handler)), Clock())
+        connection.get()
         await self.server.running(self.name)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual((await closed).ended, Ended.STOPPED)
         self.assertEqual(self.server.states(self.name), ["idle"])
 
@@ -134,7 +134,10 @@ class Contract:
         """Of 500 queries cancelled at random moments none hits another: each gets its own rows."""
         counts = {"completed": 0, "cancelled": 0, "committed": 0}
         await DeferredList(
-            [Deferred.fromCoroutine(self.hammer(client, 125, counts)) for client in range(CLIENTS)],
+            [
+                Deferred.fromCoroutine(self.hammer(connection, 125, counts))
+                for connection in range(CLIENTS)
+            ],
             fireOnOneErrback=True,
             consumeErrors=True,
         )
@@ -145,7 +148,7 @@ class Contract:
         self.assertLessEqual(len(self.server.states(self.name)), CLIENTS)
         self.assertEqual(len(self.pool.connections), len(self.server.states(self.name)))
 
-    async def hammer(self: Any, client: int, times: int, counts: dict[str, int]) -> None:
+    async def hammer(self: Any, connection: int, times: int, counts: dict[str, int]) -> None:
         """Cancel a query at a moment around its end, and look at the rows of the one after it."""
         for number in range(times):
             query = self.pool.runQuery("SELECT %s, pg_sleep(0.002)", (number,))
@@ -163,7 +166,7 @@ class Contract:
                 counts["completed"] += 1
             if rows is not None:
                 self.assertEqual(rows[0][0], number)
-            own = (client, number)
+            own = (connection, number)
             # It fails here if the cancel hits this one: with the server's "canceling statement".
             self.assertEqual(await self.pool.runQuery("SELECT %s, %s", own), [own])
 

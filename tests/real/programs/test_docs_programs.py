@@ -23,8 +23,9 @@ from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb._stoppable.drivers import interruptible
 
 from ..._http1 import Visit
-from ..._inmemory import Client, log_events, of_cancelweb
+from ..._logs import log_events, of_cancelweb
 from ..._servers import LOOPBACK, LoggedProcess, Server
+from ..._visits import connect
 from ...docs._docs import (
     ACQUIRE,
     ASYNCIO,
@@ -52,19 +53,19 @@ class HowToTests(SynchronousTestCase):
         before = reactor.getDelayedCalls()
         cancelled: list[Deferred[bytes]] = []
         found: Deferred[bytes] = Deferred(cancelled.append)
-        client = Client(run(TRACK.read_text())["Search"](lambda request: found))
-        client.request()
+        connection = connect(run(TRACK.read_text())["Search"](lambda request: found))
+        connection.get()
         self.assertEqual(len(reactor.getDelayedCalls()), len(before) + 1)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(cancelled, [found])
         self.assertEqual(reactor.getDelayedCalls(), before)
 
     def test_tracked_loop_stops_with_response(self) -> None:
         """The loop is stopped when the search has been answered."""
         before = reactor.getDelayedCalls()
-        client = Client(run(TRACK.read_text())["Search"](lambda request: succeed(b"found")))
-        client.request()
-        self.assertEqual(client.response.body, b"found")
+        connection = connect(run(TRACK.read_text())["Search"](lambda request: succeed(b"found")))
+        connection.get()
+        self.assertEqual(connection.response.body, b"found")
         self.assertEqual(reactor.getDelayedCalls(), before)
 
     def test_eviction(self) -> None:
@@ -76,10 +77,10 @@ class HowToTests(SynchronousTestCase):
             return Deferred()
 
         names = run(TRACK.read_text())
-        client = Client(names["Search"](find))
-        client.request()
+        connection = connect(names["Search"](find))
+        connection.get()
         names["evict"](requests[0])
-        self.assertEqual(client.response.status, 429)
+        self.assertEqual(connection.response.code, 429)
         self.assertIn("the quota is used up", str(names["QuotaUsedUp"]()))
 
     def test_hooks_of_an_export(self) -> None:
@@ -94,11 +95,11 @@ class HowToTests(SynchronousTestCase):
             parts[-1].write_text(f"part {number}")
             return succeed(parts[-1])
 
-        client, events = Client(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
-        client.request()
-        client.clock.pump([0] * 5)
-        self.assertIn(b"part 1", client.received)
-        client.disconnect()
+        connection, events = connect(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
+        connection.get()
+        connection.client.clock.pump([0] * 5)
+        self.assertIn(b"part 1", connection.received)
+        connection.disconnect()
         self.assertEqual([part.exists() for part in parts], [False, False])
         self.assertIn("export stopped: the client disconnected", formatEvent(events[0]) or "")
 
@@ -108,27 +109,27 @@ class HowToTests(SynchronousTestCase):
         def write_part(number: int) -> Deferred[Path]:
             return fail(OSError("the disk is full"))
 
-        client, events = Client(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
-        client.request()
+        connection, events = connect(run(HOOKS.read_text())["Export"](write_part)), log_events(self)
+        connection.get()
         self.assertIn("export failed: the disk is full", [formatEvent(each) for each in events])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_late_connection_returns_to_pool(self) -> None:
         """A connection that arrives after its client has left goes back to the pool."""
         pool = Pool()
-        client = Client(run(ACQUIRE.read_text())["Balance"](pool))
-        client.request()
-        client.disconnect()
+        connection = connect(run(ACQUIRE.read_text())["Balance"](pool))
+        connection.get()
+        connection.disconnect()
         pool.arriving.callback(pool)
         self.assertEqual(pool.returned, [pool])
 
     def test_connection_in_time_is_used(self) -> None:
         """A connection that arrives in time is used, and returned once."""
         pool = Pool()
-        client = Client(run(ACQUIRE.read_text())["Balance"](pool))
-        client.request()
+        connection = connect(run(ACQUIRE.read_text())["Balance"](pool))
+        connection.get()
         pool.arriving.callback(pool)
-        self.assertEqual(client.response.body, b"12.50")
+        self.assertEqual(connection.response.body, b"12.50")
         self.assertEqual(pool.returned, [pool])
 
     def test_adapter_of_another_driver(self) -> None:
@@ -156,9 +157,9 @@ class HowToTests(SynchronousTestCase):
             return Deferred()
 
         app.route("/")(cast(Any, cancel_on_disconnect(view)))
-        client = Client(app.resource())
-        client.request()
-        self.assertEqual((client.response.status, client.response.body), (200, b""))
+        connection = connect(app.resource())
+        connection.get()
+        self.assertEqual((connection.response.code, connection.response.body), (200, b""))
 
     def test_log_of_dry_run(self) -> None:
         """A dry run logs the line that the how-to shows."""
@@ -171,9 +172,9 @@ class HowToTests(SynchronousTestCase):
             def render_GET(self, request: Request) -> Any:
                 return deferLater(clock, 5, lambda: b"page")
 
-        client = Client(CancellingResource(Slow(), dry_run=True), clock)
-        client.request(path=b"/slow.rpy")
-        client.disconnect()
+        connection = connect(CancellingResource(Slow(), dry_run=True), clock)
+        connection.get(path=b"/slow.rpy")
+        connection.disconnect()
         clock.advance(5)
         lines = [f"[cancelweb#info] {formatEvent(event)}" for event in of_cancelweb(events)]
         (shown,) = shown_log(section(DOCS / "howto" / "wrap.rst", "See first what would happen"))

@@ -11,7 +11,7 @@ from twisted.web.server import Request
 
 from cancelweb import Disconnected, Ended, cancel_on_disconnect
 
-from ..._scopes import Leaf
+from ..._pages import Page
 from ..._servers import Server
 from ...stoppable._upstreams import Asker, GatewayTestCase
 from ._fronts import Front
@@ -46,7 +46,7 @@ class FrontTestCase(GatewayTestCase):
         """Start the server in front, and a client whose request has come to the handler."""
         self.setUp()
         decorate: Any = cancel_on_disconnect(observers=self._tell)
-        behind = self.serve(Leaf(decorate(self.render)))
+        behind = self.serve(Page(decorate(self.render)))
         server = await front(self, behind.port)
         line = method + b" /page HTTP/1.1"
         lines = (line, b"Host: localhost", b"Connection: close")

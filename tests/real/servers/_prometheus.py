@@ -19,8 +19,8 @@ from cancelweb.monitor import Monitor
 from cancelweb.prometheus import MonitorCollector
 
 from ..._loopback import connect, request, serve
+from ..._pages import Handler, Page
 from ..._programs import find_program
-from ..._scopes import Handler, Leaf
 from ..._servers import LOOPBACK, LoggedProcess, reactor
 from ._fronts import reserve_port
 
@@ -54,7 +54,7 @@ class Site:
 
     def add(self, path: bytes, handler: Handler, **options: Any) -> None:
         """Add a page."""
-        door: Any = CancellingResource(Leaf(handler), monitor=self.monitor, observers=(), **options)
+        door: Any = CancellingResource(Page(handler), monitor=self.monitor, observers=(), **options)
         self._root.putChild(path, door)
 
     async def ask(self, path: bytes) -> bytes:

@@ -14,7 +14,7 @@ from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
 from cancelweb.database import ConnectionPool
 from cancelweb.proxy import ReverseProxyResource
 
-from ..._scopes import Leaf
+from ..._pages import Page
 from ..._servers import LOOPBACK, Server
 from ...stoppable._upstreams import Asker, GatewayTestCase
 from .._postgres import postgres
@@ -54,7 +54,7 @@ class ChainTests(GatewayTestCase):
             return str(await pool.runQuery(statement)).encode()
 
         decorate: Any = cancel_on_disconnect(observers=self.observer("backend"))
-        backend = self.serve(Leaf(decorate(handler)))
+        backend = self.serve(Page(decorate(handler)))
         proxy: Any = ReverseProxyResource(LOOPBACK, backend.port, b"")
         root: Any = CancellingResource(proxy, observers=self.observer("gateway"))
         server: Server = await front(self, self.serve(root).port)

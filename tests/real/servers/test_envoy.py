@@ -16,7 +16,7 @@ from twisted.web.server import Request, Site
 from cancelweb import Disconnected, Ended, Outcome, TimedOut, cancel_on_disconnect
 
 from ..._http2 import HTTP2Client
-from ..._scopes import Leaf
+from ..._pages import Page
 from ..._servers import SelfSigned, Server
 from ...docs._docs import DOCS
 from ...stoppable._upstreams import Asker, GatewayTestCase
@@ -62,10 +62,10 @@ class EnvoyTestCase(GatewayTestCase):
         self.pages: list[tuple[bytes, Deferred[bytes]]] = []
         self.outcomes: list[Outcome] = []
 
-    def page(self, **options: Any) -> Leaf:
+    def page(self, **options: Any) -> Page:
         """The page that Envoy is to ask for."""
         decorate: Any = cancel_on_disconnect(observers=self.outcomes.append, **options)
-        return Leaf(decorate(self.wait))
+        return Page(decorate(self.wait))
 
     def wait(self, request: Request) -> Deferred[bytes]:
         """The handler."""

@@ -22,9 +22,10 @@ from twisted.web.server import Request
 from cancelweb import detach
 
 from ..._loopback import connect, request
+from ..._pages import waiting
 from ..._programs import find_program
-from ..._scopes import Errand, waiting
 from ..._servers import LOOPBACK, reactor
+from ..._work import Errand
 from ...operating._dashboard import dashboard, queries_of_docs
 from ._prometheus import REMEDY, Prometheus, Site
 

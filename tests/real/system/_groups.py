@@ -15,9 +15,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from cancelweb import Outcome, cancel_on_disconnect
+from cancelweb.testing import Connection
 
-from ..._inmemory import Client
-from ..._pages import Handler, Page
+from ..._pages import GetPage, Handler
+from ..._visits import connect
 from .._procs import running, zombies
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -80,14 +81,14 @@ class GroupTestCase(TestCase):
         self.assertEqual(running(self.mark), [])
         self.assertEqual(zombies(), [])
 
-    def visit(self, handler: Handler, **options: Any) -> tuple[Client, Deferred[Outcome]]:
+    def visit(self, handler: Handler, **options: Any) -> tuple[Connection, Deferred[Outcome]]:
         """One GET of the page that the handler makes, and its outcome."""
         told: Deferred[Outcome] = Deferred()
         decorate: Any = cancel_on_disconnect(observers=told.callback, **options)
-        client = Client(Page(decorate(handler)), reactor)
-        self.addCleanup(client.disconnect)
-        client.request()
-        return client, told
+        connection = connect(GetPage(decorate(handler)), reactor)
+        self.addCleanup(connection.disconnect)
+        connection.get()
+        return connection, told
 
 
 async def ended(chunks: Any) -> Any:

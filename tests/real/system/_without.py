@@ -45,7 +45,7 @@ from cancelweb.processes import run
 from cancelweb.testing import Client, sweep
 from cancelweb.testing._clock import step
 
-from ..._pages import NoHead, Page
+from ..._pages import GetPage, NoHead
 from ...testing._kit import body_of
 
 reactor: Any = _installed_reactor
@@ -61,7 +61,7 @@ class Visit:
     """
 
     def __init__(
-        self, handler: Callable[[Any, Clock], object], kind: Any = Page, **options: Any
+        self, handler: Callable[[Any, Clock], object], kind: Any = GetPage, **options: Any
     ) -> None:
         self.clock = Clock()
         self.outcomes: list[Any] = []
@@ -139,7 +139,7 @@ def chain() -> None:
     same(stopped, [inner])
     # What was cancelled before and is unhandled is none of the sweep's business.
     gc.collect()
-    sweep(lambda clock: Page(lambda request: cancel_on_disconnect(later)(request, clock)))
+    sweep(lambda clock: GetPage(lambda request: cancel_on_disconnect(later)(request, clock)))
 
 
 def unread_chain() -> None:
@@ -459,7 +459,7 @@ def access_log() -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory, "access.log")
         wrapped: Any = CancellingResource(
-            Page(lambda _: Deferred()), on_exit=access_log_499, clock=clock
+            GetPage(lambda _: Deferred()), on_exit=access_log_499, clock=clock
         )
         site = Site(wrapped, logPath=str(path).encode(), reactor=clock)
         site.startFactory()
@@ -472,7 +472,7 @@ def last_answer() -> None:
     """In a drain the client is asked to close."""
     clock = Clock()
     monitor = Monitor(clock)
-    page: Any = Page(lambda _: deferLater(clock, 1, lambda: b"late"))
+    page: Any = GetPage(lambda _: deferLater(clock, 1, lambda: b"late"))
     client = Client(CancellingResource(page, monitor=monitor, clock=clock), clock)
     exchange = client.get()
     monitor.drain(5)
@@ -533,7 +533,7 @@ def no_http2() -> None:
 
 async def drain() -> None:
     """A drain ends, with a connection that is open and idle."""
-    port = reactor.listenTCP(0, Site(Page(lambda _: b"")), interface="127.0.0.1")
+    port = reactor.listenTCP(0, Site(GetPage(lambda _: b"")), interface="127.0.0.1")
     where = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
     client: Any = await where.connect(Factory.forProtocol(Protocol))
     try:
@@ -549,7 +549,9 @@ async def drain() -> None:
 def sweeping() -> None:
     """A sweep finds the points at which a handler waits."""
     gc.collect()
-    report = sweep(lambda clock: Page(lambda request: cancel_on_disconnect(later)(request, clock)))
+    report = sweep(
+        lambda clock: GetPage(lambda request: cancel_on_disconnect(later)(request, clock))
+    )
     same(len(report.points) > 0, True)
     clock = Clock()
     called: list[object] = []

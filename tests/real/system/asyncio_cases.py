@@ -30,9 +30,10 @@ from cancelweb import (
     scope_of,
 )
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
-from ..._inmemory import Client
-from ..._pages import PAGE, Handler, Page
+from ..._pages import PAGE, GetPage, Handler
+from ..._visits import connect
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -60,14 +61,16 @@ class AsyncioTestCase(TestCase):
         self.steps: list[object] = []
         self.begun: Deferred[None] = Deferred()
 
-    def visit(self, handler: Handler, **options: Any) -> Client:
+    def visit(self, handler: Handler, **options: Any) -> Connection:
         """One GET of the page that the handler makes."""
         decorate: Any = cancel_on_disconnect(observers=self.closed.callback, **options)
-        client = Client(Page(decorate(handler)), self.clock)
-        client.request()
-        return client
+        connection = connect(GetPage(decorate(handler)), self.clock)
+        connection.get()
+        return connection
 
-    def visit_task(self, work: Callable[[], Coroutine[Any, Any, object]], **options: Any) -> Client:
+    def visit_task(
+        self, work: Callable[[], Coroutine[Any, Any, object]], **options: Any
+    ) -> Connection:
         """One GET of a page that is the result of a task."""
 
         def handler(_: Request) -> object:
@@ -96,18 +99,18 @@ class FutureTests(AsyncioTestCase):
     async def test_completes(self) -> None:
         """Its result is the page."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
-        client = self.visit(lambda _: future)
+        connection = self.visit(lambda _: future)
         future.set_result(PAGE)
         self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     async def test_fails(self) -> None:
         """Its exception is a 500, and is logged once."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
-        client = self.visit(lambda _: future)
+        connection = self.visit(lambda _: future)
         future.set_exception(KeyError())
         self.assertEqual(await self.ended(), Ended.FAILED)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_stops(self) -> None:
@@ -121,7 +124,7 @@ class FutureTests(AsyncioTestCase):
     async def test_cancelled_by_somebody_else(self) -> None:
         """Cancelled by somebody else, it is a 500."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
-        client = self.visit(lambda _: future)
+        connection = self.visit(lambda _: future)
         # Told after cancelweb, which has asked to be told before.
         told: Deferred[object] = Deferred()
         future.add_done_callback(told.callback)
@@ -129,7 +132,7 @@ class FutureTests(AsyncioTestCase):
         await told
         self.clock.advance(0)
         self.assertEqual(await self.ended(), Ended.FAILED)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
     async def test_through_a_deferred(self) -> None:
@@ -151,15 +154,15 @@ class TaskTests(AsyncioTestCase):
             await asyncio.sleep(0)
             return PAGE
 
-        client = self.visit_task(work)
+        connection = self.visit_task(work)
         self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     async def test_stops(self) -> None:
         """It is cancelled when its client leaves, once, and settled when it has ended."""
-        client = self.visit_task(self.wait)
+        connection = self.visit_task(self.wait)
         await self.begun
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(self.task.cancelling(), 1)
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(self.steps, ["stopped"])
@@ -185,11 +188,11 @@ class TaskTests(AsyncioTestCase):
                 await go_on.wait()
                 self.steps.append("cleaned")
 
-        client = self.visit_task(work)
+        connection = self.visit_task(work)
         await self.begun
         self.task.cancel()
         await cleaning
-        client.disconnect()
+        connection.disconnect()
         go_on.set()
         await self.closed
         self.assertEqual(self.steps, ["stopped", "cleaned"])
@@ -206,9 +209,9 @@ class TaskTests(AsyncioTestCase):
                 tell_soon(swallowed)
                 await go_on.wait()
 
-        client = self.visit_task(work)
+        connection = self.visit_task(work)
         await self.begun
-        client.disconnect()
+        connection.disconnect()
         await swallowed
         self.clock.advance(5)
         self.assertEqual(await self.ended(), Ended.SURVIVED)
@@ -226,9 +229,9 @@ class TaskTests(AsyncioTestCase):
                 return PAGE
             return b"in time"
 
-        client = self.visit_task(work)
+        connection = self.visit_task(work)
         self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertEqual(client.response.body, PAGE)
+        self.assertEqual(connection.response.body, PAGE)
 
     async def test_timeout_and_disconnect(self) -> None:
         """A disconnect inside an `asyncio.timeout` is no timeout."""
@@ -237,9 +240,9 @@ class TaskTests(AsyncioTestCase):
             async with asyncio.timeout(10):
                 await self.wait()
 
-        client = self.visit_task(work)
+        connection = self.visit_task(work)
         await self.begun
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertTrue(self.task.cancelled())
 
@@ -255,9 +258,9 @@ class TaskTests(AsyncioTestCase):
                 parts = [group.create_task(part()) for _ in range(2)]
             return b"".join(each.result() for each in parts)
 
-        client = self.visit_task(work)
+        connection = self.visit_task(work)
         self.assertEqual(await self.ended(), Ended.COMPLETED)
-        self.assertEqual(client.response.body, PAGE * 2)
+        self.assertEqual(connection.response.body, PAGE * 2)
 
     async def test_task_group_and_disconnect(self) -> None:
         """When the client leaves, all tasks of the group are stopped."""
@@ -276,19 +279,19 @@ class TaskTests(AsyncioTestCase):
                     group.create_task(part(each))
                 await self.wait()
 
-        client = self.visit_task(work)
+        connection = self.visit_task(work)
         for each in (self.begun, *parts):
             await each
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(sorted(map(str, self.steps)), ["part", "part", "stopped"])
 
     async def test_deadline(self) -> None:
         """The deadline stops it, and the client gets 503."""
-        client = self.visit_task(self.wait, timeout=3)
+        connection = self.visit_task(self.wait, timeout=3)
         await self.begun
         self.clock.advance(3)
-        self.assertEqual(client.response.status, 503)
+        self.assertEqual(connection.response.code, 503)
         self.assertEqual(await self.ended(), Ended.STOPPED)
 
     async def test_scope(self) -> None:
@@ -374,9 +377,9 @@ class CoroutineTests(AsyncioTestCase):
             async with asyncio.timeout(10):
                 return PAGE
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.assertEqual(await self.ended(), Ended.FAILED)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         (failure,) = self.flushLoggedErrors(RuntimeError)
         self.assertEqual(str(failure.value), "Timeout should be used inside a task")
 
@@ -387,9 +390,9 @@ class CoroutineTests(AsyncioTestCase):
             async with asyncio.TaskGroup():
                 return PAGE
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.assertEqual(await self.ended(), Ended.FAILED)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         (failure,) = self.flushLoggedErrors(RuntimeError)
         self.assertIn("cannot determine the parent task", str(failure.value))
 
@@ -400,9 +403,9 @@ class CoroutineTests(AsyncioTestCase):
             future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
             return await future
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         self.assertEqual(await self.ended(), Ended.FAILED)
-        self.assertEqual(client.response.status, 500)
+        self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     async def test_through_a_deferred(self) -> None:
@@ -412,9 +415,9 @@ class CoroutineTests(AsyncioTestCase):
             self.task = asyncio.ensure_future(self.wait())
             return await Deferred.fromFuture(self.task)
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         await self.begun
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         with self.assertRaises(asyncio.CancelledError):
             await Deferred.fromFuture(self.task)
@@ -426,9 +429,9 @@ class CoroutineTests(AsyncioTestCase):
         async def handler(_: Request) -> object:
             return asyncio.ensure_future(self.wait())
 
-        client = self.visit(handler)
+        connection = self.visit(handler)
         await self.begun
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(self.steps, ["stopped"])
 
@@ -450,11 +453,11 @@ class ThreadTests(AsyncioTestCase):
         """Ask for a page, leave while its thread computes, and wait until that has ended."""
         monitor = Monitor(reactor)
         observers = [self.closed.callback]
-        root = CancellingResource(Page(handler), monitor=monitor, observers=observers)
-        client = Client(root, self.clock)
-        client.request()
+        root = CancellingResource(GetPage(handler), monitor=monitor, observers=observers)
+        connection = connect(root, self.clock)
+        connection.get()
         await self.begun
-        client.disconnect()
+        connection.disconnect()
         ended = await self.ended()
         self.assertEqual(len(monitor.let_go), 1)
         self.go_on.set()
@@ -509,9 +512,9 @@ class ContextTests(AsyncioTestCase):
             return PAGE
 
         decorate: Any = cancel_on_disconnect(observers=())
-        page = Page(decorate(handler))
-        Client(page, self.clock).request()
-        contexts[0].run(Client(page, self.clock).request)
+        page = GetPage(decorate(handler))
+        connect(page, self.clock).get()
+        contexts[0].run(connect(page, self.clock).get)
         self.assertEqual(self.steps, [True, True])
 
     async def test_old_scope_holds_no_request(self) -> None:

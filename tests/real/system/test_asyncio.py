@@ -14,8 +14,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
-from ..._pages import PAGE, PageTestCase
+from ..._pages import PAGE
 from ..._servers import REPOSITORY
+from ..._visits import VisitTestCase
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -41,7 +42,7 @@ class AsyncioReactorTests(TestCase):
         self.assertRegex(report, r"PASSED \(successes=\d\d+\)")
 
 
-class OtherReactorTests(PageTestCase):
+class OtherReactorTests(VisitTestCase):
     """Under any other reactor, nobody runs the event loop of a Future."""
 
     def setUp(self) -> None:

@@ -16,7 +16,7 @@ from cancelweb._operating.draining import GLANCE, LINGER
 from cancelweb.monitor import Monitor
 
 from ..._loopback import Wire, listen
-from ..._scopes import Handler, Leaf, waiting
+from ..._pages import Handler, Page, waiting
 from ..._servers import LOOPBACK, reactor
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -38,7 +38,7 @@ class RealDrainTests(TestCase):
 
     def listen(self, handler: Handler) -> int:
         """Serve a handler."""
-        return listen(self, Site(CancellingResource(Leaf(handler), monitor=self.monitor)))
+        return listen(self, Site(CancellingResource(Page(handler), monitor=self.monitor)))
 
     async def test_everybody_is_answered(self) -> None:
         """Of many requests each has its whole 503 when the drain is over, and is disconnected."""

@@ -20,7 +20,7 @@ from twisted.web.static import File
 
 from cancelweb import CancellingResource, Outcome, TimedOut, cancel_on_disconnect
 
-from ..._pages import Page
+from ..._pages import GetPage
 from ..._servers import LOOPBACK, SelfSigned
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -132,7 +132,7 @@ class SlowReaderTests(ReadersTestCase):
 
     async def assert_cut(self, is_secure: bool) -> None:
         """It is cut when it takes nothing, and not before."""
-        await self.connect(Page(cancel_on_disconnect(self.plenty)), is_secure)
+        await self.connect(GetPage(cancel_on_disconnect(self.plenty)), is_secure)
         for _ in range(3):
             self.clock.advance(10)
             await self.read_some()
@@ -160,12 +160,12 @@ class FlowsTests(ReadersTestCase):
         while True:
             yield CHUNK
 
-    def streamed(self) -> Page:
+    def streamed(self) -> GetPage:
         """A page that streams."""
         turns = LoopingCall(self.clock.advance, 0)
         turns.start(0.001)
         self.addCleanup(turns.stop)
-        return Page(self.chunks)
+        return GetPage(self.chunks)
 
     def file(self) -> File:
         """A large file, all of it a hole."""

@@ -12,8 +12,7 @@ from twisted.internet.defer import Deferred
 
 from cancelweb import Disconnected, Ended
 
-from ..._pages import PAGE
-from ..._scopes import Handler
+from ..._pages import PAGE, Handler
 from .._leavers import AnyClient, LeaverTestCase, Multiplexer
 
 CHUNK = b"x" * 2**16

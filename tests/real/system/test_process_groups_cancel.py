@@ -19,7 +19,7 @@ from twisted.trial.unittest import SkipTest
 
 from cancelweb.processes import run, stream
 
-from ..._inmemory import log_events, of_cancelweb
+from ..._logs import log_events, of_cancelweb
 from .._procs import running, zombies
 from ._groups import OUTPUT, STUBBORN, GroupTestCase
 

@@ -23,7 +23,7 @@ from cancelweb._twisted.checks import check, is_missing
 from cancelweb._twisted.names import NEEDED
 from cancelweb._twisted.needed import Needed
 
-from ..._inmemory import log_events, of_cancelweb
+from ..._logs import log_events, of_cancelweb
 from ..._servers import REPOSITORY
 from ._private import classes, defined_in, foreign_names, trees
 from ._renamed import BATCHES, DATABASE, IMPORTED

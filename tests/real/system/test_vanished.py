@@ -26,8 +26,9 @@ from cancelweb.connections import notice_vanished
 
 from ..._http1 import Visit
 from ..._http2 import HTTP2Client
-from ..._inmemory import Transport, log_events, of_cancelweb
-from ..._pages import PAGE, Page
+from ..._inmemory import Transport
+from ..._logs import log_events, of_cancelweb
+from ..._pages import PAGE, GetPage
 from ..._servers import LOOPBACK, Log, LoggedProcess, SelfSigned, Server, reactor
 from ...docs._docs import VANISHED, run
 from ._namespaces import ADDRESSES, Cable
@@ -103,7 +104,7 @@ class OptionsTests(TestCase):
             self.options = options_of_server()
             return PAGE
 
-        self.site = Site(Page(page))
+        self.site = Site(GetPage(page))
 
     async def listen(self, endpoint: str, certificate: SelfSigned | None = None) -> Server:
         """Listen with that Site."""
@@ -137,7 +138,7 @@ class OptionsTests(TestCase):
 
     async def test_over_a_unix_socket(self) -> None:
         """A connection that is not TCP is left as it is."""
-        self.site = Site(Page(lambda request: PAGE))
+        self.site = Site(GetPage(lambda request: PAGE))
         path = Path(self.mktemp()).absolute().relative_to(Path.cwd())
         await self.listen(f"unix:{path}")
         visit = Visit("/")
@@ -170,7 +171,7 @@ class SlowReaderTests(TestCase):
             return NOT_DONE_YET
 
         endpoint = serverFromString(reactor, f"tcp:0:interface={LOOPBACK}")
-        port = await endpoint.listen(notice_vanished(Site(Page(flood)), 2))
+        port = await endpoint.listen(notice_vanished(Site(GetPage(flood)), 2))
         self.addCleanup(port.stopListening)
         deaf = await Server(port.getHost().port, Log()).connect(Deaf())
         await lost
@@ -192,7 +193,7 @@ class FactoryTests(SynchronousTestCase):
     def test_other_transports(self) -> None:
         """A transport that is none of TCP serves as before."""
         transport = Transport(Clock())
-        site = Site(Page(lambda request: PAGE), reactor=cast(Any, Clock()))
+        site = Site(GetPage(lambda request: PAGE), reactor=cast(Any, Clock()))
         transport.connect(notice_vanished(site, 15).buildProtocol(None))
         transport.deliver(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertIn(PAGE, transport.value())

@@ -1,0 +1,27 @@
+"""Hooks that note that they ran.
+
+What belongs here: what the tests of hooks share. What does not: the tests.
+"""
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb import Scope
+
+
+class HookTestCase(SynchronousTestCase):
+    """What the tests below share."""
+
+    def setUp(self) -> None:
+        """Note what ran."""
+        self.ran: list[str] = []
+
+    def hook(self, name: str, result: object = None) -> Any:
+        """A hook that notes its name."""
+
+        def noting(scope: Scope) -> object:
+            self.ran.append(name)
+            return result
+
+        return noting
