@@ -106,7 +106,7 @@ class WholeMeansWholeTests(WholeTestCase):
     def test_unsent(self) -> None:
         """Bytes that the transport still holds were received by no client."""
         connection = self.client(self.later).connect()
-        connection.pause(full=True)
+        connection.pause()
         connection.get().disconnect()
         self.assert_left(self.outcome())
 

@@ -71,7 +71,7 @@ class EventsTests(StatusTestCase):
         self.clock.pump([1, 0] * 5)
         self.assertEqual(len(self.events(connection)), before)
         connection.resume()
-        self.clock.pump([1, 0])
+        self.clock.pump([0, 1, 0])
         self.assertIn("/new", self.events(connection)[-1])
         connection.disconnect()
 

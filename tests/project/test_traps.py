@@ -111,7 +111,7 @@ class UnsentTests(SynchronousTestCase):
             return b"x" * 200_000
 
         connection = MemoryClient(Page(cancel_on_disconnect(handler))).connect()
-        connection.pause(full=True)
+        connection.pause()
         exchange = connection.get()
         exchange.disconnect()
         outcome = exchange.outcome
