@@ -122,14 +122,14 @@ class ListTests(SynchronousTestCase):
     """Tables and lists are complete."""
 
     def options(self) -> dict[str, bool]:
-        """All options, and whether both doors have them."""
+        """All options, and whether both entry points have them."""
         of_decorator, of_wrapper = (
             [
                 name
-                for name, each in inspect.signature(door).parameters.items()
+                for name, each in inspect.signature(entry_point).parameters.items()
                 if each.kind is each.KEYWORD_ONLY
             ]
-            for door in (cancel_on_disconnect, CancellingResource)
+            for entry_point in (cancel_on_disconnect, CancellingResource)
         )
         self.assertLess(set(of_decorator), set(of_wrapper))
         return {name: name in of_decorator for name in of_wrapper}
@@ -150,7 +150,7 @@ class ListTests(SynchronousTestCase):
         ]
 
     def test_option_tables_are_complete(self) -> None:
-        """Both tables have the options of the doors, and say which only the wrapper has."""
+        """Both tables have the options of the entry points, and say which only the wrapper has."""
         for rows, mark in [
             (self.readme_table(), "wrapper only"),
             (self.reference_table(), "``CancellingResource`` only"),

@@ -1,6 +1,6 @@
-"""Doors, alone and behind one another in every combination, and the test case that asks there.
+"""Entry points, alone and behind one another in every combination, and their test case.
 
-What belongs here: the ways to put a handler behind doors. What does not: the tests.
+What belongs here: the ways to put a handler behind entry points. What does not: the tests.
 """
 
 from collections.abc import Callable
@@ -67,19 +67,19 @@ NESTS: list[Nest] = [
     wrapped_in_wrapped,
     wrapped_in_decorated,
 ]
-"""Two doors."""
+"""Two entry points."""
 
 WRAPPED_ONLY: list[Nest] = [wrapped, wrapped_in_wrapped]
-DOORS: list[Nest] = [
+ENTRY_POINTS: list[Nest] = [
     decorated,
     *WRAPPED_ONLY,
     *(each for each in NESTS if each is not wrapped_in_wrapped),
 ]
-"""One door or two."""
+"""One entry point or two."""
 
 
 class NestTestCase(SynchronousTestCase):
-    """What the tests of doors that meet share."""
+    """What the tests of entry points that meet share."""
 
     def setUp(self) -> None:
         """Note what is told to whom."""
@@ -101,7 +101,7 @@ class NestTestCase(SynchronousTestCase):
         return Deferred()
 
     def ask(self, nest: Nest, handler: Handler, outer: Any = (), inner: Any = ()) -> Connection:
-        """Ask for what is behind two doors."""
+        """Ask for what is behind two entry points."""
         self.told.clear()
         self.outcomes.clear()
         self.scopes.clear()

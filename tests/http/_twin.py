@@ -207,14 +207,14 @@ class Twin(Orders):
             outer["observers"] = self.journal.note_outcome
         elif self.extras["told"] == "nobody":
             outer["observers"] = ()
-        if self.extras["monitored"] and self.extras["doors"] in WRAPPED_ONLY:
+        if self.extras["monitored"] and self.extras["entry points"] in WRAPPED_ONLY:
             outer["monitor"] = Watcher(self.journal)
         for each in self.extras["hooks"]:
             outer[each] = self.new_hook(self.extras["hook"], each == "on_cancel")
         return [outer, inner]
 
     def enter(self, resource: Any, method: bytes, entry: str) -> None:
-        """Ask for it; a HEAD may be faked outside the doors, and the handler may listen itself."""
+        """Ask for it; a HEAD may be faked outside, and the handler may listen itself."""
 
         def render(request: Any) -> object:
             self.request = request
@@ -250,8 +250,8 @@ class Twin(Orders):
             return job.start()
 
         hook: Any = self.new_hook() if has_hook else ()
-        door = cancel_on_disconnect(timeout=timeout, on_exit=hook)(handler)
-        self.journal.note("inside", door(self.request))
+        entry_point = cancel_on_disconnect(timeout=timeout, on_exit=hook)(handler)
+        self.journal.note("inside", entry_point(self.request))
 
     def vanish(self) -> list["ref[Any]"]:
         """Let go of it all; the journal alone hears of what comes of that."""

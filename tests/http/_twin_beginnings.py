@@ -1,4 +1,4 @@
-"""How the histories of twins begin: what is asked for, behind which doors, with which options.
+"""How the histories of twins begin: with which request, entry points and options.
 
 What belongs here: strategies. What does not: what is done with what they come to, in `_twin`.
 """
@@ -7,14 +7,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ._nests import DOORS, decorated, wrapped
+from ._nests import ENTRY_POINTS, decorated, wrapped
 from ._noting import LOSING, NOTING, SIMPLE
 
 
 def ways(**others: Any) -> Any:
     """The ways in which a page is asked for."""
     either: dict[str, Any] = {
-        "doors": st.sampled_from([decorated, wrapped]),
+        "entry points": st.sampled_from([decorated, wrapped]),
         "kind": st.sampled_from([*LOSING, *SIMPLE]),
         "method": st.sampled_from([b"GET", b"GET", b"GET", b"POST"]),
         "entry": st.sampled_from(["at once", "late"]),
@@ -36,7 +36,7 @@ LISTENERS: list[str] = ["nothing", "touch", "finish", "cancel", "settle", "track
 
 
 SIMPLEST: dict[str, Any] = {
-    "doors": wrapped,
+    "entry points": wrapped,
     "method": b"GET",
     "entry": "at once",
     "is plain": True,
@@ -54,7 +54,7 @@ SIMPLEST: dict[str, Any] = {
 
 PLAIN = ways()
 SPARED = ways(
-    doors=st.just(wrapped),
+    entry_points=st.just(wrapped),
     method=st.sampled_from([b"GET", b"POST"]),
     dry_run=st.booleans(),
     next=st.sampled_from([("leave",), ("finish",)]),
@@ -66,7 +66,7 @@ WITH_LIFE = ways(
     monitored=st.booleans(),
 )
 ANY = ways(
-    doors=st.sampled_from(DOORS),
+    entry_points=st.sampled_from(ENTRY_POINTS),
     kind=st.sampled_from([None, *NOTING]),
     method=st.sampled_from([b"GET", b"POST", b"HEAD"]),
     entry=st.sampled_from(["at once", "late", "left", "finished"]),

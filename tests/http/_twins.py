@@ -81,7 +81,7 @@ class Twins(RuleBasedStateMachine):
         gc.freeze()
         self.twins = tuple(Twin(each, how, type(self).flush) for each in (True, False))
         self.counted["histories"] += 1
-        names = ("doors", "kind", "method", "entry", "is plain", "timeouts", "dry_run")
+        names = ("entry points", "kind", "method", "entry", "is plain", "timeouts", "dry_run")
         self.both("begin", *map(how.get, names))
         self.counted["fast"] += self.is_fast
         self.counted["fast, with a life"] += self.is_fast and self.fast.scope._life is not None

@@ -69,7 +69,7 @@ COMPLETE: list[Handler] = [
 ]
 FAILED: list[Handler] = [raising, failing, a_failing_coroutine]
 
-Door = Callable[[Handler, dict[str, Any]], Any]
+EntryPoint = Callable[[Handler, dict[str, Any]], Any]
 """Makes a resource of a handler and of the options of the entry point."""
 
 
@@ -93,7 +93,7 @@ def twice(handler: Handler, options: dict[str, Any]) -> Any:
     return Page(cancel_on_disconnect(observers=())(cancel_on_disconnect(**options)(handler)))
 
 
-DOORS: list[Door] = [wrapped, decorated, both, twice]
+ENTRY_POINTS: list[EntryPoint] = [wrapped, decorated, both, twice]
 
 
 def finish(request: Any) -> None:
@@ -127,7 +127,7 @@ class EarlyTestCase(SynchronousTestCase):
         self.scopes: list[Scope] = []
 
     def visit(
-        self, handler: Handler, hook: Callable[[Any], object], door: Door = wrapped
+        self, handler: Handler, hook: Callable[[Any], object], entry_point: EntryPoint = wrapped
     ) -> Connection:
         """Ask once; the hook is given the request."""
         self.outcomes.clear()
@@ -138,7 +138,7 @@ class EarlyTestCase(SynchronousTestCase):
             return hook(scope.request)
 
         options = {"on_exit": on_exit, "observers": self.outcomes.append}
-        connection = connect(door(handler, options))
+        connection = connect(entry_point(handler, options))
         connection.get()
         return connection
 
@@ -153,10 +153,10 @@ class AnsweringHookTests(EarlyTestCase):
 
     def test_its_answer_is_sent(self) -> None:
         """The client has the hook's answer; the handler's is dropped, and nothing is logged."""
-        for door in DOORS:
+        for entry_point in ENTRY_POINTS:
             for handler in COMPLETE:
                 for answer in ANSWERS:
-                    connection = self.visit(handler, answer.act, door)
+                    connection = self.visit(handler, answer.act, entry_point)
                     self.assertEqual(connection.response.code, 200)
                     self.assertTrue(connection.response.is_complete)
                     self.assertEqual(connection.response.body, answer.body)
@@ -166,10 +166,10 @@ class AnsweringHookTests(EarlyTestCase):
 
     def test_an_error_is_logged(self) -> None:
         """So it is if the handler has failed; its error is logged once."""
-        for door in DOORS:
+        for entry_point in ENTRY_POINTS:
             for handler in FAILED:
                 for answer in ANSWERS:
-                    connection = self.visit(handler, answer.act, door)
+                    connection = self.visit(handler, answer.act, entry_point)
                     self.assertEqual(connection.response.body, answer.body)
                     self.assertTrue(connection.response.is_complete)
                     self.assert_closed()
@@ -184,8 +184,8 @@ class AnsweringHookTests(EarlyTestCase):
             request.write(PAGE)
             return succeed(None)
 
-        for door in DOORS:
-            connection = self.visit(handler, write_and_finish, door)
+        for entry_point in ENTRY_POINTS:
+            connection = self.visit(handler, write_and_finish, entry_point)
             self.assertEqual(connection.response.body, PAGE)
             self.assertTrue(connection.response.is_complete)
             self.assert_closed()
@@ -228,7 +228,7 @@ class AnsweringHookTests(EarlyTestCase):
 
     def test_that_then_waits(self) -> None:
         """Where the hook waits after it has answered, the scope waits for it."""
-        for door in DOORS:
+        for entry_point in ENTRY_POINTS:
             for handler in COMPLETE:
                 gate: Deferred[None] = Deferred()
 
@@ -236,7 +236,7 @@ class AnsweringHookTests(EarlyTestCase):
                     write_and_finish(request)
                     await gate
 
-                connection = self.visit(handler, hook, door)
+                connection = self.visit(handler, hook, entry_point)
                 self.assertEqual((connection.response.body, self.outcomes), (BODY, []))
                 gate.callback(None)
                 self.assert_closed()
@@ -244,7 +244,7 @@ class AnsweringHookTests(EarlyTestCase):
 
     def test_that_waits_first(self) -> None:
         """Where it waits first, the handler's answer is sent, and the hook's does nothing."""
-        for door in DOORS:
+        for entry_point in ENTRY_POINTS:
             for handler in (returning(PAGE), a_coroutine):
                 gate: Deferred[None] = Deferred()
 
@@ -253,7 +253,7 @@ class AnsweringHookTests(EarlyTestCase):
                     request.write(BODY)
                     request.finish()
 
-                connection = self.visit(handler, hook, door)
+                connection = self.visit(handler, hook, entry_point)
                 gate.callback(None)
                 self.assertEqual(connection.response.body, PAGE)
                 self.assert_closed()
@@ -290,9 +290,11 @@ class ClosingHookTests(EarlyTestCase):
 
     def test_in_good_order(self) -> None:
         """Where a hook asks to close it, the client has the handler's answer before that."""
-        for door in DOORS:
+        for entry_point in ENTRY_POINTS:
             for handler in (returning(PAGE), a_coroutine):
-                connection = self.visit(handler, lambda request: request.loseConnection(), door)
+                connection = self.visit(
+                    handler, lambda request: request.loseConnection(), entry_point
+                )
                 connection.client.clock.advance(0)
                 self.assertEqual(connection.response.body, PAGE)
                 self.assertTrue(connection.is_closed)
@@ -301,9 +303,11 @@ class ClosingHookTests(EarlyTestCase):
 
     def test_at_once(self) -> None:
         """Where a hook aborts it, nothing raises, and the scope closes."""
-        for door in DOORS:
+        for entry_point in ENTRY_POINTS:
             for handler in COMPLETE:
-                connection = self.visit(handler, lambda r: r.transport.abortConnection(), door)
+                connection = self.visit(
+                    handler, lambda r: r.transport.abortConnection(), entry_point
+                )
                 connection.client.clock.advance(0)
                 self.assertTrue(connection.is_aborted)
                 self.assert_closed()

@@ -27,7 +27,7 @@ from .._work import Errand
 
 
 class OnEntryTests(SynchronousTestCase):
-    """The request is dead when a door meets it."""
+    """The request is dead when an entry point meets it."""
 
     def setUp(self) -> None:
         """Note what is run and told."""
@@ -49,7 +49,7 @@ class OnEntryTests(SynchronousTestCase):
         return CancellingResource(Page(self.handler), **self.options, **options)
 
     def test_is_refused(self) -> None:
-        """A handler is not run, its door's hooks are, and the outcome is REFUSED."""
+        """A handler is not run, its entry point's hooks are, and the outcome is REFUSED."""
         connection, request = kept_request()
         connection.disconnect()
         self.assertIs(cancel_on_disconnect(**self.options)(self.handler)(request), NOT_DONE_YET)

@@ -43,7 +43,7 @@ class GuardTests(SynchronousTestCase):
     """What is done to a request after its death does nothing."""
 
     def dead_request(self, how: str) -> Request:
-        """A request that has died under the eyes of a door."""
+        """A request that has died under the eyes of an entry point."""
         kept: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:

@@ -162,8 +162,8 @@ class Touched:
 class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
     """Not even from the handler's own `notifyFinish` callbacks (promise 2)."""
 
-    def doors(self, handler: Handler, **options: Any) -> Iterator[Any]:
-        """The handler behind each door, and behind both."""
+    def entry_points(self, handler: Handler, **options: Any) -> Iterator[Any]:
+        """The handler behind each entry point, and behind both."""
         yield Page(cancel_on_disconnect(**options)(handler))
         yield CancellingResource(Page(handler), **options)
         yield CancellingResource(Page(cancel_on_disconnect(handler)), **options)
@@ -203,11 +203,11 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
     def check_each(
         self, handlers: list[Callable[[Touch, Any], object]], touches: dict[str, Touch], **how: Any
     ) -> None:
-        """Whatever is done to a request in whatever handler, behind whatever door."""
+        """Whatever is done to a request in whatever handler, behind whatever entry point."""
         for handler in handlers:
             for touch in touches.values():
                 touched = Touched(touch)
-                for page in self.doors(partial(handler, touched)):
+                for page in self.entry_points(partial(handler, touched)):
                     for version in (1, 2):
                         self.leave(page, touched, version=version, **how)
 
@@ -234,7 +234,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
         options: dict[str, Any] = {"on_exit": repr, "observers": repr, "timeout": 100}
         for handler in HANDLERS:
             touched = Touched(answer)
-            for page in self.doors(partial(handler, touched), **options):
+            for page in self.entry_points(partial(handler, touched), **options):
                 for version in (1, 2):
                     self.leave(page, touched, version=version)
 
@@ -243,7 +243,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
         for touch in TOUCHES.values():
             touched = Touched(touch)
             waits: Handler = lambda _: Deferred(lambda _: None)  # noqa: E731
-            for page in self.doors(waits):
+            for page in self.entry_points(waits):
                 for version in (1, 2):
                     self.leave(Outer(touched, page), touched, version=version)
 
@@ -262,7 +262,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
 
     def test_such_a_request_that_is_cancelled(self) -> None:
         """It is not taken for a lost one where its client still waits for an answer."""
-        for page in self.doors(partial(recipe, lambda request: None), timeout=1):
+        for page in self.entry_points(partial(recipe, lambda request: None), timeout=1):
             site = Site(page, reactor=cast(Any, Clock()))
             site.requestFactory = Asking
             exchange = Client(site).get()
@@ -279,6 +279,6 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
             request.finish()
             return NOT_DONE_YET
 
-        for page in self.doors(handler):
+        for page in self.entry_points(handler):
             self.assertEqual(Client(page).get().response.body, b"page")  # type: ignore[union-attr]
         self.assertEqual(seen, [False] * 3)

@@ -1,6 +1,6 @@
 """`cancel_on_disconnect`: what it goes on, what it keeps, and what it says when used wrongly.
 
-What becomes of each kind of result is for the tests of the results; where doors meet has a
+What becomes of each kind of result is for the tests of the results; where entry points meet has a
 module of its own.
 """
 
@@ -155,7 +155,7 @@ class WrongUseTests(SynchronousTestCase):
     """What it says when it is used wrongly."""
 
     def test_on_a_class(self) -> None:
-        """On a resource class it says which door is for resources."""
+        """On a resource class it says which entry point is for resources."""
         wrong: Any = Report
         with self.assertRaisesRegex(TypeError, "Report'>; resources are wrapped in Can"):
             cancel_on_disconnect(wrong)

@@ -57,7 +57,7 @@ def yielding(_: object) -> Generator[Deferred[None], None, None]:
 
 VARIATIONS: list[dict[str, Any]] = [
     {},
-    {"doors": decorated, "told": "nobody"},
+    {"entry points": decorated, "told": "nobody"},
     {"method": b"POST"},
     {"method": b"HEAD"},
     {"dry_run": True},
@@ -472,7 +472,7 @@ class NotifyFinishTests(SynchronousTestCase):
         """So is an instance."""
         asked: list[object] = []
         work: Deferred[bytes] = Deferred()
-        door: Any = cancel_on_disconnect(returning(work))
+        entry_point: Any = cancel_on_disconnect(returning(work))
 
         def render(request: Any) -> object:
             real = request.notifyFinish
@@ -482,7 +482,7 @@ class NotifyFinishTests(SynchronousTestCase):
                 return real()
 
             request.notifyFinish = ask
-            return door(request)
+            return entry_point(request)
 
         self.assert_is_cancelled(client_of(Page(render)), work)
         self.assertEqual(len(asked), 1)
@@ -491,8 +491,8 @@ class NotifyFinishTests(SynchronousTestCase):
         """And a test double."""
         request: Any = DummyRequest([b""])
         work: Deferred[bytes] = Deferred()
-        door: Any = cancel_on_disconnect(returning(work))
-        self.assertIs(door(request), NOT_DONE_YET)
+        entry_point: Any = cancel_on_disconnect(returning(work))
+        self.assertIs(entry_point(request), NOT_DONE_YET)
         request.processingFailed(Failure(ValueError("left")))
         self.assertTrue(work.called)
 

@@ -1,4 +1,4 @@
-"""Doors that were given nothing, and what their handlers wait for: the shortest way through.
+"""Entry points that were given nothing, and what their handlers wait for: the shortest way through.
 
 What belongs here: what must come of that way just as of the longer one, which all other tests take,
 since they observe.
@@ -21,7 +21,7 @@ from .._work import Errand
 
 
 class BareTests(SynchronousTestCase):
-    """A door without options."""
+    """An entry point without options."""
 
     def setUp(self) -> None:
         self.waits: Deferred[bytes] = Deferred()
@@ -196,7 +196,7 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_one_listener(self) -> None:
-        """However many doors meet, one of them listens to the end of the request."""
+        """However many entry points meet, one of them listens to the end of the request."""
         requests: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:

@@ -74,7 +74,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
         exchange.advance(1)
 
     def requests_lost(self) -> list[Any]:
-        """Requests that were lost behind each door, small and large, over HTTP/1 and HTTP/2."""
+        """Lost requests of each entry point, small and large, over HTTP/1 and HTTP/2."""
         kept: list[Any] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -120,8 +120,8 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
 
         # With a deadline it does not take the fast path.
         for timeout in (None, 9):
-            door = cancel_on_disconnect(observers=outcomes.append, timeout=timeout)
-            self.left(Page(door(handler)))
+            entry_point = cancel_on_disconnect(observers=outcomes.append, timeout=timeout)
+            self.left(Page(entry_point(handler)))
         for error, cause in seen:
             self.assertIs(error.cause, cause)
             self.assertEqual(str(error), str(cause))

@@ -1,4 +1,4 @@
-"""Doors that meet on one request share its scope: it ends once, and all are told.
+"""Entry points that meet on one request share its scope: it ends once, and all are told.
 
 Which option holds is for `test_nested_options`, what is delivered late for `test_late_children`.
 """
@@ -25,7 +25,7 @@ def _promise(results: list[Deferred[bytes]], request: Request) -> Deferred[bytes
 
 
 class SharedTests(NestTestCase):
-    """What doors that meet share, in every combination of doors."""
+    """What entry points that meet share, in every combination of entry points."""
 
     def test_one_scope(self) -> None:
         """There is one scope, one outcome, and one answer."""
@@ -74,15 +74,15 @@ class SharedTests(NestTestCase):
             events.clear()
 
     def test_hooks_and_observers_add_up(self) -> None:
-        """All hooks run once, those of the inner door first; all observers are told once."""
+        """All hooks run once, those of the inner entry point first; all observers are told once."""
         for nest in NESTS:
             outer, inner = (
                 {
-                    "on_cancel": self.note(f"{door} cancel"),
-                    "on_exit": self.note(f"{door} exit"),
-                    "observers": self.note(f"{door} observer"),
+                    "on_cancel": self.note(f"{entry_point} cancel"),
+                    "on_exit": self.note(f"{entry_point} exit"),
+                    "observers": self.note(f"{entry_point} observer"),
                 }
-                for door in ("outer", "inner")
+                for entry_point in ("outer", "inner")
             )
             self.ask(nest, self.handler, outer, inner).disconnect()
             self.assertEqual(
@@ -100,15 +100,15 @@ class SharedTests(NestTestCase):
             self.ask(nest, lambda _: b"page", outer, inner)
             self.assertEqual(self.told, ["outer", "inner"])
 
-    def test_one_observer_of_two_doors_is_told_once(self) -> None:
-        """An observer that both doors were given is one observer."""
+    def test_one_observer_of_two_entry_points_is_told_once(self) -> None:
+        """An observer that both entry points were given is one observer."""
         for nest in NESTS:
             self.ask(nest, self.handler, {}, {"observers": self.outcomes.append}).disconnect()
             # The bound methods are equal, so it is the same observer.
             self.assertEqual(len(self.outcomes), 1)
 
     def test_logged_once(self) -> None:
-        """The default observer of two doors writes one line."""
+        """The default observer of two entry points writes one line."""
         events = log_events(self)
         for nest in NESTS:
             events.clear()
@@ -129,8 +129,8 @@ class SharedTests(NestTestCase):
             for connection in leave:
                 connection.disconnect()
 
-    def test_a_cancel_between_two_doors(self) -> None:
-        """A cancel by other code, when the inner door is through, is answered, too."""
+    def test_a_cancel_between_two_entry_points(self) -> None:
+        """A cancel by other code, when the inner entry point is through, is answered, too."""
         outside, inner = copy_context(), cancel_on_disconnect(waiting)
 
         def outer(request: Request) -> object:
@@ -144,7 +144,7 @@ class SharedTests(NestTestCase):
         self.assertEqual(connection.response.code, 503)
 
     def test_opened_by_the_outer(self) -> None:
-        """The outcome counts from when the outer door was met, whenever the inner one was."""
+        """The outcome counts from when the outer entry point was met, not the inner one."""
         inner = cancel_on_disconnect(observers=self.note("inner"))(lambda _: b"page")
 
         def outer(request: Any) -> object:
@@ -154,7 +154,7 @@ class SharedTests(NestTestCase):
         connect(Page(cancel_on_disconnect(observers=self.outcomes.append)(outer))).get()
         self.assertEqual([each.opened for each in self.outcomes], [0])
 
-    def test_the_same_door_twice(self) -> None:
+    def test_the_same_entry_point_twice(self) -> None:
         """A handler that calls itself for the same request adds nothing."""
         calls: list[object] = []
 
@@ -166,7 +166,7 @@ class SharedTests(NestTestCase):
         connect(Page(page)).get()
         self.assertEqual((len(calls), self.told), (2, ["hook", "observer"]))
 
-    def test_the_same_doors_in_turn(self) -> None:
+    def test_the_same_entry_points_in_turn(self) -> None:
         """Nor do two that call each other."""
 
         @cancel_on_disconnect(on_exit=self.note("outer"))
@@ -181,8 +181,8 @@ class SharedTests(NestTestCase):
         connect(Page(outer)).get()
         self.assertEqual(self.told, ["called", "called", "inner", "outer"])
 
-    def test_observers_of_the_inner_door_alone(self) -> None:
-        """Where the outer door was given none, those of the inner one are told."""
+    def test_observers_of_the_inner_entry_point_alone(self) -> None:
+        """Where the outer entry point was given none, those of the inner one are told."""
         for nest in NESTS:
             self.told.clear()
             connection = connect(nest(waiting, {}, {"observers": self.note("inner")}))

@@ -1,4 +1,4 @@
-"""Doors that meet on one request: which of their options hold.
+"""Entry points that meet on one request: which of their options hold.
 
 What they share is for `test_nested`.
 """
@@ -23,7 +23,7 @@ from ._nests import (
 
 
 class OptionsTests(NestTestCase):
-    """Options of which each door may have its own."""
+    """Options of which each entry point may have its own."""
 
     def test_the_innermost_for_the_rest(self) -> None:
         """Of other options the innermost that was given one decides."""
@@ -56,7 +56,7 @@ class OptionsTests(NestTestCase):
             self.assertEqual(self.outcomes[0].closed, 7)
 
     def test_the_innermost_clock(self) -> None:
-        """A clock that only the inner door has is used for what is still to be timed."""
+        """A clock that only the inner entry point has is used for what is still to be timed."""
         for nest in NESTS:
             clock = Clock()
             connection = self.ask(nest, self.handler, {}, {"clock": clock, "timeout": 1})
@@ -66,7 +66,7 @@ class OptionsTests(NestTestCase):
 
 
 class PolicyTests(NestTestCase):
-    """Doors of which some may cancel, and some may not."""
+    """Entry points of which some may cancel, and some may not."""
 
     def test_decorated_inside_methods(self) -> None:
         """A decorated handler can be cancelled whatever the wrapper's `methods` say."""
@@ -81,7 +81,7 @@ class PolicyTests(NestTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 2)
 
     def test_dry_run_of_any(self) -> None:
-        """A dry run of one door is a dry run of all."""
+        """A dry run of one entry point is a dry run of all."""
         for nest in (decorated_in_wrapped, wrapped_in_wrapped):
             self.ask(nest, self.handler, {"dry_run": True}).disconnect()
             self.assertIsNone(self.scopes[0].cause)
@@ -89,8 +89,8 @@ class PolicyTests(NestTestCase):
             self.ask(nest, self.handler, {}, {"dry_run": True}).disconnect()
             self.assertIsNone(self.scopes[0].cause)
 
-    def test_lost_between_two_doors(self) -> None:
-        """A client that leaves between two doors is one cancelled request; nothing is run."""
+    def test_lost_between_two_entry_points(self) -> None:
+        """A client that leaves between entry points is one cancelled request; nothing runs."""
 
         def between(request: Request) -> object:
             lose(request)
@@ -101,7 +101,7 @@ class PolicyTests(NestTestCase):
         self.assertEqual(self.scopes, [])
         self.assertEqual(self.told, ["outer", "inner"])
 
-    def test_lost_between_two_doors_in_a_dry_run(self) -> None:
+    def test_lost_between_two_entry_points_in_a_dry_run(self) -> None:
         """In a dry run the inner handler is run, and nothing is cancelled."""
 
         def between(request: Request) -> object:

@@ -27,7 +27,7 @@ class BoundTests(RapidResetTestCase):
         self.assertEqual((self.handled, len(self.cleanups)), (MOST, MOST))
 
     def test_default(self) -> None:
-        """A hundred, unless the door was given another number."""
+        """A hundred, unless the entry point was given another number."""
         self.serve_slow_cleanup(max_cleanups=None)
         self.reset_rapidly(300)
         self.assertEqual((self.handled, len(self.cleanups)), (100, 100))
@@ -168,7 +168,7 @@ class AtOnceTests(RapidResetTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_bounded(self) -> None:
-        """The hooks of the door are run for it, and bounded like any."""
+        """The hooks of the entry point are run for it, and bounded like any."""
         self.serve_slow_cleanup()
         self.reset_at_once(100 * MOST)
         self.assertEqual((self.handled, len(self.cleanups)), (0, MOST))

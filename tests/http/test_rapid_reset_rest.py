@@ -115,8 +115,8 @@ class OthersTests(RapidResetTestCase):
         self.reset_rapidly(100)
         self.assertEqual(self.handled, 100)
 
-    def test_the_outermost_door_decides(self) -> None:
-        """Where doors meet, the one that is met first asks, and only it."""
+    def test_the_outermost_entry_point_decides(self) -> None:
+        """Where entry points meet, the one that is met first asks, and only it."""
         self.serve_slow_cleanup(max_cleanups=1)
         wrapped: Any = CancellingResource(self.page, max_cleanups=MOST)
         self.open(wrapped)

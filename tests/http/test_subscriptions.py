@@ -1,6 +1,6 @@
-"""What a door asks of Twisted for a request: as little as there is need for.
+"""What an entry point asks of Twisted for a request: as little as there is need for.
 
-The doors themselves are for `test_decorator` and `test_wrapper`.
+The entry points themselves are for `test_decorator` and `test_wrapper`.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ class PayForWhatYouUseTests(SynchronousTestCase):
         )
 
     def test_subscribes_once(self) -> None:
-        """A handler that waits subscribes once, however many doors there are."""
+        """A handler that waits subscribes once, however many entry points there are."""
         decorated = cancel_on_disconnect(cancel_on_disconnect(waiting))
         connection = self.ask(CancellingResource(Page(decorated)))
         self.assertEqual(len(self.subscribed), 1)

@@ -1,6 +1,6 @@
 """`CancellingResource` around resources that know nothing of it: it stops their work, unseen.
 
-What is delivered late has a module of its own, as has the meeting of doors.
+What is delivered late has a module of its own, as has the meeting of entry points.
 """
 
 import copy

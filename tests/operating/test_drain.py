@@ -87,7 +87,7 @@ class NewRequestsTests(DrainTestCase):
             self.assertEqual(stream.headers[b"retry-after"], b"10")
             self.assertNotIn(b"connection", stream.headers)
 
-    def test_at_a_door_inside(self) -> None:
+    def test_at_a_entry_point_inside(self) -> None:
         """Where only a part of a site is drained, its handlers are not run."""
         inner: Any = CancellingResource(Page(self.fail), monitor=self.monitor)
         root = Resource()
@@ -101,7 +101,7 @@ class NewRequestsTests(DrainTestCase):
         self.assertEqual([each.code for each in connection.responses], [200, 503])
 
     def test_one_that_was_accepted_before(self) -> None:
-        """A request that meets a second door of the same monitor while it drains is not new."""
+        """A request that meets a second entry point of a draining monitor is not new."""
         rest: Deferred[None] = Deferred()
         page = CancellingResource(Page(lambda _: b"page"), monitor=self.monitor)
 

@@ -214,7 +214,7 @@ class AnsweredTests(DrainTestCase):
 
 
 class DryRunTests(DrainTestCase):
-    """A drain where the door is in a dry run."""
+    """A drain where the entry point is in a dry run."""
 
     def test_turns_nobody_away(self) -> None:
         """New requests are handled as ever."""

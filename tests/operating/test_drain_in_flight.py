@@ -186,7 +186,7 @@ class InFlightTests(DrainTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_a_decorated_handler(self) -> None:
-        """A decorated handler behind the door is drained as well."""
+        """A decorated handler behind the entry point is drained as well."""
         connection = self.connection(cancel_on_disconnect(waiting))
         connection.get()
         self.drain(0)

@@ -139,7 +139,7 @@ class OutcomesTests(MonitorTestCase):
         self.assertEqual((served.ended, served.path), (Ended.COMPLETED, b"/page"))
 
     def test_once_each(self) -> None:
-        """An observer that the door has, too, is told once."""
+        """An observer that the entry point has, too, is told once."""
         outcomes: list[Outcome] = []
         tell = outcomes.append
         self.monitor.add_observer(tell)
@@ -167,8 +167,8 @@ class OutcomesTests(MonitorTestCase):
                 self.monitor.add_observer(wrong)  # type: ignore[arg-type]
 
 
-class DoorsThatMeetTests(MonitorTestCase):
-    """Several doors on one request."""
+class EntryPointsThatMeetTests(MonitorTestCase):
+    """Several entry points on one request."""
 
     def test_with_one_monitor(self) -> None:
         """It counts the request once."""
@@ -183,8 +183,8 @@ class DoorsThatMeetTests(MonitorTestCase):
         """Each of them counts it, once: the site's knows of all, and that of a part of its own."""
         part = Monitor()
         root = Resource()
-        door: Any = CancellingResource(Page(waiting), monitor=part)
-        root.putChild(b"part", door)
+        entry_point: Any = CancellingResource(Page(waiting), monitor=part)
+        root.putChild(b"part", entry_point)
         root.putChild(b"other", Page(waiting))
         for path in b"/part", b"/other":
             connection = connect(CancellingResource(root, monitor=self.monitor))
@@ -194,7 +194,7 @@ class DoorsThatMeetTests(MonitorTestCase):
         self.assertEqual(part.totals, {("Disconnected", "stopped"): 1})
 
     def test_around_a_decorated_handler(self) -> None:
-        """What a decorated handler does is seen by the monitor of the door around it."""
+        """What a decorated handler does is seen by the monitor of the entry point around it."""
         connection = self.connection(cancel_on_disconnect(waiting))
         connection.get()
         connection.disconnect()

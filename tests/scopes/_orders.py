@@ -1,8 +1,8 @@
 """Random histories of one request.
 
-One machine is one request: who handles it behind which doors, what is tracked and registered, and
-what then befalls it. What must hold at each step is in `_promises`. The short run is in
-`test_orders`, the long one in `hammer`.
+One machine is one request: who handles it behind which entry points, what is tracked and
+registered, and what then befalls it. What must hold at each step is in `_promises`. The short run
+is in `test_orders`, the long one in `hammer`.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ from cancelweb import (
 
 from .._pages import PAGE, Page
 from .._visits import connect
-from ..http._nests import DOORS, WRAPPED_ONLY, decorated, wrapped
+from ..http._nests import ENTRY_POINTS, WRAPPED_ONLY, decorated, wrapped
 from ._jobs import KINDS, Job, Loop, Timer, WorkError
 from ._promises import PATIENCE, Hook, Promises
 
@@ -55,7 +55,7 @@ class Orders(Promises):
     # --- how it begins ---
 
     @initialize(
-        doors=st.sampled_from(DOORS),
+        entry_points=st.sampled_from(ENTRY_POINTS),
         kind=st.sampled_from([None, *KINDS]),
         method=st.sampled_from([b"GET", b"POST", b"HEAD"]),
         entry=st.sampled_from(["at once", "late", "left", "finished"]),
@@ -65,7 +65,7 @@ class Orders(Promises):
     )
     def begin(
         self,
-        doors: Any,
+        entry_points: Any,
         kind: type[Job] | None,
         method: bytes,
         entry: str,
@@ -76,7 +76,7 @@ class Orders(Promises):
         """Ask for a page whose making is one piece of work, or for which nobody waits.
 
         A HEAD is faked by Twisted with a GET. The page may be found late, when the client has
-        left, or has been answered. Plain doors have neither hooks nor observers.
+        left, or has been answered. Plain entry points have neither hooks nor observers.
         """
         self.outcomes: list[Outcome] = []
         self.jobs: list[Job] = []
@@ -93,11 +93,11 @@ class Orders(Promises):
         self.survivors: set[Job] = set()
         self.warnings = 0
         globalLogPublisher.addObserver(self.note_warning)  # type: ignore[arg-type]
-        self.dry_run = dry_run and doors in WRAPPED_ONLY
-        self.may_cancel = method != b"POST" or doors not in WRAPPED_ONLY
+        self.dry_run = dry_run and entry_points in WRAPPED_ONLY
+        self.may_cancel = method != b"POST" or entry_points not in WRAPPED_ONLY
         self.is_watched = not is_plain
-        # Where the handler is not run, the door inside may not be met.
-        has_inner = doors not in (decorated, wrapped) and entry in ("at once", "late")
+        # Where the handler is not run, the entry point inside may not be met.
+        has_inner = entry_points not in (decorated, wrapped) and entry in ("at once", "late")
         outer, inner = self.options(timeouts, has_inner)
 
         def handler(request: Any) -> object:
@@ -113,10 +113,10 @@ class Orders(Promises):
             self.jobs.append(self.returned)
             return self.returned.start()
 
-        self.enter(doors(handler, outer, inner), method, entry)
+        self.enter(entry_points(handler, outer, inner), method, entry)
 
     def options(self, timeouts: Iterable[float | None], has_inner: bool) -> list[Options]:
-        """What the doors are given."""
+        """What the entry points are given."""
         both: list[Options] = [{"timeout": each} for each in timeouts]
         outer, inner = both
         outer |= {"survivor_after": PATIENCE, "cleanup_timeout": PATIENCE}

@@ -91,8 +91,8 @@ class Promises(RuleBasedStateMachine):
         told_of: the work whose turn to be asked was looked at.
         survivors: the work that has outlived its cancellation.
         warnings: how often a survivor was named.
-        is_watched: whether there are observers, and hooks of the doors.
-        may_cancel: whether the doors let a disconnect cancel.
+        is_watched: whether there are observers, and hooks of the entry points.
+        may_cancel: whether the entry points let a disconnect cancel.
     """
 
     steps: ClassVar[int] = 0

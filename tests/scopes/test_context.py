@@ -221,7 +221,7 @@ class ScopeOfTests(SynchronousTestCase):
         self.assertIsNone(scope_of(kept[0]).request)
 
     def test_none(self) -> None:
-        """A request that has met no door is a LookupError that names both."""
+        """A request that has met no entry point is a LookupError that names both."""
         _, request = kept_request()
         with self.assertRaises(LookupError) as caught:
             scope_of(request)

@@ -245,10 +245,10 @@ def in_scope(scope: Scope, call: Any) -> None:
 
 
 class MonitorTests(SynchronousTestCase):
-    """A door with a monitor."""
+    """An entry point with a monitor."""
 
     def setUp(self) -> None:
-        """A request, to a door with a monitor."""
+        """A request, to an entry point with a monitor."""
         self.monitor = Monitor()
         self.visit = Visit(waiting)
         self.visit.scope.options = evolve(self.visit.scope.options, monitors=(self.monitor,))
@@ -296,7 +296,7 @@ class MonitorTests(SynchronousTestCase):
         self.visit.scope.cancel(Draining())
         self.assertEqual((errand.asked, self.detached()), ([], [errand]))
 
-    def test_of_doors_that_meet(self) -> None:
+    def test_of_entry_points_that_meet(self) -> None:
         """The monitors of all of them know it, each once."""
         inner = Monitor()
         both = Options(monitors=(self.monitor,)).joined(Options(monitors=(inner, self.monitor)))

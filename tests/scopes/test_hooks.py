@@ -1,7 +1,7 @@
 """Cleanup hooks: on which occasion they run, in which order, and when they come late.
 
-Their errors and their time are for `test_hooks_isolation`; where the hooks of several doors meet
-is for the tests of the doors.
+Their errors and their time are for `test_hooks_isolation`; where the hooks of several entry points
+meet is for the tests of the entry points.
 """
 
 from functools import partial
@@ -111,7 +111,7 @@ class OrderTests(HookTestCase):
     """One stack, last in first out."""
 
     def test_last_in_first_out(self) -> None:
-        """Both kinds are on one stack; what the door was given is at its bottom."""
+        """Both kinds are on one stack; what the entry point was given is at its bottom."""
 
         def handler(request: object) -> Deferred[bytes]:
             scope = current_scope()
@@ -122,12 +122,12 @@ class OrderTests(HookTestCase):
 
         Visit(
             handler,
-            on_cancel=[self.hook("door 1"), self.hook("door 2")],
-            on_exit=self.hook("door exit"),
+            on_cancel=[self.hook("entry point 1"), self.hook("entry point 2")],
+            on_exit=self.hook("entry point exit"),
         ).disconnect()
-        registered_here, of_the_door = self.ran[:3], self.ran[3:]
+        registered_here, of_the_entry_point = self.ran[:3], self.ran[3:]
         self.assertEqual(registered_here, ["cancel 2", "exit 1", "cancel 1"])
-        self.assertEqual(of_the_door, ["door 2", "door 1", "door exit"])
+        self.assertEqual(of_the_entry_point, ["entry point 2", "entry point 1", "entry point exit"])
 
     def test_one_at_a_time(self) -> None:
         """The next one begins when the one before it has ended."""
@@ -193,13 +193,13 @@ class LateHookTests(HookTestCase):
 
     def test_on_a_cancelled_scope(self) -> None:
         """Either kind joins the stack: it is called once the work has stopped."""
-        visit = Visit(lambda _: Errand(obedient=False), on_exit=self.hook("door"))
+        visit = Visit(lambda _: Errand(obedient=False), on_exit=self.hook("entry point"))
         visit.disconnect()
         visit.scope.on_cancel(self.hook("cancel"))
         visit.scope.on_exit(self.hook("exit"))
         self.assertEqual(self.ran, [])
         visit.clock.advance(20)
-        self.assertEqual(self.ran, ["exit", "cancel", "door"])
+        self.assertEqual(self.ran, ["exit", "cancel", "entry point"])
 
     def test_while_hooks_run(self) -> None:
         """It is called next, when the hook that runs has ended."""

@@ -76,7 +76,7 @@ class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
         self.seen.append((scope.ended, None if failure is None else type(failure.value)))
 
     def connections(self, handler: Handler) -> Iterator[Connection]:
-        """A client of either door, which has asked."""
+        """A client of either entry point, which has asked."""
         for page in (
             Page(cancel_on_disconnect(on_exit=self.hook)(handler)),
             CancellingResource(Page(handler), on_exit=self.hook),

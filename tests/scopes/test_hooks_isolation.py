@@ -123,7 +123,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_ten_seconds_unless_given(self) -> None:
-        """All hooks together have ten seconds where the door was given nothing else."""
+        """All hooks together have ten seconds where the entry point was given nothing else."""
         slow = [Deferred[None](), Deferred[None]()]
         visit = Visit(waiting, on_exit=[self.hook("2", slow[1]), self.hook("1", slow[0])])
         visit.disconnect()

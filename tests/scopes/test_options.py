@@ -82,7 +82,7 @@ OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
     "observers": [(5, TypeError), (lambda: None, TypeError), (awaiting, TypeError)],
     "clock": [(5, TypeError), (Clock, TypeError)],
 }
-"""Wrong values of the options that both doors take."""
+"""Wrong values of the options that both entry points take."""
 
 WORK: list[Callable[[], object]] = [
     Deferred,
@@ -128,25 +128,31 @@ RIGHT: dict[str, list[object]] = {
 }
 
 
-class BothDoorsTests(SynchronousTestCase):
-    """The options that the doors share."""
+class BothEntryPointsTests(SynchronousTestCase):
+    """The options that the entry points share."""
 
     def test_each_wrong_one(self) -> None:
-        """A wrong option is an error at once that names the option, on either door."""
-        doors: list[Any] = [cancel_on_disconnect, lambda **o: CancellingResource(Resource(), **o)]
-        for door in doors:
+        """A wrong option is an error at once that names the option, on either entry point."""
+        entry_points: list[Any] = [
+            cancel_on_disconnect,
+            lambda **o: CancellingResource(Resource(), **o),
+        ]
+        for entry_point in entry_points:
             for name, wrong_ones in OF_BOTH.items():
                 for wrong, error in wrong_ones:
                     with self.assertRaisesRegex(error, rf"^{name} "):
-                        door(**{name: wrong})
+                        entry_point(**{name: wrong})
 
     def test_each_right_one(self) -> None:
         """None stands for an option that was not given, and one callable for a list of one."""
-        doors: list[Any] = [cancel_on_disconnect, lambda **o: CancellingResource(Resource(), **o)]
+        entry_points: list[Any] = [
+            cancel_on_disconnect,
+            lambda **o: CancellingResource(Resource(), **o),
+        ]
         for name, right_ones in RIGHT.items():
             for right in right_ones:
-                for door in doors:
-                    door(**{name: right})
+                for entry_point in entry_points:
+                    entry_point(**{name: right})
 
     def test_the_error_shows_what_was_given(self) -> None:
         """The message shows the wrong value, and what there should be instead."""
@@ -170,14 +176,17 @@ class BothDoorsTests(SynchronousTestCase):
         self.addCleanup(loop.close)
         self.addCleanup(asyncio.set_event_loop, None)
         asyncio.set_event_loop(loop)
-        doors: list[Any] = [cancel_on_disconnect, lambda **o: CancellingResource(Resource(), **o)]
-        for door in doors:
+        entry_points: list[Any] = [
+            cancel_on_disconnect,
+            lambda **o: CancellingResource(Resource(), **o),
+        ]
+        for entry_point in entry_points:
             for make in WORK:
                 for name in ("on_cancel", "on_exit"):
                     with self.assertRaisesRegex(TypeError, f"^{name} .* lambda scope: work$"):
-                        door(**{name: make()})
+                        entry_point(**{name: make()})
                 with self.assertRaisesRegex(TypeError, "^observers takes callables"):
-                    door(observers=make())
+                    entry_point(observers=make())
 
     def test_work_that_has_a_hook_itself(self) -> None:
         """So are a coroutine, and work that a handler adds, or a monitor is to observe."""

@@ -63,8 +63,8 @@ class OutcomeTests(SynchronousTestCase):
         for visit, closed in ((late, 3), (at_once, 2)):
             self.assertEqual((visit.outcome.opened, visit.outcome.closed), (0, closed))
 
-    def test_times_of_doors_that_meet_late(self) -> None:
-        """A door that is met when the handler has waited opens nothing anew."""
+    def test_times_of_entry_points_that_meet_late(self) -> None:
+        """An entry point that is met when the handler has waited opens nothing anew."""
         waited: Deferred[None] = Deferred()
         inner = CancellingResource(Page(waiting))
 

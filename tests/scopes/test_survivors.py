@@ -56,7 +56,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_five_seconds_unless_given(self) -> None:
-        """The scope waits five seconds where the door was given nothing else."""
+        """The scope waits five seconds where the entry point was given nothing else."""
         events = log_events(self)
         visit = Visit(lambda _: Errand(obedient=False))
         visit.disconnect()

@@ -47,7 +47,7 @@ class OutcomeTests(SynchronousTestCase):
             assert exchange.outcome is not None
             self.assertIs(exchange.outcome.ended, Ended.COMPLETED)
 
-    def test_nested_doors(self) -> None:
+    def test_nested_entry_points(self) -> None:
         """A decorated handler inside a wrapper has one outcome."""
         exchange = Client(CancellingResource(Page(Slow(self.clock))), self.clock).get()
         exchange.disconnect()

@@ -37,7 +37,7 @@ REMEDY = "apt-get install prometheus"
 
 
 class Site:
-    """A site with doors on one monitor, and its metrics beside them.
+    """A site with entry points on one monitor, and its metrics beside them.
 
     Attributes:
         port: where it is.
@@ -54,8 +54,10 @@ class Site:
 
     def add(self, path: bytes, handler: Handler, **options: Any) -> None:
         """Add a page."""
-        door: Any = CancellingResource(Page(handler), monitor=self.monitor, observers=(), **options)
-        self._root.putChild(path, door)
+        entry_point: Any = CancellingResource(
+            Page(handler), monitor=self.monitor, observers=(), **options
+        )
+        self._root.putChild(path, entry_point)
 
     async def ask(self, path: bytes) -> bytes:
         """A client that waits for its answer."""
