@@ -1,0 +1,80 @@
+"""The ways to find a test: README.md and promises.md beside the folders of the tests.
+
+What belongs here: that they are complete, and that what they name exists. What does not: the list
+of traps (`test_traps`).
+"""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import cancelweb
+
+from ._cases import CASES, TESTS
+
+PACKAGE = Path(cancelweb.__file__).parent
+GUIDE = (TESTS / "README.md").read_text()
+BY_MODULE = {
+    module: re.findall(r"`(.+?)`", tests)
+    for module, tests in re.findall(
+        r"^\| `([\w.]+)` \| (.+) \|$", GUIDE.partition("## By module")[2], re.M
+    )
+}
+"""Modules of the package, and patterns of the modules of tests that are about them."""
+
+PROMISES = re.findall(r"^\| (\d+) \| .+? \| (.+) \|$", (TESTS / "promises.md").read_text(), re.M)
+MODULES = {name for name in CASES if name.rpartition(".")[2].startswith("test_")}
+MIRRORS = ("http", "kinds", "operating", "scopes", "stoppable", "testing")
+"""The folders whose tests are about modules of the package."""
+
+IN_NONE = {"__init__", "__main__"}
+
+
+def names_of_package() -> set[str]:
+    """Each module of the package with something in it to be tested, as a name below the package."""
+    paths = [path for path in PACKAGE.rglob("*.py") if path.stem not in IN_NONE]
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in paths}
+
+
+class ByModuleTests(SynchronousTestCase):
+    """The table of modules in the guide."""
+
+    def test_has_each_module_of_the_package(self) -> None:
+        """The table has each module of the package, and nothing else."""
+        self.assertEqual(set(BY_MODULE), names_of_package())
+
+    def test_tests_exist(self) -> None:
+        """Each pattern in the table stands for modules that there are."""
+        for module, patterns in BY_MODULE.items():
+            for pattern in patterns:
+                self.assertTrue(any(fnmatch(name, pattern) for name in MODULES), (module, pattern))
+
+    def test_has_each_module_of_tests(self) -> None:
+        """Each module of tests in a mirroring folder is about some module of the package."""
+        patterns = {pattern for each in BY_MODULE.values() for pattern in each}
+        for name in sorted(MODULES):
+            if name.startswith(MIRRORS):
+                self.assertTrue(any(fnmatch(name, pattern) for pattern in patterns), name)
+
+    def test_folders(self) -> None:
+        """The guide tells of each folder of tests."""
+        for path in [*TESTS.glob("*/__init__.py"), *TESTS.glob("real/*/__init__.py")]:
+            name = path.parent.name
+            if name != "real":
+                self.assertTrue(re.search(rf"^\| `.*\b{name}\b.*` \|", GUIDE, re.M), name)
+
+
+class PromisesTests(SynchronousTestCase):
+    """The list of promises."""
+
+    def test_is_complete(self) -> None:
+        """All eighteen promises are there, in order."""
+        self.assertEqual([int(number) for number, _ in PROMISES], list(range(1, 19)))
+
+    def test_tests_exist(self) -> None:
+        """Each class of tests that the list names is there."""
+        for _, tests in PROMISES:
+            for module, case in re.findall(r"`([\w.]+)\.(\w+)`", tests):
+                self.assertIn(case, CASES[module], module)
