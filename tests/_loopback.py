@@ -1,4 +1,4 @@
-"""Sites on loopback in the test's own process, and clients that send bytes as they are.
+"""Sites on loopback in the test's own process, connections to them, and requests as bytes.
 
 What belongs here: real sockets for one test, of which nothing is left at its end. What does
 not: servers in a process of their own, which `_servers` starts.
@@ -8,68 +8,19 @@ import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
 from ._servers import LOOPBACK, reactor
+from ._sockets import SocketConnection
 
 _MASKED = re.compile(
     rb"(?<=\r\nDate: )[^\r]*"  # of the response
     rb"|(?<=boundary=\")[0-9a-f]+|(?<=\r\n--)[0-9a-f]+"  # of several ranges: time and process
 )
-
-
-class Wire(Protocol):
-    """A connection of a client, and the bytes that came.
-
-    Attributes:
-        received: All that has come so far.
-        closed: Fires with all that came when the connection is over.
-    """
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.closed: Deferred[bytes] = Deferred()
-        self._waiting: list[tuple[bytes, Deferred[None]]] = []
-
-    def send(self, data: bytes) -> None:
-        """Send bytes."""
-        assert self.transport is not None
-        self.transport.write(data)
-
-    async def until(self, wanted: bytes) -> None:
-        """Wait until these bytes have come."""
-        entry = (wanted, Deferred[None]())
-        self._waiting.append(entry)
-        self._look()
-        await entry[1]
-
-    async def leave(self) -> None:
-        """Close the connection, behind all that was sent."""
-        assert self.transport is not None
-        self.transport.loseConnection()
-        await self.closed
-
-    def dataReceived(self, data: bytes) -> None:
-        """Keep what comes, and tell those who wait for it."""
-        self.received += data
-        self._look()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Hand out all that came; what was waited for will not come."""
-        for _, waiting in self._waiting:
-            waiting.errback(reason)
-        self.closed.callback(self.received)
-
-    def _look(self) -> None:
-        for entry in [entry for entry in self._waiting if entry[0] in self.received]:
-            self._waiting.remove(entry)
-            entry[1].callback(None)
 
 
 class Connections(WrappingFactory):
@@ -119,12 +70,12 @@ def listen(test: TestCase, factory: Any) -> int:
     return number
 
 
-async def connect(test: TestCase, port: int) -> Wire:
+async def connect(test: TestCase, port: int) -> SocketConnection:
     """Connect to a port on loopback; whatever happens, the test ends without the connection."""
-    wire = Wire()
-    await TCP4ClientEndpoint(reactor, LOOPBACK, port).connect(Factory.forProtocol(lambda: wire))
-    test.addCleanup(wire.leave)
-    return wire
+    endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port)
+    connection: SocketConnection = await connectProtocol(endpoint, SocketConnection())
+    test.addCleanup(connection.leave)
+    return connection
 
 
 def serve(test: TestCase, resource: Any) -> int:

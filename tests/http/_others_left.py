@@ -11,7 +11,8 @@ from twisted.trial.unittest import TestCase
 
 from cancelweb import CancellingResource, Disconnected, Ended, Outcome
 
-from .._loopback import Wire, connect, request, serve
+from .._loopback import connect, request, serve
+from .._sockets import SocketConnection
 
 
 class LeavingTestCase(TestCase):
@@ -27,11 +28,13 @@ class LeavingTestCase(TestCase):
         """Wrap a resource."""
         return CancellingResource(resource, observers=self.ended.callback, **options)
 
-    async def visit(self, resource: Any, data: bytes | None = None, **options: Any) -> Wire:
+    async def visit(
+        self, resource: Any, data: bytes | None = None, **options: Any
+    ) -> SocketConnection:
         """Ask for a wrapped resource, and do not wait for the answer."""
-        wire = await connect(self, serve(self, self.wrap(resource, **options)))
-        wire.send(request() if data is None else data)
-        return wire
+        connection = await connect(self, serve(self, self.wrap(resource, **options)))
+        connection.send(request() if data is None else data)
+        return connection
 
     async def assert_left(self, ended: Ended) -> None:
         """The scope was cancelled as its client left, and ended like this."""

@@ -53,9 +53,9 @@ class DistribTests(TestCase):
 
     async def ask(self, front: Any) -> bytes:
         """Ask the front for a page."""
-        wire = await connect(self, serve(self, front))
-        wire.send(request())
-        return await wire.closed
+        connection = await connect(self, serve(self, front))
+        connection.send(request())
+        return await connection.closed
 
     async def test_wrapped_front(self) -> None:
         """The worker's page comes, the same bytes as without us, and the scope ends with it."""
@@ -151,11 +151,11 @@ class DistribTests(TestCase):
             rendered.callback(request)
             return NOT_DONE_YET
 
-        wire = await connect(self, serve(self, self.wrap(self.subscribe(Page(render)))))
-        wire.send(request())
+        connection = await connect(self, serve(self, self.wrap(self.subscribe(Page(render)))))
+        connection.send(request())
         late: Any = await rendered
-        await wire.leave()
+        await connection.leave()
         await late.remote.callRemote("write", b"late")
         await late.remote.callRemote("finish")
-        self.assertEqual(wire.received, b"")
+        self.assertEqual(connection.received, b"")
         self.assertIsInstance(self.outcomes[0].cause, Disconnected)

@@ -41,15 +41,15 @@ class ProxyTests(LeavingTestCase):
             return NOT_DONE_YET
 
         proxy = ReverseProxyResource(LOOPBACK, serve(self, Page(render)), b"")
-        wire = await self.visit(proxy)
+        connection = await self.visit(proxy)
         upstream: Any = await asked
-        await wire.leave()
+        await connection.leave()
         await self.assert_left(Ended.LET_GO)
         self.assertFalse(upstream_ended.called)
         upstream.write(b"late")
         upstream.finish()
         self.assertIs(await upstream_ended, None)
-        self.assertEqual(wire.received, b"")
+        self.assertEqual(connection.received, b"")
 
 
 class KleinTests(LeavingTestCase):
@@ -68,9 +68,9 @@ class KleinTests(LeavingTestCase):
             asked.callback(None)
             return await Deferred(lambda _: stopped.append("awaited"))
 
-        wire = await self.visit(app.resource())
+        connection = await self.visit(app.resource())
         await asked
-        await wire.leave()
+        await connection.leave()
         await self.assert_left(Ended.STOPPED)
         self.assertEqual(sorted(stopped), ["awaited", "beside"])
 
@@ -80,12 +80,12 @@ class WebSocketTests(LeavingTestCase):
 
     async def leave(self, resource: Any, lost: Deferred[None]) -> None:
         """Shake hands, speak, and leave without a goodbye."""
-        wire = await self.visit(resource, UPGRADE)
-        await wire.until(b"\r\n\r\n")
+        connection = await self.visit(resource, UPGRADE)
+        await connection.until(b"\r\n\r\n")
         self.assertEqual((await self.ended).cause, None)
-        wire.send(TEXT)
-        await wire.until(b"echo")
-        await wire.leave()
+        connection.send(TEXT)
+        await connection.until(b"echo")
+        await connection.leave()
         await lost
 
     async def test_twisted(self) -> None:
@@ -111,9 +111,9 @@ class ContainersTests(LeavingTestCase):
             asked.callback(None)
             return Deferred(stopped.append)
 
-        wire = await self.visit(contain(Page(render)), data)
+        connection = await self.visit(contain(Page(render)), data)
         await asked
-        await wire.leave()
+        await connection.leave()
         await self.assert_left(Ended.STOPPED)
         self.assertEqual(len(stopped), 1)
 

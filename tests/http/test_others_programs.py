@@ -66,13 +66,13 @@ class WSGITests(LeavingTestCase):
             self.tell(self.done, "to its end")
             return "late"
 
-        wire = await self.visit(self.resource())
+        connection = await self.visit(self.resource())
         await self.running
-        await wire.leave()
+        await connection.leave()
         await self.assert_left(Ended.LET_GO)
         self.go_on.set()
         self.assertEqual(await self.done, "to its end")
-        self.assertEqual(wire.received, b"")
+        self.assertEqual(connection.received, b"")
 
     async def test_its_input(self) -> None:
         """An application that reads its input after that is told of the disconnect."""
@@ -88,9 +88,9 @@ class WSGITests(LeavingTestCase):
             return []
 
         resource = WSGIResource(reactor, self.pool, application)
-        wire = await self.visit(resource, request(body=b"body"))
+        connection = await self.visit(resource, request(body=b"body"))
         await self.running
-        await wire.leave()
+        await connection.leave()
         await self.ended
         self.go_on.set()
         self.assertIn("ContentLost('the client disconnected", await self.done)
@@ -113,13 +113,13 @@ class WSGITests(LeavingTestCase):
         def view() -> Any:
             return self.app.response_class(chunks())
 
-        wire = await self.visit(self.resource())
-        await wire.until(b"first")
-        await wire.leave()
+        connection = await self.visit(self.resource())
+        await connection.until(b"first")
+        await connection.leave()
         await self.assert_left(Ended.LET_GO)
         self.go_on.set()
         self.assertEqual(await self.done, "closed")
-        self.assertNotIn(b"second", wire.received)
+        self.assertNotIn(b"second", connection.received)
 
 
 PROGRAM = b"""
@@ -140,10 +140,10 @@ class CGITests(LeavingTestCase):
         (directory / "run.cgi").write_bytes(PROGRAM)
         root: Any = File(str(directory))
         root.processors = {".cgi": self.script()}
-        wire = await self.visit(root, request(b"/run.cgi"), **options)
-        await wire.until(b".\r\n")
-        await wire.leave()
-        return int(re.findall(rb"pid (\d+)", wire.received)[0])
+        connection = await self.visit(root, request(b"/run.cgi"), **options)
+        await connection.until(b".\r\n")
+        await connection.leave()
+        return int(re.findall(rb"pid (\d+)", connection.received)[0])
 
     def script(self) -> type[FilteredScript]:
         """A kind of program that tells the test when its process is gone."""
@@ -186,7 +186,7 @@ class CGITests(LeavingTestCase):
             rendered.callback(request)
             return NOT_DONE_YET
 
-        wire = await self.visit(Page(render), on_cancel=hook)
+        connection = await self.visit(Page(render), on_cancel=hook)
         await rendered
-        await wire.leave()
+        await connection.leave()
         await self.assert_left(Ended.LET_GO)

@@ -61,9 +61,9 @@ class SameBytesTestCase(TestCase):
 
     async def answer(self, port: int, data: bytes) -> bytes:
         """The bytes that one request is answered."""
-        wire = await connect(self, port)
-        wire.send(data)
-        return masked(await wire.closed)
+        connection = await connect(self, port)
+        connection.send(data)
+        return masked(await connection.closed)
 
     def assert_statuses(self, answers: list[bytes], *statuses: int) -> None:
         """The answers have these statuses."""
@@ -244,11 +244,11 @@ class WebSocketsTests(SameBytesTestCase):
     async def answer(self, port: int, data: bytes) -> bytes:
         """The handshake must have been answered before frames are sent."""
         head, separator, frames = data.partition(b"\r\n\r\n")
-        wire = await connect(self, port)
-        wire.send(head + separator)
-        await wire.until(b"\r\n\r\n")
-        wire.send(frames)
-        return masked(await wire.closed)
+        connection = await connect(self, port)
+        connection.send(head + separator)
+        await connection.until(b"\r\n\r\n")
+        connection.send(frames)
+        return masked(await connection.closed)
 
     async def test_twisted(self) -> None:
         """`twisted.web.websocket`, and a request that is no handshake."""

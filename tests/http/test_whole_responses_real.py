@@ -26,9 +26,10 @@ from cancelweb import (
     Outcome,
 )
 
-from .._loopback import Wire, connect, serve
+from .._loopback import connect, serve
 from .._pages import Page
 from .._servers import LOOPBACK, SelfSigned, reactor
+from .._sockets import SocketConnection
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 MUCH = 2**24
@@ -65,23 +66,23 @@ class DeliveredOverSocketsTests(TestCase):
         """The resource, wrapped."""
         return CancellingResource(resource, observers=self.ended.callback)
 
-    async def connect_over_tls(self, resource: Any) -> Wire:
+    async def connect_over_tls(self, resource: Any) -> SocketConnection:
         """A client of the resource, over TLS."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         port: Any = await serverFromString(reactor, certificate.listen()).listen(Site(resource))
         self.addCleanup(port.stopListening)
         endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
-        wire = Wire()
+        connection = SocketConnection()
         secured = wrapClientTLS(certificate.trusting(), endpoint)
-        await secured.connect(Factory.forProtocol(lambda: wire))
-        self.addCleanup(wire.leave)
-        return wire
+        await secured.connect(Factory.forProtocol(lambda: connection))
+        self.addCleanup(connection.leave)
+        return connection
 
-    async def outcome(self, wire: Wire, last: bytes = b"hello") -> Outcome:
+    async def outcome(self, connection: SocketConnection, last: bytes = b"hello") -> Outcome:
         """What is told of a request whose client closes behind the last bytes."""
-        wire.send(GET)
-        await wire.until(last)
-        await wire.leave()
+        connection.send(GET)
+        await connection.until(last)
+        await connection.leave()
         return await self.ended
 
     def assert_finished(self, outcome: Outcome) -> None:
@@ -90,13 +91,13 @@ class DeliveredOverSocketsTests(TestCase):
 
     async def test_over_tcp(self) -> None:
         """The loss is seen before the handler has ended."""
-        wire = await connect(self, serve(self, self.wrapped(Page(self.page))))
-        self.assert_finished(await self.outcome(wire))
+        connection = await connect(self, serve(self, self.wrapped(Page(self.page))))
+        self.assert_finished(await self.outcome(connection))
 
     async def test_over_tls(self) -> None:
         """Likewise."""
-        wire = await self.connect_over_tls(self.wrapped(Page(self.page)))
-        self.assert_finished(await self.outcome(wire))
+        connection = await self.connect_over_tls(self.wrapped(Page(self.page)))
+        self.assert_finished(await self.outcome(connection))
 
     async def test_wsgi(self) -> None:
         """A WSGIResource writes in one turn and finishes in another; its input is lost."""
@@ -126,8 +127,8 @@ class DeliveredOverSocketsTests(TestCase):
                 return WSGIResource.render(_, request)
 
         root = self.wrapped(Telling(reactor, pool, application))
-        wire = await connect(self, serve(self, root))
-        self.assert_finished(await self.outcome(wire))
+        connection = await connect(self, serve(self, root))
+        self.assert_finished(await self.outcome(connection))
         while not read:
             await deferLater(reactor, 0)
 
@@ -139,10 +140,10 @@ class DeliveredOverSocketsTests(TestCase):
             request.write(bytes(MUCH))
             await Deferred(lambda _: None)
 
-        wire = await connect(self, serve(self, self.wrapped(Page(handler))))
-        wire.send(GET)
-        await wire.until(b"\r\n\r\n")
-        transport: Any = wire.transport
+        connection = await connect(self, serve(self, self.wrapped(Page(handler))))
+        connection.send(GET)
+        await connection.until(b"\r\n\r\n")
+        transport: Any = connection.transport
         transport.pauseProducing()
         transport.abortConnection()
         self.assertIsInstance((await self.ended).cause, Disconnected)

@@ -23,9 +23,10 @@ from cancelweb import CancellingResource, Scope
 from cancelweb.monitor import Monitor
 
 from .._logs import log_events, of_cancelweb
-from .._loopback import Wire, listen
+from .._loopback import listen
 from .._pages import Page, waiting
 from .._servers import LOOPBACK, SelfSigned, reactor
+from .._sockets import SocketConnection
 from .._visits import connect
 
 GET = b"GET /slow?secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -40,7 +41,7 @@ class BlindSpotTests(TestCase):
         """A request in flight."""
         self.monitor = Monitor()
         site = Site(CancellingResource(Page(self.handler), monitor=self.monitor))
-        self.wires: list[Any] = []
+        self.connections: list[Any] = []
         self.endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, listen(self, site))
         await self.ask(self.endpoint)
         self.events = log_events(self)
@@ -49,17 +50,17 @@ class BlindSpotTests(TestCase):
         """End the connection at both sides: the server may not see that the client has left."""
         for scope in self.monitor.scopes:
             scope.request.transport.abortConnection()
-        for wire in self.wires:
-            wire.transport.abortConnection()
-            await wire.closed
+        for connection in self.connections:
+            connection.transport.abortConnection()
+            await connection.closed
         while self.monitor.scopes:
             await deferLater(reactor, 0.01)
 
     async def ask(self, endpoint: IStreamClientEndpoint) -> None:
         """Send a request, and wait until it is in hand."""
         self.begun: Deferred[None] = Deferred()
-        self.wires.append(await connectProtocol(endpoint, Wire()))
-        self.wires[-1].send(GET)
+        self.connections.append(await connectProtocol(endpoint, SocketConnection()))
+        self.connections[-1].send(GET)
         await self.begun
 
     def handler(self, request: Request) -> Deferred[bytes]:
@@ -70,7 +71,7 @@ class BlindSpotTests(TestCase):
     async def until_blind(self) -> Scope:
         """Send until it is, and have a look."""
         blind = len(self.monitor.blind_spots())
-        self.wires[-1].send(GET * 1000)
+        self.connections[-1].send(GET * 1000)
         while len(self.monitor.blind_spots()) == blind:
             await deferLater(reactor, 0.01)
         return self.monitor.blind_spots()[-1]
@@ -90,8 +91,8 @@ class BlindSpotTests(TestCase):
     async def test_is_one_indeed(self) -> None:
         """Its client leaves, and nobody sees it."""
         scope = await self.until_blind()
-        self.wires[0].transport.abortConnection()
-        await self.wires[0].closed
+        self.connections[0].transport.abortConnection()
+        await self.connections[0].closed
         # By the time another client's request has arrived, the server would have seen the loss.
         await self.ask(self.endpoint)
         self.assertEqual((scope.cause, self.monitor.blind_spots()), (None, (scope,)))

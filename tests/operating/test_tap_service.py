@@ -22,10 +22,10 @@ from cancelweb.monitor import Monitor
 from cancelweb.tap.options import LOOK_EVERY
 from cancelweb.tap.service import _accept_who_waits, _ports_of
 
-from .._http1 import Visit
 from .._http2 import HTTP2Client
 from .._logs import log_events
 from .._servers import Log, SelfSigned, Server, reactor
+from .._sockets import SocketVisit
 from .test_tap import ENDPOINT, parsed
 
 
@@ -77,9 +77,9 @@ class RunningTests(TestCase):
         for each in signal.SIGINT, signal.SIGTERM:
             self.addCleanup(signal.signal, each, signal.getsignal(each))
 
-    async def visit(self, path: str, page: str) -> Visit:
+    async def visit(self, path: str, page: str) -> SocketVisit:
         """Ask for a page at a UNIX socket."""
-        visit = Visit(page)
+        visit = SocketVisit(page)
         await UNIXClientEndpoint(reactor, path).connect(Factory.forProtocol(lambda: visit))
         return visit
 
@@ -95,16 +95,16 @@ class RunningTests(TestCase):
         server.privilegedStartService()
         server.startService()
         waiter = await self.visit(web, "/waiting")
-        page = await (await self.visit(status, "/")).answer
+        page = await (await self.visit(status, "/")).closed
         self.assertIn(b"/waiting", page)
         stopped = server.stopService()
         self.assertIn(
             "stopping: 1 request in flight has 0.2 s to finish; SIGINT stops at once",
             [formatEvent(each) for each in events],
         )
-        during = await (await self.visit(status, "/")).answer
+        during = await (await self.visit(status, "/")).closed
         self.assertIn(b"/waiting", during)
-        self.assertIn(b" 503 ", (await waiter.answer).splitlines()[0])
+        self.assertIn(b" 503 ", (await waiter.closed).splitlines()[0])
         await stopped
         self.assertFalse(Path(web).exists() or Path(status).exists())
 

@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from .._http1 import Visit
 from .._servers import ALARMING, LOOPBACK, REPOSITORY, LoggedProcess, Server, reactor
+from .._sockets import SocketVisit
 
 EXAMPLES = REPOSITORY / "examples"
 
@@ -37,8 +36,8 @@ def command(example: str) -> list[str]:
     return shlex.split(found[1])
 
 
-class Reader(Visit):
-    """A client that can tell when something has come."""
+class Reader(SocketVisit):
+    """A client of any method, with a body and a header."""
 
     def __init__(
         self, path: str, method: str = "GET", body: bytes = b"", header: str = "Accept: */*"
@@ -48,26 +47,10 @@ class Reader(Visit):
             f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
-        self._wanted: list[tuple[bytes, Deferred[bytes]]] = []
 
     def connectionMade(self) -> None:
         """Ask."""
-        assert self.transport is not None
-        self.transport.write(self._request)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Keep what comes, and tell."""
-        super().dataReceived(data)
-        for entry in [entry for entry in self._wanted if entry[0] in self._received]:
-            self._wanted.remove(entry)
-            entry[1].callback(self._received)
-
-    def received(self, wanted: bytes) -> Deferred[bytes]:
-        """Wait until these bytes have come; the Deferred has all that came."""
-        waiting: Deferred[bytes] = Deferred()
-        self._wanted.append((wanted, waiting))
-        self.dataReceived(b"")
-        return waiting.addTimeout(20, reactor)
+        self.send(self._request)
 
 
 class ExampleTestCase(TestCase):

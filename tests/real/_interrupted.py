@@ -6,8 +6,8 @@ tests.
 
 from twisted.trial.unittest import TestCase
 
-from .._http1 import Visit
 from .._servers import ALARMING, Server, reactor
+from .._sockets import SocketVisit
 
 PATH = "/interrupted.rpy"
 PAGE = "Sorry to keep you waiting."
@@ -28,16 +28,16 @@ class InterruptedTestCase(TestCase):
 
     async def leave_early(self, server: Server) -> None:
         """Visit the page and leave without it; the server cancels at once."""
-        leaver = await server.connect(Visit(PATH))
+        leaver = await server.connect(SocketVisit(PATH))
         leaver.leave()
         await self.assert_cancelled(server)
-        self.assertEqual(await leaver.answer, b"")
+        self.assertEqual(await leaver.closed, b"")
 
     async def wait_for_page(self, server: Server) -> None:
         """Visit the page and wait for it, until the log has its line, too."""
         asked = reactor.seconds()
-        waiter = await server.connect(Visit(PATH))
-        answer = await waiter.answer
+        waiter = await server.connect(SocketVisit(PATH))
+        answer = await waiter.closed
         self.assertGreaterEqual(reactor.seconds() - asked, DELAY)
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
         self.assertIn(PAGE.encode(), answer)

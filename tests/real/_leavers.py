@@ -11,11 +11,9 @@ from typing import Any, ClassVar, cast
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, DeferredQueue
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
@@ -24,52 +22,32 @@ from cancelweb import Outcome, cancel_on_disconnect, scope_of
 from .._http2 import HTTP2Client, Stream
 from .._pages import Handler, Page
 from .._servers import LOOPBACK, Log, SelfSigned, Server, reactor
+from .._sockets import SocketConnection
 
 
-class Caller(Protocol):
+class Caller(SocketConnection):
     """A client of HTTP/1.1."""
 
     WAYS: ClassVar[tuple[str, ...]] = ("fin", "rst", "half")
     OFFERED: ClassVar[tuple[bytes, ...]] = ()
 
-    transport: Any
     is_leaving = False
 
-    def __init__(self) -> None:
-        self.lost: Deferred[None] = Deferred()
-        self.received = b""
-        self._wanted: tuple[bytes, Deferred[None]] | None = None
+    @property
+    def lost(self) -> Deferred[bytes]:
+        """Fires when the connection is over."""
+        return self.closed
 
     def ask(self, *paths: str) -> None:
         """Send requests, in one piece."""
         line = "GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        self.transport.write("".join(map(line.format, paths)).encode())
+        self.send("".join(map(line.format, paths)).encode())
 
     def begin_post(self) -> None:
         """Send a request of whose body only a part ever comes."""
-        self.transport.write(
-            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\npart"
-        )
+        self.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\npart")
 
-    def heard(self, what: bytes) -> Deferred[None]:
-        """Wait until this has come."""
-        self._wanted = (what, Deferred())
-        self._look()
-        return self._wanted[1]
-
-    def _look(self) -> None:
-        if self._wanted is not None and self._wanted[0] in self.received:
-            (_, heard), self._wanted = self._wanted, None
-            heard.callback(None)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-        self._look()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost.callback(None)
-
-    def leave(self, way: str) -> None:
+    def leave_by(self, way: str) -> None:
         """Leave: in good order, by a reset, or by saying no more."""
         self.is_leaving = way != "half"
         if way == "fin":
@@ -103,7 +81,7 @@ class Multiplexer(HTTP2Client):
         """Open a stream of whose body only a part ever comes."""
         self.get("/", "POST", is_whole=False)
 
-    async def heard(self, what: bytes) -> None:
+    async def until(self, what: bytes) -> None:
         """Wait until this has come on any stream."""
         await self._last().until(lambda stream: what in stream.body)
 
@@ -115,7 +93,7 @@ class Multiplexer(HTTP2Client):
         if not self.is_leaving:
             super().dataReceived(data)
 
-    def leave(self, way: str) -> None:
+    def leave_by(self, way: str) -> None:
         """Leave: in good order, by a reset, by a goodbye, or by a reset of all streams."""
         self.is_leaving = way != "reset"
         if way == "reset":

@@ -33,7 +33,7 @@ class ProxyTestCase(GatewayTestCase):
         """Ask the proxy; returns the client, and what has come to the upstream."""
         self.server = self.serve(self.proxy() if proxy is None else proxy)
         client = await self.server.connect(Asker(*(lines or [b"GET / HTTP/1.1"]), **kw))
-        client.answer.addErrback(lambda _: None)
+        client.closed.addErrback(lambda _: None)
         exchange = await self.upstream.exchange()
         if self.upstream.reads:
             await exchange.asked()
@@ -45,5 +45,5 @@ class ProxyTestCase(GatewayTestCase):
         client, exchange = await self.ask(*lines, b"Connection: close", **kw)
         exchange.say(said)
         exchange.close()
-        head, _, body = (await client.answer).partition(b"\r\n\r\n")
+        head, _, body = (await client.closed).partition(b"\r\n\r\n")
         return body, head.split(b"\r\n")

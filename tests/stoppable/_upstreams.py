@@ -21,9 +21,9 @@ from twisted.web.server import Site
 
 from cancelweb import Outcome
 
-from .._http1 import Visit
 from .._servers import LOOPBACK, Server
 from .._servers import Log as ServerLog
+from .._sockets import SocketVisit
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -192,10 +192,10 @@ class GatewayTestCase(TestCase):
             before = measure()
         return before
 
-    async def visit(self, server: Server, path: str = "/") -> Visit:
+    async def visit(self, server: Server, path: str = "/") -> SocketVisit:
         """A client that has asked the gateway."""
-        client = await server.connect(Visit(path))
-        client.answer.addErrback(lambda _: None)
+        client = await server.connect(SocketVisit(path))
+        client.closed.addErrback(lambda _: None)
         return client
 
 
@@ -222,7 +222,7 @@ class Deaf:
         self._listener.close()
 
 
-class Asker(Visit):
+class Asker(SocketVisit):
     """A client whose request the test writes, byte by byte.
 
     Args:
@@ -246,4 +246,4 @@ class Asker(Visit):
 
     def has(self, part: bytes) -> bool:
         """Whether this is in what has come."""
-        return part in self._received
+        return part in self.received

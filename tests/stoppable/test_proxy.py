@@ -81,7 +81,7 @@ class LeaveTests(ProxyTestCase):
         exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
         source = Endless(exchange.transport)
         await self.standstill(lambda: source.said)
-        client.transport.abortConnection()  # type: ignore[union-attr]
+        client.transport.abortConnection()
         await self.assert_dropped(client, exchange)
 
     async def test_rendered_by_work_without_a_scope(self) -> None:
@@ -113,7 +113,7 @@ class LeaveTests(ProxyTestCase):
         root = CancellingResource(proxy, timeout=0.1, timeout_status=504)
         client, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close", proxy=root)
         await exchange.lost
-        answer = await client.answer
+        answer = await client.closed
         self.assertTrue(answer.startswith(b"HTTP/1.1 504 "), answer)
 
     async def test_twisteds_leaves_it_open(self) -> None:
@@ -142,7 +142,7 @@ class PressureTests(ProxyTestCase):
         source = Endless(exchange.transport)
         before = await self.standstill(lambda: source.said)
         self.assertLess(before, PLENTY)
-        client.transport.resumeProducing()  # type: ignore[union-attr]
+        client.transport.resumeProducing()
         await self.until(lambda: source.said > 2 * before)
         client.leave()
         await exchange.lost
@@ -172,7 +172,7 @@ class PressureTests(ProxyTestCase):
         exchange.transport.resumeProducing()  # type: ignore[union-attr]
         await exchange.until(lambda received: len(received) > PLENTY)
         exchange.say(ANSWER)
-        self.assertTrue((await client.answer).endswith(b"hello"))
+        self.assertTrue((await client.closed).endswith(b"hello"))
         self.assertEqual(len(exchange.body), PLENTY)
 
 
@@ -184,7 +184,7 @@ class FailureTests(ProxyTestCase):
         events = log_events(self)
         server = self.serve(root)
         client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
-        answer = await client.answer
+        answer = await client.closed
         self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), answer)
         self.assertEqual([each["log_level"].name for each in of_cancelweb(events)], ["warn"])
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -228,7 +228,7 @@ class FailureTests(ProxyTestCase):
             exchange.say(said)
             await self.until(partial(client.has, b"\r\n\r\n"))
             exchange.close()
-            self.assertFalse((await client.answer).endswith(b"0\r\n\r\n"))
+            self.assertFalse((await client.closed).endswith(b"0\r\n\r\n"))
             outcome = await self.outcome
             self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
             self.assertEqual(len(self.flushLoggedErrors(ResponseFailed)), 1)
@@ -238,5 +238,5 @@ class FailureTests(ProxyTestCase):
         proxy = self.proxy(agent=object())
         server = self.serve(proxy)
         client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
-        self.assertTrue((await client.answer).startswith(b"HTTP/1.1 500 "))
+        self.assertTrue((await client.closed).startswith(b"HTTP/1.1 500 "))
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)

@@ -131,7 +131,7 @@ class RequestTests(ProxyTestCase):
         exchange.say(ANSWER)
         await self.outcome
         self.outcome = Deferred()
-        client.transport.write(b"GET /again HTTP/1.1\r\n\r\n")  # type: ignore[union-attr]
+        client.transport.write(b"GET /again HTTP/1.1\r\n\r\n")
         await exchange.until(lambda received: b"GET /again" in received)
         client.leave()
         await exchange.lost

@@ -64,7 +64,7 @@ class EndTests(AskingTestCase):
         await exchange.asked()
         exchange.say(HEAD)
         await exchange.lost
-        self.assertTrue((await client.answer).endswith(b"200"))
+        self.assertTrue((await client.closed).endswith(b"200"))
         outcome = await self.outcome
         self.assertEqual((outcome.cause, outcome.leftovers), (None, 1))
 
@@ -77,7 +77,7 @@ class EndTests(AskingTestCase):
             return b"done"
 
         client = await self.visit(self.page(handler))
-        await client.answer
+        await client.closed
         exchange = await self.upstream.exchange()
         await exchange.asked()
         exchange.say(HEAD)
@@ -99,7 +99,7 @@ class EndTests(AskingTestCase):
         await self.answer(exchange, b"one")
         await exchange.until(lambda received: received.count(b"\r\n\r\n") == 2)
         exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")
-        self.assertTrue((await client.answer).endswith(b"onetwo"))
+        self.assertTrue((await client.closed).endswith(b"onetwo"))
 
     async def test_body_is_sent(self) -> None:
         """A request's body arrives whole."""
@@ -111,7 +111,7 @@ class EndTests(AskingTestCase):
         exchange = await self.upstream.exchange()
         await exchange.until(lambda received: len(received) > len(plenty()))
         await self.answer(exchange)
-        self.assertTrue((await client.answer).endswith(b"hello"))
+        self.assertTrue((await client.closed).endswith(b"hello"))
         self.assertEqual(exchange.body, plenty())
 
     async def test_body_cannot_be_read(self) -> None:

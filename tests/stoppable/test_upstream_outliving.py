@@ -67,7 +67,7 @@ class OutlivingTests(AskingTestCase):
 
         client = await self.visit(self.page(handler))
         exchange = await self.begin()
-        self.assertTrue((await client.answer).endswith(b"done"))
+        self.assertTrue((await client.closed).endswith(b"done"))
         self.assertEqual((await self.outcome).ended, Ended.COMPLETED)
         await self.assert_goes_on(exchange)
 
@@ -160,7 +160,7 @@ class OutlivingTests(AskingTestCase):
 
         client = await self.visit(self.page(always(lambda: shield(outer()))))
         exchange = await self.begin()
-        self.assertTrue((await client.answer).endswith(b"done"))
+        self.assertTrue((await client.closed).endswith(b"done"))
         await self.assert_goes_on(exchange)
 
     async def test_shared(self) -> None:

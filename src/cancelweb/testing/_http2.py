@@ -42,7 +42,7 @@ class HTTP2Connection:
 
     client: Client
     _streams: dict[int, Stream] = field(factory=dict, init=False)
-    _served: dict[int, Served] = field(factory=dict, init=False)
+    served: dict[int, Served] = field(factory=dict, init=False)
     _transport: Transport = field(init=False)
     _h2: Any = field(init=False)
     _is_gathering: bool = field(default=False, init=False)
@@ -62,7 +62,7 @@ class HTTP2Connection:
         self.flush()
 
     def _note(self, channel: Any, served: Served) -> None:
-        self._served[channel.streamID] = served
+        self.served[channel.streamID] = served
 
     def get(self, path: bytes = b"/", headers: Headers | None = None) -> Stream:
         """Open a stream with a GET."""

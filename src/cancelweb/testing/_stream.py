@@ -68,7 +68,7 @@ class Stream(Exchange):
     @property
     def served(self) -> Served | None:
         """See `Exchange.served`."""
-        return self.connection._served.get(self.number)
+        return self.connection.served.get(self.number)
 
     def take_head(self, headers: Any) -> None:
         """The answer's head has come."""

@@ -24,5 +24,5 @@ class ExamplesTests(ExampleTestCase):
         self.assertNotIn("active", database.states(name))
         await database.gone(name)
         waiter = await server.connect(Reader("/"))
-        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n42\n"))
+        self.assertTrue((await waiter.closed).endswith(b"\r\n\r\n42\n"))
         self.assert_quiet(server)

@@ -14,8 +14,8 @@ from zipfile import ZipFile
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from ..._http1 import Visit
 from ..._servers import REPOSITORY, TWIST_CANCELWEB, TWISTD, launch
+from ..._sockets import SocketVisit
 
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 """The environment, without a way to the cancelweb that runs the tests."""
@@ -63,8 +63,8 @@ class InstalledTests(TestCase):
         self.assertRegex(helped, r"\n +cancelweb +Twisted's web server")
         command = ("-P", *TWIST_CANCELWEB, "--path", "examples")
         _, server = await launch(self, command, python=str(python), env=CLEAN)
-        visit = await server.connect(Visit("/interrupted.rpy"))
-        self.assertIn(b"Sorry to keep you waiting.", await visit.answer)
+        visit = await server.connect(SocketVisit("/interrupted.rpy"))
+        self.assertIn(b"Sorry to keep you waiting.", await visit.closed)
 
     async def test_wheel(self) -> None:
         """From the wheel, which puts nothing into Twisted but the plugin."""

@@ -20,8 +20,9 @@ from twisted.web.server import Site
 
 from cancelweb.demo.jobs import SECONDS, ticks
 
-from ..._loopback import Wire, connect, listen, request
+from ..._loopback import connect, listen, request
 from ..._servers import LOOPBACK, reactor
+from ..._sockets import SocketConnection
 from .._demo import serve_demo
 
 PAGE = files("cancelweb.demo").joinpath("page.html").read_text()
@@ -29,7 +30,7 @@ PAGE = files("cancelweb.demo").joinpath("page.html").read_text()
 State = dict[str, Any]
 
 
-class Watcher(Wire):
+class Watcher(SocketConnection):
     """A reader of the page's messages."""
 
     def __init__(self) -> None:
@@ -65,12 +66,12 @@ class WorkTests(TestCase):
         self.addCleanup(self.watcher.leave)
         self.watcher.send(b"GET /live HTTP/1.0\r\n\r\n")
 
-    async def ask(self, *paths: str) -> list[Wire]:
+    async def ask(self, *paths: str) -> list[SocketConnection]:
         """Have clients ask for work."""
-        wires = [await connect(self, self.port) for _ in paths]
-        for wire, path in zip(wires, paths, strict=True):
-            wire.send(request(path.encode()))
-        return wires
+        connections = [await connect(self, self.port) for _ in paths]
+        for connection, path in zip(connections, paths, strict=True):
+            connection.send(request(path.encode()))
+        return connections
 
     async def test_each_kind_stops(self) -> None:
         """Work of each kind runs while its client waits, and has stopped when it has left."""
@@ -78,11 +79,11 @@ class WorkTests(TestCase):
         for stopped, (kind, hops) in enumerate(
             {"report": 1, "process": 1, "stream": 1, "chain": 3}.items()
         ):
-            [wire] = await self.ask(f"/on/{kind}")
+            [connection] = await self.ask(f"/on/{kind}")
             state = await self.watcher.until_state(running=hops)
             rows = [(row["kind"], row["hop"], row["left"]) for row in state["rows"]]
             self.assertEqual(rows, [(kind, hop + 1, False) for hop in range(hops)])
-            await wire.leave()
+            await connection.leave()
             await self.watcher.until_state(running=0, stopped=stopped + hops)
 
     async def test_computing_children_are_in_the_graph(self) -> None:
@@ -96,9 +97,9 @@ class WorkTests(TestCase):
     async def test_without_cancellation(self) -> None:
         """Work runs on when its client has left, is marked in the list, and done for nobody."""
         await self.serve()
-        [wire] = await self.ask("/off/report")
+        [connection] = await self.ask("/off/report")
         await self.watcher.until_state(running=1)
-        await wire.leave()
+        await connection.leave()
         state = await self.watcher.until_state(running=1)
         while not state["rows"][0]["left"]:
             state = await self.watcher.until_state(running=1)
@@ -107,8 +108,8 @@ class WorkTests(TestCase):
     async def test_who_waits_is_answered(self) -> None:
         """A report is made for who waits, and any page may read it."""
         await self.serve()
-        [wire] = await self.ask("/on/report")
-        answer = await wire.closed
+        [connection] = await self.ask("/on/report")
+        answer = await connection.closed
         self.assertIn(b"Access-Control-Allow-Origin: *\r\n", answer)
         self.assertTrue(answer.endswith(b"\r\n72000006000000\n"), answer)
         await self.watcher.until_state(answered=1, running=0)
@@ -127,8 +128,8 @@ class WorkTests(TestCase):
         await self.serve()
         state = await self.watcher.until_state(running=0)
         for self.port in (state["ports"][0], state["ports"][-1]):
-            [wire] = await self.ask("/")
-            page = await wire.closed
+            [connection] = await self.ask("/")
+            page = await connection.closed
             self.assertIn(b"<!doctype html>", page)
             self.assertIn(b"Content-Security-Policy: default-src 'none'", page)
 

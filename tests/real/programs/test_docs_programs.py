@@ -22,9 +22,9 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb._stoppable.drivers import interruptible
 
-from ..._http1 import Visit
 from ..._logs import log_events, of_cancelweb
 from ..._servers import LOOPBACK, LoggedProcess, Server
+from ..._sockets import SocketVisit
 from ..._visits import connect
 from ...docs._docs import (
     ACQUIRE,
@@ -243,30 +243,30 @@ class TutorialTests(TestCase):
         steps = enumerate(TUTORIAL.values(), 1)
         pages = {f"{number}/slow.rpy": path.read_text() for number, path in steps}
         server = await serve_pages(self, pages)
-        plain = await server.connect(Visit("/1/slow.rpy"))
+        plain = await server.connect(SocketVisit("/1/slow.rpy"))
         plain.leave()
-        leaver = await server.connect(Visit("/2/slow.rpy"))
+        leaver = await server.connect(SocketVisit("/2/slow.rpy"))
         leaver.leave()
         await self.assert_logged(server, "Make it stop", "2")
-        waiter = await server.connect(Visit("/2/slow.rpy"))
+        waiter = await server.connect(SocketVisit("/2/slow.rpy"))
         await self.follow_coroutine(server)
-        self.assertIn(b"Here is your page.", await waiter.answer)
+        self.assertIn(b"Here is your page.", await waiter.closed)
         await self.assert_logged(server, "A slow page", "1")
         # One that nobody waited for, of the plain page; one of who waited.
         self.assertEqual(len(server.log.matching("the page is ready")), 2)
 
     async def follow_coroutine(self, server: Server) -> None:
         """The third step, and the fourth."""
-        leaver = await server.connect(Visit("/3/slow.rpy"))
+        leaver = await server.connect(SocketVisit("/3/slow.rpy"))
         await server.log.expect("step 3 of 5")
         leaver.leave()
         await self.assert_logged(server, "Stop a coroutine", "3")
         start = len(server.log.lines)
-        waiter = await server.connect(Visit("/4/slow.rpy"))
+        waiter = await server.connect(SocketVisit("/4/slow.rpy"))
         (shown,) = re.findall(
             "^ *(HTTP/.*)$", section(DOCS / "tutorial.rst", "Set a deadline"), re.M
         )
-        self.assertIn(shown.encode(), await waiter.answer)
+        self.assertIn(shown.encode(), await waiter.closed)
         await self.assert_logged(server, "Set a deadline", "4", start)
 
     def test_steps_are_in_their_sections(self) -> None:
@@ -292,12 +292,12 @@ class AsyncioTests(TestCase):
         self.assertNotEqual(in_handler, page)
         pages = {"task.rpy": page, "handler.rpy": in_handler}
         server = await serve_pages(self, pages, "--reactor=asyncio")
-        waiter = await server.connect(Visit("/task.rpy"))
-        self.assertIn(b"<h1>Weather</h1>\n<p>Rain.</p>\n", await waiter.answer)
-        leaver = await server.connect(Visit("/task.rpy"))
+        waiter = await server.connect(SocketVisit("/task.rpy"))
+        self.assertIn(b"<h1>Weather</h1>\n<p>Rain.</p>\n", await waiter.closed)
+        leaver = await server.connect(SocketVisit("/task.rpy"))
         leaver.leave()
         await server.log.expect(r"\[cancelweb#info\] GET /task\.rpy: stopped")
-        failing = await server.connect(Visit("/handler.rpy"))
-        self.assertIn(b" 500 ", await failing.answer)
+        failing = await server.connect(SocketVisit("/handler.rpy"))
+        self.assertIn(b" 500 ", await failing.closed)
         (shown,) = shown_log((DOCS / "howto" / "asyncio.rst").read_text())
         await server.log.expect(as_pattern(shown))

@@ -26,7 +26,7 @@ class ExamplesTests(ExampleTestCase):
         await server.log.expect("the connection is given back", within=AT_ONCE)
         await self.assert_stopped(server)
         waiter = await server.connect(Reader("/"))
-        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n1000\n"))
+        self.assertTrue((await waiter.closed).endswith(b"\r\n\r\n1000\n"))
         # The one who waited took longer than the one who left would have.
         self.assertEqual(len(server.log.matching("quarter 4 is asked for")), 1)
         self.assert_quiet(server)
@@ -41,7 +41,7 @@ class ExamplesTests(ExampleTestCase):
         await self.assert_stopped(server)
         until_now = len(server.log.matching("still at it"))
         waiter = await server.connect(Reader("/2"))
-        self.assertIn(b"\ndone\n", await waiter.answer)
+        self.assertIn(b"\ndone\n", await waiter.closed)
         # At 0, 0.5, 1, 1.5 and, perhaps, 2 seconds; twice as many if two of them ran.
         of_the_waiter = len(server.log.matching("still at it")) - until_now
         self.assertIn(of_the_waiter, range(1, 7))
@@ -63,7 +63,7 @@ class ExamplesTests(ExampleTestCase):
         """An upload whose client waits for the check is kept."""
         server = await self.serve("upload.py")
         waiter = await server.connect(Reader("/", "PUT", b"for good"))
-        answer = await waiter.answer
+        answer = await waiter.closed
         self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
         [kept] = self.directory.glob("uploads-*/*")
         self.assertEqual(kept.read_bytes(), b"for good")
@@ -77,14 +77,15 @@ class ExamplesTests(ExampleTestCase):
         leaver.leave()
         await self.assert_stopped(server)
         waiter = await server.connect(Reader("/"))
-        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n42\n"))
+        self.assertTrue((await waiter.closed).endswith(b"\r\n\r\n42\n"))
         self.assert_quiet(server)
 
     async def test_child_process_is_gone(self) -> None:
         """The child process of who leaves is gone from the process table."""
         server = await self.serve("subprocess_.py")
         leaver = await server.connect(Reader("/"))
-        pid = int((await leaver.received(b"\n1\n")).partition(b"process ")[2].split()[0])
+        await leaver.until(b"\n1\n")
+        pid = int(leaver.received.partition(b"process ")[2].split()[0])
         os.kill(pid, 0)
         leaver.leave()
         await self.assert_stopped(server)
@@ -95,14 +96,14 @@ class ExamplesTests(ExampleTestCase):
         """Who waits gets all that the child process prints."""
         server = await self.serve("subprocess_.py")
         waiter = await server.connect(Reader("/"))
-        self.assertIn(b"\n3\n", await waiter.answer)
+        self.assertIn(b"\n3\n", await waiter.closed)
         self.assert_quiet(server)
 
     async def test_pipeline_is_gone(self) -> None:
         """Of the pipeline of who leaves nothing runs any more; who waits gets its output."""
         server = await self.serve("disk_usage.py")
         waiter = await server.connect(Reader("/"))
-        self.assertIn(b"\t/usr\n", await waiter.answer)
+        self.assertIn(b"\t/usr\n", await waiter.closed)
         leaver = await server.connect(Reader("/"))
         while not running("du -a /usr"):
             await deferLater(reactor, 0.01)
@@ -116,12 +117,12 @@ class ExamplesTests(ExampleTestCase):
         behind = await self.serve("stream.py")
         gateway = await self.serve("gateway.py", UPSTREAM_PORT=str(behind.port))
         stayer, leaver = [await gateway.connect(Reader("/")) for _ in range(2)]
-        await leaver.received(b"data: tick 2\n\n")
+        await leaver.until(b"data: tick 2\n\n")
         leaver.leave()
         for server in [gateway, behind]:
             await self.assert_stopped(server)
             self.assert_quiet(server)
-        await stayer.received(b"data: tick 4\n\n")
+        await stayer.until(b"data: tick 4\n\n")
         stayer.leave()
 
     async def test_weather_is_asked_for(self) -> None:
@@ -141,14 +142,15 @@ class ExamplesTests(ExampleTestCase):
         exchange = await upstream.exchange()
         await exchange.asked()
         exchange.say(HEAD + bytes(1000))
-        self.assertIn(b"1000 bytes of weather", await waiter.answer)
+        self.assertIn(b"1000 bytes of weather", await waiter.closed)
         self.assert_quiet(server)
 
     async def test_generator_is_closed(self) -> None:
         """A generator's `finally` runs when who listens has left."""
         server = await self.serve("stream.py")
         leaver = await server.connect(Reader("/"))
-        answer = await leaver.received(b"data: tick 2\n\n")
+        await leaver.until(b"data: tick 2\n\n")
+        answer = leaver.received
         self.assertIn(b"text/event-stream", answer)
         leaver.leave()
         await server.log.expect("the ticker has ended after [23] ticks", within=AT_ONCE)
@@ -190,7 +192,7 @@ class ExamplesTests(ExampleTestCase):
         """Scrape until a page of metrics has these bytes."""
         page = b""
         while wanted not in page:
-            page = await (await server.connect(Reader("/metrics"))).answer
+            page = await (await server.connect(Reader("/metrics"))).closed
         return page
 
     async def test_query_does_not_delay_the_end(self) -> None:
@@ -206,7 +208,7 @@ class ExamplesTests(ExampleTestCase):
         """A Klein view's query stops in the database, and the hook is run when it has."""
         server = await self.serve("klein_database.py")
         waiter = await server.connect(Reader("/count/3"))
-        self.assertIn(b"\n6\n", await waiter.answer)
+        self.assertIn(b"\n6\n", await waiter.closed)
         leaver = await server.connect(Reader("/count/1000000000"))
         await server.log.expect("the query begins")
         leaver.leave()
@@ -220,7 +222,7 @@ class ExamplesTests(ExampleTestCase):
         leaver, waiter = [await server.connect(Reader("/2026")) for _ in range(2)]
         leaver.leave()
         await self.assert_stopped(server)
-        self.assertIn(b"The report of 2026.", await waiter.answer)
+        self.assertIn(b"The report of 2026.", await waiter.closed)
         self.assertEqual(len(server.log.matching("2026 is begun")), 1)
         for leaver in [await server.connect(Reader("/2025")) for _ in range(2)]:
             leaver.leave()
@@ -232,7 +234,7 @@ class ExamplesTests(ExampleTestCase):
         """Each hop has less left than the one before, and all have stopped when it is over."""
         server = await self.serve("deadline.py")
         waiter = await server.connect(Reader("/3", header="X-Timeout: 2"))
-        self.assertIn(b"HTTP/1.1 504 ", await waiter.answer)
+        self.assertIn(b"HTTP/1.1 504 ", await waiter.closed)
         for hop in range(4):
             await server.log.expect(rf"GET /{hop}: stopped after", within=AT_ONCE)
         self.assert_quiet(server)
@@ -267,7 +269,7 @@ class ExamplesTests(ExampleTestCase):
         """The thread of a Flask view stops when the client leaves; who waits is answered."""
         server = await self.serve("flask_app.py")
         waiter = await server.connect(Reader("/1"))
-        self.assertTrue((await waiter.answer).endswith(b"done\n"))
+        self.assertTrue((await waiter.closed).endswith(b"done\n"))
         leaver = await server.connect(Reader("/30"))
         leaver.leave()
         await server.log.expect("the thread has stopped: the client disconnected", within=AT_ONCE)
@@ -277,7 +279,7 @@ class ExamplesTests(ExampleTestCase):
         """So does that of a Django view."""
         server = await self.serve("django_app.py")
         waiter = await server.connect(Reader("/1"))
-        self.assertIn(b"\ndone\n", await waiter.answer)
+        self.assertIn(b"\ndone\n", await waiter.closed)
         leaver = await server.connect(Reader("/30"))
         leaver.leave()
         await server.log.expect("the thread has stopped: the client disconnected", within=AT_ONCE)
@@ -293,7 +295,7 @@ class ExamplesTests(ExampleTestCase):
         await self.assert_stopped(server)
         self.assertEqual(len(server.log.matching("the connection is given back")), 1)
         waiter = await server.connect(Reader("/"))
-        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\n1000\n"))
+        self.assertTrue((await waiter.closed).endswith(b"\r\n\r\n1000\n"))
         self.assertEqual(len(server.log.matching("quarter 2 is asked for")), 1)
         self.assert_quiet(server)
 
@@ -306,7 +308,7 @@ class ExamplesTests(ExampleTestCase):
         await server.log.expect("the source is closed", within=AT_ONCE)
         await self.assert_stopped(server)
         waiter = await server.connect(Reader("/"))
-        self.assertIn(b"<!DOCTYPE html>\n<html><h1>Today</h1><p>No news.</p>", await waiter.answer)
+        self.assertIn(b"<!DOCTYPE html>\n<html><h1>Today</h1><p>No news.</p>", await waiter.closed)
         self.assert_quiet(server)
 
     async def test_monitor_lets_requests_finish(self) -> None:
@@ -315,18 +317,18 @@ class ExamplesTests(ExampleTestCase):
         leaver = await server.connect(Reader("/report/30"))
         overview = b""
         while b"/report/30': " not in overview:
-            overview = await (await server.connect(Reader("/monitor"))).answer
+            overview = await (await server.connect(Reader("/monitor"))).closed
         self.assertRegex(overview, rb"monitored\.py:\d+ in Report\.render_GET\n")
         leaver.leave()
         await server.log.expect("stopped .*disconnected", within=AT_ONCE)
-        overview = await (await server.connect(Reader("/monitor"))).answer
+        overview = await (await server.connect(Reader("/monitor"))).closed
         self.assertIn(b"stopped, cause: Disconnected: 1\n", overview)
         waiter = await server.connect(Reader("/report/1"))
         overview = b""
         while b"/report/1': " not in overview:
-            overview = await (await server.connect(Reader("/monitor"))).answer
+            overview = await (await server.connect(Reader("/monitor"))).closed
         self.process.transport.signalProcess("TERM")
-        self.assertTrue((await waiter.answer).endswith(b"\r\n\r\ndone\n"))
+        self.assertTrue((await waiter.closed).endswith(b"\r\n\r\ndone\n"))
         self.assert_quiet(server)
 
 

@@ -64,7 +64,7 @@ class FrontTestCase(GatewayTestCase):
             probe = await server.connect(
                 Asker(b"GET /probe HTTP/1.1", b"Host: localhost", b"Connection: close")
             )
-            self.assertIn(b"seen", await probe.answer)
+            self.assertIn(b"seen", await probe.closed)
 
     async def assert_told(self) -> None:
         """The handler is stopped."""

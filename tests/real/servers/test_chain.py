@@ -96,6 +96,6 @@ class ChainTests(GatewayTestCase):
     async def test_patient_client(self) -> None:
         """A client that stays gets the answer of the query."""
         client = await self.ask(await self.chain(nginx(), "SELECT 6 * 7"))
-        self.assertTrue((await client.answer).endswith(b"[(42,)]"))
+        self.assertTrue((await client.closed).endswith(b"[(42,)]"))
         for told in self.outcomes.values():
             self.assertEqual((await told).ended, Ended.COMPLETED)

@@ -133,7 +133,7 @@ class HTTP2Tests(EnvoyTestCase):
         for _, page in self.pages:
             if not page.called:
                 page.callback(b"the page")
-        self.assertTrue((await stays.answer).endswith(b"the page"))
+        self.assertTrue((await stays.closed).endswith(b"the page"))
 
 
 class SettingsTests(EnvoyTestCase):
@@ -142,7 +142,7 @@ class SettingsTests(EnvoyTestCase):
     async def test_timeout(self) -> None:
         """Past its timeout Envoy answers 504, and leaves Twisted as a client does."""
         client = await self.ask(await self.start(envoy("timeout: 0.3s")))
-        self.assertIn(b" 504 ", await client.answer)
+        self.assertIn(b" 504 ", await client.closed)
         await self.until(lambda: self.outcomes)
         self.assertEqual(self.fates(), [LEFT])
 
@@ -150,7 +150,7 @@ class SettingsTests(EnvoyTestCase):
         """Past the timeout of a try Envoy leaves it, and asks anew."""
         retry = 'retry_policy: {retry_on: "5xx", num_retries: 1, per_try_timeout: 0.3s}'
         client = await self.ask(await self.start(envoy(retry)))
-        self.assertIn(b" 504 ", await client.answer)
+        self.assertIn(b" 504 ", await client.closed)
         await self.until(lambda: len(self.outcomes) == 2)
         self.assertEqual(self.fates(), [LEFT, LEFT])
 
@@ -158,7 +158,7 @@ class SettingsTests(EnvoyTestCase):
         """How often the handler is run for a client whose page takes longer than the deadline."""
         retry = f'retry_policy: {{retry_on: "{conditions}", num_retries: 2}}'
         client = await self.ask(await self.start(envoy(retry), timeout=0.1))
-        self.assertIn(b" 503 ", await client.answer)
+        self.assertIn(b" 503 ", await client.closed)
         self.assertEqual(set(self.fates()), {(TimedOut, Ended.STOPPED)})
         return len(self.outcomes)
 

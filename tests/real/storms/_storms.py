@@ -122,7 +122,7 @@ class FloodTestCase(LeaverTestCase):
         under_way = len(self.cleanups)
         other = await self.connect()
         other.ask("/page")
-        await other.heard(PAGE)
+        await other.until(PAGE)
         await self.close(other)
         await self.subside()
         return under_way

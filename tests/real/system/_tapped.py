@@ -11,13 +11,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from ..._http1 import Visit
 from ..._servers import (
     TWIST_CANCELWEB,
     LoggedProcess,
     Server,
     launch,
 )
+from ..._sockets import SocketVisit
 
 PAGES = ("--class", "tests.operating._served.Pages")
 
@@ -91,9 +91,9 @@ class ServerTestCase(TestCase):
         """Run `twist cancelweb`."""
         return await launch(self, (*TWIST_CANCELWEB, *options), **settings)
 
-    async def visit(self, server: Server, path: str) -> Visit:
+    async def visit(self, server: Server, path: str) -> SocketVisit:
         """Ask for a page; returns when the log tells that it is being made."""
-        visit = await server.connect(Visit(path))
+        visit = await server.connect(SocketVisit(path))
         await server.log.expect(f"at {re.escape(path)}$")
         return visit
 

@@ -488,16 +488,13 @@ def last_answer() -> None:
 def http2(*, is_safe: bool = True) -> None:
     """Streams are answered and stopped; one reset at once harms no other, if that is told."""
     visit = Visit(later)
-    connection: Any = visit.client.connect_http2()
+    connection = visit.client.connect_http2()
     answered, left = connection.get(), connection.get()
     left.reset()
     same(visit.last, Ended.STOPPED)
     if is_safe:
-        number = connection._h2.get_next_available_stream_id()
-        head = {":method": "GET", ":path": "/", ":scheme": "http", ":authority": "localhost"}
-        connection._h2.send_headers(number, [*head.items()], end_stream=True)
-        connection._h2.reset_stream(number)
-        connection._send()
+        with connection.in_one_read():
+            connection.get().reset()
     answered.advance(1)
     same(body_of(answered), b"late")
 

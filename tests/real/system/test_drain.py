@@ -15,9 +15,10 @@ from cancelweb import CancellingResource
 from cancelweb._operating.draining import GLANCE, LINGER
 from cancelweb.monitor import Monitor
 
-from ..._loopback import Wire, listen
+from ..._loopback import listen
 from ..._pages import Handler, Page, waiting
 from ..._servers import LOOPBACK, reactor
+from ..._sockets import SocketConnection
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LONG = b"x" * 5_000_000
@@ -31,10 +32,11 @@ class RealDrainTests(TestCase):
         """A monitor."""
         self.monitor = Monitor()
 
-    async def connect(self, port: int) -> Wire:
+    async def connect(self, port: int) -> SocketConnection:
         """Open a connection."""
-        wire: Wire = await connectProtocol(TCP4ClientEndpoint(reactor, LOOPBACK, port), Wire())
-        return wire
+        endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port)
+        connection: SocketConnection = await connectProtocol(endpoint, SocketConnection())
+        return connection
 
     def listen(self, handler: Handler) -> int:
         """Serve a handler."""
@@ -52,13 +54,13 @@ class RealDrainTests(TestCase):
             return waiting(request)
 
         port = self.listen(handler)
-        wires = [await self.connect(port) for _ in range(50)]
-        for wire in wires:
-            wire.send(GET)
+        connections = [await self.connect(port) for _ in range(50)]
+        for connection in connections:
+            connection.send(GET)
         await all_there
         await self.monitor.drain(0)
         # What is in the clients' sockets by now is all that will ever come.
-        received = await gatherResults([wire.closed for wire in wires])
+        received = await gatherResults([connection.closed for connection in connections])
         for each in received:
             self.assertTrue(each.startswith(b"HTTP/1.1 503 "), each)
             self.assertTrue(each.endswith(b"</html>"), each)
@@ -67,21 +69,21 @@ class RealDrainTests(TestCase):
     async def test_a_new_request_on_an_open_connection(self) -> None:
         """It is answered 503 on a connection on which others were served, which is closed."""
         port = self.listen(lambda _: b"page")
-        wire = await self.connect(port)
-        wire.send(GET)
-        await wire.until(b"page")
+        connection = await self.connect(port)
+        connection.send(GET)
+        await connection.until(b"page")
         await self.monitor.drain(5)
-        wire.send(GET)
-        received = await wire.closed
+        connection.send(GET)
+        received = await connection.closed
         self.assertEqual(received.count(b"HTTP/1.1 503 "), 1)
 
     async def test_what_is_unsent_is_waited_for(self) -> None:
         """A response that is finished, but not sent, is sent before the drain is over."""
         port = self.listen(lambda _: LONG)
-        wire: Any = await self.connect(port)
-        wire.send(GET)
-        await wire.until(b"x")
-        wire.transport.pauseProducing()
+        connection: Any = await self.connect(port)
+        connection.send(GET)
+        await connection.until(b"x")
+        connection.transport.pauseProducing()
         done: list[None] = []
         drained = self.monitor.drain(20)
         drained.addCallback(done.append)
@@ -90,46 +92,46 @@ class RealDrainTests(TestCase):
         other.send(GET)
         await other.closed
         self.assertEqual(done, [])
-        wire.transport.resumeProducing()
+        connection.transport.resumeProducing()
         await drained
         # What the process has left is in the sockets' buffers at most.
-        await wire.until(LONG)
-        await wire.leave()
+        await connection.until(LONG)
+        await connection.leave()
 
     async def test_but_not_for_ever(self) -> None:
         """A client that does not read is waited for until the time is over, or for a second."""
         port = self.listen(lambda _: LONG)
-        wire: Any = await self.connect(port)
-        wire.send(GET)
-        await wire.until(b"x")
-        wire.transport.pauseProducing()
+        connection: Any = await self.connect(port)
+        connection.send(GET)
+        await connection.until(b"x")
+        connection.transport.pauseProducing()
         began = reactor.seconds()
         await self.monitor.drain(0)
         self.assertGreaterEqual(reactor.seconds() - began, 1)
-        wire.transport.abortConnection()
-        await wire.closed
+        connection.transport.abortConnection()
+        await connection.closed
 
     async def test_what_is_just_being_sent_is_answered(self) -> None:
         """A request that comes in the moment of the drain, on a connection that was idle."""
         port = self.listen(lambda _: b"page")
-        wire = await self.connect(port)
-        wire.send(GET)
-        await wire.until(b"page")
+        connection = await self.connect(port)
+        connection.send(GET)
+        await connection.until(b"page")
         drained = self.monitor.drain(5)
         # A round trip later than the server has looked.
         await deferLater(reactor, GLANCE)
         self.assertNoResult(drained)
-        wire.send(GET)
+        connection.send(GET)
         await drained
-        received = await wire.closed
+        received = await connection.closed
         self.assertEqual(received.count(b"HTTP/1.1 503 "), 1)
 
     async def test_nothing_is_waited_for_without_connections(self) -> None:
         """Where nobody is connected it is over in a turn."""
-        wire = await self.connect(self.listen(lambda _: b"page"))
-        wire.send(GET)
-        await wire.until(b"page")
-        await wire.leave()
+        connection = await self.connect(self.listen(lambda _: b"page"))
+        connection.send(GET)
+        await connection.until(b"page")
+        await connection.leave()
         began = reactor.seconds()
         await self.monitor.drain(5)
         self.assertLess(reactor.seconds() - began, LINGER)
@@ -137,15 +139,15 @@ class RealDrainTests(TestCase):
     async def test_clients_who_ask_without_end(self) -> None:
         """They cannot hold it up for longer than a second, where the port stays open."""
         port = self.listen(lambda _: b"page")
-        idle, wire = await self.connect(port), await self.connect(port)
+        idle, connection = await self.connect(port), await self.connect(port)
         began, asked = reactor.seconds(), 0
         drained = self.monitor.drain(0)
         while not drained.called:
-            wire.send(GET)
-            self.assertIn(b" 503 ", await wire.closed)
+            connection.send(GET)
+            self.assertIn(b" 503 ", await connection.closed)
             asked += 1
-            wire = await self.connect(port)
-        for each in idle, wire:
+            connection = await self.connect(port)
+        for each in idle, connection:
             await each.leave()
         self.assertGreater(reactor.seconds() - began, LINGER)
         self.assertGreater(asked, 1)

@@ -48,7 +48,7 @@ class TCPTests(LeaverTestCase):
             client = await self.connect()
             client.ask("/")
             await self.started.get()
-            client.leave(way)
+            client.leave_by(way)
             await self.stopped(client)
 
     async def test_in_the_middle_of_its_body(self) -> None:
@@ -58,7 +58,7 @@ class TCPTests(LeaverTestCase):
             client = await self.connect()
             client.begin_post()
             await self.until(lambda: self.alive)
-            client.leave(way)
+            client.leave_by(way)
             await self.gone(client)
         self.assertEqual(self.started.pending, [])
 
@@ -77,8 +77,8 @@ class TCPTests(LeaverTestCase):
         for way in self.client_class.WAYS:
             client = await self.connect()
             client.ask("/")
-            await client.heard(CHUNK[:1000])
-            client.leave(way)
+            await client.until(CHUNK[:1000])
+            client.leave_by(way)
             await self.ended.get()
             await self.gone(client)
         self.assertEqual(len(closed), len(self.client_class.WAYS))
@@ -99,7 +99,7 @@ class TCPTests(LeaverTestCase):
             await self.started.get()
             first = await self.ended.get()
             self.assertEqual((first.path, first.ended), (b"/1", Ended.COMPLETED))
-            client.leave(way)
+            client.leave_by(way)
             await self.stopped(client)
             works.clear()
 
@@ -107,7 +107,7 @@ class TCPTests(LeaverTestCase):
         """A handler during whose call its client leaves."""
 
         def handler(_: object) -> object:
-            clients[0].leave(way)
+            clients[0].leave_by(way)
             return result
 
         return handler
@@ -144,8 +144,8 @@ class TCPTests(LeaverTestCase):
         for way in self.client_class.WAYS:
             client = await self.connect()
             client.ask("/")
-            await client.heard(PAGE)
-            client.leave(way)
+            await client.until(PAGE)
+            client.leave_by(way)
             outcome = await self.ended.get()
             self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
             await self.gone(client)

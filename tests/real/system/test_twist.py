@@ -6,7 +6,6 @@ Real clients. How it stops is for `test_twist_drain`; the options are for `opera
 import sys
 from pathlib import Path
 
-from ..._http1 import Visit
 from ..._servers import (
     TWIST_CANCELWEB,
     TWISTD_CANCELWEB,
@@ -16,6 +15,7 @@ from ..._servers import (
     launch,
     reactor,
 )
+from ..._sockets import SocketVisit
 from ._tapped import AT_ONCE, PAGES, ServerTestCase
 
 
@@ -24,8 +24,8 @@ class ServingTests(ServerTestCase):
 
     async def assert_stops_work(self, server: Server) -> None:
         """A page is served, and the work of who leaves is stopped."""
-        quick = await server.connect(Visit("/quick"))
-        self.assertTrue((await quick.answer).endswith(b"\r\n\r\nquick"))
+        quick = await server.connect(SocketVisit("/quick"))
+        self.assertTrue((await quick.closed).endswith(b"\r\n\r\nquick"))
         (await self.visit(server, "/waiting")).leave()
         await server.log.expect("GET /waiting: stopped after .*disconnected", within=AT_ONCE)
 
@@ -41,15 +41,15 @@ class ServingTests(ServerTestCase):
         await self.assert_stops_work(server)
         visit = await self.visit(server, "/soon/1/3")
         process.signal("TERM")
-        self.assertTrue((await visit.answer).endswith(b"\r\n\r\n..."))
+        self.assertTrue((await visit.closed).endswith(b"\r\n\r\n..."))
         await process.end()
         self.assert_quiet(process)
 
     async def test_directory(self) -> None:
         """`--path` serves a directory, with its scripts."""
         _, server = await self.start("--path", "examples", "--timeout", "0.5")
-        visit = await server.connect(Visit("/interrupted.rpy"))
-        self.assertIn(b"HTTP/1.1 503 ", await visit.answer)
+        visit = await server.connect(SocketVisit("/interrupted.rpy"))
+        self.assertIn(b"HTTP/1.1 503 ", await visit.closed)
         await server.log.expect("timed out after 0.5 s")
 
     async def test_script(self) -> None:
@@ -64,7 +64,7 @@ class ServingTests(ServerTestCase):
         process, server = await self.start("--wsgi", "tests.operating._served.application")
         visit = await self.visit(server, "/")
         process.signal("TERM")
-        answer = await visit.answer
+        answer = await visit.closed
         self.assertIn(b"from a thread", answer)
         await process.end()
         self.assert_quiet(process)

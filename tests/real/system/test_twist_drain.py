@@ -13,7 +13,6 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionRefusedError, ProcessDone
 from twisted.internet.protocol import Factory, Protocol
 
-from ..._http1 import Visit
 from ..._http2 import HTTP2Client
 from ..._servers import (
     LOOPBACK,
@@ -21,6 +20,7 @@ from ..._servers import (
     Server,
     reactor,
 )
+from ..._sockets import SocketVisit
 from ._tapped import AT_ONCE, PAGES, STOPPING, Keen, Lasting, ServerTestCase
 
 
@@ -33,7 +33,7 @@ class DrainTests(ServerTestCase):
             process, server = await self.start(*PAGES, "--drain", "20")
             visits = [await self.visit(server, f"/soon/1/3000000?{n}") for n in range(20)]
             process.signal(name)
-            for answer in await gatherResults([each.answer for each in visits]):
+            for answer in await gatherResults([each.closed for each in visits]):
                 self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer[:100])
                 self.assertTrue(answer.endswith(b"\r\n\r\n" + b"." * 3_000_000))
             reason = await process.end(within=AT_ONCE)
@@ -45,7 +45,7 @@ class DrainTests(ServerTestCase):
         process, server = await self.start(*PAGES)
         visit = await self.visit(server, "/soon/1/3")
         process.signal("TERM")
-        await visit.answer
+        await visit.closed
         await process.end()
         self.assertEqual(len(process.log.matching('"GET /soon/1/3 HTTP/1.1" 200')), 1)
 
@@ -62,7 +62,7 @@ class DrainTests(ServerTestCase):
         process, server = await self.start(*PAGES, *options)
         visits = [await self.visit(server, f"/waiting?{n}") for n in range(20)]
         process.signal("TERM")
-        for answer in await gatherResults([each.answer for each in visits]):
+        for answer in await gatherResults([each.closed for each in visits]):
             self.assertTrue(answer.startswith(b"HTTP/1.1 503 "), answer)
             self.assertIn(b"\r\nRetry-After: ", answer)
             self.assertIn(b"</html>", answer)
@@ -84,14 +84,14 @@ class DrainTests(ServerTestCase):
                 self.assertEqual(each.received.count(b"HTTP/1.1 200 "), each.asked - 1)
                 self.assertEqual(each.received.count(b"HTTP/1.1 503 "), 1)
             for visit in visits:
-                self.assertTrue((await visit.answer).endswith(b"\r\n\r\n..."))
+                self.assertTrue((await visit.closed).endswith(b"\r\n\r\n..."))
             await process.end()
             self.assert_quiet(process)
 
     async def test_detached_work_is_waited_for(self) -> None:
         """Work that goes on without its request is over before the server ends."""
         process, server = await self.start(*PAGES)
-        await (await server.connect(Visit("/detaching"))).answer
+        await (await server.connect(SocketVisit("/detaching"))).closed
         process.signal("TERM")
         await process.end()
         self.assertEqual(len(process.log.matching("the detached work is done")), 1)
@@ -105,7 +105,7 @@ class DrainTests(ServerTestCase):
         await server.log.expect(r"Port \d+ Closed")
         await self.until_refused(server)
         lasting.ask("/quick")
-        answer = await visit.answer
+        answer = await visit.closed
         self.assertTrue(answer.endswith(b"\r\n\r\n..."), answer)
         self.assertTrue(lasting.received.startswith(b"HTTP/1.1 503 "), lasting.received)
         self.assertIn(b"\r\nConnection: close\r\n", lasting.received)
@@ -185,7 +185,7 @@ class DrainTests(ServerTestCase):
         process.signal("TERM")
         await server.log.expect(STOPPING)
         process.signal("TERM")
-        self.assertTrue((await visit.answer).endswith(b"..."))
+        self.assertTrue((await visit.closed).endswith(b"..."))
         await process.end()
         self.assert_quiet(process)
 

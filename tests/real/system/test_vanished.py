@@ -24,12 +24,12 @@ from zope.interface import providedBy
 from cancelweb import connections
 from cancelweb.connections import notice_vanished
 
-from ..._http1 import Visit
 from ..._http2 import HTTP2Client
 from ..._inmemory import Transport
 from ..._logs import log_events, of_cancelweb
 from ..._pages import PAGE, GetPage
 from ..._servers import LOOPBACK, Log, LoggedProcess, SelfSigned, Server, reactor
+from ..._sockets import SocketVisit
 from ...docs._docs import VANISHED, run
 from ._namespaces import ADDRESSES, Cable
 
@@ -115,8 +115,8 @@ class OptionsTests(TestCase):
     async def test_over_tcp(self) -> None:
         """A connection has its options when the first request is handled."""
         server = await self.listen(f"tcp:0:interface={LOOPBACK}")
-        visit = await server.connect(Visit("/"))
-        self.assertIn(PAGE, await visit.answer)
+        visit = await server.connect(SocketVisit("/"))
+        self.assertIn(PAGE, await visit.closed)
         self.assertEqual(self.options, SET)
 
     async def test_over_tls_and_http2(self) -> None:
@@ -132,8 +132,8 @@ class OptionsTests(TestCase):
         """HTTP/1.1 over TLS is no exception."""
         certificate = SelfSigned.make(Path(self.mktemp()))
         server = await self.listen(certificate.listen(), certificate)
-        visit = await server.connect(Visit("/"))
-        self.assertIn(PAGE, await visit.answer)
+        visit = await server.connect(SocketVisit("/"))
+        self.assertIn(PAGE, await visit.closed)
         self.assertEqual(self.options, SET)
 
     async def test_over_a_unix_socket(self) -> None:
@@ -141,9 +141,9 @@ class OptionsTests(TestCase):
         self.site = Site(GetPage(lambda request: PAGE))
         path = Path(self.mktemp()).absolute().relative_to(Path.cwd())
         await self.listen(f"unix:{path}")
-        visit = Visit("/")
+        visit = SocketVisit("/")
         await UNIXClientEndpoint(reactor, str(path)).connect(Factory.forProtocol(lambda: visit))
-        self.assertIn(PAGE, await visit.answer)
+        self.assertIn(PAGE, await visit.closed)
 
 
 class Deaf(Protocol):
