@@ -1,7 +1,7 @@
-"""Much work for one request: what it takes to stop each piece is the same, however many there are.
+"""Stopping the work of one request costs the same per piece, however many pieces there are.
 
-Counted, not timed (`_counting`). What belongs here: work that is asked to stop. What does not: how
-it comes to be tracked (`test_many_tracked`), and many requests (`test_many_scopes`).
+Steps are counted, not timed (`_counting`). What belongs here: work that is asked to stop. What does
+not: tracking it (`test_many_tracked`), and many requests (`test_many_scopes`).
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from ._tracking import finish
 
 
 def chained_on(before: Deferred[Any]) -> Deferred[Any]:
-    """A Deferred that has fired, and waits for another."""
+    """A Deferred that has fired, and waits for the given one."""
     return succeed(None).addCallback(lambda _: before)
 
 
@@ -40,34 +40,34 @@ BUT_DEFERREDS = KINDS[1:]
 
 
 class LeftTests(ManyTestCase):
-    """The client leaves."""
+    """The client leaves while much work runs."""
 
     def test_deferreds(self) -> None:
-        """Stopping many Deferreds is linear."""
+        """When the client leaves, stopping many Deferreds takes linearly many steps."""
         self.assert_linear_to_leave(partial(self.serve_tracking, a_deferred))
 
     def test_coroutines(self) -> None:
-        """So is stopping coroutines."""
+        """When the client leaves, stopping many coroutines takes linearly many steps."""
         self.assert_linear_to_leave(partial(self.serve_tracking, a_coroutine))
 
     def test_timers(self) -> None:
-        """So is stopping timers."""
+        """When the client leaves, stopping many timers takes linearly many steps."""
         self.assert_linear_to_leave(partial(self.serve_tracking, a_timer))
 
     def test_loops(self) -> None:
-        """So is stopping loops."""
+        """When the client leaves, stopping many looping calls takes linearly many steps."""
         self.assert_linear_to_leave(partial(self.serve_tracking, a_loop))
 
     def test_cooperative_tasks(self) -> None:
-        """So is stopping cooperative tasks."""
+        """When the client leaves, stopping many cooperative tasks takes linearly many steps."""
         self.assert_linear_to_leave(partial(self.serve_tracking, a_task))
 
     def test_kinds_of_the_users_own(self) -> None:
-        """So is stopping work of the user's own kinds."""
+        """When the client leaves, stopping much work of a custom kind takes linearly many steps."""
         self.assert_linear_to_leave(partial(self.serve_tracking, an_errand))
 
     def test_of_several_kinds(self) -> None:
-        """So is stopping works of several kinds."""
+        """When the client leaves, stopping much work of five kinds takes linearly many steps."""
         made: list[object] = []
 
         def make(scope: Any) -> object:
@@ -77,7 +77,7 @@ class LeftTests(ManyTestCase):
         self.assert_linear_to_leave(partial(self.serve_tracking, make))
 
     def test_a_list_of_them(self) -> None:
-        """So it is where the handler returns the list of them."""
+        """Stopping a returned list of many tracked Deferreds takes linearly many steps."""
 
         def serve(number: int) -> None:
             def handler(_: Request) -> object:
@@ -89,7 +89,7 @@ class LeftTests(ManyTestCase):
         self.assert_linear_to_leave(serve)
 
     def test_coroutines_that_await_each_other(self) -> None:
-        """So it is where each awaits the one before."""
+        """Stopping many coroutines, each awaiting the one before, takes linearly many steps."""
 
         async def await_(before: Deferred[None]) -> None:
             await before
@@ -106,7 +106,7 @@ class LeftTests(ManyTestCase):
         self.assert_linear_to_leave(serve)
 
     def test_deferreds_that_are_chained(self) -> None:
-        """So it is where each is chained on the one before."""
+        """Stopping many Deferreds, each chained on the one before, takes linearly many steps."""
 
         def serve(number: int) -> None:
             def handler(request: Request) -> object:
@@ -120,7 +120,7 @@ class LeftTests(ManyTestCase):
         self.assert_linear_to_leave(serve)
 
     def test_one_deferred(self) -> None:
-        """So it is where each is the same Deferred, tracked once more."""
+        """Stopping one Deferred that was tracked many times takes linearly many steps."""
 
         def serve(number: int) -> None:
             shared: Deferred[None] = Deferred()
@@ -129,7 +129,7 @@ class LeftTests(ManyTestCase):
         self.assert_linear_to_leave(serve)
 
     def test_a_coroutine_that_tracks_them_late(self) -> None:
-        """So it is where a coroutine tracks them that is itself tracked late."""
+        """A coroutine tracked after the cancel tracks many Deferreds in linearly many steps."""
 
         async def track(number: int) -> None:
             for _ in range(number):
@@ -146,10 +146,10 @@ class LeftTests(ManyTestCase):
 
 
 class SlowTests(ManyTestCase):
-    """Work that does not stop at once."""
+    """Much work does not stop at once."""
 
     def test_that_takes_its_time(self) -> None:
-        """Work that ends later, one by one, is waited for in linear time."""
+        """Much work that ends piece by piece after the cancel takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             works = self.serve_tracking(a_deaf_errand, number)
@@ -160,7 +160,7 @@ class SlowTests(ManyTestCase):
         self.assertIs(self.visit.scope.request, None)
 
     def test_that_is_shielded(self) -> None:
-        """So is work that is shielded."""
+        """Many shielded Deferreds that end after the cancel take linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             works: list[Deferred[None]] = [Deferred() for _ in range(number)]
@@ -183,7 +183,7 @@ class SlowTests(ManyTestCase):
         self.assertIs(self.visit.scope.request, None)
 
     def test_that_survives(self) -> None:
-        """To name many survivors is linear."""
+        """Naming many survivors takes linearly many steps, and closes the scope."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.serve_tracking(a_deaf_errand, number)
@@ -194,7 +194,7 @@ class SlowTests(ManyTestCase):
         self.assertIs(self.visit.scope.request, None)
 
     def test_that_survives_for_a_while(self) -> None:
-        """So is it to hear of their ends, while other work is waited for."""
+        """Many survivors that end while a hook still runs take linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             works = self.serve_tracking(a_deaf_errand, number)
@@ -206,7 +206,7 @@ class SlowTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_that_survives_a_closed_scope(self) -> None:
-        """So is it where they were tracked on a scope that had closed."""
+        """Tracking much work on a closed scope, and naming it, takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.serve_tracking(a_deferred, 0)
@@ -224,10 +224,10 @@ class SlowTests(ManyTestCase):
 
 
 class FinishedTests(ManyTestCase):
-    """The response is finished."""
+    """The response is finished while much work runs."""
 
     def test_what_is_left_over(self) -> None:
-        """Stopping what is left over is linear, of whatever kind it is."""
+        """Stopping much leftover work of any kind takes linearly many steps."""
         for make in KINDS:
 
             def prepare(number: int, make: Make = make) -> Callable[[], object]:
@@ -237,7 +237,7 @@ class FinishedTests(ManyTestCase):
             assert_linear(self, prepare, make.__name__)
 
     def test_what_was_stopped_beside_work_that_runs(self) -> None:
-        """So is what follows while what the handler returned runs on."""
+        """Much leftover work that ends beside returned work takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             returned: Deferred[None] = Deferred()
@@ -249,7 +249,7 @@ class FinishedTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_what_ends_before_it_is_asked(self) -> None:
-        """So is the end of work in the turn in which its request is finished by a coroutine."""
+        """Much work that ends in the turn of the response's finish takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             gate: Deferred[None] = Deferred()
@@ -268,7 +268,7 @@ class FinishedTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_what_ends_by_itself(self) -> None:
-        """Work that ends before the response does is dropped in linear time."""
+        """Much work that ends before the response does takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             works = self.serve_tracking(a_deaf_errand, number)

@@ -1,7 +1,7 @@
-"""Many scopes, or much detached work, in one drain: each costs the same, however many there are.
+"""A drain costs the same per scope and per piece of detached work, however many there are.
 
-Counted, not timed (`_counting`). What belongs here: what a monitor does with all of its scopes.
-What does not: the other things that many requests share (`test_many_scopes`).
+Steps are counted, not timed (`_counting`). What belongs here: what a monitor does with all of its
+scopes. What does not: the other things that many requests share (`test_many_scopes`).
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ from ._counting import FEW, assert_linear
 
 
 class Watched(Monitor):
-    """A monitor that counts what its lists are copied into: that is C code, of which no step shows.
+    """A monitor that counts the entries copied from its lists, as copying in C shows no steps.
 
     Attributes:
-        copied: how many entries were.
+        copied: how many entries were copied.
     """
 
     copied = 0
@@ -46,7 +46,7 @@ class Watched(Monitor):
 
 
 class DrainTests(SynchronousTestCase):
-    """Many scopes, or much detached work, when the server is drained."""
+    """A server with many scopes, or much detached work, is drained."""
 
     def open(self, number: int, **options: Any) -> None:
         """Open so many requests on a new site."""
@@ -75,13 +75,13 @@ class DrainTests(SynchronousTestCase):
         return done
 
     def end(self) -> None:
-        """All requests are answered, one by one."""
+        """Answer all requests, one by one."""
         for answer in self.answers:
             if not answer.called:
                 answer.callback(b"page")
 
     def assert_few_are_copied(self, act: Callable[[int], object]) -> None:
-        """Of twice as many scopes no more than twice as much is copied."""
+        """Insist that for twice as many scopes at most twice as many entries are copied."""
         copied = []
         for number in (FEW, 2 * FEW):
             act(number)
@@ -90,7 +90,7 @@ class DrainTests(SynchronousTestCase):
         self.assertLessEqual(copied[1], 2 * copied[0] + FEW)
 
     def test_that_are_waited_for(self) -> None:
-        """A drain that waits while requests end, one by one, is linear."""
+        """A drain that waits for many requests to end takes linearly many steps and copies."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.open(number)
@@ -103,7 +103,7 @@ class DrainTests(SynchronousTestCase):
         self.assert_few_are_copied(lambda number: prepare(number)())
 
     def test_that_are_cancelled(self) -> None:
-        """A drain that cancels them is linear."""
+        """A drain that cancels many requests takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.open(number)
@@ -113,7 +113,7 @@ class DrainTests(SynchronousTestCase):
         assert_linear(self, prepare)
 
     def test_that_clean_up(self) -> None:
-        """A drain that waits while those it has cancelled clean up, one by one, is linear."""
+        """A drain that waits for many requests to clean up takes linearly many steps and copies."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.open(0)
@@ -123,7 +123,7 @@ class DrainTests(SynchronousTestCase):
         self.assert_few_are_copied(lambda number: prepare(number)())
 
     def test_that_clean_up_beside_a_dry_run(self) -> None:
-        """So it is beside as many requests in a dry run, which are not cancelled."""
+        """A drain that waits for cleanup beside many dry-run requests takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.open(number, dry_run=True)
@@ -133,7 +133,7 @@ class DrainTests(SynchronousTestCase):
         assert_linear(self, prepare)
 
     def cancel(self, number: int) -> Callable[[], object]:
-        """Have a drain cancel so many requests; returns what ends their clean-up."""
+        """Let a drain cancel so many requests, and return a function that ends their cleanup."""
         hooks: list[Deferred[None]] = []
 
         def hook(_: Scope) -> Deferred[None]:
@@ -151,7 +151,7 @@ class DrainTests(SynchronousTestCase):
         return end
 
     def test_detached_work(self) -> None:
-        """A drain that waits for detached works, which end one by one, is linear."""
+        """A drain that waits for much detached work takes linearly many steps and copies."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.open(0)
@@ -178,7 +178,7 @@ class DrainTests(SynchronousTestCase):
         self.assert_few_are_copied(lambda number: prepare(number)())
 
     def test_blind_spots(self) -> None:
-        """One look for blind spots is linear."""
+        """Looking once for the blind spots of many requests takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.open(number)

@@ -1,7 +1,7 @@
-"""Much that one scope takes on or gives up: each costs the same, however many there are.
+"""Tracking, detaching and hooks of one scope cost the same per piece, however many there are.
 
-Counted, not timed (`_counting`). What belongs here: tracking, detaching, hooks. What does not:
-stopping (`test_many`).
+Steps are counted, not timed (`_counting`). What belongs here: tracking, detaching, hooks. What does
+not: stopping (`test_many`).
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from ._many import KINDS, Make, ManyTestCase, a_deaf_errand, a_deferred, an_erra
 
 
 class TrackedTests(ManyTestCase):
-    """Work that is tracked."""
+    """Much work is tracked on one scope."""
 
     def assert_linear_to_track(self, serve: Callable[[], object]) -> None:
-        """It is linear to track many works, of whatever kind, where a page was served before."""
+        """Insist that after `serve`, tracking much work of any kind takes linearly many steps."""
         for make in KINDS:
 
             def prepare(number: int, make: Make = make) -> Callable[[], object]:
@@ -41,11 +41,11 @@ class TrackedTests(ManyTestCase):
             self.visit.clock.advance(5)
 
     def test_in_time(self) -> None:
-        """While a request is open, tracking is linear, of whatever kind the work is."""
+        """Tracking much work of any kind on an open scope takes linearly many steps."""
         self.assert_linear_to_track(lambda: self.serve(waiting))
 
     def test_on_a_cancelled_scope(self) -> None:
-        """So it is on a scope that was cancelled, and waits for other work."""
+        """Tracking much work on a cancelled scope that still waits takes linearly many steps."""
 
         def serve() -> None:
             self.serve_tracking(a_deaf_errand, 1)
@@ -54,7 +54,7 @@ class TrackedTests(ManyTestCase):
         self.assert_linear_to_track(serve)
 
     def test_on_a_closed_scope(self) -> None:
-        """So it is on a closed one."""
+        """Tracking much work on a closed scope takes linearly many steps."""
 
         def serve() -> None:
             self.serve(waiting)
@@ -63,7 +63,7 @@ class TrackedTests(ManyTestCase):
         self.assert_linear_to_track(serve)
 
     def test_while_hooks_run(self) -> None:
-        """So it is while hooks run, and stopping what is left of it when they are through."""
+        """Tracking much work while a hook runs, and asking it after, takes linearly many steps."""
 
         def serve(number: int) -> Callable[[], object]:
             done: Deferred[None] = Deferred()
@@ -82,7 +82,7 @@ class TrackedTests(ManyTestCase):
         assert_linear(self, serve)
 
     def test_twice(self) -> None:
-        """So it is to track the same works once more."""
+        """Tracking much work for the second time takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             works = self.serve_tracking(an_errand, number)
@@ -91,7 +91,7 @@ class TrackedTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_resources(self) -> None:
-        """So it is to acquire resources, and to lose interest in them."""
+        """Acquiring many resources that arrive after the client left takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.serve(waiting)
@@ -110,7 +110,7 @@ class TrackedTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_shielded(self) -> None:
-        """So it is to shield work, which ends by itself."""
+        """Shielding much work, which then ends by itself, takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             gate: Deferred[None] = Deferred()
@@ -131,10 +131,10 @@ class TrackedTests(ManyTestCase):
 
 
 class DetachedTests(ManyTestCase):
-    """Work that is detached."""
+    """Much work is detached from one scope."""
 
     def assert_linear_to_detach(self, make: Any, is_tracked: bool) -> None:
-        """It is linear to detach works, which are tracked, or are beside as many that are."""
+        """Insist that detaching much tracked work, or work beside it, takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             gate: Deferred[None] = Deferred()
@@ -154,20 +154,20 @@ class DetachedTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_that_was_tracked(self) -> None:
-        """It is linear to detach what was tracked."""
+        """Detaching much tracked work takes linearly many steps."""
         self.assert_linear_to_detach(a_deferred, is_tracked=True)
         self.assert_linear_to_detach(an_errand, is_tracked=True)
 
     def test_that_was_not(self) -> None:
-        """It is linear to detach work beside other work that is tracked."""
+        """Detaching much untracked work beside much tracked work takes linearly many steps."""
         self.assert_linear_to_detach(a_deferred, is_tracked=False)
 
 
 class HookTests(ManyTestCase):
-    """Cleanup hooks."""
+    """Many cleanup hooks are registered."""
 
     def assert_linear_to_clean_up(self, hook: Callable[[Scope], object]) -> None:
-        """It is linear to register many hooks and to run them."""
+        """Insist that registering many hooks, and running them, takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.serve(waiting)
@@ -183,12 +183,12 @@ class HookTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_at_once(self) -> None:
-        """It is linear to register many hooks, and to run them."""
+        """Registering and running many hooks that need no waiting takes linearly many steps."""
         self.assert_linear_to_clean_up(lambda _: None)
         self.assert_linear_to_clean_up(lambda _: succeed(None))
 
     def test_that_wait(self) -> None:
-        """So it is where each is waited for."""
+        """Running many hooks, each of which is waited for, takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             gates: list[Deferred[None]] = []
@@ -211,12 +211,12 @@ class HookTests(ManyTestCase):
         assert_linear(self, prepare)
 
     def test_that_fail(self) -> None:
-        """So it is where each fails."""
+        """Registering and running many hooks that fail takes linearly many steps."""
         self.assert_linear_to_clean_up(lambda _: 1 // 0)
         self.flushLoggedErrors(ZeroDivisionError)
 
     def test_that_come_late(self) -> None:
-        """So it is where they are registered when the scope was cancelled, and run at once."""
+        """Registering many hooks on a scope that was cancelled takes linearly many steps."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.serve_tracking(a_deaf_errand, 1)

@@ -1,6 +1,6 @@
-"""Options are checked when they are given: each wrong one, and what the error says.
+"""Options are checked when they are given: each wrong one, and what its error says.
 
-What a right one does is for the tests of what it is about.
+What a right option does is for the tests of its subject.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ class BothEntryPointsTests(SynchronousTestCase):
     """The options that the entry points share."""
 
     def test_each_wrong_one(self) -> None:
-        """A wrong option is an error at once that names the option, on either entry point."""
+        """The entry points raise for each wrong option, with an error that names the option."""
         entry_points: list[Any] = [
             cancel_on_disconnect,
             lambda **o: CancellingResource(Resource(), **o),
@@ -144,7 +144,7 @@ class BothEntryPointsTests(SynchronousTestCase):
                         entry_point(**{name: wrong})
 
     def test_each_right_one(self) -> None:
-        """None stands for an option that was not given, and one callable for a list of one."""
+        """The entry points take each right value, such as None or a callable for a list of one."""
         entry_points: list[Any] = [
             cancel_on_disconnect,
             lambda **o: CancellingResource(Resource(), **o),
@@ -155,7 +155,7 @@ class BothEntryPointsTests(SynchronousTestCase):
                     entry_point(**{name: right})
 
     def test_the_error_shows_what_was_given(self) -> None:
-        """The message shows the wrong value, and what there should be instead."""
+        """The error of a wrong option shows the value, and what to pass instead."""
         wrong: Any = "soon"
         with self.assertRaisesRegex(TypeError, "timeout must be a number of seconds, not 'soon'"):
             cancel_on_disconnect(timeout=wrong)
@@ -165,13 +165,13 @@ class BothEntryPointsTests(SynchronousTestCase):
             cancel_on_disconnect(timeout_status=302)
 
     def test_the_error_shows_the_signature(self) -> None:
-        """Of a hook that does not take one argument the message shows the signature."""
+        """The error of a hook that does not take one argument shows the hook's signature."""
         wrong: Any = lambda one, two: None  # noqa: E731
         with self.assertRaisesRegex(TypeError, r"on_exit takes callables.*has \(one, two\)"):
             cancel_on_disconnect(on_exit=wrong)
 
     def test_work_in_place_of_a_function(self) -> None:
-        """Work such as a Deferred is refused at once, with a word on what to pass."""
+        """The entry points refuse work, such as a Deferred, in place of a hook or an observer."""
         loop = asyncio.new_event_loop()
         self.addCleanup(loop.close)
         self.addCleanup(asyncio.set_event_loop, None)
@@ -189,10 +189,10 @@ class BothEntryPointsTests(SynchronousTestCase):
                     entry_point(observers=make())
 
     def test_work_that_has_a_hook_itself(self) -> None:
-        """So are a coroutine, and work that a handler adds, or a monitor is to observe."""
+        """A scope refuses work in place of a hook, and a monitor in place of an observer."""
 
         async def clean() -> None:
-            """Never runs."""
+            """Never run."""
 
         scope, add_observer = Visit(waiting).scope, Monitor().add_observer
         for make in (Deferred, clean, partial(LoopingCall, int)):
@@ -206,21 +206,21 @@ class BothEntryPointsTests(SynchronousTestCase):
                     work.close()
 
     def test_a_text_in_place_of_a_function(self) -> None:
-        """A dotted name is shown as a whole."""
+        """The error of a dotted name in place of a hook shows the whole name."""
         wrong: Any = "module.hook"
         with self.assertRaisesRegex(TypeError, "on_exit takes callables .*, not 'module.hook'"):
             cancel_on_disconnect(on_exit=wrong)
 
     def test_a_callable_that_hides_its_signature(self) -> None:
-        """A builtin that does not tell its signature is taken as it is."""
+        """A builtin that does not tell its signature is taken as a hook."""
         cancel_on_disconnect(on_exit=max)
 
 
 class ResourceTests(SynchronousTestCase):
-    """The options of CancellingResource alone, and what it wraps."""
+    """The options of CancellingResource alone, and what can be wrapped."""
 
     def test_each_wrong_one(self) -> None:
-        """A wrong option is an error at once that names the option."""
+        """CancellingResource raises for each wrong option, with an error that names the option."""
         wrap: Any = CancellingResource
         for name, wrong_ones in OF_RESOURCE.items():
             for wrong, error in wrong_ones:
@@ -228,19 +228,19 @@ class ResourceTests(SynchronousTestCase):
                     wrap(Resource(), **{name: wrong})
 
     def test_methods_are_str_or_bytes(self) -> None:
-        """Names of methods are taken as str and as bytes, from any iterable, hyphens included."""
+        """CancellingResource takes methods as str or bytes, from any iterable, hyphens included."""
         several: list[Any] = [["GET", b"POST"], {"GET"}, iter(["GET"]), (), ["M-SEARCH"]]
         for methods in several:
             CancellingResource(Resource(), methods=methods)
 
     def test_wraps_resources_only(self) -> None:
-        """Anything but a resource is a TypeError, so is a class of resources."""
+        """Wrapping anything but a resource, even a class of resources, raises a TypeError."""
         for wrong in (None, "page", Resource, lambda request: b""):
             with self.assertRaisesRegex(TypeError, "CancellingResource wraps an IResource, not"):
                 CancellingResource(wrong)
 
     def test_options_are_given_by_name(self) -> None:
-        """An option by position is a TypeError."""
+        """Giving CancellingResource an option by position raises a TypeError."""
         wrap: Any = CancellingResource
         with self.assertRaises(TypeError):
             wrap(Resource(), 30)

@@ -1,4 +1,4 @@
-"""Whatever comes in whatever order, the promises hold: a short run over random histories.
+"""The promises hold in every order of events: a short run over random histories.
 
 The machine is in `_orders`; `nox -s hammer` runs it for longer.
 """
@@ -9,10 +9,10 @@ from ._orders import Orders, run_histories
 
 
 class HistoryTests(SynchronousTestCase):
-    """Random histories."""
+    """Random histories of one request."""
 
     def test_keep_the_promises(self) -> None:
-        """Whatever befalls a request, in whatever order, the promises are kept."""
+        """In random histories of a request, the promises are kept in every order of events."""
 
         class Watched(Orders):
             flush = self.flushLoggedErrors

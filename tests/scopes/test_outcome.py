@@ -1,6 +1,6 @@
-"""The Outcome, what it tells of each end, and who is told of it.
+"""The Outcome: what it tells of each end, and which observers are told.
 
-The observers that the package brings along are for `test_logging`.
+The package's own observers are for `test_logging`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class OutcomeTests(SynchronousTestCase):
     """What an Outcome tells."""
 
     def test_completed(self) -> None:
-        """Work that ran to its end: no cause, no failure, the times on the Site's clock."""
+        """The outcome of completed work has no cause, no failure, and times on the Site's clock."""
         result = Deferred[bytes]()
         visit = Visit(lambda _: result)
         visit.clock.advance(2)
@@ -49,7 +49,7 @@ class OutcomeTests(SynchronousTestCase):
         )
 
     def test_times(self) -> None:
-        """It was opened before the handler was called, however long that takes."""
+        """The outcome's `opened` is the time before the handler's call, however long that takes."""
 
         def handler(request: Any) -> object:
             request.site.reactor.advance(2)
@@ -64,7 +64,7 @@ class OutcomeTests(SynchronousTestCase):
             self.assertEqual((visit.outcome.opened, visit.outcome.closed), (0, closed))
 
     def test_times_of_entry_points_that_meet_late(self) -> None:
-        """An entry point that is met when the handler has waited opens nothing anew."""
+        """An entry point that is met after the handler has waited leaves `opened` as it was."""
         waited: Deferred[None] = Deferred()
         inner = CancellingResource(Page(waiting))
 
@@ -82,7 +82,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(event["outcome"].opened, 0)
 
     def test_times_of_a_refusal(self) -> None:
-        """A scope that was refused was opened then, however long its hooks take."""
+        """The outcome of a refusal tells when the scope was opened, however long its hooks take."""
         connection, request = kept_request()
         connection.disconnect()
         events, hook = log_events(self), Deferred[None]()
@@ -93,7 +93,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual((event["outcome"].opened, event["outcome"].closed), (0, 2))
 
     def test_stopped(self) -> None:
-        """Work that stopped some time after it was asked: the cause, and all times."""
+        """The outcome of work that took time to stop has the cause, all times, and no failure."""
         work, slow = Errand(obedient=False), Deferred[None]()
         visit = Visit(lambda _: work, on_cancel=lambda _: slow)
         visit.clock.advance(2)
@@ -110,7 +110,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIsNone(outcome.failure)
 
     def test_stopped_by_its_own_handler(self) -> None:
-        """So has work that its handler cancels itself, as one does without cancelweb."""
+        """Work that its handler cancels in notifyFinish counts as stopped by the disconnect."""
 
         def handler(request: Request) -> Deferred[bytes]:
             work: Deferred[bytes] = Deferred()
@@ -123,7 +123,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIsInstance(visit.outcome.cause, Disconnected)
 
     def test_failed(self) -> None:
-        """A handler that raised: the failure, without its frames."""
+        """The outcome of a handler that raised has the failure, and no cause."""
         outcome = Visit(raising).outcome
         self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
         failure = outcome.failure
@@ -132,7 +132,7 @@ class OutcomeTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
 
     def test_keeping_it_keeps_no_request(self) -> None:
-        """An observer may keep it: its failure refers to no frame of the handler."""
+        """Keeping the outcome of a handler that raised does not keep its request in memory."""
         requests: list[ref[Request]] = []
 
         def handler(request: Request) -> bytes:
@@ -145,7 +145,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual((outcome.ended, requests[0]()), (Ended.FAILED, None))
 
     def test_keeping_one_of_a_wrong_result(self) -> None:
-        """So it is where the handler returned what is no response."""
+        """The failure of a wrong result names what was returned, and has no traceback."""
         outcome = Visit(returning("text")).outcome
         self.flushLoggedErrors(TypeError)
         assert outcome.failure is not None
@@ -153,7 +153,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertRegex(outcome.failure.getErrorMessage(), "returned 'text', a builtins.str")
 
     def test_failed_with_what_cannot_be_copied(self) -> None:
-        """An exception that cannot be made again is told all the same."""
+        """The outcome has the failure even if its exception cannot be copied."""
 
         class Peculiar(Exception):
             def __init__(self, one: str, two: str) -> None:
@@ -168,7 +168,7 @@ class OutcomeTests(SynchronousTestCase):
         self.flushLoggedErrors(Peculiar)
 
     def test_failed_after_the_client_had_left(self) -> None:
-        """A real failure while the work was being stopped is logged, and beats stopped."""
+        """A failure while work is being stopped is logged once, and the request ends as FAILED."""
 
         async def handler(request: object) -> None:
             try:
@@ -183,7 +183,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_survived(self) -> None:
-        """Work that ran on when the scope closed."""
+        """A request whose work does not stop ends as SURVIVED, when the work is named."""
         visit = Visit(lambda _: Errand(obedient=False), survivor_after=1)
         visit.disconnect()
         visit.clock.advance(1)
@@ -191,7 +191,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual((visit.outcome.cancelled, visit.outcome.stopped), (0, 1))
 
     def test_refused(self) -> None:
-        """A handler that was not called, since its client had gone."""
+        """A request whose handler is not called, as its client has gone, ends as REFUSED."""
         outcomes: list[Outcome] = []
         connection, request = kept_request(path=b"/gone?really")
         connection.disconnect()
@@ -202,7 +202,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIsNotNone(outcomes[0].cancelled)
 
     def test_left_and_not_cancelled(self) -> None:
-        """Where the method forbids the cancel, it tells what the client left with."""
+        """If the method forbids a cancel, the outcome has the reason with which the client left."""
         outcomes: list[Outcome] = []
         wrapper = CancellingResource(Page(lambda _: NOT_DONE_YET), observers=outcomes.append)
         connection, reason = connect(wrapper), ConnectionLost()
@@ -214,7 +214,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIs(failure and failure.value, reason)
 
     def test_the_worst_of_all(self) -> None:
-        """The worst end of all that was tracked counts: a survivor beats a failure."""
+        """The outcome tells the worst end of all tracked work: a survivor beats a failure."""
         visit = Visit(lambda _: Errand(obedient=False))
         failing = visit.scope.track(Errand())
         failing.fail(ValueError())
@@ -226,7 +226,7 @@ class OutcomeTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
 
     def test_from_best_to_worst(self) -> None:
-        """The ends can be compared."""
+        """The members of `Ended` sort from the best, COMPLETED, to the worst, REFUSED."""
         self.assertEqual(
             sorted(Ended),
             [
@@ -236,7 +236,7 @@ class OutcomeTests(SynchronousTestCase):
         )
 
     def test_the_first_failure(self) -> None:
-        """Of several failures it has the first."""
+        """Of several failures of tracked work, the outcome has the first."""
         visit = Visit(waiting)
         for text in ("first", "second"):
             visit.scope.track(Errand()).fail(ValueError(text))
@@ -247,17 +247,17 @@ class OutcomeTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
 
     def test_is_frozen(self) -> None:
-        """Nobody changes it."""
+        """Setting an attribute of an outcome raises an error."""
         outcome: Any = Visit(lambda _: b"page").outcome
         with self.assertRaises(FrozenInstanceError):
             outcome.ended = Ended.FAILED
 
 
 class ObserverTests(SynchronousTestCase):
-    """Who is told."""
+    """Observers are told of the outcome."""
 
     def test_all_in_order_and_once(self) -> None:
-        """Each observer is told once, in the order given, after the scope has let go."""
+        """Each observer is told once, in the order given, after the scope let go of its request."""
         told: list[object] = []
 
         def first(outcome: Outcome) -> None:
@@ -268,7 +268,7 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(told, [None, "second"])
 
     def test_one_that_raises(self) -> None:
-        """It is logged, and the others are told."""
+        """An observer that raises is logged, and the other observers are told."""
 
         def broken(outcome: Outcome) -> None:
             raise ValueError
@@ -279,7 +279,7 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_one_that_raises_what_is_no_exception(self) -> None:
-        """So is one that raises what asyncio raises, which is no Exception."""
+        """An observer that raises asyncio.CancelledError is logged, and the others are told."""
 
         def broken(outcome: Outcome) -> None:
             raise asyncio.CancelledError
@@ -290,7 +290,7 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
     def test_after_the_hooks(self) -> None:
-        """They are told when the last hook is through."""
+        """Observers are told after the last hook has run."""
         told: list[str] = []
         Visit(
             lambda _: b"page",

@@ -39,11 +39,11 @@ class ResponseTests(SynchronousTestCase):
     """Promise 12: an outcome tells the status and the bytes of the response."""
 
     def answer(self, visit: Visit) -> tuple[int | None, int]:
-        """What the outcome tells of it."""
+        """The status and the number of bytes that the outcome of a visit tells."""
         return visit.outcome.status, visit.outcome.sent
 
     def test_bytes(self) -> None:
-        """That of a handler which needs no waiting is the one that Twisted is about to send."""
+        """If a handler returns bytes, the outcome tells the status and length of the response."""
 
         def handler(request: Request) -> bytes:
             request.setResponseCode(201)
@@ -53,11 +53,11 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual((self.answer(visit), visit.response.code), ((201, 4), 201))
 
     def test_bytes_with_a_hook(self) -> None:
-        """So it is where hooks are run before."""
+        """The outcome tells the status and length of returned bytes even if a hook runs first."""
         self.assertEqual(self.answer(Visit(returning(b"page"), on_exit=lambda _: None)), (200, 4))
 
     def test_no_body(self) -> None:
-        """Where there is no body, none is counted."""
+        """No bytes are counted for a response without a body, such as a 304 or that to a HEAD."""
 
         def handler(request: Request) -> bytes:
             request.setResponseCode(304)
@@ -67,7 +67,7 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual(self.answer(Visit(returning(b"page"), method=b"HEAD")), (200, 0))
 
     def test_later(self) -> None:
-        """It is what was sent, where that comes later."""
+        """The outcome of a coroutine tells the status that it set and the bytes it returned."""
         global step
         step = Deferred()
         visit = Visit(created)
@@ -75,7 +75,7 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual(self.answer(visit), (201, 4))
 
     def test_written_by_the_handler(self) -> None:
-        """And where the handler writes it itself."""
+        """The outcome tells the status and bytes of a response that the handler writes itself."""
 
         def handler(request: Request) -> int:
             request.write(b"pa")
@@ -86,12 +86,12 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual(self.answer(Visit(handler)), (200, 4))
 
     def test_error(self) -> None:
-        """An exception is a 500; how long Twisted's page of it is cannot be told."""
+        """If a handler raises, the outcome has status 500, and no bytes of Twisted's error page."""
         self.assertEqual(self.answer(Visit(raising)), (500, 0))
         self.flushLoggedErrors(ValueError)
 
     def test_unsupported_method(self) -> None:
-        """A method that the resource does not have is a 405, one that nobody has a 501."""
+        """A method that the resource lacks has status 405 in the outcome, an unknown method 501."""
         outcomes: list[Outcome] = []
 
         class Page(Resource):
@@ -106,7 +106,7 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual([each.status for each in outcomes], [405, 501])
 
     def test_compressed(self) -> None:
-        """A result that is there at once counts as it is: Twisted is still to compress it."""
+        """A result that is there at once counts uncompressed; one that comes later, compressed."""
         body, outcomes = bytes(10_000), list[Outcome]()
         ready: Deferred[None] = Deferred()
 
@@ -124,13 +124,13 @@ class ResponseTests(SynchronousTestCase):
         self.assertLess(late.sent, 1000)
 
     def test_nothing_was_sent(self) -> None:
-        """There is none where the client left before."""
+        """The outcome has no status and no bytes if the client left before anything was sent."""
         visit = Visit(waiting)
         visit.disconnect()
         self.assertEqual(self.answer(visit), (None, 0))
 
     def test_bytes_for_a_client_that_has_left(self) -> None:
-        """Nor where it left in the call."""
+        """The outcome has no status and no bytes if the client left during the handler's call."""
 
         def handler(request: Any) -> bytes:
             request.transport.loseConnection()
@@ -142,7 +142,7 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual(self.answer(visit), (None, 0))
 
     def test_in_the_middle(self) -> None:
-        """What had been written by then is counted."""
+        """The outcome counts the bytes that a stream had written when its client left."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             yield b"first"
@@ -153,14 +153,14 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual(self.answer(visit), (200, 5))
 
     def test_deadline(self) -> None:
-        """The answer to a deadline is told as well."""
+        """The outcome of a request that timed out tells the status and length of the error page."""
         visit = Visit(waiting, timeout=1)
         visit.clock.advance(1)
         status, sent = self.answer(visit)
         self.assertEqual((status, sent), (503, len(visit.response.body)))
 
     def test_turned_away(self) -> None:
-        """So is that to a request which is turned away."""
+        """The outcome of a request turned away tells the status and length of the error page."""
         outcomes: list[Outcome] = []
         monitor = Monitor()
         connection = connect(
@@ -172,7 +172,7 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual((outcome.status, outcome.sent), (503, len(response.body)))
 
     def test_turned_away_with_a_page_of_the_site(self) -> None:
-        """It is what was sent then, too: a status of the page's own, or a part of the page."""
+        """The outcome of a request turned away tells what `error_page` sent, whole or in part."""
 
         def own(request: Any, _: Cause) -> bytes:
             request.setResponseCode(429)
@@ -195,15 +195,15 @@ class ResponseTests(SynchronousTestCase):
 
 
 class HandlerTests(SynchronousTestCase):
-    """An outcome tells which handler it was."""
+    """An outcome names the handler."""
 
     def test_decorated(self) -> None:
-        """It is the function that was decorated."""
+        """The outcome names a decorated method, with its module and class."""
         visit = Visit(returning(b"page"))
         self.assertEqual(visit.outcome.handler, "tests._visits.Visit._handle")
 
     def test_function(self) -> None:
-        """Or, of a plain function, its module and its name."""
+        """The outcome names a decorated function, with its module."""
         outcomes: list[Outcome] = []
         decorate = cancel_on_disconnect(observers=outcomes.append)
         connect(Page(decorate(waiting))).get()
@@ -213,20 +213,20 @@ class HandlerTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
 
     def test_wrapped(self) -> None:
-        """Or the class of the resource that was wrapped, which has inherited its ``render``."""
+        """The outcome names the class of a wrapped resource, and its `render`."""
         outcomes: list[Outcome] = []
         leaf = Page(returning(b"page"))
         connect(CancellingResource(leaf, observers=outcomes.append)).get()
         self.assertEqual(outcomes[0].handler, "tests._pages.Page.render")
 
     def test_without_a_name(self) -> None:
-        """What has no name is shown as it is."""
+        """The outcome shows the repr of a handler that has no name."""
         page, outcomes = partial(_page), list[Outcome]()
         connect(Page(cancel_on_disconnect(observers=outcomes.append)(page))).get()
         self.assertEqual(outcomes[0].handler, repr(page))
 
     def test_of_procedures(self) -> None:
-        """For a wrapped resource of XML-RPC it is its class, too, and not the one of `render`."""
+        """The outcome names a wrapped XML-RPC resource's own class, not the class of `render`."""
 
         class Calls(XMLRPC):
             isLeaf = True
@@ -236,7 +236,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(outcomes[0].handler, f"{__name__}.{Calls.__qualname__}.render")
 
     def test_innermost(self) -> None:
-        """Where entry points meet, it is the one inside: the page."""
+        """Where entry points meet, the outcome names the innermost handler."""
         outcomes: list[Outcome] = []
 
         class Decorated(Resource):
@@ -256,7 +256,7 @@ class HandlerTests(SynchronousTestCase):
             self.assertEqual(told.rpartition("<locals>.")[2].rpartition("_pages.")[2], name)
 
     def test_class_method(self) -> None:
-        """Of a method of a class itself it is that class."""
+        """The outcome names a decorated class method, with its class."""
 
         class Pages:
             @classmethod
@@ -269,7 +269,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertTrue(str(outcomes[0].handler).endswith("<locals>.Pages.front"), outcomes)
 
     def test_of_a_script(self) -> None:
-        """What Twisted runs as a script has no module, and only a name."""
+        """The outcome has only the name of a handler that has no module, as in a script."""
         names: dict[str, Any] = {}
         exec("def page(request): return b'page'", names)
         outcomes: list[Outcome] = []
@@ -278,7 +278,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertEqual(outcomes[0].handler, "page")
 
     def test_not_called(self) -> None:
-        """There is none where it was not called."""
+        """The outcome names no handler if the request was turned away before one was called."""
         outcomes: list[Outcome] = []
         monitor = Monitor()
         monitor.drain(0)
@@ -287,16 +287,16 @@ class HandlerTests(SynchronousTestCase):
         self.assertIs(outcomes[0].handler, None)
 
     def test_hashable(self) -> None:
-        """An outcome can be put into a set, whatever it tells."""
+        """An outcome can be put into a set."""
         visit = Visit(returning(b"page"))
         self.assertEqual(len({visit.outcome, visit.outcome}), 1)
 
 
 class NoteTests(SynchronousTestCase):
-    """Facts that the user adds."""
+    """Users add facts with `Scope.note`."""
 
     def test_outcome(self) -> None:
-        """They are in the outcome, the last of a name."""
+        """The outcome has the notes of its scope, and the last value of each name."""
 
         def handler(_: Request) -> bytes:
             current_scope().note(user="ann", rows=1)
@@ -306,23 +306,23 @@ class NoteTests(SynchronousTestCase):
         self.assertEqual(Visit(handler).outcome.notes, {"user": "ann", "rows": 2})
 
     def test_none(self) -> None:
-        """Without any there are none."""
+        """The outcome has no notes if none were added."""
         self.assertEqual(Visit(returning(b"page")).outcome.notes, {})
 
     def test_in_hooks(self) -> None:
-        """Hooks may add some."""
+        """A hook can add a note to the outcome."""
         visit = Visit(waiting, on_cancel=lambda scope: scope.note(cleaned=True))
         visit.disconnect()
         self.assertEqual(visit.outcome.notes, {"cleaned": True})
 
     def test_later(self) -> None:
-        """When a scope has closed it is too late, and no error."""
+        """A note that is added to a closed scope is dropped without an error."""
         visit = Visit(returning(b"page"))
         visit.scope.note(user="ann")
         self.assertEqual(visit.outcome.notes, {})
 
     def test_log(self) -> None:
-        """They are in the event of the default log's line, with status and bytes."""
+        """The event of the default log has the outcome's notes, status and bytes."""
         events = log_events(self)
 
         async def handler(_: Request) -> None:

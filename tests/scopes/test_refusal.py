@@ -31,10 +31,10 @@ from ._refusals import Base
 
 
 class CleanupStartsTests(Base):
-    """Cleanup begins whatever it needs."""
+    """Cleanup after a cancel begins whatever it needs."""
 
     def test_every_form(self) -> None:
-        """In all forms of cleanup all updates are done, and nothing is logged as an error."""
+        """Every form of cleanup does all its updates, and nothing is logged as an error."""
         for name, count in UPDATES.items():
             self.begun.clear()
             visit = self.visit(getattr(self.cleanups, name))
@@ -43,7 +43,7 @@ class CleanupStartsTests(Base):
             self.assertIn(visit.outcome.ended.name, ("STOPPED", "COMPLETED"), name)
 
     def test_in_a_wrapped_resource(self) -> None:
-        """So it is where the wrapper is the entry point."""
+        """Every form of cleanup does all its updates in a wrapped resource."""
         for name, count in UPDATES.items():
             self.begun.clear()
             leaf = Page(getattr(self.cleanups, name))
@@ -53,7 +53,7 @@ class CleanupStartsTests(Base):
             self.assertEqual((name, len(self.begun)), (name, count))
 
     def test_in_a_stream_that_is_closed(self) -> None:
-        """A stream whose client has not read on is closed, and may clean up in its ``finally``."""
+        """A stream that is closed while its client reads nothing can clean up in its `finally`."""
 
         async def handler(_: object) -> AsyncIterator[bytes]:
             try:
@@ -70,7 +70,7 @@ class CleanupStartsTests(Base):
         self.assertEqual(len(self.begun), 2)
 
     def test_in_a_generator_that_is_closed(self) -> None:
-        """So may any other generator that is closed, by code that has caught its cancellation."""
+        """A generator closed by code that caught its cancellation can clean up in its `finally`."""
 
         async def rows() -> AsyncGenerator[int, None]:
             try:
@@ -88,7 +88,7 @@ class CleanupStartsTests(Base):
         self.assertEqual(len(self.begun), 1)
 
     def test_after_a_failure_of_shielded_work(self) -> None:
-        """Amends for a failure that has come in place of the cancellation are cleanup."""
+        """Code that handles a failure of shielded work after the cancel can begin an update."""
         work = Deferred[None]()
 
         async def handler(_: object) -> None:
@@ -104,7 +104,7 @@ class CleanupStartsTests(Base):
         self.assertEqual(len(self.begun), 1)
 
     def test_after_a_failure_in_a_thread(self) -> None:
-        """So are those for what a function in a thread has raised after the cancel."""
+        """Code that handles a failure in a thread after the cancel can begin an update."""
 
         async def handler(_: object) -> None:
             try:
@@ -119,7 +119,7 @@ class CleanupStartsTests(Base):
         self.assertEqual(len(self.begun), 1)
 
     def test_in_a_finally_that_a_refusal_runs(self) -> None:
-        """A refusal is a cancellation, too."""
+        """A `finally` that a refusal runs can begin an update."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -134,7 +134,7 @@ class CleanupStartsTests(Base):
 
 
 class NothingStartsTests(Base):
-    """Code that goes on, or tries again, is refused."""
+    """Code that goes on after its cancellation, or tries again, is refused."""
 
     async def go_on(self, _: object) -> None:
         """A handler that takes no notice of its cancellation."""
@@ -147,7 +147,7 @@ class NothingStartsTests(Base):
             raise
 
     def test_every_loop_ends(self) -> None:
-        """Loops that catch Exception end, and begin nothing."""
+        """Loops that catch Exception and try again begin nothing, and are stopped."""
         for name in LOOPS:
             visit = self.visit(getattr(self.retries, name))
             self.leave(visit)
@@ -155,7 +155,7 @@ class NothingStartsTests(Base):
             self.assertEqual((name, visit.outcome.ended.name), (name, "STOPPED"))
 
     def test_told_in_a_later_turn(self) -> None:
-        """The code is refused in a later turn of the reactor."""
+        """Code that is refused is told in a later turn of the reactor."""
         visit = self.visit(self.go_on)
         visit.disconnect()
         self.assertEqual(self.told, [])
@@ -163,7 +163,7 @@ class NothingStartsTests(Base):
         self.assertEqual(len(self.told), 1)
 
     def test_what_it_says(self) -> None:
-        """The refusal is no Exception, says why, and names `cleaning`."""
+        """A StartRefused is no Exception, carries the cause, says why, and names `cleaning`."""
         visit = self.visit(self.go_on)
         self.leave(visit)
         [error] = self.told
@@ -177,7 +177,7 @@ class NothingStartsTests(Base):
         )
 
     def test_logged_once_for_each_place(self) -> None:
-        """The log names the place in the code, once."""
+        """The log names a place in the code that is refused, once."""
         refusal._told.clear()
         events = log_events(self)
         for _ in range(3):
@@ -186,14 +186,14 @@ class NothingStartsTests(Base):
         self.assertRegex(event["where"], r"_refusals\.py:\d+ in Base\.in_thread$")
 
     def test_places_are_forgotten(self) -> None:
-        """Only so many places are logged: a program that makes code must not fill the memory."""
+        """Once as many places as `_PLACES` allows have been logged, no other place is."""
         self.patch(refusal, "_PLACES", len(refusal._told))
         events = log_events(self)
         self.leave(self.visit(self.go_on))
         self.assertEqual([each for each in of_cancelweb(events) if "where" in each], [])
 
     def test_a_callback(self) -> None:
-        """Where only Twisted's code is on the stack, the log says so."""
+        """If only Twisted's code is on the stack, the log names the place "a callback"."""
         refusal._told.clear()
         self.patch(refusal, "frames", lambda: iter(()))
         events = log_events(self)
@@ -201,7 +201,7 @@ class NothingStartsTests(Base):
         self.assertIn("a callback", [each.get("where") for each in of_cancelweb(events)])
 
     def test_that_no_code_awaits(self) -> None:
-        """A refusal of which nobody asks is no error."""
+        """A refusal that no code awaits is not logged as an error."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -215,7 +215,7 @@ class NothingStartsTests(Base):
         self.assertEqual((self.begun, self.flushLoggedErrors()), ([], []))
 
     def test_cancelled_meanwhile(self) -> None:
-        """Code that is cancelled before it was told is told at once."""
+        """Code that cancels a refused call before it is told of the refusal is told at once."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -232,7 +232,7 @@ class NothingStartsTests(Base):
         self.assertEqual(len(self.told), 1)
 
     def test_in_shielded_work_that_has_ended(self) -> None:
-        """What shielded work has left to run is refused when that has ended."""
+        """Code that shielded work has left running is refused once that work has ended."""
         go_on = Deferred[None]()
 
         async def left() -> None:
@@ -252,7 +252,7 @@ class NothingStartsTests(Base):
         self.assertEqual((self.begun, len(self.told)), ([], 1))
 
     def test_that_catches_all(self) -> None:
-        """A loop that catches BaseException blocks nothing, and is a survivor."""
+        """A loop that catches BaseException begins nothing, blocks nothing, and is a survivor."""
         rounds: list[float] = []
 
         async def handler(_: object) -> None:
@@ -270,7 +270,7 @@ class NothingStartsTests(Base):
         self.pass_time()
 
     def test_many_at_once(self) -> None:
-        """Many that are refused together are refused in the same turn."""
+        """A thousand calls that are refused together are all told in the same turn."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -284,7 +284,7 @@ class NothingStartsTests(Base):
         self.assertEqual(len(self.told), 1000)
 
     def test_leaves_no_cycle(self) -> None:
-        """Neither what was refused nor what was started later is left to the cycle collector."""
+        """Refused calls and calls of cleanup leave nothing to the cycle collector."""
         # A loop that swallows the failure of another coroutine has a cycle of Twisted's.
         handlers = [getattr(self.cleanups, name) for name in UPDATES] + [self.retries.loop]
         connections = [connect(Page(cancel_on_disconnect(each)), self.clock) for each in handlers]
@@ -296,10 +296,10 @@ class NothingStartsTests(Base):
 
 
 class OpenRequestTests(Base):
-    """What is not cancelled is not refused."""
+    """A scope is refused nothing unless it was cancelled."""
 
     def test_a_finished_response(self) -> None:
-        """A request that was answered is not dead: its returned work runs to its end."""
+        """A handler that has finished its response can begin more work, and runs to its end."""
 
         async def handler(request: object) -> int:
             current_scope().track(wait())
@@ -313,7 +313,7 @@ class OpenRequestTests(Base):
         self.assertEqual((len(self.begun), visit.response.body), (1, b"done"))
 
     def test_a_dry_run(self) -> None:
-        """In a dry run nothing is refused."""
+        """A request in a dry run is refused nothing after its client has left."""
 
         async def handler(_: object) -> None:
             await self.update()
@@ -325,7 +325,7 @@ class OpenRequestTests(Base):
         self.assertEqual(len(self.begun), 2)
 
     def test_no_scope(self) -> None:
-        """Nor is anything without a scope, in `cleaning` or not."""
+        """Calls outside any scope are not refused, inside `cleaning` or not."""
         self.update()
         with cleaning():
             self.update()
@@ -333,7 +333,7 @@ class OpenRequestTests(Base):
         self.assertEqual(len(self.begun), 2)
 
     def test_a_cause_of_ones_own(self) -> None:
-        """A scope that its own handler cancels is dead as well, at once."""
+        """A handler that cancels its own scope is refused what it begins next."""
 
         async def handler(_: object) -> None:
             current_scope().cancel(Cause())

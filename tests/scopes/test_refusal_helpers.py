@@ -35,10 +35,10 @@ def pause() -> Deferred[Any]:
 
 
 class NothingStartsTests(DatabaseTestCase):
-    """Loops that catch Exception, whose client leaves while work runs."""
+    """Loops that catch Exception try again after their client has left."""
 
     async def outcome(self, handler: Handler, begun: Callable[[], object]) -> Outcome:
-        """Leave as soon as something has begun; returns how it ended."""
+        """Leave as soon as something has begun, and return the outcome."""
         over: Deferred[Outcome] = Deferred()
         visit = Visit(handler, clock=reactor, observers=over.callback)
         while not begun():
@@ -47,7 +47,7 @@ class NothingStartsTests(DatabaseTestCase):
         return await over
 
     async def test_queries(self) -> None:
-        """A query that was interrupted is not begun again."""
+        """A query that a disconnect has interrupted is not begun again."""
         for name in LOOPS:
             loop = getattr(Retries(self.query, pause), name)
             outcome = await self.outcome(loop, lambda: self.count_begun() > 0)
@@ -56,7 +56,7 @@ class NothingStartsTests(DatabaseTestCase):
             self.seen.clear()
 
     async def test_interactions_and_connections(self) -> None:
-        """Interactions and functions of a connection are refused as well."""
+        """After a disconnect, interactions and functions of a connection are not begun."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -69,7 +69,7 @@ class NothingStartsTests(DatabaseTestCase):
         self.assertEqual(self.count_begun(), 1)
 
     async def test_processes(self) -> None:
-        """A program that was stopped is not run again, and what it wrote is not streamed."""
+        """After a disconnect, a program that was run or streamed is not started again."""
         runs = Path(self.mktemp())
         command = ["sh", "-c", f"echo x >> {runs}; exec sleep 60"]
 
@@ -84,7 +84,7 @@ class NothingStartsTests(DatabaseTestCase):
             self.assertEqual(outcome.ended.name, "STOPPED")
 
     async def test_threads(self) -> None:
-        """A function is not called again."""
+        """After a disconnect, a function is not called in a thread again."""
         calls: list[int] = []
         loop = Retries(lambda: defer_to_thread(calls.append, 1).addCallback(raising), pause).loop
         outcome = await self.outcome(loop, lambda: calls)
@@ -93,7 +93,7 @@ class NothingStartsTests(DatabaseTestCase):
         self.assertEqual((len(calls), outcome.ended.name), (count, "STOPPED"))
 
     def opened(self, connection: Any) -> None:
-        """See `DatabaseTestCase`; count as well."""
+        """See `DatabaseTestCase`; also create the function that counts queries."""
         self.seen: list[object] = []
         connection.create_function("begun", 0, self.note)
 
@@ -113,15 +113,15 @@ class NothingStartsTests(DatabaseTestCase):
 
 
 def raising(_: object) -> None:
-    """Fail, with what a loop tries again for."""
+    """Fail with an error after which a loop tries again."""
     raise ValueError
 
 
 class CleanupStartsTests(DatabaseTestCase):
-    """Cleanup in a database."""
+    """Cleanup in a database starts."""
 
     async def test_every_form(self) -> None:
-        """Each form of cleanup runs its updates."""
+        """Every form of cleanup does all its updates in a database."""
         for name, count in UPDATES.items():
             over: Deferred[Outcome] = Deferred()
             cleanups = Cleanups(self.update, pause)
@@ -154,7 +154,7 @@ class InMemoryTests(SynchronousTestCase):
     """Helpers that need no reactor."""
 
     def test_no_shared_run_starts(self) -> None:
-        """A run that was stopped is not begun again; one that goes on may be joined."""
+        """After a disconnect, a loop begins no new shared run, but may join one that lingers."""
         for lingers in (False, True):
             for name in LOOPS:
                 begun: list[Deferred[None]] = []
@@ -176,7 +176,7 @@ class InMemoryTests(SynchronousTestCase):
                     clock.pump([0.1] * 10)
 
     def test_nothing_starts(self) -> None:
-        """A request that was dropped is not sent again."""
+        """After a disconnect, CancellingAgent does not send a dropped request again."""
         for name in LOOPS:
             asked = Asked()
             agent = CancellingAgent(asked)

@@ -23,7 +23,7 @@ class NothingStartsForAFinishedResponseTests(Base):
     """Leftover work that goes on, or tries again, is refused."""
 
     def test_every_loop_ends(self) -> None:
-        """Loops that catch Exception end, and begin nothing more."""
+        """Leftover loops that catch Exception and try again end, and begin nothing."""
         for name in LOOPS:
             self.begun.clear()
 
@@ -38,7 +38,7 @@ class NothingStartsForAFinishedResponseTests(Base):
             self.assertEqual((name, len(visit.outcomes)), (name, 1))
 
     def test_what_it_says(self) -> None:
-        """The refusal tells that the response is finished."""
+        """The refusal of leftover work carries ResponseFinished as its cause."""
 
         async def work() -> None:
             with contextlib.suppress(CancelledError):
@@ -58,7 +58,7 @@ class NothingStartsForAFinishedResponseTests(Base):
         self.assertIsInstance(cause, ResponseFinished)
 
     def test_cleanup(self) -> None:
-        """Its cleanup starts, for ``cleanup_timeout`` seconds from the first that it begins."""
+        """Cleanup of leftover work may begin more for `cleanup_timeout` seconds after its first."""
 
         async def work() -> None:
             try:
@@ -80,7 +80,7 @@ class NothingStartsForAFinishedResponseTests(Base):
         self.assertLess(self.begun[-1], 1.5)
 
     def test_what_was_returned_goes_on(self) -> None:
-        """What the handler returned is refused nothing, even in a callback that leftovers fire."""
+        """Returned work is refused nothing, even in a callback that leftover work fires."""
         lock = DeferredLock()
 
         async def work() -> None:
@@ -97,7 +97,7 @@ class NothingStartsForAFinishedResponseTests(Base):
         self.assertEqual((len(self.begun), len(visit.outcomes)), (1, 1))
 
     def test_under_a_faked_head(self) -> None:
-        """Where even what was returned is stopped, it is refused as well."""
+        """Returned loops that are stopped under a faked HEAD are refused what they begin again."""
         for name in LOOPS:
 
             async def handler(request: Any, name: str = name) -> int:
@@ -111,7 +111,7 @@ class NothingStartsForAFinishedResponseTests(Base):
             self.assertEqual((name, self.begun), (name, []))
 
     def test_at_the_end_of_a_drain(self) -> None:
-        """So it is at the end of a drain, with callbacks, too, that its own coroutine fires."""
+        """Returned work that a drain stops is refused, even in a callback that it fires itself."""
 
         async def handler(request: Any) -> Any:
             await self.pause()

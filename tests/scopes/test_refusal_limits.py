@@ -1,7 +1,7 @@
-"""How long cleanup may begin more work: a handler's own, and that of hooks.
+"""How long cleanup may begin more work: a handler's cleanup, and that of hooks.
 
-What belongs here: where that ends which `test_refusal` shows to be allowed. What does not: hooks as
-such.
+What belongs here: the end of what `test_refusal` shows to be allowed. What does not: other facts
+about hooks.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ class CleanupEndsTests(Base):
                 self.told.append(str(error))
 
     def test_in_time(self) -> None:
-        """Until then it may begin more."""
+        """Cleanup may begin more work until `cleanup_timeout` seconds after the cancel."""
         self.leave(self.visit(self.two, cleanup_timeout=3, survivor_after=9), 2.9)
         self.go_on.callback(None)
         self.pass_time()
         self.assertEqual((len(self.begun), self.told), (2, []))
 
     def test_too_late(self) -> None:
-        """From then on it is refused, and told what to write instead."""
+        """Cleanup is refused after `cleanup_timeout` seconds, and told to use shield() instead."""
         self.leave(self.visit(self.two, cleanup_timeout=3, survivor_after=9), 3.1)
         self.go_on.callback(None)
         self.pass_time()
@@ -50,7 +50,7 @@ class CleanupEndsTests(Base):
         )
 
     def test_of_a_survivor(self) -> None:
-        """By default that is ten seconds, also where the scope has closed meanwhile."""
+        """By default a survivor's cleanup may still begin work 9.5 s after the cancel."""
         visit = self.visit(self.two)
         self.leave(visit, 9.5)
         self.assertEqual(visit.outcome.ended.name, "SURVIVED")
@@ -59,7 +59,7 @@ class CleanupEndsTests(Base):
         self.assertEqual(len(self.begun), 2)
 
     def test_inside_cleaning(self) -> None:
-        """`cleaning` ends with it."""
+        """Code inside `cleaning` is refused after `cleanup_timeout` seconds."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -74,7 +74,7 @@ class CleanupEndsTests(Base):
         self.assertLess(self.begun[-1], 1.01)
 
     def test_behind_cleaning(self) -> None:
-        """What stands behind the block is refused again."""
+        """Code behind a block of `cleaning` is refused."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -87,7 +87,7 @@ class CleanupEndsTests(Base):
         self.assertEqual(len(self.begun), 1)
 
     def test_shielded(self) -> None:
-        """What is shielded has no such limit."""
+        """Shielded work may begin after `cleanup_timeout` seconds."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):
@@ -99,7 +99,7 @@ class CleanupEndsTests(Base):
         self.assertEqual(len(self.begun), 1)
 
     def test_tries_inside_the_block(self) -> None:
-        """Code that tries again inside its ``except`` comes to its end by then."""
+        """Code that tries again in its `except` is stopped after `cleanup_timeout` seconds."""
 
         async def again() -> None:
             try:
@@ -123,7 +123,7 @@ class HooksTests(Base):
             await self.update()
 
     def test_until_the_scope_is_closed(self) -> None:
-        """A hook that has been gone on without is refused."""
+        """A hook that outlasts `cleanup_timeout` is refused, and the refusal is logged."""
         visit = self.visit(lambda _: wait(), on_cancel=self.hook, cleanup_timeout=1)
         self.leave(visit, 3)
         self.assertTrue(visit.outcomes)
@@ -131,7 +131,7 @@ class HooksTests(Base):
         self.assertEqual(len(self.flushLoggedErrors(StartRefused)), 1)
 
     def test_longer_than_the_handler(self) -> None:
-        """The time of the hooks begins when they begin."""
+        """The `cleanup_timeout` of hooks counts from when they begin, not from the cancel."""
 
         async def hook(scope: Scope) -> None:
             await self.update()
@@ -147,7 +147,7 @@ class HooksTests(Base):
         self.assertEqual(len(self.begun), 1)
 
     def test_on_a_closed_scope(self) -> None:
-        """A hook that comes when all is over has its time, too."""
+        """A hook that is registered on a closed scope may wait, and then begin work."""
 
         async def hook(scope: Scope) -> None:
             await self.pause()

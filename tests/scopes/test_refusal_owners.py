@@ -44,7 +44,7 @@ class Locked(Base):
     """
 
     def setUp(self) -> None:
-        """Nobody's."""
+        """Make a lock that no request holds."""
         super().setUp()
         self.lock = DeferredLock()
 
@@ -53,12 +53,12 @@ class Locked(Base):
         return self.lock.run(wait)
 
     async def in_with(self, _: object) -> None:
-        """Release it behind the block."""
+        """Release the lock behind an `async with`."""
         async with self.lock:
             await wait()
 
     async def in_finally(self, _: object) -> None:
-        """Release it in cleanup."""
+        """Release the lock in a `finally`."""
         await self.lock.acquire()
         try:
             await wait()
@@ -66,14 +66,14 @@ class Locked(Base):
             self.lock.release()
 
     async def behind_the_block(self, _: object) -> None:
-        """Release it after the cancellation was caught."""
+        """Release the lock after the cancellation was caught."""
         await self.lock.acquire()
         with contextlib.suppress(CancelledError):
             await wait()
         self.lock.release()
 
     async def in_cleaning(self, _: object) -> None:
-        """Release it where cleanup is said to be."""
+        """Release the lock inside `cleaning`."""
         await self.lock.acquire()
         with contextlib.suppress(CancelledError):
             await wait()
@@ -81,23 +81,23 @@ class Locked(Base):
             self.lock.release()
 
     async def in_a_hook(self, _: object) -> None:
-        """Have a hook release it."""
+        """Have a hook release the lock."""
         await self.lock.acquire()
         current_scope().on_exit(lambda _: self.lock.release())
         await wait()
 
     async def in_shielded_work(self, _: object) -> None:
-        """Release it when shielded work has ended."""
+        """Release the lock in shielded work."""
         await self.lock.acquire()
         await shield(self.release_later)
 
     async def release_later(self) -> None:
-        """Release it in a moment."""
+        """Release the lock in a moment."""
         await deferLater(self.clock, 0.1)
         self.lock.release()
 
     def holders(self) -> Iterator[Handler]:
-        """All of these."""
+        """All handlers that hold the lock."""
         yield from (self.run_it, self.in_with, self.in_finally, self.behind_the_block)
         yield from (self.in_cleaning, self.in_a_hook, self.in_shielded_work)
 
@@ -111,19 +111,19 @@ class Locked(Base):
         return self.in_thread(function)
 
     async def check_later(self) -> None:
-        """The same after a turn."""
+        """Wait for a turn, and ask in a thread whether the request goes on."""
         await self.pause()
         await self.check()
 
     @inlineCallbacks
     def checks(self) -> Steps:
-        """In a generator, twice."""
+        """Ask in a thread twice, from a generator, whether the request goes on."""
         yield self.check()
         yield self.pause()
         yield self.check()
 
     def runs(self) -> Iterator[Callable[[], Deferred[Any]]]:
-        """Ways to ask when it is one's turn."""
+        """The ways to ask while the lock is held."""
         yield lambda: self.lock.run(self.check)
         yield lambda: self.lock.run(self.check_later)
         yield lambda: self.lock.run(self.checks)
@@ -132,10 +132,10 @@ class Locked(Base):
 
 
 class OthersAreNotRefusedTests(Locked):
-    """A request is not refused anything because another one was cancelled."""
+    """A request is not refused anything because another request was cancelled."""
 
     def test_whose_callback_is_fired(self) -> None:
-        """However the lock is released, the next request goes on, and its threads ask its scope."""
+        """A request goes on, as do its threads, if a cancelled request fires its callback."""
         for holder in self.holders():
             for run in self.runs():
                 self.begun.clear()
@@ -147,11 +147,11 @@ class OthersAreNotRefusedTests(Locked):
                 self.assertTrue(self.begun)
 
     def answer_after(self, run: Callable[[], Deferred[Any]], _: object) -> Deferred[bytes]:
-        """A handler."""
+        """A handler that answers after a run."""
         return run().addCallback(lambda _: b"done")
 
     def test_whose_coroutine_awaits_it(self) -> None:
-        """So it is where a coroutine waits for the callback's result."""
+        """A coroutine goes on if a cancelled request fires the callback that it awaits."""
 
         async def handler(_: object) -> bytes:
             await self.lock.run(self.checks)
@@ -164,7 +164,7 @@ class OthersAreNotRefusedTests(Locked):
             self.assertEqual(second.response.body, b"done", holder)
 
     def test_in_a_wrapped_resource(self) -> None:
-        """So it is where the wrapper is the entry point."""
+        """A wrapped resource answers if a cancelled request fires its callback."""
         first = self.visit(self.run_it)
         leaf = Page(lambda _: self.lock.run(self.check).addCallback(lambda _: b"done"))
         second = connect(CancellingResource(leaf, clock=self.clock))
@@ -173,7 +173,7 @@ class OthersAreNotRefusedTests(Locked):
         self.assertEqual(second.response.body, b"done")
 
     def test_that_was_tracked(self) -> None:
-        """So it is with work that is tracked."""
+        """Tracked work goes on if a cancelled request fires its callback."""
         first = self.visit(self.run_it)
 
         def handler(_: object) -> Deferred[Any]:
@@ -186,7 +186,7 @@ class OthersAreNotRefusedTests(Locked):
         self.leave(second)
 
     def test_for_which_no_scope_waits(self) -> None:
-        """A callback for whose result no code of a scope waits is not refused."""
+        """A callback for which no scope waits is not refused if a cancelled request fires it."""
         first = self.visit(self.run_it)
 
         def handler(request: Any) -> int:
@@ -198,7 +198,7 @@ class OthersAreNotRefusedTests(Locked):
         self.assertEqual((len(self.begun), second.outcome.ended.name), (1, "COMPLETED"))
 
     def test_that_has_left_as_well(self) -> None:
-        """Both requests are refused if both have left."""
+        """If both clients have left, the second request is refused with its own cause."""
         first = self.visit(self.run_it)
         second = self.visit(lambda _: self.lock.run(self.note_refusal))
         first.disconnect()
@@ -209,7 +209,7 @@ class OthersAreNotRefusedTests(Locked):
         self.assertIs(error.cause, second.outcome.cause)
 
     def note_refusal(self) -> Deferred[Any]:
-        """Update, and note what comes of it."""
+        """Begin an update, and note its failure."""
 
         def note(failure: Any) -> Any:
             self.told.append(failure.value)
@@ -218,7 +218,7 @@ class OthersAreNotRefusedTests(Locked):
         return self.update().addErrback(note)
 
     def test_cancelled_meanwhile(self) -> None:
-        """What other code cancels, before it was begun, fails with CancelledError."""
+        """A call that other code cancels before it has begun fails with CancelledError."""
         started: list[Deferred[Any]] = []
 
         def begin() -> Deferred[Any]:
@@ -236,7 +236,7 @@ class OthersAreNotRefusedTests(Locked):
 
 
 class OwnCallbacksAreRefusedTests(Base):
-    """Callbacks whose results a cancelled scope waits for are refused, unless they say cleaning."""
+    """Callbacks for which a cancelled scope waits are refused, but not those of its hooks."""
 
     def retry(self) -> Deferred[Any]:
         """Update again after each failure."""
@@ -248,7 +248,7 @@ class OwnCallbacksAreRefusedTests(Base):
         return wait().addErrback(again)
 
     def test_returned(self) -> None:
-        """An errback that tries again begins nothing, and is a survivor."""
+        """Returned work whose errback tries again begins nothing, and is a survivor."""
         visit = self.visit(lambda _: self.retry())
         self.leave(visit, 20)
         self.assertEqual((self.begun, visit.outcome.ended.name), ([], "SURVIVED"))
@@ -256,7 +256,7 @@ class OwnCallbacksAreRefusedTests(Base):
         self.assertLess(len(self.told), 40)
 
     def test_tracked(self) -> None:
-        """So it is with work that is tracked."""
+        """Tracked work whose errback tries again begins nothing, and is refused."""
 
         def handler(_: object) -> Deferred[Any]:
             current_scope().track(self.retry())
@@ -267,7 +267,7 @@ class OwnCallbacksAreRefusedTests(Base):
         self.assertIn(StartRefused, self.told)
 
     def test_what_other_code_runs_in_its_context(self) -> None:
-        """So is code that is run in its context, as asyncio runs a task."""
+        """Code that is run in the context of a cancelled handler, as by asyncio, is refused."""
         contexts = []
 
         def handler(_: object) -> Deferred[Any]:
@@ -280,7 +280,7 @@ class OwnCallbacksAreRefusedTests(Base):
         self.assertEqual((self.begun, len(self.told)), ([], 1))
 
     def test_in_a_hook(self) -> None:
-        """A hook's callbacks begin what they need."""
+        """Callbacks of the Deferred that a hook returns can begin an update."""
 
         def hook(_: Scope) -> Deferred[Any]:
             return self.pause_fired().addCallback(lambda _: self.update())
@@ -289,7 +289,7 @@ class OwnCallbacksAreRefusedTests(Base):
         self.assertEqual(len(self.begun), 1)
 
     def test_in_a_hook_at_once(self) -> None:
-        """What a hook begins itself is begun at once."""
+        """What a hook begins itself begins before the hook returns."""
 
         async def handler(_: object) -> None:
             try:
@@ -317,7 +317,7 @@ class OwnCallbacksAreRefusedTests(Base):
         return fired
 
     def test_that_nobody_awaits(self) -> None:
-        """What a callback begins, and no code of a scope waits for, is not refused."""
+        """What a callback begins is not refused if no code of a scope waits for it."""
 
         def update(_: object) -> None:
             self.update()
@@ -334,10 +334,10 @@ class OwnCallbacksAreRefusedTests(Base):
 
 
 class HiddenRefusalsTests(Base):
-    """A list or a race makes an Exception of a refusal."""
+    """A DeferredList or a race turns a refusal into an Exception."""
 
     def test_tries_again(self) -> None:
-        """A loop around one begins nothing, blocks nothing, and is reported as a survivor."""
+        """A loop around a DeferredList or race begins nothing, blocks nothing, and survives."""
         rounds: list[float] = []
 
         async def gather() -> None:

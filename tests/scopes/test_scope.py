@@ -1,4 +1,4 @@
-"""How a scope asks its work to stop: whom, when, in which order, and how often.
+"""How a scope asks its work to stop: which work, when, in which order, and how often.
 
 A cancel from inside the handler, work that comes late or outlives its scope, hooks and observers
 have modules of their own, as has each kind of work.
@@ -18,10 +18,10 @@ from .._work import Errand
 
 
 class AskingTests(SynchronousTestCase):
-    """Work is asked to stop."""
+    """A scope asks its work to stop."""
 
     def test_in_the_turn_of_the_disconnect(self) -> None:
-        """All work has been asked by the time that the lost connection has been told."""
+        """All work has been asked to stop when the call that tells of the disconnect returns."""
         asked: list[str] = []
         visit = Visit(lambda _: Errand(asked, "returned"))
         visit.scope.track(Errand(asked, "tracked"))
@@ -29,7 +29,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(asked, ["returned", "tracked"])
 
     def test_returned_first_then_newest_first(self) -> None:
-        """What the handler returned is asked first, then the rest, the newest first."""
+        """A scope asks what the handler returned first, then the tracked work, newest first."""
         asked: list[str] = []
 
         def handler(request: object) -> Errand:
@@ -43,7 +43,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(asked, ["returned", "third", "second", "first"])
 
     def test_exactly_once(self) -> None:
-        """Neither a second cause, nor a deadline, nor the close has it asked again."""
+        """Work is asked only once, though a second cause, a deadline and the close follow."""
         asked: list[str] = []
         visit = Visit(lambda _: Errand(asked, "slow", obedient=False), timeout=1)
         self.assertTrue(visit.scope.cancel(Draining()))
@@ -54,7 +54,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_not_when_it_has_ended(self) -> None:
-        """Work that has settled before the cancel is not asked."""
+        """Work that has ended before the cancel is not asked to stop."""
         ended = Errand()
         visit = Visit(waiting)
         visit.scope.track(ended)
@@ -63,7 +63,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(ended.asked, [])
 
     def test_beside_a_canceller_that_raises(self) -> None:
-        """A canceller that raises is logged, its work is waited for, and the rest is asked."""
+        """A canceller that raises is logged, its work is waited for, and other work is asked."""
 
         class Broken(Errand):
             def cancel(self) -> None:
@@ -80,7 +80,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_beside_a_deferred_whose_canceller_raises(self) -> None:
-        """What escapes from a Deferred's own canceller stops no other work."""
+        """A Deferred's canceller that raises is logged, and other work is asked to stop."""
 
         def broken(_: Deferred[bytes]) -> None:
             raise ValueError("a driver's bug")
@@ -109,16 +109,16 @@ class AskingTests(SynchronousTestCase):
 
 
 class ReachedByAnotherTests(SynchronousTestCase):
-    """What the cancellation of other work has reached is not asked again."""
+    """Work that the cancellation of other work has reached is not asked again."""
 
     def setUp(self) -> None:
-        """Work with a `finally` that waits."""
+        """Prepare work with a `finally` that waits."""
         self.cleaned: Deferred[None] = Deferred()
         self.steps: list[str] = []
 
     @inlineCallbacks
     def query(self) -> Generator[Deferred[None], None, None]:
-        """Runs until cancelled; cleaning up takes its time."""
+        """Run until cancelled, and clean up for a while."""
         try:
             yield Deferred(lambda _: None)
         finally:
@@ -127,7 +127,7 @@ class ReachedByAnotherTests(SynchronousTestCase):
             self.steps.append("cleaned")
 
     def assert_not_cut(self, visit: Visit) -> None:
-        """The clean-up is waited for, and ends as it would have."""
+        """Leave, and insist that the cleanup is waited for and comes to its end."""
         visit.disconnect()
         self.assertEqual(self.steps, ["cleaning"])
         self.assertEqual(visit.outcomes, [])
@@ -136,7 +136,7 @@ class ReachedByAnotherTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_a_generator_awaited_by_the_returned_coroutine(self) -> None:
-        """A tracked inlineCallbacks that the handler awaits is not cut in its `finally`."""
+        """A tracked generator that the returned coroutine awaits is not cut in its `finally`."""
 
         async def handler(request: object) -> None:
             await current_scope().track(self.query())
@@ -144,7 +144,7 @@ class ReachedByAnotherTests(SynchronousTestCase):
         self.assert_not_cut(Visit(handler))
 
     def test_a_coroutine_awaited_by_the_returned_coroutine(self) -> None:
-        """Nor is a tracked coroutine."""
+        """A tracked coroutine that the returned coroutine awaits is not cut in its `finally`."""
 
         async def query() -> None:
             await self.query()
@@ -156,7 +156,7 @@ class ReachedByAnotherTests(SynchronousTestCase):
         self.assert_not_cut(Visit(handler))
 
     def test_work_that_is_gathered(self) -> None:
-        """Nor is tracked work that is awaited together with other work."""
+        """Tracked work that is gathered with other work is not cut in its `finally`."""
 
         def handler(request: object) -> Deferred[list[None]]:
             tracked = current_scope().track(self.query())
@@ -165,7 +165,7 @@ class ReachedByAnotherTests(SynchronousTestCase):
         self.assert_not_cut(Visit(handler))
 
     def test_work_deep_in_a_chain(self) -> None:
-        """Nor is a Deferred that waits for the tracked one, if it is tracked itself."""
+        """Tracked work on which the returned Deferred is chained is not cut in its `finally`."""
 
         def handler(request: object) -> Deferred[None]:
             inner = current_scope().track(self.query())

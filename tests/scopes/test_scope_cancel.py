@@ -1,6 +1,6 @@
-"""What users do with a scope: cancel it, ask how it stands, acquire what must not be lost.
+"""What users do with a scope: cancel it, check it, and read its cause and its deadline.
 
-What follows for its work is for the modules on tracking.
+What a cancel does to the scope's work is for `test_scope` and the modules on tracking.
 """
 
 from typing import Any
@@ -31,14 +31,14 @@ class CancelTests(SynchronousTestCase):
     """`Scope.cancel`, called from outside."""
 
     def test_tells_whether_it_was_this_call(self) -> None:
-        """It returns True for the call that cancels, and False for each one after it."""
+        """`cancel` returns True for the call that cancels, and False for the next one."""
         visit = Visit(waiting)
         self.assertTrue(visit.scope.cancel(Draining()))
         self.assertFalse(visit.scope.cancel(ResponseFinished()))
         self.assertEqual(visit.outcome.cause, Draining())
 
     def test_does_nothing_after_a_disconnect(self) -> None:
-        """It returns False while work is being stopped; the work is asked once."""
+        """After a disconnect `cancel` returns False, and the work is asked only once."""
         work = Errand(obedient=False)
         visit = Visit(lambda _: work)
         visit.disconnect()
@@ -47,14 +47,14 @@ class CancelTests(SynchronousTestCase):
         self.assertEqual(work.asked, [""])
 
     def test_answers_in_the_same_turn(self) -> None:
-        """The work is asked and the error page is sent before it returns."""
+        """`cancel` asks the work and sends the error page before it returns."""
         work = Errand()
         visit = Visit(lambda _: work)
         visit.scope.cancel(Draining())
         self.assertEqual((work.asked, visit.response.code), ([""], 503))
 
     def test_takes_only_causes(self) -> None:
-        """Anything but a Cause is a TypeError that says so."""
+        """`cancel` raises a TypeError for anything but a Cause, and does not cancel."""
         visit = Visit(waiting)
         not_a_cause: Any = "I felt like it"
         with self.assertRaisesRegex(TypeError, "cause must be a cancelweb.Cause"):
@@ -62,7 +62,7 @@ class CancelTests(SynchronousTestCase):
         self.assertIsNone(visit.scope.cause)
 
     def test_does_nothing_to_a_finished_response(self) -> None:
-        """It returns False once the response is finished, though work still runs."""
+        """`cancel` returns False once the response is finished, though work still runs."""
         work = Errand()
 
         def handler(request: Any) -> Errand:
@@ -74,7 +74,7 @@ class CancelTests(SynchronousTestCase):
         self.assertEqual((work.asked, visit.scope.cause), ([], None))
 
     def test_does_nothing_to_a_closed_scope(self) -> None:
-        """It returns False once the scope has closed."""
+        """`cancel` returns False once the scope has closed."""
         visit = Visit(lambda _: b"page")
         self.assertFalse(visit.scope.cancel(Draining()))
         self.assertIsNone(visit.scope.cause)
@@ -98,20 +98,20 @@ class CauseTests(SynchronousTestCase):
     """Causes are typed facts."""
 
     def test_a_users_own_decides_on_the_status(self) -> None:
-        """A subclass of Cause is a cause, and its `status` is that of the answer."""
+        """A subclass of Cause can cancel a scope, and its `status` is that of the answer."""
         visit = Visit(waiting)
         visit.scope.cancel(MyCause())
         self.assertEqual(visit.response.code, 507)
         self.assertIsInstance(visit.outcome.cause, MyCause)
 
     def test_503_unless_it_says_otherwise(self) -> None:
-        """The server's own causes answer 503, also where `timeout_status` is another."""
+        """A scope cancelled with Draining answers 503, even if `timeout_status` is another."""
         visit = Visit(waiting, timeout=1, timeout_status=504)
         visit.scope.cancel(Draining())
         self.assertEqual(visit.response.code, 503)
 
     def test_a_users_own_may_have_a_broken_text(self) -> None:
-        """A cause whose text cannot be had is a cause all the same: the client is answered."""
+        """A cause whose `__str__` raises cancels all the same, and the client is answered."""
 
         class Unspeakable(Cause):
             def __str__(self) -> str:
@@ -124,7 +124,7 @@ class CauseTests(SynchronousTestCase):
         self.assertEqual([each["log_level"].name for each in of_cancelweb(events)], ["info"])
 
     def test_say_what_happened(self) -> None:
-        """Their text is for a log line."""
+        """The text of a cause says what happened, for a log line."""
         texts = [str(each) for each in (TimedOut(2.5), Draining(), ResponseFinished())]
         self.assertEqual(
             texts,
@@ -139,7 +139,7 @@ class CauseTests(SynchronousTestCase):
         self.assertEqual(str(Disconnected(failure)), "the client disconnected (reset)")
 
     def test_are_frozen_and_equal_by_value(self) -> None:
-        """A cause can be compared, and cannot be changed."""
+        """Causes are equal by value, and cannot be changed."""
         cause: Any = TimedOut(1)
         self.assertEqual(cause, TimedOut(1))
         self.assertNotEqual(cause, TimedOut(2))
@@ -151,13 +151,13 @@ class CheckTests(SynchronousTestCase):
     """`Scope.check` and `cause`, for code that cannot be interrupted."""
 
     def test_passes_while_all_is_well(self) -> None:
-        """`check` does nothing on a scope that was not cancelled, open or closed."""
+        """`check` does nothing on a closed scope that was not cancelled."""
         visit = Visit(lambda _: b"page")
         visit.scope.check()
         self.assertIsNone(visit.scope.cause)
 
     def test_raises_the_cause(self) -> None:
-        """It raises a CancelledError that carries the cause, also on a closed scope."""
+        """`check` raises a CancelledError that carries the cause, even on a closed scope."""
         visit = Visit(waiting)
         visit.disconnect()
         with self.assertRaises(ScopeCancelled) as caught:
@@ -167,7 +167,7 @@ class CheckTests(SynchronousTestCase):
         self.assertIn("the client disconnected", str(caught.exception))
 
     def test_what_it_raises_counts_as_stopped(self) -> None:
-        """A handler that lets it through has stopped; it has not failed."""
+        """A handler that lets the exception of `check` through has stopped, and has not failed."""
         go = Deferred[None](lambda _: None)
 
         async def handler(request: object) -> None:
@@ -183,10 +183,10 @@ class CheckTests(SynchronousTestCase):
 
 
 class ThreadTests(TestCase):
-    """What other threads may use."""
+    """Threads may use some methods of a scope."""
 
     async def test_check_from_a_thread(self) -> None:
-        """`check`, `cause` and `remaining` work in a thread that was given the scope."""
+        """`check` and `remaining` work in a thread that was given the scope."""
         visit = Visit(waiting, timeout=5)
         scope = visit.scope
         self.assertEqual(await deferToThread(scope.remaining), 5)
@@ -197,10 +197,10 @@ class ThreadTests(TestCase):
 
 
 class DeadlineTests(SynchronousTestCase):
-    """The deadline as the scope tells of it."""
+    """A scope tells its deadline, and is cancelled by it."""
 
     def test_none_unless_given(self) -> None:
-        """Without `timeout` there is no deadline, and no end to what remains."""
+        """Without `timeout`, `deadline` and `remaining` are None."""
         visit = Visit(waiting)
         self.assertIsNone(visit.scope.deadline)
         self.assertIsNone(visit.scope.remaining())
@@ -213,13 +213,13 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(visit.scope.remaining(), 3)
 
     def test_never_below_zero(self) -> None:
-        """Once it has passed, 0 remains."""
+        """Once the deadline has passed, `remaining` is 0."""
         visit = Visit(waiting, timeout=5)
         visit.clock.advance(7)
         self.assertEqual(visit.scope.remaining(), 0)
 
     def test_cancels_when_it_passes(self) -> None:
-        """The scope is cancelled with TimedOut, and the client is answered 503."""
+        """A deadline that passes cancels the scope with TimedOut, and the client gets a 503."""
         visit = Visit(waiting, timeout=5)
         visit.clock.advance(4.9)
         self.assertIsNone(visit.scope.cause)
@@ -228,13 +228,13 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(visit.response.code, 503)
 
     def test_its_status_can_be_set(self) -> None:
-        """`timeout_status` is that of the answer."""
+        """`timeout_status` is the status of the answer when the deadline passes."""
         visit = Visit(waiting, timeout=5, timeout_status=504)
         visit.clock.advance(5)
         self.assertEqual(visit.response.code, 504)
 
     def test_is_given_up_with_the_request(self) -> None:
-        """No timer is left when the request has ended."""
+        """A request that has ended leaves no timer for its deadline."""
         for handler in (waiting, lambda _: b"page"):
             visit = Visit(handler, timeout=5, observers=())
             visit.disconnect()
@@ -242,7 +242,7 @@ class DeadlineTests(SynchronousTestCase):
             self.assertNotIsInstance(visit.scope.cause, TimedOut)
 
     def test_is_taken_from_the_clock_given(self) -> None:
-        """`clock` replaces the Site's reactor as the place that time is taken from."""
+        """The deadline is a time on the `clock` that was given, not on the Site's reactor."""
         clock = Clock()
         clock.advance(100)
         visit = Visit(waiting, timeout=5, clock=clock)

@@ -1,6 +1,6 @@
 """A cancel that comes from inside the handler that is to be stopped.
 
-Whom a scope asks otherwise is for `test_scope`.
+Other cancels are for `test_scope` and `test_scope_cancel`.
 """
 
 from collections.abc import AsyncIterator, Generator
@@ -18,10 +18,10 @@ from .._work import Errand
 
 
 class AnsweredTests(SynchronousTestCase):
-    """Promise 5, in the call itself: finished beats cancelled."""
+    """Promise 5, in the handler's own call: finished beats cancelled."""
 
     def test_after_the_finish(self) -> None:
-        """A cancel of a request that the handler has finished in this call cancels nothing."""
+        """A cancel after the handler has finished the response in the same call does nothing."""
         told: list[bool] = []
 
         def answer(request: Any) -> None:
@@ -49,7 +49,7 @@ class CancelFromInsideTests(SynchronousTestCase):
     """A cancel that comes from inside the running handler."""
 
     def assert_marked_then_stopped(self, visit: Visit, work: Errand) -> None:
-        """The cause is there at once; the work is asked, and the client answered, next turn."""
+        """The scope has its cause at once; work is asked, and the client answered, next turn."""
         self.assertEqual(visit.scope.cause, Draining())
         self.assertEqual((work.asked, visit.responses), ([], []))
         visit.clock.advance(0)
@@ -57,7 +57,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(visit.response.code, 503)
 
     def test_in_the_synchronous_part(self) -> None:
-        """Marks the scope at once and stops the work in the next turn."""
+        """A cancel in a handler's call marks the scope at once, and stops the work next turn."""
         work = Errand(name="work")
 
         def handler(request: object) -> Errand:
@@ -71,7 +71,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(visit.response.code, 503)
 
     def test_in_a_resumed_coroutine(self) -> None:
-        """Marks the scope at once and stops the work in the next turn."""
+        """A cancel in a resumed coroutine marks the scope at once, and stops the work next turn."""
         work, go = Errand(name="work"), Deferred[None]()
 
         async def handler(request: object) -> None:
@@ -86,7 +86,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_in_a_resumed_generator(self) -> None:
-        """Marks the scope at once and stops the work in the next turn."""
+        """A cancel in a resumed generator marks the scope at once, and stops the work next turn."""
         work, go = Errand(name="work"), Deferred[None]()
 
         @inlineCallbacks
@@ -102,7 +102,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_what_is_returned_afterwards_is_not_sent(self) -> None:
-        """A handler that cancels its scope and returns a page does not get it sent."""
+        """A page that a handler returns after it has cancelled its scope is not sent."""
 
         def handler(request: object) -> bytes:
             current_scope().cancel(Draining())
@@ -113,7 +113,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(visit.response.code, 503)
 
     def test_and_finishes_itself(self) -> None:
-        """What a hook tracks before the turn in which the work would be asked is left to run."""
+        """After a cancel from inside, work that a hook tracks runs until the hook is done."""
         cleaning, done = Errand(), Deferred[None]()
 
         def clean_up(scope: Scope) -> Deferred[None]:
@@ -132,7 +132,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual(cleaning.asked, [""])
 
     def test_before_the_client_leaves(self) -> None:
-        """A client that leaves in the same turn changes neither the cause nor the turn."""
+        """A client that leaves right after a cancel changes neither the cause nor the turn."""
 
         class Broken(Errand):
             def cancel(self) -> None:
@@ -154,7 +154,7 @@ class CancelFromInsideTests(SynchronousTestCase):
         self.assertEqual((visit.outcome.cause, visit.outcome.ended), (Draining(), Ended.SURVIVED))
 
     def test_by_another_request_that_it_has_resumed(self) -> None:
-        """Stops the work in the next turn, too: it is on the stack, below the other's code."""
+        """A cancel by another request that the handler has resumed stops the work next turn."""
 
         async def waking(request: object) -> None:
             await begin
@@ -183,7 +183,7 @@ class CancelFromInsideTests(SynchronousTestCase):
             self.assertEqual((visit.outcome.ended, visit.response.code), (Ended.STOPPED, 503))
 
     def test_in_another_context(self) -> None:
-        """Is answered also where other code, with a context of its own, has cancelled."""
+        """A cancel that a handler runs in another context stops its work and answers the client."""
         work, outside = Errand(name="work"), copy_context()
 
         def handler(request: object) -> Errand:

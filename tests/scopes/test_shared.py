@@ -1,7 +1,7 @@
-"""`Shared`: one run of a function for many who ask.
+"""`Shared`: one run of a function for many callers.
 
-What belongs here: who is served by which run, and how the run is stopped. What does not: lingering,
-failures, and kinds of functions, which have modules of their own.
+What belongs here: which caller is served by which run, and how the run is stopped. What does not:
+lingering, failures, and kinds of functions, which have modules of their own.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from .test_shared_kinds import shared_errand
 
 
 class RunTests(Base):
-    """One run, and who waits for it."""
+    """A single run serves many waiters."""
 
     def test_a_hundred_requests(self) -> None:
         """A hundred requests for one report run it once, and all get it."""
@@ -29,7 +29,7 @@ class RunTests(Base):
         self.assertEqual({visit.response.body for visit in visits}, {b"a report"})
 
     def test_ninety_nine_leave(self) -> None:
-        """The run goes on as long as one still waits; when the last leaves, it is stopped."""
+        """A run goes on while one request waits for it, and is stopped when the last one leaves."""
         visits = [Visit(lambda request: self.shared("year")) for _ in range(100)]
         for visit in visits[:99]:
             visit.disconnect()
@@ -40,7 +40,7 @@ class RunTests(Base):
         self.assertEqual(visits[99].outcome.ended, Ended.STOPPED)
 
     def test_the_one_who_stays(self) -> None:
-        """Who stays when the first has left gets his report."""
+        """A request that stays when another has left gets the report."""
         first, second = (Visit(lambda request: self.shared("year")) for _ in range(2))
         first.disconnect()
         self.reports.running[0].callback(b"a report")
@@ -48,28 +48,28 @@ class RunTests(Base):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_different_arguments(self) -> None:
-        """Different arguments are different runs, whether by position or by name."""
+        """Calls with different arguments, or with the same one by name, are different runs."""
         for ask in [partial(self.shared, "year"), partial(self.shared, "month")]:
             ask()
         self.shared(name="year")  # type: ignore[call-arg]
         self.assertEqual(len(self.reports.running), 3)
 
     def test_a_run_that_has_ended(self) -> None:
-        """It is no cache: who asks when the run has ended begins a new one."""
+        """`Shared` is no cache: a call after the run has ended begins a new run."""
         self.shared("year")
         self.reports.running[0].callback(1)
         self.assertNoResult(self.shared("year"))
         self.assertEqual(len(self.reports.running), 2)
 
     def test_asking_again_on_delivery(self) -> None:
-        """Who asks again when the result is told begins a new run."""
+        """A waiter that calls again when it is told the result begins a new run."""
         waiting = self.shared("year").addCallback(lambda _: self.shared("year"))
         self.reports.running[0].callback(1)
         self.assertNoResult(waiting)
         self.assertEqual(len(self.reports.running), 2)
 
     def test_a_run_that_is_stopping(self) -> None:
-        """Who asks while a cancelled run has not yet stopped begins a new one beside it."""
+        """A call while a cancelled run has not yet stopped begins a new run beside it."""
         errands = [Errand(obedient=False), Errand()]
         begin: Any = iter(errands).__next__
         shared: Shared[[], Any] = Shared(begin)
@@ -82,7 +82,7 @@ class RunTests(Base):
         self.failureResultOf(last, CancelledError)
 
     def test_the_old_run_does_not_forget_the_new(self) -> None:
-        """When the stopped run ends at last, the one that was begun meanwhile is still joined."""
+        """When a stopped run ends at last, the run that was begun meanwhile is still joined."""
         errands = [Errand(obedient=False), Errand()]
         begin: Any = iter(errands).__next__
         shared: Shared[[], Any] = Shared(begin)
@@ -94,7 +94,7 @@ class RunTests(Base):
         self.assertEqual([self.successResultOf(each) for each in both], ["new", "new"])
 
     def test_waiters_are_told_in_their_order(self) -> None:
-        """Who came first is told first."""
+        """Waiters are told in the order in which they called."""
         told: list[int] = []
         for number in range(3):
             self.shared("year").addCallback(lambda _, number: told.append(number), number)
@@ -102,7 +102,7 @@ class RunTests(Base):
         self.assertEqual(told, [0, 1, 2])
 
     def test_one_waiter_cancels_another_on_delivery(self) -> None:
-        """A waiter that is cancelled while the others are told is told of that, and no more."""
+        """A waiter that is cancelled while others are told is told only of its cancellation."""
         waiting: list[Deferred[Any]] = []
         for _ in range(2):
             waiting.append(self.shared("year").addCallback(lambda _: waiting[1].cancel()))
@@ -113,10 +113,10 @@ class RunTests(Base):
 
 
 class StoppingTests(Base):
-    """The last waiter leaves."""
+    """The last waiter leaves a run."""
 
     def test_the_last_waits_for_the_end(self) -> None:
-        """The wait of the last ends when the run has really stopped."""
+        """The request that leaves last ends only when the run has really stopped."""
         errand = Errand(obedient=False)
         visit = Visit(lambda request: shared_errand(errand)())
         visit.disconnect()
@@ -134,7 +134,7 @@ class StoppingTests(Base):
         errand.end()
 
     def test_a_cleanup_is_waited_for_and_not_cut(self) -> None:
-        """A coroutine that waits in its `finally` is asked once, and comes to its end."""
+        """A run that waits in its `finally` is not cut, however often its last waiter cancels."""
         cleaning, cleaned = Deferred[None](), []
 
         async def work() -> None:
@@ -153,7 +153,7 @@ class StoppingTests(Base):
         self.assertEqual(cleaned, [True])
 
     def test_a_run_that_fails_on_its_way_out(self) -> None:
-        """Its failure is told to who left last, and so is logged and in the outcome."""
+        """A run that fails while it is stopped is logged, and fails the request that left last."""
         errand = Errand(obedient=False)
         visit = Visit(lambda request: shared_errand(errand)())
         visit.disconnect()
@@ -162,7 +162,7 @@ class StoppingTests(Base):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_a_canceller_that_fails(self) -> None:
-        """Its error, of whatever kind, is logged, and the last goes on waiting for the run."""
+        """If a run's canceller fails, that is logged, and the last waiter waits for the run."""
 
         class Faulty(Errand):
             error: type[BaseException] = ValueError

@@ -1,4 +1,4 @@
-"""`Shared`: a run that fails is told to all who wait, each for himself.
+"""`Shared`: the failure of a run is told to each waiter separately.
 
 What belongs here: failures, and their tracebacks. What does not: runs that are cancelled.
 """
@@ -16,10 +16,10 @@ from ._shared import Base
 
 
 class FailureTests(Base):
-    """A run fails."""
+    """A shared run fails."""
 
     def test_every_waiter_is_told_once(self) -> None:
-        """Each request is answered with a 500, and each failure is logged once."""
+        """Each request that waits for a failing run is answered 500, and logged once."""
         visits = [Visit(lambda request: self.shared("year")) for _ in range(10)]
         self.reports.running[0].errback(ValueError("broken"))
         self.assertEqual({visit.response.code for visit in visits}, {500})
@@ -27,7 +27,7 @@ class FailureTests(Base):
         self.assertEqual(len(self.flushLoggedErrors()), 0)
 
     def test_handled_failures(self) -> None:
-        """Where each waiter handles its failure nothing is logged."""
+        """Nothing is logged if each waiter handles the failure of its run."""
         waiting = [self.shared("year") for _ in range(3)]
         self.reports.running[0].errback(ValueError())
         for each in waiting:
@@ -36,7 +36,7 @@ class FailureTests(Base):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_function_that_raises(self) -> None:
-        """What the function itself raises is its failure, and is forgotten."""
+        """Each call of a shared function that raises fails with its error."""
 
         def broken() -> Deferred[None]:
             raise ValueError("broken")
@@ -46,7 +46,7 @@ class FailureTests(Base):
             self.failureResultOf(shared(), ValueError)
 
     def test_tracebacks_do_not_mix(self) -> None:
-        """No waiter's exception holds the frames of another's code."""
+        """No waiter's exception holds the frames of another waiter's code."""
         errors: list[BaseException] = []
 
         async def work() -> None:
@@ -72,7 +72,7 @@ class FailureTests(Base):
             self.assertLessEqual(names.count("work"), 1)
 
     def test_what_an_exception_came_from(self) -> None:
-        """Copies keep cause and context."""
+        """Each waiter's copy of an exception keeps `__cause__` and `__suppress_context__`."""
         waiting = [self.shared("year") for _ in range(2)]
         cause = KeyError()
         try:
@@ -85,7 +85,7 @@ class FailureTests(Base):
             self.assertTrue(error.__suppress_context__)
 
     def test_an_exception_that_cannot_be_copied(self) -> None:
-        """It is told to all as it is."""
+        """An exception that cannot be copied is told to all waiters as it is."""
 
         class OddError(Exception):
             def __init__(self, one: int, two: int) -> None:

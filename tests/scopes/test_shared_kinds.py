@@ -1,7 +1,7 @@
-"""`Shared`: what can be shared, what it sees, and what is left of it.
+"""`Shared`: what can be shared, what a run sees, and what is left of it.
 
 What belongs here: functions and methods, their arguments, context variables, memory. What does not:
-who waits for what.
+which caller waits for which run.
 """
 
 from collections.abc import Callable, Generator
@@ -34,10 +34,10 @@ def shared_errand(errand: Errand, **options: Any) -> Shared[[], Any]:
 
 
 class ContextTests(SynchronousTestCase):
-    """Whose context variables are seen where."""
+    """Runs and waiters see context variables of their own."""
 
     def test_of_the_run(self) -> None:
-        """A run sees nobody's variables, and there is no current scope in it."""
+        """A run sees the context variables of no caller, and has no current scope."""
         seen: list[str] = []
 
         async def work() -> bytes:
@@ -55,7 +55,7 @@ class ContextTests(SynchronousTestCase):
         self.assertEqual(seen, ["nobody's"])
 
     def test_of_a_run_that_is_stopped(self) -> None:
-        """The canceller of a run is called in nobody's context either."""
+        """The canceller of a run sees the context variables of no caller."""
         seen: list[str] = []
         report: Deferred[Any] = Deferred(lambda _: seen.append(variable.get()))
         shared = Shared[[], Any](lambda: report)
@@ -69,7 +69,7 @@ class ContextTests(SynchronousTestCase):
         self.assertEqual(seen, ["nobody's"])
 
     def test_of_the_waiters(self) -> None:
-        """Each waiter's callbacks see his own variables, not those of the run or of others."""
+        """A waiter's callbacks see its own variables, not those of the run or of other waiters."""
         report: Deferred[None] = Deferred()
         seen: list[str] = []
 
@@ -93,10 +93,10 @@ class ContextTests(SynchronousTestCase):
 
 
 class KindTests(SynchronousTestCase):
-    """The functions that can be shared."""
+    """Functions of several kinds can be shared."""
 
     def test_functions(self) -> None:
-        """Coroutine functions, generators with `inlineCallbacks`, and functions are shared."""
+        """Coroutine functions, `inlineCallbacks` generators and plain functions can be shared."""
         clock, runs = Clock(), list[int]()
 
         @Shared
@@ -125,13 +125,13 @@ class KindTests(SynchronousTestCase):
         self.assertEqual(runs, [7, 7, 7])
 
     def test_a_plain_result(self) -> None:
-        """A function whose result needs no waiting gives it to who has asked."""
+        """A shared function whose result needs no waiting gives it to the caller."""
         seven: Any = lambda: 7  # noqa: E731
         shared: Shared[[], int] = Shared(seven)
         self.assertEqual(self.successResultOf(shared()), 7)
 
     def test_methods(self) -> None:
-        """A method is shared by the callers of one instance."""
+        """A shared method has one run for each instance."""
         runs: list[object] = []
 
         class Store:
@@ -148,7 +148,7 @@ class KindTests(SynchronousTestCase):
         self.assertIsInstance(Store.load, Shared)
 
     def test_looks_like_its_function(self) -> None:
-        """It has the name, the docstring and the original of its function."""
+        """A `Shared` has its function's docstring, and the function in `__wrapped__`."""
 
         async def load(number: int) -> int:
             """Load it."""
@@ -160,12 +160,12 @@ class KindTests(SynchronousTestCase):
         self.assertRegex(repr(shared), r"^<Shared .*load, 0 running>$")
 
     def test_an_argument_without_a_hash(self) -> None:
-        """It is a TypeError at the call."""
+        """A call of a shared function with an unhashable argument raises a TypeError."""
         with self.assertRaisesRegex(TypeError, "load is shared .* must be hashable.*'list'"):
             Shared(load)([])
 
     def test_wrong_options(self) -> None:
-        """They are errors when they are given."""
+        """`Shared` raises for each wrong argument when it is made."""
         wrong: list[tuple[type[Exception], dict[str, Any]]] = [
             (TypeError, {"linger": "2"}),
             (TypeError, {"linger": True}),
@@ -201,7 +201,7 @@ class Farmed:
         self.settled: Deferred[Any] = Deferred()
 
     def cancel(self) -> None:
-        """Asked."""
+        """Count that it was asked."""
         self.asked += 1
 
     def when_settled(self) -> Deferred[Any]:
@@ -209,10 +209,10 @@ class Farmed:
 
 
 class DetailsTests(SynchronousTestCase):
-    """A run that is work of a user's own kind, with details."""
+    """A run is work of a user's own kind, with details."""
 
     def leave(self, work: Farmed) -> Clock:
-        """Ask for it, and leave."""
+        """Share the work, leave it, and let it be stopped; returns the clock."""
         clock = Clock()
         function: Any = lambda: work  # noqa: E731
         waiting: Deferred[Any] = Shared(function, linger=1, clock=clock)()
@@ -223,13 +223,13 @@ class DetailsTests(SynchronousTestCase):
         return clock
 
     def test_has_the_clock(self) -> None:
-        """It is given the clock before it is asked to stop."""
+        """Work with details that is run by `Shared` is given the clock."""
         work = Farmed()
         self.assertIs(work.clock, None)
         self.assertIs(self.leave(work), work.clock)
 
     def test_has_more_time(self) -> None:
-        """It is a survivor only when the time is over that it has asked for."""
+        """A run whose work asks for more time is named a survivor only after that time."""
         events, work = log_events(self), Farmed()
         work.survivor_after = 30.0
         clock = self.leave(work)
@@ -240,7 +240,7 @@ class DetailsTests(SynchronousTestCase):
         self.assertEqual(event["seconds"], 30.0)
 
     def test_whose_end_cannot_be_observed(self) -> None:
-        """The run is over as soon as it was asked; nothing is said of it later."""
+        """A run whose end cannot be observed is not named later, and leaves no timer."""
         events, work = log_events(self), Farmed()
         work.is_end_observable = False
         clock = self.leave(work)
@@ -249,10 +249,10 @@ class DetailsTests(SynchronousTestCase):
 
 
 class MemoryTests(SynchronousTestCase):
-    """Nothing is kept."""
+    """Runs that are over are not kept in memory."""
 
     def forgets(self, end: Callable[[Deferred[None], Deferred[None]], object]) -> None:
-        """When this has ended the run or left it, nothing holds its argument."""
+        """Insist that nothing holds a run's argument once `end` has ended the run or left it."""
         for linger in 0, 2:
             report: Deferred[None] = Deferred()
             clock, key = Clock(), Key()
@@ -273,7 +273,7 @@ class MemoryTests(SynchronousTestCase):
         self.forgets(lambda report, waiting: waiting.cancel())
 
     def test_no_cycles(self) -> None:
-        """Neither results, failures nor those who leave are left to the cycle collector."""
+        """Runs that succeed, fail or are left leave nothing to the cycle collector."""
         errands: list[Errand] = []
 
         def work() -> Any:

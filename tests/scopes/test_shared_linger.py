@@ -18,22 +18,22 @@ from .test_shared_kinds import shared_errand
 
 
 class LingerTests(Base):
-    """A run that is left alone for a while."""
+    """A run that all waiters have left goes on for a while."""
 
     def setUp(self) -> None:
-        """Two seconds."""
+        """Share the report, and let it linger for two seconds."""
         super().setUp()
         self.clock = Clock()
         self.shared = Shared(self.reports, 2, clock=self.clock)
 
     def leave(self) -> None:
-        """Ask and leave."""
+        """Call, and cancel the wait."""
         waiting = self.shared("year")
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
 
     def test_stopped_after_the_seconds(self) -> None:
-        """The run goes on for so long, and is then stopped."""
+        """A run goes on for `linger` seconds after its last waiter left, and is then stopped."""
         self.leave()
         self.clock.advance(1.9)
         self.assertEqual(self.reports.stopped, [])
@@ -42,7 +42,7 @@ class LingerTests(Base):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_newcomer_joins(self) -> None:
-        """Who comes in time joins the run, which then is stopped no more."""
+        """A call while a run lingers joins that run, which is then not stopped."""
         self.leave()
         self.clock.advance(1)
         waiting = self.shared("year")
@@ -52,7 +52,7 @@ class LingerTests(Base):
         self.assertEqual(len(self.reports.running), 1)
 
     def test_the_seconds_count_anew(self) -> None:
-        """When the newcomer leaves, the seconds begin again."""
+        """When a newcomer leaves a lingering run, the `linger` seconds begin again."""
         self.leave()
         self.clock.advance(1.5)
         self.leave()
@@ -62,26 +62,26 @@ class LingerTests(Base):
         self.assertEqual(len(self.reports.stopped), 1)
 
     def test_a_run_that_ends_meanwhile(self) -> None:
-        """Its result is dropped, and no timer is left."""
+        """A run that ends while it lingers leaves no timer, and its result is not kept."""
         self.leave()
         self.reports.running[0].callback("a report")
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertNoResult(self.shared("year"))
 
     def test_a_run_that_fails_meanwhile(self) -> None:
-        """Its failure, of which nobody else is told, is logged."""
+        """A run that fails while it lingers is logged."""
         self.leave()
         self.reports.running[0].errback(ValueError())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_run_that_somebody_else_cancels(self) -> None:
-        """A CancelledError that is not of our making is a failure like any other."""
+        """A lingering run that other code cancels is logged as a failure."""
         self.leave()
         self.reports.running[0].cancel()
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_a_run_that_does_not_stop(self) -> None:
-        """One that still runs five seconds after it was stopped is logged, once."""
+        """A lingering run that does not stop is logged once, and its late failure once more."""
         events = log_events(self)
         errand = Errand(obedient=False)
         shared = shared_errand(errand, linger=2, clock=self.clock)
@@ -93,7 +93,7 @@ class LingerTests(Base):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_run_that_takes_its_time_to_stop(self) -> None:
-        """One that stops in less is not."""
+        """A lingering run that stops within five seconds is not logged, and leaves no timer."""
         events = log_events(self)
         errand = Errand(obedient=False)
         shared = shared_errand(errand, linger=2, clock=self.clock)
@@ -103,7 +103,7 @@ class LingerTests(Base):
         self.assertEqual((self.clock.getDelayedCalls(), of_cancelweb(events)), ([], []))
 
     def test_one_waiter_cancels_another_on_delivery(self) -> None:
-        """That is no reason to wait for anything, or to stop a run that is over."""
+        """A waiter that is cancelled while others are told sets no timer for the run."""
         waiting: list[Deferred[Any]] = []
         for _ in range(2):
             waiting.append(self.shared("year").addCallback(lambda _: waiting[1].cancel()))
@@ -112,7 +112,7 @@ class LingerTests(Base):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_the_clock_of_the_scope(self) -> None:
-        """Without a clock of its own it takes that of the scope in which the run is begun."""
+        """Without a clock of its own, `Shared` uses that of the scope in which the run begins."""
         shared = Shared(self.reports, 2)
         visit = Visit(lambda request: shared())
         visit.disconnect()
@@ -120,7 +120,7 @@ class LingerTests(Base):
         self.assertEqual(self.reports.stopped, self.reports.running)
 
     def test_the_clock_outside_any_scope(self) -> None:
-        """Outside any scope it takes the global reactor."""
+        """Outside any scope, `Shared` uses the global reactor as its clock."""
         from twisted.internet import reactor
 
         before = reactor.getDelayedCalls()

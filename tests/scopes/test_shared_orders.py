@@ -1,6 +1,6 @@
-"""Whatever comes in whatever order, `Shared` keeps its word: properties of random histories.
+"""`Shared` keeps its promises in every order of events: properties of random histories.
 
-One history is one shared function: who asks for which key, who leaves, and how the runs end.
+One history is one shared function: callers ask for keys, callers leave, and runs end.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class RunError(Exception):
 
 @define(eq=False)
 class Asker:
-    """Who has asked, and what he was told."""
+    """A caller, and what it was told."""
 
     errand: Errand | None = None
     told: list[Any] = field(factory=list)
@@ -35,7 +35,7 @@ class Asker:
 
 @define(eq=False)
 class History:
-    """One shared function, and what is expected of it."""
+    """A shared function, and what is expected of it."""
 
     linger: int
     clock: Clock = field(factory=Clock)
@@ -52,7 +52,7 @@ class History:
         self.shared = Shared(self.begin, self.linger, clock=self.clock)
 
     def begin(self, key: str) -> Any:
-        """The function."""
+        """The shared function."""
         assert key not in self.keys, "a second run under one key"
         errand = Errand(obedient=self.is_obedient)
         self.runs.append(errand)
@@ -60,7 +60,7 @@ class History:
         return errand
 
     def ask(self, key: str, is_obedient: bool) -> None:
-        """Somebody asks."""
+        """A caller asks."""
         self.is_obedient = is_obedient
         asker = Asker()
         asker.waiting = self.shared(key)
@@ -70,7 +70,7 @@ class History:
         self.askers.append(asker)
 
     def leave(self, index: int) -> None:
-        """Somebody leaves, perhaps when he was told already, or for the second time."""
+        """A caller leaves, perhaps after it was told, or for the second time."""
         if self.askers:
             asker = self.askers[index % len(self.askers)]
             was_waiting = not (asker.told or asker.has_left)
@@ -96,11 +96,11 @@ class History:
             errand.fail(RunError()) if how == "fail" else errand.end(how)
 
     def forget(self, errand: Errand | None) -> None:
-        """A newcomer begins a new run."""
+        """Expect the next caller to begin a new run."""
         self.keys = {key: each for key, each in self.keys.items() if each is not errand}
 
     def waiters_of(self, errand: Errand | None) -> list[Asker]:
-        """Who still waits for a run."""
+        """The callers that have not left a run."""
         return [each for each in self.askers if each.errand is errand and not each.has_left]
 
     def expect_stops(self) -> None:
@@ -111,7 +111,7 @@ class History:
                 self.forget(errand)
 
     def check(self, logged: list[Any]) -> None:
-        """What holds at any time."""
+        """Check what holds at any time."""
         for errand in self.runs:
             is_stopped = bool(errand.asked)
             assert len(errand.asked) <= 1, "asked twice"
@@ -142,14 +142,14 @@ EVENTS = st.one_of(
 
 
 class HistoryTests(SynchronousTestCase):
-    """Random histories."""
+    """Random histories of a shared function."""
 
     @settings(
         max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(st.sampled_from([0, 2]), st.lists(EVENTS, max_size=14))
     def test_keep_the_promises(self, linger: int, events: list[tuple[Any, ...]]) -> None:
-        """One run a key, stopped once and only when nobody waits, and each asker is told once."""
+        """Each key has one run, stopped once and only if no caller waits; a caller is told once."""
         history = History(linger)
         for name, *args in events:
             action: Callable[..., object] = getattr(history, name)

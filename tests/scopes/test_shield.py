@@ -1,4 +1,4 @@
-"""`shield`: work that a cancellation does not cut, and code that is cancelled when it has ended.
+"""`shield`: a cancel does not cut the work, and cancels its owner when the work has ended.
 
 What belongs here: one request and its shielded work. What does not: work that goes on outside.
 """
@@ -39,10 +39,10 @@ class Base(SynchronousTestCase):
 
 
 class CancelTests(Base):
-    """The client leaves."""
+    """The client leaves while shielded work runs."""
 
     def test_in_a_coroutine(self) -> None:
-        """A coroutine is cancelled when the work has ended, and not before."""
+        """A coroutine that awaits shielded work is cancelled when that has ended, not before."""
         visit = Visit(self.handler)
         visit.disconnect()
         self.assertEqual((self.told, visit.outcomes), ([], []))
@@ -51,7 +51,7 @@ class CancelTests(Base):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_in_inline_callbacks(self) -> None:
-        """So is a generator."""
+        """A generator that awaits shielded work is cancelled when that has ended, not before."""
 
         @inlineCallbacks
         def handler(request: object) -> Generator[Deferred[Any], Any, bytes]:
@@ -70,7 +70,7 @@ class CancelTests(Base):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_returned(self) -> None:
-        """A handler may return it, and its request ends with the work."""
+        """A request whose handler returned shielded work ends with that work."""
         visit = Visit(lambda request: shield(self.work))
         visit.disconnect()
         self.assertEqual((self.cancelled, visit.outcomes), ([], []))
@@ -78,7 +78,7 @@ class CancelTests(Base):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_chained(self) -> None:
-        """A Deferred that waits for it is cancelled when the work has ended."""
+        """A returned Deferred that is chained on shielded work ends with that work."""
         first = Deferred[None]()
         visit = Visit(lambda request: first.addCallback(lambda _: shield(self.work)))
         first.callback(None)
@@ -88,7 +88,7 @@ class CancelTests(Base):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_nested(self) -> None:
-        """What is shielded deep down holds up all who await it."""
+        """Shielded work holds up all coroutines that await it, directly or not."""
 
         async def outer(request: object) -> bytes:
             return await self.handler(request)
@@ -100,7 +100,7 @@ class CancelTests(Base):
         self.assertEqual((self.told, visit.outcome.ended), ([CancelledError], Ended.STOPPED))
 
     def test_other_work_is_not_held_up(self) -> None:
-        """All other work is asked to stop in the same turn."""
+        """Other work is asked to stop in the turn of the disconnect while shielded work runs."""
         errand = Errand()
 
         async def handler(request: object) -> bytes:
@@ -113,7 +113,7 @@ class CancelTests(Base):
         self.work.callback(b"saved")
 
     def test_a_second_cancel(self) -> None:
-        """A second cancel does not cut it either."""
+        """A shielded Deferred that is cancelled repeatedly fails only when its work has ended."""
         shielded = shield(self.work)
         for _ in range(3):
             shielded.cancel()
@@ -122,7 +122,7 @@ class CancelTests(Base):
         self.failureResultOf(shielded, CancelledError)
 
     def test_within_gather_results(self) -> None:
-        """The scope waits for shielded work when the code that awaited it has gone on."""
+        """The scope waits for shielded work though the code that awaited it has gone on."""
         cleaned: list[bool] = []
         wait: Deferred[None] = Deferred(lambda _: None)
 
@@ -138,23 +138,23 @@ class CancelTests(Base):
 
 
 class ResultTests(Base):
-    """The work ends."""
+    """Shielded work ends."""
 
     def test_in_time(self) -> None:
-        """Where nobody cancels, its result is what is awaited."""
+        """Without a cancel, code that awaits shielded work gets its result."""
         visit = Visit(self.handler)
         self.work.callback(b"saved")
         self.assertEqual((visit.response.body, visit.outcome.ended), (b"saved", Ended.COMPLETED))
 
     def test_a_failure_in_time(self) -> None:
-        """So is its failure."""
+        """Without a cancel, code that awaits shielded work gets its failure."""
         visit = Visit(self.handler)
         self.work.errback(ValueError())
         self.assertEqual((visit.response.code, self.told), (500, [ValueError]))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_failure_after_the_cancel(self) -> None:
-        """Failed work tells its failure in place of the cancellation; it is logged and told."""
+        """Shielded work that fails after the cancel raises that failure, which is also logged."""
         visit = Visit(self.handler)
         visit.disconnect()
         self.work.errback(ValueError())
@@ -162,7 +162,7 @@ class ResultTests(Base):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_failure_that_is_handled(self) -> None:
-        """Code that handles the failure goes on uncancelled, so that it can make amends."""
+        """Code that handles the failure of shielded work after the cancel goes on uncancelled."""
         amends: Deferred[None] = Deferred()
 
         async def handler(request: object) -> bytes:
@@ -180,12 +180,12 @@ class ResultTests(Base):
         self.assertEqual((self.told, visit.outcome.ended), (["amends"], Ended.COMPLETED))
 
     def test_work_that_has_ended(self) -> None:
-        """Work that has ended already needs no shield."""
+        """Work that has already ended can be shielded, and gives its result."""
         self.work.callback(b"saved")
         self.assertEqual(Visit(self.handler).response.body, b"saved")
 
     def test_a_coroutine(self) -> None:
-        """A coroutine is started, in the scope of the caller."""
+        """`shield` starts a coroutine in the scope of its caller."""
 
         async def save() -> int:
             self.told.append(current_scope())
@@ -203,7 +203,7 @@ class ResultTests(Base):
         return 7
 
     def test_a_function(self) -> None:
-        """A function is called with its arguments, whatever it returns."""
+        """`shield` calls a function with its arguments, whatever the function returns."""
 
         async def save(number: int, *, name: str) -> str:
             await self.work
@@ -219,15 +219,15 @@ class ResultTests(Base):
         self.assertEqual(self.successResultOf(plain), 7)
 
     def test_a_function_that_raises(self) -> None:
-        """What it raises is the failure."""
+        """If a shielded function raises, the Deferred of `shield` fails with its error."""
         self.failureResultOf(shield(int, "x"), ValueError)
 
     def test_unknown_work(self) -> None:
-        """What cannot be waited for is a TypeError."""
+        """`shield` raises a TypeError for an object that cannot be waited for."""
         self.assertRaises(TypeError, shield, 7)
 
     def test_arguments_without_a_function(self) -> None:
-        """Arguments that nothing would take are a TypeError, too."""
+        """`shield` raises a TypeError for arguments that no function would take."""
         takes: Any = shield
         message = r"takes arguments for a function alone, not for .*Deferred"
         with self.assertRaisesRegex(TypeError, message):
@@ -236,10 +236,10 @@ class ResultTests(Base):
 
 
 class SurvivorTests(Base):
-    """The work takes too long."""
+    """Shielded work takes too long."""
 
     def test_survives(self) -> None:
-        """After `survivor_after` seconds it is a survivor, which runs on and is not cancelled."""
+        """Shielded work is a survivor after `survivor_after` seconds, and runs on uncancelled."""
         events = log_events(self)
         visit = Visit(self.handler, survivor_after=2)
         visit.disconnect()
@@ -250,7 +250,7 @@ class SurvivorTests(Base):
         self.assertEqual(self.told, [CancelledError])
 
     def test_a_failure_of_a_survivor(self) -> None:
-        """Its failure is logged, although its request is long gone."""
+        """The failure of shielded work that is a survivor is logged."""
         visit = Visit(self.handler, survivor_after=2)
         visit.disconnect()
         visit.clock.advance(2)
@@ -259,10 +259,10 @@ class SurvivorTests(Base):
 
 
 class PlacesTests(Base):
-    """Where it may be used."""
+    """`shield` is used in several places."""
 
     def test_in_a_finally(self) -> None:
-        """In code that was cancelled already it gives the result, and the code goes on."""
+        """In a `finally` after the cancel, `shield` gives the result, and the code goes on."""
 
         async def handler(request: object) -> None:
             try:
@@ -278,7 +278,7 @@ class PlacesTests(Base):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_in_a_hook(self) -> None:
-        """In a cleanup hook, too."""
+        """In a cleanup hook, `shield` gives the result."""
 
         async def hook(scope: object) -> None:
             self.told.append(await shield(self.work))
@@ -289,7 +289,7 @@ class PlacesTests(Base):
         self.assertEqual(self.told, ["saved"])
 
     def test_on_a_closed_scope(self) -> None:
-        """In a survivor whose scope has closed, too."""
+        """In a survivor whose scope has closed, `shield` gives the result."""
         go_on = Deferred[None]()
 
         async def survivor(request: object) -> None:
@@ -307,7 +307,7 @@ class PlacesTests(Base):
         self.assertEqual((visit.scope.request, self.told), (None, ["saved"]))
 
     def test_outside_any_scope(self) -> None:
-        """Where there is no scope it is a shield all the same."""
+        """Outside any scope, a shielded Deferred that is cancelled fails when its work ends."""
         shielded = shield(self.work)
         shielded.cancel()
         self.assertNoResult(shielded)
@@ -315,7 +315,7 @@ class PlacesTests(Base):
         self.failureResultOf(shielded, CancelledError)
 
     def test_no_cycles(self) -> None:
-        """Nothing is left to the cycle collector."""
+        """Shielded work leaves nothing to the cycle collector, whether its client leaves or not."""
         connections = [connect(Page(cancel_on_disconnect(self.handler))) for _ in range(3)]
         with no_cycles(self):
             for connection in connections:

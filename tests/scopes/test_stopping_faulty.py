@@ -1,8 +1,8 @@
-"""Cancellers that raise: their work is asked all the same, and waited for as any other.
+"""A canceller that raises: its work is waited for as any other, and other work is asked.
 
-A driver may raise on purpose although its work ends soon. What belongs here: work that does. What
-does not: work that runs on (`test_survivors_faulty`), and cancellers that cannot tell when their
-work ends (`test_survivors`).
+A driver may raise on purpose although its work ends soon. What belongs here: work that ends soon.
+What does not: work that runs on (`test_survivors_faulty`), and cancellers that cannot tell when
+their work ends (`test_survivors`).
 """
 
 import asyncio
@@ -32,10 +32,10 @@ from ._tracking import finish
 
 
 class SoonTests(FaultyTestCase):
-    """Work that ends soon after it was asked."""
+    """Work ends soon after its canceller has raised."""
 
     def each(self, way: Callable[[Any], Handler], kinds: list[Kind] = KINDS) -> Any:
-        """Leave a request with such work of each kind, and let it wait for a moment."""
+        """Leave a request with faulty work of each kind, and let a moment pass."""
         for kind in kinds:
             errand = faulty()
             visit = self.visit(way(lambda kind=kind, errand=errand: kind(errand)))
@@ -50,7 +50,7 @@ class SoonTests(FaultyTestCase):
         return lambda _: make()
 
     def tracked(self, make: Callable[[], Any]) -> Handler:
-        """One that tracks it beside other work."""
+        """A handler that tracks the work beside other work."""
 
         def handler(request: Request) -> object:
             current_scope().track(make())
@@ -59,7 +59,7 @@ class SoonTests(FaultyTestCase):
         return handler
 
     def test_that_is_stopped(self) -> None:
-        """If it ends with a cancellation it was stopped, and the hooks are run after that."""
+        """Work that ends cancelled after its canceller raised was stopped, and then hooks run."""
         for way in (self.returned, self.tracked):
             for visit, errand in self.each(way):
                 errand.fail(CancelledError())
@@ -69,7 +69,7 @@ class SoonTests(FaultyTestCase):
                 self.assertEqual(visit.clock.getDelayedCalls(), [])
 
     def test_that_completes(self) -> None:
-        """If it ends with a result, that is dropped."""
+        """Work that ends with a result after its canceller raised completes; no page is sent."""
         for visit, errand in self.each(self.returned):
             errand.end(PAGE)
             self.assertEqual((self.ran, visit.received), (["exit"], b""))
@@ -77,7 +77,7 @@ class SoonTests(FaultyTestCase):
             self.assert_logged_once()
 
     def test_that_fails(self) -> None:
-        """If it fails, the outcome has its failure, which is logged, and not the canceller's."""
+        """Work that fails after its canceller raised puts its own failure in the outcome."""
         for visit, errand in self.each(self.returned):
             errand.fail(WorkError())
             self.assertIs(visit.outcome.ended, Ended.FAILED)
@@ -86,7 +86,7 @@ class SoonTests(FaultyTestCase):
             self.assert_logged_once(WorkError)
 
     def test_that_code_awaits(self) -> None:
-        """Code that awaits such work waits until that ends, and handles how it does."""
+        """Code that awaits work whose canceller raised waits for that work, and handles its end."""
         for visit, errand in self.each(self.returned, DRIVEN):
             errand.fail(CancelledError())
             self.assertIs(visit.outcome.ended, Ended.STOPPED)
@@ -104,7 +104,7 @@ class SoonTests(FaultyTestCase):
                 self.assert_logged_once()
 
     def test_that_tracked_code_awaits(self) -> None:
-        """So it is for tracked code."""
+        """Tracked code that awaits work whose canceller raised is stopped when that work is."""
         for visit, errand in self.each(self.tracked, DRIVEN[:-1]):
             errand.fail(CancelledError())
             self.assertEqual(self.ran, ["exit"])
@@ -112,7 +112,7 @@ class SoonTests(FaultyTestCase):
             self.assert_logged_once()
 
     def test_whatever_it_raises(self) -> None:
-        """So it is if what the canceller raises is no Exception."""
+        """Work is waited for even if what its canceller raises is no Exception."""
         for error in (asyncio.CancelledError, SystemExit, KeyboardInterrupt):
             for kind in KINDS:
                 errand = faulty()
@@ -125,7 +125,7 @@ class SoonTests(FaultyTestCase):
                 self.assertEqual(len(self.flushLoggedErrors(error)), 1)
 
     def test_beside_other_work(self) -> None:
-        """The other work is asked all the same, in its order."""
+        """If all cancellers raise, all work is still asked, in the usual order."""
         asked: list[str] = []
         works = [Faulty(asked, name, obedient=False) for name in ("1", "2", "3")]
 
@@ -143,7 +143,7 @@ class SoonTests(FaultyTestCase):
         self.assertEqual(len(self.flushLoggedErrors(CancellerError)), 3)
 
     def test_at_a_deadline(self) -> None:
-        """The client is answered at its deadline, in the same turn."""
+        """If a canceller raises at a deadline, the client is still answered in the same turn."""
         errand = faulty()
         visit = self.visit(returning(errand), timeout=3)
         visit.clock.advance(3)
@@ -154,7 +154,7 @@ class SoonTests(FaultyTestCase):
         self.assert_logged_once()
 
     def test_that_is_left_over(self) -> None:
-        """So it is for work that is left over when the response is finished."""
+        """Leftover work whose canceller raised is waited for."""
         errand = faulty()
 
         def handler(_: Request) -> int:
@@ -169,7 +169,7 @@ class SoonTests(FaultyTestCase):
         self.assert_logged_once()
 
     def test_that_comes_late(self) -> None:
-        """So it is for work that is tracked on a scope that was cancelled."""
+        """Work that is tracked on a cancelled scope is waited for though its canceller raises."""
         errand, other = faulty(), Errand(obedient=False)
         visit = self.visit(returning(other))
         visit.disconnect()

@@ -1,4 +1,4 @@
-"""Work that the cancellation of other work has reached: it is not asked as well.
+"""Work that the cancellation of other work has reached is not asked to stop again.
 
 A second cancel would cut short the wait of a `finally`.
 """
@@ -22,7 +22,7 @@ from .._work import Errand
 
 
 class ReachedTests(SynchronousTestCase):
-    """A coroutine that waits for work that is tracked, too."""
+    """A tracked coroutine waits for other tracked work."""
 
     def setUp(self) -> None:
         self.steps: list[str] = []
@@ -43,7 +43,7 @@ class ReachedTests(SynchronousTestCase):
                 raise
 
     def test_by_what_it_waits_for(self) -> None:
-        """It is not asked when the newer work, which was asked first, has resumed it."""
+        """A coroutine is not asked if newer work, which was asked before, has resumed it."""
 
         async def handler(request: object) -> None:
             current_scope().track(self.child())
@@ -58,7 +58,7 @@ class ReachedTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_what_has_gone_on(self) -> None:
-        """One that waited for a lock, which the cancel of other work released, is asked as well."""
+        """A coroutine that gets a lock because its holder was cancelled is asked to stop, too."""
         lock, told = DeferredLock(), list[str]()
 
         async def coroutine(name: str) -> None:
@@ -89,7 +89,7 @@ class ReachedTests(SynchronousTestCase):
             told.clear()
 
     def test_by_what_it_tracks_after_the_cancel(self) -> None:
-        """What a handler tracks when it has cancelled its scope is asked with the rest."""
+        """A handler that cancels its scope and then tracks and awaits work is not cut."""
 
         async def handler(request: object) -> None:
             self.begun.callback(None)
@@ -103,7 +103,7 @@ class ReachedTests(SynchronousTestCase):
         self.assertEqual(self.steps, ["cleaned"])
 
     def test_by_what_it_tracks_itself_when_it_comes_too_late(self) -> None:
-        """A coroutine that is tracked on a cancelled scope is asked once, with what it tracks."""
+        """A coroutine tracked on a cancelled scope is asked once, with the work that it tracks."""
         self.begun.callback(None)
         visit = Visit(lambda _: Errand(obedient=False))
         visit.disconnect()

@@ -1,6 +1,6 @@
-"""Work that does not stop at once, or not at all, when it is asked to.
+"""Work that stops late, or not at all, when it is asked to.
 
-What belongs here: Deferreds and coroutines that clean up, or eat their cancellation. What does
+What belongs here: Deferreds and coroutines that clean up, or swallow their cancellation. What does
 not: bad cancellers.
 """
 
@@ -27,7 +27,7 @@ class ResistanceTests(VisitTestCase):
     """Work that does not stop when it is asked to."""
 
     def test_cleanup_is_not_cut(self) -> None:
-        """A `finally` that waits is waited for, though what it guards was tracked as well."""
+        """A `finally` that waits is not cut, though the work that its code awaited was tracked."""
         steps: list[str] = []
         cleaned: Deferred[None] = Deferred(lambda _: steps.append("cut"))
 
@@ -46,7 +46,7 @@ class ResistanceTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_tracked_generator_is_not_cut(self) -> None:
-        """Nor is an `inlineCallbacks` that waits in its `finally` asked twice."""
+        """A tracked `inlineCallbacks` generator that waits in its `finally` is not cut."""
         steps: list[str] = []
         cleaned: Deferred[None] = Deferred(lambda _: steps.append("cut"))
 
@@ -66,7 +66,7 @@ class ResistanceTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_swallowed(self) -> None:
-        """Who eats the cancellation and goes on is a survivor, which is logged."""
+        """A handler that swallows its cancellation and goes on is a survivor, and is logged."""
         events = log_events(self)
         rest: Deferred[bytes] = Deferred()
 
@@ -86,7 +86,7 @@ class ResistanceTests(VisitTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_survivor_fails(self) -> None:
-        """What a survivor fails with in the end is logged; its cancellation is not."""
+        """The late failure of a survivor is logged, but not its late cancellation."""
         for error, logged in [(KeyError(), 1), (CancelledError(), 0)]:
             rest: Deferred[bytes] = Deferred()
             work = Deferred[bytes]().addErrback(lambda _, rest: rest, rest)
@@ -97,7 +97,7 @@ class ResistanceTests(VisitTestCase):
             self.assertEqual(len(self.flushLoggedErrors()), logged)
 
     def test_turned_into_a_page(self) -> None:
-        """Who eats the cancellation and returns has completed; the page goes nowhere."""
+        """A handler that swallows its cancellation and returns has completed; nothing is sent."""
 
         async def handler(_: Request) -> bytes:
             with contextlib.suppress(CancelledError):
@@ -111,7 +111,7 @@ class ResistanceTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_real_failure(self) -> None:
-        """Who fails while he cleans up is logged, and the observers are told."""
+        """A failure in a handler's cleanup is logged; the outcome has it without its variables."""
 
         async def handler(_: Request) -> None:
             try:

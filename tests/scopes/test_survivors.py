@@ -22,7 +22,7 @@ class SurvivorTests(SynchronousTestCase):
     """Work that outlives its cancellation."""
 
     def test_is_named_after_some_seconds(self) -> None:
-        """It is named in a warning after `survivor_after` seconds; the scope then closes."""
+        """Work is named in a warning after `survivor_after` seconds, and its scope then closes."""
         events = log_events(self)
         visit = Visit(lambda _: Errand(obedient=False), survivor_after=2)
         visit.disconnect()
@@ -38,7 +38,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_is_named_whenever_it_was_asked(self) -> None:
-        """It is named on time, by one timer, though times are floats that do not add up."""
+        """A survivor is named on time, by one timer, though times as floats do not add up."""
         for tenths in range(30):
             visit = Visit(lambda _: Errand(obedient=False), survivor_after=5)
             visit.clock.advance(tenths * 0.1)
@@ -49,14 +49,14 @@ class SurvivorTests(SynchronousTestCase):
             self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_less_than_a_second(self) -> None:
-        """So it is after half a second, if that was given."""
+        """Work is a survivor after half a second if `survivor_after` is 0.5."""
         visit = Visit(lambda _: Errand(obedient=False), survivor_after=0.5)
         visit.disconnect()
         visit.clock.advance(0.5)
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_five_seconds_unless_given(self) -> None:
-        """The scope waits five seconds where the entry point was given nothing else."""
+        """Work is named a survivor after five seconds if `survivor_after` was not given."""
         events = log_events(self)
         visit = Visit(lambda _: Errand(obedient=False))
         visit.disconnect()
@@ -67,7 +67,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertIn("still runs 5 s after", formatEvent(of_cancelweb(events)[0]))
 
     def test_may_swallow_the_cancellation(self) -> None:
-        """A coroutine that eats the CancelledError and runs on is a survivor."""
+        """A coroutine that swallows the CancelledError and runs on is a survivor."""
 
         async def handler(request: object) -> None:
             try:
@@ -81,7 +81,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_that_ends_in_time_is_none(self) -> None:
-        """Work that takes less time to stop is waited for, and is no survivor."""
+        """Work that stops within five seconds is waited for, and is no survivor."""
         work = Errand(obedient=False)
         visit = Visit(lambda _: work)
         visit.disconnect()
@@ -92,7 +92,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertEqual(visit.clock.getDelayedCalls(), [])
 
     def test_that_fails_in_the_end_is_logged(self) -> None:
-        """What a survivor fails with after the close is logged."""
+        """The end of a survivor, and its failure, are logged after its scope has closed."""
         work = Errand(obedient=False)
         visit = Visit(lambda _: work)
         visit.disconnect()
@@ -107,7 +107,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_that_is_cancelled_in_the_end_is_not_logged(self) -> None:
-        """A survivor that stops after all is no error."""
+        """A survivor that is cancelled in the end is not logged as an error."""
         result = Deferred[bytes](lambda _: result.pause())
         visit = Visit(lambda _: result)
         visit.disconnect()
@@ -120,7 +120,7 @@ class FaultyCancellerTests(SynchronousTestCase):
     """A canceller that raises, or cannot tell when its work ends."""
 
     def setUp(self) -> None:
-        """Work whose canceller cannot tell when it ends, and work whose canceller raises."""
+        """Make work whose canceller cannot tell when it ends, and work whose canceller raises."""
         self.raises, self.stops = Errand(), True
         self.patch(self.raises, "cancel", self.end_and_raise)
 
@@ -137,7 +137,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         raise ValueError("a canceller's bug")
 
     def test_that_raises_when_its_work_has_stopped(self) -> None:
-        """It is logged; the work, which has stopped, is no survivor."""
+        """A canceller that raises is logged; its work, which has stopped, is no survivor."""
         visit, slow = Visit(lambda _: self.raises), Errand(obedient=False)
         visit.scope.track(slow)
         visit.disconnect()
@@ -146,7 +146,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_that_raises_on_a_closed_scope(self) -> None:
-        """It is logged, and does not reach whoever tracks the work."""
+        """A canceller that raises on a closed scope is logged, and `track` does not raise."""
         self.stops, events = False, log_events(self)
         Visit(lambda _: b"page").scope.track(self.raises)
         (event,) = of_cancelweb(events)
@@ -154,7 +154,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_tracked_work(self) -> None:
-        """Its error is logged, the request has failed, and nobody waits for the work."""
+        """Tracked work that cannot tell its end fails the request, and is not waited for."""
         visit = Visit(waiting)
         visit.scope.track(self.work)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -163,14 +163,14 @@ class FaultyCancellerTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_of_returned_work(self) -> None:
-        """The request is answered with 500, and its scope closes."""
+        """If returned work cannot tell its end, the request is answered 500 and the scope ends."""
         visit = Visit(lambda _: self.work)
         self.assertEqual(visit.response.code, 500)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_work_that_a_deferred_came_to(self) -> None:
-        """So it is where a Deferred results in such work."""
+        """A request is answered 500 if its Deferred results in work that cannot tell its end."""
         result: Deferred[Errand] = Deferred()
         visit = Visit(lambda _: result)
         result.callback(self.work)
@@ -179,7 +179,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_work_that_tells_no_end(self) -> None:
-        """One whose `when_settled` returns no Deferred is told so, and its scope ends."""
+        """Returned work whose `when_settled` returns no Deferred is answered 500 and logged."""
 
         class Mute(Errand):
             def when_settled(self) -> Any:
@@ -192,7 +192,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         self.assertIn("must return a Deferred", failure.getErrorMessage())
 
     def test_of_work_that_tells_it_in_a_coroutine(self) -> None:
-        """One whose `when_settled` is a coroutine function is as good as any."""
+        """Work whose `when_settled` is a coroutine function is stopped like any other."""
 
         class Modern(Errand):
             async def when_settled(self) -> Any:  # type: ignore[override]

@@ -1,7 +1,7 @@
-"""Work that runs on although its canceller has raised: it is named after the usual time.
+"""Work that runs on after its canceller has raised is named after the usual time.
 
-What belongs here: survivors, and such work outside a scope. What does not: work that ends soon
-(`test_stopping_faulty`).
+What belongs here: survivors, detached work and shared runs whose canceller raises. What does not:
+work that ends soon (`test_stopping_faulty`).
 """
 
 from typing import Any
@@ -30,21 +30,21 @@ from ._faulty import (
 
 
 class SurvivorTests(FaultyTestCase):
-    """Work that runs on."""
+    """Work runs on after its canceller has raised."""
 
     def test_is_named_after_the_usual_time(self) -> None:
-        """It is named once, with that number of seconds, and no longer waited for."""
+        """Work whose canceller raised is named once, after `survivor_after` seconds."""
         for kind in KINDS:
             self.assert_named(kind, 5)
             self.assert_named(kind, 2, survivor_after=2)
 
     def test_that_code_awaits(self) -> None:
-        """So is code that awaits such work."""
+        """Code that awaits work whose canceller raised is named once, after five seconds."""
         for kind in DRIVEN:
             self.assert_named(kind, 5)
 
     def assert_named(self, kind: Kind, seconds: int, **options: Any) -> None:
-        """After so many seconds it is named, and not before."""
+        """Insist that work of this kind is named after so many seconds, and not before."""
         errand = faulty()
         visit = self.visit(returning(kind(errand)), **options)
         visit.disconnect()
@@ -61,7 +61,7 @@ class SurvivorTests(FaultyTestCase):
         self.events.clear()
 
     def test_on_a_closed_scope(self) -> None:
-        """So is work that is tracked on a closed scope."""
+        """Work whose canceller raised on a closed scope is named after five seconds."""
         errand = faulty()
         visit = self.visit(returning(PAGE))
         visit.scope.track(errand)
@@ -74,7 +74,7 @@ class SurvivorTests(FaultyTestCase):
         errand.end()
 
     def test_on_a_closed_scope_in_time(self) -> None:
-        """But not if it ends before that."""
+        """Work whose canceller raised on a closed scope is not named if it ends in time."""
         errand = faulty()
         visit = self.visit(returning(PAGE))
         visit.scope.track(errand)
@@ -84,7 +84,7 @@ class SurvivorTests(FaultyTestCase):
         self.assert_logged_once()
 
     def test_that_was_tracked_by_a_hook(self) -> None:
-        """So is what a hook has tracked, and is asked when the hooks are through."""
+        """Work that a hook tracked, and whose canceller raised, is named after five seconds."""
         errand = faulty()
 
         def hook(scope: Scope) -> None:
@@ -100,10 +100,10 @@ class SurvivorTests(FaultyTestCase):
 
 
 class ElsewhereTests(DrainTestCase):
-    """Such work outside a scope."""
+    """Work whose canceller raises is detached, shared, or listed by a monitor."""
 
     def setUp(self) -> None:
-        """What is logged."""
+        """Collect what is logged."""
         super().setUp()
         self.events = log_events(self)
 
@@ -127,7 +127,7 @@ class ElsewhereTests(DrainTestCase):
         return done
 
     def test_detached(self) -> None:
-        """A drain waits for detached work that was asked, and whose end it hears of."""
+        """A drain waits for detached work whose canceller raised until that work ends."""
         errand = faulty()
         done = self.drain_detached(errand)
         self.advance(MOMENT)
@@ -137,7 +137,7 @@ class ElsewhereTests(DrainTestCase):
         self.assertEqual((done, self.warnings()), ([None], []))
 
     def test_detached_and_deaf(self) -> None:
-        """It is named if it still runs after the usual time."""
+        """Detached work whose canceller raised is named after five seconds, and the drain ends."""
         errand = faulty()
         done = self.drain_detached(errand)
         self.advance(4.9)
@@ -147,7 +147,7 @@ class ElsewhereTests(DrainTestCase):
         errand.end()
 
     def test_shared(self) -> None:
-        """The last who waits for a shared run waits until it has really stopped."""
+        """The last waiter of a shared run whose canceller raised waits until it has stopped."""
         errand = faulty()
         visit = Visit(lambda _: Shared(lambda: wire(errand))())
         visit.disconnect()
@@ -159,7 +159,7 @@ class ElsewhereTests(DrainTestCase):
         self.assertEqual(self.warnings(), [])
 
     def test_shared_and_lingering(self) -> None:
-        """A run that was asked and lingers on is named after the usual time, once."""
+        """A lingering run whose canceller raised is named once, after five seconds."""
         errand = faulty()
         visit = Visit(lambda _: Shared(lambda: wire(errand), 1, clock=self.clock)())
         visit.disconnect()
@@ -173,7 +173,7 @@ class ElsewhereTests(DrainTestCase):
         errand.end()
 
     def test_the_monitor(self) -> None:
-        """A monitor lists it as a survivor only then."""
+        """A monitor lists work whose canceller raised after five seconds, until it ends."""
         errand = faulty()
         connection = self.connection(returning(errand))
         connection.get()

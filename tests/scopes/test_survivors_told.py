@@ -1,4 +1,4 @@
-"""What is told of survivors, and when; where they wait has `kinds.test_where`.
+"""What is told of survivors, and when; `kinds.test_where` shows where they wait.
 
 What belongs here: the report and the monitor's list. What does not: which work is a survivor, and
 what becomes of its scope (`test_survivors`).
@@ -17,10 +17,10 @@ from ._survivors import ReportTestCase
 
 
 class SurvivorTests(ReportTestCase):
-    """One survivor."""
+    """The log and the monitor tell of a survivor."""
 
     def test_is_known_to_the_monitor_until_it_ends(self) -> None:
-        """It is there after its scope has closed, and until it ends."""
+        """The monitor lists a survivor after its scope has closed, until the survivor ends."""
         errand = Errand(obedient=False)
         self.clock.advance(3)
         self.leave(lambda _: errand, path=b"/slow%20page?secret")
@@ -34,7 +34,7 @@ class SurvivorTests(ReportTestCase):
         self.assertEqual(self.monitor.survivors, ())
 
     def test_is_logged_once_and_when_it_ends(self) -> None:
-        """The log tells of it in time, and again when it ends, with how long that took."""
+        """A survivor is logged once, and again when it ends, with how long that took."""
         errand = Errand(obedient=False)
         (first,) = self.leave(lambda _: errand)
         self.clock.advance(60)
@@ -49,7 +49,7 @@ class SurvivorTests(ReportTestCase):
         self.assertIs(first["survivor"], last["survivor"])
 
     def test_that_ends_before_its_scope_closes(self) -> None:
-        """It is forgotten as soon as it ends, while other work is still waited for."""
+        """The monitor forgets survivors that end while their scope still waits for a hook."""
         first, second = Errand(obedient=False), Errand(obedient=False)
         handled: list[Request] = []
 
@@ -67,7 +67,7 @@ class SurvivorTests(ReportTestCase):
         self.assertEqual((self.monitor.survivors, len(self.monitor.scopes)), ((), 1))
 
     def test_whose_canceller_fails(self) -> None:
-        """It is one after the usual time, as any other."""
+        """The monitor lists work whose canceller failed after five seconds, until it ends."""
         errand = Errand()
         self.patch(errand, "cancel", self.raise_error)
         self.leave(lambda _: errand, 4.9)
@@ -83,7 +83,7 @@ class SurvivorTests(ReportTestCase):
         raise ValueError("a canceller's bug")
 
     def test_holds_no_request(self) -> None:
-        """While it runs, nothing that is kept of it refers to its request or scope."""
+        """A survivor that the monitor lists does not keep its request in memory."""
         memory, wait = Memory(), Deferred[None]()
         errand = Errand(obedient=False)
 
@@ -97,7 +97,7 @@ class SurvivorTests(ReportTestCase):
         wait.callback(None)
 
     def test_what_a_client_chose_cannot_forge_a_line(self) -> None:
-        """No control character of a path reaches the log."""
+        """Control characters in the path of a survivor's request are escaped in the log."""
         errand = Errand(obedient=False)
 
         def handler(request: Request) -> Errand:

@@ -25,10 +25,10 @@ from ._tracking import finish
 
 
 class LateWorkTests(SynchronousTestCase):
-    """Work that is tracked when the scope is past its cancel."""
+    """Work is tracked on a scope that was cancelled or has closed."""
 
     def test_on_a_cancelled_scope(self) -> None:
-        """It is asked to stop at once, and waited for."""
+        """Work tracked on a cancelled scope is asked to stop at once, and waited for."""
         returned, late = Errand(obedient=False), Errand(obedient=False)
         visit = Visit(lambda _: returned)
         visit.disconnect()
@@ -40,14 +40,14 @@ class LateWorkTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.COMPLETED)
 
     def test_on_a_closed_scope(self) -> None:
-        """It is asked to stop at once."""
+        """Work tracked on a closed scope is asked to stop at once."""
         for observers in (repr, ()):
             late = Errand()
             Visit(lambda _: b"page", observers=observers).scope.track(late)
             self.assertEqual(late.asked, [""])
 
     def test_on_a_closed_scope_and_runs_on(self) -> None:
-        """Nobody waits for it, but some seconds later it is named a survivor, once."""
+        """Work that is tracked on a closed scope and runs on is named a survivor, once."""
         events, late = log_events(self), Errand(obedient=False)
         visit = Visit(lambda _: b"page", survivor_after=5)
         visit.scope.track(late)
@@ -63,7 +63,7 @@ class LateWorkTests(SynchronousTestCase):
         late.end()
 
     def test_on_a_closed_scope_and_stops_in_time(self) -> None:
-        """It leaves no timer, be it late or obedient."""
+        """Work that is tracked on a closed scope and stops, late or at once, leaves no timer."""
         visit, late = Visit(lambda _: b"page", observers=()), Errand(obedient=False)
         before = list(visit.clock.getDelayedCalls())
         visit.scope.track(late)
@@ -72,7 +72,7 @@ class LateWorkTests(SynchronousTestCase):
         self.assertEqual(visit.clock.getDelayedCalls(), before)
 
     def test_of_a_hook_that_runs_on(self) -> None:
-        """What a hook tracks is asked as the scope closes, and is named in its turn."""
+        """Work that a hook tracks is asked as the scope closes, and named if it runs on."""
         events, late = log_events(self), Errand(obedient=False)
         visit = Visit(lambda _: b"page", on_exit=lambda scope: scope.track(late) and None)
         self.assertEqual((len(visit.outcomes), late.asked), (1, [""]))
@@ -80,7 +80,7 @@ class LateWorkTests(SynchronousTestCase):
         self.assertEqual(len(of_cancelweb(events)), 1)
 
     def test_on_a_closed_scope_is_not_kept(self) -> None:
-        """A closed scope does not hold on to it."""
+        """A closed scope does not hold on to work that is tracked on it."""
         visit, late = Visit(lambda _: b"page"), Errand(obedient=False)
         visit.scope.track(late)
         gone = ref(late)
@@ -90,13 +90,13 @@ class LateWorkTests(SynchronousTestCase):
         visit.clock.advance(5)
 
     def test_a_deferred_on_a_closed_scope(self) -> None:
-        """Its cancellation, which nobody handles, is no unhandled error."""
+        """The cancellation of a Deferred tracked on a closed scope is no unhandled error."""
         Visit(lambda _: b"page").scope.track(Deferred[None]())
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_deferred_on_a_closed_scope_is_awaited(self) -> None:
-        """Whoever awaits it is told of the cancellation: None would look like a result."""
+        """Code that awaits a Deferred tracked on a closed scope gets its CancelledError."""
 
         async def awaiting() -> None:
             await visit.scope.track(Deferred[None]())
@@ -105,7 +105,7 @@ class LateWorkTests(SynchronousTestCase):
         self.failureResultOf(Deferred.fromCoroutine(awaiting()), CancelledError)
 
     def test_a_coroutine_on_a_closed_scope_is_not_cut(self) -> None:
-        """One that tracks what it then awaits is cancelled once: its `finally` may wait."""
+        """A coroutine on a closed scope that tracks what it awaits is cancelled only once."""
         tidied: Deferred[None] = Deferred()
 
         async def tidying() -> None:
@@ -121,7 +121,7 @@ class LateWorkTests(SynchronousTestCase):
         self.failureResultOf(work, CancelledError)
 
     def test_a_deferred_is_awaited_when_its_scope_has_closed(self) -> None:
-        """So is who awaits it only when the scope that stopped it has closed."""
+        """Code that waits for a Deferred after its scope has closed gets the CancelledError."""
         visit = Visit(waiting)
         work = visit.scope.track(Deferred[None]())
         visit.disconnect()
@@ -129,7 +129,7 @@ class LateWorkTests(SynchronousTestCase):
         self.failureResultOf(work, CancelledError)
 
     def test_a_deferred_that_fails_when_its_scope_has_closed(self) -> None:
-        """What is no cancellation, but comes of one, is logged as ever if nobody handles it."""
+        """An errback that fails, added after the scope has closed, is logged as unhandled."""
         visit = Visit(waiting)
         work: Deferred[None] = visit.scope.track(Deferred())
         visit.disconnect()
@@ -139,7 +139,7 @@ class LateWorkTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_that_stopped_work_comes_to(self) -> None:
-        """What a coroutine returns that has swallowed its cancellation is asked at once."""
+        """Work that a coroutine returns after it swallowed its cancellation is asked at once."""
         more = Errand()
 
         async def handler(request: object) -> Errand:
@@ -153,14 +153,14 @@ class LateWorkTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_that_fails_on_a_closed_scope(self) -> None:
-        """A real failure is logged, since nobody else will ever see it."""
+        """A failure of work that was tracked on a closed scope is logged."""
         late = Errand(obedient=False)
         Visit(lambda _: b"page").scope.track(late)
         late.fail(ValueError())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_named_a_survivor_in_its_own_time(self) -> None:
-        """Its seconds are counted from when it was asked, not from the cancel."""
+        """Late work is named `survivor_after` seconds after it was asked, not after the cancel."""
         events = log_events(self)
         visit = Visit(lambda _: Errand(obedient=False), survivor_after=5)
         visit.disconnect()
@@ -182,7 +182,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assertEqual((outcome.ended, outcome.leftovers), (Ended.COMPLETED, leftovers))
 
     def test_is_stopped(self) -> None:
-        """It is stopped, also where the handler returned bytes; the request was not cancelled."""
+        """Tracked work is stopped when the handler returns bytes, and the request completes."""
         work = Errand()
 
         def handler(request: object) -> bytes:
@@ -195,7 +195,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assert_completed(visit, 1)
 
     def test_is_stopped_when_the_handler_raises(self) -> None:
-        """It is stopped as well where the response is that to an exception."""
+        """Tracked work is stopped when the handler raises, and the request is not cancelled."""
         work = Errand()
 
         def handler(request: object) -> bytes:
@@ -208,7 +208,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_is_stopped_when_the_returned_work_is_done(self) -> None:
-        """It is stopped as soon as what the handler returned has been sent."""
+        """Tracked work is stopped as soon as the result of the returned work has been sent."""
         work, result = Errand(), Deferred[bytes]()
         visit = Visit(lambda _: result)
         visit.scope.track(work)
@@ -217,7 +217,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assert_completed(visit, 1)
 
     def test_finished_beats_cancelled(self) -> None:
-        """Once somebody has finished the response, a disconnect stops no returned work."""
+        """Once the response is finished, a disconnect does not stop the returned work."""
         returned, tracked = Errand(), Errand()
 
         def handler(request: Any) -> Errand:
@@ -233,7 +233,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assert_completed(visit, 1)
 
     def test_tracked_when_the_rest_was_stopped(self) -> None:
-        """What is tracked when the rest has been stopped runs for as long as the returned work."""
+        """Work tracked after leftover work was stopped runs until the returned work is done."""
         first, second, returned = Errand(), Errand(), Errand()
 
         def handler(request: Any) -> Errand:
@@ -249,7 +249,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assert_completed(visit, 2)
 
     def test_tracked_when_nothing_runs(self) -> None:
-        """It is asked at once where nothing runs that was returned."""
+        """Work tracked after the finish is asked at once if no returned work runs."""
         first, second = Errand(obedient=False), Errand()
         visit = Visit(lambda _: NOT_DONE_YET)
         visit.scope.track(first)
@@ -260,7 +260,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assert_completed(visit, 2)
 
     def test_finished_beats_the_deadline(self) -> None:
-        """Nor does a deadline that passes afterwards."""
+        """Once the response is finished, a deadline does not stop the returned work."""
         returned = Errand()
 
         def handler(request: Any) -> Errand:
@@ -273,7 +273,7 @@ class BesideTheResponseTests(SynchronousTestCase):
         self.assertIsNone(visit.scope.cause)
 
     def test_tracked_after_the_finish_is_stopped_in_the_end(self) -> None:
-        """What the returned work tracks after the finish runs until that work is done."""
+        """Work tracked after the finish is stopped when the returned work is done, not before."""
         returned, tracked = Errand(), Errand()
 
         def handler(request: Any) -> Errand:
@@ -289,7 +289,7 @@ class BesideTheResponseTests(SynchronousTestCase):
 
 
 class ResultTests(SynchronousTestCase):
-    """The result of tracked work is its owner's."""
+    """The result of tracked work belongs to its owner."""
 
     def test_is_left_to_the_owner(self) -> None:
         """The owner of a tracked Deferred gets its result, and may handle its failure."""
@@ -303,13 +303,13 @@ class ResultTests(SynchronousTestCase):
         self.failureResultOf(bad, ValueError)
 
     def test_work_is_given_back(self) -> None:
-        """`track` returns what it was given, whatever its canceller is."""
+        """`track` returns the work that it was given, whatever its kind."""
         visit = Visit(waiting)
         for work in (visit.clock.callLater(1, str), Errand(), Deferred[None]()):
             self.assertIs(visit.scope.track(work), work)
 
     def test_work_that_has_ended_is_not_kept(self) -> None:
-        """A scope that lives long holds on to no work that has ended, well or not."""
+        """An open scope holds on to no work that has ended, well or not."""
         visit = Visit(waiting)
         for error in (None, ValueError()):
             work = visit.scope.track(Errand())
@@ -321,7 +321,7 @@ class ResultTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_failure_is_in_the_outcome(self) -> None:
-        """A failure of tracked work counts, whoever handles it."""
+        """A failure of tracked work is in the outcome even if its owner handles it."""
         visit = Visit(waiting)
         visit.scope.track(Deferred[int]()).addErrback(lambda _: None)
         failing = visit.scope.track(Deferred[int]())
@@ -334,7 +334,7 @@ class ResultTests(SynchronousTestCase):
         self.assertEqual(failure.getErrorMessage(), "tracked")
 
     def test_a_coroutine_is_started(self) -> None:
-        """`track` starts a coroutine, with the scope current, and gives the Deferred back."""
+        """`track` starts a coroutine with the scope current, and returns its Deferred."""
         visit = Visit(waiting)
 
         async def work() -> object:
@@ -344,7 +344,7 @@ class ResultTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(tracked), visit.scope)
 
     def test_an_error_of_its_owner_is_not_swallowed(self) -> None:
-        """What its owner makes of the cancellation is his: an error in it is logged as ever."""
+        """An error in the owner's errback for the cancellation is logged as unhandled."""
 
         def handler(request: object) -> Deferred[None]:
             work = current_scope().track(Deferred[None]())
@@ -367,7 +367,7 @@ class ResultTests(SynchronousTestCase):
         self.assertIsNone(visit.outcome.cause)
 
     def test_what_nobody_can_stop_is_a_type_error(self) -> None:
-        """`track` refuses what has no canceller, and says how to register one."""
+        """`track` refuses an object without a canceller, and says how to register one."""
         visit = Visit(waiting)
         with self.assertRaisesRegex(TypeError, r"registerAdapter\(YourCanceller, int, "):
             visit.scope.track(5)

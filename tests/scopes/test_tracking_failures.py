@@ -1,4 +1,4 @@
-"""Who hears of a failure of tracked work, while its handler goes on."""
+"""Where a failure of tracked work is told while its handler goes on."""
 
 import gc
 from typing import Any
@@ -15,7 +15,7 @@ from .._work import Errand
 
 
 class ItsResultIsItsOwnersTests(SynchronousTestCase):
-    """What tracked work comes to belongs to the code that has tracked it."""
+    """The result of tracked work belongs to the code that tracked it."""
 
     def setUp(self) -> None:
         self.events = log_events(self)
@@ -23,12 +23,12 @@ class ItsResultIsItsOwnersTests(SynchronousTestCase):
         self.answer: Deferred[bytes] = Deferred()
 
     async def fail_later(self) -> None:
-        """Work."""
+        """Wait for the test, and fail."""
         await self.go
         raise KeyError("tracked")
 
     def test_coroutine_that_nobody_awaits(self) -> None:
-        """Twisted logs its failure as unhandled once it is garbage, and cancelweb does not."""
+        """Twisted, not cancelweb, logs the unhandled failure of a tracked coroutine."""
 
         def handler(_: Request) -> Deferred[bytes]:
             current_scope().track(self.fail_later())
@@ -43,7 +43,7 @@ class ItsResultIsItsOwnersTests(SynchronousTestCase):
         self.assertEqual(of_cancelweb(self.events), [])
 
     def test_coroutine_that_is_handled(self) -> None:
-        """With an errback nothing is logged but what that logs."""
+        """The failure of a tracked coroutine goes to its owner's errback, and is not logged."""
         heard: list[Any] = []
 
         def handler(_: Request) -> Deferred[bytes]:
@@ -55,7 +55,7 @@ class ItsResultIsItsOwnersTests(SynchronousTestCase):
         self.assertIs(heard[0].type, KeyError)
 
     def test_kind_without_an_owner(self) -> None:
-        """The failure of a kind that has no chain of callbacks is logged by cancelweb, at once."""
+        """cancelweb logs the failure of tracked work that has no chain of callbacks, at once."""
         work = Errand()
 
         def handler(_: Request) -> Deferred[bytes]:

@@ -1,6 +1,7 @@
-"""All work of one scope: how much is waited for, and in which order it is.
+"""All work of one scope: which is waited for, and in which order it is asked.
 
-What belongs here: `WorkSet` alone. What does not: when its work is asked to stop.
+What belongs here: `WorkSet`, and scopes without an HTTP request. What does not: when work is asked
+to stop.
 """
 
 from functools import partial
@@ -28,7 +29,7 @@ class ScopeTests(SynchronousTestCase):
     """A scope that belongs to no request of HTTP."""
 
     def test_alone(self) -> None:
-        """It has work, and a deadline that stops it."""
+        """A scope without an HTTP request can track work, and its deadline stops that work."""
         clock, asked = Clock(), list[object]()
         scope = Scope(object(), checked_options(observers=()), clock)
         enter(scope, checked_options(timeout=3))
@@ -39,7 +40,7 @@ class ScopeTests(SynchronousTestCase):
         self.assertIs(scope.request, None)
 
     def test_outcome(self) -> None:
-        """Its outcome tells of no response."""
+        """The outcome of a scope without a response has no status and no bytes."""
         outcomes: list[Outcome] = []
         request = SimpleNamespace(method=b"GET", uri=b"/x")
         options = checked_options(observers=outcomes.append)
@@ -49,7 +50,7 @@ class ScopeTests(SynchronousTestCase):
         self.assertEqual([(each.status, each.sent) for each in outcomes], [(None, 0)])
 
     def test_limits(self) -> None:
-        """It has no response that could begin, or stall, and no client that asks for a limit."""
+        """A scope without a response has no stall timeout and no timeout header, but a timeout."""
         clock = Clock()
         scope = Scope(object(), checked_options(observers=()), clock)
         enter(scope, checked_options(stall_timeout=1, timeout=3, timeout_header="X"))
@@ -63,7 +64,7 @@ class ProcessTests(SynchronousTestCase):
     """A child process whose protocol tells of its end."""
 
     def test_the_response_is_over(self) -> None:
-        """It is waited for although the response is over."""
+        """A child process is still waited for when the response is over."""
         told: list[object] = []
         process: Any = SimpleNamespace(pid=1, proto=ProcessProtocol())
         canceller = ProcessCanceller(process)
@@ -73,18 +74,18 @@ class ProcessTests(SynchronousTestCase):
 
 
 class WorkSetTests(SynchronousTestCase):
-    """What is added, and found again."""
+    """Work is added to a `WorkSet`, and found again."""
 
     def setUp(self) -> None:
         self.works = WorkSet()
 
     def take(self, work: object, is_returned: bool = False) -> Work:
-        """Add it."""
+        """Add work to the set."""
         arrived = self.fail if is_returned else None
         return self.works.take(canceller_for(work), arrived)[0]
 
     def test_order(self) -> None:
-        """What was returned is asked first, then what was tracked; both the newest first."""
+        """Returned work is asked first, then tracked work, each the newest first."""
         tracked = [self.take(Errand()) for _ in range(2)]
         returned = [self.take(Errand(), True) for _ in range(2)]
         last = self.take(Errand())
@@ -92,7 +93,7 @@ class WorkSetTests(SynchronousTestCase):
         self.assertEqual(self.works.unasked(), expected)
 
     def test_the_same_work(self) -> None:
-        """Tracked twice it is one piece, and the newest; a Deferred is one more each time."""
+        """Work taken twice is one piece, and the newest; a Deferred is a new piece each time."""
         errand = Errand()
         first, other = self.take(errand), self.take(Errand())
         self.assertIs(self.take(errand), first)
@@ -102,7 +103,7 @@ class WorkSetTests(SynchronousTestCase):
         self.assertEqual(len(self.works.find(canceller_for(deferred))), 2)
 
     def test_tracked_and_returned(self) -> None:
-        """Returned and tracked, in whatever order, it counts as returned."""
+        """Work that is both returned and tracked, in whatever order, counts as returned."""
         for is_returned in (False, True):
             self.works, errand = WorkSet(), Errand()
             work = self.take(errand, is_returned)
@@ -116,7 +117,7 @@ class WorkSetTests(SynchronousTestCase):
             self.assertFalse(self.works.is_waited_for)
 
     def test_what_is_waited_for(self) -> None:
-        """Each piece is waited for until it has ended, is a survivor, or is dropped."""
+        """Work in the set is waited for until it has ended, is a survivor, or is dropped."""
         works = [self.take(Errand(), True) for _ in range(3)]
         self.works.move(works[0], Step.ASKED)
         self.works.move(works[0], Step.SURVIVOR)
@@ -128,7 +129,7 @@ class WorkSetTests(SynchronousTestCase):
         self.assertEqual(list(self.works), [works[0], works[2]])
 
     def test_a_survivor_that_is_returned(self) -> None:
-        """A survivor is not waited for, although it is returned later."""
+        """A survivor that is returned later is not waited for."""
         errand = Errand()
         work = self.take(errand)
         self.works.move(work, Step.ASKED)
@@ -137,14 +138,14 @@ class WorkSetTests(SynchronousTestCase):
         self.assertFalse(self.works.is_returned_waited_for)
 
     def test_drop_one_of_the_same(self) -> None:
-        """Where one Deferred is several pieces, the others are still found."""
+        """If one of two pieces of the same Deferred is dropped, the other is still found."""
         deferred: Deferred[None] = Deferred()
         first, second = self.take(deferred), self.take(deferred)
         self.works.drop(first)
         self.assertEqual(self.works.find(canceller_for(deferred)), [second])
 
     def test_the_response_is_over(self) -> None:
-        """Each is told that was not asked; not one that another has had asked meanwhile."""
+        """The end of the response is told to unasked work, not to work that was asked meanwhile."""
         told: list[Work] = []
         first, second = self.take(Errand()), self.take(Errand())
 
@@ -158,7 +159,7 @@ class WorkSetTests(SynchronousTestCase):
         self.assertEqual(told, [second])
 
     def test_what_has_ended(self) -> None:
-        """Work that has ended is not found: begun anew it is work like any other."""
+        """Work that has ended is not found: if it is taken again, it is a new piece."""
         errand = Errand()
         work = self.take(errand)
         self.works.move(work, Step.ENDED)
