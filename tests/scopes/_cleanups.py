@@ -1,6 +1,6 @@
 """Handlers that clean up after a cancel, and handlers that try again: one for each form.
 
-What belongs here: the forms, which `test_refusal` runs in memory and `test_refusal_database` with a
+What belongs here: the forms, which `test_refusal` runs in memory and `test_refusal_helpers` with a
 database. What does not: what is expected of them.
 """
 

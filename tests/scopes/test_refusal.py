@@ -185,9 +185,10 @@ class NothingStartsTests(Base):
         [event] = [each for each in of_cancelweb(events) if "where" in each]
         self.assertRegex(event["where"], r"_refusals\.py:\d+ in Base\.in_thread$")
 
-    def test_places_are_forgotten(self) -> None:
+    def test_places_are_bounded(self) -> None:
         """Once as many places as `_PLACES` allows have been logged, no other place is."""
-        self.patch(refusal, "_PLACES", len(refusal._told))
+        refusal._told.clear()
+        self.patch(refusal, "_PLACES", 0)
         events = log_events(self)
         self.leave(self.visit(self.go_on))
         self.assertEqual([each for each in of_cancelweb(events) if "where" in each], [])
@@ -199,6 +200,17 @@ class NothingStartsTests(Base):
         events = log_events(self)
         self.leave(self.visit(self.go_on))
         self.assertIn("a callback", [each.get("where") for each in of_cancelweb(events)])
+
+    def test_a_cause_of_ones_own(self) -> None:
+        """A handler that cancels its own scope is refused what it begins next."""
+
+        async def handler(_: object) -> None:
+            current_scope().cancel(Cause())
+            await self.update()
+
+        visit = self.visit(handler)
+        self.pass_time()
+        self.assertEqual((self.begun, visit.response.code), ([], 503))
 
     def test_that_no_code_awaits(self) -> None:
         """A refusal that no code awaits is not logged as an error."""
@@ -331,14 +343,3 @@ class OpenRequestTests(Base):
             self.update()
         self.pass_time()
         self.assertEqual(len(self.begun), 2)
-
-    def test_a_cause_of_ones_own(self) -> None:
-        """A handler that cancels its own scope is refused what it begins next."""
-
-        async def handler(_: object) -> None:
-            current_scope().cancel(Cause())
-            await self.update()
-
-        visit = self.visit(handler)
-        self.pass_time()
-        self.assertEqual((self.begun, visit.response.code), ([], 503))

@@ -316,7 +316,7 @@ class OwnCallbacksAreRefusedTests(Base):
         Deferred.fromCoroutine(fire())
         return fired
 
-    def test_that_nobody_awaits(self) -> None:
+    def test_that_no_code_awaits(self) -> None:
         """What a callback begins is not refused if no code of a scope waits for it."""
 
         def update(_: object) -> None:

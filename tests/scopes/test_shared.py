@@ -39,7 +39,7 @@ class RunTests(Base):
         self.assertEqual(self.reports.stopped, self.reports.running)
         self.assertEqual(visits[99].outcome.ended, Ended.STOPPED)
 
-    def test_the_one_who_stays(self) -> None:
+    def test_the_client_that_stays(self) -> None:
         """A request that stays when another has left gets the report."""
         first, second = (Visit(lambda request: self.shared("year")) for _ in range(2))
         first.disconnect()

@@ -74,7 +74,7 @@ class LingerTests(Base):
         self.reports.running[0].errback(ValueError())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
-    def test_a_run_that_somebody_else_cancels(self) -> None:
+    def test_a_run_that_other_code_cancels(self) -> None:
         """A lingering run that other code cancels is logged as a failure."""
         self.leave()
         self.reports.running[0].cancel()

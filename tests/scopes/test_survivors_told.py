@@ -84,8 +84,7 @@ class SurvivorTests(ReportTestCase):
 
     def test_holds_no_request(self) -> None:
         """A survivor that the monitor lists does not keep its request in memory."""
-        memory, wait = Memory(), Deferred[None]()
-        errand = Errand(obedient=False)
+        memory, errand = Memory(), Errand(obedient=False)
 
         def handler(request: Request) -> Errand:
             memory.note(request)
@@ -94,7 +93,6 @@ class SurvivorTests(ReportTestCase):
         self.leave(handler)
         self.assertEqual((len(self.monitor.survivors), memory.alive()), (1, []))
         errand.end()
-        wait.callback(None)
 
     def test_what_a_client_chose_cannot_forge_a_line(self) -> None:
         """Control characters in the path of a survivor's request are escaped in the log."""

@@ -366,7 +366,7 @@ class ResultTests(SynchronousTestCase):
         self.assertIsNone(visit.outcome.failure)
         self.assertIsNone(visit.outcome.cause)
 
-    def test_what_nobody_can_stop_is_a_type_error(self) -> None:
+    def test_what_cannot_be_stopped_is_a_type_error(self) -> None:
         """`track` refuses an object without a canceller, and says how to register one."""
         visit = Visit(waiting)
         with self.assertRaisesRegex(TypeError, r"registerAdapter\(YourCanceller, int, "):

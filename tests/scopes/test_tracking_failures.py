@@ -27,7 +27,7 @@ class ItsResultIsItsOwnersTests(SynchronousTestCase):
         await self.go
         raise KeyError("tracked")
 
-    def test_coroutine_that_nobody_awaits(self) -> None:
+    def test_coroutine_that_no_code_awaits(self) -> None:
         """Twisted, not cancelweb, logs the unhandled failure of a tracked coroutine."""
 
         def handler(_: Request) -> Deferred[bytes]:

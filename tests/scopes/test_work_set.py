@@ -6,16 +6,13 @@ to stop.
 
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Disconnected, Outcome, Scope, TimedOut
 from cancelweb._kinds.registry import canceller_for
-from cancelweb._kinds.twisted_kinds import ProcessCanceller
 from cancelweb._scopes.entering import enter
 from cancelweb._scopes.options import checked_options
 from cancelweb._scopes.states import Step
@@ -58,19 +55,6 @@ class ScopeTests(SynchronousTestCase):
         self.assertEqual((scope.cause, scope.remaining()), (None, 1))
         clock.advance(1)
         self.assertEqual(scope.cause, TimedOut(3))
-
-
-class ProcessTests(SynchronousTestCase):
-    """A child process whose protocol tells of its end."""
-
-    def test_the_response_is_over(self) -> None:
-        """A child process is still waited for when the response is over."""
-        told: list[object] = []
-        process: Any = SimpleNamespace(pid=1, proto=ProcessProtocol())
-        canceller = ProcessCanceller(process)
-        canceller.watch(told.append)
-        canceller.response_over()
-        self.assertEqual(told, [])
 
 
 class WorkSetTests(SynchronousTestCase):

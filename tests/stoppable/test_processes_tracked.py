@@ -4,13 +4,17 @@ What belongs here: what is not returned. What does not: `cancelweb.processes`, w
 `real.system.test_process_groups`.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.interfaces import IProcessTransport
+from twisted.internet.protocol import ProcessProtocol
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import alsoProvides
 
 from cancelweb import Ended, scope_of
+from cancelweb._kinds.twisted_kinds import ProcessCanceller
 
 from ._spawned import SLEEP, STUBBORN, ProcessTestCase
 
@@ -92,3 +96,16 @@ class ForeignTests(ProcessTestCase):
         self.request.finish()
         self.assert_ended(Ended.COMPLETED)
         self.assertEqual(process.signals, [])
+
+
+class ResponseOverTests(SynchronousTestCase):
+    """A child process whose protocol tells of its end."""
+
+    def test_the_response_is_over(self) -> None:
+        """A child process is still waited for when the response is over."""
+        told: list[object] = []
+        process: Any = SimpleNamespace(pid=1, proto=ProcessProtocol())
+        canceller = ProcessCanceller(process)
+        canceller.watch(told.append)
+        canceller.response_over()
+        self.assertEqual(told, [])
