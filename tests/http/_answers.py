@@ -1,4 +1,4 @@
-"""Requests that are answered without a result of their handler, and what their clients get.
+"""Requests that cancelweb answers in place of their handler, and what the clients get.
 
 What belongs here: what the tests of error pages share. What does not: the tests.
 """
@@ -41,7 +41,7 @@ class AnswerTestCase(SynchronousTestCase):
     """A request that meets its deadline after a second."""
 
     def ask(self, root: Any, accept: bytes | None = None, method: bytes = b"GET") -> Response:
-        """What the client gets."""
+        """Send one request, let a second pass, and return the response."""
         connection = connect(root)
         connection.request(method, headers={} if accept is None else {b"Accept": accept})
         connection.client.clock.advance(1)
@@ -49,13 +49,13 @@ class AnswerTestCase(SynchronousTestCase):
         return connection.response
 
     def deadline(self, error_page: object = None, handler: Any = waiting) -> Page:
-        """A page that is never done in time."""
+        """A decorated page with a timeout of one second."""
         page: Any = error_page
         decorate: Any = cancel_on_disconnect(timeout=1, error_page=page, observers=())
         return Page(decorate(handler))
 
     def draining(self, **options: Any) -> CancellingResource:
-        """A site that turns requests away."""
+        """A wrapped page whose monitor is draining, so that it turns requests away."""
         monitor = Monitor()
         monitor.is_draining = True
         return CancellingResource(Page(waiting), monitor=monitor, observers=(), **options)

@@ -30,7 +30,7 @@ class NeighbourError(Exception):
 
 
 def finishing_and_raising(request: Request) -> bytes:
-    """A handler with a common mistake: it has finished its request before it raises."""
+    """A handler with a common mistake: it raises after it has finished its request."""
     request.write(b"the neighbour's page")
     request.finish()
     raise NeighbourError
@@ -50,7 +50,7 @@ class NeighbourTestCase(SynchronousTestCase):
     scope: Scope
 
     def setUp(self) -> None:
-        """A monitor, and what it tells."""
+        """Create the clock, the monitor, and the lists of what is told."""
         # What the Deferred of an error page keeps is logged when that is freed.
         self.addCleanup(self.flushLoggedErrors, RuntimeError)
         self.addCleanup(gc.collect)
@@ -61,7 +61,7 @@ class NeighbourTestCase(SynchronousTestCase):
         self.waiting: Deferred[Any] = Deferred()
 
     def pages(self, handler: Handler, **options: Any) -> Resource:
-        """A wrapped page, and its neighbour, which is not."""
+        """A wrapped page, and a neighbour that is not wrapped."""
 
         def noting(request: Request) -> object:
             self.request, self.scope = request, current_scope()
@@ -83,7 +83,7 @@ class NeighbourTestCase(SynchronousTestCase):
     def ask(
         self, handler: Handler, *, neighbours: Sequence[bytes] = (b"/neighbour",), **options: Any
     ) -> Connection:
-        """Ask for the page, and for its neighbours behind it."""
+        """Ask for the page and, pipelined behind it, for its neighbours."""
         self.connection = connect(self.pages(handler, **options), self.clock)
         with self.connection.in_one_read():
             for path in (b"/page", *neighbours):
@@ -95,25 +95,25 @@ class NeighbourTestCase(SynchronousTestCase):
         return self.waiting
 
     def finish(self) -> None:
-        """Answer by hand."""
+        """Write and finish the response by hand."""
         self.request.write(BODY)
         self.request.finish()
 
     def finish_in_vain(self, finish: Callable[[], object]) -> None:
-        """Code of the user's own finishes the page, and is told of the neighbour's mistake."""
+        """Finish the page in user code, which gets an error because the neighbour raised."""
         with self.assertRaises(RuntimeError):
             finish()
         self.assertTrue(self.request.finished)
 
     def drain(self) -> None:
-        """A drain, and more time than it may take."""
+        """Drain the monitor, and let more time pass than the drain may take."""
         done: list[None] = []
         self.monitor.drain(10).addCallback(done.append)
         self.clock.pump([10] + [1] * 30)
         self.assertEqual(done, [None], "the drain does not end")
 
     def assert_closed(self, *ran: str) -> Outcome:
-        """The scope has closed without a cause, told once, and its hooks were run once."""
+        """The scope has closed without a cause: its hooks ran and its outcome was told once."""
         self.assertEqual(self.monitor.scopes, ())
         self.assertIs(self.scope.request, None)
         self.assertIs(self.scope.cause, None)
@@ -122,7 +122,7 @@ class NeighbourTestCase(SynchronousTestCase):
         return self.outcomes[0]
 
     def assert_stays_closed(self) -> None:
-        """Nothing more is told, whatever follows; no timer is left."""
+        """A disconnect and a drain tell nothing more, and no timer is left."""
         ran = self.ran.copy()
         self.connection.disconnect()
         self.drain()
@@ -130,7 +130,7 @@ class NeighbourTestCase(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def assert_logged(self, *errors: type[BaseException]) -> None:
-        """Each of these was logged once, beside what Twisted logs of the neighbour."""
+        """These errors were logged, in this order, besides the error of the neighbour."""
         self.assertEqual(len(self.flushLoggedErrors(NeighbourError)), 1)
         logged = [each.type for each in self.flushLoggedErrors()]
         self.assertEqual(logged, list(errors))

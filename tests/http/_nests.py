@@ -1,4 +1,4 @@
-"""Entry points, alone and behind one another in every combination, and their test case.
+"""Entry points, alone and nested in every combination, and a test case for them.
 
 What belongs here: the ways to put a handler behind entry points. What does not: the tests.
 """
@@ -33,14 +33,14 @@ def wrapped(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> R
 def decorated_in_decorated(
     handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
 ) -> Resource:
-    """Twice decorated."""
+    """A handler that is decorated twice."""
     return Page(cancel_on_disconnect(**outer)(cancel_on_disconnect(**inner)(handler)))
 
 
 def decorated_in_wrapped(
     handler: Handler, outer: dict[str, Any], inner: dict[str, Any]
 ) -> Resource:
-    """Decorated, below a wrapper at the root."""
+    """A decorated handler below a wrapper at the root."""
     root: Any = Resource()
     root.putChild(b"", Page(cancel_on_disconnect(**inner)(handler)))
     return CancellingResource(root, **outer)  # type: ignore[return-value]
@@ -79,10 +79,10 @@ ENTRY_POINTS: list[Nest] = [
 
 
 class NestTestCase(SynchronousTestCase):
-    """What the tests of entry points that meet share."""
+    """Base class for the tests of entry points that meet on one request."""
 
     def setUp(self) -> None:
-        """Note what is told to whom."""
+        """Create the lists of what is told, and of the scopes."""
         self.told: list[str] = []
         self.outcomes: list[Outcome] = []
         self.scopes: list[Scope] = []
@@ -101,7 +101,7 @@ class NestTestCase(SynchronousTestCase):
         return Deferred()
 
     def ask(self, nest: Nest, handler: Handler, outer: Any = (), inner: Any = ()) -> Connection:
-        """Ask for what is behind two entry points."""
+        """Send a GET to the handler behind the given entry points."""
         self.told.clear()
         self.outcomes.clear()
         self.scopes.clear()

@@ -36,10 +36,10 @@ ADDRESS = re.compile("0x[0-9a-fA-F]+")
 
 
 class Journal:
-    """What one of the twins has seen, in this order."""
+    """The events that one twin has seen, in order."""
 
     acting: ClassVar["Journal"]
-    """That of the twin whose turn it is."""
+    """The journal of the twin whose turn it is."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -50,7 +50,7 @@ class Journal:
         self.lines.append(ADDRESS.sub("0x", " ".join(map(str, what))))
 
     def note_event(self, event: LogEvent) -> None:
-        """Write down what is logged, if that is of this twin."""
+        """Write down a log event, if it belongs to this twin."""
         if Journal.acting is self:
             what = event.get("log_failure")
             said = "" if what is None else f"{what.type.__name__}: {what.getErrorMessage()}"
@@ -70,7 +70,7 @@ STARTED: ContextVar[object] = ContextVar("started", default="nothing")
 
 
 def here(request: Any) -> str:
-    """Which context the code runs in, and what the scope is by now."""
+    """Describe the context in which the code runs, and the state of the scope."""
     try:
         is_own = current_scope() is scope_of(request)
     except LookupError:
@@ -88,7 +88,7 @@ class Local:
 
 
 class Noting(Job):
-    """Notes when it is asked to stop, and where.
+    """Work that notes when it is asked to stop, and in which context.
 
     Attributes:
         locals: what refers to a local variable of its coroutine, if it is one.
@@ -109,7 +109,7 @@ class Noting(Job):
 
 
 class NotingAwait(Noting, Await):
-    """Has a local variable."""
+    """A coroutine with a local variable, which shows whether its frame was freed."""
 
     async def pause(self, deferred: Deferred[Any]) -> object:
         local = Local()
@@ -118,7 +118,7 @@ class NotingAwait(Noting, Await):
 
 
 class AtOnce(Job):
-    """Bytes, and no work."""
+    """A handler's bytes, returned at once, without any work."""
 
     result: ClassVar[bytes] = PAGE
 
@@ -130,15 +130,15 @@ class AtOnce(Job):
         return self.result
 
     def settle(self, result: object) -> None:
-        """There is nothing to settle."""
+        """Do nothing: the bytes have been returned."""
 
 
 class Piece(bytes):
-    """Not quite bytes."""
+    """A subclass of bytes."""
 
 
 class PieceAtOnce(AtOnce):
-    """Not quite bytes, at once."""
+    """An instance of a subclass of bytes, returned at once."""
 
     result = Piece(PAGE)
 
@@ -151,7 +151,7 @@ class Raising(AtOnce):
 
 
 class Leaving(Await):
-    """A coroutine in which the client is found to have left, while it runs."""
+    """A coroutine that loses the client during a step of its own."""
 
     def lose(self) -> None:
         """Lose the client."""
@@ -167,7 +167,7 @@ class Leaving(Await):
 
 
 class LeavingUnseen(Leaving):
-    """The same, in an empty context."""
+    """A coroutine that loses the client during a step of its own, but in an empty context."""
 
     def lose(self) -> None:
         """Lose the client."""
@@ -175,7 +175,7 @@ class LeavingUnseen(Leaving):
 
 
 class LeavingGenerator(Generator):
-    """The same in an old-style generator."""
+    """A generator that loses the client during a step of its own."""
 
     def pause(self, deferred: Deferred[Any]) -> Deferred[Any]:
         if deferred is self.last:
@@ -184,7 +184,7 @@ class LeavingGenerator(Generator):
 
 
 class LeavingWire(Wire):
-    """A Deferred in whose callback the client is found to have left."""
+    """A Deferred whose callback loses the client."""
 
     def _ended(self, result: object) -> object:
         lose(self._request)
@@ -192,7 +192,7 @@ class LeavingWire(Wire):
 
 
 class Parting(Timer):
-    """A timer in whose function the client is found to have left."""
+    """A timer whose function loses the client."""
 
     def _answer(self) -> None:
         lose(self._request)
@@ -200,7 +200,7 @@ class Parting(Timer):
 
 
 class Canceller(Wire):
-    """A Deferred whose canceller notes that it is asked."""
+    """A Deferred whose canceller notes each call."""
 
     def start(self) -> Deferred[Any]:
         self.gate = Deferred(self._asked)
@@ -215,32 +215,32 @@ class Canceller(Wire):
         self.stop(deferred)
 
     def stop(self, deferred: Deferred[Any]) -> None:
-        """Do as Twisted does where the canceller does nothing."""
+        """Leave the Deferred alone, so that Twisted fails it with a CancelledError."""
 
 
 class Answering(Canceller):
-    """Answers when it is cancelled."""
+    """A Deferred whose canceller fires it with a page."""
 
     def stop(self, deferred: Deferred[Any]) -> None:
         deferred.callback(PAGE)
 
 
 class Broken(Canceller):
-    """Fails to be cancelled."""
+    """A Deferred whose canceller raises."""
 
     def stop(self, deferred: Deferred[Any]) -> None:
         raise CancellerError
 
 
 class Failing(Canceller):
-    """Fails for a reason of its own when it is cancelled."""
+    """A Deferred whose canceller fails it with an error of its own."""
 
     def stop(self, deferred: Deferred[Any]) -> None:
         deferred.errback(WorkError())
 
 
 class LosingAtOnce(Canceller):
-    """Is returned by a handler in which the client is found to have left."""
+    """A Deferred from a handler that loses the client before it returns."""
 
     def start(self) -> Deferred[Any]:
         lose(self._request)
@@ -248,7 +248,7 @@ class LosingAtOnce(Canceller):
 
 
 class Meddling(Canceller):
-    """Asks more of its scope when it is cancelled."""
+    """A Deferred whose canceller adds a hook and work to its scope, and cancels that scope."""
 
     def stop(self, deferred: Deferred[Any]) -> None:
         scope, journal = scope_of(self._request), Journal.acting
@@ -258,7 +258,7 @@ class Meddling(Canceller):
 
 
 class Stuck(Canceller):
-    """Waits on when it was cancelled."""
+    """A Deferred that waits for another Deferred after it was cancelled."""
 
     def _over(self, result: object) -> object:
         if isinstance(result, Failure) and not self.last.called:

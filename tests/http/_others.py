@@ -1,4 +1,4 @@
-"""Other people's resources, as the tests serve them: plain, and inside a wrapper.
+"""Resources of Twisted and of other projects, as the tests serve them: plain and wrapped.
 
 What belongs here: making each of them, with fixed content. What does not: anything that knows
 of cancelweb.
@@ -41,12 +41,12 @@ TEXT = b"".join(b"line %d\n" % number for number in range(20_000))
 
 
 def later(value: _Value) -> Deferred[_Value]:
-    """A value that is there some turns from now."""
+    """A Deferred that fires with the value in a later turn."""
     return deferLater(reactor, 0, lambda: value)
 
 
 class Script(FilteredScript):
-    """CGI programs in Python, whichever runs the tests."""
+    """CGI programs that run with the Python of the tests."""
 
     filter = sys.executable
 
@@ -139,7 +139,7 @@ class LatePage(Element):
 
     @renderer
     def late(self, request: object, tag: Any) -> Deferred[Any]:
-        """Fill it."""
+        """Fill the slot in a later turn."""
         return later(tag("filled"))
 
 
@@ -149,14 +149,14 @@ def template() -> Resource:
 
 
 class Calls(XMLRPC):
-    """Procedures: one at once, one late, one that fails."""
+    """XML-RPC procedures: one that answers at once, and one that answers late."""
 
     def xmlrpc_add(self, a: int, b: int) -> int:
-        """Add."""
+        """Return the sum."""
         return a + b
 
     def xmlrpc_late(self) -> Deferred[Any]:
-        """Wait."""
+        """Return a Deferred that fires in a later turn."""
         return later("late")
 
 
@@ -168,7 +168,7 @@ def page(content: bytes) -> Data:
 
 
 def named_hosts(**pages: Any) -> Any:
-    """Hosts by name, and another page for all that have none."""
+    """Virtual hosts by name, with a default page for all other names."""
     hosts: Any = NameVirtualHost()
     for name, content in pages.items():
         hosts.addHost(name.encode(), content)
@@ -178,7 +178,7 @@ def named_hosts(**pages: Any) -> Any:
 
 @implementer(IRealm)
 class Realm:
-    """Everybody gets the same page."""
+    """A realm in which all users get the same page."""
 
     def __init__(self, page: Any) -> None:
         self._page = page
@@ -189,36 +189,36 @@ class Realm:
 
 
 def guarded(page: Any) -> HTTPAuthSessionWrapper:
-    """A page for user:password."""
+    """The page behind a password, for the user "user" with the password "password"."""
     checker = InMemoryUsernamePasswordDatabaseDontUse(user=b"password")
     factory: ICredentialFactory = BasicCredentialFactory(b"realm")
     return HTTPAuthSessionWrapper(Portal(Realm(page), [checker]), [factory])
 
 
 def compressed(page: Any) -> EncodingResourceWrapper:
-    """A page that is sent with gzip to those who take it."""
+    """The page, compressed with gzip for clients that accept it."""
     return EncodingResourceWrapper(page, [GzipEncoderFactory()])
 
 
 def delivered_late(page: Any) -> DeferredResource:
-    """A page that is there some turns from now."""
+    """A `DeferredResource` that delivers the page in a later turn."""
     return DeferredResource(later(page))
 
 
 def metrics() -> Any:
-    """The page of Prometheus, with one metric."""
+    """A Prometheus metrics page with one metric."""
     registry = CollectorRegistry()
     Gauge("answers", "How many.", registry=registry).set(42)
     return MetricsResource(registry)
 
 
 class LateAgain(Resource):
-    """Delivers a child late each time that it is asked for one."""
+    """A resource that delivers a new late child for every path."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         super().__init__()
         self._make = make
 
     def getChild(self, path: bytes, request: Request) -> Any:
-        """Any path."""
+        """Deliver a new child late, at any path."""
         return delivered_late(self._make())

@@ -1,6 +1,6 @@
-"""Other people's resources, wrapped, over real sockets, and a client that leaves.
+"""A test case for clients that leave wrapped resources, over real sockets.
 
-What belongs here: what the tests of them share. What does not: the resources themselves, which
+What belongs here: what these tests share. What does not: the resources themselves, which
 are in `_others`.
 """
 
@@ -21,7 +21,7 @@ class LeavingTestCase(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        """Wait for the outcome of the only request."""
+        """Create the Deferred that fires with the outcome of the only request."""
         self.ended: Deferred[Outcome] = Deferred()
 
     def wrap(self, resource: Any, **options: Any) -> CancellingResource:
@@ -37,7 +37,7 @@ class LeavingTestCase(TestCase):
         return connection
 
     async def assert_left(self, ended: Ended) -> None:
-        """The scope was cancelled as its client left, and ended like this."""
+        """The scope was cancelled because its client left, and ended as given."""
         outcome = await self.ended
         self.assertIsInstance(outcome.cause, Disconnected)
         self.assertIs(outcome.ended, ended)

@@ -1,4 +1,4 @@
-"""A client that leaves before its handler is found, which is then run in a second scope.
+"""Handlers that run in a second scope, because their client left before they were found.
 
 What belongs here: what the tests of second scopes share. What does not: the tests.
 """
@@ -21,7 +21,7 @@ from .._visits import connect
 
 
 class SecondScopeTestCase(SynchronousTestCase):
-    """A client that leaves before the child is there, which is then run all the same."""
+    """A late child that is delivered after its client has left."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -32,7 +32,7 @@ class SecondScopeTestCase(SynchronousTestCase):
         self.monitor = Monitor(self.clock)
 
     def wrap(self, resource: Any, **options: Any) -> Any:
-        """The resource, behind an entry point that is told all."""
+        """Wrap the resource, with the observer, the monitor and the exit hook of the test."""
         given: dict[str, Any] = {"observers": self.outcomes.append, "monitor": self.monitor}
         given["on_exit"] = self.exits.append
         return CancellingResource(resource, **given | options)
@@ -45,7 +45,7 @@ class SecondScopeTestCase(SynchronousTestCase):
         return connection
 
     def deliver(self, handler: Callable[[Request], object]) -> None:
-        """The child is there."""
+        """Deliver the late child."""
         self.late.callback(Page(handler))
 
     async def failing(self, request: Request) -> bytes:
@@ -60,7 +60,7 @@ class SecondScopeTestCase(SynchronousTestCase):
         return b"page"
 
     def second(self) -> Outcome:
-        """What was told of the second scope, whose hooks were not run."""
+        """The outcome of the second scope, in which no hook ran."""
         self.assertEqual(len(self.outcomes), 2, self.outcomes)
         self.assertEqual(len(self.exits), 1)
         return self.outcomes[1]

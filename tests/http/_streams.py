@@ -17,7 +17,7 @@ CHUNKS = [b"one ", b"two ", b"three"]
 
 
 class TurningClock(Clock):
-    """A clock on which what is called later is called in another turn, as by a reactor."""
+    """A clock that runs each delayed call in a later turn, as a reactor does."""
 
     def callLater(self, delay: float, callable: Any, *args: object, **kw: object) -> Any:
         return super().callLater(max(delay, TURN), callable, *args, **kw)
@@ -46,7 +46,7 @@ class StreamTestCase(VisitTestCase):
             self.produced.append("closed")
 
     async def async_generator(self, _: object = None) -> AsyncIterator[bytes]:
-        """The same, each chunk after a wait."""
+        """Chunks without end, each after a wait."""
         try:
             while True:
                 self.next_step = Deferred(lambda _: self.produced.append("stopped"))
@@ -57,11 +57,11 @@ class StreamTestCase(VisitTestCase):
             self.produced.append("closed")
 
     def turn(self, turns: int = 1) -> None:
-        """Let so many turns of the reactor pass."""
+        """Let this many turns of the reactor pass."""
         self.clock.pump([TURN] * turns)
 
     def step(self, chunks: int) -> None:
-        """Let so many further chunks be produced, if they are asked for."""
+        """Let up to this many further chunks be produced."""
         for _ in range(chunks):
             self.turn()
             if not self.next_step.called:
@@ -75,14 +75,14 @@ async def as_async(chunks: list[bytes]) -> AsyncIterator[bytes]:
 
 
 class Bare:
-    """An iterator and an async iterator that has nothing to close."""
+    """Base class of iterators that have nothing to close."""
 
     def __init__(self, chunks: list[Any]) -> None:
         self.chunks = list(chunks)
 
 
 class BareIterator(Bare, Iterator[Any]):
-    """Not a generator."""
+    """An iterator that is not a generator."""
 
     def __next__(self) -> Any:
         if not self.chunks:
@@ -91,7 +91,7 @@ class BareIterator(Bare, Iterator[Any]):
 
 
 class BareAsyncIterator(Bare, AsyncIterator[Any]):
-    """Not a generator either."""
+    """An async iterator that is not an async generator."""
 
     async def __anext__(self) -> Any:
         if not self.chunks:

@@ -1,4 +1,4 @@
-"""One of two twins: a random history, all of whose observable steps are noted.
+"""A twin: a random history of one request, with all its observable steps noted.
 
 What belongs here: the further steps, other code that listens, and what is noted. What does not: the
 comparison, which is in `_twins`.
@@ -42,14 +42,14 @@ class Listener:
     does: str
 
     def listen(self) -> None:
-        """Ask for the end of the request; one asks, and then fires the Deferred by hand."""
+        """Call `notifyFinish`; a listener that does "fire" also fires the Deferred by hand."""
         told: Deferred[None] = self.twin.request.notifyFinish()
         told.addBoth(self)
         if self.does == "fire":
             told.callback(None)
 
     def __call__(self, result: object) -> None:
-        """Be told."""
+        """Note what the listener is told, and do what this listener does."""
         what = type(result.value).__name__ if isinstance(result, Failure) else result
         self.twin.scope = scope_of(self.twin.request)
         self.twin.journal.note("listener", self.does, what, here(self.twin.request))
@@ -104,7 +104,7 @@ class Watcher:
         self.journal.note("let go", let_go.cause, let_go.since, let_go.where)
 
     def let_go_ended(self, let_go: Any) -> None:
-        """See `IMonitor`; when garbage is collected is none of the histories' business."""
+        """See `IMonitor`; not noted, since the moment of a garbage collection is not compared."""
 
     def work_detached(self, work: Any) -> None:
         """See `IMonitor`; no work of the histories is detached."""
@@ -117,11 +117,11 @@ PUBLISHER: Any = globalLogPublisher
 
 
 class NoChannel:
-    """No request has such a channel, so none takes the fast path."""
+    """A channel class that no request has, so that no request takes the fast path."""
 
 
 class Twin(Orders):
-    """One of two that take the same steps; what must hold of each is looked at in `Orders`."""
+    """A request that takes the same steps as its twin; the tests of `Orders` check its promises."""
 
     def __init__(self, has_fast_path: bool, extras: Options, flush: Callable[[], object]) -> None:
         super().__init__()
@@ -153,12 +153,12 @@ class Twin(Orders):
             self.journal.note("warned", each.message)
 
     def _frames(self) -> list[bool]:
-        """Which are there still, without the help of the collector."""
+        """Which coroutine frames are still alive before a garbage collection."""
         jobs: list[Any] = [*self.jobs, *self.jobs_of_hooks]
         return [each() is not None for job in jobs for each in getattr(job, "locals", ())]
 
     def facts(self) -> list[str]:
-        """What can be seen of it between steps."""
+        """The facts about the request that can be observed between two steps."""
         scope: Any = self.scope
         calls = sorted(call.getTime() for call in self.connection.client.clock.getDelayedCalls())
         names = ["state", "fate", "cause", "ended", "would_have_cancelled", "deadline"]
@@ -178,22 +178,22 @@ class Twin(Orders):
     # --- as in `Orders`, without a look at what must hold ---
 
     def note_warning(self, event: LogEvent) -> None:
-        """Note what is logged."""
+        """Note a log event."""
         self.journal.note_event(event)
 
     def ran(self, hook: Hook, scope: Any) -> None:
-        """A hook is run."""
+        """Note that a hook runs."""
         hook.at_once = hook is self.registering
         self.journal.note("hook", self.hooks.index(hook), hook.does, here(self.request))
 
     def check_survivors(self) -> None:
-        """The journal has them."""
+        """Do nothing: the journal has the survivors."""
 
     def check_told(self, job: Job, how: str, was_open: bool) -> None:
-        """The journal has it."""
+        """Do nothing: the journal has what was told."""
 
     def acting(self, act: Callable[[], object]) -> None:
-        """Only act."""
+        """Act, without the checks of `Orders`."""
         act()
 
     def leave(self) -> None:
@@ -201,7 +201,7 @@ class Twin(Orders):
         self.connection.disconnect()
 
     def options(self, timeouts: Iterable[float | None], has_inner: bool) -> list[Options]:
-        """As the twins were told."""
+        """The options of `Orders`, with the observers, monitors and hooks that the twins have."""
         outer, inner = super().options(timeouts, has_inner)
         if self.extras["told"] == "observer":
             outer["observers"] = self.journal.note_outcome
@@ -214,7 +214,7 @@ class Twin(Orders):
         return [outer, inner]
 
     def enter(self, resource: Any, method: bytes, entry: str) -> None:
-        """Ask for it; a HEAD may be faked outside, and the handler may listen itself."""
+        """Ask for the page; a HEAD may be faked outside, and the handler may listen itself."""
 
         def render(request: Any) -> object:
             self.request = request
@@ -232,17 +232,17 @@ class Twin(Orders):
     # --- further steps ---
 
     def listen(self, does: str) -> None:
-        """Other code wants to hear of the end of the request."""
+        """Let other code listen for the end of the request."""
         Listener(self, does).listen()
 
     def come_to(self, what: str) -> None:
-        """The returned work comes to something else than a page."""
+        """Let the returned work come to something other than a page."""
         if self.returned is not None and not self.returned.gate.called:
             self.returned.settle(RESULTS[what]())
             self.connection.client.clock.advance(0)
 
     def join(self, kind: type[Job], timeout: float | None, has_hook: bool) -> None:
-        """Another entry point meets the request."""
+        """Let another entry point meet the request."""
 
         def handler(request: Any) -> object:
             job = kind(request, self.connection.client.clock)
@@ -254,7 +254,7 @@ class Twin(Orders):
         self.journal.note("inside", entry_point(self.request))
 
     def vanish(self) -> list["ref[Any]"]:
-        """Let go of it all; the journal alone hears of what comes of that."""
+        """Drop all that the twin holds; returns weak references to it."""
         Journal.acting = self.journal
         left = [ref(self.request), ref(self.scope), *map(ref, self.jobs + self.jobs_of_hooks)]
         PUBLISHER.removeObserver(self.note_warning)

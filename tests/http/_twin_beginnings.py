@@ -1,6 +1,6 @@
 """How the histories of twins begin: with which request, entry points and options.
 
-What belongs here: strategies. What does not: what is done with what they come to, in `_twin`.
+What belongs here: strategies. What does not: the use of what they draw, which is in `_twin`.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from ._noting import LOSING, NOTING, SIMPLE
 
 
 def ways(**others: Any) -> Any:
-    """The ways in which a page is asked for."""
+    """A strategy for the ways to ask for a page, with other choices for some of their parts."""
     either: dict[str, Any] = {
         "entry points": st.sampled_from([decorated, wrapped]),
         "kind": st.sampled_from([*LOSING, *SIMPLE]),

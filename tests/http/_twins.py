@@ -60,7 +60,7 @@ REASONS = [
 
 
 class Twins(RuleBasedStateMachine):
-    """Two requests that are told apart by nothing but the way on which they are served."""
+    """Two requests that differ only in whether they may take the fast path."""
 
     flush: ClassVar[Callable[[], Any]] = list
     """Forgets the failures that were logged."""
@@ -77,7 +77,7 @@ class Twins(RuleBasedStateMachine):
 
     @initialize(how=st.one_of(PLAIN, SPARED, WITH_LIFE, ANY))
     def begin(self, how: dict[str, Any]) -> None:
-        """Ask for the same page."""
+        """Have both twins ask for the same page."""
         gc.freeze()
         self.twins = tuple(Twin(each, how, type(self).flush) for each in (True, False))
         self.counted["histories"] += 1
@@ -97,11 +97,11 @@ class Twins(RuleBasedStateMachine):
 
     @property
     def is_fast(self) -> bool:
-        """Whether it is on the fast path now, with work to watch."""
+        """Whether the fast twin is on the fast path now, with work to watch."""
         return self.fast.scope.watched is not None
 
     def both(self, name: str, *args: Any) -> None:
-        """Take a step twice, and compare."""
+        """Have both twins take a step, and compare them."""
         self.story += [f"{name} {args}"]
         was_without_life = name == "register" and self.is_fast and not self.fast.scope._life
         is_loss = name == "leave" and self.is_fast and not self.fast.scope._life
@@ -115,7 +115,7 @@ class Twins(RuleBasedStateMachine):
             twin.journal.lines.clear()
 
     def counting(self, name: str, *args: Any) -> Any:
-        """The method of a scope that hands over its work; counts, and for what reason."""
+        """A replacement for `hand_over` that counts the reasons of its calls."""
 
         def hand_over(scope: Any, stopping: Any) -> None:
             if scope.watched is not None:
@@ -126,7 +126,7 @@ class Twins(RuleBasedStateMachine):
         return hand_over
 
     def compare(self, fast: list[str], general: list[str]) -> None:
-        """Whatever was seen is the same."""
+        """Assert that the twins have seen the same."""
         self.has_differed = fast != general
         told = unified_diff(fast, general, "fast", "general", lineterm="")
         assert not self.has_differed, "\n".join([*self.story, *told])
@@ -135,7 +135,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(NOTING))
     def track(self, kind: type[Job]) -> None:
-        """See `Orders`, also below."""
+        """Track work of this kind."""
         self.both("track", kind)
 
     @rule(
@@ -149,34 +149,34 @@ class Twins(RuleBasedStateMachine):
     @precondition(lambda self: self.fast.jobs)
     @rule(index=st.integers(0, 2), how=st.sampled_from(["end", "fail", "cancel"]))
     def settle(self, index: int, how: str) -> None:
-        """Some work goes on or ends."""
+        """Let a piece of work go on or end."""
         self.both("settle", index, how)
 
     @precondition(lambda self: self.fast.returned)
     @rule(what=st.sampled_from(sorted(RESULTS)))
     def come_to(self, what: str) -> None:
-        """The returned work comes to something else."""
+        """Let the returned work come to something other than a page."""
         self.both("come_to", what)
 
     @rule(seconds=st.sampled_from([0, 2, 5]))
     def advance(self, seconds: int) -> None:
-        """Time goes by."""
+        """Let time pass."""
         self.both("advance", seconds)
 
     @precondition(lambda self: self.fast.jobs)
     @rule()
     def go_on(self) -> None:
-        """The returned work goes on."""
+        """Let the returned work go on."""
         self.both("settle", 0, "end")
 
     @rule()
     def wait(self) -> None:
-        """Time goes by until all that waits for it has happened."""
+        """Let time pass until all that waits for the clock has happened."""
         self.both("advance", 5)
 
     @rule(does=st.sampled_from(LISTENERS))
     def listen(self, does: str) -> None:
-        """Other code listens from now on."""
+        """Let other code listen for the end of the request."""
         self.both("listen", does)
 
     @rule(
@@ -185,12 +185,12 @@ class Twins(RuleBasedStateMachine):
         has_hook=st.booleans(),
     )
     def join(self, kind: type[Job], timeout: float | None, has_hook: bool) -> None:
-        """Another entry point meets the request."""
+        """Let another entry point meet the request."""
         self.both("join", kind, timeout, has_hook)
 
     @rule(name=st.sampled_from(["finish", "write", "finish_hooks"]))
     def do(self, name: str) -> None:
-        """What takes no arguments."""
+        """Take a step that has no arguments."""
         self.both(name)
 
     @rule()
@@ -206,17 +206,17 @@ class Twins(RuleBasedStateMachine):
     @precondition(lambda self: self.fast.is_dead)
     @rule()
     def touch(self) -> None:
-        """A dead request is treated as if it lived."""
+        """Touch a dead request as if it were alive."""
         self.both("touch")
 
     # --- how it ends ---
 
     @classmethod
     def check_remains(cls) -> None:
-        """Nothing remains: each history has looked."""
+        """Do nothing: each history has checked what remains."""
 
     def teardown(self) -> None:
-        """Nothing is left of either, as far as it is not left of the other."""
+        """End all work, and assert that the twins leave the same behind."""
         if self.twins and not self.has_differed:
             for step in ENDING:
                 self.both(*step)
@@ -225,7 +225,7 @@ class Twins(RuleBasedStateMachine):
             PUBLISHER.removeObserver(twin.note_warning)
 
     def remains(self, twin: Twin) -> list[Any]:
-        """What is alive without the twin, first without the collector; and what was logged."""
+        """What a dropped twin leaves alive, before and after a collection, and what it logs."""
         journal, left = twin.journal, twin.vanish()
         alive = [each() is not None for each in left]
         type(self).flush()
@@ -237,7 +237,7 @@ class Twins(RuleBasedStateMachine):
 
 @contextmanager
 def no_collector() -> Any:
-    """The collector comes only when it is called, and then looks at what is new."""
+    """Collect garbage only when a test asks, and then only among new objects."""
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,6 +1,6 @@
-"""WebSockets of two makes that echo, and the bytes of a client (RFC 6455).
+"""Echoing WebSocket resources of Twisted and Autobahn, and the bytes of a client (RFC 6455).
 
-What belongs here: what the tests of the same bytes and those of leaving both need.
+What belongs here: what the tests of equal bytes and the tests of leaving clients share.
 """
 
 from typing import Any, cast
@@ -27,7 +27,7 @@ FRAMES = TEXT + frame(8, b"\x03\xe8")
 
 
 def twisted_echo(test: TestCase) -> Any:
-    """What makes an echo of Twisted's; the test is skipped where this Twisted has none."""
+    """A factory of Twisted's echo resources; skips the test if this Twisted has no WebSockets."""
     try:
         from twisted.web.websocket import WebSocketResource as Echoing
     except ImportError as error:
@@ -42,7 +42,7 @@ def twisted_echo(test: TestCase) -> Any:
 
 
 class TwistedEcho:
-    """Sends texts back."""
+    """A WebSocket protocol of Twisted's that sends texts back."""
 
     def __init__(self, lost: Deferred[None]) -> None:
         self._lost = lost
@@ -55,39 +55,39 @@ class TwistedEcho:
         """Nothing to do yet."""
 
     def textMessageReceived(self, message: str) -> None:
-        """Echo."""
+        """Send the text back."""
         self._transport.sendTextMessage(message)
 
     def connectionLost(self, reason: object) -> None:
-        """Tell."""
+        """Tell the test that the connection is lost."""
         self._lost.callback(None)
 
 
 class TwistedEchoes:
-    """A factory of echoes, all of which tell one Deferred of their end."""
+    """A factory of echo protocols that fire one Deferred when they lose their connection."""
 
     def __init__(self) -> None:
         self.lost: Deferred[None] = Deferred()
 
     def buildProtocol(self, request: object) -> TwistedEcho:
-        """One for each connection."""
+        """Make an echo protocol for a connection."""
         return TwistedEcho(self.lost)
 
 
 class AutobahnEcho(WebSocketServerProtocol):
-    """Sends texts back."""
+    """A WebSocket protocol of Autobahn's that sends texts back."""
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Echo."""
+        """Send the message back."""
         self.sendMessage(payload, isBinary)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """Tell."""
+        """Tell the test that the connection is closed."""
         self.factory.lost.callback(None)
 
 
 def autobahn_echo() -> WebSocketResource:
-    """An echo of Autobahn's."""
+    """An echo resource of Autobahn's."""
     factory: Any = WebSocketServerFactory()
     factory.protocol = AutobahnEcho
     factory.lost = Deferred()

@@ -1,4 +1,4 @@
-"""Pages whose handlers wait behind the last byte of the response.
+"""Pages whose handlers go on after the last byte of the response.
 
 What belongs here: what the tests of whole responses share. What does not: tests.
 """
@@ -25,14 +25,14 @@ BODY = b"hello"
 
 
 class WholeTestCase(SynchronousTestCase):
-    """A wrapped page, whose handlers wait on a clock behind the last byte.
+    """A wrapped page whose handlers wait on a clock after the last byte of the response.
 
     Attributes:
         told: what the hooks and handlers note.
     """
 
     def setUp(self) -> None:
-        """Note what is told."""
+        """Create the clock, the monitor, and the lists of what is told."""
         self.clock = TurningClock()
         self.monitor = Monitor(self.clock)
         self.outcomes: list[Outcome] = []
@@ -51,7 +51,7 @@ class WholeTestCase(SynchronousTestCase):
         return Client(root, self.clock)
 
     def leave(self, handler: Handler, method: bytes = b"GET", **options: Any) -> Outcome:
-        """Ask, leave with what has come, and let the handler end."""
+        """Ask, leave with what has come, and return the outcome once the handler has ended."""
         exchange = self.client(handler, **options).request(method, b"/")
         exchange.disconnect()
         return self.outcome()
@@ -63,26 +63,26 @@ class WholeTestCase(SynchronousTestCase):
         return outcome
 
     def assert_finished(self, outcome: Outcome) -> None:
-        """It is that of a request whose response was finished."""
+        """The outcome is that of a request whose response was finished."""
         self.assertEqual((outcome.cause, outcome.ended), (None, Ended.COMPLETED))
         self.assertIsNone(outcome.would_have_cancelled)
         self.assertEqual(self.told[-1], "exit")
         self.assertNotIn("cancelled", self.told)
 
     def assert_left(self, outcome: Outcome) -> None:
-        """It is that of a request whose client has left."""
+        """The outcome is that of a request whose client has left."""
         self.assertIsInstance(outcome.cause, Disconnected)
         self.assertIn("cancelled", self.told)
 
     def later(self, request: Any) -> int:
-        """Write all, and finish in another turn, as `WSGIResource` does."""
+        """Write the whole body, and finish in another turn, as `WSGIResource` does."""
         request.setHeader(b"content-length", b"5")
         request.write(BODY)
         self.clock.callLater(0.5, lambda: request.finish())
         return NOT_DONE_YET
 
     async def waiting(self, request: Any) -> None:
-        """The same in a coroutine, which is done later still."""
+        """A coroutine that writes the whole body, and ends after the late `finish`."""
         self.later(request)
         await deferLater(self.clock, 0.7)
         self.told.append("done")
