@@ -28,7 +28,7 @@ from .._work import Errand
 
 @define(eq=False)
 class FrameworksAnswerer:
-    """Fires the Deferred that the framework awaits."""
+    """An answerer that fires the Deferred which a framework awaits."""
 
     scope: RequestScope
     request: Any
@@ -37,26 +37,26 @@ class FrameworksAnswerer:
     result: Deferred[Any] = field(factory=Deferred)
 
     def is_result(self, value: object) -> bool:
-        """A view of this framework may return strings, too."""
+        """Views of this framework may also return strings."""
         return value is None or isinstance(value, bytes | str | Failure)
 
     def canceller_of(self, work: object) -> Canceller:
-        """Nothing but work that cancelweb knows."""
+        """Accept only work that cancelweb knows."""
         return canceller_for(work)
 
     def give_back(self, result: object, is_callers: bool) -> Deferred[Any]:
-        """The framework is always given a Deferred."""
+        """Always give the framework a Deferred."""
         if result is not LATER:
             self.deliver(result)
         return self.result
 
     def deliver(self, result: object) -> None:
-        """A result."""
+        """Fire the Deferred with a result, once."""
         if not self.result.called:
             self.result.callback(result)
 
     def answer_cancel(self, cause: Cause) -> None:
-        """There will be no result."""
+        """Fail the Deferred with the cause: there will be no result."""
         self.deliver(Failure(ScopeCancelled(cause)))
 
 
@@ -82,17 +82,17 @@ class AnswererTests(SynchronousTestCase):
         return connection
 
     def finish(self, result: bytes | str, request: Any) -> None:
-        """Answer."""
+        """Write the view's result, and finish the request."""
         request.write(result.encode() if isinstance(result, str) else result)
         request.finish()
 
     def outcome(self) -> Outcome:
-        """The one that was told."""
+        """The only outcome."""
         (outcome,) = self.outcomes
         return outcome
 
     def test_receives_a_result_at_once(self) -> None:
-        """What a view returns without waiting is the framework's, of whatever type."""
+        """A framework receives what its view returns at once, bytes or text."""
         views: list[Handler] = [lambda _: PAGE, lambda _: "a page"]
         for view in views:
             connection = self.ask(view)
@@ -100,7 +100,7 @@ class AnswererTests(SynchronousTestCase):
             self.assertIs(self.outcomes.pop().cause, None)
 
     def test_receives_a_result_later(self) -> None:
-        """So is what it comes to later, when that has been waited for."""
+        """A framework receives the result of its view's Deferred when that Deferred fires."""
         waiting: Deferred[Any] = Deferred()
         connection = self.ask(lambda _: waiting)
         self.assertEqual(self.outcomes, [])
@@ -109,7 +109,7 @@ class AnswererTests(SynchronousTestCase):
         self.assertIs(self.outcome().cause, None)
 
     def test_receives_a_failure(self) -> None:
-        """So is its failure, at once or later."""
+        """A framework receives the error of a view that raises or whose Deferred fails."""
         waiting: Deferred[Any] = Deferred()
 
         def fails(_: Request) -> bytes:
@@ -121,13 +121,13 @@ class AnswererTests(SynchronousTestCase):
         self.assertEqual([each.type for each in self.errors], [KeyError, KeyError])
 
     def test_is_told_that_there_is_no_such_work(self) -> None:
-        """What cannot be waited for is an error of the view."""
+        """A framework receives a TypeError for a view that returns an unknown kind of object."""
         self.ask(lambda _: object())
         (error,) = self.errors
         self.assertEqual(error.type, TypeError)
 
     def test_work_is_stopped(self) -> None:
-        """When the client leaves, the work is stopped, and the framework is told nothing."""
+        """When the client leaves, the view's work is stopped, and the framework is told nothing."""
         errand = Errand()
         connection = self.ask(lambda _: errand)
         connection.disconnect()
@@ -136,7 +136,7 @@ class AnswererTests(SynchronousTestCase):
         self.assertEqual(self.errors, [])
 
     def test_has_the_client_answered(self) -> None:
-        """At a deadline, or a cancel, it is told that no result will come, once."""
+        """At a deadline or a cancel, a framework receives one error, which has the cause."""
         errand = Errand()
         connection = self.ask(lambda _: errand, timeout=3)
         connection.client.clock.advance(3)
@@ -147,7 +147,7 @@ class AnswererTests(SynchronousTestCase):
         self.assertEqual(errand.asked, [""])
 
     def test_cancels_of_the_views_own(self) -> None:
-        """A cancellation that the scope has not caused is a failure like any other."""
+        """A framework receives a CancelledError that its view's scope did not cause."""
         waiting: Deferred[Any] = Deferred()
         self.ask(lambda _: waiting)
         waiting.cancel()

@@ -1,4 +1,4 @@
-"""The answer to a request that was cancelled, or whose work failed: one, and a clean one.
+"""The one clean answer to a request that was cancelled, or whose work failed.
 
 When a request is cancelled is for the modules on deadlines and on the scope.
 """
@@ -29,7 +29,7 @@ from .._visits import Visit, connect, connect_http2
 
 @implementer(IPushProducer)
 class Producer:
-    """Something that is registered on a request."""
+    """A producer that counts how often it is stopped."""
 
     stopped = 0
 
@@ -47,7 +47,7 @@ class ErrorPageTests(SynchronousTestCase):
     """The page that a cancelled request is answered with."""
 
     def test_keeps_nothing_of_the_handlers_page(self) -> None:
-        """What the handler said of its own page is not said of this one, which nobody keeps."""
+        """An error page keeps no header that describes the handler's page, and is not cached."""
 
         def handler(request: Request) -> Deferred[bytes]:
             for name in ("Content-Encoding", "Content-Range", "Location", "Expires"):
@@ -64,7 +64,7 @@ class ErrorPageTests(SynchronousTestCase):
         self.assertEqual(response.header(b"x-frame-options"), b"DENY")
 
     def test_is_encoded_like_the_handlers_page(self) -> None:
-        """Where Twisted compresses what is written, it compresses this page, too."""
+        """An error page is compressed where Twisted compresses the handler's page."""
         leaf = Page(cancel_on_disconnect(timeout=1)(lambda _: Deferred()))
         clock = Clock()
         connection = connect(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]), clock)
@@ -74,13 +74,13 @@ class ErrorPageTests(SynchronousTestCase):
         self.assertIn(b"was stopped", gzip.decompress(connection.response.body))
 
     def test_the_status_of_a_cause_is_checked(self) -> None:
-        """A cause whose status is none of an error page is an error where it is written."""
+        """A cause whose status is not that of an error page raises when its class is defined."""
         for status, error in (("429", TypeError), (True, TypeError), (204, ValueError)):
             with self.assertRaisesRegex(error, "Busy.status must be"):
                 type("Busy", (Cause,), {"status": status})
 
     def test_the_status_of_a_cause(self) -> None:
-        """Any other is taken."""
+        """An error page has the status that its cause defines."""
 
         class Busy(Cause):
             status: ClassVar[int] = 429
@@ -94,7 +94,7 @@ class ErrorPageTests(SynchronousTestCase):
         self.assertEqual(visit.response.code, 429)
 
     def test_a_deadline_in_the_handlers_call(self) -> None:
-        """A deadline that passes while the handler is called is answered when it returns."""
+        """A deadline that passes while the handler is called is answered with a 503."""
         clock = Clock()
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -107,7 +107,7 @@ class ErrorPageTests(SynchronousTestCase):
         self.assertEqual(connection.response.code, 503)
 
     def test_a_test_double(self) -> None:
-        """A DummyRequest is answered, too."""
+        """A DummyRequest is answered with a 503 at its deadline."""
         request: Any = DummyRequest([])
         request.uri, clock = b"/", Clock()
         cancel_on_disconnect(timeout=1, clock=clock)(lambda _: Deferred())(request)
@@ -115,7 +115,7 @@ class ErrorPageTests(SynchronousTestCase):
         self.assertEqual((request.responseCode, request.finished), (503, 1))
 
     def test_a_test_double_that_has_begun(self) -> None:
-        """A DummyRequest with half an answer has no connection to abort: it stays as it is."""
+        """A DummyRequest that has begun its response is not finished at its deadline."""
         request: Any = DummyRequest([])
         request.uri, request.startedWriting, clock = b"/", True, Clock()
         cancel_on_disconnect(total_timeout=1, clock=clock)(lambda _: Deferred())(request)
@@ -127,7 +127,7 @@ class FailureTests(SynchronousTestCase):
     """The answer to work that has failed."""
 
     def test_a_producer_is_stopped(self) -> None:
-        """A producer that is still registered is stopped, and only the failure is logged."""
+        """When work fails, its producer is stopped, and only the failure is logged."""
         producer, result = Producer(), Deferred[bytes]()
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -140,7 +140,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual([each.type for each in self.flushLoggedErrors()], [KeyError])
 
     def test_a_producer_that_cannot_be_stopped(self) -> None:
-        """The client is answered whatever its ``stopProducing`` raises, which is logged."""
+        """A client gets its 503 though a producer's `stopProducing` raises, which is logged."""
 
         class Stubborn(Producer):
             def stopProducing(self) -> None:
@@ -157,7 +157,7 @@ class FailureTests(SynchronousTestCase):
 
 
 class BrokenRequestTests(SynchronousTestCase):
-    """A request of the site's own kind, of which a method raises: nobody is left waiting."""
+    """A request of the site's own class, of which one method raises."""
 
     def visit(self, broken: str, result: object, **options: Any) -> Visit:
         """Ask for a page that is waited for, with a request of which one method raises."""
@@ -180,7 +180,7 @@ class BrokenRequestTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_page(self) -> None:
-        """Where a page that was waited for cannot be sent, nor an error page, it is broken off."""
+        """A late page that cannot be sent aborts the connection, and the outcome has a failure."""
         for broken, errors in (("write", 2), ("finish", 1)):
             result: Deferred[bytes] = Deferred()
             visit = self.visit(broken, result)
@@ -189,7 +189,7 @@ class BrokenRequestTests(SynchronousTestCase):
             self.assertIsInstance(visit.outcome.failure, Failure)
 
     def test_after_the_finish(self) -> None:
-        """What is raised when the response has been finished is logged, and spoils nothing."""
+        """An error that `finish` raises once the response is sent is logged, and spoils nothing."""
         result: Deferred[bytes] = Deferred()
 
         def handler(request: Any) -> Deferred[bytes]:
@@ -207,21 +207,21 @@ class BrokenRequestTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.cause, None)
 
     def test_nothing_more(self) -> None:
-        """So it is where the handler has written it all, and it cannot be finished."""
+        """Work that comes to None aborts the connection if its request cannot be finished."""
         result: Deferred[None] = Deferred()
         visit = self.visit("finish", result)
         result.callback(None)
         self.assert_broken_off(visit, 2)
 
     def test_error(self) -> None:
-        """So it is where the work fails, and the error page cannot be sent."""
+        """Work that fails aborts the connection if the error page cannot be sent."""
         result: Deferred[bytes] = Deferred()
         visit = self.visit("write", result)
         result.errback(OSError())
         self.assert_broken_off(visit, 2)
 
     def test_deadline(self) -> None:
-        """So it is where the page of a deadline cannot be sent; the work is stopped."""
+        """A deadline whose page cannot be sent aborts the connection, and logs the handler."""
         events = log_events(self)
         visit = self.visit("write", Deferred[bytes](lambda _: None), timeout=1)
         visit.clock.advance(1)
@@ -237,7 +237,7 @@ class SiblingTests(SynchronousTestCase):
     """Streams of one HTTP/2 connection."""
 
     def test_a_cancel_while_the_loss_is_told(self) -> None:
-        """Cleaning up after one stream, a sibling may be cancelled; all are told of the loss."""
+        """All streams of a lost connection end, though one stream's cleanup cancels another."""
         requests: dict[bytes, Any] = {}
         outcomes: list[Any] = []
 
@@ -260,7 +260,7 @@ class SiblingTests(SynchronousTestCase):
         self.assertEqual(len(outcomes), 3)
 
     def test_an_abort(self) -> None:
-        """A stream that has begun is reset, and its scope closes."""
+        """The scope of a stream that has begun closes at its total timeout, which is its cause."""
         outcomes: list[Any] = []
 
         def handler(request: Any) -> int:
@@ -276,7 +276,7 @@ class SiblingTests(SynchronousTestCase):
         self.assertEqual([each.cause for each in outcomes], [TimedOut(1, "total_timeout")])
 
     def test_an_abort_that_comes_too_late(self) -> None:
-        """A stream that is lost before it can be reset is left alone."""
+        """A stream that is lost before it can be reset logs no error."""
         requests: list[Any] = []
 
         def handler(request: Any) -> int:

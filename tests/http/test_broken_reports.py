@@ -31,7 +31,7 @@ class ListenerError(Exception):
 
 @frozen(eq=False)
 class Raising:
-    """A listener of which Twisted only demands that it has these methods."""
+    """A listener that raises; of a listener, Twisted only needs `callback` and `errback`."""
 
     error: BaseException
 
@@ -40,17 +40,17 @@ class Raising:
         raise self.error
 
     def errback(self, _: object) -> None:
-        """It is lost."""
+        """The request is lost."""
         raise self.error
 
 
 def fire_by_hand(request: Any) -> None:
-    """A common mistake: the code that waits for the end brings it about itself."""
+    """A common mistake: fire the Deferred of `notifyFinish` by hand."""
     request.notifyFinish().callback(None)
 
 
 def listen_with(error: BaseException) -> Callable[[Any], None]:
-    """Have something listen that raises."""
+    """A function that adds a listener which raises this error."""
 
     def listen(request: Any) -> None:
         request.notifications.append(Raising(error))
@@ -74,7 +74,7 @@ class BrokenTestCase(SynchronousTestCase):
     scope: Scope
 
     def setUp(self) -> None:
-        """What an error page's Deferred keeps may be logged late, after this test."""
+        """Collect garbage at the end: an error page's Deferred may log an error when freed."""
         self.addCleanup(self.flushLoggedErrors, FinishError, SystemExit)
         self.addCleanup(gc.collect)
 
@@ -120,10 +120,10 @@ class BrokenTestCase(SynchronousTestCase):
 
 
 class ListenerTests(BrokenTestCase):
-    """A listener that raises, so that Twisted tells none of those behind it."""
+    """A listener that raises, so that Twisted does not tell the listeners after it."""
 
     def each(self, **options: Any) -> Iterator[None]:
-        """Visit a page beside each such listener, there before ours or after it."""
+        """Visit a page with each raising listener, before cancelweb's listener and after it."""
         for listen in LISTENERS:
             for is_first in (True, False):
 
@@ -138,7 +138,7 @@ class ListenerTests(BrokenTestCase):
                 yield
 
     def test_when_it_is_finished(self) -> None:
-        """When the response is sent, the scope closes, and the error is logged once."""
+        """If a listener raises when the page is sent, the scope closes, and one error is logged."""
         for _ in self.each():
             self.work.end(PAGE)
             self.assertEqual(self.client.response.body, PAGE)
@@ -147,7 +147,7 @@ class ListenerTests(BrokenTestCase):
             self.assert_drained()
 
     def test_when_the_handler_finishes_it(self) -> None:
-        """When the handler finishes it, the scope closes by the end of its work."""
+        """If a listener raises when the handler finishes, the scope closes when its work ends."""
         for _ in self.each():
             with contextlib.suppress(*RAISED):
                 finish(self.request)
@@ -156,7 +156,7 @@ class ListenerTests(BrokenTestCase):
             self.assert_drained()
 
     def test_when_the_client_leaves(self) -> None:
-        """When the client leaves, the work is stopped; in a drain, if the loss is not reported."""
+        """If a listener raises at a disconnect, the work stops, at the latest with a drain."""
         for _ in self.each():
             with contextlib.suppress(*RAISED):
                 self.client.disconnect()
@@ -168,7 +168,7 @@ class ListenerTests(BrokenTestCase):
             self.assert_drained()
 
     def test_when_the_client_has_left_unreported(self) -> None:
-        """A loss that nothing has reported is seen by the deadline, or when the work ends."""
+        """A loss that Twisted never reports is found at the deadline, or when the work ends."""
         for seconds in (5, 0):
 
             def handler(_: Request) -> Errand:
@@ -186,7 +186,7 @@ class ListenerTests(BrokenTestCase):
             self.assert_drained()
 
     def test_when_the_client_leaves_during_a_drain(self) -> None:
-        """A loss that nothing has reported is the cause, and not the drain that ends."""
+        """A loss that Twisted never reports is the cause, not the drain that runs out of time."""
 
         def handler(_: Request) -> Errand:
             fire_by_hand(self.request)
@@ -200,7 +200,7 @@ class ListenerTests(BrokenTestCase):
         self.assertIsInstance(self.assert_closed().cause, Disconnected)
 
     def test_when_it_times_out(self) -> None:
-        """At the deadline the client is answered, and the error is logged, not raised."""
+        """If a listener raises at the deadline, the error is logged, and the client gets a 503."""
         for _ in self.each(timeout=5):
             self.clock.advance(5)
             self.assertEqual(self.client.response.code, 503)
@@ -215,7 +215,7 @@ class FinishError(Exception):
 
 
 class Early(Request):
-    """It fails before it is finished."""
+    """A request whose `finish` raises before it has finished anything."""
 
     def finish(self) -> None:
         """Raise."""
@@ -223,16 +223,16 @@ class Early(Request):
 
 
 class Half(Request):
-    """It fails when it counts as finished, but its listeners were not told."""
+    """A request whose `finish` sets `finished` and raises, but tells no listener."""
 
     def finish(self) -> None:
-        """Set what tells so, and raise."""
+        """Set `finished`, and raise."""
         self.finished = 1
         raise FinishError
 
 
 class Late(Request):
-    """It fails when it has been finished."""
+    """A request whose `finish` raises after it has finished the response."""
 
     def finish(self) -> None:
         """Finish, and raise."""
@@ -241,7 +241,7 @@ class Late(Request):
 
 
 class Exiting(Request):
-    """The same, but with what is no Exception."""
+    """A request whose `finish` raises SystemExit after it has finished the response."""
 
     def finish(self) -> None:
         """Finish, and raise."""
@@ -253,7 +253,7 @@ class FinishTests(BrokenTestCase):
     """A request whose `finish()` raises."""
 
     def test_that_is_finished(self) -> None:
-        """Where it counts as finished, the scope closes as soon as the response is sent."""
+        """If `finish` raises but has set `finished`, the scope closes when the page is sent."""
         for factory in (Half, Late, Exiting):
             self.visit(factory)
             self.work.end(PAGE)
@@ -262,7 +262,7 @@ class FinishTests(BrokenTestCase):
             self.assert_drained()
 
     def test_that_is_not(self) -> None:
-        """Where it does not, the connection is aborted, and the scope closes with that."""
+        """If `finish` raises and has not set `finished`, the connection is aborted."""
         self.visit(Early)
         self.work.end(PAGE)
         self.clock.advance(0)
@@ -272,7 +272,7 @@ class FinishTests(BrokenTestCase):
         self.assert_drained()
 
     def test_at_the_deadline(self) -> None:
-        """So it is for the page of a deadline; the work is stopped, and the cause is that."""
+        """If `finish` raises at the deadline, the work stops, and the cause is the deadline."""
         for factory in (Early, Half, Late, Exiting):
             self.visit(factory, timeout=5)
             self.clock.pump([5, 0])
@@ -283,7 +283,7 @@ class FinishTests(BrokenTestCase):
             self.assert_drained()
 
     def test_by_the_handler(self) -> None:
-        """Where the handler has finished it, no later loss counts as a disconnect."""
+        """If `finish` raises when the handler calls it, a later loss is no disconnect."""
         for factory in (Half, Late, Exiting):
             self.visit(factory, lambda _: NOT_DONE_YET)
             self.request.write(PAGE)
@@ -294,7 +294,7 @@ class FinishTests(BrokenTestCase):
             self.assert_drained()
 
     def test_of_bytes(self) -> None:
-        """Where the handler has returned bytes, the scope closes when these are handed over."""
+        """If `finish` raises when Twisted sends the handler's bytes, the scope closes."""
         for factory in (Early, Half, Late, Exiting):
             with contextlib.suppress(FinishError, SystemExit, RuntimeError):
                 self.visit(factory, lambda _: PAGE)

@@ -1,4 +1,4 @@
-"""Requests that share a connection: nothing is kept by connection.
+"""Requests that share a connection: each of them has a scope of its own.
 
 How a scope is found is for `scopes.test_context`.
 """
@@ -14,10 +14,10 @@ from .._visits import connect
 
 
 class TwoRequestsTests(SynchronousTestCase):
-    """Nothing is kept by connection."""
+    """Two requests on one connection share no state."""
 
     def test_each_has_a_scope(self) -> None:
-        """Requests one after another on one connection have a scope each."""
+        """Two requests on one connection have a scope each."""
         scopes: list[Scope] = []
 
         @cancel_on_disconnect
@@ -32,7 +32,7 @@ class TwoRequestsTests(SynchronousTestCase):
         self.assertEqual([each.body for each in connection.responses], [b"page", b"page"])
 
     def test_pipelined_behind_one_that_waits(self) -> None:
-        """A request that was pipelined is served when the first is done, and lost for itself."""
+        """A disconnect cancels a pipelined request, but not the answered request before it."""
         results = [Deferred[bytes](), Deferred[bytes]()]
         asked = iter(results)
         scopes: list[Scope] = []

@@ -40,7 +40,7 @@ class OnEntryTests(SynchronousTestCase):
         }
 
     def handler(self, request: Request) -> bytes:
-        """Note that it was run."""
+        """A handler that notes that it ran."""
         self.ran.append("handler")
         return b"page"
 
@@ -49,7 +49,7 @@ class OnEntryTests(SynchronousTestCase):
         return CancellingResource(Page(self.handler), **self.options, **options)
 
     def test_is_refused(self) -> None:
-        """A handler is not run, its entry point's hooks are, and the outcome is REFUSED."""
+        """A lost request is REFUSED: its hooks run, but not its decorated handler."""
         connection, request = kept_request()
         connection.disconnect()
         self.assertIs(cancel_on_disconnect(**self.options)(self.handler)(request), NOT_DONE_YET)
@@ -57,14 +57,14 @@ class OnEntryTests(SynchronousTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.REFUSED])
 
     def test_is_refused_by_a_wrapper(self) -> None:
-        """So is a safe method behind a wrapper."""
+        """A wrapped handler of a lost GET is not called, but the hooks of its wrapper run."""
         connection, request = kept_request()
         connection.disconnect()
         self.assertIs(self.wrapped().render(request), NOT_DONE_YET)
         self.assertEqual(self.ran, ["cancel: the client disconnected", "exit"])
 
     def test_finished_by_somebody(self) -> None:
-        """A request that somebody has finished is refused as finished, not as left."""
+        """A request that other code has finished is refused without a cause."""
         _, request = kept_request()
         request.finish()
         self.assertIs(cancel_on_disconnect(**self.options)(self.handler)(request), NOT_DONE_YET)
@@ -74,7 +74,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertIs(outcome.ended, Ended.REFUSED)
 
     def test_unsafe_method(self) -> None:
-        """A POST behind a wrapper is run all the same, and nothing of it is sent."""
+        """A wrapped handler of a lost POST is called, and its outcome is COMPLETED."""
         connection, request = kept_request(b"POST")
         connection.disconnect()
         self.assertIs(self.wrapped().render(request), NOT_DONE_YET)
@@ -82,7 +82,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
     def test_unsafe_method_finished_by_somebody(self) -> None:
-        """Finishing once more what somebody has finished warns, as in Twisted."""
+        """A wrapped POST that is finished a second time warns, as in Twisted."""
 
         def render(request: Any) -> int:
             request.finish()
@@ -95,14 +95,14 @@ class OnEntryTests(SynchronousTestCase):
         self.assertIn("finish called twice", warning["message"])
 
     def test_unsafe_method_decorated(self) -> None:
-        """A decorated handler is refused whatever its method."""
+        """A decorated handler of a lost request is not called, not even for a POST."""
         connection, request = kept_request(b"POST")
         connection.disconnect()
         cancel_on_disconnect(**self.options)(self.handler)(request)
         self.assertNotIn("handler", self.ran)
 
     def test_work_in_an_unsafe_method_finished_by_somebody(self) -> None:
-        """The scope of a POST that is run all the same ends with its work, and holds nothing."""
+        """The scope of a finished POST closes when its work ends, and adds no listener."""
         result: Deferred[bytes] = Deferred()
         _, request = kept_request(b"POST")
         request.finish()
@@ -113,7 +113,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertIs(scope_of(request).request, None)
 
     def test_dry_run(self) -> None:
-        """In a dry run it is run, and the outcome says what would have been."""
+        """A dry run calls the handler of a lost request, and the outcome names the disconnect."""
         connection, request = kept_request()
         connection.disconnect()
         self.wrapped(dry_run=True).render(request)
@@ -121,7 +121,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertEqual([each.would_have_cancelled for each in self.outcomes], [Disconnected()])
 
     def test_what_is_run_may_touch_the_request(self) -> None:
-        """Where a handler is run on a dead request, nothing that it does to it raises."""
+        """A handler that is called for a lost request may write and finish without an error."""
 
         def render(request: Request) -> int:
             request.write(b"page")
@@ -135,7 +135,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertEqual(self.ran, ["through"])
 
     def test_has_a_scope(self) -> None:
-        """A refused request has a scope, which is closed and knows why."""
+        """A refused request has a closed scope, whose cause is the disconnect."""
         connection, request = kept_request()
         connection.disconnect()
         cancel_on_disconnect(**self.options)(self.handler)(request)
@@ -147,7 +147,7 @@ class InTheMiddleTests(SynchronousTestCase):
     """The client leaves while a handler's synchronous part runs."""
 
     def test_work_is_stopped_as_it_is_returned(self) -> None:
-        """What the handler returns then is asked to stop at once, once."""
+        """Work that a handler returns after its client has left is asked to stop at once."""
         work = Errand()
 
         def handler(request: Request) -> Errand:
@@ -160,7 +160,7 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertIsInstance(visit.outcome.cause, Disconnected)
 
     def test_bytes_are_dropped(self) -> None:
-        """Bytes are not sent, and raise nothing."""
+        """Bytes that a handler returns after its client has left are not sent."""
 
         def handler(request: Request) -> bytes:
             lose(request)
@@ -171,7 +171,7 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertIsInstance(visit.outcome.cause, Disconnected)
 
     def test_bytes_of_an_unwatched_handler_are_dropped(self) -> None:
-        """Nor where nobody watches."""
+        """Bytes returned after the client has left are not sent, even without observers."""
 
         def handler(request: Request) -> bytes:
             lose(request)
@@ -182,7 +182,7 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertEqual(connection.received, b"")
 
     def test_not_done_yet(self) -> None:
-        """A handler that does it all itself is told by its hooks."""
+        """A hook that the handler adds after its client has left runs, and finds the disconnect."""
         ran: list[object] = []
 
         def handler(request: Request) -> int:
@@ -194,7 +194,7 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertEqual(ran, [Disconnected()])
 
     def test_an_error_is_logged(self) -> None:
-        """An exception that nobody can be told of is logged, and told to the observers."""
+        """An error raised after the client has left is logged, and the outcome is FAILED."""
 
         def handler(request: Request) -> bytes:
             lose(request)
@@ -205,7 +205,7 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_answered_by_somebody_else(self) -> None:
-        """What the work comes to when somebody else has answered is dropped."""
+        """The result of work is dropped if other code has finished the response."""
         result: Deferred[bytes] = Deferred()
         connection, request = kept_request()
         cancel_on_disconnect(lambda _: result)(request)
@@ -216,7 +216,7 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertIsNone(scope_of(request).request)
 
     def test_in_an_unsafe_method(self) -> None:
-        """A POST behind a wrapper goes on, guarded."""
+        """A wrapped POST whose client leaves in the handler goes on, and its page is not sent."""
         result: Deferred[bytes] = Deferred()
 
         def render(request: Request) -> Deferred[bytes]:
@@ -231,15 +231,15 @@ class InTheMiddleTests(SynchronousTestCase):
 
 
 class InTheTransportTests(SynchronousTestCase):
-    """What is told of the loss before we are."""
+    """Code that Twisted tells of a loss before it tells cancelweb."""
 
     def test_a_producer_that_cancels_the_work(self) -> None:
-        """Where a producer has cancelled the work when it was stopped, it is no error."""
+        """A producer that cancels the work when a disconnect stops it causes no error."""
         result: Deferred[bytes] = Deferred()
 
         @implementer(IPushProducer)
         class Cancelling:
-            """Cancels, as it is told before `notifyFinish` fires."""
+            """A producer that cancels the work; Twisted stops it before `notifyFinish` fires."""
 
             def stopProducing(self) -> None:
                 result.cancel()

@@ -1,6 +1,6 @@
-"""What is left of a request after its end: nothing done to it raises, and nothing is logged.
+"""Requests after their end: nothing that is done to them raises or is logged.
 
-What a handler gets to see of a death is for `test_dead_requests`.
+What a handler sees when its request dies is for `test_dead_requests`.
 """
 
 from functools import partial
@@ -23,13 +23,13 @@ from .._work import Errand
 
 @implementer(IPushProducer)
 class Producer:
-    """Something to register."""
+    """A producer that counts how often it is stopped."""
 
     def __init__(self) -> None:
         self.stopped = 0
 
     def stopProducing(self) -> None:
-        """Note it."""
+        """Count the call."""
         self.stopped += 1
 
     def pauseProducing(self) -> None:
@@ -40,10 +40,10 @@ class Producer:
 
 
 class GuardTests(SynchronousTestCase):
-    """What is done to a request after its death does nothing."""
+    """The methods of a dead request do nothing."""
 
     def dead_request(self, how: str) -> Request:
-        """A request that has died under the eyes of an entry point."""
+        """A request that was lost or finished after an entry point had met it."""
         kept: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -59,7 +59,7 @@ class GuardTests(SynchronousTestCase):
         return kept[0]
 
     def test_its_methods_do_nothing(self) -> None:
-        """Neither on a lost nor on a finished request does any of them raise or send."""
+        """The methods of a lost or finished request neither raise nor send anything."""
         for how in ("lost", "finished"):
             request = self.dead_request(how)
             received = self.visit.received
@@ -72,7 +72,7 @@ class GuardTests(SynchronousTestCase):
         self.assertEqual(self.flushWarnings(), [])
 
     def test_work_that_the_end_of_the_request_settles(self) -> None:
-        """Who is told of the end before the scope may settle the work: nothing of it is sent."""
+        """A page that another listener delivers at the end of the request is not sent."""
         for how in ("lost", "finished"):
             result: Deferred[bytes] = Deferred()
             kept: list[Request] = []
@@ -102,7 +102,7 @@ class GuardTests(SynchronousTestCase):
         return result
 
     def test_a_producer_is_stopped(self) -> None:
-        """A producer that is registered on it is told to stop, once, and produces nothing."""
+        """A producer that is registered on a dead request is stopped, once."""
         for how in ("lost", "finished"):
             for streaming in (True, False):
                 producer = Producer()
@@ -110,7 +110,7 @@ class GuardTests(SynchronousTestCase):
                 self.assertEqual(producer.stopped, 1)
 
     def test_what_did_not_raise_does_not(self) -> None:
-        """What can be asked of a finished request without a guard can be asked with one."""
+        """Methods such as `getHost` still work on a request that was answered at its deadline."""
         for name in ("isSecure", "prePathURL", "URLPath", "getSession", "getHost", "getClientIP"):
             requests: list[Any] = []
 
@@ -131,7 +131,7 @@ class GuardTests(SynchronousTestCase):
         self.assertIn("request.finish called twice", warning["message"])
 
     def test_finished_after_the_answer_of_cancelweb(self) -> None:
-        """A handler's own `finish` is silent once it was answered for, and so is a further one."""
+        """A handler's own `write` and `finish` are silent after cancelweb has answered."""
 
         def ending(request: Request, cause: Cause) -> None:
             request.finish()
@@ -150,7 +150,7 @@ class GuardTests(SynchronousTestCase):
             self.assertEqual((connection.received, self.flushWarnings()), (received, []))
 
     def test_a_living_request_is_left_alone(self) -> None:
-        """A request that lives has no method replaced."""
+        """A request that is alive has no method replaced."""
         kept: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -162,10 +162,10 @@ class GuardTests(SynchronousTestCase):
 
 
 class NothingUnhandledTests(SynchronousTestCase):
-    """No "Unhandled error in Deferred" of our making."""
+    """No "Unhandled error in Deferred" is caused by cancelweb."""
 
     def test_a_client_that_leaves(self) -> None:
-        """An abandoned request logs one line at info; one more if it was let go; nothing else."""
+        """An abandoned request logs one line at info, one more for work let go, and no error."""
         handlers: list[tuple[Any, int]] = [
             (waiting, 1),
             (lambda _: NOT_DONE_YET, 2),
@@ -182,7 +182,7 @@ class NothingUnhandledTests(SynchronousTestCase):
             self.assertEqual([each for each in events if "log_failure" in each], [])
 
     def test_a_client_that_stays(self) -> None:
-        """A completed one logs nothing of ours."""
+        """A request that completes logs no line of cancelweb's."""
         events = log_events(self)
         result: Deferred[bytes] = Deferred()
         connection = connect(Page(cancel_on_disconnect(lambda _: result)))
@@ -200,7 +200,7 @@ class NothingUnhandledTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_an_error_that_is_not_ours(self) -> None:
-        """A CancelledError that the scope did not cause is an error like any other."""
+        """A CancelledError that the scope did not cause is a 500, and is logged."""
         result: Deferred[bytes] = Deferred()
         visit = Visit(lambda _: result)
         result.cancel()
@@ -211,10 +211,10 @@ class NothingUnhandledTests(SynchronousTestCase):
 
 
 class UpgradeTests(SynchronousTestCase):
-    """A client that would rather speak another protocol."""
+    """A client that asks for an upgrade, and gets none."""
 
     def test_work_of_a_request_that_asks_for_an_upgrade(self) -> None:
-        """Work that a handler returned is stopped, though the client asked for an upgrade."""
+        """Work is stopped when a client that asked for an upgrade in vain leaves."""
         work = Errand()
         connection = connect(Page(cancel_on_disconnect(lambda _: work)))
         connection.get(headers={b"Connection": b"Upgrade", b"Upgrade": b"h2c"})

@@ -1,7 +1,7 @@
-"""A dead request in the hands of the site's own listeners: what they do to it logs nothing.
+"""Listeners that touch a dead request: nothing that they do to it raises or is logged.
 
-What belongs here: callbacks of `notifyFinish`, and what these set off, over HTTP/1 and HTTP/2. What
-can be done to a dead request otherwise is for `test_dead_requests_guarded`.
+What belongs here: callbacks of `notifyFinish`, and what they set off, over HTTP/1 and HTTP/2. What
+other code can do to a dead request is for `test_dead_requests_guarded`.
 """
 
 import gc
@@ -31,7 +31,7 @@ Touch = Callable[[Any], object]
 
 @implementer(IPushProducer)
 class Producer:
-    """Something to register."""
+    """A producer that does nothing."""
 
     def stopProducing(self) -> None:
         """Nothing to stop."""
@@ -62,7 +62,7 @@ TOUCHES: dict[str, Touch] = {
 
 
 def recipe(touch: Touch, request: Any) -> int:
-    """The tutorial's: cancel the work, whose errback answers."""
+    """A handler by the tutorial's recipe: it cancels the work, whose errback answers."""
     work: Deferred[None] = Deferred(lambda _: None)
     work.addBoth(lambda _: touch(request))
     request.notifyFinish().addErrback(lambda _: work.cancel())
@@ -70,20 +70,20 @@ def recipe(touch: Touch, request: Any) -> int:
 
 
 def directly(touch: Touch, request: Any) -> int:
-    """The listener touches the request itself."""
+    """A handler whose listener touches the request itself."""
     request.notifyFinish().addBoth(lambda _: touch(request))
     return NOT_DONE_YET
 
 
 def several(touch: Touch, request: Any) -> int:
-    """There are three."""
+    """A handler that adds three listeners."""
     for _ in range(2):
         directly(touch, request)
     return recipe(touch, request)
 
 
 def returned(touch: Touch, request: Any) -> Deferred[bytes]:
-    """The work that the listener cancels is returned as well."""
+    """A handler that also returns the work which its listener cancels."""
     work: Deferred[bytes] = Deferred(lambda _: None)
 
     def failed(failure: Failure) -> bytes:
@@ -107,7 +107,7 @@ async def coroutine(touch: Touch, request: Any) -> None:
 
 @inlineCallbacks
 def generator(touch: Touch, request: Any) -> Generator[Any, Any, None]:
-    """A generator that waits for the end itself."""
+    """A generator that waits for the end of the request itself."""
     try:
         yield request.notifyFinish()
     except (ConnectionDone, ConnectionLost):
@@ -125,10 +125,10 @@ HANDLERS: list[Callable[[Touch, Any], object]] = [
 
 
 class Asking(Request):
-    """A request of a kind that has a `notifyFinish` of its own."""
+    """A request whose class overrides `notifyFinish`."""
 
     def notifyFinish(self) -> Any:
-        """As Twisted's."""
+        """Do as Twisted does."""
         return super().notifyFinish()
 
 
@@ -140,27 +140,27 @@ class Outer(Resource):
         self._touch, self._inner = touch, inner
 
     def getChild(self, path: bytes, request: Request) -> Any:
-        """Listen, and go on."""
+        """Listen, and return the inner resource."""
         directly(self._touch, request)
         return self._inner
 
 
 @define(eq=False)
 class Touched:
-    """Touches a request, and notes whether that could be done."""
+    """A function that touches a request, and notes whether that raised."""
 
     touch: Touch
     done: list[Any] = field(factory=list)
 
     def __call__(self, request: Any) -> None:
-        """Touch it."""
+        """Touch the request."""
         self.done.append("began")
         self.touch(request)
         self.done[-1] = "done"
 
 
 class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
-    """Not even from the handler's own `notifyFinish` callbacks (promise 2)."""
+    """A dead request is never touched, not even by the handler's own `notifyFinish` callbacks."""
 
     def entry_points(self, handler: Handler, **options: Any) -> Iterator[Any]:
         """The handler behind each entry point, and behind both."""
@@ -191,7 +191,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
         self.assert_quiet()
 
     def tearDown(self) -> None:
-        """Nor is there an unhandled error in what is garbage now."""
+        """Assert that garbage of the test has no unhandled error."""
         gc.collect()
         self.assert_quiet()
 
@@ -203,7 +203,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
     def check_each(
         self, handlers: list[Callable[[Touch, Any], object]], touches: dict[str, Touch], **how: Any
     ) -> None:
-        """Whatever is done to a request in whatever handler, behind whatever entry point."""
+        """Check each touch in each handler behind each entry point, over HTTP/1 and HTTP/2."""
         for handler in handlers:
             for touch in touches.values():
                 touched = Touched(touch)
@@ -212,15 +212,15 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
                         self.leave(page, touched, version=version, **how)
 
     def test_whatever_is_done(self) -> None:
-        """Nothing that a listener does to it raises, nor what an errback of cancelled work does."""
+        """Nothing that a listener or an errback of cancelled work does to a lost request raises."""
         self.check_each([recipe, directly], TOUCHES)
 
     def test_in_whatever_handler(self) -> None:
-        """An error page is sent to nobody, whatever kind of handler sends it."""
+        """Each kind of handler may answer a lost request without an error."""
         self.check_each(HANDLERS, {"answer": answer})
 
     def test_in_a_request_that_is_spared(self) -> None:
-        """Nor where the method keeps the request from being cancelled, and in a dry run."""
+        """A listener may answer a request that is lost and spared, or in a dry run."""
         for handler in (recipe, directly, several):
             touched = Touched(answer)
             for version in (1, 2):
@@ -230,7 +230,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
                 self.leave(page, touched, version=version)
 
     def test_with_hooks_observers_and_a_deadline(self) -> None:
-        """Nor where the scope does not take the fast path."""
+        """A listener may answer a lost request that has hooks and limits, without an error."""
         options: dict[str, Any] = {"on_exit": repr, "observers": repr, "timeout": 100}
         for handler in HANDLERS:
             touched = Touched(answer)
@@ -239,7 +239,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
                     self.leave(page, touched, version=version)
 
     def test_listeners_from_before_the_entry_point(self) -> None:
-        """Nor if an outer resource has listened before cancelweb met the request."""
+        """A listener from before the entry point may touch a lost request without an error."""
         for touch in TOUCHES.values():
             touched = Touched(touch)
             waits: Handler = lambda _: Deferred(lambda _: None)  # noqa: E731
@@ -248,7 +248,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
                     self.leave(Outer(touched, page), touched, version=version)
 
     def test_late_children(self) -> None:
-        """Nor in what a `DeferredResource` delivers."""
+        """A listener of a late child may answer a lost request without an error."""
         for handler in (recipe, directly):
             touched = Touched(answer)
             child = Page(partial(handler, touched))
@@ -257,11 +257,11 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
                 self.leave(page, touched, version=version)
 
     def test_requests_with_a_notify_finish_of_their_own(self) -> None:
-        """Nor where the request's class overrides `notifyFinish`."""
+        """A listener may touch a lost request whose class overrides `notifyFinish`."""
         self.check_each([recipe, directly, several], TOUCHES, factory=Asking)
 
     def test_such_a_request_that_is_cancelled(self) -> None:
-        """It is not taken for a lost one where its client still waits for an answer."""
+        """A request whose class overrides `notifyFinish` is answered with a 503 at its deadline."""
         for page in self.entry_points(partial(recipe, lambda request: None), timeout=1):
             site = Site(page, reactor=cast(Any, Clock()))
             site.requestFactory = Asking
@@ -270,7 +270,7 @@ class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
             self.assertEqual(exchange.response.code, 503)  # type: ignore[union-attr]
 
     def test_after_a_finish_it_is_as_in_twisted(self) -> None:
-        """Listeners of a response that was finished see what Twisted shows them."""
+        """A listener of a finished response finds a request without a channel, as in Twisted."""
         seen: list[object] = []
 
         def handler(request: Any) -> int:

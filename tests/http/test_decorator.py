@@ -1,4 +1,4 @@
-"""`cancel_on_disconnect`: what it goes on, what it keeps, and what it says when used wrongly.
+"""`cancel_on_disconnect`: what it can decorate, what it keeps, and what it says on misuse.
 
 What becomes of each kind of result is for the tests of the results; where entry points meet has a
 module of its own.
@@ -60,10 +60,10 @@ METHODS = [b"GET", b"POST", b"OPTIONS", b"HEAD"]
 
 
 class KindsTests(SynchronousTestCase):
-    """What the decorator goes on."""
+    """What can be decorated."""
 
     def test_each_kind_of_method_completes(self) -> None:
-        """`def`, `inlineCallbacks`, `async def` and async generators send what they make."""
+        """A decorated function, generator, coroutine or async generator sends its page."""
         for method in METHODS:
             report = Report()
             connection = connect(report)
@@ -73,7 +73,7 @@ class KindsTests(SynchronousTestCase):
             self.assertEqual(connection.response.body, b"" if method == b"HEAD" else b"report")
 
     def test_each_kind_of_method_is_cancelled(self) -> None:
-        """The work of all of them stops in the turn in which the client leaves."""
+        """The work of a decorated method of each kind stops when the client leaves."""
         for method in METHODS:
             cancelled: list[object] = []
             report = Report()
@@ -84,7 +84,7 @@ class KindsTests(SynchronousTestCase):
             self.assertEqual(cancelled, [report.go])
 
     def test_a_function(self) -> None:
-        """A plain function, which takes the request first or after other arguments."""
+        """A decorated function may take arguments besides the request."""
 
         @cancel_on_disconnect
         def page(name: str, request: Request, *, greeting: str = "Hello") -> bytes:
@@ -95,7 +95,7 @@ class KindsTests(SynchronousTestCase):
         self.assertEqual(connection.response.body, b"Hi, you: /")
 
     def test_a_callable_without_a_name(self) -> None:
-        """What is no function but can be called can be decorated."""
+        """A callable that is no function, such as a partial, can be decorated."""
 
         def page(name: bytes, request: Request) -> bytes:
             return name
@@ -105,7 +105,7 @@ class KindsTests(SynchronousTestCase):
         self.assertEqual(connection.response.body, b"you")
 
     def test_the_first_request_of_several(self) -> None:
-        """The request is the first positional argument that has a `notifyFinish`."""
+        """The decorator takes the first argument that has a `notifyFinish` as the request."""
         found: list[object] = []
 
         @cancel_on_disconnect
@@ -119,10 +119,10 @@ class KindsTests(SynchronousTestCase):
 
 
 class KeptTests(SynchronousTestCase):
-    """What of a handler the decorator keeps."""
+    """What the decorator keeps of a handler."""
 
     def test_name_and_docstring(self) -> None:
-        """Its name, its docstring, its module."""
+        """A decorated handler keeps its name, its docstring and its module."""
         render: Any = Report.render_GET
         self.assertEqual(render.__name__, "render_GET")
         self.assertEqual(render.__qualname__, "Report.render_GET")
@@ -130,17 +130,17 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual(render.__module__, __name__)
 
     def test_signature(self) -> None:
-        """Its parameters."""
+        """A decorated handler keeps its parameters."""
         self.assertEqual(list(inspect.signature(Report.render_GET).parameters), ["self", "request"])
 
     def test_the_undecorated_handler(self) -> None:
-        """The handler itself stays reachable as `__wrapped__`, and can be tested alone."""
+        """The undecorated handler is reachable as `__wrapped__`, and can be called alone."""
         render: Any = Report.render_GET
         report = Report()
         self.assertIs(render.__wrapped__(report, None), report.go)
 
     def test_types(self) -> None:
-        """A type checker sees the same parameters, and what Twisted takes from a handler."""
+        """A type checker sees a decorated handler's parameters, and what Twisted takes from it."""
 
         @cancel_on_disconnect(timeout=5)
         def page(name: str, request: Request) -> Deferred[bytes]:
@@ -152,16 +152,16 @@ class KeptTests(SynchronousTestCase):
 
 
 class WrongUseTests(SynchronousTestCase):
-    """What it says when it is used wrongly."""
+    """What the decorator says on misuse."""
 
     def test_on_a_class(self) -> None:
-        """On a resource class it says which entry point is for resources."""
+        """A resource class that is decorated raises a TypeError that names `CancellingResource`."""
         wrong: Any = Report
         with self.assertRaisesRegex(TypeError, "Report'>; resources are wrapped in Can"):
             cancel_on_disconnect(wrong)
 
     def test_on_what_cannot_be_called(self) -> None:
-        """On anything else, such as a timeout given by position, it says what it takes."""
+        """A value that is decorated, such as a timeout given by position, raises a TypeError."""
         wrong: Any = 30
         with self.assertRaisesRegex(TypeError, "takes a render method, not 30.*options.*by name"):
             cancel_on_disconnect(wrong)
@@ -169,7 +169,7 @@ class WrongUseTests(SynchronousTestCase):
             cancel_on_disconnect(timeout=3)(wrong)
 
     def test_called_without_a_request(self) -> None:
-        """A handler that is called without a request is named in the error."""
+        """A decorated handler that is called without a request is named in the TypeError."""
 
         @cancel_on_disconnect
         def page(request: object) -> bytes:
@@ -179,12 +179,12 @@ class WrongUseTests(SynchronousTestCase):
             page("no")
 
     def test_called_without_a_request_and_without_a_name(self) -> None:
-        """A handler that has no name is shown as it is."""
+        """A decorated partial that is called without a request is shown in the TypeError."""
         with self.assertRaisesRegex(TypeError, r"functools\.partial.* without a request"):
             cancel_on_disconnect(partial(waiting))()
 
     def test_an_unknown_option(self) -> None:
-        """An option that there is not is a TypeError when it is given."""
+        """An option that does not exist raises a TypeError when it is given."""
         decorate: Any = cancel_on_disconnect
         wrap: Any = CancellingResource
         with self.assertRaisesRegex(TypeError, "methods"):
@@ -194,10 +194,10 @@ class WrongUseTests(SynchronousTestCase):
 
 
 class RouterTests(SynchronousTestCase):
-    """A decorated handler gives Twisted what Twisted knows, and nothing else."""
+    """A decorated handler returns only what Twisted knows."""
 
     def test_answers_not_done_yet(self) -> None:
-        """What waits is `NOT_DONE_YET`, the number 1: not for routers that await a Deferred."""
+        """A decorated handler that waits returns NOT_DONE_YET, which is 1, to whatever calls it."""
         answers: list[object] = []
         decorated = cancel_on_disconnect(waiting)
 
@@ -210,7 +210,7 @@ class RouterTests(SynchronousTestCase):
         self.assertIs(answers[0], NOT_DONE_YET)
 
     def test_answers_the_same_bytes(self) -> None:
-        """What is there at once is given back as it is."""
+        """A decorated handler returns the very bytes that the undecorated handler returns."""
         page = b"a page"
         answers: list[object] = []
 
@@ -233,13 +233,13 @@ class TestDoubleTests(SynchronousTestCase):
         self.assertEqual((request.written, request.finished), ([b"page"], 1))
 
     def test_completes_without_a_body(self) -> None:
-        """It serves a handler that has written all that there is."""
+        """A decorated handler whose Deferred comes to None finishes a DummyRequest."""
         request = DummyRequest([])
         cancel_on_disconnect(lambda _: succeed(None))(request)
         self.assertEqual((request.written, request.finished), ([], 1))
 
     def test_without_a_site(self) -> None:
-        """Where nobody tells a clock, it is the global reactor's."""
+        """Without a Site or a `clock` option, the clock of a scope is the global reactor."""
         clocks: list[object] = []
 
         @cancel_on_disconnect
@@ -251,7 +251,7 @@ class TestDoubleTests(SynchronousTestCase):
         self.assertEqual(clocks, [reactor])
 
     def test_is_cancelled(self) -> None:
-        """A DummyRequest that fails is a client that has left: the scope closes."""
+        """A DummyRequest that fails counts as a client that has left: the work is stopped."""
         ran: list[str] = []
         outcomes: list[Outcome] = []
         request, result = DummyRequest([]), Deferred[bytes](lambda _: None)

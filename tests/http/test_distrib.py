@@ -58,7 +58,7 @@ class DistribTests(TestCase):
         return await connection.closed
 
     async def test_wrapped_front(self) -> None:
-        """The worker's page comes, the same bytes as without us, and the scope ends with it."""
+        """A wrapped front answers the same bytes as a plain one, and its scope completes."""
         plain = await self.ask(self.subscribe(Page(lambda _: b"page")))
         answer = await self.ask(self.wrap(self.subscribe(Page(lambda _: b"page"))))
         self.assertIn(b"page", answer)
@@ -66,7 +66,7 @@ class DistribTests(TestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
     async def test_nothing_of_ours_is_sent(self) -> None:
-        """A worker that knows nothing of cancelweb gets a request without a trace of it."""
+        """A wrapped front sends its worker a request without a trace of cancelweb."""
         seen: list[dict[str, Any]] = []
 
         def render(request: Request) -> bytes:
@@ -80,20 +80,20 @@ class DistribTests(TestCase):
         self.assertEqual(seen[1]["notifications"], [])
 
     async def test_late_child_in_the_worker(self) -> None:
-        """What a worker delivers late is rendered by the worker's own request."""
+        """A page that a worker delivers late is served through a wrapped front."""
         late: Deferred[Resource] = Deferred()
         late.callback(Page(lambda _: b"page"))
         answer = await self.ask(self.wrap(self.subscribe(DeferredResource(late))))
         self.assertIn(b"page", answer)
 
     async def test_wrapped_both(self) -> None:
-        """Front and worker have a scope each."""
+        """A wrapped front and a wrapped worker have a scope each."""
         answer = await self.ask(self.wrap(self.subscribe(self.wrap(Page(lambda _: b"page")))))
         self.assertIn(b"page", answer)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
 
     async def test_worker_that_waits(self) -> None:
-        """A worker's scope ends with the response, whoever finishes that, and how late."""
+        """A worker's scope completes with the response, however its handler finishes that."""
 
         def late(_: Request) -> Deferred[bytes]:
             return deferLater(reactor, 0, lambda: b"page")
@@ -117,7 +117,7 @@ class DistribTests(TestCase):
         self.assertEqual(self.flushWarnings(), [])
 
     async def test_worker_that_finishes_later(self) -> None:
-        """So it does where nobody waits for what finishes the response."""
+        """A worker's scope completes if timers finish the response after NOT_DONE_YET."""
 
         def render(request: Request) -> int:
             reactor.callLater(0, request.write, b"page")
@@ -128,7 +128,7 @@ class DistribTests(TestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
     async def test_worker_that_fails(self) -> None:
-        """And where it fails."""
+        """A worker whose work fails answers with a 500, and its outcome is FAILED."""
         failing = Page(lambda _: deferLater(reactor, 0, lambda: 1 / 0))
         answer = await self.ask(self.subscribe(self.wrap(failing)))
         self.assertIn(b" 500 ", answer)
@@ -136,7 +136,7 @@ class DistribTests(TestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_decorated_front(self) -> None:
-        """So they have where the front is decorated, whose scope's attribute is sent along."""
+        """A decorated front and a wrapped worker have a scope each."""
         subscription = self.subscribe(self.wrap(Page(lambda _: b"page")))
         decorate: Any = cancel_on_disconnect(observers=self.outcomes.append)
         answer = await self.ask(Page(decorate(subscription.render)))
@@ -144,7 +144,7 @@ class DistribTests(TestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
 
     async def test_leaving(self) -> None:
-        """Nobody tells the worker that the client has left: what it then says is dropped."""
+        """What a worker writes after the client has left the front is dropped."""
         rendered: Deferred[Request] = Deferred()
 
         def render(request: Request) -> int:
