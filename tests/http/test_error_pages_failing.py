@@ -1,7 +1,7 @@
 """An `error_page` that fails, or ends the request itself.
 
-What belongs here: what is logged, and what the client gets all the same. What does not: one that
-does as it should, which has `test_error_pages_own`.
+What belongs here: what is logged, and what the client gets in its place. What does not: an
+`error_page` that works, which has `test_error_pages_own`.
 """
 
 import json
@@ -23,10 +23,10 @@ from ._answers import AS_TODAY, AnswerTestCase
 
 
 class OneAnswerAllTheSameTests(AnswerTestCase):
-    """An `error_page` that fails: that is logged, and the default is sent."""
+    """An `error_page` that fails: the error is logged, and the default page is sent."""
 
     def logged(self, error_page: object, root: Any = None, accept: bytes = b"*/*") -> LogEvent:
-        """What is logged of one whose client gets the default."""
+        """The log event of a failed `error_page` whose client got the default page."""
         events = log_events(self)
         response = self.ask(root or self.deadline(error_page), accept)
         self.assertEqual((response.code, response.is_complete), (503, True))
@@ -37,7 +37,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         return event
 
     def test_raises(self) -> None:
-        """One that raises, whatever it raises."""
+        """An `error_page` that raises is logged by its name, and the default page is sent."""
         for error in (ValueError, SystemExit):
 
             def failing(request: Request, cause: Cause, error: Any = error) -> bytes:
@@ -49,7 +49,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             self.logged(failing, self.draining(error_page=failing))
 
     def test_other_results(self) -> None:
-        """One that returns what cannot be waited for is told what it was."""
+        """The error of an `error_page` that returns no page says what it returned."""
         resource, nothing = Page(lambda _: NOT_DONE_YET), Page(lambda _: None)
         for result, described in [
             (NOT_DONE_YET, "NOT_DONE_YET"),
@@ -66,7 +66,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             )
 
     def test_a_resource_without_the_method(self) -> None:
-        """A resource that does not have the request's method cannot be rendered."""
+        """The default page is sent if an `error_page` returns a resource that lacks the method."""
 
         class OnlyGet(Resource):
             def render_GET(self, request: Request) -> bytes:
@@ -79,13 +79,13 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_a_default_in_the_clients_format(self) -> None:
-        """The default is in the client's format then, too."""
+        """The default page in place of a failed `error_page` is in the client's format."""
         response = self.ask(self.deadline(lambda request, cause: 5), b"application/json")
         self.assertEqual(json.loads(response.body)["status"], 503)
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_after_a_write(self) -> None:
-        """One that has written a part of its page cannot be helped: the response is broken off."""
+        """An `error_page` that writes half a page and raises has the response broken off."""
 
         def half(request: Request, cause: Cause) -> bytes:
             request.write(b"half a page")
@@ -109,7 +109,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_the_default_after_a_write(self) -> None:
-        """So is one that has written, and then asks for the default, or leaves the rest to come."""
+        """An `error_page` that writes half a page, but does not finish it, has it broken off."""
         for result in (None, NOT_DONE_YET):
 
             def half(request: Request, cause: Cause, result: Any = result) -> Any:
@@ -125,7 +125,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
                 self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_after_a_write_in_a_drain(self) -> None:
-        """So is that to a request that is turned away, without a proper end."""
+        """An `error_page` that writes half a page and raises in a drain has it broken off."""
 
         def half(request: Request, cause: Cause) -> bytes:
             request.write(b"half a page")
@@ -144,7 +144,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_page_with_a_producer(self) -> None:
-        """A page that a producer is to write, as a `File` is, is too late; the file is closed."""
+        """A `File` as an `error_page` is closed, and the default page is sent in its place."""
         path = self.mktemp()
         with open(path, "wb") as file:
             file.write(b"own")
@@ -166,7 +166,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_after_a_whole_page(self) -> None:
-        """One that fails when it has finished the request has answered it."""
+        """An `error_page` that finishes the request and then raises has answered the request."""
 
         def whole(request: Request, cause: Cause) -> bytes:
             request.write(b"own")
@@ -189,7 +189,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         )
 
     def test_a_request_that_raises(self) -> None:
-        """What a request of a kind of your own raises stands in the way of any answer."""
+        """A request whose `setHeader` raises gets no answer in a drain, and the error is logged."""
 
         def raising(request: Any, *_: object) -> None:
             raise ValueError
@@ -215,7 +215,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_ends_the_request_itself(self) -> None:
-        """One that finishes the request, or loses it, leaves nothing to do."""
+        """An `error_page` that finishes or loses the request leaves nothing to send."""
 
         def finishing(request: Request, cause: Cause) -> None:
             request.write(b"own")

@@ -1,7 +1,7 @@
 """`error_page`: the site makes the answer to a request that is cancelled while its client waits.
 
-What belongs here: when it is called, and what it may return. What does not: one that fails, which
-has `test_error_pages_failing`.
+What belongs here: when it is called, and what it may return. What does not: an `error_page` that
+fails, which has `test_error_pages_failing`.
 """
 
 import json
@@ -28,11 +28,11 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
     """`error_page`: the site makes the answer itself."""
 
     def setUp(self) -> None:
-        """Note what it was given."""
+        """Create the list of the causes that an error page was given."""
         self.given: list[Cause] = []
 
     def page(self, result: object) -> Callable[[Any, Cause], Any]:
-        """An error page of this result."""
+        """An error page that notes its cause, and returns this result."""
 
         def error_page(request: Request, cause: Cause) -> object:
             self.given.append(cause)
@@ -41,7 +41,7 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         return error_page
 
     def test_bytes(self) -> None:
-        """Bytes are the body; the status and the headers are set."""
+        """Bytes from an `error_page` are the body; the status and the headers are set."""
         response = self.ask(self.deadline(self.page(b"own")), b"application/json")
         self.assertEqual((response.code, response.body), (503, b"own"))
         self.assertEqual(response.header(b"content-type"), b"text/html; charset=utf-8")
@@ -51,7 +51,7 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         self.assertEqual(self.given, [TimedOut(1)])
 
     def test_what_it_changes(self) -> None:
-        """It may change all that is set."""
+        """An `error_page` may change the status and the headers."""
 
         def error_page(request: Request, cause: Cause) -> bytes:
             self.assertEqual(request.code, 503)
@@ -64,7 +64,7 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         self.assertEqual(response.header(b"content-type"), b"text/x-own")
 
     def test_resource(self) -> None:
-        """A resource is rendered, one that writes itself too, whatever the method."""
+        """A resource from an `error_page` is rendered, whatever the request's method."""
 
         class Own(Resource):
             def render(self, request: Request) -> bytes:
@@ -83,19 +83,19 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_none(self) -> None:
-        """None stands for the default."""
+        """None from an `error_page` stands for the default page."""
         response = self.ask(self.deadline(self.page(None)), b"application/json")
         self.assertEqual(json.loads(response.body)["status"], 503)
         self.assertEqual(self.given, [TimedOut(1)])
 
     def test_head(self) -> None:
-        """A HEAD has no body."""
+        """Bytes from an `error_page` give a HEAD its length, and no body."""
         response = self.ask(self.deadline(self.page(b"own")), method=b"HEAD")
         self.assertEqual((response.code, response.body), (503, b""))
         self.assertEqual(response.header(b"content-length"), b"3")
 
     def test_a_status_without_a_body(self) -> None:
-        """Where it sets a status that has no body, nothing is said of one."""
+        """An `error_page` that sets a status without a body sends no length and no type."""
         for status in (204, 304):
 
             def error_page(request: Request, cause: Cause, status: int = status) -> bytes:
@@ -109,7 +109,7 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
                 self.assertIsNone(response.header(b"content-type"))
 
     def test_each_cause(self) -> None:
-        """It is called for a drain's end, for those turned away, and for a cause of the user's."""
+        """An `error_page` is called at a drain's end, for a refused request, and for a cancel."""
         own = self.page(b"own")
         monitor = Monitor()
         root = CancellingResource(Page(waiting), monitor=monitor, error_page=own, observers=())
@@ -129,7 +129,7 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         )
 
     def test_is_not_called_without_a_client_to_answer(self) -> None:
-        """It is not called where the client has left, where a part is out, or in a dry run."""
+        """An `error_page` is not called for a lost client, a begun response or a dry run."""
 
         def begun(request: Request) -> int:
             request.write(b"begun")
@@ -148,7 +148,7 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         self.assertEqual(self.given, [])
 
     def test_the_innermost_wins(self) -> None:
-        """Where entry points meet, the innermost that has one decides."""
+        """Where entry points meet, the innermost `error_page` that was given is called."""
         inner = self.deadline(self.page(b"inner"))
         outer = self.page(b"outer")
         self.assertEqual(self.ask(CancellingResource(inner, error_page=outer)).body, b"inner")
@@ -156,7 +156,7 @@ class OneAnswerInTheSitesFormatTests(AnswerTestCase):
         self.assertEqual(self.ask(CancellingResource(inner, error_page=outer)).body, b"outer")
 
     def test_context(self) -> None:
-        """It sees the handler's scope and context variables, and nothing of it is left behind."""
+        """An `error_page` sees the handler's scope and context, and what it sets does not leak."""
         seen: list[object] = []
 
         def error_page(request: Request, cause: Cause) -> bytes:

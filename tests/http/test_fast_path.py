@@ -1,4 +1,4 @@
-"""The fast path of a request: it cannot be told from the general way, and keeps the same promises.
+"""The fast path of a request: it behaves as the general path does, and keeps the same promises.
 
 The random histories are in `_twins`; what the paths cost is measured elsewhere.
 """
@@ -41,7 +41,7 @@ class TwinTests(SynchronousTestCase):
     """The same random histories, with the fast path and without it."""
 
     def test_cannot_be_told_apart(self) -> None:
-        """At every step all that can be observed is the same; many histories begin on the path."""
+        """Random histories, many of them on the fast path, look the same without that path."""
         counted = run_twins(self, 150, 20)
         self.assertGreater(counted["fast"], 0.15 * counted["histories"])
         self.assertGreater(len(counted), 6, counted)
@@ -51,7 +51,7 @@ user: ContextVar[str] = ContextVar("user", default="nobody")
 
 
 def yielding(_: object) -> Generator[Deferred[None], None, None]:
-    """Waits."""
+    """A generator that waits for ever."""
     yield Deferred(lambda _: None)
 
 
@@ -85,7 +85,7 @@ class EachTests(SynchronousTestCase):
     """Short histories, not random: each kind of work, however asked for, meets each end."""
 
     def test_cannot_be_told_apart(self) -> None:
-        """All that can be observed is the same, with the fast path and without it."""
+        """Each kind of work meets each end in the same way with the fast path and without it."""
         beginnings = [
             {**SIMPLEST, **each, "kind": kind}
             for kind in [*SIMPLE, *AT_ONCE]
@@ -96,22 +96,22 @@ class EachTests(SynchronousTestCase):
 
 
 class DifferenceTests(SynchronousTestCase):
-    """What the histories have found."""
+    """Differences between the paths that random histories have found."""
 
     def test_canceller_that_answers(self) -> None:
-        """A Deferred whose canceller gives a result: nothing escapes into Twisted's own code."""
+        """Work whose canceller gives it a result has completed when the client leaves."""
         visit = Visit(lambda _: Deferred(lambda deferred: deferred.callback(PAGE)))
         visit.disconnect()
         self.assertEqual(visit.outcome.ended, Ended.COMPLETED)
 
     def test_canceller_that_answers_without_observers(self) -> None:
-        """Nor is there anything to escape where only the log is told."""
+        """A scope without observers closes if the canceller of its work gives a result."""
         visit = Visit(lambda _: Deferred(lambda deferred: deferred.callback(PAGE)), observers=None)
         visit.disconnect()
         self.assertIs(visit.scope.request, None)
 
     def test_answered_by_hand_and_nonsense_returned(self) -> None:
-        """A result of which no response can be made is an error, though there is a response."""
+        """A result that is no response is an error, even if the response is already finished."""
         work: Deferred[Any] = Deferred()
         visit = Visit(returning(work))
         visit.scope.request.finish()
@@ -120,7 +120,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_called_by_other_code(self) -> None:
-        """A handler that other code calls keeps no code of the first from being stopped."""
+        """A handler stops if its client leaves while a second handler of its request is called."""
 
         async def waiting_on(_: object) -> None:
             await Deferred[None](lambda _: None)
@@ -138,7 +138,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_inside_fails_later(self) -> None:
-        """An entry point inside, entered while the handler's work is waited for, may fail."""
+        """A second handler that raises while the first one waits makes the outcome FAILED."""
         visit = Visit(waiting)
         request: Any = visit.scope.request
         inside: Any = cancel_on_disconnect(raising)
@@ -147,7 +147,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_lost_after_an_unreported_finish(self) -> None:
-        """A response that was finished, though nobody was told, was not lost: its work runs on."""
+        """Work runs on after a loss if its response was finished, even if that was not reported."""
         work: Deferred[bytes] = Deferred()
         visit = Visit(returning(work), observers=None)
         visit.scope.request.finished = 1
@@ -158,7 +158,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertIsNone(visit.scope.request)
 
     def test_finish_that_raises_behind_the_end(self) -> None:
-        """What it raises is logged with the name of the handler, though the scope has closed."""
+        """An error of `finish` is logged with the handler's name, even if the scope has closed."""
 
         class Raising(Request):
             def finish(self) -> None:
@@ -174,7 +174,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_cancelled_by_its_own_write(self) -> None:
-        """A scope that is cancelled while its page is written answers in place of that page."""
+        """A scope that is cancelled while its page is written answers with a 503 instead."""
 
         class Cancelling(Request):
             def write(self, data: bytes) -> None:
@@ -191,7 +191,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_timer_is_cancelled_in_the_context_of_the_handler(self) -> None:
-        """The canceller of a timer runs in its context, as that of a Deferred does."""
+        """The canceller of a timer runs in the handler's context, and finds its scope."""
         scopes: list[object] = []
 
         def handler(_: Request) -> Any:
@@ -243,7 +243,7 @@ class Listener:
 
 
 class RaisingListener(Listener):
-    """One that raises when the client has left."""
+    """A listener that raises when the client has left."""
 
     def errback(self, failure: Failure) -> None:
         """Raise."""
@@ -252,7 +252,7 @@ class RaisingListener(Listener):
 
 
 def client_of(root: Any, kind: type[Request] = Request) -> Connection:
-    """A client that has asked for a page, of a Site with this kind of requests."""
+    """A connection that has asked a Site with this class of requests for a page."""
     clock: Any = Clock()
     connection = connect(Site(root, requestFactory=kind, reactor=clock), clock)
     connection.get()
@@ -260,10 +260,10 @@ def client_of(root: Any, kind: type[Request] = Request) -> Connection:
 
 
 class EscapeTests(SynchronousTestCase):
-    """Whatever goes wrong in us at the end of a request, Twisted goes on, and the log tells."""
+    """Errors in cancelweb at the end of a request are logged, and do not escape into Twisted."""
 
     def assert_tells_the_others(self, end: Callable[[Connection, Any], object], told: str) -> None:
-        """A listener beside ours is told of the end, though ours fails."""
+        """Another listener is told of the end, though cancelweb's own listener fails."""
         listener = Listener()
 
         requests: list[Request] = []
@@ -278,22 +278,22 @@ class EscapeTests(SynchronousTestCase):
         self.assertTrue(self.flushLoggedErrors(TypeError))
 
     def test_a_loss_that_cannot_be_handled(self) -> None:
-        """A request that cannot be guarded: the other listeners are told that it is lost."""
+        """Other listeners are told of a loss if the request cannot be guarded."""
         self.assert_tells_the_others(lambda connection, _: connection.disconnect(), "lost")
 
     def test_a_finish_that_cannot_be_handled(self) -> None:
-        """The same where it is finished."""
+        """Other listeners are told of a finish if the request cannot be guarded."""
         self.assert_tells_the_others(lambda _, request: request.finish(), "finished")
 
     def test_a_monitor_that_raises(self) -> None:
-        """What a monitor raises, against its contract, does not cut the loss of others short."""
+        """A monitor that raises SystemExit when a scope closes is logged, and nothing escapes."""
         monitor = RaisingMonitor(Journal())
         connection = client_of(CancellingResource(Page(returning(NOT_DONE_YET)), monitor=monitor))
         connection.disconnect()
         self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
     def test_a_hook_that_raises(self) -> None:
-        """A hook may raise what it likes, at a loss and at the end of a response."""
+        """A hook that raises SystemExit, at a loss or a finish, is logged, and nothing escapes."""
 
         def hook(_: object) -> None:
             raise SystemExit("the hook's")
@@ -304,10 +304,10 @@ class EscapeTests(SynchronousTestCase):
 
 
 class AnswerTests(SynchronousTestCase):
-    """What stands in the way of an answer does not leave a scope open."""
+    """Answers that cannot be sent do not leave a scope open."""
 
     def answered_by(self, kind: type[Request]) -> list[Ended]:
-        """How a request of this kind ends whose work has come to a page."""
+        """How requests of this class end, once their work has come to a page."""
         work: Deferred[bytes] = Deferred()
         ended: list[Ended] = []
         handler = cancel_on_disconnect(observers=lambda outcome: ended.append(outcome.ended))
@@ -318,7 +318,7 @@ class AnswerTests(SynchronousTestCase):
         return ended
 
     def test_a_write_that_raises(self) -> None:
-        """It fails the request, and the log tells of it."""
+        """A request whose `write` raises has failed, and the error is logged."""
 
         class Raising(Request):
             def write(self, data: bytes) -> None:
@@ -328,7 +328,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertTrue(self.flushLoggedErrors(ValueError))
 
     def test_a_neighbour_that_raises(self) -> None:
-        """Where Twisted is kept from telling of the end, the scope closes all the same."""
+        """A request whose `finish` reports nothing to its listeners has completed."""
 
         class Unreported(Request):
             def finish(self) -> None:
@@ -337,7 +337,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.answered_by(Unreported), [Ended.COMPLETED])
 
     def test_bytes_that_a_hook_has_answered(self) -> None:
-        """A hook that finishes the request is the answer, and Twisted writes no other."""
+        """A hook that finishes the request answers in place of the handler's bytes."""
 
         def hook(scope: Any) -> None:
             scope.request.write(b"the hook's")
@@ -348,10 +348,10 @@ class AnswerTests(SynchronousTestCase):
 
 
 class RareTests(SynchronousTestCase):
-    """What is rare on the fast path."""
+    """Events that are rare on the fast path."""
 
     def test_told_of_an_end_once_more(self) -> None:
-        """A closed scope does nothing when it is told of an end."""
+        """A closed scope ignores any further report of an end."""
         visit = Visit(waiting, observers=None)
         visit.disconnect()
         scope: Any = visit.scope
@@ -360,7 +360,7 @@ class RareTests(SynchronousTestCase):
         self.assertIs(scope.request, None)
 
     def test_a_finish_that_cannot_be_guarded(self) -> None:
-        """What the request raises is logged."""
+        """The error of a finished request that cannot be guarded is logged once."""
         requests: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -372,7 +372,7 @@ class RareTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_a_hook_that_the_canceller_adds(self) -> None:
-        """It runs, as the scope is cancelled."""
+        """A hook that the canceller of the work adds runs."""
         hooked: list[object] = []
 
         def handler(_: Request) -> Deferred[bytes]:
@@ -388,7 +388,7 @@ class RareTests(SynchronousTestCase):
         self.assertEqual(hooked, [visit.scope])
 
     def test_work_that_the_canceller_of_a_timer_tracks(self) -> None:
-        """The timer has ended all the same, and is no survivor."""
+        """Work that the canceller of a timer tracks is stopped, and the scope closes at once."""
         clock: Any = Clock()
         tracked: Deferred[None] = Deferred()
 
@@ -409,7 +409,7 @@ class RareTests(SynchronousTestCase):
         self.assertIs(visit.scope.request, None)
 
     def test_a_coroutine_that_has_ended(self) -> None:
-        """A closed scope does not refer to it."""
+        """A closed scope does not refer to a coroutine that has ended."""
         coroutines: list[ref[Any]] = []
         work: Deferred[bytes] = Deferred()
 
@@ -427,7 +427,7 @@ class RareTests(SynchronousTestCase):
         self.assertIs(coroutines[0](), None)
 
     def test_a_timer_whose_canceller_raises(self) -> None:
-        """It is logged, and the work is waited for."""
+        """An error that the canceller of a timer raises is logged once."""
         clock: Any = Clock()
 
         def handler(_: Request) -> Any:
@@ -440,14 +440,14 @@ class RareTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_leaf_by_its_wrapper(self) -> None:
-        """To set `isLeaf` of a wrapper sets that of the resource."""
+        """To set `isLeaf` of a wrapper sets `isLeaf` of the wrapped resource."""
         leaf = Page(waiting)
         CancellingResource(leaf).isLeaf = False
         self.assertFalse(leaf.isLeaf)
 
 
 class NotifyFinishTests(SynchronousTestCase):
-    """A request that hands out its listeners in its own way is asked for one."""
+    """Requests with a `notifyFinish` of their own: cancelweb calls it."""
 
     def assert_is_cancelled(self, connection: Connection, work: Deferred[bytes]) -> None:
         """The work is stopped when the client leaves."""
@@ -455,7 +455,7 @@ class NotifyFinishTests(SynchronousTestCase):
         self.assertTrue(work.called)
 
     def test_of_a_class(self) -> None:
-        """A class that overrides `notifyFinish` is asked once."""
+        """A `notifyFinish` that the request's class overrides is called once, and work stops."""
         asked: list[object] = []
 
         class Counting(Request):
@@ -469,7 +469,7 @@ class NotifyFinishTests(SynchronousTestCase):
         self.assertEqual(len(asked), 1)
 
     def test_of_an_instance(self) -> None:
-        """So is an instance."""
+        """A `notifyFinish` that is set on the request is called once, and work stops."""
         asked: list[object] = []
         work: Deferred[bytes] = Deferred()
         entry_point: Any = cancel_on_disconnect(returning(work))
@@ -488,7 +488,7 @@ class NotifyFinishTests(SynchronousTestCase):
         self.assertEqual(len(asked), 1)
 
     def test_of_a_double(self) -> None:
-        """And a test double."""
+        """Work of a test double is stopped when the double's own `notifyFinish` fails."""
         request: Any = DummyRequest([b""])
         work: Deferred[bytes] = Deferred()
         entry_point: Any = cancel_on_disconnect(returning(work))
@@ -498,14 +498,14 @@ class NotifyFinishTests(SynchronousTestCase):
 
 
 class OrderTests(SynchronousTestCase):
-    """Other listeners, whenever they were added."""
+    """When other listeners are told of an end, and in which state they find the request."""
 
     def setUp(self) -> None:
         """Note what happens."""
         self.happened: list[str] = []
 
     def listen(self, request: Request, name: str) -> None:
-        """A listener that touches the request."""
+        """Add a listener that touches the request, if the request is guarded."""
 
         def told(result: object) -> None:
             how = "lost" if isinstance(result, Failure) else "finished"
@@ -518,7 +518,7 @@ class OrderTests(SynchronousTestCase):
         request.notifyFinish().addBoth(told)
 
     def visit(self) -> Visit:
-        """A listener is added before ours, and one after it."""
+        """Visit a page with a listener before cancelweb's listener, and one after it."""
 
         def handler(request: Request) -> Deferred[bytes]:
             self.listen(request, "before")
@@ -529,14 +529,14 @@ class OrderTests(SynchronousTestCase):
         return visit
 
     def test_a_loss(self) -> None:
-        """They find it guarded, and are told before the work is cancelled, in the same turn."""
+        """All listeners find a lost request guarded, and are told before the work is cancelled."""
         visit = self.visit()
         visit.disconnect()
         told = ["before: lost, guarded: True", "after: lost, guarded: True", "cancelled"]
         self.assertEqual(self.happened, told)
 
     def test_a_finish(self) -> None:
-        """They see the request as Twisted shows it; it is guarded behind the last."""
+        """All listeners find a finished request unguarded; it is guarded after the last of them."""
         visit = self.visit()
         request: Any = visit.scope.request
         request.finish()
@@ -545,7 +545,7 @@ class OrderTests(SynchronousTestCase):
         request.write(b"late")
 
     def test_one_that_raises(self) -> None:
-        """What it raises is Twisted's to bear, as without us; the request is guarded by then."""
+        """An error of a listener at a loss escapes, as in Twisted, but the request is guarded."""
         listener = RaisingListener()
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -561,7 +561,7 @@ class OrderTests(SynchronousTestCase):
         request.finish()
 
     def test_one_that_raises_delays_the_cancel(self) -> None:
-        """The work is cancelled all the same, in the next turn of the reactor."""
+        """Work is cancelled in the next turn if a listener raises at a loss."""
         work: Deferred[bytes] = Deferred()
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -574,7 +574,7 @@ class OrderTests(SynchronousTestCase):
         self.assertTrue(work.called)
 
     def test_a_deadline(self) -> None:
-        """Other listeners are told of a cancel; our own entry stays where it is."""
+        """At a deadline, other listeners are told of a loss after the work is cancelled."""
         visit = self.visit()
         request: Any = visit.scope.request
         inside: Any = cancel_on_disconnect(timeout=1)(returning(NOT_DONE_YET))
@@ -587,7 +587,7 @@ class OrderTests(SynchronousTestCase):
 
 
 class FreedTests(SynchronousTestCase):
-    """A scope that has closed refers to nothing, whatever it was that ended it."""
+    """A scope that has closed refers to nothing, whatever ended its request."""
 
     ENDS: ClassVar[dict[str, Callable[[Connection, Any], object]]] = {
         "left": lambda connection, work: connection.disconnect(),
@@ -595,7 +595,7 @@ class FreedTests(SynchronousTestCase):
     }
 
     def remains(self, end: Callable[[Connection, Any], object], is_coroutine: bool) -> list[object]:
-        """What there is of the request, the handler and its work, with the scope alone alive."""
+        """What a closed scope keeps alive of the request, the handler and the work."""
         refs: list[ref[Any]] = []
         scopes: list[object] = []
 
@@ -618,7 +618,7 @@ class FreedTests(SynchronousTestCase):
         return [each() for each in refs if each() is not None]
 
     def test_is_freed(self) -> None:
-        """Neither the request, nor the handler, nor the work, without the collector's help."""
+        """A closed scope keeps no request, handler or work alive, even without the collector."""
         gc.disable()
         self.addCleanup(gc.enable)
         for name, end in self.ENDS.items():

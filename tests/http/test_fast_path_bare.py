@@ -1,7 +1,7 @@
-"""Entry points that were given nothing, and what their handlers wait for: the shortest way through.
+"""Entry points without options, whose requests take the shortest path.
 
-What belongs here: what must come of that way just as of the longer one, which all other tests take,
-since they observe.
+What belongs here: what must hold on that path as on the longer one, which all other tests take,
+since they have observers.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ class BareTests(SynchronousTestCase):
     def visit(
         self, handler: Handler, method: bytes = b"GET", page: type[Page | GetPage] = Page
     ) -> Connection:
-        """Ask; note the scope."""
+        """Ask for the page, and note the scope."""
 
         def noting(request: Request) -> object:
             self.scope: Scope = scope_of(request)
@@ -44,7 +44,7 @@ class BareTests(SynchronousTestCase):
         self.assertIsNone(self.scope.request)
 
     def test_settled_at_once(self) -> None:
-        """What need not be waited for is given back to Twisted, and nobody listens to the end."""
+        """A page that is there at once is sent without a listener to the end of the request."""
 
         async def coroutine(request: Any) -> bytes:
             self.request = request
@@ -61,7 +61,7 @@ class BareTests(SynchronousTestCase):
             self.assert_closed()
 
     def test_failed_late(self) -> None:
-        """A coroutine that fails is answered with a 500, and its error is logged."""
+        """A coroutine that fails after a wait is answered with a 500, and its error is logged."""
 
         async def handler(_: Request) -> bytes:
             await self.waits
@@ -74,7 +74,7 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_tracked_before_it_waits(self) -> None:
-        """What a coroutine tracks before it waits is stopped with it, after it."""
+        """Work that a coroutine tracks before it waits is stopped when the client leaves."""
         errand = Errand()
 
         async def handler(request: Request) -> bytes:
@@ -89,7 +89,7 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_lost_before_it_waits(self) -> None:
-        """A coroutine whose client leaves in its first step is stopped where it then waits."""
+        """A coroutine whose client leaves in its first step is stopped at its first wait."""
 
         async def handler(request: Request) -> bytes:
             lose(request)
@@ -100,7 +100,7 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_finished_before_it_waits(self) -> None:
-        """A coroutine that has answered may go on, and its scope ends with it."""
+        """A coroutine that has finished the response runs on, and the scope closes at its end."""
 
         async def handler(request: Request) -> bytes:
             request.write(PAGE)
@@ -128,14 +128,14 @@ class BareTests(SynchronousTestCase):
         self.assertEqual(connection.response.code, 503)
 
     def test_more_to_wait_for(self) -> None:
-        """What comes at once may itself be waited for, and stopped."""
+        """A Deferred that another Deferred results in is stopped when the client leaves."""
         connection = self.visit(lambda _: succeed(self.waits))
         connection.disconnect()
         self.assertTrue(self.waits.called)
         self.assert_closed()
 
     def test_a_timer_that_leaves_more_to_do(self) -> None:
-        """What is tracked when the timer has run is no straggler: its request still waits."""
+        """Work that is tracked after the timer has run is stopped only when the client leaves."""
         requests: list[Request] = []
         clock = Clock()
 
@@ -152,7 +152,7 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_finished_by_somebody(self) -> None:
-        """The work of a request that somebody has finished goes on; its scope ends with it."""
+        """Work of a response that other code has finished runs on, and its end closes the scope."""
         requests: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -168,7 +168,7 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_failed_after_the_response(self) -> None:
-        """Work that fails when the response is out is logged: nobody else will tell."""
+        """Work that fails after the response is finished is logged."""
         requests: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -182,21 +182,21 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_under_a_faked_head(self) -> None:
-        """What is waited for when Twisted answers a HEAD that it fakes is stopped."""
+        """Work behind a HEAD that Twisted fakes is stopped when Twisted has answered."""
         connection = self.visit(lambda _: self.waits, b"HEAD", NoHead)
         self.assertEqual(connection.response.code, 200)
         self.assertTrue(self.waits.called)
         self.assert_closed()
 
     def test_settled_at_once_under_a_faked_head(self) -> None:
-        """What need not be waited for is what Twisted takes the length of its HEAD from."""
+        """A page that is there at once gives a HEAD that Twisted fakes its length."""
         connection = self.visit(lambda _: succeed(PAGE), b"HEAD", NoHead)
         self.assertEqual(connection.response.header(b"content-length"), b"%d" % len(PAGE))
         self.assertEqual(connection.response.body, b"")
         self.assert_closed()
 
     def test_one_listener(self) -> None:
-        """However many entry points meet, one of them listens to the end of the request."""
+        """Entry points that meet add one listener to the request."""
         requests: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:

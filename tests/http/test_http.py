@@ -27,7 +27,7 @@ class AsPlainTests(VisitTestCase):
     """A page that is known when the handler returns is sent as plain Twisted sends it."""
 
     def assert_as_plain(self, handler: Handler, page: type[GetPage] = GetPage) -> None:
-        """No client sees a difference to plain bytes."""
+        """The client sees no difference to plain bytes, for GET and HEAD."""
         for method in METHODS:
             for version in VERSIONS:
                 plain, ours = self.serve_plain(lambda _: PAGE, page), self.serve(handler, page)
@@ -39,15 +39,15 @@ class AsPlainTests(VisitTestCase):
                 self.assertEqual(ours.response.header(b"content-length"), b"%d" % len(PAGE))
 
     def test_bytes(self) -> None:
-        """Bytes."""
+        """Bytes are sent as plain Twisted sends them."""
         self.assert_as_plain(lambda _: PAGE)
 
     def test_bytes_under_a_faked_head(self) -> None:
-        """Bytes, where Twisted fakes the HEAD."""
+        """Bytes are sent as plain Twisted sends them where Twisted fakes the HEAD."""
         self.assert_as_plain(lambda _: PAGE, NoHead)
 
     def test_settled(self) -> None:
-        """Work that has settled already: a Deferred, and a coroutine that does not wait."""
+        """A Deferred that has fired, and a coroutine that does not wait, are sent like bytes."""
 
         async def handler(_: Request) -> bytes:
             return PAGE
@@ -56,7 +56,7 @@ class AsPlainTests(VisitTestCase):
         self.assert_as_plain(lambda _: succeed(PAGE))
 
     def test_empty_head(self) -> None:
-        """An empty page that was waited for says nothing of its length under a HEAD."""
+        """The HEAD of an empty page that was waited for is answered as in plain Twisted."""
         plain, result = self.serve_plain(lambda _: b""), Deferred[bytes]()
         plain.request(b"HEAD")
         ours = self.serve(lambda _: result)
@@ -65,7 +65,7 @@ class AsPlainTests(VisitTestCase):
         self.assertEqual(ours.response, plain.response)
 
     def test_settled_under_a_faked_head(self) -> None:
-        """The same, where Twisted fakes the HEAD and wants the length of the body."""
+        """Work that has settled already is sent like bytes where Twisted fakes the HEAD."""
 
         async def handler(_: Request) -> bytes:
             return PAGE
@@ -74,7 +74,7 @@ class AsPlainTests(VisitTestCase):
         self.assert_as_plain(lambda _: succeed(PAGE), NoHead)
 
     def test_nothing_subscribed(self) -> None:
-        """For these nobody subscribes to the end of the request."""
+        """Bytes and a Deferred that has fired add no listener to the request."""
         for work in [lambda: PAGE, lambda: succeed(PAGE)]:
 
             def handler(request: Any, work: Callable[[], object] = work) -> object:
@@ -86,10 +86,10 @@ class AsPlainTests(VisitTestCase):
 
 
 class FakedHeadTests(VisitTestCase):
-    """A HEAD that Twisted fakes with a GET, whose handler has not done yet."""
+    """A HEAD that Twisted fakes with a GET, whose handler waits."""
 
     def test_answer_is_twisteds(self) -> None:
-        """It is answered as in plain Twisted: at once, without a length."""
+        """A HEAD that Twisted fakes is answered as in plain Twisted, while the handler waits."""
         plain = self.serve_plain(lambda _: NOT_DONE_YET, NoHead)
         ours = self.serve(lambda _: Deferred[bytes](), NoHead)
         for connection in [plain, ours]:
@@ -98,7 +98,7 @@ class FakedHeadTests(VisitTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_leaves_no_cycle(self) -> None:
-        """Nor is anything of the refusal of the HEAD left to the collector."""
+        """A HEAD that Twisted fakes leaves no reference cycle."""
 
         def handler(request: Request) -> int:
             if request.method == b"HEAD":
@@ -113,7 +113,7 @@ class FakedHeadTests(VisitTestCase):
             del connection
 
     def test_tracked_work(self) -> None:
-        """What was tracked beside it is stopped as well."""
+        """Work that was tracked for a HEAD that Twisted fakes is stopped as leftover work."""
         stopped: list[object] = []
 
         def handler(request: Request) -> int:
@@ -126,7 +126,7 @@ class FakedHeadTests(VisitTestCase):
         self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
 
     def test_late_page(self) -> None:
-        """The page of work that eats its cancellation goes nowhere, and warns of nothing."""
+        """Work that swallows its cancellation under a faked HEAD is dropped without a warning."""
         work = Deferred[bytes]().addErrback(lambda _: PAGE)
         connection = self.serve(lambda _: work, NoHead)
         connection.request(b"HEAD")
@@ -135,7 +135,7 @@ class FakedHeadTests(VisitTestCase):
         self.assertEqual(self.flushWarnings(), [])
 
     def test_connection_goes_on(self) -> None:
-        """The connection serves the next request."""
+        """The connection serves the next request after a HEAD that Twisted fakes."""
         connection = self.serve(lambda _: Deferred[bytes](), NoHead)
         connection.request(b"HEAD")
         connection.request(b"HEAD")
@@ -151,13 +151,13 @@ class PipeliningTests(VisitTestCase):
         self.stopped: list[bytes] = []
 
     def handler(self, request: Any) -> object:
-        """Wait, each path for itself."""
+        """Wait for the Deferred of this path."""
         path = request.path
         self.works[path] = Deferred(lambda _: self.stopped.append(path))
         return self.works[path]
 
     def test_one_after_the_other(self) -> None:
-        """Each gets its own answer, in the order of the requests."""
+        """Pipelined requests get their own answers, in the order of the requests."""
         connection = self.serve(self.handler)
         for path in [b"/1", b"/2", b"/3"]:
             connection.get(path=path)
@@ -169,7 +169,7 @@ class PipeliningTests(VisitTestCase):
         )
 
     def test_disconnect(self) -> None:
-        """When the client leaves, only what has not been answered is stopped."""
+        """When the client leaves, only the pipelined request that runs is stopped."""
         connection = self.serve(self.handler)
         for path in [b"/1", b"/2", b"/3"]:
             connection.get(path=path)
@@ -180,10 +180,7 @@ class PipeliningTests(VisitTestCase):
         self.assertNotIn(b"/3", self.works)
 
     def test_within_the_finish_of_another(self) -> None:
-        """A request that is rendered inside another's code has a scope of its own.
-
-        Twisted renders the second request while the first calls `finish`.
-        """
+        """A request that Twisted renders in the `finish` of another has a scope of its own."""
         scopes: dict[bytes, object] = {}
 
         async def handler(request: Any) -> None:
@@ -206,7 +203,7 @@ class PipeliningTests(VisitTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
 
     def test_bytes_behind_work(self) -> None:
-        """A request that is answered at once waits for the one before it."""
+        """A pipelined request that is answered at once waits for the request before it."""
         connection = self.serve(
             lambda request: PAGE if request.path == b"/2" else self.handler(request)
         )
@@ -232,19 +229,19 @@ class LeavingWhileRenderingTests(VisitTestCase):
         return connection
 
     def test_work(self) -> None:
-        """Work that the handler returns is stopped, though nobody was told of the loss."""
+        """Work that a handler returns after its client has left is stopped."""
         stopped: list[object] = []
         self.leaving(Deferred(stopped.append))
         self.assertEqual(len(stopped), 1)
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_not_done_yet(self) -> None:
-        """The scope of a handler that returns NOT_DONE_YET ends."""
+        """The scope of a handler that returns NOT_DONE_YET after its client has left closes."""
         self.leaving(NOT_DONE_YET)
         self.assertEqual(len(self.outcomes), 1)
 
     def test_bytes(self) -> None:
-        """Bytes are not sent to nobody, which would raise."""
+        """A page whose client has left is not sent, and only None is logged as an error."""
         for result in [PAGE, succeed(PAGE), None]:
             connection = self.leaving(result)
             self.assertEqual(connection.received, b"")

@@ -1,6 +1,6 @@
-"""Resources that a wrapped tree delivers late: they are wrapped as well, dead or alive.
+"""Late children of a wrapped tree are wrapped, whether their client waits or has left.
 
-Through `DeferredResource`; the wrapper that asks for a password has a module of its own.
+A `DeferredResource` delivers them; the wrapper that asks for a password has a module of its own.
 """
 
 import gc
@@ -33,7 +33,7 @@ class LateTestCase(SynchronousTestCase):
     """A wrapped resource whose children are delivered late."""
 
     def setUp(self) -> None:
-        """Note what is told, and what is run."""
+        """Create the lists of what is told, and of what runs."""
         self.late: Deferred[Any] = Deferred()
         self.outcomes: list[Outcome] = []
         self.exits: list[Scope] = []
@@ -52,27 +52,27 @@ class LateTestCase(SynchronousTestCase):
         return connection
 
     def render(self, request: Request) -> Deferred[bytes]:
-        """A child's rendering."""
+        """A late child's handler, which notes that it ran, and waits."""
         self.ran.append(request.method)
         return Deferred()
 
     def render_at_once(self, request: Request) -> bytes:
-        """That of a child which ends the second scope, too."""
+        """A late child's handler, which notes that it ran, and returns a page."""
         self.ran.append(request.method)
         return b"page"
 
     def assert_told_once(self, ended: Ended) -> Outcome:
-        """There was one scope, of which the hooks ran once."""
+        """There was one outcome, and the exit hook ran once."""
         self.assertEqual([each.ended for each in self.outcomes], [ended])
         self.assertEqual(len(self.exits), 1)
         return self.outcomes[0]
 
 
 class AliveTests(LateTestCase):
-    """The client waits for the child."""
+    """The client waits for the late child."""
 
     def test_its_deferred(self) -> None:
-        """A late child that returns a Deferred is served, as it would be otherwise."""
+        """A late child that returns a Deferred is served."""
         result: Deferred[bytes] = Deferred()
         connection = self.ask()
         self.late.callback(Page(lambda _: result))
@@ -81,14 +81,14 @@ class AliveTests(LateTestCase):
         self.assert_told_once(Ended.COMPLETED)
 
     def test_its_bytes(self) -> None:
-        """One that returns bytes is served with their length."""
+        """A late child that returns bytes is served with their length."""
         connection = self.ask()
         self.late.callback(Page(lambda _: b"page"))
         self.assertEqual(connection.response.header(b"content-length"), b"4")
         self.assert_told_once(Ended.COMPLETED)
 
     def test_its_error(self) -> None:
-        """One that raises is answered with 500."""
+        """A late child that raises is answered with a 500."""
 
         def broken(request: Request) -> bytes:
             raise ValueError
@@ -125,7 +125,7 @@ class AliveTests(LateTestCase):
         self.assertEqual(connection.response.body, b"child at child")
 
     def test_is_decorated(self) -> None:
-        """A late child with a decorated method has the scope of its request, too."""
+        """A late child with a decorated method shares the scope of its request."""
         connection = self.ask()
         decorated = cancel_on_disconnect(on_exit=self.exits.append, observers=())(self.render)
         self.late.callback(Page(decorated))
@@ -135,7 +135,7 @@ class AliveTests(LateTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
 
     def test_within_a_late_child(self) -> None:
-        """What a late child delivers late is wrapped as well."""
+        """A late child inside a late child is stopped when the client leaves."""
         later: Deferred[Any] = Deferred()
         result: Deferred[bytes] = Deferred(lambda _: None)
         connection = self.ask()
@@ -146,7 +146,7 @@ class AliveTests(LateTestCase):
         self.assert_told_once(Ended.STOPPED)
 
     def test_deadline(self) -> None:
-        """The deadline counts from the request, not from the child."""
+        """The deadline of a late child counts from the request, not from the delivery."""
         connection = self.ask(timeout=3)
         connection.client.clock.advance(2)
         self.late.callback(Page(self.render))
@@ -155,7 +155,7 @@ class AliveTests(LateTestCase):
         self.assert_told_once(Ended.STOPPED)
 
     def test_leaves_nothing_behind(self) -> None:
-        """No cycle is left, whether it completes or not."""
+        """A late child leaves no reference cycle, whether its client stays or leaves."""
         stays, late = self.ask(), self.late
         self.late = Deferred()
         leaves, later = self.ask(), self.late
@@ -169,10 +169,10 @@ class AliveTests(LateTestCase):
 
 
 class DeadTests(LateTestCase):
-    """The client has left when the child is there (Twisted ticket 4899)."""
+    """The client has left before the late child is delivered (Twisted ticket 4899)."""
 
     def test_is_not_run(self) -> None:
-        """It is not run, hooks and observers have been told once, and nothing raises."""
+        """A late child whose client has left does not run, and nothing more is told."""
         connection = self.ask()
         connection.disconnect()
         self.late.callback(Page(self.render))
@@ -180,7 +180,7 @@ class DeadTests(LateTestCase):
         self.assert_told_once(Ended.LET_GO)
 
     def test_a_decorated_one_is_not_run(self) -> None:
-        """A decorated one is refused, and its own hooks are run."""
+        """A decorated late child whose client has left does not run, nor does a hook run again."""
         own: list[Scope] = []
         connection = self.ask()
         connection.disconnect()
@@ -190,7 +190,7 @@ class DeadTests(LateTestCase):
         self.assertEqual(len(self.exits), 1)
 
     def test_an_unsafe_method_is_run(self) -> None:
-        """A POST is run all the same: half-done writes are not cut. No hook is run again."""
+        """A late child of a POST whose client has left runs, but no exit hook runs again."""
         connection = self.ask(b"POST")
         connection.disconnect()
         self.late.callback(Page(self.render_at_once))
@@ -198,7 +198,7 @@ class DeadTests(LateTestCase):
         self.assertEqual(len(self.exits), 1)
 
     def test_a_dry_run_is_run(self) -> None:
-        """In a dry run it is run."""
+        """A late child in a dry run whose client has left runs, but no exit hook runs again."""
         connection = self.ask(dry_run=True)
         connection.disconnect()
         self.late.callback(Page(self.render_at_once))
@@ -206,7 +206,7 @@ class DeadTests(LateTestCase):
         self.assertEqual(len(self.exits), 1)
 
     def test_a_real_file(self) -> None:
-        """A `static.File` on a dead request of whatever method raises nothing."""
+        """A late `static.File` whose client has left raises nothing, not even in a dry run."""
         path = self.mktemp()
         with open(path, "wb") as file:
             file.write(b"content")
@@ -219,7 +219,7 @@ class DeadTests(LateTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_childs_getchild_is_still_called(self) -> None:
-        """Twisted looks for the child all the same; what it finds is not rendered."""
+        """Twisted looks for the child of a late resource after a loss, but does not render it."""
         looked: list[bytes] = []
         test = self
 
@@ -234,7 +234,7 @@ class DeadTests(LateTestCase):
         self.assertEqual((looked, self.ran), ([b"child"], []))
 
     def test_a_request_that_is_no_more(self) -> None:
-        """What is delivered when the request itself is gone is not rendered."""
+        """A late child that is delivered after its request is gone is not rendered."""
         renders: list[Any] = []
 
         def render(request: Request) -> bytes:

@@ -1,4 +1,4 @@
-"""What late children leave behind: nothing, not even for the cycle collector.
+"""Late children leave nothing behind, not even for the cycle collector.
 
 A late child is delivered by a `DeferredResource` and rendered in the scope that was opened for its
 parent. What belongs here: what is alive after one exchange. What does not: how late children are
@@ -37,22 +37,22 @@ Child = Callable[[type[GetPage], Handler], Any]
 
 
 def plain(page: type[GetPage], handler: Handler) -> Resource:
-    """A child that the wrapper at the root wraps."""
+    """A late child without an entry point of its own."""
     return page(handler)
 
 
 def decorated(page: type[GetPage], handler: Handler) -> Resource:
-    """One whose handler is decorated as well."""
+    """A late child whose handler is decorated."""
     return page(cancel_on_disconnect(observers=())(handler))
 
 
 def wrapped(page: type[GetPage], handler: Handler) -> Any:
-    """One with a wrapper of its own."""
+    """A late child with a wrapper of its own."""
     return CancellingResource(page(handler), observers=())
 
 
 def both(page: type[GetPage], handler: Handler) -> Any:
-    """One with both."""
+    """A late child with a decorated handler and a wrapper of its own."""
     return CancellingResource(decorated(page, handler), observers=())
 
 
@@ -110,7 +110,7 @@ class CycleTestCase(SynchronousTestCase):
 
 
 class WithinRenderTests(CycleTestCase):
-    """A late child that is through when its `render` returns."""
+    """A late child that is done when its `render` returns."""
 
     def finishing(self, result: object) -> Handler:
         """A handler that finishes its request, and returns this."""
@@ -122,11 +122,11 @@ class WithinRenderTests(CycleTestCase):
         return handler
 
     def test_finishes(self) -> None:
-        """One that finishes its request leaves nothing."""
+        """A late child that finishes its request leaves nothing behind."""
         self.assert_nothing_left(self.finishing(NOT_DONE_YET))
 
     def test_finishes_and_returns_more(self) -> None:
-        """So it is if it then returns what is dropped: bytes, a Deferred that has fired."""
+        """A late child that finishes, and then returns more, leaves nothing behind."""
         self.assert_nothing_left(self.finishing(PAGE))
         for result in (None, PAGE):
             self.assert_nothing_left(lambda request, result=result: self.fired(request, result))
@@ -137,7 +137,7 @@ class WithinRenderTests(CycleTestCase):
         return succeed(result)
 
     def test_finishes_and_returns_a_coroutine(self) -> None:
-        """So it is for a coroutine that finishes it."""
+        """A late child whose coroutine finishes its request leaves nothing behind."""
 
         async def handler(request: Any) -> None:
             finish(request)
@@ -145,7 +145,7 @@ class WithinRenderTests(CycleTestCase):
         self.assert_nothing_left(handler)
 
     def test_finishes_and_fails(self) -> None:
-        """So it is if it then fails."""
+        """A late child that finishes its request, and then raises, leaves nothing behind."""
 
         def handler(request: Any) -> object:
             finish(request)
@@ -154,11 +154,11 @@ class WithinRenderTests(CycleTestCase):
         self.assert_nothing_left(handler)
 
     def test_returns_bytes(self) -> None:
-        """One that returns bytes leaves nothing."""
+        """A late child that returns bytes leaves nothing behind."""
         self.assert_nothing_left(returning(PAGE))
 
     def test_returns_a_deferred_that_has_fired(self) -> None:
-        """Nor does one whose Deferred has fired, with bytes or with None."""
+        """A late child that returns a Deferred that has fired leaves nothing behind."""
         self.assert_nothing_left(lambda _: succeed(PAGE))
 
         def handler(request: Any) -> object:
@@ -168,11 +168,11 @@ class WithinRenderTests(CycleTestCase):
         self.assert_nothing_left(handler)
 
     def test_returns_none(self) -> None:
-        """Nor does one that returns None, which is an error."""
+        """A late child that returns None, which is an error, leaves nothing behind."""
         self.assert_nothing_left(returning(None))
 
     def test_raises(self) -> None:
-        """Nor does one that raises."""
+        """A late child that raises leaves nothing behind."""
 
         def handler(_: Request) -> bytes:
             raise HandlerError
@@ -180,7 +180,7 @@ class WithinRenderTests(CycleTestCase):
         self.assert_nothing_left(handler)
 
     def test_has_no_such_method(self) -> None:
-        """Nor does one that has no such method."""
+        """A late child that lacks the method leaves nothing behind."""
 
         def handler(_: Request) -> bytes:
             raise UnsupportedMethod((b"POST",))
@@ -188,7 +188,7 @@ class WithinRenderTests(CycleTestCase):
         self.assert_nothing_left(handler)
 
     def test_is_asked_for_the_head(self) -> None:
-        """Nor does one of which Twisted fakes the HEAD, whatever it returns."""
+        """A late child of which Twisted fakes the HEAD leaves nothing behind."""
 
         async def a_coroutine(_: Request) -> bytes:
             return PAGE
@@ -197,21 +197,21 @@ class WithinRenderTests(CycleTestCase):
             self.assert_nothing_left(handler, b"HEAD", NoHead)
 
     def test_with_a_hook_and_an_observer(self) -> None:
-        """Nor does one whose scope has something to run and to tell."""
+        """A late child with a hook, an observer and a deadline leaves nothing behind."""
         hooks: Any = {"on_exit": lambda _: None, "observers": lambda _: None, "timeout": 5}
         for handler in (self.finishing(NOT_DONE_YET), returning(PAGE)):
             self.assert_nothing_left(handler, **hooks)
 
 
 class LaterTests(CycleTestCase):
-    """A late child that is through later."""
+    """A late child that is done after its `render` has returned."""
 
     def test_in_a_callback(self) -> None:
-        """One that finishes in a callback leaves nothing."""
+        """A late child that finishes its request in a callback leaves nothing behind."""
         self.assert_nothing_left(returning(NOT_DONE_YET), go_on=finish)
 
     def test_with_a_deferred(self) -> None:
-        """Nor does one whose Deferred, or coroutine, comes to its page."""
+        """A late child whose Deferred or coroutine comes to a page leaves nothing behind."""
         gates: list[Deferred[bytes]] = []
 
         def handler(_: Request) -> Deferred[bytes]:
@@ -228,7 +228,7 @@ class LaterTests(CycleTestCase):
         self.assert_nothing_left(a_coroutine, go_on=go_on)
 
     def test_that_finishes_before_its_work_ends(self) -> None:
-        """Nor does one that finishes first, and whose Deferred then fires."""
+        """A late child that finishes before its Deferred fires leaves nothing behind."""
         gates: list[Deferred[None]] = []
 
         def handler(_: Request) -> Deferred[None]:
@@ -242,5 +242,5 @@ class LaterTests(CycleTestCase):
         self.assert_nothing_left(handler, go_on=go_on)
 
     def test_whose_client_leaves(self) -> None:
-        """Nor does one whose client leaves."""
+        """A late child whose client disconnects leaves nothing behind."""
         self.assert_nothing_left(lambda _: Deferred())

@@ -1,7 +1,7 @@
-"""What else meets a dead request late: new entry points, and children that lack the method.
+"""New entry points, and late children without the method, that meet a dead request.
 
-What belongs here: how these end, and what is told of them. What does not: handlers that are run for
-an entry point which was there before (`test_late_children_told`).
+What belongs here: how they end, and what is told of them. What does not: handlers of entry points
+that had met the request when it was alive (`test_late_children_told`).
 """
 
 from typing import Any
@@ -39,37 +39,37 @@ class FurtherEntryPointTests(SecondScopeTestCase):
         self.clock.advance(1)
 
     def test_is_refused(self) -> None:
-        """It runs its own hooks, and the others are told why no handler was run."""
+        """A new entry point on a dead request runs its hook, and the outcome is REFUSED."""
         self.render(b"GET")
         self.assertEqual((self.ran, len(self.own)), ([], 1))
         self.assertEqual(self.second().ended, Ended.REFUSED)
 
     def test_in_a_dry_run(self) -> None:
-        """A dry run of the entry point around it counts for it, too."""
+        """A new entry point on a dead request runs its handler in the dry run of an outer one."""
         self.render(b"GET", dry_run=True)
         self.assertEqual((self.ran, len(self.own)), ([b"GET"], 1))
         self.assertEqual(self.second().ended, Ended.COMPLETED)
 
 
 class UnsupportedMethodTests(SecondScopeTestCase):
-    """A late child that does not know the method, and whose client has gone: no error."""
+    """A late child that lacks the method of its request, whose client has left: no error."""
 
     def test_is_quiet(self) -> None:
-        """It is a mistake of the client's alone, and nobody is left to tell."""
+        """A method that a late child lacks is no error once the client has left."""
         self.leave()
         self.late.callback(GetPage(self.working))
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertEqual(self.second().ended, Ended.COMPLETED)
 
     def test_a_head_that_twisted_would_fake(self) -> None:
-        """Nor is a GET rendered for a HEAD that nobody waits for; it is told once."""
+        """A HEAD that Twisted would fake is not rendered once the client has left."""
         self.leave(b"HEAD", methods=())
         self.late.callback(NoHead(self.working))
         self.assertEqual((self.ran, self.flushLoggedErrors()), ([], []))
         self.assertEqual(self.second().ended, Ended.COMPLETED)
 
     def test_a_head_whose_client_waits(self) -> None:
-        """Where the client waits, the GET is rendered, and all are told once."""
+        """A HEAD that Twisted fakes is rendered for a client that waits, and told once."""
         connection = connect(self.wrap(DeferredResource(self.late)), self.clock)
         connection.request(b"HEAD")
         self.late.callback(NoHead(lambda _: b"page"))

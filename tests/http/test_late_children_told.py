@@ -1,4 +1,4 @@
-"""Late children on dead requests: observers and monitors are told of the second scope as well.
+"""Late children on dead requests: observers and monitors are told of the second scope.
 
 What belongs here: handlers that are run although their request is over, and what is told of them.
 What does not: whether they are run (`test_late_children`), and what else may meet a dead request
@@ -21,10 +21,10 @@ from ._second_scopes import SecondScopeTestCase
 
 
 class FailureInALateChildIsReportedTests(SecondScopeTestCase):
-    """Promise 6: it is reported like any other failure."""
+    """A failure in a late child is reported like any other failure."""
 
     def test_later(self) -> None:
-        """One of a handler that has waited is logged once, and told as the end of the work."""
+        """The failure of a late child that has waited is logged once, and the outcome has it."""
         self.leave()
         self.deliver(self.failing)
         self.clock.advance(1)
@@ -36,7 +36,7 @@ class FailureInALateChildIsReportedTests(SecondScopeTestCase):
         self.assertEqual(self.monitor.totals["none", "failed"], 1)
 
     def test_at_once(self) -> None:
-        """So is one of a handler that raises."""
+        """The failure of a late child that raises is logged once, and the outcome is FAILED."""
 
         def raising(request: Request) -> bytes:
             raise ValueError
@@ -47,7 +47,7 @@ class FailureInALateChildIsReportedTests(SecondScopeTestCase):
         self.assertEqual(self.second().ended, Ended.FAILED)
 
     def test_in_the_default_log(self) -> None:
-        """The default observer has its line, too."""
+        """The default observer logs one line about a late child that fails."""
         self.leave(observers=None)
         events = log_events(self)
         self.deliver(self.failing)
@@ -58,10 +58,10 @@ class FailureInALateChildIsReportedTests(SecondScopeTestCase):
 
 
 class SecondScopeIsToldTests(SecondScopeTestCase):
-    """Promise 7: it has no hooks, but observers and monitors are told of it."""
+    """A second scope runs no hooks, but observers and monitors are told of it."""
 
     def test_its_outcome(self) -> None:
-        """It has times of its own, and tells what would have cancelled it."""
+        """A second scope has its own times, and its outcome names the disconnect."""
         self.leave()
         self.clock.advance(5)
         self.deliver(self.working)
@@ -74,7 +74,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.assertEqual(self.monitor.opened, 2)
 
     def test_is_seen(self) -> None:
-        """A monitor knows it for as long as it is open."""
+        """A monitor lists a second scope for as long as that scope is open."""
         self.leave()
         self.assertEqual(self.monitor.scopes, ())
         self.deliver(self.working)
@@ -84,7 +84,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.assertEqual(self.monitor.scopes, ())
 
     def test_a_drain_waits(self) -> None:
-        """A drain lets its handler finish."""
+        """A drain lets the handler of a second scope finish."""
         self.leave()
         self.deliver(self.working)
         drained = self.monitor.drain(30)
@@ -95,7 +95,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.successResultOf(drained)
 
     def test_a_drain_ends(self) -> None:
-        """At its end, a drain stops it like any other."""
+        """A drain that runs out of time cancels a second scope."""
         self.leave()
         self.deliver(lambda _: Deferred(lambda _: None))
         drained = self.monitor.drain(3)
@@ -104,7 +104,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.assertIsInstance(self.second().cause, Draining)
 
     def test_a_dry_run(self) -> None:
-        """So it is in a dry run, whatever the method."""
+        """In a dry run, a late child of a GET runs in a second scope, which completes."""
         self.leave(b"GET", dry_run=True)
         self.deliver(self.working)
         self.clock.advance(1)
@@ -112,7 +112,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.assertEqual(self.second().ended, Ended.COMPLETED)
 
     def test_all_entry_points_are_told(self) -> None:
-        """Also those that the late child does not come by again."""
+        """Outer entry points that a late child does not pass again are told of its second scope."""
         outer: list[Outcome] = []
         monitor = Monitor(self.clock)
         wrapper = self.wrap(DeferredResource(self.late))
@@ -127,14 +127,14 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.second()
 
     def test_no_deadline(self) -> None:
-        """No limit of the request counts: it is over."""
+        """The time limits of a request do not count for its second scope."""
         self.leave(timeout=3)
         self.deliver(lambda _: Deferred(lambda _: None))
         [scope] = self.monitor.scopes
         self.assertIs(scope.remaining(), None)
 
     def test_while_the_first_cleans_up(self) -> None:
-        """A handler that comes while the hooks run is not cut when these have ended."""
+        """A second scope that opens while hooks run is not cut when the hooks have ended."""
         self.leave(on_exit=lambda _: deferLater(self.clock, 0.5))
         self.deliver(self.working)
         self.assertEqual(len(self.monitor.scopes), 2)
@@ -144,7 +144,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.assertEqual(self.outcomes[1].ended, Ended.COMPLETED)
 
     def test_leaves_nothing_behind(self) -> None:
-        """No cycle is left."""
+        """A second scope leaves no reference cycle."""
         self.leave()
         self.outcomes.clear()
         with no_cycles(self):
