@@ -1,6 +1,6 @@
-"""Work that nobody has returned, and whose only ear is `notifyFinish`.
+"""Handlers that return no work, and only listen to `notifyFinish`.
 
-What is returned or tracked needs no ear; see the modules of each kind.
+Work that is returned or tracked is for the modules of each kind.
 """
 
 import gc
@@ -24,7 +24,7 @@ class DeadlineTests(SynchronousTestCase):
         self.clock: Any = Clock()
 
     def test_the_tutorials_recipe(self) -> None:
-        """A handler by the tutorial's recipe has its call cancelled; the client gets a 503."""
+        """A deadline fails a handler's `notifyFinish` with its cause, and the client gets a 503."""
         told: list[Any] = []
 
         def handler(request: Request) -> int:
@@ -42,7 +42,7 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(told[0].value.cause, TimedOut(3))
 
     def test_a_klein_view(self) -> None:
-        """A Klein view is cancelled at its `await`."""
+        """A deadline cancels a Klein view at its `await`."""
         app, steps = Klein(), list[str]()
 
         @app.route("/")
@@ -60,7 +60,7 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual((connection.response.code, steps), (503, ["over"]))
 
     def test_one_who_handles_nothing(self) -> None:
-        """Who listens for the end only, and not for errors, causes no unhandled one."""
+        """A deadline causes no unhandled error in a `notifyFinish` without an errback."""
 
         def handler(request: Request) -> int:
             request.notifyFinish().addCallback(self.fail)
@@ -71,7 +71,7 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_one_who_answers(self) -> None:
-        """Who finishes the request when he is told has answered it."""
+        """An errback of `notifyFinish` that finishes the request at a deadline has answered it."""
 
         def handler(request: Request) -> int:
             request.notifyFinish().addErrback(lambda _: request.finish())

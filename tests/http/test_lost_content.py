@@ -1,4 +1,4 @@
-"""`request.content` of a request whose client has left: what reads it is told of the disconnect.
+"""`request.content` of a request whose client has left: reading it raises the disconnect.
 
 What else can be done to a dead request is for `test_dead_requests_guarded`.
 """
@@ -61,10 +61,10 @@ LARGE = BODY * 20_000
 
 
 class ContentOfADeadRequestTests(SynchronousTestCase):
-    """Reading it raises an error that names the disconnect (promise 2)."""
+    """To read the content of a lost request raises an error that names the disconnect."""
 
     def left(self, page: Any, *, version: int = 1, body: bytes = BODY) -> None:
-        """A client posts, and leaves."""
+        """Post a body, and leave."""
         connection: Any = Client(page).connect()
         if version == 2:
             connection = Client(page).connect_http2()
@@ -88,7 +88,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
         return kept
 
     def test_each_way_to_read(self) -> None:
-        """Whatever is asked of it raises, as a cancellation and as an error of a file."""
+        """Each use of lost content raises an error that is also a CancelledError and an OSError."""
         for request in self.requests_lost():
             for read in READINGS.values():
                 for kind in (ContentLost, CancelledError, OSError):
@@ -96,13 +96,13 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
                         read(request.content)
 
     def test_it_can_be_closed(self) -> None:
-        """It says that it is closed, and may be closed again."""
+        """Lost content can be closed, and then says that it is closed."""
         for request in self.requests_lost():
             request.content.close()
             self.assertTrue(request.content.closed)
 
     def test_in_the_handler(self) -> None:
-        """In the handler it has the very cause of its scope; to end with it is to be stopped."""
+        """ContentLost has the cause of the scope, and a handler that ends with it was STOPPED."""
         seen: list[Any] = []
         outcomes: list[Outcome] = []
 
@@ -129,7 +129,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_in_a_spared_request(self) -> None:
-        """So it has where the method keeps the request from being cancelled."""
+        """In a spared request, ContentLost has the disconnect as its cause."""
         outcomes: list[Outcome] = []
         causes: list[Any] = []
         again: list[Deferred[None]] = []
@@ -151,7 +151,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_after_a_normal_end(self) -> None:
-        """After a response was finished all is as in Twisted: the content is gone."""
+        """The content of a finished request is gone, as in Twisted."""
         kept: list[Any] = []
 
         def handler(request: Any) -> bytes:
@@ -166,7 +166,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
                 content.read()
 
     def test_while_the_client_waits(self) -> None:
-        """Until then it is what the client has sent."""
+        """The content of a request whose client waits is what the client has sent."""
 
         async def handler(request: Any) -> Any:
             return request.content.read()
@@ -175,7 +175,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
             self.assertEqual(Client(page).post(b"/", BODY).response.body, BODY)  # type: ignore[union-attr]
 
     def test_entry_on_a_dead_request(self) -> None:
-        """A handler that is run for a request that was dead before is told, too."""
+        """A handler that is called for a lost request gets ContentLost when it reads."""
         raised: list[Exception] = []
 
         def handler(request: Any) -> bytes:
@@ -192,7 +192,7 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
 
 
 class Threads:
-    """Stands for a pool of threads and for the reactor: what is called waits for the test."""
+    """A fake pool of threads and a fake reactor: calls wait until the test runs them."""
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], object]] = []
@@ -206,21 +206,21 @@ class Threads:
         function(*args)
 
     def run(self) -> None:
-        """The thread's turn has come."""
+        """Run the last call that waits."""
         self.waiting.pop()()
 
 
 class InputOfADeadApplicationTests(SynchronousTestCase):
-    """A WSGI application keeps the content itself, beyond the loss."""
+    """A WSGI application that keeps the content of its request beyond the loss."""
 
     def setUp(self) -> None:
-        """An application that does with its input what the test likes."""
+        """Create the fake threads, and how the application reads its input."""
         self.threads, self.clock = Threads(), Clock()
         self.read: Callable[[Any], object] = lambda content: content.read()
         self.results: list[object] = []
 
     def application(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        """Read, and note what came of it."""
+        """Read the input, and note the result."""
         try:
             self.results.append(self.read(environ["wsgi.input"]))
         except Exception as error:
@@ -237,7 +237,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
         return client.request(method, b"/", {}, BODY)
 
     def test_each_way_to_read(self) -> None:
-        """Whatever WSGI lets it do raises after the loss, with the cause of the scope."""
+        """Each way to read the input of a WSGI application raises ContentLost after a loss."""
         ways: list[Callable[[Any], object]] = [
             lambda content: content.read(),
             lambda content: content.read(3),
@@ -258,7 +258,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
         self.flushLoggedErrors(ContentLost)
 
     def test_in_the_middle(self) -> None:
-        """So does what is read when some of it has been read before."""
+        """A WSGI application whose client leaves between two reads gets ContentLost."""
 
         def read(content: Any) -> object:
             self.results.append(next(iter(content)))
@@ -272,7 +272,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
         self.flushLoggedErrors(ContentLost)
 
     def test_while_the_client_waits(self) -> None:
-        """Until then it is what the client has sent, however it is read."""
+        """Each way to read the input of a WSGI application gives what its client has sent."""
         lines = [b"one\n", b"two\n"]
         ways: list[tuple[Callable[[Any], object], object]] = [
             (lambda content: content.read(), BODY),
@@ -287,7 +287,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
             self.assertEqual((self.results.pop(), exchange.response.code), (result, 200))
 
     def test_after_a_normal_end(self) -> None:
-        """After a response was finished it is as in Twisted."""
+        """The input of a WSGI application is closed after its response, as in Twisted."""
         inputs: list[Any] = []
 
         def read(content: Any) -> None:
@@ -300,7 +300,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
             inputs[0].read()
 
     def test_an_error_of_its_own(self) -> None:
-        """A ValueError of the application's own making stays what it is."""
+        """A TypeError that a WSGI application causes when it reads is not taken for a loss."""
         self.read = lambda content: content.read("much")
         self.post()
         self.threads.run()
@@ -308,7 +308,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
         self.flushLoggedErrors(TypeError)
 
     def test_what_is_logged(self) -> None:
-        """If it lets that escape, Twisted logs the one error that the docs show."""
+        """A ContentLost that escapes from a WSGI application is logged as the docs show it."""
         events = log_events(self)
         exchange = self.post()
         exchange.disconnect()
@@ -318,7 +318,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
         self.assertEqual(shown, ["WSGI application error"])
 
     def test_around_an_application(self) -> None:
-        """With what the docs put around it, nothing is logged; else it answers as before."""
+        """The `quiet` of the docs keeps the ContentLost of a WSGI application out of the log."""
         quiet = run(WSGI_INPUT.read_text())["quiet"]
         for leaves in (False, True):
             exchange = self.post(application=quiet(self.application))
@@ -330,7 +330,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_around_an_application_whose_result_is_closed(self) -> None:
-        """What the docs put around it closes its result, as WSGI asks, however that ends."""
+        """The `quiet` of the docs closes a WSGI application's result, however that ends."""
         closed: list[str] = []
 
         class Chunks(list[bytes]):
@@ -355,7 +355,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
 
 
 class ThreadContentTests(SynchronousTestCase):
-    """What stands for the content meanwhile."""
+    """`ThreadContent`, which stands for the content of a request in threads."""
 
     def request(self) -> Any:
         """A request with some content."""
@@ -365,7 +365,7 @@ class ThreadContentTests(SynchronousTestCase):
         return any_request
 
     def test_is_like_a_file(self) -> None:
-        """It can be used as the file that it stands for."""
+        """A `ThreadContent` can be used as the file that it stands for."""
         content = ThreadContent(self.request())
         self.assertEqual((content.tell(), content.seek(0, 2)), (0, len(BODY)))
         self.assertFalse(content.closed)
@@ -374,7 +374,7 @@ class ThreadContentTests(SynchronousTestCase):
         self.assertTrue(content.closed)
 
     def test_arguments_by_name(self) -> None:
-        """Its methods take arguments by name, where those of the file do."""
+        """The methods of a `ThreadContent` take arguments by name, as those of the file do."""
         request = self.request()
 
         class Named(io.BytesIO):
@@ -385,7 +385,7 @@ class ThreadContentTests(SynchronousTestCase):
         self.assertEqual(ThreadContent(request).read(size=3), b"one")
 
     def test_is_put_there_once(self) -> None:
-        """Where entry points meet it is not put around itself, nor where there is no content."""
+        """A `ThreadContent` is not put around another one, and not around None."""
         request = self.request()
         for _ in range(2):
             tell_threads_of_loss(request)
@@ -395,7 +395,7 @@ class ThreadContentTests(SynchronousTestCase):
         self.assertIsNone(request.content)
 
     def test_misuse_of_an_open_file(self) -> None:
-        """What a file raises while it is open is not taken for a loss."""
+        """An error of a file that is still open is not taken for a loss."""
         client, request = kept_request()
         any_request: Any = request
         content = ThreadContent(any_request)
@@ -405,7 +405,7 @@ class ThreadContentTests(SynchronousTestCase):
             content.seek(-1)
 
     def test_of_a_request_that_is_gone(self) -> None:
-        """Of a request that is no more it cannot be told what has become of it."""
+        """A `ThreadContent` of a request that is gone raises the error of its closed file."""
         request = self.request()
         content, gone = ThreadContent(request), ref(request)
         content.close()
@@ -416,7 +416,7 @@ class ThreadContentTests(SynchronousTestCase):
             content.read()
 
     def test_a_request_that_was_kept(self) -> None:
-        """Behind a wrapper without a scope yet, the error tells of a disconnect all the same."""
+        """A `ThreadContent` of a lost request without a scope raises ContentLost."""
         client, request = kept_request()
         content = ThreadContent(request)
         client.disconnect()

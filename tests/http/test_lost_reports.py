@@ -18,24 +18,24 @@ from ._neighbours import BODY, NeighbourError, NeighbourTestCase
 
 
 class OurFinishTests(NeighbourTestCase):
-    """The request is finished by cancelweb, which is told of the neighbour's mistake."""
+    """The request is finished by cancelweb, whose call of `finish` raises the neighbour's error."""
 
     def assert_closes(self, *errors: type[BaseException]) -> None:
-        """The scope has closed; these were logged, with what `finish()` raised."""
+        """The scope has closed; these errors and the error of `finish` were logged."""
         self.assertTrue(self.request.finished)
         self.assert_logged(*errors, RuntimeError)
         self.assert_closed()
         self.assert_stays_closed()
 
     def test_a_deferred(self) -> None:
-        """A scope closes in the turn in which the result of a Deferred is sent."""
+        """The scope of a Deferred closes when its page is sent, though the neighbour raises."""
         client = self.ask(self.wait)
         self.waiting.callback(BODY)
         self.assert_closes()
         self.assertEqual(client.responses[0].body, BODY)
 
     def test_a_coroutine(self) -> None:
-        """So does that of a coroutine."""
+        """The scope of a coroutine closes when its page is sent, though the neighbour raises."""
 
         async def handler(_: Request) -> bytes:
             result: bytes = await self.waiting
@@ -46,14 +46,14 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_nothing_more_to_write(self) -> None:
-        """So does that of a handler that writes, and whose Deferred comes to nothing."""
+        """The scope of a handler that writes closes with its work, though the neighbour raises."""
         self.ask(self.wait)
         self.request.write(BODY)
         self.waiting.callback(None)
         self.assert_closes()
 
     def test_an_iterator(self) -> None:
-        """So does that of a stream, at its end."""
+        """The scope of an iterator closes at its end, though the neighbour raises."""
 
         def handler(_: Request) -> Iterator[bytes]:
             yield BODY
@@ -63,7 +63,7 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_an_async_generator(self) -> None:
-        """So does that of an async generator."""
+        """The scope of an async generator closes at its end, though the neighbour raises."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             yield BODY
@@ -75,19 +75,19 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_an_error_page(self) -> None:
-        """So does that of a handler that fails."""
+        """The scope of a handler that fails closes, though the neighbour raises."""
         self.ask(self.wait)
         self.waiting.errback(ZeroDivisionError())
         self.assert_closes(ZeroDivisionError)
 
     def test_a_timer(self) -> None:
-        """So does that of a timer whose function finishes the request."""
+        """The scope of a timer that finishes the request closes, though the neighbour raises."""
         self.ask(lambda _: self.clock.callLater(1, self.finish))
         self.clock.advance(1)
         self.assert_closes()
 
     def test_tracked_work(self) -> None:
-        """What was tracked is left over: it is stopped in that turn, and waited for."""
+        """Leftover work is stopped and waited for, though the neighbour raises."""
         work = Errand(obedient=False)
 
         def handler(request: Request) -> object:
@@ -103,7 +103,7 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_stays_closed()
 
     def test_a_hook_that_waits(self) -> None:
-        """A hook is waited for, and then the scope closes."""
+        """A scope waits for a hook and then closes, though the neighbour raises."""
         gate: Deferred[None] = Deferred()
 
         def hook(_: object) -> Deferred[None]:
@@ -117,7 +117,7 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_a_page_in_between(self) -> None:
-        """So do that of a page and that of the page before it, if both are finished in a row."""
+        """The scopes of two pages that finish in a row close, though the neighbour raises."""
         results: list[Any] = [self.waiting, succeed(BODY)]
         client = self.ask(lambda _: results.pop(0), neighbours=[b"/page", b"/neighbour"])
         self.waiting.callback(BODY)
@@ -132,21 +132,21 @@ class AnsweredTests(NeighbourTestCase):
     """The request is cancelled, and answered with an error page."""
 
     def test_a_deadline(self) -> None:
-        """The scope is cancelled at its deadline, and closes; the client has the page."""
+        """A scope is cancelled at its deadline and closes, though the neighbour raises."""
         client = self.ask(self.wait, timeout=5)
         self.clock.advance(5)
         self.assertEqual(client.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_a_cause_of_the_users_own(self) -> None:
-        """So it is where the server cancels for reasons of its own."""
+        """A scope that user code cancels is answered and closes, though the neighbour raises."""
         client = self.ask(self.wait)
         self.scope.cancel(Cause())
         self.assertEqual(client.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_work_that_takes_its_time(self) -> None:
-        """So it is where the work is waited for after that, and fails."""
+        """Work that fails after its deadline closes the scope, though the neighbour raises."""
         work = Errand(obedient=False)
         self.ask(lambda _: work, timeout=5)
         self.clock.advance(5)
@@ -156,7 +156,7 @@ class AnsweredTests(NeighbourTestCase):
         self.assert_cancelled()
 
     def assert_cancelled(self) -> None:
-        """The scope was cancelled, and has closed; the neighbour's mistake was logged."""
+        """The scope was cancelled and has closed, and nothing more is told."""
         self.assertEqual(sorted(self.ran), ["cancel", "exit"])
         self.assertEqual(self.monitor.scopes, ())
         self.assertIsNot(self.outcomes[0].cause, None)
@@ -164,35 +164,35 @@ class AnsweredTests(NeighbourTestCase):
         self.addCleanup(self.forget_page)
 
     def forget_page(self) -> None:
-        """What `finish()` raised is in a Deferred of Twisted's page, which logs it some time."""
+        """Flush the errors that Twisted's page logs when its Deferred is freed."""
         gc.collect()
         self.flushLoggedErrors(NeighbourError, RuntimeError)
 
 
 class HandlersFinishTests(NeighbourTestCase):
-    """The request is finished by code of the user's own: the scope is told at its next event."""
+    """The request is finished by user code, so the scope sees that at its next event."""
 
     def finish_by_hand(self, handler: Any = lambda _: NOT_DONE_YET, **options: Any) -> None:
-        """Visit, and finish."""
+        """Visit the page, and finish its request by hand."""
         self.ask(handler, **options)
         self.finish_in_vain(self.finish)
         self.assert_logged()
 
     def test_a_drain(self) -> None:
-        """Where nothing else happens, a drain closes the scope, and ends; nothing was cancelled."""
+        """A drain closes a scope whose finish was not reported, and cancels nothing."""
         self.finish_by_hand()
         self.drain()
         self.assertIs(self.assert_closed().ended, Ended.COMPLETED)
         self.assert_stays_closed()
 
     def test_a_look_for_blind_spots(self) -> None:
-        """Nor need anything happen: whoever looks for connections that are not read closes it."""
+        """A call of `blind_spots` closes a scope whose finish was not reported."""
         self.finish_by_hand()
         self.assertEqual(self.monitor.blind_spots(), ())
         self.assertIs(self.assert_closed().ended, Ended.COMPLETED)
 
     def test_a_drain_need_not_wait(self) -> None:
-        """A drain of nothing else is over at once."""
+        """A drain does not wait for a scope whose finish was not reported."""
         self.finish_by_hand()
         done: list[None] = []
         self.monitor.drain(1000).addCallback(done.append)
@@ -200,14 +200,14 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assertEqual(done, [None])
 
     def test_a_drain_after_the_client_has_left(self) -> None:
-        """So it is where the client has left since."""
+        """A drain closes a scope whose finish was not reported and whose client has left since."""
         self.finish_by_hand()
         self.connection.disconnect()
         self.drain()
         self.assert_closed()
 
     def test_a_drain_that_has_begun(self) -> None:
-        """So it is where the drain had begun before."""
+        """A drain that has begun closes a scope whose finish is then not reported."""
         done: list[None] = []
         self.ask(lambda _: NOT_DONE_YET)
         # What has begun is not told that it is the last, so its neighbour is served.
@@ -220,7 +220,7 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assert_logged()
 
     def test_a_drain_beside_work_that_runs(self) -> None:
-        """A drain also asks what the handler returned to stop; until then it runs on."""
+        """A drain stops work that runs on after a finish that was not reported."""
         work = Errand()
         self.finish_by_hand(lambda _: work)
         self.assertEqual(work.asked, [])
@@ -229,7 +229,7 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assertEqual((self.ran.count("exit"), self.monitor.scopes), (1, ()))
 
     def test_its_result(self) -> None:
-        """Where the handler's result arrives, it is dropped, and the scope closes."""
+        """A result after a finish that was not reported is dropped, and closes the scope."""
         self.finish_by_hand(self.wait)
         self.waiting.callback(b"another page")
         self.assert_closed()
@@ -237,14 +237,14 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assert_stays_closed()
 
     def test_its_failure(self) -> None:
-        """Where the handler's work fails, it is logged, and the scope closes."""
+        """A failure after a finish that was not reported is logged, and closes the scope."""
         self.finish_by_hand(self.wait)
         self.waiting.errback(ZeroDivisionError())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIs(self.assert_closed().ended, Ended.FAILED)
 
     def test_its_deadline(self) -> None:
-        """At the deadline nothing is cancelled, and the scope closes."""
+        """A deadline after a finish that was not reported cancels nothing, and closes the scope."""
         self.finish_by_hand(timeout=5)
         before = self.connection.received
         self.clock.advance(5)
@@ -253,7 +253,7 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assertFalse(self.connection.is_aborted)
 
     def test_work_that_ends(self) -> None:
-        """Where tracked work ends, the scope closes, and other tracked work is stopped."""
+        """Tracked work that ends after a finish that was not reported closes the scope."""
         first, second = Errand(), Errand()
 
         def handler(request: Request) -> int:
@@ -267,7 +267,7 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assertEqual((self.ran.count("exit"), self.monitor.scopes), (1, ()))
 
     def test_work_that_comes_late(self) -> None:
-        """Work that is tracked later is stopped at once, and the scope closes."""
+        """Work that is tracked after a finish that was not reported is stopped at once."""
         work: Deferred[None] = Deferred()
         self.finish_by_hand()
         self.scope.track(work)
@@ -275,7 +275,7 @@ class HandlersFinishTests(NeighbourTestCase):
         self.assertEqual((self.ran.count("exit"), self.monitor.scopes), (1, ()))
 
     def test_a_cancel(self) -> None:
-        """To cancel it does nothing, and the scope closes."""
+        """A cancel after a finish that was not reported does nothing but close the scope."""
         self.finish_by_hand()
         self.assertFalse(self.scope.cancel(Cause()))
         self.assert_closed()

@@ -78,12 +78,12 @@ class AcceptTests(SynchronousTestCase):
     """The client gets the form that it asks for."""
 
     def test_each(self) -> None:
-        """Headers of real clients, and odd ones."""
+        """Accept headers of real clients, and odd ones, get the form that they prefer."""
         for accept, form in PREFERRED.items():
             self.assertEqual(preferred([accept.encode("latin-1")], OFFERS), form, accept)
 
     def test_otherwise(self) -> None:
-        """Another form for clients that ask for nothing in particular goes to these alone."""
+        """The form for clients that ask for nothing in particular goes to no other clients."""
         for accept in (*UNASKED, "image/png", "text/html;q=0.5, */*"):
             self.assertEqual(preferred([accept.encode()], OFFERS, TEXT), TEXT, accept)
         for accept, form in PREFERRED.items():
@@ -92,19 +92,19 @@ class AcceptTests(SynchronousTestCase):
                 self.assertEqual(found, ASKED_FOR_SOME.get(accept, form), accept)
 
     def test_no_header(self) -> None:
-        """Without one, it is the first form."""
+        """A client without an Accept header gets the first form."""
         self.assertEqual(preferred([], OFFERS), HTML)
 
     def test_several_headers(self) -> None:
-        """Several headers are one list."""
+        """Several Accept headers count as one list."""
         self.assertEqual(preferred([b"text/html;q=0.5", b"text/plain"], OFFERS), TEXT)
 
 
 class AcceptIsReadOnceTests(SynchronousTestCase):
-    """A client cannot keep the reactor busy with a header: no text of it is read twice."""
+    """An Accept header cannot keep the reactor busy, since no text of it is read twice."""
 
     def test_a_quote_that_nothing_closes(self) -> None:
-        """Whatever follows a quote, a string begins there, so that no other search goes over it."""
+        """A quoted string ends at its closing quote, or else at the end of the header."""
         for pieces in product('"', *['"\\,\n'] * 5):
             text = "".join(pieces)
             found = _QUOTED.match(text)
@@ -114,11 +114,11 @@ class AcceptIsReadOnceTests(SynchronousTestCase):
             self.assertTrue(is_closed or found.end() == len(text), repr(text))
 
     def test_nothing_is_given_back(self) -> None:
-        """What a string has taken, it keeps: the pattern's only loop is possessive."""
+        """The only loop in the pattern of quoted strings is possessive."""
         self.assertEqual([_QUOTED.pattern.count(each) for each in ("*", "*+")], [1, 1])
 
     def test_a_header_that_is_too_long(self) -> None:
-        """One of more than 4,096 characters is not read at all."""
+        """An Accept header of more than 4,096 characters is not read."""
         wanted = b"text/plain" + b" " * (4096 - len("text/plain"))
         self.assertEqual(preferred([wanted], OFFERS), TEXT)
         self.assertEqual(preferred([wanted + b" "], OFFERS), HTML)

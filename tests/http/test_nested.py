@@ -28,7 +28,7 @@ class SharedTests(NestTestCase):
     """What entry points that meet share, in every combination of entry points."""
 
     def test_one_scope(self) -> None:
-        """There is one scope, one outcome, and one answer."""
+        """Entry points that meet have one scope and one outcome."""
         for nest in NESTS:
             connection = self.ask(nest, self.handler)
             connection.disconnect()
@@ -37,7 +37,7 @@ class SharedTests(NestTestCase):
             self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
 
     def test_completes(self) -> None:
-        """What the handler returns is sent, once, at once or late."""
+        """The page of a handler behind two entry points is sent once, at once or late."""
         for nest in NESTS:
             results: list[Deferred[bytes]] = []
             late = self.ask(nest, partial(_promise, results))
@@ -50,7 +50,7 @@ class SharedTests(NestTestCase):
             self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
     def test_fails(self) -> None:
-        """An error is answered once, logged once, and told once."""
+        """An error behind two entry points is answered once, logged once, and told once."""
         for nest in NESTS:
             connection = self.ask(nest, raising)
             self.assertEqual(connection.response.code, 500)
@@ -58,7 +58,7 @@ class SharedTests(NestTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_the_log_names_the_page(self) -> None:
-        """A failure behind the first write is logged with the name of the innermost handler."""
+        """A failure after the first write is logged with the name of the innermost handler."""
 
         def failing(request: Request) -> object:
             request.write(b"x")
@@ -74,7 +74,7 @@ class SharedTests(NestTestCase):
             events.clear()
 
     def test_hooks_and_observers_add_up(self) -> None:
-        """All hooks run once, those of the inner entry point first; all observers are told once."""
+        """Hooks of two entry points run once, the inner ones first, and all observers are told."""
         for nest in NESTS:
             outer, inner = (
                 {
@@ -94,14 +94,14 @@ class SharedTests(NestTestCase):
             )
 
     def test_observers_of_both_are_told_when_bytes_come_at_once(self) -> None:
-        """Nobody is forgotten where the scope ends within the call."""
+        """Observers of two entry points are told once when bytes come at once."""
         for nest in NESTS:
             outer, inner = ({"observers": self.note(each)} for each in ("outer", "inner"))
             self.ask(nest, lambda _: b"page", outer, inner)
             self.assertEqual(self.told, ["outer", "inner"])
 
     def test_one_observer_of_two_entry_points_is_told_once(self) -> None:
-        """An observer that both entry points were given is one observer."""
+        """An observer that both entry points were given is told once."""
         for nest in NESTS:
             self.ask(nest, self.handler, {}, {"observers": self.outcomes.append}).disconnect()
             # The bound methods are equal, so it is the same observer.
@@ -118,7 +118,7 @@ class SharedTests(NestTestCase):
             self.assertEqual(len(of_cancelweb(events)), 1)
 
     def test_leave_nothing_behind(self) -> None:
-        """No cycle is left, whether bytes come at once, or late, or the client leaves."""
+        """Entry points that meet leave no reference cycle, whether the client stays or leaves."""
         unwatched: dict[str, Any] = {"observers": ()}
         cases = [(nest, options) for nest in NESTS for options in ({}, unwatched)]
         stay = [connect(nest(lambda _: b"page", each, each)) for nest, each in cases]
@@ -130,7 +130,7 @@ class SharedTests(NestTestCase):
                 connection.disconnect()
 
     def test_a_cancel_between_two_entry_points(self) -> None:
-        """A cancel by other code, when the inner entry point is through, is answered, too."""
+        """A cancel by other code after the inner entry point has returned is answered."""
         outside, inner = copy_context(), cancel_on_disconnect(waiting)
 
         def outer(request: Request) -> object:
@@ -155,7 +155,7 @@ class SharedTests(NestTestCase):
         self.assertEqual([each.opened for each in self.outcomes], [0])
 
     def test_the_same_entry_point_twice(self) -> None:
-        """A handler that calls itself for the same request adds nothing."""
+        """A handler that calls itself for the same request adds no second hook or observer."""
         calls: list[object] = []
 
         @cancel_on_disconnect(on_exit=self.note("hook"), observers=self.note("observer"))
@@ -167,7 +167,7 @@ class SharedTests(NestTestCase):
         self.assertEqual((len(calls), self.told), (2, ["hook", "observer"]))
 
     def test_the_same_entry_points_in_turn(self) -> None:
-        """Nor do two that call each other."""
+        """Two decorated handlers that call each other for one request add their hooks once."""
 
         @cancel_on_disconnect(on_exit=self.note("outer"))
         def outer(request: Request) -> object:
@@ -182,7 +182,7 @@ class SharedTests(NestTestCase):
         self.assertEqual(self.told, ["called", "called", "inner", "outer"])
 
     def test_observers_of_the_inner_entry_point_alone(self) -> None:
-        """Where the outer entry point was given none, those of the inner one are told."""
+        """Observers of the inner entry point are told if the outer one was given none."""
         for nest in NESTS:
             self.told.clear()
             connection = connect(nest(waiting, {}, {"observers": self.note("inner")}))
@@ -191,7 +191,7 @@ class SharedTests(NestTestCase):
             self.assertEqual(self.told, ["inner"])
 
     def test_a_generator_inside(self) -> None:
-        """A decorated handler that awaits another gets its answer, not its Deferred."""
+        """A decorated handler that calls another one gets NOT_DONE_YET, and not a Deferred."""
         inner = cancel_on_disconnect(self.handler)
         answers: list[object] = []
 

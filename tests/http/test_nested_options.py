@@ -26,7 +26,7 @@ class OptionsTests(NestTestCase):
     """Options of which each entry point may have its own."""
 
     def test_the_innermost_for_the_rest(self) -> None:
-        """Of other options the innermost that was given one decides."""
+        """Of two entry points with a `timeout_status`, the innermost decides."""
         for nest in NESTS:
             for outer, inner, status in ((504, 599, 599), (504, None, 504), (None, 599, 599)):
                 connection = self.ask(
@@ -39,7 +39,7 @@ class OptionsTests(NestTestCase):
                 self.assertEqual(connection.response.code, status)
 
     def test_the_innermost_cleanup_timeout_and_survivor_after(self) -> None:
-        """So of the times that clean-up and survivors are given."""
+        """Of two `cleanup_timeout` and `survivor_after` options, the innermost ones hold."""
         for nest in NESTS:
             hanging: Any = lambda _: Deferred()  # noqa: E731
             connection = self.ask(
@@ -56,7 +56,7 @@ class OptionsTests(NestTestCase):
             self.assertEqual(self.outcomes[0].closed, 7)
 
     def test_the_innermost_clock(self) -> None:
-        """A clock that only the inner entry point has is used for what is still to be timed."""
+        """A clock that only the inner entry point was given times that entry point's deadline."""
         for nest in NESTS:
             clock = Clock()
             connection = self.ask(nest, self.handler, {}, {"clock": clock, "timeout": 1})
@@ -90,7 +90,7 @@ class PolicyTests(NestTestCase):
             self.assertIsNone(self.scopes[0].cause)
 
     def test_lost_between_two_entry_points(self) -> None:
-        """A client that leaves between entry points is one cancelled request; nothing runs."""
+        """A loss between two entry points is told to the observers of both; no handler runs."""
 
         def between(request: Request) -> object:
             lose(request)
@@ -102,7 +102,7 @@ class PolicyTests(NestTestCase):
         self.assertEqual(self.told, ["outer", "inner"])
 
     def test_lost_between_two_entry_points_in_a_dry_run(self) -> None:
-        """In a dry run the inner handler is run, and nothing is cancelled."""
+        """In a dry run, the handler is called after a loss between two entry points."""
 
         def between(request: Request) -> object:
             lose(request)

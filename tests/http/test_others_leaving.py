@@ -1,7 +1,7 @@
-"""What other people's resources do, wrapped, when the client leaves: over real sockets.
+"""Wrapped resources of Twisted and other projects whose client leaves, over real sockets.
 
-What belongs here: for each, what is stopped, and that nothing is logged as an error. What the
-in-memory client can show of them is in `test_others_twisted`, `test_others_passwords`,
+What belongs here: what each resource stops, and that nothing is logged as an error. What the
+in-memory client can show of these resources is in `test_others_twisted`, `test_others_passwords`,
 `test_late_children` and `test_distrib`; threads and programs are in `test_others_programs`.
 """
 
@@ -31,7 +31,7 @@ class ProxyTests(LeavingTestCase):
     """`ReverseProxyResource`, which keeps its connection to the upstream to itself."""
 
     async def test_leaving(self) -> None:
-        """The upstream is not told; what it answers late is dropped."""
+        """The upstream of a wrapped proxy is not told of a loss, and its late answer is dropped."""
         asked: Deferred[Request] = Deferred()
         upstream_ended: Deferred[Any] = Deferred()
 
@@ -56,7 +56,7 @@ class KleinTests(LeavingTestCase):
     """Klein, which cancels what its view returned when it is told that the client has left."""
 
     async def test_leaving(self) -> None:
-        """The Deferred that the view awaits is cancelled, and what is tracked is stopped."""
+        """A loss stops what a wrapped Klein view awaits, and what it has tracked."""
         asked: Deferred[None] = Deferred()
         stopped: list[str] = []
         app = Klein()
@@ -89,12 +89,12 @@ class WebSocketTests(LeavingTestCase):
         await lost
 
     async def test_twisted(self) -> None:
-        """`twisted.web.websocket`."""
+        """A wrapped WebSocket of Twisted's is told that its client has left."""
         resource = twisted_echo(self)()
         await self.leave(resource, resource.factory.lost)
 
     async def test_autobahn(self) -> None:
-        """Autobahn's."""
+        """A wrapped WebSocket of Autobahn's is told that its client has left."""
         resource = autobahn_echo()
         await self.leave(resource, resource._factory.lost)
 
@@ -118,24 +118,24 @@ class ContainersTests(LeavingTestCase):
         self.assertEqual(len(stopped), 1)
 
     async def test_named_hosts(self) -> None:
-        """`NameVirtualHost`."""
+        """Work in a wrapped `NameVirtualHost` stops when the client leaves."""
         await self.assert_stopped(lambda page: named_hosts(localhost=page), request())
 
     async def test_gzip(self) -> None:
-        """`EncodingResourceWrapper`."""
+        """Work in a wrapped `EncodingResourceWrapper` stops when the client leaves."""
         await self.assert_stopped(compressed, request(b"/", b"GET", b"Accept-Encoding: gzip"))
 
     async def test_passwords(self) -> None:
-        """`HTTPAuthSessionWrapper`."""
+        """Work in a wrapped `HTTPAuthSessionWrapper` stops when the client leaves."""
         login = b"Authorization: Basic " + b64encode(b"user:password")
         await self.assert_stopped(guarded, request(b"/", b"GET", login))
 
     async def test_late(self) -> None:
-        """`DeferredResource`."""
+        """Work in a wrapped `DeferredResource` stops when the client leaves."""
         await self.assert_stopped(delivered_late, request())
 
     async def test_scripts(self) -> None:
-        """An rpy script whose resource is ours."""
+        """Work of a page that an rpy script returns stops when the client leaves."""
         directory = Path(self.mktemp())
         directory.mkdir()
         (directory / "page.rpy").write_text("resource = registry.getComponent(object)")

@@ -28,7 +28,7 @@ from .._visits import connect
 
 @implementer(IRealm)
 class Realm:
-    """Everybody gets the same page."""
+    """A realm in which all users get the same page."""
 
     def __init__(self, page: Resource) -> None:
         self._page = page
@@ -39,14 +39,14 @@ class Realm:
 
 
 class SlowChecker(InMemoryUsernamePasswordDatabaseDontUse):
-    """Looks passwords up in its own time."""
+    """A checker of passwords that waits until the test lets it go on."""
 
     def __init__(self) -> None:
         super().__init__(user=b"password")
         self.go: Deferred[None] = Deferred()
 
     def requestAvatarId(self, credentials: Any) -> Any:
-        """Wait, then check."""
+        """Wait, and then check the password."""
         return self.go.addCallback(
             lambda _: InMemoryUsernamePasswordDatabaseDontUse.requestAvatarId(self, credentials)
         )
@@ -56,7 +56,7 @@ class PasswordTests(SynchronousTestCase):
     """`HTTPAuthSessionWrapper`, below a wrapper."""
 
     def setUp(self) -> None:
-        """A page with a password, whose rendering takes its time."""
+        """Wrap a page behind a password, whose handler waits."""
         self.result: Deferred[bytes] = Deferred(lambda _: None)
         self.ran: list[Request] = []
         self.outcomes: list[Outcome] = []
@@ -67,7 +67,7 @@ class PasswordTests(SynchronousTestCase):
         self.client = connect(CancellingResource(guarded, observers=self.outcomes.append))
 
     def render(self, request: Request) -> Deferred[bytes]:
-        """The page."""
+        """Note the request, and wait."""
         self.ran.append(request)
         return self.result
 
@@ -76,19 +76,19 @@ class PasswordTests(SynchronousTestCase):
         self.client.get(headers={b"Authorization": b"Basic " + password})
 
     def test_completes(self) -> None:
-        """The page behind the password may return a Deferred."""
+        """A wrapped page behind a password may return a Deferred."""
         self.log_in()
         self.checker.go.callback(None)
         self.result.callback(b"page")
         self.assertEqual(self.client.response.body, b"page")
 
     def test_unauthorized(self) -> None:
-        """Without the password the answer is 401, as it was."""
+        """A wrapped page behind a password answers with a 401 if there is no password."""
         self.client.get()
         self.assertEqual(self.client.response.code, 401)
 
     def test_leaves_while_the_page_is_made(self) -> None:
-        """The page's work stops."""
+        """The work of a page behind a password stops when the client leaves."""
         self.log_in()
         self.checker.go.callback(None)
         self.client.disconnect()
@@ -96,7 +96,7 @@ class PasswordTests(SynchronousTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
 
     def test_leaves_while_the_password_is_checked(self) -> None:
-        """The page is not made, and nothing is logged as an error."""
+        """A page is not made if its client leaves while the password is checked."""
         self.log_in()
         self.client.disconnect()
         self.checker.go.callback(None)

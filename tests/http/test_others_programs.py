@@ -1,4 +1,4 @@
-"""What WSGI applications and CGI programs do, wrapped, when the client leaves: over real sockets.
+"""Wrapped WSGI applications and CGI programs whose client leaves, over real sockets.
 
 What belongs here: what runs in threads and processes. The rest is in `test_others_leaving`.
 """
@@ -31,7 +31,7 @@ from ._others_left import LeavingTestCase
 
 
 class WSGITests(LeavingTestCase):
-    """`WSGIResource` with Flask: a thread cannot be stopped; Twisted stops to iterate."""
+    """`WSGIResource` with Flask: its thread cannot be stopped, but Twisted stops iterating."""
 
     def setUp(self) -> None:
         """An application that runs in a thread, and tells the test how far it is."""
@@ -57,7 +57,7 @@ class WSGITests(LeavingTestCase):
         return WSGIResource(reactor, self.pool, self.app)
 
     async def test_a_view(self) -> None:
-        """A view runs to its end, and what it returns is dropped."""
+        """A WSGI view whose client leaves runs to its end, and its page is dropped."""
 
         @self.app.get("/")
         def view() -> str:
@@ -75,7 +75,7 @@ class WSGITests(LeavingTestCase):
         self.assertEqual(connection.received, b"")
 
     async def test_its_input(self) -> None:
-        """An application that reads its input after that is told of the disconnect."""
+        """A WSGI application that reads its input after its client has left gets ContentLost."""
 
         def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             self.tell(self.running, None)
@@ -96,7 +96,7 @@ class WSGITests(LeavingTestCase):
         self.assertIn("ContentLost('the client disconnected", await self.done)
 
     async def test_a_stream(self) -> None:
-        """A stream is closed before its next chunk."""
+        """A WSGI stream whose client leaves is closed before its next chunk."""
 
         def chunks() -> Iterator[str]:
             try:
@@ -131,10 +131,10 @@ while True:
 
 
 class CGITests(LeavingTestCase):
-    """`twcgi`: a program that does not look up from its work."""
+    """`twcgi` with a program that notices nothing."""
 
     async def leave_program(self, **options: Any) -> int:
-        """Start it, and leave; returns the number of its process."""
+        """Start the program, and leave; returns the number of its process."""
         directory = Path(self.mktemp())
         directory.mkdir()
         (directory / "run.cgi").write_bytes(PROGRAM)
@@ -158,12 +158,12 @@ class CGITests(LeavingTestCase):
         return Watched
 
     def setUp(self) -> None:
-        """Wait for the end of the process."""
+        """Create the Deferred that fires when the process has ended."""
         super().setUp()
         self.gone: Deferred[int] = Deferred()
 
     async def test_by_itself(self) -> None:
-        """It runs on: Twisted closes its pipes, which it does not notice until it writes."""
+        """A CGI program whose client leaves runs on until a signal ends it."""
         pid = await self.leave_program()
         await self.assert_left(Ended.LET_GO)
         self.assertFalse(self.gone.called)
@@ -171,14 +171,14 @@ class CGITests(LeavingTestCase):
         self.assertEqual(await self.gone, signal.SIGUSR1)
 
     async def test_with_the_hook_of_the_docs(self) -> None:
-        """With the hook that the documentation shows it is told to stop."""
+        """The hook from the docs sends SIGTERM to a CGI program whose client leaves."""
         hook = run(STOP_PROGRAM.read_text())["stop_program"]
         await self.leave_program(on_cancel=hook)
         self.assertEqual(await self.gone, signal.SIGTERM)
         self.assertIsInstance((await self.ended).cause, Disconnected)
 
     async def test_the_hook_elsewhere(self) -> None:
-        """The hook leaves requests alone that have no program."""
+        """The hook from the docs leaves requests without a program alone."""
         hook = run(STOP_PROGRAM.read_text())["stop_program"]
         rendered: Deferred[Request] = Deferred()
 

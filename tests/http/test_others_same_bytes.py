@@ -1,4 +1,4 @@
-"""Other people's resources answer the same bytes inside a wrapper as without one.
+"""Resources of Twisted and other projects answer the same bytes wrapped as plain.
 
 Each request is sent twice over a real socket: to the plain resource and to a wrapped one, on a
 connection of its own. What differs by the clock on the wall is masked, and nothing else.
@@ -55,12 +55,12 @@ class SameBytesTestCase(TestCase):
         return plain
 
     async def answers(self, resource: Any, requests: tuple[bytes, ...]) -> list[bytes]:
-        """All bytes that each of the requests is answered."""
+        """The bytes with which each of the requests is answered."""
         port = serve(self, resource)
         return [await self.answer(port, each) for each in requests]
 
     async def answer(self, port: int, data: bytes) -> bytes:
-        """The bytes that one request is answered."""
+        """The bytes with which one request is answered."""
         connection = await connect(self, port)
         connection.send(data)
         return masked(await connection.closed)
@@ -74,27 +74,27 @@ class FilesTests(SameBytesTestCase):
     """`twisted.web.static.File`, and what it makes of the files in it."""
 
     def files(self) -> File:
-        """A directory, the same one each time."""
+        """The directory of the test, as a `File`."""
         return others.files(self.directory)
 
     def setUp(self) -> None:
-        """Choose the directory."""
+        """Choose the directory of the test."""
         self.directory = Path(self.mktemp())
 
     async def test_files(self) -> None:
-        """Whole files, empty ones, directories and what is not there."""
+        """A wrapped `File` answers for files, directories and missing names as a plain one does."""
         targets = [b"/text.txt", b"/empty", b"/", b"/missing"]
         answers = await self.same(self.files, *[request(each) for each in targets])
         self.assert_statuses(answers, 200, 200, 200, 404)
         self.assertTrue(answers[0].endswith(others.TEXT))
 
     async def test_head(self) -> None:
-        """HEAD."""
+        """A wrapped `File` answers a HEAD as a plain one does."""
         (answer,) = await self.same(self.files, request(b"/text.txt", b"HEAD"))
         self.assertTrue(answer.endswith(b"\r\n\r\n"))
 
     async def test_ranges(self) -> None:
-        """One range, several, the last bytes, and one that there is not."""
+        """A wrapped `File` answers for ranges, valid and invalid, as a plain one does."""
         ranges = [b"5-9", b"0-4,100-120,5000-70000", b"-10", b"900000-"]
         requests = [request(b"/text.txt", b"GET", b"Range: bytes=" + each) for each in ranges]
         answers = await self.same(self.files, *requests)
@@ -102,23 +102,23 @@ class FilesTests(SameBytesTestCase):
         self.assertIn(b"multipart/byteranges", answers[1])
 
     async def test_not_modified(self) -> None:
-        """A file that the client has already."""
+        """A wrapped `File` answers a 304 for an unchanged file, as a plain one does."""
         since = b"If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"
         answers = await self.same(self.files, request(b"/text.txt", b"GET", since))
         self.assert_statuses(answers, 304)
 
     async def test_no_such_method(self) -> None:
-        """A method that files do not have."""
+        """A wrapped `File` refuses a DELETE as a plain one does."""
         answers = await self.same(self.files, request(b"/text.txt", b"DELETE"))
         self.assert_statuses(answers, 501)
 
     async def test_scripts(self) -> None:
-        """A resource that is made by an rpy script."""
+        """A wrapped rpy script answers as a plain one does."""
         answers = await self.same(self.files, request(b"/made.rpy"))
         self.assertTrue(answers[0].endswith(b"made by a script"))
 
     async def test_cgi(self) -> None:
-        """A CGI program, which is a process, with a query and with a body."""
+        """A wrapped CGI program answers a query and a body as a plain one does."""
         answers = await self.same(
             self.files, request(b"/run.cgi?a=b"), request(b"/run.cgi", b"POST", body=b"text")
         )
@@ -130,7 +130,7 @@ class ContainersTests(SameBytesTestCase):
     """Resources around resources."""
 
     async def test_named_hosts(self) -> None:
-        """`NameVirtualHost`, by the name in the request."""
+        """A wrapped `NameVirtualHost` answers for each host as a plain one does."""
         hosts = {"localhost": others.page(b"local"), "example": others.template()}
         names = [b"localhost", b"example", b"other"]
         requests = [request().replace(b"localhost", name) for name in names]
@@ -139,7 +139,7 @@ class ContainersTests(SameBytesTestCase):
             self.assertIn(content, answer)
 
     async def test_passwords(self) -> None:
-        """`HTTPAuthSessionWrapper`, with a password, without one, and with a wrong one."""
+        """A wrapped `HTTPAuthSessionWrapper` answers for each password as a plain one does."""
         answers = await self.same(
             lambda: others.guarded(others.template()),
             request(b"/", b"GET", b"Authorization: Basic " + b64encode(b"user:password")),
@@ -149,7 +149,7 @@ class ContainersTests(SameBytesTestCase):
         self.assert_statuses(answers, 200, 401, 401)
 
     async def test_gzip(self) -> None:
-        """`EncodingResourceWrapper`, for those who take gzip and for those who do not."""
+        """A wrapped `EncodingResourceWrapper` answers with and without gzip as a plain one does."""
         for page in [others.page(others.TEXT), others.template()]:
             answers = await self.same(
                 partial(others.compressed, page),
@@ -160,7 +160,7 @@ class ContainersTests(SameBytesTestCase):
             self.assertNotIn(b"\r\nContent-Encoding: gzip\r\n", answers[1])
 
     async def test_late(self) -> None:
-        """`DeferredResource`: pages and applications that are delivered late."""
+        """A wrapped `DeferredResource` answers as a plain one does."""
         pages = [others.template, lambda: others.page(b"data"), others.klein]
         for make in pages:
             answers = await self.same(
@@ -171,7 +171,7 @@ class ContainersTests(SameBytesTestCase):
             self.assert_statuses(answers, 200, 200)
 
     async def test_redirect(self) -> None:
-        """`Redirect`."""
+        """A wrapped `Redirect` answers as a plain one does."""
         answers = await self.same(lambda: Redirect(b"/there"), request())
         self.assert_statuses(answers, 302)
 
@@ -180,7 +180,7 @@ class ApplicationsTests(SameBytesTestCase):
     """Frameworks and other programs behind a resource."""
 
     async def test_flask(self) -> None:
-        """`WSGIResource` with Flask: a page, a body, a stream, what is not there."""
+        """A wrapped Flask application answers as a plain one does."""
         answers = await self.same(
             others.flask,
             request(b"/hello/you"),
@@ -193,7 +193,7 @@ class ApplicationsTests(SameBytesTestCase):
         self.assertTrue(answers[1].endswith(others.TEXT))
 
     async def test_klein(self) -> None:
-        """Klein: what its views return, its branches, its errors."""
+        """A wrapped Klein application answers as a plain one does."""
         answers = await self.same(
             others.klein,
             request(),
@@ -208,12 +208,12 @@ class ApplicationsTests(SameBytesTestCase):
         self.assert_statuses(answers, 200, 200, 200, 200, 200, 404, 200, 200)
 
     async def test_prometheus(self) -> None:
-        """The page of `prometheus_client.twisted`."""
+        """A wrapped page of `prometheus_client.twisted` answers as a plain one does."""
         (answer,) = await self.same(others.metrics, request())
         self.assertIn(b"answers 42.0", answer)
 
     async def test_xmlrpc(self) -> None:
-        """`XMLRPC`: results at once and late, faults, and what is no call."""
+        """A wrapped `XMLRPC` answers results, faults and other requests as a plain one does."""
         bodies = [CALL % (b"add", TWO), CALL % (b"late", b""), CALL % (b"missing", b"")]
         xml = b"Content-Type: text/xml"
         requests = [request(b"/", b"POST", xml, body=each) for each in bodies]
@@ -222,12 +222,12 @@ class ApplicationsTests(SameBytesTestCase):
         self.assertIn(b"<int>4</int>", answers[0])
 
     async def test_templates(self) -> None:
-        """`renderElement`, with a slot that is filled late."""
+        """A wrapped template with a slot that is filled late answers as a plain one does."""
         (answer,) = await self.same(others.template, request())
         self.assertIn(b"<i>filled</i>", answer)
 
     async def test_reverse_proxy(self) -> None:
-        """`ReverseProxyResource`, over a real upstream."""
+        """A wrapped `ReverseProxyResource` with a real upstream answers as a plain one does."""
         upstream = serve(self, others.flask())
         answers = await self.same(
             lambda: ReverseProxyResource(LOOPBACK, upstream, b""),
@@ -242,7 +242,7 @@ class WebSocketsTests(SameBytesTestCase):
     """Connections that are taken over: the handshake, and every frame after it."""
 
     async def answer(self, port: int, data: bytes) -> bytes:
-        """The handshake must have been answered before frames are sent."""
+        """The bytes of a connection whose frames are sent once the handshake is answered."""
         head, separator, frames = data.partition(b"\r\n\r\n")
         connection = await connect(self, port)
         connection.send(head + separator)
@@ -251,14 +251,14 @@ class WebSocketsTests(SameBytesTestCase):
         return masked(await connection.closed)
 
     async def test_twisted(self) -> None:
-        """`twisted.web.websocket`, and a request that is no handshake."""
+        """A wrapped WebSocket of Twisted's answers the same bytes as a plain one."""
         echo = twisted_echo(self)
         answers = await self.same(echo, UPGRADE + FRAMES, request())
         self.assert_statuses(answers, 101, 400)
         self.assertIn(b"echo", answers[0])
 
     async def test_autobahn(self) -> None:
-        """Autobahn's `WebSocketResource`."""
+        """A wrapped WebSocket of Autobahn's answers the same bytes as a plain one."""
         answers = await self.same(autobahn_echo, UPGRADE + FRAMES)
         self.assert_statuses(answers, 101)
         self.assertIn(b"echo", answers[0])

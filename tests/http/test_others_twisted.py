@@ -1,6 +1,6 @@
-"""What Twisted's own resources do with a dead request, wrapped: they no longer raise.
+"""Twisted's own resources, wrapped: they no longer raise on a dead request.
 
-Each of them finishes requests without asking whether there is anybody left (trap 32; Twisted
+These resources finish requests without asking whether the client is still there (trap 32; Twisted
 ticket 4901). What is delivered late is for `test_late_children`.
 """
 
@@ -34,7 +34,7 @@ class Calls(XMLRPC):
         self.result: Deferred[str] = Deferred()
 
     def xmlrpc_slow(self) -> Deferred[str]:
-        """Wait."""
+        """Return a Deferred that the test fires."""
         return self.result
 
 
@@ -49,7 +49,7 @@ class Template(Element):
 
     @renderer
     def slow(self, request: object, tag: object) -> Deferred[str]:
-        """Wait."""
+        """Return a Deferred that the test fires."""
         return self.result
 
 
@@ -75,7 +75,7 @@ class XMLRPCTests(RealTestCase):
     """`twisted.web.xmlrpc`."""
 
     def test_completes(self) -> None:
-        """A call is answered as it is without us."""
+        """A call of a wrapped `XMLRPC` is answered as it is without the wrapper."""
         answers = []
         for wrap in (CancellingResource, lambda calls: calls):
             calls = Calls()
@@ -87,7 +87,7 @@ class XMLRPCTests(RealTestCase):
         self.assertIn(b"done", answers[0].body)
 
     def test_a_client_that_leaves(self) -> None:
-        """The call of a client that left runs to its end, and is not answered."""
+        """An XML-RPC call whose client has left runs to its end, and is not answered."""
         calls = Calls()
         connection = self.serve(calls)
         connection.request(b"POST", body=CALL)
@@ -100,7 +100,7 @@ class TemplateTests(RealTestCase):
     """`twisted.web.template.renderElement`."""
 
     def test_a_client_that_leaves(self) -> None:
-        """A page that is flattened for nobody is finished for nobody."""
+        """A template whose slot is filled after the client has left sends nothing more."""
         page = Template()
         connection = self.serve(Page(lambda request: renderElement(request, page)))
         connection.get()
@@ -112,7 +112,7 @@ class TemplateTests(RealTestCase):
         self.assertEqual(len(self.outcomes), 1)
 
     def test_a_request_that_is_dead_on_entry(self) -> None:
-        """Nor where the client had gone before (ticket 4899), in a method that is not safe."""
+        """A template for a POST that is dead on entry sends nothing and raises nothing."""
         page = Template()
         connection, request = kept_request(b"POST")
         connection.disconnect()
@@ -126,7 +126,7 @@ class ProxyTests(RealTestCase):
     """`twisted.web.proxy.ReverseProxyResource`."""
 
     def setUp(self) -> None:
-        """A proxy and its upstream, over which the test speaks."""
+        """Ask a wrapped proxy, and connect it to an upstream that the test plays."""
         super().setUp()
         reactor: Any = MemoryReactorClock()
         self.client = self.serve(ReverseProxyResource("upstream", 80, b"", reactor))
@@ -136,22 +136,22 @@ class ProxyTests(RealTestCase):
         self.upstream.makeConnection(StringTransport())
 
     def answer(self) -> None:
-        """The upstream answers."""
+        """Have the upstream answer."""
         self.upstream.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage")
 
     def test_completes(self) -> None:
-        """The upstream's answer goes to the client."""
+        """A wrapped proxy sends its upstream's answer to the client."""
         self.answer()
         self.assertEqual(self.client.response.body, b"page")
 
     def test_a_client_that_leaves(self) -> None:
-        """What the upstream says afterwards is dropped, and nothing raises."""
+        """The answer of an upstream is dropped if the client of the proxy has left."""
         self.client.disconnect()
         self.answer()
         self.assert_quiet(self.client)
 
     def test_a_client_that_leaves_in_the_middle(self) -> None:
-        """So is the rest of what it had begun to say."""
+        """The rest of an upstream's answer is dropped if the client leaves in the middle of it."""
         self.upstream.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npa")
         received = self.client.received
         self.client.disconnect()
@@ -164,7 +164,7 @@ class FileTests(RealTestCase):
     """`twisted.web.static.File`."""
 
     def test_a_client_that_leaves_in_the_middle(self) -> None:
-        """The file is closed when the client leaves."""
+        """A wrapped `File` closes its file when the client leaves."""
         path = self.mktemp()
         with open(path, "wb") as file:
             file.write(b"x" * 1_000_000)
@@ -185,10 +185,10 @@ class FileTests(RealTestCase):
 
 
 class OwnSubscriptionTests(RealTestCase):
-    """Code that has a `notifyFinish` of its own."""
+    """Code that listens to `notifyFinish` itself."""
 
     def subscribe(self, request: Request) -> None:
-        """Finish a request whose client has left, as is often seen, and note what comes of it."""
+        """Finish a lost request, as code often does, and note any error of that."""
         self.errors: list[object] = []
         left: Deferred[Any] = request.notifyFinish()
         left.addErrback(lambda _: request.finish())
@@ -199,7 +199,7 @@ class OwnSubscriptionTests(RealTestCase):
         self.errors.append(type(failure.value))
 
     def test_may_touch_the_request_after_us(self) -> None:
-        """A callback that was attached after ours finds a request that does nothing."""
+        """A callback added after cancelweb's may finish a lost request without an error."""
         connection = self.serve(Page(lambda _: NOT_DONE_YET))
 
         class Later(Request):
@@ -214,7 +214,7 @@ class OwnSubscriptionTests(RealTestCase):
         self.assertEqual(self.errors, [])
 
     def test_may_touch_it_before_us(self) -> None:
-        """A dead request is never touched, not even from the handler's own callbacks."""
+        """A callback added by the handler may finish a lost request without an error."""
 
         def render(request: Request) -> int:
             self.subscribe(request)

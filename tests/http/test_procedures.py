@@ -1,7 +1,7 @@
 """XML-RPC: a procedure whose request is cancelled is no error, and its client is told why.
 
-What belongs here: what `twisted.web.xmlrpc` makes of a cancel. What does not: that it answers as it
-does without us (`test_others_same_bytes`), and procedures that run on (`test_others_twisted`).
+What belongs here: what `twisted.web.xmlrpc` makes of a cancel. What does not: that it answers as in
+plain Twisted (`test_others_same_bytes`), and procedures that run on (`test_others_twisted`).
 """
 
 from collections.abc import Callable, Generator
@@ -30,7 +30,7 @@ class Calls(XMLRPC):
         self.work: Deferred[Any] = Deferred(lambda _: None)
 
     def xmlrpc_returned(self) -> Deferred[Any]:
-        """Return it."""
+        """Return the work, tracked."""
         return current_scope().track(self.work)
 
     async def xmlrpc_awaited(self) -> Any:
@@ -39,28 +39,28 @@ class Calls(XMLRPC):
 
     @inlineCallbacks
     def xmlrpc_yielded(self) -> Generator[Deferred[Any], Any, Any]:
-        """Await a list of it."""
+        """Yield a list of the work, tracked."""
         return (yield current_scope().track(gatherResults([self.work, self.work])))
 
     @withRequest  # type: ignore[untyped-decorator]
     def xmlrpc_requested(self, request: Request) -> Deferred[Any]:
-        """Be given the request, and do more with what comes."""
+        """Take the request, and add a callback to the work, tracked."""
         return current_scope().track(self.work).addCallback(lambda _: request.uri)
 
     async def xmlrpc_fails(self) -> None:
-        """Fail while it is stopped."""
+        """Fail when the tracked work is stopped."""
         try:
             await current_scope().track(self.work)
         finally:
             raise KeyError
 
     async def xmlrpc_untracked(self) -> Any:
-        """Await it, and leave its end to its owner."""
+        """Await the work, which is not tracked."""
         return await self.work
 
 
 class Decorated(Calls):
-    """The same, with an entry point of its own."""
+    """Procedures whose render method is decorated."""
 
     render_POST = cancel_on_disconnect(Calls.render_POST)
 
@@ -87,10 +87,10 @@ class ProcedureTestCase(SynchronousTestCase):
 
 
 class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
-    """Twisted logs what a procedure fails with, and not our cancel."""
+    """Twisted logs the errors of procedures, but not that cancelweb cancels them."""
 
     def test_client_leaves(self) -> None:
-        """The tracked work of a procedure is stopped, and no error is logged."""
+        """The tracked work of a procedure stops when the client leaves, and no error is logged."""
         for name in (b"returned", b"awaited", b"yielded", b"requested"):
             self.calls = Calls()
             self.outcomes.clear()
@@ -98,7 +98,7 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
             self.assert_stopped()
 
     def test_decorated(self) -> None:
-        """So it is where the render method is decorated, whether it is wrapped as well or not."""
+        """Decorated procedures stop when the client leaves, and no error is logged."""
         self.calls = Decorated()
         self.call(b"returned").disconnect()
         self.assert_stopped()
@@ -110,7 +110,7 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_inner_handlers(self) -> None:
-        """And where another resource has the procedure."""
+        """The procedures of a sub-handler stop when the client leaves, and no error is logged."""
         inner = self.calls
         self.calls = XMLRPC()
         self.calls.putSubHandler("inner", inner)
@@ -118,7 +118,7 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
         self.assert_stopped()
 
     def test_deadline(self) -> None:
-        """A client that still waits is told the cause, as the fault of its call."""
+        """A client that waits for a procedure at its deadline gets a fault with the cause."""
         connection = self.call(b"awaited", timeout=3)
         self.clock.advance(3)
         self.assertIn(b"methodResponse", connection.response.body)
@@ -126,12 +126,12 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
         self.assert_stopped()
 
     def test_a_real_error(self) -> None:
-        """What a procedure really fails with is logged."""
+        """An error that a procedure raises when it is stopped is logged."""
         self.call(b"fails").disconnect()
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_a_cancellation_that_is_not_ours(self) -> None:
-        """So is a cancellation by the owner of the work."""
+        """A procedure whose work is cancelled by its owner answers with an error, and logs it."""
         connection = self.call(b"untracked")
         self.calls.work.cancel()
         self.assertIn(b"<string>error</string>", connection.response.body)
@@ -139,10 +139,10 @@ class OwnCancelOfAProcedureIsNoErrorTests(ProcedureTestCase):
 
 
 class TransparentProcedureTests(ProcedureTestCase):
-    """To the resource, nothing else has changed."""
+    """Apart from cancels, a wrapped `XMLRPC` behaves as it did before."""
 
     def test_is_as_before(self) -> None:
-        """A resource is left as it was, be its look-up its own or not."""
+        """A call leaves the attributes of an `XMLRPC` as they were."""
         for own in ({}, {"lookupProcedure": lambda _: lambda: "own"}):
             vars(self.calls).update(own)
             before = dict(vars(self.calls))
@@ -151,7 +151,7 @@ class TransparentProcedureTests(ProcedureTestCase):
             self.assertEqual(vars(self.calls), before)
 
     def test_a_fault(self) -> None:
-        """A procedure that is not found is told as ever, and so is a fault that one raises."""
+        """A missing procedure, and a fault that a procedure raises, are answered as in Twisted."""
 
         def refused(_: str) -> Callable[[], object]:
             def procedure() -> None:
@@ -164,7 +164,7 @@ class TransparentProcedureTests(ProcedureTestCase):
         self.assertIn(b"refused", self.call(b"any").response.body)
 
     def test_introspection(self) -> None:
-        """What introspection tells of a procedure is its own."""
+        """Introspection shows the docstring of the procedure itself."""
         addIntrospection(self.calls)
         params = b"<params><param><value>awaited</value></param></params>"
         name = b"system.methodHelp</methodName>" + params + b"<methodName>"
@@ -174,7 +174,7 @@ class TransparentProcedureTests(ProcedureTestCase):
         self.assertIn(b"Await it.", connection.response.body)
 
     def test_leaves_nothing_behind(self) -> None:
-        """No cycle is left, whether a procedure is stopped or answers."""
+        """A procedure leaves no reference cycle, whether it is stopped or answers."""
         answered, work = self.call(b"returned"), self.calls.work
         self.calls = Calls()
         stopped = self.call(b"returned")
