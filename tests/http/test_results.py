@@ -1,4 +1,4 @@
-"""What the work of a handler may result in: bytes, nothing, further work.
+"""What the work of a handler may result in: bytes, None, or further work.
 
 What belongs here: results, at once and later. What does not: errors, and how each kind of work
 is stopped.
@@ -30,7 +30,7 @@ class ResultTests(VisitTestCase):
     """A Deferred and a coroutine may result in whatever a handler may return."""
 
     def assert_page(self, make: Callable[[Any], object], body: bytes = PAGE) -> None:
-        """The page comes, however the result is arrived at."""
+        """The page comes from a function, a coroutine and Deferreds, at once and later."""
         waits: list[Deferred[None]] = []
 
         def wait() -> Deferred[None]:
@@ -67,18 +67,18 @@ class ResultTests(VisitTestCase):
         request.finish()
 
     def test_bytes(self) -> None:
-        """Bytes are the page."""
+        """Bytes that work results in are the page."""
         self.assert_page(lambda _: PAGE)
 
     def test_bytes_of_a_subclass(self) -> None:
-        """So are those of a class of their own, as in Twisted."""
+        """Bytes of a subclass that work results in are the page, as in Twisted."""
         page = type("Page", (bytes,), {})(PAGE)
         self.assert_page(lambda _: page)
         for handler in (lambda _: page, lambda _: at_once(page)):
             self.assertEqual(self.visit(handler).response.body, PAGE)
 
     def test_no_bytes(self) -> None:
-        """No bytes at all are a page as well, with a length of 0."""
+        """Empty bytes that work results in are a page with a length of 0."""
         self.assert_page(lambda _: b"", b"")
         plain = self.serve_plain(lambda _: b"")
         plain.get()
@@ -89,7 +89,7 @@ class ResultTests(VisitTestCase):
         self.assertEqual(connection.response, plain.response)
 
     def test_none(self) -> None:
-        """None means that all has been written: the response is finished."""
+        """Work that results in None finishes the response, which the handler has written."""
 
         def make(request: Any) -> None:
             request.write(PAGE)
@@ -97,12 +97,12 @@ class ResultTests(VisitTestCase):
         self.assert_page(make)
 
     def test_none_finished(self) -> None:
-        """None is fine, too, where the handler has finished the response."""
+        """Work that results in None may have finished the response, without a warning."""
         self.assert_page(self.write)
         self.assertEqual(self.flushWarnings(), [])
 
     def test_not_done_yet(self) -> None:
-        """With NOT_DONE_YET the handler finishes the response when it likes."""
+        """Work that results in NOT_DONE_YET leaves the finish of the response to the handler."""
 
         def make(request: Any) -> int:
             self.clock.callLater(1, self.write, request)
@@ -111,15 +111,15 @@ class ResultTests(VisitTestCase):
         self.assert_page(make)
 
     def test_delayed_call(self) -> None:
-        """A delayed call writes the page."""
+        """A delayed call that work results in writes the page."""
         self.assert_page(lambda request: self.clock.callLater(1, self.write, request))
 
     def test_deferred(self) -> None:
-        """A Deferred, out of a coroutine, is waited for."""
+        """A Deferred that work results in is waited for."""
         self.assert_page(lambda _: at_once(PAGE))
 
     def test_coroutine(self) -> None:
-        """A coroutine is run."""
+        """A coroutine that work results in is run."""
 
         async def make() -> bytes:
             return PAGE
@@ -127,11 +127,11 @@ class ResultTests(VisitTestCase):
         self.assert_page(lambda _: make())
 
     def test_iterator(self) -> None:
-        """An iterator is streamed."""
+        """An iterator that work results in is streamed."""
         self.assert_page(lambda _: iter([PAGE[:3], PAGE[3:]]))
 
     def test_async_generator(self) -> None:
-        """An async generator is streamed."""
+        """An async generator that work results in is streamed."""
 
         async def make() -> AsyncIterator[bytes]:
             yield PAGE
@@ -139,12 +139,12 @@ class ResultTests(VisitTestCase):
         self.assert_page(lambda _: make())
 
     def test_element(self) -> None:
-        """An element is rendered, as a document."""
+        """An element that work results in is rendered as a document."""
         element = Element(TagLoader(tags.p("A report.")))
         self.assert_page(lambda _: element, b"<!DOCTYPE html>\n" + PAGE)
 
     def test_renderer(self) -> None:
-        """The renderers of an element are given the request."""
+        """The renderers of an element that work results in are given the request."""
 
         class Report(Element):
             @renderer
@@ -155,11 +155,11 @@ class ResultTests(VisitTestCase):
         self.assert_page(lambda _: element, b"<!DOCTYPE html>\n<p>/</p>")
 
     def test_tag(self) -> None:
-        """So is a tag."""
+        """A tag that work results in is rendered as a document."""
         self.assert_page(lambda _: tags.p("A report."), b"<!DOCTYPE html>\n" + PAGE)
 
     def test_nested_work_stops(self) -> None:
-        """Work that a Deferred resulted in is stopped when the client leaves."""
+        """A Deferred that a coroutine results in is stopped when the client leaves."""
         stopped: list[object] = []
         work: Deferred[bytes] = Deferred(stopped.append)
 
@@ -171,17 +171,17 @@ class ResultTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_nested_delayed_call_stops(self) -> None:
-        """A delayed call that a Deferred resulted in is cancelled when the client leaves."""
+        """A delayed call that a Deferred results in is cancelled when the client leaves."""
         call = self.clock.callLater(1, self.fail)
         self.visit(lambda _: at_once(call)).disconnect()
         self.assertFalse(call.active())
 
 
 class NoneTests(VisitTestCase):
-    """None, where something else still has a say."""
+    """Results of None that do not finish the response."""
 
     def test_producer_goes_on(self) -> None:
-        """A producer that is registered finishes the response, not None."""
+        """A result of None does not finish the response while a producer is registered."""
         requests: list[Any] = []
 
         async def handler(request: Any) -> None:
@@ -197,7 +197,7 @@ class NoneTests(VisitTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     def test_faked_head(self) -> None:
-        """Under a HEAD that Twisted fakes, it is Twisted who finishes."""
+        """A result of None does not finish a HEAD that Twisted fakes a second time."""
 
         async def handler(_: Request) -> None:
             pass
@@ -209,7 +209,7 @@ class NoneTests(VisitTestCase):
         self.assertEqual(self.flushWarnings(), [])
 
     def test_plain_function(self) -> None:
-        """A plain function that returns None has forgotten something: 500, and a log of what."""
+        """A plain function that returns None is a 500, and the log names the function."""
 
         def forgetful(_: Request) -> None:
             pass
@@ -218,7 +218,7 @@ class NoneTests(VisitTestCase):
         self.assertIn("forgetful returned None, a builtins.NoneType", str(error))
 
     def test_finished_by_plain_function(self) -> None:
-        """So it is where the function has finished the response: the log tells."""
+        """A plain function that finishes the response and returns None is named in the log."""
 
         def forgetful(request: Any) -> None:
             request.finish()

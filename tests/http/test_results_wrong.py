@@ -30,7 +30,7 @@ class MistakeTests(VisitTestCase):
     """What is neither a page nor work is a 500, and the log names the handler and the type."""
 
     def assert_mistake(self, result: object, described: str) -> None:
-        """It is one, returned as it is and as the result of work."""
+        """The result is a mistake, from a plain function and from a coroutine."""
 
         def mistaken(_: Request) -> object:
             return result
@@ -45,19 +45,19 @@ class MistakeTests(VisitTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
 
     def test_str(self) -> None:
-        """A str is one."""
+        """A str is no response, so the handler that returns it is named in the log."""
         self.assert_mistake("page", "'page', a builtins.str")
 
     def test_int(self) -> None:
-        """A number other than NOT_DONE_YET is one."""
+        """A number other than NOT_DONE_YET is no response, so its handler is named in the log."""
         self.assert_mistake(404, "404, a builtins.int")
 
     def test_iterable(self) -> None:
-        """A list is one, since only iterators are streamed."""
+        """A list is no response, since only iterators are streamed."""
         self.assert_mistake([PAGE], "[b'<p>A report.</p>'], a builtins.list")
 
     def test_instance(self) -> None:
-        """An object of a class that nobody has registered is one."""
+        """An object of a class that is not registered is no response."""
 
         class Report:
             def __repr__(self) -> str:
@@ -66,7 +66,7 @@ class MistakeTests(VisitTestCase):
         self.assert_mistake(Report(), f"<report>, a {__name__}.{Report.__qualname__}")
 
     def test_broken_repr(self) -> None:
-        """The mistake is told even of an object that cannot be shown."""
+        """A result whose repr raises is logged like any other mistake."""
 
         class Unspeakable:
             def __repr__(self) -> str:
@@ -75,7 +75,7 @@ class MistakeTests(VisitTestCase):
         self.assert_mistake(Unspeakable(), "<")
 
     def test_faked_head(self) -> None:
-        """Under a HEAD that Twisted fakes, a mistake is answered as an exception is there."""
+        """Under a HEAD that Twisted fakes, a mistake is answered as an exception is."""
 
         def raising(_: Request) -> object:
             raise TypeError
@@ -89,17 +89,17 @@ class MistakeTests(VisitTestCase):
 
 
 class ExceptionTests(VisitTestCase):
-    """What a handler raises before it returns is Twisted's to answer, as ever."""
+    """Exceptions of a handler are answered as in plain Twisted."""
 
     def assert_as_plain(self, handler: Handler, method: bytes = b"GET") -> None:
-        """The client sees no difference."""
+        """The client gets the same responses as from the plain handler."""
         plain, ours = self.serve_plain(handler), self.serve(handler)
         for connection in [plain, ours]:
             connection.request(method)
         self.assertEqual(ours.responses, plain.responses)
 
     def test_error(self) -> None:
-        """An exception is a 500, and logged once."""
+        """An exception in a handler is a 500, is logged once, and is the failure of the outcome."""
 
         def handler(_: Request) -> object:
             raise ZeroDivisionError
@@ -110,7 +110,7 @@ class ExceptionTests(VisitTestCase):
         self.assertIs(cast(Any, self.outcome().failure).type, ZeroDivisionError)
 
     def test_traceback(self) -> None:
-        """The log shows where in the handler it was raised."""
+        """The log shows the line of the handler that raised."""
 
         def handler(_: Request) -> object:
             return 1 / 0
@@ -120,7 +120,7 @@ class ExceptionTests(VisitTestCase):
         self.assertIn("return 1 / 0", failure.getTraceback())
 
     def test_template(self) -> None:
-        """One in a template is answered and logged, too; the Deferred in it keeps its own."""
+        """An error in a template is a 500, and the Deferred in the template keeps its failure."""
         part: Deferred[str] = Deferred()
         connection = self.visit(lambda _: tags.p(part))
         part.errback(KeyError())
@@ -128,7 +128,7 @@ class ExceptionTests(VisitTestCase):
         self.failureResultOf(part, KeyError)
 
     def test_unsupported_method(self) -> None:
-        """UnsupportedMethod is a 405, and no error."""
+        """UnsupportedMethod is answered as in plain Twisted, and is no error."""
 
         def handler(_: Request) -> object:
             raise UnsupportedMethod((b"PUT",))
@@ -137,7 +137,7 @@ class ExceptionTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_default_log(self) -> None:
-        """By default the log has the error, and one line that tells of which request."""
+        """By default the log has the error of a handler, and one line that names the request."""
         events = log_events(self)
         work: Deferred[bytes] = Deferred()
         self.visit(lambda _: work, observers=None)
@@ -162,7 +162,7 @@ class ExceptionTests(VisitTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_error_after_writing(self) -> None:
-        """An exception in a handler that has written aborts the connection as well."""
+        """An exception in a handler that has written aborts the connection."""
 
         def handler(request: Any) -> object:
             request.write(PAGE)
@@ -174,7 +174,7 @@ class ExceptionTests(VisitTestCase):
         self.logged_error(ZeroDivisionError)
 
     def test_late_error_after_writing(self) -> None:
-        """Once something was written, the connection is aborted: no error page in half a page."""
+        """Work that fails after the first write aborts the connection, without an error page."""
         work: Deferred[bytes] = Deferred()
 
         def handler(request: Any) -> object:

@@ -26,7 +26,7 @@ class CompletingTests(StreamTestCase):
         method: bytes = b"GET",
         version: bytes = b"HTTP/1.1",
     ) -> None:
-        """Streamed, the chunks give the response of a handler that writes them."""
+        """Streamed chunks give the same response as a handler that writes them."""
 
         def plain(request: Any) -> int:
             self.with_headers(headers or {}, chunks, request)
@@ -58,15 +58,15 @@ class CompletingTests(StreamTestCase):
         return chunks
 
     def test_chunks(self) -> None:
-        """The chunks arrive one by one, as if the handler had written them."""
+        """Streamed chunks arrive as if the handler had written them."""
         self.assert_as_plain(CHUNKS)
 
     def test_content_length(self) -> None:
-        """With a length that the handler has set, they are not chunked."""
+        """Streamed chunks with a Content-Length arrive as if the handler had written them."""
         self.assert_as_plain(CHUNKS, {b"Content-Length": b"13"})
 
     def test_http_1_0(self) -> None:
-        """Over HTTP/1.0 the end of the connection is the end of the stream."""
+        """Over HTTP/1.0, the end of the connection is the end of a stream."""
         self.assert_as_plain(CHUNKS, version=b"HTTP/1.0")
 
     def test_empty(self) -> None:
@@ -74,15 +74,15 @@ class CompletingTests(StreamTestCase):
         self.assert_as_plain([])
 
     def test_empty_chunk(self) -> None:
-        """An empty chunk is nothing; above all not the end."""
+        """An empty chunk is left out of a stream, and does not end it."""
         self.assert_as_plain([b"", b"one", b"", b"two"])
 
     def test_head(self) -> None:
-        """A HEAD has the headers of the stream, and no body."""
+        """The HEAD of a stream has the headers of the stream, and no body."""
         self.assert_as_plain(CHUNKS, method=b"HEAD")
 
     def test_kept_alive(self) -> None:
-        """After the stream, the connection serves the next request."""
+        """The connection serves the next request after a stream."""
         connection = self.serve(lambda _: iter(CHUNKS))
         connection.get()
         connection.get()
@@ -91,7 +91,7 @@ class CompletingTests(StreamTestCase):
         self.assertEqual(first, second)
 
     def test_as_handler(self) -> None:
-        """A handler may itself be a generator, or an async one."""
+        """A handler may itself be a generator or an async generator."""
 
         def generator(_: Request) -> Iterator[bytes]:
             yield from CHUNKS
@@ -106,7 +106,7 @@ class CompletingTests(StreamTestCase):
             self.assertEqual(connection.response.body, b"".join(CHUNKS))
 
     def test_turns(self) -> None:
-        """Between two chunks of a plain generator the reactor has a turn."""
+        """The reactor has a turn between two chunks of a plain generator."""
         connection = self.visit(self.generator)
         self.assertEqual(len(self.produced), 1)
         self.turn()
@@ -139,11 +139,11 @@ class BackPressureTests(StreamTestCase):
         self.assert_waits(self.generator)
 
     def test_async_generator(self) -> None:
-        """So does an async generator."""
+        """An async generator waits for a slow client."""
         self.assert_waits(self.async_generator)
 
     def test_paused_and_lost(self) -> None:
-        """A client that reads no more and leaves is noticed: the generator is closed."""
+        """A generator is closed when a client leaves that has stopped reading."""
         for handler in [self.generator, self.async_generator]:
             connection = self.visit(handler)
             self.step(2)
@@ -154,7 +154,7 @@ class BackPressureTests(StreamTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 2)
 
     def test_no_producer_is_left(self) -> None:
-        """After its end, a stream holds up nothing of the next response."""
+        """A stream that has ended does not hold up the next response."""
         connection = self.serve(lambda request: iter(CHUNKS) if request.path == b"/s" else PAGE)
         connection.get(b"/s")
         self.turn(5)
@@ -184,12 +184,12 @@ class FailingTests(StreamTestCase):
         return [generator, async_generator]
 
     def test_first(self) -> None:
-        """One that fails before its first chunk is a 500."""
+        """A stream that fails before its first chunk is a 500."""
         for handler in self.stream(KeyError()):
             self.assert_failed(self.visit(handler), KeyError)
 
     def test_later(self) -> None:
-        """One that fails later has its connection aborted, and is logged once."""
+        """A stream that fails after its first chunk aborts the connection, and is logged once."""
         for handler in self.stream(b"chunk", KeyError()):
             connection = self.visit(handler)
             self.turn(2)
@@ -199,7 +199,7 @@ class FailingTests(StreamTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
 
     def test_beside_another_producer(self) -> None:
-        """One that cannot be registered, since another is, is closed all the same."""
+        """A stream is closed if it cannot be registered beside another producer."""
         closed: list[object] = []
 
         def chunks() -> Any:
@@ -220,13 +220,13 @@ class FailingTests(StreamTestCase):
         self.flushLoggedErrors()
 
     def test_first_not_bytes(self) -> None:
-        """A first chunk that is not bytes is a 500, and the log says what it was."""
+        """A stream whose first chunk is not bytes is a 500, and the log shows the chunk."""
         for handler in self.stream("chunk"):
             error = self.assert_failed(self.visit(handler), TypeError)
             self.assertIn("a stream must yield bytes, not 'chunk'", str(error))
 
     def test_later_not_bytes(self) -> None:
-        """A later one has the connection aborted."""
+        """A stream whose later chunk is not bytes aborts the connection, and is logged."""
         for handler in self.stream(b"chunk", None):
             connection = self.visit(handler)
             self.turn()
@@ -234,7 +234,7 @@ class FailingTests(StreamTestCase):
             self.assertIn("not None", str(self.logged_error(TypeError)))
 
     def test_closed(self) -> None:
-        """A generator that yielded something else than bytes is closed."""
+        """A generator that yields anything but bytes is closed."""
 
         def handler(_: Request) -> Iterator[Any]:
             try:
@@ -247,10 +247,10 @@ class FailingTests(StreamTestCase):
 
 
 class HeadTests(StreamTestCase):
-    """A HEAD wants no body."""
+    """A HEAD of a stream wants no body."""
 
     def test_closed(self) -> None:
-        """The generator is closed after the first chunk, which shows whether it fails."""
+        """A HEAD closes the generator after its first chunk, and completes."""
         connection = self.serve(self.generator)
         connection.request(b"HEAD")
         self.assertEqual(self.produced, [b"chunk", "closed"])
@@ -258,7 +258,7 @@ class HeadTests(StreamTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_faked(self) -> None:
-        """Where Twisted fakes the HEAD, not even one chunk is asked for."""
+        """A HEAD that Twisted fakes asks a stream for no chunk."""
         for handler in [self.generator, self.async_generator]:
             connection = self.serve(handler, NoHead)
             connection.request(b"HEAD")
@@ -268,7 +268,7 @@ class HeadTests(StreamTestCase):
             self.assertTrue(connection.response.is_complete)
 
     def test_faked_is_closed(self) -> None:
-        """An iterator that must be closed is, under a faked HEAD as well."""
+        """A HEAD that Twisted fakes closes an iterator that has a `close`."""
         closed: list[object] = []
 
         class Closing(BareIterator):

@@ -29,7 +29,7 @@ PLENTY = 2**26 // len(CHUNK)
 
 
 class SlowReader(Protocol):
-    """A client that asks, and reads only when it is told to."""
+    """A client that sends a request, and reads only when the test lets it."""
 
     received = 0
 
@@ -62,7 +62,7 @@ class SlowReaderTests(TestCase):
             self.closed.callback(None)
 
     async def async_generator(self, request: Request) -> AsyncIterator[bytes]:
-        """The same, each chunk after a turn."""
+        """Chunks without end, each after a turn of the reactor."""
         for chunk in self.generator(request):
             await deferLater(reactor, 0)
             yield chunk
@@ -100,15 +100,15 @@ class SlowReaderTests(TestCase):
         await self.ended
 
     async def test_generator(self) -> None:
-        """A generator waits for it."""
+        """A generator waits for a client that does not read."""
         await self.assert_bounded(self.generator)
 
     async def test_async_generator(self) -> None:
-        """An async generator waits for it, too."""
+        """An async generator waits for a client that does not read."""
         await self.assert_bounded(self.async_generator)
 
     async def test_leaves(self) -> None:
-        """When it leaves without having read a byte, the generator is closed."""
+        """A generator is closed when a client that has read nothing leaves."""
         client = await self.connect(self.generator)
         await self.standstill()
         client.transport.abortConnection()

@@ -1,4 +1,4 @@
-"""Streams that are stopped: their client leaves, or they are not done in time.
+"""Streams that are stopped, because the client leaves or a deadline passes.
 
 What belongs here: how generators are closed, in memory. What does not: streams that come to
 their end.
@@ -26,7 +26,7 @@ class StoppingTests(StreamTestCase):
     """A stream whose client leaves."""
 
     def assert_stopped(self, *, ended: Ended = Ended.STOPPED) -> None:
-        """It is over, and nobody complains."""
+        """The outcome has a disconnect as its cause, and no timer is left."""
         self.assertEqual(self.outcome().ended, ended)
         self.assertIsInstance(self.outcome().cause, Disconnected)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -39,7 +39,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped()
 
     def test_async_generator(self) -> None:
-        """What an async generator waits for is cancelled, once, and its `finally` runs."""
+        """A disconnect cancels once what an async generator awaits, and its `finally` runs."""
         connection = self.visit(self.async_generator)
         self.step(1)
         self.turn()
@@ -48,7 +48,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped()
 
     def test_finally_that_waits(self) -> None:
-        """An async generator may wait in its `finally`; the hooks run when that is over."""
+        """The hooks run when the `finally` of an async generator has waited."""
         cleaned: Deferred[None] = Deferred(lambda _: self.fail())
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
@@ -67,7 +67,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped()
 
     def test_paused_finally_that_waits(self) -> None:
-        """So it may when it is closed between two chunks."""
+        """An async generator that is closed between two chunks may wait in its `finally`."""
         cleaned: Deferred[None] = Deferred(lambda _: self.fail())
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
@@ -88,7 +88,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped()
 
     def test_swallowed(self) -> None:
-        """A generator that eats the cancellation is asked for nothing more, and closed."""
+        """An async generator that swallows its cancellation is asked for no more, and closed."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             try:
@@ -108,7 +108,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped()
 
     def test_swallowed_between_chunks(self) -> None:
-        """So is one that has written, and would go on for long."""
+        """An async generator that swallows its cancellation after a chunk sends nothing more."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             for _number in range(40):
@@ -124,7 +124,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped()
 
     def test_ends_on_cancellation(self) -> None:
-        """A generator that takes the cancellation for its end has completed."""
+        """An async generator that returns when it is cancelled has completed."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             yield b"chunk"
@@ -139,7 +139,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped(ended=Ended.COMPLETED)
 
     def test_refuses_to_close(self) -> None:
-        """A generator that goes on when it is closed is an error, which is logged."""
+        """A generator that yields when it is closed is logged, and its outcome is FAILED."""
 
         def handler(_: Request) -> Iterator[bytes]:
             try:
@@ -154,7 +154,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped(ended=Ended.FAILED)
 
     def test_fails_in_finally(self) -> None:
-        """What a generator's `finally` raises is logged, and told to the observers."""
+        """An error in a generator's `finally` is logged, and the outcome is FAILED."""
 
         def handler(_: Request) -> Iterator[bytes]:
             try:
@@ -167,7 +167,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped(ended=Ended.FAILED)
 
     def test_leaves_in_a_step(self) -> None:
-        """A generator in whose own step the client is lost is closed all the same."""
+        """A generator whose client leaves during a step of its own is closed."""
         connections: list[Connection] = []
 
         def handler(_: Request) -> Iterator[bytes]:
@@ -187,7 +187,7 @@ class StoppingTests(StreamTestCase):
         self.assert_stopped()
 
     def test_scope_cancelled(self) -> None:
-        """Cancelled for the user's own reason, it is closed and the connection aborted."""
+        """A cancel by user code closes a generator, and aborts the connection."""
 
         class Enough(Cause):
             pass
@@ -202,7 +202,7 @@ class StoppingTests(StreamTestCase):
         self.assertTrue(connection.is_aborted)
 
     def test_not_interruptible(self) -> None:
-        """Where a disconnect must not cancel, the stream runs to its end, unheard."""
+        """A stream of a wrapped POST runs to its end after a disconnect."""
         resource: Any = GetPage(lambda _: BareIterator(CHUNKS))
         resource.render_POST = resource.render_GET
         connection = connect(
@@ -216,7 +216,7 @@ class StoppingTests(StreamTestCase):
         self.assertIs(self.outcome().cause, None)
 
     def test_finished_by_somebody_else(self) -> None:
-        """If somebody else finishes the response, the stream is not cancelled."""
+        """A stream whose response is finished by other code has completed, and is not cancelled."""
 
         def handler(request: Any) -> Iterator[bytes]:
             self.request = request
@@ -231,10 +231,10 @@ class StoppingTests(StreamTestCase):
 
 
 class DeadlineTests(StreamTestCase):
-    """A stream that is not done in time."""
+    """A stream that misses its deadline."""
 
     def test_before_the_first_chunk(self) -> None:
-        """Before its first chunk, the client gets 503."""
+        """A stream that misses its deadline before the first chunk is answered with a 503."""
         connection = self.visit(self.async_generator, timeout=3)
         self.clock.advance(3)
         self.assertEqual(connection.response.code, 503)
@@ -242,7 +242,7 @@ class DeadlineTests(StreamTestCase):
         self.assertEqual(self.outcome().cause, TimedOut(3))
 
     def test_later(self) -> None:
-        """Later, the connection is aborted."""
+        """A stream that misses its total timeout is closed, and the connection is aborted."""
         connection = self.visit(self.generator, total_timeout=3)
         self.clock.advance(3)
         self.assertEqual(self.produced[-1], "closed")
@@ -256,7 +256,7 @@ class LeftoverTests(StreamTestCase):
     """What a stream leaves behind."""
 
     def assert_nothing_left(self, handler: Handler, end: Callable[[Connection], None]) -> None:
-        """No scope, no request, and nothing of ours for the cycle collector."""
+        """No request is alive, and no reference cycle is left."""
         memory = Memory()
 
         def noting(request: Any) -> object:
@@ -282,14 +282,14 @@ class LeftoverTests(StreamTestCase):
         connection.disconnect()
 
     def test_abandoned(self) -> None:
-        """Abandoned: nothing."""
+        """A stream whose client leaves leaves nothing behind."""
         self.assert_nothing_left(self.generator, self.leave)
         self.assert_nothing_left(self.async_generator, self.leave)
 
     def test_completed(self) -> None:
-        """Completed: nothing."""
+        """A stream that completes leaves nothing behind."""
         self.assert_nothing_left(lambda _: BareIterator(CHUNKS), self.wait)
 
     def test_late(self) -> None:
-        """Not done in time: nothing."""
+        """A stream that misses its deadline leaves nothing behind."""
         self.assert_nothing_left(self.async_generator, self.wait)

@@ -1,4 +1,4 @@
-"""What an entry point asks of Twisted for a request: as little as there is need for.
+"""How often entry points call `notifyFinish`: only as often as they need.
 
 The entry points themselves are for `test_decorator` and `test_wrapper`.
 """
@@ -20,7 +20,7 @@ class PayForWhatYouUseTests(SynchronousTestCase):
     """A handler that returns bytes costs nothing but its scope."""
 
     def setUp(self) -> None:
-        """Note every call of `notifyFinish`."""
+        """Create the list of all calls of `notifyFinish`."""
         self.subscribed: list[object] = []
 
     def ask(self, resource: Any) -> Connection:
@@ -38,7 +38,7 @@ class PayForWhatYouUseTests(SynchronousTestCase):
         return connection
 
     def test_subscribes_to_nothing(self) -> None:
-        """No `notifyFinish` is asked for, and no timer is set, where bytes come at once."""
+        """A handler that returns bytes causes no call of `notifyFinish`, and no timer."""
         connection = self.ask(Page(cancel_on_disconnect(lambda _: b"page")))
         plain = self.ask(Page(lambda _: b"page"))
         self.assertEqual(self.subscribed, [])
@@ -48,14 +48,14 @@ class PayForWhatYouUseTests(SynchronousTestCase):
         )
 
     def test_subscribes_once(self) -> None:
-        """A handler that waits subscribes once, however many entry points there are."""
+        """A handler that waits causes one call of `notifyFinish`, behind several entry points."""
         decorated = cancel_on_disconnect(cancel_on_disconnect(waiting))
         connection = self.ask(CancellingResource(Page(decorated)))
         self.assertEqual(len(self.subscribed), 1)
         connection.disconnect()
 
     def test_lets_go_without_observers(self) -> None:
-        """A request that nobody is told of is let go of when its timer has run."""
+        """A scope lets go of its request when the returned timer has finished the response."""
         requests: list[Any] = []
 
         def handler(request: Request) -> Any:

@@ -1,4 +1,4 @@
-"""Requests whose client has left, and that were not cancelled: how they come to their end.
+"""How requests end whose client has left, and that were not cancelled.
 
 What a disconnect may cancel is for `test_wrapper_policy`.
 """
@@ -48,7 +48,7 @@ class UncancelledTestCase(SynchronousTestCase):
 
 
 class TrackedWorkTests(UncancelledTestCase):
-    """What was tracked ends with the handler, if not with the client."""
+    """When tracked work ends in a request that is not cancelled."""
 
     def ticking(self, request: Request) -> LoopingCall:
         """Something that goes on until it is stopped."""
@@ -59,7 +59,7 @@ class TrackedWorkTests(UncancelledTestCase):
         return loop
 
     def test_in_a_dry_run(self) -> None:
-        """It is let run on when the response is finished, and nothing waits for it."""
+        """Tracked work in a dry run goes on after the response, and the scope does not wait."""
         ran: list[object] = []
 
         def handler(request: Request) -> int:
@@ -74,7 +74,7 @@ class TrackedWorkTests(UncancelledTestCase):
         self.assertEqual((self.outcomes[0].cause, self.outcomes[0].leftovers), (None, 0))
 
     def test_when_the_returned_work_ends(self) -> None:
-        """It is stopped when the work that was returned has ended, though the client had left."""
+        """Tracked work of a spared request is stopped when the returned work has ended."""
         returned, tracked = Errand(), Errand()
 
         def handler(request: Request) -> Errand:
@@ -88,7 +88,7 @@ class TrackedWorkTests(UncancelledTestCase):
         self.assertEqual(len(self.outcomes), 1)
 
     def test_when_nobody_tells_the_end(self) -> None:
-        """It is the work of the request where the handler said no more than NOT_DONE_YET."""
+        """Tracked work of a spared request that returned NOT_DONE_YET runs to its end."""
         tracked = Errand()
 
         def handler(request: Request) -> int:
@@ -102,10 +102,10 @@ class TrackedWorkTests(UncancelledTestCase):
 
 
 class DeadStreamTests(UncancelledTestCase):
-    """A stream that begins when there is nobody left to read it."""
+    """A stream that begins after its client has left."""
 
     def test_is_closed(self) -> None:
-        """It is closed, and the scope with it."""
+        """A stream that begins after its client has left is closed, and so is its scope."""
         closed: list[object] = []
         result: Deferred[Iterator[bytes]] = Deferred()
 
@@ -122,17 +122,17 @@ class DeadStreamTests(UncancelledTestCase):
 
 
 class TraceTests(UncancelledTestCase):
-    """That the client left is to be seen all the same."""
+    """What tells of a disconnect that did not cancel its request."""
 
     def test_outcome(self) -> None:
-        """The outcome tells of the disconnect that was not to cancel it."""
+        """The outcome of a spared request names the disconnect."""
         self.visit(lambda _: NOT_DONE_YET).disconnect()
         outcome = self.outcomes[0]
         self.assertEqual((outcome.cause, outcome.ended), (None, Ended.LET_GO))
         self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
 
     def test_access_log(self) -> None:
-        """The hook for the access log writes its line, as an `on_exit` hook."""
+        """The hook `access_log_499` writes a line for a spared request, as an `on_exit` hook."""
         logged: list[int] = []
         connection = self.visit(lambda _: NOT_DONE_YET, on_exit=access_log_499)
         site: Any = connection.client.site

@@ -1,7 +1,7 @@
 """Connections that are taken over by another protocol, such as WebSocket.
 
-What belongs here: where a scope ends that nobody will be told the end of. What does not: a
-WebSocket implementation.
+What belongs here: when the scope of such a request ends, though Twisted never reports the end.
+What does not: a WebSocket implementation.
 """
 
 import gc
@@ -22,7 +22,7 @@ class UpgradeTests(VisitTestCase):
     """A connection that is taken over by another protocol, such as WebSocket."""
 
     def take_over(self, request: Any) -> int:
-        """Do what a WebSocket resource does: the connection's bytes and its end are mine."""
+        """Take over the bytes and the end of the connection, as a WebSocket resource does."""
         channel = request.channel
         self.channel_lost: list[object] = []
         channel.dataReceived = lambda data: None
@@ -32,7 +32,7 @@ class UpgradeTests(VisitTestCase):
         return NOT_DONE_YET
 
     def test_taken_over(self) -> None:
-        """The scope ends when the handler returns: nobody will be told of the disconnect."""
+        """The scope of a handler that takes over the connection ends when the handler returns."""
         connection = self.visit(self.take_over)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
         self.assertIs(self.outcome().cause, None)
@@ -41,7 +41,7 @@ class UpgradeTests(VisitTestCase):
         self.assertEqual(len(self.channel_lost), 1)
 
     def test_taken_over_later(self) -> None:
-        """It ends as well where the connection is taken over after a wait."""
+        """The scope of a handler that takes over the connection after a wait ends with that."""
         allowed: Deferred[None] = Deferred()
 
         async def handler(request: Any) -> int:
@@ -55,7 +55,7 @@ class UpgradeTests(VisitTestCase):
         self.assertFalse(connection.is_closed)
 
     def test_lost_after_all(self) -> None:
-        """Who tells the request of the loss all the same ends nothing twice."""
+        """A loss that a request is told of after a takeover changes nothing."""
         allowed: Deferred[None] = Deferred()
         requests: list[Any] = []
 
@@ -70,7 +70,7 @@ class UpgradeTests(VisitTestCase):
         self.assertEqual(self.outcome().cause, None)
 
     def test_asked_for(self) -> None:
-        """That an upgrade was asked for changes nothing: no client decides over its scope."""
+        """A request that asks for an upgrade in vain keeps its scope and its deadline."""
         connection = self.serve(lambda _: NOT_DONE_YET, timeout=3)
         connection.get(headers={b"Connection": b"Upgrade", b"Upgrade": b"websocket"})
         self.assertEqual(self.outcomes, [])
@@ -78,7 +78,7 @@ class UpgradeTests(VisitTestCase):
         self.assertEqual(connection.response.code, 503)
 
     def test_transport_taken_away(self) -> None:
-        """It ends, too, where the transport is taken from the channel, as Autobahn does."""
+        """A scope ends when the transport is taken from the channel, as Autobahn does."""
 
         def handler(request: Any) -> int:
             request.channel.transport = None
@@ -88,7 +88,7 @@ class UpgradeTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_asked_for_in_vain(self) -> None:
-        """Work that is returned to one who asked for an upgrade is stopped when he leaves."""
+        """Work stops when a client that has asked for an upgrade in vain leaves."""
         stopped: list[object] = []
         for protocol in [b"websocket", b"h2c"]:
             connection = self.serve(lambda _: Deferred[bytes](stopped.append))
@@ -97,7 +97,7 @@ class UpgradeTests(VisitTestCase):
         self.assertEqual(len(stopped), 2)
 
     def test_work_of_the_handshake(self) -> None:
-        """What was tracked for the handshake is stopped, whether it took a wait or not."""
+        """Work that was tracked for a handshake is stopped when the connection is taken over."""
         stopped: list[object] = []
         allowed: Deferred[None] = Deferred()
 
@@ -116,14 +116,14 @@ class UpgradeTests(VisitTestCase):
         self.assertEqual(len(stopped), 2)
 
     def test_no_deadline(self) -> None:
-        """The deadline does not strike what follows."""
+        """A deadline does not close a connection that was taken over."""
         connection = self.visit(self.take_over, timeout=3)
         self.clock.advance(3)
         self.assertFalse(connection.is_closed)
         self.assertEqual(len(self.outcomes), 1)
 
     def test_request_still_writes(self) -> None:
-        """What has taken over still writes through the request's transport."""
+        """Code that took over the connection may write to the transport of the request."""
 
         def handler(request: Any) -> int:
             self.transport = request.transport
@@ -134,7 +134,7 @@ class UpgradeTests(VisitTestCase):
         self.assertTrue(connection.received.endswith(b"frame"))
 
     def test_nothing_is_held(self) -> None:
-        """Nothing of ours holds the request."""
+        """Nothing in cancelweb holds a request whose connection was taken over."""
         memory = Memory()
 
         def handler(request: Any) -> int:

@@ -26,22 +26,22 @@ from ._whole import BODY, WholeTestCase
 
 
 class DeliveredIsNotAbandonedTests(WholeTestCase):
-    """Who has the whole response has not left early: nothing was cancelled."""
+    """A client that leaves with the whole response cancels nothing."""
 
     def test_finish_that_comes_late(self) -> None:
-        """The response counts as finished, and the late ``finish`` does nothing."""
+        """A response whose client leaves after the last byte has completed."""
         outcome = self.leave(self.later)
         self.assert_finished(outcome)
         self.assertEqual((outcome.status, outcome.sent), (200, 5))
         self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
 
     def test_returned_work(self) -> None:
-        """It runs to its end, as after an early finish."""
+        """Returned work runs to its end if the client leaves after the last byte."""
         self.assert_finished(self.leave(self.waiting))
         self.assertEqual(self.told, ["done", "exit"])
 
     def test_leftover_work(self) -> None:
-        """All else is stopped as leftover work, at once."""
+        """Tracked work is leftover work, and stops, if the client leaves after the last byte."""
 
         async def handler(request: Any) -> None:
             current_scope().track(Deferred(lambda _: self.told.append("leftover")))
@@ -52,7 +52,7 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assertEqual((outcome.leftovers, self.told), (1, ["leftover", "done", "exit"]))
 
     def test_streams(self) -> None:
-        """A generator runs on behind its last chunk, unheard."""
+        """A generator runs to its end if the client leaves after the last byte."""
 
         async def handler(request: Any) -> AsyncIterator[bytes]:
             request.setHeader(b"content-length", b"5")
@@ -65,7 +65,7 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assertEqual(self.told, ["behind", "exit"])
 
     def test_own_listeners(self) -> None:
-        """They are told of the loss by Twisted, and find a finished request; see `finished`."""
+        """A listener of a client that leaves after the last byte finds a finished request."""
 
         def handler(request: Any) -> int:
             finished = request.notifyFinish()
@@ -76,7 +76,7 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assertEqual(self.told, ["finished: 1", "exit"])
 
     def test_requests_with_listeners_of_their_own(self) -> None:
-        """So it is where a request hands out listeners in a way of its own."""
+        """A request with its own `notifyFinish` completes if the client has the last byte."""
 
         class OwnRequest(Request):
             def notifyFinish(self) -> Deferred[None]:
@@ -90,13 +90,13 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assert_finished(self.outcome())
 
     def test_spared_methods_and_dry_runs(self) -> None:
-        """Nothing would have been cancelled, either."""
+        """A spared request, or a dry run, notes no disconnect after the last byte."""
         self.assert_finished(self.leave(self.waiting, b"POST"))
         self.outcomes.clear()
         self.assert_finished(self.leave(self.waiting, dry_run=True))
 
     def test_shared_work(self) -> None:
-        """What the request awaits behind its last byte, alone, is not cancelled."""
+        """Shared work is not cancelled if the client that awaits it leaves after the last byte."""
         shared = Shared(lambda: deferLater(self.clock, 0.5, lambda: self.told.append("shared")))
 
         async def handler(request: Any) -> None:
@@ -108,7 +108,7 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assertEqual(self.told, ["shared", "exit"])
 
     def test_unreported_losses(self) -> None:
-        """A drain that finds it so, before Twisted tells, cancels nothing; nor does the report."""
+        """A loss after the last byte that is found before Twisted reports it cancels nothing."""
         scopes: list[Scope] = []
 
         async def handler(request: Any) -> None:
@@ -123,7 +123,7 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         self.assert_finished(self.outcome())
 
     def logged(self, handler: Handler) -> list[int]:
-        """The statuses in the access log, of a client that leaves after a moment."""
+        """The statuses in the access log of a client that leaves after a moment."""
         logged: list[int] = []
 
         class LoggingSite(Site):
@@ -139,11 +139,11 @@ class DeliveredIsNotAbandonedTests(WholeTestCase):
         return logged
 
     def test_access_log(self) -> None:
-        """The line, which Twisted leaves out, has the status that was sent."""
+        """The access log has the status of a response whose client left after the last byte."""
         self.assertEqual(self.logged(self.later), [200])
 
     def test_access_log_of_what_was_broken_off(self) -> None:
-        """There is none where this side has broken the connection off behind the last byte."""
+        """The access log has no line for a response that was broken off after the last byte."""
 
         async def failing(request: Any) -> None:
             self.later(request)

@@ -1,4 +1,4 @@
-"""What counts as a whole response, which a client may leave with; over HTTP/2, too.
+"""What counts as a whole response, with which a client may leave; over HTTP/2, too.
 
 What belongs here: what was written, and what of it was sent, in memory.
 """
@@ -29,7 +29,7 @@ class WholeMeansWholeTests(WholeTestCase):
     """What counts as the whole response, and what does not."""
 
     def sent(self, body: bytes, *lengths: bytes, code: int = 200) -> Handler:
-        """A handler that writes this, with these lengths, and waits."""
+        """A handler that writes this body, with these lengths, and waits."""
 
         async def handler(request: Request) -> None:
             request.setResponseCode(code)
@@ -42,7 +42,7 @@ class WholeMeansWholeTests(WholeTestCase):
         return handler
 
     def test_without_a_body(self) -> None:
-        """As soon as its head is out, whatever its length says."""
+        """A response without a body is whole once its head is out, whatever its length says."""
         for handler, method in [
             (self.sent(b"", b"5"), b"HEAD"),
             (self.sent(b"", code=NO_CONTENT), b"GET"),
@@ -53,7 +53,7 @@ class WholeMeansWholeTests(WholeTestCase):
             self.assert_finished(self.leave(handler, method))
 
     def test_a_handler_that_writes_no_body_for_ever(self) -> None:
-        """What it returned is leftover work where there is no body, and is stopped silently."""
+        """Work that goes on writing to a response without a body is stopped as leftover work."""
 
         async def handler(request: Request) -> None:
             if request.method != b"HEAD":
@@ -70,11 +70,11 @@ class WholeMeansWholeTests(WholeTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_connection_that_cannot_tell(self) -> None:
-        """A transport that has an answer to everything proves nothing."""
+        """A transport that does not know what it has sent counts as holding bytes."""
         self.assertEqual(unsent_bytes(SimpleNamespace(dataBuffer=None)), 1)
 
     def test_not_all(self) -> None:
-        """A byte is missing, or the length is not known, so that only the end tells."""
+        """A response is not whole if a byte is missing, or its length is not known."""
         for body, lengths in [
             (b"hell", (b"5",)),
             (BODY, ()),
@@ -85,7 +85,7 @@ class WholeMeansWholeTests(WholeTestCase):
             self.assert_left(self.leave(self.sent(body, *lengths)))
 
     def test_compressed(self) -> None:
-        """A compressed body has no length, and ends with ``finish``."""
+        """A compressed response is not whole before its `finish`, since it has no length."""
         root = EncodingResourceWrapper(
             CancellingResource(Page(self.waiting), observers=self.outcomes.append),
             [GzipEncoderFactory()],
@@ -95,7 +95,7 @@ class WholeMeansWholeTests(WholeTestCase):
         self.assertIsInstance(self.outcome().cause, Disconnected)
 
     def test_only_a_head(self) -> None:
-        """Nothing was written, and so nothing was received."""
+        """A response of which nothing was written is not whole, though its length is 0."""
 
         async def handler(request: Request) -> bytes:
             request.setHeader(b"content-length", b"0")
@@ -104,14 +104,14 @@ class WholeMeansWholeTests(WholeTestCase):
         self.assert_left(self.leave(handler))
 
     def test_unsent(self) -> None:
-        """Bytes that the transport still holds were received by no client."""
+        """A response is not whole while the transport holds a part of it."""
         connection = self.client(self.later).connect()
         connection.pause()
         connection.get().disconnect()
         self.assert_left(self.outcome())
 
     def test_broken_off(self) -> None:
-        """A handler that fails behind its last byte has failed, though the client has it all."""
+        """A handler that fails after its last byte has failed, though the client has all bytes."""
 
         async def handler(request: Request) -> None:
             request.setHeader(b"content-length", b"5")
@@ -127,16 +127,16 @@ class WholeMeansWholeTests(WholeTestCase):
 
 
 class WholeOverHTTP2Tests(WholeTestCase):
-    """The same over HTTP/2, where each stream has a queue of its own."""
+    """Whole responses over HTTP/2, where each stream has a queue of its own."""
 
     def stream(self, handler: Handler) -> Exchange:
-        """Ask over HTTP/2."""
+        """Ask for the page over HTTP/2."""
         stream = self.client(handler).connect_http2().get()
         self.clock.pump([TURN] * 9)
         return stream
 
     def test_whole(self) -> None:
-        """A reset, and the loss of the connection."""
+        """A stream that is reset or lost after its last byte has completed."""
         for leave in ("reset", "disconnect"):
             self.outcomes.clear()
             stream = self.stream(self.waiting)
@@ -144,7 +144,7 @@ class WholeOverHTTP2Tests(WholeTestCase):
             self.assert_finished(self.outcome())
 
     def test_failed_and_whole(self) -> None:
-        """A stream is reset behind a failure, though all of it was written."""
+        """A stream whose handler fails after its last byte is reset."""
 
         async def handler(request: Request) -> None:
             request.setHeader(b"content-length", b"5")
@@ -157,7 +157,7 @@ class WholeOverHTTP2Tests(WholeTestCase):
         self.assertTrue(stream.is_over and stream.was_reset)
 
     def test_queued(self) -> None:
-        """What the client had no room for was not received."""
+        """A stream is not whole while bytes wait for its client to have room."""
 
         async def handler(request: Request) -> None:
             request.setHeader(b"content-length", b"100000")
@@ -172,7 +172,7 @@ class WholeOverHTTP2Tests(WholeTestCase):
         self.assert_left(self.outcome())
 
     def test_held_by_the_connection(self) -> None:
-        """What the connection's transport still holds may be of this stream."""
+        """A stream is not whole while the transport of its connection holds bytes."""
         connection: Any = self.client(self.waiting).connect_http2()
         connection._transport.read(False)
         stream = connection.get()
@@ -181,7 +181,7 @@ class WholeOverHTTP2Tests(WholeTestCase):
         self.assert_left(self.outcome())
 
     def test_producers(self) -> None:
-        """A producer is stopped, which Twisted does not do over HTTP/2."""
+        """A producer is stopped when its stream is reset after the last byte."""
 
         def handler(request: Any) -> int:
             request.setHeader(b"content-length", b"5")

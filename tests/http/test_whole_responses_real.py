@@ -37,7 +37,7 @@ MUCH = 2**24
 
 
 class DeliveredOverSocketsTests(TestCase):
-    """Who has the whole response has not left early.
+    """A client that closes with the whole response has not left early.
 
     Attributes:
         lost: fires when Twisted has told of the loss.
@@ -47,23 +47,23 @@ class DeliveredOverSocketsTests(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        """Note what is told."""
+        """Create the Deferreds that tell of the loss and the outcome."""
         self.lost: Deferred[None] = Deferred()
         self.ended: Deferred[Outcome] = Deferred()
 
     def tell_loss(self, request: Request) -> None:
-        """Have the loss told."""
+        """Fire `lost` when Twisted tells of the loss of this request."""
         request.notifyFinish().addErrback(lambda _: self.lost.callback(None))
 
     async def page(self, request: Request) -> None:
-        """Write all, and end when the client has left."""
+        """Write the whole body, and end when the client has left."""
         self.tell_loss(request)
         request.setHeader(b"content-length", b"5")
         request.write(b"hello")
         await self.lost
 
     def wrapped(self, resource: IResource) -> CancellingResource:
-        """The resource, wrapped."""
+        """Wrap the resource, with the observer of the test."""
         return CancellingResource(resource, observers=self.ended.callback)
 
     async def connect_over_tls(self, resource: Any) -> SocketConnection:
@@ -79,28 +79,28 @@ class DeliveredOverSocketsTests(TestCase):
         return connection
 
     async def outcome(self, connection: SocketConnection, last: bytes = b"hello") -> Outcome:
-        """What is told of a request whose client closes behind the last bytes."""
+        """The outcome of a request whose client closes after the last bytes."""
         connection.send(GET)
         await connection.until(last)
         await connection.leave()
         return await self.ended
 
     def assert_finished(self, outcome: Outcome) -> None:
-        """It is that of a request whose response was finished."""
+        """The outcome is that of a request whose response was finished."""
         self.assertEqual((outcome.cause, outcome.ended), (None, Ended.COMPLETED))
 
     async def test_over_tcp(self) -> None:
-        """The loss is seen before the handler has ended."""
+        """A response over TCP whose client closes after the last byte has completed."""
         connection = await connect(self, serve(self, self.wrapped(Page(self.page))))
         self.assert_finished(await self.outcome(connection))
 
     async def test_over_tls(self) -> None:
-        """Likewise."""
+        """A response over TLS whose client closes after the last byte has completed."""
         connection = await self.connect_over_tls(self.wrapped(Page(self.page)))
         self.assert_finished(await self.outcome(connection))
 
     async def test_wsgi(self) -> None:
-        """A WSGIResource writes in one turn and finishes in another; its input is lost."""
+        """A WSGI response whose client closes after the last byte completes; its input is lost."""
         read: list[object] = []
 
         def application(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -119,7 +119,7 @@ class DeliveredOverSocketsTests(TestCase):
         self.lost.addCallback(lambda _: left.set())
 
         class Telling(WSGIResource):
-            """Has the loss told."""
+            """A `WSGIResource` that tells the test of the loss."""
 
             def render(_, request: Any) -> Any:  # noqa: N805
                 """See `IResource`."""
@@ -133,7 +133,7 @@ class DeliveredOverSocketsTests(TestCase):
             await deferLater(reactor, 0)
 
     async def test_unread(self) -> None:
-        """A client that has not read all has left, though all was written."""
+        """A client that closes before it has read all bytes has left, though all were written."""
 
         async def handler(request: Request) -> None:
             request.setHeader(b"content-length", b"%d" % MUCH)

@@ -1,4 +1,4 @@
-"""`CancellingResource` around resources that know nothing of it: it stops their work, unseen.
+"""`CancellingResource` around resources that know nothing of cancelweb.
 
 What is delivered late has a module of its own, as has the meeting of entry points.
 """
@@ -40,11 +40,11 @@ class Where(Resource):
             self.putChild(b"", self)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Whatever begins with x is there as well."""
+        """Have a child for every name that begins with x."""
         return Where(0) if path.startswith(b"x") else super().getChild(path, request)
 
     def render_GET(self, request: Request) -> bytes:
-        """Tell."""
+        """Send what the resource knows of its path."""
         return repr((request.prepath, request.postpath, request.childLink(b"c"))).encode()
 
 
@@ -64,7 +64,7 @@ class TransparentTests(SynchronousTestCase):
     """A wrapped resource looks as it did before."""
 
     def test_children_and_paths(self) -> None:
-        """Children, static and dynamic, are found, with the same `prepath` and `postpath`."""
+        """A wrapped resource finds the same children as before, with the same paths."""
         for path in PATHS:
             plain, wrapped = connect(Where()), connect(CancellingResource(Where()))
             for connection in (plain, wrapped):
@@ -72,7 +72,7 @@ class TransparentTests(SynchronousTestCase):
             self.assertEqual(wrapped.response, plain.response)
 
     def test_leaves_and_methods(self) -> None:
-        """`isLeaf` is the wrapped one's, and so is its answer to every method."""
+        """A wrapper has the `isLeaf` of its resource, and answers every method as that does."""
         for resource in (Page(lambda _: b"page"), Where()):
             self.assertEqual(CancellingResource(resource).isLeaf, resource.isLeaf)
             for method in (b"GET", b"HEAD", b"POST", b"PUT", b"OPTIONS"):
@@ -82,7 +82,7 @@ class TransparentTests(SynchronousTestCase):
                 self.assertEqual(wrapped.response, plain.response)
 
     def test_children_that_are_put_later(self) -> None:
-        """`putChild` puts into the wrapped resource."""
+        """A child that is put into a wrapper is put into the wrapped resource."""
         root = Where()
         wrapper = CancellingResource(root)
         wrapper.putChild(b"new", Data(b"new", "text/plain"))
@@ -92,7 +92,7 @@ class TransparentTests(SynchronousTestCase):
         self.assertIn(b"new", root.listStaticNames())
 
     def test_encoders(self) -> None:
-        """A resource that compresses goes on doing so, inside the wrapper and around it."""
+        """A resource that compresses does so inside a wrapper and around one."""
         factories = [GzipEncoderFactory()]
         page = Page(lambda _: b"page" * 100)
         for resource in (
@@ -104,10 +104,10 @@ class TransparentTests(SynchronousTestCase):
             self.assertEqual(connection.response.header(b"content-encoding"), b"gzip")
 
     def test_interfaces(self) -> None:
-        """It provides what the wrapped one provides, and nothing else."""
+        """A wrapper provides what the wrapped resource provides, and nothing else."""
 
         class IOwn(Interface):
-            """Of a user's own."""
+            """An interface of a user's own."""
 
         @implementer(IOwn)
         class Own(Resource):
@@ -120,7 +120,7 @@ class TransparentTests(SynchronousTestCase):
         self.assertEqual(list(providedBy(own)), list(providedBy(Own())))
 
     def test_is_a_resource_for_type_checkers(self) -> None:
-        """A wrapper can be put wherever a resource is wanted; mypy, too, looks at this test."""
+        """A wrapper can be used where a type checker, and Twisted, want a resource."""
         wrapper: IResource = CancellingResource(Where(0))
         parent = Resource()
         parent.putChild(b"under", CancellingResource(Where(0)))
@@ -128,7 +128,7 @@ class TransparentTests(SynchronousTestCase):
         self.assertFalse(wrapper.isLeaf)
 
     def test_an_adapter_finds_what_is_wrapped(self) -> None:
-        """Attributes of the wrapped one are there, and a missing one is an AttributeError."""
+        """A wrapper has the attributes of its resource, and raises AttributeError for others."""
         data = Data(b"data", "text/plain")
         wrapper = CancellingResource(data)
         self.assertEqual((wrapper.data, wrapper.type), (b"data", "text/plain"))
@@ -137,12 +137,12 @@ class TransparentTests(SynchronousTestCase):
             wrapper.nothing  # noqa: B018
 
     def test_repr(self) -> None:
-        """Its `repr`, which shows in error pages, names the wrapped one."""
+        """The `repr` of a wrapper names the wrapped resource."""
         data = Data(b"data", "text/plain")
         self.assertEqual(repr(CancellingResource(data)), f"<CancellingResource of {data!r}>")
 
     def test_copies(self) -> None:
-        """A copy is a wrapper of the same resource."""
+        """A copy of a wrapper wraps the same resource."""
         connection = connect(copy.copy(CancellingResource(Page(lambda _: b"data"))))
         connection.get()
         self.assertEqual(connection.response.body, b"data")
@@ -156,11 +156,11 @@ class StoppingTests(SynchronousTestCase):
         self.outcomes: list[Outcome] = []
 
     def wrap(self, resource: Any, **options: Any) -> Connection:
-        """A client of a wrapped resource."""
+        """A client of the wrapped resource."""
         return connect(CancellingResource(resource, observers=self.outcomes.append, **options))
 
     def test_a_childs_deferred(self) -> None:
-        """The Deferred that a child's `render` returns is waited for, or cancelled."""
+        """The Deferred of a wrapped child is waited for, or is cancelled when the client leaves."""
         results = [Deferred[bytes](lambda _: None) for _ in range(2)]
         root = Resource()
         left_over = iter(results)
@@ -174,7 +174,7 @@ class StoppingTests(SynchronousTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
 
     def test_a_resource_that_waits_by_itself(self) -> None:
-        """A handler that returned NOT_DONE_YET is told of the disconnect by its hooks."""
+        """A hook runs for a handler that returned NOT_DONE_YET when the client leaves."""
         ran: list[object] = []
 
         def render(request: Request) -> int:
@@ -188,7 +188,7 @@ class StoppingTests(SynchronousTestCase):
         self.assertEqual(self.outcomes[0].ended, Ended.LET_GO)
 
     def test_a_faked_head(self) -> None:
-        """A HEAD that Twisted makes of a GET is one request: told once, and no timer is left."""
+        """A HEAD that Twisted fakes is told once, and leaves no timer."""
 
         ran: list[object] = []
         root = Resource()
@@ -201,7 +201,7 @@ class StoppingTests(SynchronousTestCase):
         self.assertEqual(connection.client.clock.getDelayedCalls(), [])
 
     def test_a_klein_app(self) -> None:
-        """A Klein app's routes, plain and asynchronous, are served, and stopped."""
+        """The routes of a wrapped Klein application are served, and are stopped on a disconnect."""
         app = Klein()
         cancelled: list[object] = []
         result: Deferred[bytes] = Deferred(cancelled.append)
@@ -226,7 +226,7 @@ class StoppingTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_klein_app_with_a_deadline(self) -> None:
-        """Its requests have the deadline of the wrapper."""
+        """The routes of a wrapped Klein application have the deadline of the wrapper."""
         app = Klein()
 
         @app.route("/")

@@ -31,7 +31,7 @@ class MethodsTests(SynchronousTestCase):
     """Which requests a disconnect or a deadline may cancel."""
 
     def ends(self, method: bytes, **options: Any) -> list[Outcome]:
-        """What becomes of a request whose deadline passes, and whose client then leaves."""
+        """The outcomes of a request whose deadline passes, and whose client then leaves."""
         outcomes: list[Outcome] = []
         result: Deferred[bytes] = Deferred(lambda _: None)
         wrapper = CancellingResource(
@@ -47,7 +47,7 @@ class MethodsTests(SynchronousTestCase):
         return outcomes
 
     def test_safe_ones_unless_told_otherwise(self) -> None:
-        """GET, HEAD and OPTIONS are cancelled; others run to their end, and are guarded."""
+        """A wrapper cancels GET, HEAD and OPTIONS, and lets other methods run to their end."""
         for method in (b"GET", b"HEAD", b"OPTIONS"):
             (outcome,) = self.ends(method)
             self.assertEqual(outcome.ended, Ended.STOPPED)
@@ -56,7 +56,7 @@ class MethodsTests(SynchronousTestCase):
             self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
 
     def test_those_that_were_given(self) -> None:
-        """`methods` replaces them."""
+        """A wrapper with `methods` cancels those methods in place of the default ones."""
         methods = ["POST", b"PUT"]
         for method in (b"POST", b"PUT"):
             self.assertEqual(self.ends(method, methods=methods)[0].ended, Ended.STOPPED)
@@ -64,7 +64,7 @@ class MethodsTests(SynchronousTestCase):
         self.assertEqual(self.ends(b"GET", methods=())[0].ended, Ended.COMPLETED)
 
     def test_tracked_work_of_others(self) -> None:
-        """What a POST tracks is not stopped by a disconnect, while its handler is at work."""
+        """A disconnect does not stop what a POST tracks while the handler's work runs."""
         returned, tracked = Errand(), Errand()
         outcomes: list[Outcome] = []
 
@@ -91,7 +91,7 @@ class MethodsTests(SynchronousTestCase):
         self.assertEqual(ran, ["exit"])
 
     def test_the_server_cancels_any(self) -> None:
-        """A cancel by the server's own code stops a POST as well."""
+        """A cancel by the server's own code answers a POST with a 503."""
         kept: list[Scope] = []
 
         def render(request: Request) -> Deferred[bytes]:
@@ -131,7 +131,7 @@ class DryRunTests(SynchronousTestCase):
         return self.result
 
     def test_no_cancel(self) -> None:
-        """A disconnect stops nothing; the outcome says what it would have done."""
+        """In a dry run, a disconnect stops nothing, and the outcome names the disconnect."""
         self.connection.disconnect()
         self.assertFalse(self.result.called)
         self.result.callback(b"page")
@@ -141,21 +141,21 @@ class DryRunTests(SynchronousTestCase):
         self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
 
     def test_who_stops_it_himself(self) -> None:
-        """Work that its owner stops when its client has left was stopped; it is no failure."""
+        """In a dry run, work that its owner cancels after a loss was STOPPED, and not FAILED."""
         self.connection.disconnect()
         self.result.cancel()
         self.assertEqual(self.outcomes[0].ended, Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_no_cancel_by_the_server(self) -> None:
-        """`Scope.cancel` does nothing and returns False."""
+        """In a dry run, `Scope.cancel` does nothing, and returns False."""
         self.assertIs(self.scopes[0].cancel(Draining()), False)
         self.assertFalse(self.result.called)
         self.result.callback(b"page")
         self.assertEqual(self.outcomes[0].would_have_cancelled, Draining())
 
     def test_no_503(self) -> None:
-        """A deadline answers nothing, and the page is sent when it is there."""
+        """In a dry run, a deadline answers nothing, and the page is sent when it is there."""
         self.connection.client.clock.advance(2)
         self.assertEqual(self.connection.responses, [])
         self.result.callback(b"page")
@@ -164,14 +164,14 @@ class DryRunTests(SynchronousTestCase):
         self.assertEqual(str(outcome.would_have_cancelled), "timed out after 1 s (timeout)")
 
     def test_the_first_cause(self) -> None:
-        """Of several causes the outcome has the first."""
+        """In a dry run, the outcome has the first of several causes."""
         self.connection.client.clock.advance(2)
         self.connection.disconnect()
         self.result.callback(b"page")
         self.assertEqual(self.outcomes[0].would_have_cancelled, TimedOut(1))
 
     def test_is_in_the_log(self) -> None:
-        """By default the log tells of it at info."""
+        """In a dry run, the default log line says what would have cancelled the request."""
         events = log_events(self)
         connection = connect(
             CancellingResource(Page(lambda _: self.result), dry_run=True, timeout=1)
