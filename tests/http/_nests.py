@@ -21,12 +21,12 @@ Nest = Callable[[Handler, dict[str, Any], dict[str, Any]], Resource]
 
 
 def decorated(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
-    """One decorated handler."""
+    """A decorated handler."""
     return Page(cancel_on_disconnect(**outer)(handler))
 
 
 def wrapped(handler: Handler, outer: dict[str, Any], inner: dict[str, Any]) -> Resource:
-    """One wrapped resource."""
+    """A wrapped resource."""
     return CancellingResource(Page(handler), **outer)  # type: ignore[return-value]
 
 

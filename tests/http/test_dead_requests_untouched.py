@@ -133,7 +133,7 @@ class Asking(Request):
 
 
 class Outer(Resource):
-    """A resource around others, which listens before any entry point meets the request."""
+    """An outer resource, which listens before any entry point meets the request."""
 
     def __init__(self, touch: Touch, inner: IResource) -> None:
         super().__init__()

@@ -85,7 +85,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_after_a_write(self) -> None:
-        """An `error_page` that writes half a page and raises has the response broken off."""
+        """An `error_page` that writes half a page and raises aborts the connection."""
 
         def half(request: Request, cause: Cause) -> bytes:
             request.write(b"half a page")
@@ -109,7 +109,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_the_default_after_a_write(self) -> None:
-        """An `error_page` that writes half a page, but does not finish it, has it broken off."""
+        """An `error_page` that writes half a page and does not finish it aborts the connection."""
         for result in (None, NOT_DONE_YET):
 
             def half(request: Request, cause: Cause, result: Any = result) -> Any:
@@ -125,7 +125,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
                 self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_after_a_write_in_a_drain(self) -> None:
-        """An `error_page` that writes half a page and raises in a drain has it broken off."""
+        """In a drain, an `error_page` that writes half a page and raises aborts the connection."""
 
         def half(request: Request, cause: Cause) -> bytes:
             request.write(b"half a page")

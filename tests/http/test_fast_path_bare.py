@@ -44,7 +44,7 @@ class BareTests(SynchronousTestCase):
         self.assertIsNone(self.scope.request)
 
     def test_settled_at_once(self) -> None:
-        """A page that is there at once is sent without a listener to the end of the request."""
+        """A page that is there at once is sent, and adds no listener to the request."""
 
         async def coroutine(request: Any) -> bytes:
             self.request = request
@@ -189,7 +189,7 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_settled_at_once_under_a_faked_head(self) -> None:
-        """A page that is there at once gives a HEAD that Twisted fakes its length."""
+        """A HEAD that Twisted fakes has the length of a page that is there at once."""
         connection = self.visit(lambda _: succeed(PAGE), b"HEAD", NoHead)
         self.assertEqual(connection.response.header(b"content-length"), b"%d" % len(PAGE))
         self.assertEqual(connection.response.body, b"")

@@ -18,7 +18,7 @@ from ._neighbours import BODY, NeighbourError, NeighbourTestCase
 
 
 class OurFinishTests(NeighbourTestCase):
-    """The request is finished by cancelweb, whose call of `finish` raises the neighbour's error."""
+    """The request is finished by cancelweb, whose call of `finish` raises as its neighbour did."""
 
     def assert_closes(self, *errors: type[BaseException]) -> None:
         """The scope has closed; these errors and the error of `finish` were logged."""
@@ -28,14 +28,14 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_stays_closed()
 
     def test_a_deferred(self) -> None:
-        """The scope of a Deferred closes when its page is sent, though the neighbour raises."""
+        """The scope of a Deferred closes when its page is sent, though the next request raises."""
         client = self.ask(self.wait)
         self.waiting.callback(BODY)
         self.assert_closes()
         self.assertEqual(client.responses[0].body, BODY)
 
     def test_a_coroutine(self) -> None:
-        """The scope of a coroutine closes when its page is sent, though the neighbour raises."""
+        """The scope of a coroutine closes when its page is sent, though the next request raises."""
 
         async def handler(_: Request) -> bytes:
             result: bytes = await self.waiting
@@ -46,14 +46,14 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_nothing_more_to_write(self) -> None:
-        """The scope of a handler that writes closes with its work, though the neighbour raises."""
+        """The scope of a handler that has written closes, though the next request raises."""
         self.ask(self.wait)
         self.request.write(BODY)
         self.waiting.callback(None)
         self.assert_closes()
 
     def test_an_iterator(self) -> None:
-        """The scope of an iterator closes at its end, though the neighbour raises."""
+        """The scope of an iterator closes at its end, though the next request raises."""
 
         def handler(_: Request) -> Iterator[bytes]:
             yield BODY
@@ -63,7 +63,7 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_an_async_generator(self) -> None:
-        """The scope of an async generator closes at its end, though the neighbour raises."""
+        """The scope of an async generator closes at its end, though the next request raises."""
 
         async def handler(_: Request) -> AsyncIterator[bytes]:
             yield BODY
@@ -75,19 +75,19 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_an_error_page(self) -> None:
-        """The scope of a handler that fails closes, though the neighbour raises."""
+        """The scope of a handler that fails closes, though the next request raises."""
         self.ask(self.wait)
         self.waiting.errback(ZeroDivisionError())
         self.assert_closes(ZeroDivisionError)
 
     def test_a_timer(self) -> None:
-        """The scope of a timer that finishes the request closes, though the neighbour raises."""
+        """The scope of a timer that finishes the request closes, though the next request raises."""
         self.ask(lambda _: self.clock.callLater(1, self.finish))
         self.clock.advance(1)
         self.assert_closes()
 
     def test_tracked_work(self) -> None:
-        """Leftover work is stopped and waited for, though the neighbour raises."""
+        """Leftover work is stopped and waited for, though the next request raises."""
         work = Errand(obedient=False)
 
         def handler(request: Request) -> object:
@@ -103,7 +103,7 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_stays_closed()
 
     def test_a_hook_that_waits(self) -> None:
-        """A scope waits for a hook and then closes, though the neighbour raises."""
+        """A scope waits for a hook and then closes, though the next request raises."""
         gate: Deferred[None] = Deferred()
 
         def hook(_: object) -> Deferred[None]:
@@ -117,7 +117,7 @@ class OurFinishTests(NeighbourTestCase):
         self.assert_closes()
 
     def test_a_page_in_between(self) -> None:
-        """The scopes of two pages that finish in a row close, though the neighbour raises."""
+        """The scopes of two pages that finish in a row close, though the next request raises."""
         results: list[Any] = [self.waiting, succeed(BODY)]
         client = self.ask(lambda _: results.pop(0), neighbours=[b"/page", b"/neighbour"])
         self.waiting.callback(BODY)
@@ -132,21 +132,21 @@ class AnsweredTests(NeighbourTestCase):
     """The request is cancelled, and answered with an error page."""
 
     def test_a_deadline(self) -> None:
-        """A scope is cancelled at its deadline and closes, though the neighbour raises."""
+        """A scope is cancelled at its deadline and closes, though the next request raises."""
         client = self.ask(self.wait, timeout=5)
         self.clock.advance(5)
         self.assertEqual(client.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_a_cause_of_the_users_own(self) -> None:
-        """A scope that user code cancels is answered and closes, though the neighbour raises."""
+        """A scope that user code cancels is answered and closes, though the next request raises."""
         client = self.ask(self.wait)
         self.scope.cancel(Cause())
         self.assertEqual(client.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_work_that_takes_its_time(self) -> None:
-        """Work that fails after its deadline closes the scope, though the neighbour raises."""
+        """Work that fails after its deadline closes the scope, though the next request raises."""
         work = Errand(obedient=False)
         self.ask(lambda _: work, timeout=5)
         self.clock.advance(5)

@@ -39,7 +39,7 @@ class OptionsTests(NestTestCase):
                 self.assertEqual(connection.response.code, status)
 
     def test_the_innermost_cleanup_timeout_and_survivor_after(self) -> None:
-        """Of two `cleanup_timeout` and `survivor_after` options, the innermost ones hold."""
+        """Of several `cleanup_timeout` or `survivor_after` options, the innermost decides."""
         for nest in NESTS:
             hanging: Any = lambda _: Deferred()  # noqa: E731
             connection = self.ask(

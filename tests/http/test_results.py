@@ -197,7 +197,7 @@ class NoneTests(VisitTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     def test_faked_head(self) -> None:
-        """A result of None does not finish a HEAD that Twisted fakes a second time."""
+        """A HEAD that Twisted fakes is finished only once if the result is None."""
 
         async def handler(_: Request) -> None:
             pass

@@ -27,7 +27,7 @@ from .._work import Errand
 
 
 class UncancelledTestCase(SynchronousTestCase):
-    """One request to one wrapped handler."""
+    """A single request to a wrapped handler."""
 
     def setUp(self) -> None:
         self.outcomes: list[Outcome] = []

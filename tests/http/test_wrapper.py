@@ -30,7 +30,7 @@ from .._visits import connect
 
 
 class Where(Resource):
-    """A resource that tells what it knows of its path; `deep` is a leaf."""
+    """A resource that tells what it knows of its path; its child `leaf` is a leaf."""
 
     def __init__(self, depth: int = 2) -> None:
         super().__init__()
