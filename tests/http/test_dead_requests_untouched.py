@@ -160,7 +160,7 @@ class Touched:
 
 
 class DeadRequestIsNeverTouchedTests(SynchronousTestCase):
-    """A dead request is never touched, not even by the handler's own `notifyFinish` callbacks."""
+    """Promise 2: a dead request is never touched, not even by callbacks of `notifyFinish`."""
 
     def entry_points(self, handler: Handler, **options: Any) -> Iterator[Any]:
         """The handler behind each entry point, and behind both."""

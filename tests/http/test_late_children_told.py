@@ -21,7 +21,7 @@ from ._second_scopes import SecondScopeTestCase
 
 
 class FailureInALateChildIsReportedTests(SecondScopeTestCase):
-    """A failure in a late child is reported like any other failure."""
+    """Promise 6: a failure in a late child is reported like any other failure."""
 
     def test_later(self) -> None:
         """The failure of a late child that has waited is logged once, and the outcome has it."""
@@ -58,7 +58,7 @@ class FailureInALateChildIsReportedTests(SecondScopeTestCase):
 
 
 class SecondScopeIsToldTests(SecondScopeTestCase):
-    """A second scope runs no hooks, but observers and monitors are told of it."""
+    """Promise 7: a second scope runs no hooks, but observers and monitors are told of it."""
 
     def test_its_outcome(self) -> None:
         """A second scope has its own times, and its outcome names the disconnect."""

@@ -61,7 +61,7 @@ LARGE = BODY * 20_000
 
 
 class ContentOfADeadRequestTests(SynchronousTestCase):
-    """To read the content of a lost request raises an error that names the disconnect."""
+    """Reading the content of a lost request raises the disconnect (promise 2)."""
 
     def left(self, page: Any, *, version: int = 1, body: bytes = BODY) -> None:
         """Post a body, and leave."""
