@@ -23,30 +23,30 @@ class Broken(Exception):
 
 
 class Contract(VisitTestCase):
-    """The tests; a kind says how its work is made, ended and looked at."""
+    """The tests of every kind of work; a subclass says how its work is made, ended and observed."""
 
     def work(self, request: Request) -> object:
         """Begin the work."""
         raise NotImplementedError
 
     def complete(self) -> None:
-        """Let it end with the page."""
+        """Let the work end with the page."""
         raise NotImplementedError
 
     def fail_with(self, error: Exception) -> None:
-        """Let it fail."""
+        """Let the work fail."""
         raise NotImplementedError
 
     def is_running(self) -> bool:
-        """Whether it still runs."""
+        """Whether the work still runs."""
         raise NotImplementedError
 
     def plain(self, request: Request) -> object:
-        """Answer as a handler in plain Twisted does that this work is compared with."""
+        """Answer as the plain Twisted handler with which this work is compared."""
         return PAGE
 
     def assert_as_plain(self, method: bytes = b"GET", version: bytes = b"HTTP/1.1") -> None:
-        """The same comes of it as of the plain handler, and the connection fares the same."""
+        """The response to the work, and what becomes of the connection, are as in plain Twisted."""
         plain, ours = self.serve_plain(self.plain), self.serve(self.work)
         for connection in [plain, ours]:
             connection.request(method, version=version)
@@ -58,19 +58,19 @@ class Contract(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_completes(self) -> None:
-        """The work's response is, byte for byte, that of plain Twisted."""
+        """Work that completes is answered like a plain Twisted handler."""
         self.assert_as_plain()
 
     def test_completes_http_1_0(self) -> None:
-        """Over HTTP/1.0, too, after which the connection is closed."""
+        """Over HTTP/1.0, completed work is answered and its connection ends as in plain Twisted."""
         self.assert_as_plain(version=b"HTTP/1.0")
 
     def test_completes_head(self) -> None:
-        """A HEAD that the resource answers itself has the headers of plain Twisted."""
+        """A HEAD that the resource answers itself has the response of plain Twisted."""
         self.assert_as_plain(b"HEAD")
 
     def test_completes_kept_alive(self) -> None:
-        """After the response, the connection serves the next request."""
+        """After completed work, its connection serves the next request with the same response."""
         connection = self.visit(self.work)
         self.complete()
         connection.get()
@@ -80,7 +80,7 @@ class Contract(VisitTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED] * 2)
 
     def test_stops_when_client_leaves(self) -> None:
-        """The work is stopped in the turn in which its client leaves."""
+        """The work is stopped in the turn in which its client leaves, and nothing is sent."""
         connection = self.visit(self.work)
         self.assertTrue(self.is_running())
         connection.disconnect()
@@ -90,7 +90,7 @@ class Contract(VisitTestCase):
         self.assertEqual(connection.received, b"")
 
     def test_nothing_of_stopped_work_stays(self) -> None:
-        """Of work that was stopped, no timer of ours and no log above info is left."""
+        """Stopped work leaves no timer on the clock and no error in the log."""
         self.visit(self.work).disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -113,7 +113,7 @@ class Contract(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_answered_otherwise(self) -> None:
-        """The work runs on if its response was finished by somebody else."""
+        """Work runs on, even without its client, if other code has finished its response."""
         requests: list[Request] = []
 
         def handler(request: Request) -> object:
@@ -131,7 +131,7 @@ class Contract(VisitTestCase):
         self.assertIs(self.outcome().cause, None)
 
     def test_faked_head(self) -> None:
-        """Under a HEAD that Twisted fakes, it is stopped, and answered as in plain Twisted."""
+        """A HEAD for which Twisted calls render_GET gets an empty 200, and its work is stopped."""
         connection = self.serve(self.work, NoHead)
         connection.request(b"HEAD")
         self.assertFalse(self.is_running())
@@ -140,7 +140,7 @@ class Contract(VisitTestCase):
         self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
 
     def test_late_in_a_cancelled_scope(self) -> None:
-        """Work that is returned after its scope was cancelled is stopped, a turn later at most."""
+        """Work returned after a timeout of its scope is stopped within a turn, and answered 503."""
 
         def handler(request: Request) -> object:
             scope_of(request).cancel(TimedOut(0))
@@ -165,7 +165,7 @@ class Contract(VisitTestCase):
         self.assertEqual(self.outcome().cause, Disconnected())
 
     def test_leaves_nothing_behind(self) -> None:
-        """Completed or abandoned: no scope and no request is left, nor a reference cycle."""
+        """Completed or abandoned, work leaves no scope, no request and no reference cycle."""
         memory = Memory()
 
         def handler(request: Request) -> object:
@@ -181,12 +181,12 @@ class Contract(VisitTestCase):
             self.assertEqual(memory.alive(), [])
 
     def forget(self) -> None:
-        """Let go of the work."""
+        """Drop the references to the work."""
         raise NotImplementedError
 
 
 class ResultContract(Contract):
-    """Kinds whose result is the page; at their heart all wait for one Deferred."""
+    """The tests of kinds whose result is the page; all of them wait for one Deferred."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -194,7 +194,7 @@ class ResultContract(Contract):
         self.inner: Deferred[bytes] = Deferred()
 
     def wrap(self, inner: Deferred[bytes]) -> object:
-        """Make of the Deferred the kind of work that is to be tested."""
+        """Wrap the Deferred in the kind of work under test."""
         raise NotImplementedError
 
     def work(self, request: Request) -> object:
@@ -224,7 +224,7 @@ class ResultContract(Contract):
 
 
 class WritingContract(Contract):
-    """Kinds whose code writes and finishes the response itself."""
+    """The tests of kinds whose code writes and finishes the response itself."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -232,7 +232,7 @@ class WritingContract(Contract):
         self.request: Any = None
 
     def write(self) -> None:
-        """What the work does in the end."""
+        """Finish the response, or fail, as the last step of the work."""
         if self.error is not None:
             raise self.error
         if not self.request.finished:

@@ -19,39 +19,39 @@ Wait = Deferred[Any]
 
 
 async def awaiting(deferred: Wait) -> Any:
-    """A coroutine that waits."""
+    """A coroutine that waits for a Deferred."""
     return await deferred
 
 
 @inlineCallbacks
 def yielding(deferred: Wait) -> Generator[Wait, Any, Any]:
-    """A generator that waits."""
+    """A generator that waits for a Deferred."""
     return (yield deferred)
 
 
 def coroutine(deferred: Wait) -> Wait:
-    """The Deferred of a coroutine that waits."""
+    """The Deferred of a coroutine that waits for another Deferred."""
     return Deferred.fromCoroutine(awaiting(deferred))
 
 
 def fired_on(deferred: Wait) -> Wait:
-    """A Deferred that has fired, and whose callback waits."""
+    """A Deferred that has fired, and whose callback waits for another."""
     return succeed(None).addCallback(lambda _: deferred)
 
 
 def gathered(deferred: Wait) -> Wait:
-    """A list that has fired, and whose callback waits."""
+    """A list that has fired, and whose callback waits for a Deferred."""
     return gatherResults([succeed(1), succeed(2)]).addCallback(lambda _: deferred)
 
 
 def first_won(deferred: Wait) -> Wait:
-    """A list that has fired with its first result, and whose callback waits."""
+    """A list that has fired with its first result, and whose callback waits for a Deferred."""
     fired: Wait = DeferredList([succeed(1), Deferred()], fireOnOneCallback=True)
     return fired.addCallback(lambda _: deferred)
 
 
 def one_failed(deferred: Wait) -> Wait:
-    """A list that has fired with its first failure, and whose errback waits."""
+    """A list that has fired with its first failure, and whose errback waits for a Deferred."""
     failed: Wait = DeferredList(
         [fail(KeyError()), Deferred()], fireOnOneErrback=True, consumeErrors=True
     )
@@ -59,7 +59,7 @@ def one_failed(deferred: Wait) -> Wait:
 
 
 def empty(deferred: Wait) -> Wait:
-    """An empty list, and its callback waits."""
+    """An empty list whose callback waits for a Deferred."""
     fired: Wait = DeferredList([])
     return fired.addCallback(lambda _: deferred)
 

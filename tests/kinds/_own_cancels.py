@@ -20,30 +20,30 @@ Begin = Callable[[], Any]
 
 
 def wait() -> Wait:
-    """Work that stops at once."""
+    """Work that stops as soon as it is asked."""
     return Deferred(lambda _: None)
 
 
 def both() -> Wait:
-    """Two such, whose failures nobody consumes."""
+    """A list of two pieces of work that stop at once, which does not consume their failures."""
     return gatherResults([wait(), wait()])
 
 
 def breaking() -> Wait:
-    """Work that fails when it is to stop."""
+    """Work that fails with a KeyError when it is asked to stop."""
     return Deferred(lambda deferred: deferred.errback(KeyError()))
 
 
 async def awaited(begin: Begin) -> Any:
-    """A coroutine that waits."""
+    """A coroutine that begins work and waits for it."""
     return await begin()
 
 
 class OwnCancelTestCase(VisitTestCase):
-    """A client that leaves, and all that is left of its request collected."""
+    """A test whose client leaves, and in which the remains of its request are collected."""
 
     def leave(self, handler: Handler, seconds: float = 0) -> Ended:
-        """Ask and leave; returns how the work has ended so many seconds later."""
+        """Visit the handler and disconnect; returns how the work has ended after `seconds`."""
         self.outcomes.clear()
         self.visit(handler).disconnect()
         self.clock.advance(seconds)
@@ -51,7 +51,7 @@ class OwnCancelTestCase(VisitTestCase):
         return self.outcome().ended
 
     def assert_quiet(self, handler: Handler, seconds: float = 0) -> None:
-        """The work is stopped, and nobody logs an error."""
+        """The work is stopped, and no error is logged."""
         self.assertEqual(self.leave(handler, seconds), Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
 

@@ -34,15 +34,15 @@ from .._visits import VisitTestCase, connect
 
 
 def failing_with(error: Exception) -> Deferred[Any]:
-    """Work that says in its own words that it was cancelled."""
+    """Work that fails with this error when it is cancelled."""
     return Deferred(lambda deferred: deferred.errback(error))
 
 
 class DisguiseTests(VisitTestCase):
-    """Our cancellation is none of the log's business, in whatever failure it comes back."""
+    """A cancellation by the scope is not logged, whatever failure it comes back in."""
 
     def assert_stopped(self, begin: Callable[[], object]) -> None:
-        """The work is returned, its client leaves, and no error is to be heard of."""
+        """The returned work is stopped when its client leaves, and nothing is logged."""
         events = log_events(self)
         self.visit(lambda _: begin()).disconnect()
         gc.collect()
@@ -52,44 +52,42 @@ class DisguiseTests(VisitTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_gather_results(self) -> None:
-        """Such as the FirstError of `gatherResults`."""
+        """A cancellation inside the FirstError of `gatherResults` counts as stopped."""
         self.assert_stopped(
             lambda: gatherResults([Deferred[None](), Deferred()], consumeErrors=True)
         )
 
     def test_deferred_list(self) -> None:
-        """Such as the FirstError of a DeferredList, also of one in another."""
+        """A cancellation inside the FirstError of nested DeferredLists counts as stopped."""
         both: Any = partial(DeferredList, fireOnOneErrback=True, consumeErrors=True)
         self.assert_stopped(lambda: both([both([Deferred()])]))
 
     def test_race(self) -> None:
-        """Such as the FailureGroup of a `race` in which nobody comes in."""
+        """The FailureGroup of a `race` whose members were all cancelled counts as stopped."""
         self.assert_stopped(lambda: race([Deferred[None](), Deferred()]))
 
     def test_lost_race(self) -> None:
-        """But not one in which somebody has failed by himself."""
+        """A cancelled `race` of which a member has failed with a real error counts as failed."""
         self.visit(lambda _: race([fail(KeyError()), Deferred[None]()])).disconnect()
         self.assertEqual(self.outcome().ended, Ended.FAILED)
         self.logged_error(FailureGroup)
 
     def test_connecting(self) -> None:
-        """Such as what an endpoint says whose attempt to connect was cancelled."""
+        """The ConnectingCancelledError of an endpoint counts as stopped."""
         here = IPv4Address("TCP", "127.0.0.1", 80)
         self.assert_stopped(lambda: failing_with(ConnectingCancelledError(here)))
 
     def test_agent(self) -> None:
-        """Such as what Twisted's `Agent` makes of it, in each phase of a request."""
+        """A cancellation inside each of the three errors of Twisted's `Agent` counts as stopped."""
         for error in [RequestGenerationFailed, ResponseFailed, ResponseNeverReceived]:
             self.outcomes.clear()
             self.assert_stopped(partial(failing_with, error([Failure(CancelledError())])))
 
     def test_template(self) -> None:
-        """Such as the FlattenerError of a template that waits.
+        """A cancellation inside the FlattenerError of a template is stopped, and not logged."""
 
-        Twisted keeps the failure in the Deferred that the renderer returned, too, where nobody
-        can handle it (``twisted.web._flatten._fork``). It is no error all the same.
-        """
-
+        # Twisted also keeps the failure in the Deferred that the renderer returned, where no code
+        # can handle it (``twisted.web._flatten._fork``); no error may be logged for that either.
         class Report(Element):
             loader = TagLoader(tags.p(render="row"))
 
@@ -103,7 +101,7 @@ class DisguiseTests(VisitTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_exception_group(self) -> None:
-        """Such as a group that holds nothing else."""
+        """An exception group that holds only cancellations counts as stopped."""
 
         async def work() -> None:
             try:
@@ -114,7 +112,7 @@ class DisguiseTests(VisitTestCase):
         self.assert_stopped(work)
 
     def test_mixed_exception_group(self) -> None:
-        """But not a group that holds a real error, too."""
+        """A group with both a cancellation and a real error counts as failed, and is logged."""
 
         async def work(_: Request) -> None:
             try:
@@ -131,7 +129,7 @@ class ForeignCancellationTests(VisitTestCase):
     """A cancellation that the scope has not ordered is an error like any other."""
 
     def test_is_answered(self) -> None:
-        """It is a 500 and logged, in the next turn."""
+        """Work that its owner cancels is answered 500 and logged in the next turn."""
         work: Deferred[bytes] = Deferred()
         connection = self.visit(lambda _: work)
         work.cancel()
@@ -141,7 +139,7 @@ class ForeignCancellationTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_answered_in_the_same_turn(self) -> None:
-        """It is none where the response is finished before the turn is over."""
+        """Work that its owner cancels is no error if the response is finished in the same turn."""
         requests: list[Any] = []
         work: Deferred[bytes] = Deferred()
 
@@ -158,7 +156,7 @@ class ForeignCancellationTests(VisitTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_client_leaves_in_the_same_turn(self) -> None:
-        """Nor where the client leaves before the turn is over."""
+        """Work that its owner cancels is no error if the client leaves in the same turn."""
         work: Deferred[bytes] = Deferred()
         connection = self.visit(lambda _: work)
         work.cancel()
@@ -168,17 +166,17 @@ class ForeignCancellationTests(VisitTestCase):
         self.assertEqual(connection.received, b"")
 
     def test_before_the_handler_returned(self) -> None:
-        """A handler that returns what was cancelled already is answered at once."""
+        """A handler that returns a Deferred which was cancelled already is answered 500 at once."""
         work: Deferred[bytes] = Deferred()
         work.cancel()
         self.assert_failed(self.visit(lambda _: work), CancelledError)
 
 
 class LeftoverTests(VisitTestCase):
-    """An abandoned coroutine leaves nothing to the cycle collector."""
+    """Abandoned work leaves nothing to the cycle collector."""
 
     def test_deep_coroutine(self) -> None:
-        """Not even where the cancellation went through many frames."""
+        """An abandoned coroutine that was cancelled through many frames leaves no cycle."""
 
         async def inner(depth: int) -> None:
             if depth:
@@ -200,7 +198,7 @@ class LeftoverTests(VisitTestCase):
         self.assertEqual(gc.collect(), 0)
 
     def test_answer_later(self) -> None:
-        """Nor does NOT_DONE_YET, with work tracked beside it."""
+        """An abandoned request with NOT_DONE_YET and tracked work leaves no cycle."""
         stopped: list[object] = []
 
         def handler(request: Request) -> int:
@@ -212,7 +210,7 @@ class LeftoverTests(VisitTestCase):
         self.assertEqual(stopped, [1])
 
     def test_owner_sees_the_cancellation(self) -> None:
-        """The owner of tracked work may add an errback later, and is told."""
+        """An errback that is added to tracked work after its cancel gets the CancelledError."""
         work: Deferred[None] = Deferred()
 
         def handler(request: Request) -> int:

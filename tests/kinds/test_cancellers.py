@@ -1,4 +1,4 @@
-"""Tracked Deferreds, and that a bad canceller harms nobody else.
+"""Tracked Deferreds, and that a bad canceller harms no other work.
 
 What belongs here: what becomes of tracked work whose canceller is good, slow or broken. What
 does not: what is peculiar to other kinds.
@@ -24,14 +24,14 @@ class DeferredTests(TrackingTestCase):
     """A Deferred that is tracked."""
 
     def test_result_is_its_owners(self) -> None:
-        """Its result goes on to whoever adds callbacks later."""
+        """The result of a tracked Deferred goes on to callbacks that are added later."""
         work = Deferred[str]()
         self.track(work)
         work.callback("row")
         self.assertEqual(self.successResultOf(work), "row")
 
     def test_failure_is_its_owners(self) -> None:
-        """So does its failure; the observers are told as well."""
+        """The failure of a tracked Deferred goes on to later errbacks; the outcome is FAILED."""
         work = Deferred[str]()
         self.track(work)
         work.errback(KeyError())
@@ -40,14 +40,14 @@ class DeferredTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_fired_already(self) -> None:
-        """One that has fired is no work any more."""
+        """A tracked Deferred that has failed already keeps its failure for its owner."""
         failed = fail(CancelledError())
         connection = self.track(succeed(1), failed)
         connection.disconnect()
         self.failureResultOf(failed, CancelledError)
 
     def test_cancelled_by_its_owner(self) -> None:
-        """Its owner may cancel it."""
+        """A tracked Deferred may be cancelled by its owner; the page is sent all the same."""
         work = Deferred[str]()
         connection = self.track(work)
         work.cancel()
@@ -67,16 +67,16 @@ class BadCancellerTests(TrackingTestCase):
         self.cleaned = 0
 
     def clean(self, _: object) -> None:
-        """What is to be done in the end."""
+        """Count the runs of the cleanup hook."""
         self.cleaned += 1
 
     def leave(self, bad: object) -> None:
-        """Track the bad one among good ones, and leave."""
+        """Track the bad work among good work, and disconnect; the good work is cancelled once."""
         self.track(self.before, bad, self.after, on_exit=self.clean).disconnect()
         self.assertEqual([self.before.cancels, self.after.cancels], [1, 1])
 
     def test_raises(self) -> None:
-        """One that raises is logged; its work is a survivor after the usual time."""
+        """A canceller that raises is logged, its siblings are asked, and its work survives."""
 
         class Raising(Query):
             def cancel(self) -> None:
@@ -92,7 +92,7 @@ class BadCancellerTests(TrackingTestCase):
         bad.settled.callback(None)
 
     def test_raises_what_is_no_exception(self) -> None:
-        """So is one that raises what asyncio raises, which is no Exception."""
+        """A canceller that raises asyncio's CancelledError is logged, and its work survives."""
 
         class Raising(Query):
             def cancel(self) -> None:
@@ -108,7 +108,7 @@ class BadCancellerTests(TrackingTestCase):
         bad.settled.callback(None)
 
     def test_raises_in_a_deferred(self) -> None:
-        """A Deferred whose canceller raises is logged, and a survivor if it then still runs."""
+        """A Deferred whose canceller raises is logged, and survives if it still runs after 5 s."""
 
         def canceller(_: object) -> None:
             raise KeyError
@@ -121,7 +121,7 @@ class BadCancellerTests(TrackingTestCase):
         self.logged_error(KeyError)
 
     def test_raises_when_settled(self) -> None:
-        """One that has settled when it raises is no survivor, but logged."""
+        """A canceller that raises after its work has settled is logged; the work has stopped."""
 
         class Raising(Query):
             def cancel(self) -> None:
@@ -133,7 +133,7 @@ class BadCancellerTests(TrackingTestCase):
         self.logged_error(KeyError)
 
     def test_slow(self) -> None:
-        """One that takes its time is waited for."""
+        """The cleanup hook waits for work that is slow to stop, and nothing is logged."""
 
         class Slow(Query):
             def cancel(self) -> None:
@@ -149,7 +149,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assertEqual(of_cancelweb(self.events), [])
 
     def test_never_settles(self) -> None:
-        """One that never settles is a survivor, of which a warning tells."""
+        """Work that never settles is a survivor, and named in a warning; the cleanup hook runs."""
 
         class Endless(Query):
             def cancel(self) -> None:
@@ -163,7 +163,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assertIn("Endless", str(event["canceller"]))
 
     def test_cannot_tell(self) -> None:
-        """One that raises when it is asked to tell of its end is logged; that is its end."""
+        """A `when_settled` that raises is logged, and the request is answered 500."""
 
         class Mute(Query):
             def when_settled(self) -> Deferred[Any]:
@@ -172,7 +172,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assert_failed(self.visit(lambda _: Mute()), KeyError)
 
     def test_cannot_tell_and_says_so_as_asyncio_does(self) -> None:
-        """So is one that raises what is no Exception, although it is about a late result."""
+        """A late result whose `when_settled` raises asyncio's CancelledError is logged: 500."""
 
         class Mute(Query):
             def when_settled(self) -> Deferred[Any]:
@@ -186,7 +186,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
     def test_other_requests(self) -> None:
-        """Nor does it harm another request on the same site."""
+        """Work that never settles does not harm another request on the same site."""
 
         class Endless(Query):
             def cancel(self) -> None:
@@ -201,7 +201,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assertEqual(other.response.body, PAGE)
 
     def test_factory_raises(self) -> None:
-        """A canceller that cannot even be made is an error of the handler: 500."""
+        """An adapter factory that raises SystemExit is logged, and the request is answered 500."""
 
         class Unmakeable:
             pass
@@ -218,7 +218,7 @@ class BadCancellerTests(TrackingTestCase):
             self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
     def test_result_of_failure(self) -> None:
-        """Tracked work of one's own that fails is logged, and told to the observers."""
+        """Tracked work of a user's own kind that fails is logged, and the outcome is FAILED."""
         work = Query()
         self.track(work)
         work.settled.errback(Failure(KeyError()))

@@ -25,14 +25,14 @@ from ..scopes._tracking import Query, TrackingTestCase, finish
 
 @implementer(ICancellable)
 class Plain:
-    """A canceller of the first edition: what it has besides means something else."""
+    """A canceller that declares no details, as in the first edition."""
 
     def __init__(self) -> None:
         self.settled: Deferred[Any] = Deferred()
         self.cancels = 0
 
     def cancel(self) -> None:
-        """Ends only when the test says so."""
+        """Count the cancel; the work ends only when the test says so."""
         self.cancels += 1
 
     def when_settled(self) -> Deferred[Any]:
@@ -41,7 +41,7 @@ class Plain:
 
 @implementer(ICancellable, ICancellableDetails)
 class Detailed(Plain):
-    """Has all of it."""
+    """A canceller that has all of `ICancellableDetails`."""
 
     clock = None
     survivor_after: Any = None
@@ -59,7 +59,7 @@ class Job:
 
 
 class JobCanceller(Plain):
-    """Its canceller, without a repr."""
+    """The canceller of a Job, without a repr."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -69,23 +69,23 @@ registerAdapter(JobCanceller, Job, ICancellable)
 
 
 class DetailsTestCase(TrackingTestCase):
-    """Cancellers on requests that are left."""
+    """Cancellers of requests whose client leaves."""
 
     def setUp(self) -> None:
         super().setUp()
         self.events = log_events(self)
 
     def lines(self, level: LogLevel = LogLevel.warn) -> list[str]:
-        """What was logged at this level, or above."""
+        """What was logged at this level or above."""
         return [formatEvent(each) for each in of_cancelweb(self.events, level)]
 
     def leave(self, work: object) -> None:
-        """Return the work, and leave."""
+        """Visit a page that returns the work, and disconnect."""
         self.visit(lambda _: work).disconnect()
 
 
 class InterfaceTests(DetailsTestCase):
-    """The interfaces, and cancellers that have only the first."""
+    """The two interfaces, and cancellers that have only `ICancellable`."""
 
     def test_declared(self) -> None:
         """A canceller without details is an `ICancellable`; one with all of them is both."""
@@ -94,7 +94,7 @@ class InterfaceTests(DetailsTestCase):
         self.assertTrue(verify.verifyObject(ICancellableDetails, Detailed()))
 
     def test_needs_no_details(self) -> None:
-        """A canceller without any of it is stopped, waited for and reported."""
+        """A canceller without any detail is asked to stop, waited for and reported."""
         work = Plain()
         self.leave(work)
         self.assertEqual((work.cancels, self.outcomes), (1, []))
@@ -105,7 +105,7 @@ class InterfaceTests(DetailsTestCase):
         self.assertEqual(line, f"{name} of GET / still runs 5 s after it was asked to stop")
 
     def test_other_attributes_of_the_same_names(self) -> None:
-        """What else an older class keeps under these names is left alone."""
+        """An older canceller's attributes with the names of details are left alone."""
         work: Any = Plain()
         work.clock, work.where = own = Clock(), "WHERE id = 17"
         work.response_over = True
@@ -116,7 +116,7 @@ class InterfaceTests(DetailsTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_is_wrapped(self) -> None:
-        """Scopes see a `Canceller`, which has the work and what it was adapted to."""
+        """Scopes see a `UserCanceller`, which has the work and the user's own canceller."""
         job, work = Job(), Plain()
         for each, own in (work, Plain), (job, JobCanceller):
             canceller = find_canceller(each)
@@ -126,10 +126,10 @@ class InterfaceTests(DetailsTestCase):
 
 
 class ClockTests(DetailsTestCase):
-    """``clock``."""
+    """The detail ``clock`` of a canceller."""
 
     def test_is_set_before_cancel(self) -> None:
-        """It is that of the scope, and is there when ``cancel`` is called."""
+        """A canceller has the clock of its scope when ``cancel`` is called."""
         clocks: list[object] = []
 
         class Timed(Detailed):
@@ -142,7 +142,7 @@ class ClockTests(DetailsTestCase):
         work.settled.callback(None)
 
     def test_that_cannot_be_set(self) -> None:
-        """It is logged, and the work is asked all the same."""
+        """A canceller whose ``clock`` cannot be set is logged, and asked to stop all the same."""
 
         class Fixed(Plain):
             @property
@@ -157,17 +157,17 @@ class ClockTests(DetailsTestCase):
 
 
 class PatienceTests(DetailsTestCase):
-    """``survivor_after``."""
+    """The detail ``survivor_after`` of a canceller."""
 
     def leave_patient(self, survivor_after: object) -> Detailed:
-        """Leave work that asks for so much time."""
+        """Leave work that asks for so much time to stop."""
         work = Detailed()
         work.survivor_after = survivor_after
         self.leave(work)
         return work
 
     def test_more_than_the_scopes(self) -> None:
-        """The scope waits for as long as the work asks for."""
+        """The scope waits 30 s for work whose ``survivor_after`` is 30, before it is a survivor."""
         self.leave_patient(30)
         self.clock.advance(29)
         self.assertEqual(self.outcomes, [])
@@ -175,7 +175,7 @@ class PatienceTests(DetailsTestCase):
         self.assertEqual(self.outcome().ended, Ended.SURVIVED)
 
     def test_less_than_the_scopes(self) -> None:
-        """The scope waits no less than it does for other work."""
+        """The scope waits the usual 5 s for work whose ``survivor_after`` is 1."""
         self.leave_patient(1)
         self.clock.advance(4)
         self.assertEqual(self.outcomes, [])
@@ -183,7 +183,7 @@ class PatienceTests(DetailsTestCase):
         self.assertEqual(self.outcome().ended, Ended.SURVIVED)
 
     def test_wrong(self) -> None:
-        """What is no number of seconds is logged with what it is, and counts for nothing."""
+        """A ``survivor_after`` that is no number of seconds is logged and ignored."""
         for wrong in "30", True, -1, float("inf"), float("nan"):
             self.outcomes.clear()
             self.leave_patient(wrong)
@@ -197,7 +197,7 @@ class PatienceTests(DetailsTestCase):
             self.assertEqual(self.outcome().ended, Ended.SURVIVED)
 
     def test_set_by_a_cancel_that_raises(self) -> None:
-        """It is read even if ``cancel`` raises, and so is what it is worth."""
+        """A ``survivor_after`` that is set by a ``cancel`` which then raises is read."""
 
         class Failing(Detailed):
             def cancel(self) -> None:
@@ -210,10 +210,10 @@ class PatienceTests(DetailsTestCase):
 
 
 class ObservableTests(DetailsTestCase):
-    """``is_end_observable``."""
+    """The detail ``is_end_observable`` of a canceller."""
 
     def test_false(self) -> None:
-        """The scope waits no longer, does not report a survivor, and does not say "stopped"."""
+        """Work whose end cannot be observed is let go, which is logged, and is no survivor."""
 
         class Unseen(Detailed):
             def cancel(self) -> None:
@@ -242,7 +242,7 @@ class ObservableTests(DetailsTestCase):
         self.assertEqual(late, [f"a request that is over: {let_go} (logged once)"])
 
     def test_wrong(self) -> None:
-        """What is no truth value is logged, and the scope waits as usual."""
+        """An ``is_end_observable`` that is no bool is logged, and the scope waits as usual."""
         work = Detailed()
         work.is_end_observable = None
         self.leave(work)
@@ -253,10 +253,10 @@ class ObservableTests(DetailsTestCase):
 
 
 class WhereTests(DetailsTestCase):
-    """``where()``, and what is told without it."""
+    """The detail ``where()`` of a canceller, and what is told without it."""
 
     def test_is_reported(self) -> None:
-        """The report of a survivor has it in place of its repr."""
+        """The report of a survivor has the text of ``where()`` behind the name of its class."""
         self.leave(Detailed())
         self.clock.advance(5)
         [line] = self.lines()
@@ -264,7 +264,7 @@ class WhereTests(DetailsTestCase):
         self.assertTrue(line.endswith("and waits at farm\njob 17"), line)
 
     def test_cannot_forge_a_line(self) -> None:
-        """Control characters in it do not reach the log."""
+        """A control character in the text of ``where()`` is escaped."""
 
         class Telling(Detailed):
             def where(self) -> str:
@@ -273,7 +273,7 @@ class WhereTests(DetailsTestCase):
         self.assertEqual(canceller_for(Telling()).where(), "job \\x1b[2J")
 
     def test_that_needs_arguments(self) -> None:
-        """Something else of that name, as a query's ``where``, is left alone; nothing is logged."""
+        """A method ``where`` that needs arguments is not called, and nothing is logged."""
 
         class Query(Plain):
             def where(self, condition: str) -> None:
@@ -284,7 +284,7 @@ class WhereTests(DetailsTestCase):
         self.assertEqual(self.lines(), [])
 
     def assert_fault(self, work: object, error: type[Exception], message: str) -> None:
-        """It is logged once, and the work is described instead."""
+        """The fault of ``where()`` is logged once, and the work is described instead."""
         canceller = canceller_for(work)
         for _ in range(2):
             self.assertEqual(canceller.where(), canceller.describe())
@@ -294,7 +294,7 @@ class WhereTests(DetailsTestCase):
         self.assertEqual(line, f"where() of the canceller {canceller.describe()} failed")
 
     def test_raises(self) -> None:
-        """What it raises is logged once, and the work is described instead."""
+        """A ``where()`` that raises is logged once, and the work is described instead."""
 
         class Raising(Detailed):
             def where(self) -> str:
@@ -303,7 +303,7 @@ class WhereTests(DetailsTestCase):
         self.assert_fault(Raising(), KeyError, "lost")
 
     def test_wrong(self) -> None:
-        """So is a result that is no text."""
+        """A ``where()`` that returns no str is logged once, and the work is described instead."""
 
         class Wrong(Detailed):
             def where(self) -> Any:
@@ -312,7 +312,7 @@ class WhereTests(DetailsTestCase):
         self.assert_fault(Wrong(), TypeError, "must return a str, not 17")
 
     def test_nothing(self) -> None:
-        """Empty text stands for no answer."""
+        """If ``where()`` returns an empty text, the work is described instead."""
 
         class Silent(Detailed):
             def where(self) -> str:
@@ -322,17 +322,17 @@ class WhereTests(DetailsTestCase):
         self.assertEqual(canceller.where(), canceller.describe())
 
     def test_description(self) -> None:
-        """Without it: the repr of the work or of its canceller; or else the work's class."""
+        """A canceller is described by a repr if there is one, or else by its work's class."""
         self.assertEqual(canceller_for(Job()).describe(), "tests.kinds.test_cancellers_details.Job")
         query = Query()
         self.assertEqual(canceller_for(query).describe(), repr(query))
 
 
 class ResponseOverTests(DetailsTestCase):
-    """``response_over()``."""
+    """The detail ``response_over()`` of a canceller."""
 
     def test_settles(self) -> None:
-        """Work that cannot tell its end is over when the response is; it is not cancelled."""
+        """Work that settles in ``response_over()`` completes with the response, uncancelled."""
         work = Detailed()
 
         def handler(request: Any) -> object:
@@ -345,7 +345,7 @@ class ResponseOverTests(DetailsTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_raises(self) -> None:
-        """What it raises is logged."""
+        """A ``response_over()`` that raises is logged."""
 
         class Raising(Detailed):
             def response_over(self) -> None:
@@ -356,15 +356,15 @@ class ResponseOverTests(DetailsTestCase):
         self.assertIn("response_over() of the canceller", self.lines(LogLevel.critical)[0])
 
     def test_is_optional(self) -> None:
-        """Without it nothing happens."""
+        """A canceller without ``response_over()`` may be told that the response is over."""
         canceller_for(Plain()).response_over()
 
 
 class SettledTests(DetailsTestCase):
-    """``when_settled()``, of whose fault the log tells what was returned."""
+    """The method ``when_settled()`` of a canceller, and what the log tells of its faults."""
 
     def test_wrong(self) -> None:
-        """What is no Deferred is the failure of the work, which says what was returned."""
+        """A ``when_settled()`` that returns no Deferred is logged with what it returned: 500."""
 
         class Wrong(Plain):
             def when_settled(self) -> Any:
@@ -378,14 +378,14 @@ class SettledTests(DetailsTestCase):
 
 
 class ShownTests(DetailsTestCase):
-    """The example of the how-to has all details."""
+    """The example in the how-to page, which has all details."""
 
     def setUp(self) -> None:
         super().setUp()
         self.names = run(CANCELLER_DETAILS.read_text())
 
     def test_stops(self) -> None:
-        """A job is ordered to abort, and has the time that its canceller asks for."""
+        """A render job that stops 19 s after the order to abort is not killed."""
         job = self.names["RenderJob"](17, "node4")
         self.leave(job)
         self.assertEqual(job.orders, ["abort"])
@@ -396,7 +396,7 @@ class ShownTests(DetailsTestCase):
         self.assertEqual(job.orders, ["abort"])
 
     def test_survives(self) -> None:
-        """One that goes on is killed, and reported with its number and node."""
+        """A render job that does not abort is killed, and reported with its number and node."""
         job = self.names["RenderJob"](17, "node4")
         self.leave(job)
         self.clock.pump([20, 5])
@@ -405,7 +405,7 @@ class ShownTests(DetailsTestCase):
         self.assertIn("waits at render farm, job 17 on node4", line)
 
     def test_does_not_report(self) -> None:
-        """A job on an old node is not waited for once it was asked, or once the page is out."""
+        """A render job on an old node is not waited for, after a cancel or after the response."""
         job = self.names["RenderJob"](17, "node1", reports=False)
         self.leave(job)
         self.assertEqual((job.orders, len(self.outcomes)), (["abort"], 1))

@@ -31,15 +31,15 @@ Start = Callable[[Context, Any], Deferred[Any]]
 
 
 class StartTests(SynchronousTestCase):
-    """A coroutine that is started in a context: as Twisted does it, and in public terms."""
+    """Starting a coroutine in a context, with Twisted's private names and with public ones."""
 
     def each(self, try_out: Callable[[Start], object]) -> None:
-        """Try out both ways."""
+        """Try out both ways to start a coroutine."""
         for way in (start, _start_stepwise):
             try_out(way)
 
     def test_runs_in_it(self) -> None:
-        """All its steps run there, and what it sets stays there."""
+        """A coroutine takes all its steps in the given context, and what it sets stays there."""
 
         async def work(go: Deferred[int]) -> int:
             user.set("ann")
@@ -58,7 +58,7 @@ class StartTests(SynchronousTestCase):
         self.each(try_out)
 
     def test_failures(self) -> None:
-        """What it awaits may fail; it may handle that, and fail itself."""
+        """A coroutine in a given context can handle what it awaits failing, and fail itself."""
 
         async def work(go: Deferred[None]) -> None:
             try:
@@ -75,7 +75,7 @@ class StartTests(SynchronousTestCase):
         self.each(try_out)
 
     def test_cancel(self) -> None:
-        """A cancel reaches what it awaits."""
+        """A cancel of a coroutine in a given context reaches the Deferred that it awaits."""
 
         async def work(go: Deferred[None]) -> None:
             await go
@@ -90,7 +90,7 @@ class StartTests(SynchronousTestCase):
         self.each(try_out)
 
     def test_closed(self) -> None:
-        """One that is dropped before its end is closed, in its context as far as that goes."""
+        """A coroutine that is started stepwise and dropped before its end is closed."""
         closed: list[str] = []
 
         async def work() -> None:
@@ -106,10 +106,10 @@ class StartTests(SynchronousTestCase):
 
 
 class OnTheStackTests(SynchronousTestCase):
-    """The drivers that run just now."""
+    """The drivers of coroutines that are on the stack."""
 
     def test_of_another_twisted(self) -> None:
-        """One whose variables have other names is passed over."""
+        """A driver whose local variables have other names is passed over."""
         frame: Any = SimpleNamespace(f_code=DRIVING, f_locals={}, f_back=None)
         self.assertEqual(list(drivers_on_stack(frame)), [])
 
@@ -118,16 +118,16 @@ class TaskTests(SynchronousTestCase):
     """The contexts of asyncio tasks."""
 
     def test_a_future_of_another_kind(self) -> None:
-        """What is called as the method of a task, and gives no context, gives none."""
+        """A future whose ``get_context`` returns None has no contexts."""
         future: Any = SimpleNamespace(get_context=lambda: None)
         self.assertEqual(tuple(live_contexts_of(future)), ())
 
 
 class WalkTests(SynchronousTestCase):
-    """Looking through what a Deferred waits for."""
+    """The contexts below a Deferred, and what runs there."""
 
     def test_what_is_met_twice(self) -> None:
-        """What several wait for is looked at once."""
+        """A coroutine that is twice in a list is looked at once, and is not running."""
         go = Deferred[None]()
 
         async def waiting() -> None:
@@ -140,7 +140,7 @@ class WalkTests(SynchronousTestCase):
         go.callback(None)
 
     def test_tasks(self) -> None:
-        """An asyncio task of which a Deferred was made runs in one as well, and may tell it."""
+        """From Python 3.12 on, an asyncio task behind a Deferred tells its context."""
         loop = asyncio.new_event_loop()
         self.addCleanup(loop.close)
 

@@ -51,7 +51,7 @@ class FutureTests(TestCase):
         return connection
 
     def keep_busy(self) -> Deferred[None]:
-        """Occupy the thread until `go_on`; tells when it is."""
+        """Occupy the thread until `go_on` is set; fires when the thread is occupied."""
         begun: Deferred[None] = Deferred()
 
         def wait() -> None:
@@ -62,13 +62,13 @@ class FutureTests(TestCase):
         return begun
 
     async def test_completes(self) -> None:
-        """The result of the call is the page."""
+        """The result of a call in a thread is the page."""
         connection = self.visit(lambda: PAGE)
         self.assertEqual((await self.closed).ended, Ended.COMPLETED)
         self.assertEqual(connection.response.body, PAGE)
 
     async def test_fails(self) -> None:
-        """A call that raises is a 500, and its error is logged once."""
+        """A call in a thread that raises is answered 500, and its error is logged once."""
 
         def raising() -> None:
             raise KeyError
@@ -79,14 +79,14 @@ class FutureTests(TestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_not_begun(self) -> None:
-        """A call that has not begun when the client leaves never will."""
+        """A call that still waits for its thread when the client leaves never begins."""
         await self.keep_busy()
         self.visit(self.fail).disconnect()
         self.assertTrue(self.future.cancelled())
         self.assertEqual((await self.closed).ended, Ended.STOPPED)
 
     async def test_running(self) -> None:
-        """A call that runs is waited for, and when it does not end, a survivor."""
+        """A call that still runs 5 s after the client has left is a survivor."""
         begun: Deferred[None] = Deferred()
 
         def work() -> None:
@@ -102,7 +102,7 @@ class FutureTests(TestCase):
         self.assertEqual(self.successResultOf(self.closed).ended, Ended.SURVIVED)
 
     async def test_running_ends(self) -> None:
-        """A call that ends after the client has left has completed."""
+        """A call that ends after the client has left has completed, and nothing is sent."""
         begun: Deferred[None] = Deferred()
 
         def work() -> bytes:
@@ -118,7 +118,7 @@ class FutureTests(TestCase):
         self.assertEqual(connection.received, b"")
 
     async def test_tracked(self) -> None:
-        """What a tracked call fails with is logged, since nobody else may see it."""
+        """A tracked call that raises is logged once, and the outcome is FAILED."""
 
         def raising() -> None:
             raise KeyError

@@ -35,24 +35,24 @@ from ._leaves import AROUND, FIRED, Wait, coroutine, fired_on, gathered, yieldin
 
 
 class LeafTestCase(SynchronousTestCase):
-    """Deferreds that note when they are cancelled."""
+    """A test with Deferreds that note when they are cancelled."""
 
     def setUp(self) -> None:
         self.asked: list[str] = []
 
     def leaf(self, name: str = "leaf") -> Wait:
-        """A Deferred that notes it."""
+        """A Deferred that notes its cancel under this name."""
         return Deferred(lambda _: self.asked.append(name))
 
     def cancel(self, work: object) -> Wait:
-        """Cancel as a scope does; returns the Deferred of the work."""
+        """Cancel work as a scope does; returns its Deferred."""
         canceller = canceller_for(work)
         assert isinstance(canceller, DeferredCanceller)
         canceller.cancel()
         return canceller.deferred
 
     def assert_cancelled(self, deferred: Wait) -> None:
-        """It has failed with a cancellation, plain or that of a list's member."""
+        """The Deferred has failed with a cancellation, plain or that of a list's member."""
         failure = self.failureResultOf(deferred)
         while isinstance(failure.value, FirstError):
             failure = failure.value.subFailure
@@ -63,7 +63,7 @@ class FiredListTests(LeafTestCase):
     """A `DeferredList` that has fired and been chained on more work (Twisted ticket 7856)."""
 
     def test_is_followed(self) -> None:
-        """What its callback waits for is cancelled, wherever the list is found."""
+        """A cancel reaches what a fired list's callback waits for, wherever the list is found."""
         for around in AROUND:
             for fired in FIRED:
                 self.asked.clear()
@@ -72,7 +72,7 @@ class FiredListTests(LeafTestCase):
                 self.assertEqual(self.asked, ["leaf"], (around, fired))
 
     def test_in_a_list(self) -> None:
-        """It is reached as the member of another list, which has or has not fired."""
+        """A cancel of a list reaches what a member waits for behind a list that has fired."""
         for fired in FIRED:
             self.asked.clear()
             inner = gathered(fired(self.leaf()))
@@ -81,7 +81,7 @@ class FiredListTests(LeafTestCase):
             self.assertEqual(self.asked, ["leaf", "beside"])
 
     def test_members_of_a_fired_list_are_left_alone(self) -> None:
-        """As in Twisted: the list has its result, and waits for them no longer."""
+        """A cancel does not reach the members of a list that has fired and has its result."""
         beside = self.leaf("beside")
         won: Wait = DeferredList([succeed(1), beside], fireOnOneCallback=True)
         self.cancel(won.addCallback(lambda _: self.leaf()))
@@ -89,7 +89,7 @@ class FiredListTests(LeafTestCase):
         won.addErrback(lambda _: None)
 
     def test_when_the_client_leaves(self) -> None:
-        """Returned, nested or awaited, its second phase stops with the client."""
+        """What waits behind a fired list stops with the client, however the list is returned."""
         for around in AROUND:
             self.asked.clear()
             visit = Visit(returning(around(gathered(self.leaf()))))
@@ -102,14 +102,14 @@ class ChainTests(LeafTestCase):
     """Chains of Deferreds, of any length."""
 
     def nested(self, length: int) -> Wait:
-        """A chain that was built from the inside."""
+        """A chain that was built from the inside, which ends at a leaf."""
         deferred = self.leaf()
         for _ in range(length):
             deferred = fired_on(deferred)
         return deferred
 
     def taking(self, following: Wait, _: object) -> Wait:
-        """Wait for the next link."""
+        """Wait for the next link of a chain."""
         return following
 
     def outside_in(self, length: int) -> Wait:
@@ -122,7 +122,7 @@ class ChainTests(LeafTestCase):
         return links[0]
 
     def test_stop(self) -> None:
-        """Chains of 1,500 links, too many for Twisted's recursion, and of 100,000 are cancelled."""
+        """A cancel reaches the end of chains of 1,500 links, too deep to recurse, and 100,000."""
         for build in self.nested, self.outside_in:
             for length in 1_500, 100_000:
                 self.asked.clear()
@@ -130,13 +130,13 @@ class ChainTests(LeafTestCase):
                 self.assertEqual(self.asked, ["leaf"])
 
     def test_when_the_client_leaves(self) -> None:
-        """The work at the end of a long chain stops with the client."""
+        """The work at the end of a chain of 1,500 Deferreds stops with the client."""
         visit = Visit(lambda _: self.nested(1_500))
         visit.disconnect()
         self.assertEqual((self.asked, visit.outcome.ended), (["leaf"], Ended.STOPPED))
 
     def test_a_deferred_that_waits_for_itself(self) -> None:
-        """It has no leaf, and the search comes to an end."""
+        """A Deferred that waits for itself has no leaf, and the search comes to an end."""
         circle: Wait = succeed(None)
         circle.addCallback(lambda _: circle)
         self.assertEqual(leaves(circle, set()), [])
@@ -144,7 +144,7 @@ class ChainTests(LeafTestCase):
 
 
 class OwnCancelTests(LeafTestCase):
-    """A Deferred that has a ``cancel`` of its own."""
+    """A Deferred that has its own method ``cancel``."""
 
     def shielding(self) -> type[Wait]:
         """A class whose Deferreds note a cancel, and do nothing else."""
@@ -157,7 +157,7 @@ class OwnCancelTests(LeafTestCase):
         return Shielding
 
     def test_of_a_subclass(self) -> None:
-        """It decides what a cancel does, be it fired and chained or not."""
+        """A subclass's own ``cancel`` is called, before it has fired and when it waits for more."""
         waits, chained = self.shielding()(), self.shielding()()
         chained.callback(None)
         chained.addCallback(lambda _: self.leaf())
@@ -166,14 +166,14 @@ class OwnCancelTests(LeafTestCase):
         self.assertEqual(self.asked, ["own", "own"])
 
     def test_that_is_over(self) -> None:
-        """It is not called once the Deferred has its result."""
+        """A subclass's own ``cancel`` is not called once the Deferred has its result."""
         over = self.shielding()()
         over.callback(None)
         self.cancel(over)
         self.assertEqual(self.asked, [])
 
     def test_of_an_instance(self) -> None:
-        """So it is if only one Deferred has it."""
+        """A ``cancel`` that only one Deferred has is called in place of its canceller."""
         deferred: Any = self.leaf()
         deferred.cancel = lambda: self.asked.append("own")
         self.cancel(gatherResults([deferred]))
@@ -196,7 +196,7 @@ class SharedTests(LeafTestCase):
             each.addErrback(lambda _: None)
 
     def test_reached_by_another_cancel(self) -> None:
-        """A leaf that a former leaf's canceller has cancelled is left to clean up."""
+        """A leaf that another leaf's canceller has cancelled is not cancelled in its cleanup."""
         second = self.leaf("second").addErrback(lambda _: self.leaf("cleanup"))
 
         def canceller(_: object) -> None:
@@ -208,7 +208,7 @@ class SharedTests(LeafTestCase):
         self.assertEqual(self.asked, ["first", "second"])
 
     def test_own_cancel_reached_by_another(self) -> None:
-        """Likewise for one that has fired and waits for more, with a ``cancel`` of its own."""
+        """A fired Deferred with its own ``cancel`` is not cancelled again in its cleanup."""
         wait = self.leaf("wait").addErrback(lambda _: self.leaf("cleanup"))
 
         class Passing(Deferred[Any]):
@@ -223,7 +223,7 @@ class SharedTests(LeafTestCase):
         self.assertEqual(self.asked, ["wait"])
 
     def test_reached_by_other_work_of_the_batch(self) -> None:
-        """What other work of the batch reaches is left to that, whatever is asked first."""
+        """A Deferred for which three works of a batch wait is cancelled once, by the first."""
         wait = self.leaf()
         # The coroutine is the first to be told of the failure, and takes it away from the others.
         awaited, chained = coroutine(wait), fired_on(wait)
@@ -240,7 +240,7 @@ class SharedTests(LeafTestCase):
         self.assertIsNone(self.successResultOf(chained))
 
     def test_costs_linear_time(self) -> None:
-        """A batch that waits for one long chain goes through it once."""
+        """A batch of works that wait for one long chain is searched once."""
         chain = [self.leaf()]
         for _ in range(20_000):
             chain.append(fired_on(chain[-1]))
@@ -250,7 +250,7 @@ class SharedTests(LeafTestCase):
         self.assertEqual(len(reached), len(chain))
 
     def test_cancelled_again(self) -> None:
-        """Outside a batch a second cancel reaches what the work waits for by then."""
+        """A second cancel, outside a batch, reaches what the work waits for by then."""
 
         async def stubborn() -> None:
             try:
@@ -276,7 +276,7 @@ class FinallyTests(LeafTestCase):
 
     @inlineCallbacks
     def generator(self) -> Generator[Wait, Any, None]:
-        """Wait for work that is tracked later, and clean up with a wait."""
+        """A generator that waits for work which is tracked later, and for its cleanup."""
         yield self.begun
         try:
             yield current_scope().track(self.leaf())
@@ -284,7 +284,7 @@ class FinallyTests(LeafTestCase):
             yield self.cleaned
 
     async def child(self) -> None:
-        """Likewise."""
+        """A coroutine that waits for tracked work behind a fired list, and for its cleanup."""
         await self.begun
         try:
             await current_scope().track(gathered(self.leaf()))
@@ -292,7 +292,7 @@ class FinallyTests(LeafTestCase):
             await self.cleaned
 
     def assert_asked_once(self, handler: Handler) -> None:
-        """The leaf is cancelled once, and the cleanup is not cut."""
+        """The leaf is cancelled once, and the wait of the cleanup is not cut short."""
         visit = Visit(handler)
         self.begun.callback(None)
         visit.disconnect()
@@ -311,15 +311,15 @@ class FinallyTests(LeafTestCase):
         return handler
 
     def test_of_a_generator(self) -> None:
-        """An @inlineCallbacks function that awaits work which was tracked later is asked once."""
+        """The cleanup of a tracked generator that awaits later tracked work is not cut short."""
         self.assert_asked_once(self.tracking(self.generator))
 
     def test_behind_a_fired_list(self) -> None:
-        """So is a coroutine that awaits it through a list that has fired."""
+        """The cleanup of a tracked coroutine that awaits work behind a list is not cut short."""
         self.assert_asked_once(self.tracking(self.child))
 
     def test_of_what_was_returned(self) -> None:
-        """So is the handler itself, which is asked first."""
+        """The cleanup of a returned generator that awaits later tracked work is not cut short."""
         self.assert_asked_once(lambda _: self.generator())
 
 
@@ -327,11 +327,11 @@ class FaultTests(LeafTestCase):
     """Cancellers that fail, and coroutines that cannot be cancelled now."""
 
     def raising(self, _: object) -> None:
-        """A canceller at fault."""
+        """A canceller that raises."""
         raise KeyError("the canceller's")
 
     def test_canceller_raises(self) -> None:
-        """It is logged by its name, and the other members of its list are asked."""
+        """A canceller that raises is logged by its name, and its siblings are cancelled."""
         events = log_events(self)
         broken: Wait = Deferred(self.raising)
         members = [self.leaf("a"), broken, self.leaf("b")]
@@ -347,7 +347,7 @@ class FaultTests(LeafTestCase):
         self.assertFalse(broken.called)
 
     def test_own_cancel_raises(self) -> None:
-        """So is the ``cancel`` of a subclass."""
+        """A subclass's own ``cancel`` that raises is logged by its name."""
 
         class Broken(Deferred[None]):
             def cancel(self) -> None:
@@ -360,7 +360,7 @@ class FaultTests(LeafTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_on_the_stack(self) -> None:
-        """A coroutine or generator that runs has no leaf: a cancel would be lost on it."""
+        """A running coroutine or generator has no leaf, since a cancel would be lost on it."""
         found: list[list[Wait]] = []
 
         async def running() -> None:
@@ -379,10 +379,10 @@ class FaultTests(LeafTestCase):
 
 
 class PrivateNamesTests(LeafTestCase):
-    """A Twisted without the private names that the walk uses."""
+    """A Twisted without the private names that the search for leaves uses."""
 
     def test_no_driver(self) -> None:
-        """Without the state of coroutines the outer Deferred is cancelled, as Twisted can."""
+        """Without the private state of coroutines, a cancel goes to the outer Deferred."""
         self.patch(drivers, "_DRIVER", None)
         for work in coroutine(self.leaf()), yielding(self.leaf()):
             self.asked.clear()
@@ -391,7 +391,7 @@ class PrivateNamesTests(LeafTestCase):
             self.assertEqual(self.asked, ["leaf"])
 
     def test_no_members(self) -> None:
-        """Without the members of lists an unfired list is cancelled, as Twisted can."""
+        """Without the private members of lists, a cancel goes to the list that has not fired."""
         self.patch(walk, "members_of", lambda _: None)
         work = gatherResults([self.leaf("a"), self.leaf("b")], consumeErrors=True)
         self.assertEqual(leaves(work, set()), [work])
@@ -399,7 +399,7 @@ class PrivateNamesTests(LeafTestCase):
         self.assertEqual(self.asked, ["a", "b"])
 
     def test_a_variable_without_value(self) -> None:
-        """A canceller whose closure has a variable that is not set yet is a leaf like any other."""
+        """A Deferred whose canceller has a closure with an unset variable is a leaf."""
 
         def canceller(_: object) -> None:
             self.asked.append(never)

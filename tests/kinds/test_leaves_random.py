@@ -26,7 +26,7 @@ LISTS = ["all", "gathered", "first result", "consuming"]
 
 
 def larger(shapes: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
-    """Work that waits for such work."""
+    """Work that waits for work of the given shapes."""
     return st.one_of(
         st.tuples(st.sampled_from(KINDS), shapes),
         st.tuples(st.sampled_from(LISTS), st.lists(shapes, min_size=1, max_size=3).map(tuple)),
@@ -37,7 +37,7 @@ TREES = st.recursive(st.tuples(LEAVES), larger, max_leaves=12)
 
 
 class Tree:
-    """Work of a shape, and what becomes of it."""
+    """Work of a random shape, and what becomes of it."""
 
     def __init__(self, shape: Shape) -> None:
         self.asked: list[int] = []
@@ -45,7 +45,7 @@ class Tree:
         self.work = self.build(shape)
 
     def build(self, shape: Shape) -> Wait:
-        """Make the work."""
+        """Make work of a shape."""
         kind, parts = shape[0], shape[1:]
         if not parts:
             return self.leaf(kind)
@@ -72,7 +72,7 @@ class Tree:
             await cleanup
 
     def leaf(self, kind: str) -> Wait:
-        """Work at the end."""
+        """Work that waits for nothing else, and notes its cancel."""
         number = len(self.made)
 
         def canceller(deferred: Wait) -> None:
@@ -87,7 +87,7 @@ class Tree:
         return made
 
     def list_of(self, kind: str, members: list[Wait]) -> Wait:
-        """One of Twisted's lists."""
+        """A list of Twisted's of the given kind."""
         if kind == "gathered":
             return gatherResults(members, consumeErrors=True)
         make: Any = DeferredList
@@ -95,7 +95,7 @@ class Tree:
         return made
 
     def end(self) -> object:
-        """End what still runs; returns what has come of it all, in a form that can be compared."""
+        """End what still runs; returns the work's result in a form that can be compared."""
         for each in self.made:
             # New ones may be made meanwhile.
             if not each.called:
@@ -117,12 +117,12 @@ def plain(result: object) -> object:
 
 
 class RandomTreeTests(SynchronousTestCase):
-    """Random work, cancelled at its leaves and as Twisted does it."""
+    """Random work that is cancelled by a canceller and, to compare, by Twisted."""
 
     @settings(max_examples=400, deadline=None)
     @given(TREES)
     def test_as_twisted(self, shape: Shape) -> None:
-        """Where Twisted reaches all, the same leaves are cancelled, each once, to the same end."""
+        """A canceller cancels the leaves of random work as Twisted does, each once."""
         ours, twisteds = Tree(shape), Tree(shape)
         canceller_for(ours.work).cancel()
         twisteds.work.cancel()
@@ -135,7 +135,7 @@ class RandomTreeTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
     @given(TREES, st.sampled_from(FIRED))
     def test_through_fired_lists(self, shape: Shape, fired: Callable[[Wait], Wait]) -> None:
-        """Behind a list that has fired, the same leaves are cancelled as without the list."""
+        """Behind a fired list, a canceller cancels the leaves that Twisted cancels without it."""
         ours, twisteds = Tree(shape), Tree(shape)
         ours.work = fired(ours.work)
         canceller_for(ours.work).cancel()

@@ -20,13 +20,13 @@ class LoopingCallTests(TrackingTestCase):
     """A LoopingCall, beyond what holds of every kind."""
 
     def looping(self, function: Callable[[], object]) -> Any:
-        """A loop that runs each second."""
+        """A LoopingCall on the test's clock."""
         loop = LoopingCall(function)
         loop.clock = self.clock
         return loop
 
     def test_tracked(self) -> None:
-        """Tracked, it is stopped when the client leaves; its Deferred fires as after a stop."""
+        """A tracked loop is stopped when the client leaves, and its Deferred fires."""
         loop = self.looping(str)
         done = loop.start(1)
         self.track(loop).disconnect()
@@ -34,7 +34,7 @@ class LoopingCallTests(TrackingTestCase):
         self.assertIs(self.successResultOf(done), loop)
 
     def test_ends_without_answer(self) -> None:
-        """One that is stopped by its own function and has not answered has left that to others."""
+        """A returned loop that ends without an answer leaves the answer to other code."""
 
         def handler(request: Any) -> object:
             self.request = request
@@ -49,7 +49,7 @@ class LoopingCallTests(TrackingTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     def test_ended_before(self) -> None:
-        """One that has ended before it is returned has left the answer to others."""
+        """A loop that has ended before it is returned leaves the answer to other code."""
 
         def handler(request: Any) -> object:
             self.request = request
@@ -63,14 +63,14 @@ class LoopingCallTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_never_started(self) -> None:
-        """One that was never started is an error that says so: a later start would go unseen."""
+        """To return or track a loop that was never started is a RuntimeError that says so."""
         self.assert_failed(self.visit(lambda _: self.looping(self.fail)), RuntimeError)
         self.track()
         with self.assertRaisesRegex(RuntimeError, r"was never started: call its start\(\) first"):
             scope_of(self.request).track(self.looping(self.fail))
 
     def test_stopped_in_between(self) -> None:
-        """One whose last round is still under way has ended when that has."""
+        """A loop that is stopped while a round waits has ended when that round has."""
         turn: Deferred[None] = Deferred()
         loop = self.looping(lambda: turn)
         loop.start(1)
@@ -82,7 +82,7 @@ class LoopingCallTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_asked_in_a_round(self) -> None:
-        """Nor does a round that waits begin another, once the client has left."""
+        """A loop whose client leaves while a round waits begins no other round."""
         turns: list[Deferred[None]] = []
 
         def begin() -> Deferred[None]:
@@ -98,7 +98,7 @@ class LoopingCallTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_no_warnings(self) -> None:
-        """To watch a loop warns of nothing."""
+        """A tracked loop that is stopped issues no warning."""
         loop = self.looping(str)
         loop.start(1)
         self.track(loop).disconnect()
@@ -117,13 +117,13 @@ class CooperativeTaskTests(TrackingTestCase):
         )
 
     def count(self) -> Iterator[None]:
-        """Work in steps."""
+        """Count three steps of work."""
         for _ in range(3):
             self.steps += 1
             yield
 
     def test_tracked(self) -> None:
-        """Tracked, it takes no further step once its client has left."""
+        """A tracked task takes no further step once its client has left."""
         connection = self.track(self.cooperator.cooperate(self.count()))
         self.clock.advance(1)
         connection.disconnect()
@@ -131,7 +131,7 @@ class CooperativeTaskTests(TrackingTestCase):
         self.assertEqual(self.steps, 1)
 
     def test_ends_without_answer(self) -> None:
-        """One that ends and has not answered has left the answer to others."""
+        """A returned task that ends without an answer leaves the answer to other code."""
 
         def handler(request: Any) -> object:
             self.request = request
@@ -144,7 +144,7 @@ class CooperativeTaskTests(TrackingTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     def test_paused(self) -> None:
-        """One that pauses is stopped as well."""
+        """A tracked task that is paused is stopped when the client leaves."""
         task = self.cooperator.cooperate(self.count())
         task.pause()
         self.track(task).disconnect()
@@ -152,7 +152,7 @@ class CooperativeTaskTests(TrackingTestCase):
         self.assertRaises(TaskStopped, task.stop)
 
     def test_stopped_by_somebody_else(self) -> None:
-        """Stopped by somebody else who does not answer, its request is a 500."""
+        """A returned task that other code stops, without an answer, is logged and answered 500."""
         task = self.cooperator.cooperate(self.count())
         connection = self.visit(lambda _: task)
         task.stop()
@@ -161,7 +161,7 @@ class CooperativeTaskTests(TrackingTestCase):
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_tracked_error(self) -> None:
-        """What a tracked task fails with is logged, since nobody else may see it."""
+        """The error of a tracked task is logged, and the outcome is FAILED."""
 
         def failing() -> Iterator[None]:
             yield

@@ -30,31 +30,31 @@ from ._own_cancels import Begin, OwnCancelTestCase, Wait, awaited, both, breakin
 
 
 def ended(results: object) -> bytes:
-    """Make a page of what is left of some work."""
+    """Make a page, whatever the work ended with."""
     return b"page"
 
 
 @inlineCallbacks
 def yielded(begin: Begin) -> Generator[Wait, Any, Any]:
-    """A generator that waits."""
+    """A generator that begins work and waits for it."""
     return (yield begin())
 
 
 def in_semaphore() -> Wait:
-    """Work whose turn has come, and work that waits for its own."""
+    """A list of work that has a semaphore, and of work that waits for it."""
     semaphore = DeferredSemaphore(1)
     return gatherResults([semaphore.run(wait), semaphore.run(wait)])
 
 
 def listed(options: dict[str, bool], request: Request) -> Wait:
-    """A handler that makes a page of a list."""
+    """A handler that makes a page of whatever a DeferredList ended with."""
     make: Any = DeferredList
     page: Wait = make([wait(), both()], **options).addCallback(ended)
     return page
 
 
 def returning(work: Wait) -> Begin:
-    """Begin work that has begun."""
+    """A function that returns work which has begun before."""
     return lambda: work
 
 
@@ -66,21 +66,21 @@ def tracking(works: list[Wait], _: Request) -> int:
 
 
 class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
-    """The members of a list keep the failure of which the list has taken a copy."""
+    """The scope cancels a list, whose members keep the failure that the list has copied."""
 
     def test_gather_results(self) -> None:
-        """Those of `gatherResults` that nobody handles are no error."""
+        """Cancelled members of a returned `gatherResults` are logged as no error."""
         self.assert_quiet(lambda _: both())
 
     def test_deferred_lists(self) -> None:
-        """Nor those of any other list, which may well have made a result of it."""
+        """Cancelled members of a DeferredList, whatever its options, are logged as no error."""
         for options in ({}, {"fireOnOneCallback": True}, {"consumeErrors": True}):
             found = self.leave(partial(listed, options))
             self.assertEqual((found, self.flushLoggedErrors()), (Ended.COMPLETED, []))
         self.assert_quiet(lambda _: DeferredList([wait(), both()], fireOnOneErrback=True))
 
     def test_around_a_list(self) -> None:
-        """Wherever the list is on the way to what is awaited."""
+        """Cancelled members of a list are no error, wherever the list is below what is returned."""
         handlers: list[Handler] = [
             lambda _: gatherResults([both(), gatherResults([both(), wait()])]),
             lambda _: awaited(both),
@@ -95,7 +95,7 @@ class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
             self.assert_quiet(handler)
 
     def test_tracked(self) -> None:
-        """Of tracked work as well, whether or not another cancel reaches it."""
+        """Cancelled members of a tracked list are no error, whether they are tracked or not."""
 
         def handler(_: Request) -> int:
             scope = current_scope()
@@ -105,7 +105,7 @@ class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
         self.assert_quiet(handler)
 
     def test_tracked_below(self) -> None:
-        """And where the list has ended with the cancel of what its members wait for."""
+        """Cancelled members of a list are no error if the work they await is tracked beside it."""
         for options in ({}, {"fireOnOneErrback": True}):
             inner = [wait(), wait()]
             make: Any = DeferredList
@@ -116,17 +116,17 @@ class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
             self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_member_that_takes_its_time(self) -> None:
-        """Nor is it an error where the failure comes later than the cancel."""
+        """A member of a list that fails a second after its cancel is logged as no error."""
         slow = self.slowly
         self.assert_quiet(lambda _: gatherResults([wait(), Deferred.fromCoroutine(slow())]), 1)
 
     def test_a_real_error(self) -> None:
-        """What a member really fails with is logged, as ever."""
+        """The real error of a member of a cancelled list is logged."""
         self.leave(lambda _: gatherResults([wait(), breaking()]))
         self.logged_error(KeyError)
 
     def test_a_cancellation_that_is_not_ours(self) -> None:
-        """Nor is a member forgiven that its owner had cancelled before."""
+        """A member of a list that its owner had cancelled before the scope did is logged."""
 
         def handler(_: Request) -> Wait:
             cancelled = wait()
@@ -138,23 +138,23 @@ class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
         self.logged_error(CancelledError)
 
     def test_its_owner_sees_it(self) -> None:
-        """Code that asks a member later is told of the cancellation."""
+        """Code that asks a member of a cancelled list later gets the CancelledError."""
         member = wait()
         self.visit(lambda _: gatherResults([member, wait()])).disconnect()
         self.failureResultOf(member, CancelledError)
 
 
 class OwnCancelOfARaceIsNoErrorTests(OwnCancelTestCase):
-    """Twisted fires the Deferred of a cancelled race before its members have come to their end."""
+    """Twisted fires the Deferred of a cancelled race before its members have ended."""
 
     def test_a_member_that_takes_its_time(self) -> None:
-        """It ends with the last of them, and its failure is none that comes too late."""
+        """A cancelled race is one piece of stopped work, and a member that ends later no error."""
         slow = self.slowly
         self.assert_quiet(lambda _: race([Deferred.fromCoroutine(slow()), wait()]), 1)
         self.assertEqual(self.outcome().stopped, 1)
 
     def test_without_an_observer(self) -> None:
-        """So it is in a scope that has nothing else to do, and takes the fast path."""
+        """A member that ends after its cancelled race is no error in a scope without observers."""
         slow = self.slowly
         self.visit(
             lambda _: race([Deferred.fromCoroutine(slow()), wait()]), observers=()
@@ -164,7 +164,7 @@ class OwnCancelOfARaceIsNoErrorTests(OwnCancelTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_member_that_comes_in(self) -> None:
-        """One that makes a result of its cancel wins."""
+        """A member of a race that makes a result of its cancel wins, and no error is logged."""
         first: Wait = Deferred(lambda deferred: deferred.callback("first"))
         told: list[object] = []
         self.leave(lambda _: race([first, wait()]).addCallback(told.append).addCallback(ended))

@@ -20,14 +20,14 @@ Hook = Callable[[Scope], object]
 
 
 class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
-    """A hook that waits for tracked work is told of the cancel, and may end with it."""
+    """A hook that waits for tracked work is told of its cancel, and may end with it."""
 
     def setUp(self) -> None:
         super().setUp()
         self.work = wait()
 
     def handler(self, _: Request) -> int:
-        """Track the work, and something that takes a second to stop."""
+        """Track the work, and other work that takes a second to stop."""
         scope = current_scope()
         scope.track(self.work)
         scope.track(self.slowly())
@@ -35,7 +35,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
         return NOT_DONE_YET
 
     def hooks(self) -> list[Hook]:
-        """Hooks that wait for it, in all ways."""
+        """Hooks that wait for the work: a coroutine, a generator, and one that returns it."""
 
         async def awaiting(_: Scope) -> None:
             await self.work
@@ -47,7 +47,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
         return [awaiting, yielding, lambda _: self.work]
 
     def test_added_after_the_cancel(self) -> None:
-        """One that was added while the work is being stopped logs no error."""
+        """A hook that is added after the cancel and waits for the work logs no error."""
         for hook in self.hooks():
             self.outcomes.clear()
             self.work = wait()
@@ -59,7 +59,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
             self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_added_before(self) -> None:
-        """Nor does one that is run when the work has stopped; the log says how it has ended."""
+        """A hook that ends with the stopped work is logged with that fact, and not as an error."""
         events = log_events(self)
         for hook in self.hooks():
             self.outcomes.clear()
@@ -74,7 +74,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
         )
 
     def test_leftover_work(self) -> None:
-        """Nor does one that waits for leftover work, which was stopped when the page was there."""
+        """A hook that waits for leftover work, stopped with the response, logs no error."""
 
         def handler(_: Request) -> bytes:
             current_scope().track(self.work)
@@ -88,7 +88,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
             self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_real_error(self) -> None:
-        """What a hook makes of the cancel is logged, if it is no cancellation."""
+        """A hook that turns the cancellation of its work into another error is logged."""
 
         async def hook(_: Scope) -> None:
             try:
@@ -101,7 +101,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
         self.logged_error(KeyError)
 
     def test_a_cancellation_that_is_not_ours(self) -> None:
-        """In a scope that was not cancelled, a hook that ends with a cancellation has failed."""
+        """A hook that raises a CancelledError in a scope that was not cancelled is logged."""
 
         async def hook(_: Scope) -> None:
             raise CancelledError

@@ -29,12 +29,12 @@ class Page(Element):
 
     @renderer
     def slow(self, request: Request, tag: object) -> Any:
-        """Wait."""
+        """Begin work, and wait for it."""
         return self.begin()
 
 
 def flattening(begin: Begin, request: Request) -> Deferred[bytes]:
-    """A handler that flattens its page by itself."""
+    """A handler that flattens its template by itself."""
     return flattenString(request, Page(begin))
 
 
@@ -42,20 +42,20 @@ class OwnCancelOfATemplateIsNoErrorTests(OwnCancelTestCase):
     """A Deferred in a template keeps the failure of which the template awaits a copy."""
 
     def test_flatten_string(self) -> None:
-        """It is no error in a handler that flattens by itself, and returns or awaits that."""
+        """The cancel of a template in `flattenString`, returned or awaited, logs no error."""
         self.assert_quiet(lambda request: flattenString(request, Page(wait)))
         self.assert_quiet(lambda request: awaited(lambda: flattenString(request, Page(wait))))
 
     def test_flatten(self) -> None:
-        """Nor in one that writes the page piece by piece."""
+        """The cancel of a template in `flatten`, which writes it piece by piece, logs no error."""
         self.assert_quiet(lambda request: flatten(request, Page(wait), request.write))
 
     def test_returned(self) -> None:
-        """Nor in one that returns the template."""
+        """The cancel of a template that the handler returns logs no error."""
         self.assert_quiet(lambda _: Page(wait))
 
     def test_tracked(self) -> None:
-        """Nor where the page is tracked."""
+        """The cancel of a template in a tracked `flattenString` logs no error."""
 
         def handler(request: Request) -> int:
             current_scope().track(flattenString(request, Page(wait)))
@@ -64,7 +64,7 @@ class OwnCancelOfATemplateIsNoErrorTests(OwnCancelTestCase):
         self.assert_quiet(handler)
 
     def test_what_is_in_it(self) -> None:
-        """Whatever waits in the template: lists, races, coroutines, chains, other templates."""
+        """The cancel of a template logs no error, whatever kind of work waits in it."""
         begins: list[Begin] = [
             both,
             lambda: [wait(), both()],
@@ -78,19 +78,19 @@ class OwnCancelOfATemplateIsNoErrorTests(OwnCancelTestCase):
             self.assert_quiet(partial(flattening, begin))
 
     def test_pages_in_a_list(self) -> None:
-        """And wherever the templates are."""
+        """The cancel of two templates in a list logs no error."""
         self.assert_quiet(
             lambda request: gatherResults([flattenString(request, Page(both)) for _ in range(2)])
         )
 
     def test_what_takes_its_time(self) -> None:
-        """The page ends when the work in it has, and not before: it is no error twice fired."""
+        """A template ends when the work in it has, and that is no error for being late."""
         slow = self.slowly
         self.assert_quiet(lambda _: Page(lambda: Deferred.fromCoroutine(slow())), 1)
         self.assertEqual(self.outcome().stopped, 1)
 
     def test_a_real_error(self) -> None:
-        """What the work in it really fails with is logged."""
+        """The real error of work in a cancelled template is logged, and the outcome is FAILED."""
         self.assertEqual(self.leave(lambda _: Page(breaking)), Ended.FAILED)
         self.outcomes.clear()
         self.assertEqual(len(self.flushLoggedErrors(FlattenerError)), 1)

@@ -26,7 +26,7 @@ from ..scopes._tracking import Query, TrackingTestCase
 @implementer(ICancellable)
 @define(eq=False)
 class Delegating:
-    """Work that passes on what it is asked."""
+    """Work that passes on what it is asked to another canceller."""
 
     canceller: Any
 
@@ -40,13 +40,13 @@ class Delegating:
 
 @define(eq=False)
 class Job:
-    """Work of the user's own, which knows nothing of cancelweb."""
+    """Work of a user's own kind, which knows nothing of cancelweb."""
 
     query: Query = Factory(Query)
 
 
 class IJob(Interface):
-    """An interface of the user's own."""
+    """An interface of a user's own."""
 
 
 @implementer(IJob)
@@ -62,10 +62,10 @@ registerAdapter(lambda job: job.query, IJob, ICancellable)
 
 
 class OwnKindTests(TrackingTestCase):
-    """Kinds of work that the user has taught."""
+    """Kinds of work that a user has taught."""
 
     def assert_contract(self, make: Callable[[Query], object]) -> None:
-        """Returned, such work is stopped once, answers with its result, and may fail."""
+        """Work that is made so and returned stops once, answers with its result, and may fail."""
         for connection, query in [self.visit_own(make) for _ in range(2)]:
             connection.disconnect()
             self.assertEqual(query.cancels, 1)
@@ -79,24 +79,24 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual(ended, [Ended.STOPPED, Ended.STOPPED, Ended.COMPLETED, Ended.FAILED])
 
     def visit_own(self, make: Callable[[Query], object]) -> tuple[Connection, Query]:
-        """Visit a page that is such work."""
+        """Visit a page that returns the work made of a new query."""
         query = Query()
         return self.visit(lambda _: make(query)), query
 
     def test_interface_declares(self) -> None:
-        """The class above is a canceller as the interface wants it."""
+        """The tests' `Query` provides `ICancellable`."""
         verify.verifyObject(ICancellable, Query())
 
     def test_cancellable(self) -> None:
-        """Work that provides ICancellable needs no adapter."""
+        """A handler may return work that provides `ICancellable`, without an adapter."""
         self.assert_contract(lambda query: query)
 
     def test_by_class(self) -> None:
-        """Work whose class is registered."""
+        """A handler may return work whose class has an adapter."""
         self.assert_contract(Job)
 
     def test_by_interface(self) -> None:
-        """Work of which an interface is registered."""
+        """A handler may return work that provides an interface with an adapter."""
 
         def make(query: Query) -> object:
             job = NamedJob()
@@ -106,7 +106,7 @@ class OwnKindTests(TrackingTestCase):
         self.assert_contract(make)
 
     def test_subclass(self) -> None:
-        """Work of a subclass of what is registered."""
+        """A handler may return work of a subclass of a class with an adapter."""
 
         class Special(Job):
             pass
@@ -114,18 +114,18 @@ class OwnKindTests(TrackingTestCase):
         self.assert_contract(Special)
 
     def test_made_of_a_known_kind(self) -> None:
-        """Such work may leave its canceller to the kind that it is made of."""
+        """Work of a user's own kind may delegate to the canceller of a known kind."""
         knowns = [Deferred[bytes](), self.coroutine(), self.clock.callLater(1, self.fail)]
         for known in knowns:
             self.visit(partial(self.delegating, known)).disconnect()
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED] * 3)
 
     def delegating(self, known: object, _: object) -> object:
-        """Work that is made of this."""
+        """Work that delegates to the canceller of known work."""
         return Delegating(ICancellable(known))
 
     def test_stands_for_a_known_kind(self) -> None:
-        """It may as well give the canceller of that kind away as its own."""
+        """An adapter of a user's own kind may return the canceller of a known kind."""
         call = self.clock.callLater(1, self.fail)
         job: Any = Job()
         job.query = ICancellable(call)
@@ -134,11 +134,11 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     async def coroutine(self) -> bytes:
-        """A coroutine that waits."""
+        """A coroutine that waits for ever."""
         return await Deferred[bytes]()
 
     def test_tracked_and_returned(self) -> None:
-        """What is its own canceller, tracked and then returned, is one piece of work."""
+        """Work that is its own canceller, tracked and then returned, is one piece of work."""
         connection, query = self.visit_own(lambda query: current_scope().track(query))
         query.settled.callback(PAGE)
         self.assertEqual(connection.response.body, PAGE)
@@ -148,7 +148,7 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED, Ended.STOPPED])
 
     def test_tracked_twice(self) -> None:
-        """Nor is it asked twice if it is tracked twice, before the cancel or after it."""
+        """Work that is tracked twice, before its cancel or after it, is asked to stop once."""
 
         class Slow(Query):
             def cancel(self) -> None:
@@ -167,7 +167,7 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.SURVIVED)
 
     def test_returned_and_tracked(self) -> None:
-        """Nor if it is tracked after it was returned."""
+        """Work that is tracked after it was returned is asked to stop once."""
         scopes: list[Scope] = []
         work = Query()
 
@@ -181,7 +181,7 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual((work.cancels, self.outcome().ended), (1, Ended.STOPPED))
 
     def test_begun_anew(self) -> None:
-        """What has ended, was begun anew and is tracked again is work like any other."""
+        """A loop that was stopped, was started anew and is tracked again is stopped again."""
         loop = LoopingCall(str)
         loop.clock = self.clock
         loop.start(1)
@@ -195,7 +195,7 @@ class OwnKindTests(TrackingTestCase):
         self.assertFalse(loop.running)
 
     def test_result_is_taken_as_a_deferreds(self) -> None:
-        """Its result may be further work."""
+        """A result of work of a user's own kind may be further work, which answers."""
         query = Query()
         inner: Deferred[bytes] = Deferred()
         connection = self.visit(lambda _: query)
@@ -204,7 +204,7 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     def test_unknown(self) -> None:
-        """To track what nobody has registered is a TypeError that says how to."""
+        """To track an object without a canceller is a TypeError that says how to register one."""
         connection = self.track()
         with self.assertRaises(TypeError) as raised:
             scope_of(self.request).track(object())
@@ -217,7 +217,7 @@ class OwnKindTests(TrackingTestCase):
         connection.disconnect()
 
     def test_context(self) -> None:
-        """A canceller finds the scope of the request that it works for."""
+        """The ``cancel`` of a canceller runs with the request's scope as the current scope."""
         found: list[object] = []
 
         class Finding(Query):

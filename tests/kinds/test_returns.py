@@ -16,14 +16,14 @@ from . import _contract
 
 
 class DeferredTests(_contract.ResultContract):
-    """A Deferred."""
+    """The contract for a Deferred."""
 
     def wrap(self, inner: Deferred[bytes]) -> object:
         return inner
 
 
 class InlineCallbacksTests(_contract.ResultContract):
-    """What an `inlineCallbacks` function returns."""
+    """The contract for the Deferred of an `inlineCallbacks` function."""
 
     @inlineCallbacks
     def wrap(self, inner: Deferred[bytes]) -> Generator[Deferred[bytes], bytes, bytes]:
@@ -31,14 +31,14 @@ class InlineCallbacksTests(_contract.ResultContract):
 
 
 class CoroutineTests(_contract.ResultContract):
-    """A coroutine."""
+    """The contract for a coroutine."""
 
     async def wrap(self, inner: Deferred[bytes]) -> bytes:
         return await inner
 
 
 class CoroutineFromGeneratorTests(_contract.ResultContract):
-    """A coroutine of the old style, made by `types.coroutine`."""
+    """The contract for a coroutine of the old style, made by `types.coroutine`."""
 
     def wrap(self, inner: Deferred[bytes]) -> object:
         @types.coroutine
@@ -49,7 +49,7 @@ class CoroutineFromGeneratorTests(_contract.ResultContract):
 
 
 class AwaitableTests(_contract.ResultContract):
-    """An object with `__await__`."""
+    """The contract for an object with `__await__`."""
 
     def wrap(self, inner: Deferred[bytes]) -> object:
         class Work(Awaitable[bytes]):
@@ -60,7 +60,7 @@ class AwaitableTests(_contract.ResultContract):
 
 
 class DeferredSubclassTests(_contract.ResultContract):
-    """A Deferred of a subclass, which may have a canceller of its own."""
+    """The contract for a Deferred of a subclass, with a canceller of its own."""
 
     def wrap(self, inner: Deferred[bytes]) -> object:
         class Work(Deferred[bytes]):
@@ -72,7 +72,7 @@ class DeferredSubclassTests(_contract.ResultContract):
 
 
 class DelayedCallTests(_contract.WritingContract):
-    """What `callLater` returns."""
+    """The contract for the delayed call of `callLater`."""
 
     def work(self, request: Request) -> object:
         self.request = request
@@ -88,7 +88,7 @@ class DelayedCallTests(_contract.WritingContract):
 
 
 class LoopingCallTests(_contract.WritingContract):
-    """A LoopingCall."""
+    """The contract for a LoopingCall."""
 
     def work(self, request: Request) -> object:
         self.request = request
@@ -116,7 +116,7 @@ class LoopingCallTests(_contract.WritingContract):
 
 
 class CooperativeTaskTests(_contract.WritingContract):
-    """A CooperativeTask."""
+    """The contract for a CooperativeTask."""
 
     def work(self, request: Request) -> object:
         self.request = request

@@ -26,14 +26,14 @@ class DelayedCallTests(TrackingTestCase):
     """A delayed call, beyond what holds of every kind."""
 
     def test_tracked(self) -> None:
-        """Tracked, it is cancelled when the client leaves."""
+        """A tracked call is cancelled when the client leaves."""
         call = self.clock.callLater(1, self.fail)
         self.track(call).disconnect()
         self.assertFalse(call.active())
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_tracked_and_finished(self) -> None:
-        """Tracked, it is cancelled when the response is finished."""
+        """A tracked call is cancelled when the response is finished."""
         call = self.clock.callLater(1, self.fail)
         connection = self.track(call)
         finish(self.request)
@@ -54,7 +54,7 @@ class DelayedCallTests(TrackingTestCase):
         self.assertEqual(ended, [Ended.STOPPED, Ended.COMPLETED])
 
     def test_moved(self) -> None:
-        """It may be reset and delayed, as ever, and is called with its arguments."""
+        """A returned call may be reset and delayed, and is called with its arguments."""
         calls: list[object] = []
 
         def answer(request: Any, *, note: str) -> None:
@@ -75,7 +75,7 @@ class DelayedCallTests(TrackingTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     def test_tracked_error(self) -> None:
-        """A tracked call that raises does so where it always did; the observers are told."""
+        """A tracked call that raises does so in the reactor's turn, and the outcome is FAILED."""
 
         def raising() -> None:
             raise KeyError
@@ -87,7 +87,7 @@ class DelayedCallTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_cancelled_by_somebody_else(self) -> None:
-        """Cancelled by somebody else who does not answer, its request is a 500 a turn later."""
+        """A returned call that other code cancels is answered 500 and logged, a turn later."""
         call: Any = self.clock.callLater(1, self.fail)
         connection = self.visit(lambda _: call)
         call.cancel()
@@ -97,7 +97,7 @@ class DelayedCallTests(TrackingTestCase):
         self.assertRaises(AlreadyCancelled, call.cancel)
 
     def test_cancelled_and_answered(self) -> None:
-        """Cancelled by somebody else who answers in the same turn, all is well."""
+        """A returned call that other code cancels, and answers for in that turn, is no error."""
         call: Any = self.clock.callLater(1, self.fail)
 
         def handler(request: Any) -> object:
@@ -112,7 +112,7 @@ class DelayedCallTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_already_called(self) -> None:
-        """A call that is over when it is returned has left the answer to others."""
+        """A call that is over when it is returned leaves the answer to other code."""
         call: Any = self.clock.callLater(0, self.noop)
         self.clock.advance(0)
 
@@ -127,10 +127,10 @@ class DelayedCallTests(TrackingTestCase):
         self.assertEqual(call.func, self.noop)
 
     def noop(self) -> None:
-        """What a call calls."""
+        """The function of a call, which does nothing."""
 
     def test_ends_without_answer(self) -> None:
-        """A call that was called and has not answered has left the answer to others."""
+        """A returned call that ends without an answer leaves the answer to other code."""
 
         def handler(request: Any) -> object:
             self.request = request
@@ -143,7 +143,7 @@ class DelayedCallTests(TrackingTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     def test_over_when_asked(self) -> None:
-        """A call that is over is left alone by its canceller."""
+        """The canceller of a call that is over leaves the call alone."""
         call = self.clock.callLater(1, self.noop)
         canceller = ICancellable(call)
         self.clock.advance(1)
@@ -151,13 +151,13 @@ class DelayedCallTests(TrackingTestCase):
         self.assertFalse(call.active())
 
     def test_already_cancelled(self) -> None:
-        """A call that was cancelled when it is returned will never answer: 500."""
+        """A call that was cancelled before it is returned is logged and answered 500."""
         call = self.clock.callLater(1, self.fail)
         call.cancel()
         self.assert_failed(self.visit(lambda _: call), CancelledError)
 
     def test_keeps_nothing(self) -> None:
-        """Once the response is over, nothing of the request hangs on its call any more."""
+        """Once the response is over, its call refers to neither the request nor the scope."""
         memory = Memory()
         calls: list[object] = []
         requests: list[Request] = []
@@ -178,7 +178,7 @@ class DelayedCallTests(TrackingTestCase):
             self.assertEqual(memory.alive(), [])
 
     def test_tracked_error_after_finish(self) -> None:
-        """What a tracked call raises after it has finished the response is not lost."""
+        """A tracked call that raises after it has finished the response has failed."""
 
         def raising() -> None:
             finish(self.request)
@@ -217,7 +217,7 @@ class ForeignDelayedCallTests(TrackingTestCase):
     """An `IDelayedCall` that has no more than the interface says."""
 
     def visit_foreign(self) -> Connection:
-        """Visit a page that is answered by such a call."""
+        """Visit a page that is answered by a foreign call."""
 
         def handler(request: Any) -> object:
             self.request = request
@@ -227,20 +227,20 @@ class ForeignDelayedCallTests(TrackingTestCase):
         return self.visit(handler)
 
     def test_completes(self) -> None:
-        """It answers."""
+        """A foreign call answers the request and completes."""
         connection = self.visit_foreign()
         self.clock.advance(1)
         self.assertEqual(connection.response.body, PAGE)
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_stops(self) -> None:
-        """It is cancelled when the client leaves."""
+        """A foreign call is cancelled when the client leaves."""
         self.visit_foreign().disconnect()
         self.assertFalse(self.call.active())
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
     def test_answered_by_somebody_else(self) -> None:
-        """Once the response is finished it is no longer waited for, and runs on."""
+        """A foreign call is not waited for when other code has answered, and runs on."""
         connection = self.visit_foreign()
         self.request.finish()
         self.assertTrue(self.call.active())
@@ -249,7 +249,7 @@ class ForeignDelayedCallTests(TrackingTestCase):
         self.assertTrue(self.call.active())
 
     def test_returned_after_the_answer(self) -> None:
-        """Returned when the response is finished already, it is not waited for either."""
+        """A foreign call that is returned after the answer is not waited for."""
 
         async def handler(request: Any) -> object:
             request.finish()
@@ -260,10 +260,10 @@ class ForeignDelayedCallTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def noop(self) -> None:
-        """What a call calls."""
+        """The function of a call, which does nothing."""
 
     def test_over_already(self) -> None:
-        """Over when it is returned, it has left the answer to others."""
+        """A foreign call that is over when it is returned is let go when the client leaves."""
         call = ForeignCall(self.clock.callLater(1, self.fail))
         call.cancel()
         connection = self.visit(lambda _: call)
@@ -271,7 +271,7 @@ class ForeignDelayedCallTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.LET_GO)
 
     def test_over_when_asked(self) -> None:
-        """Over when the client leaves, it is not cancelled again."""
+        """A foreign call that is over when the client leaves is not cancelled again."""
         connection = self.visit_foreign()
         self.call.cancel()
         connection.disconnect()

@@ -27,15 +27,15 @@ from ..scopes._survivors import ReportTestCase, line_of, outer, reactor, stubbor
 
 
 class WhereTests(ReportTestCase):
-    """Where it waits."""
+    """The lines that tell where work waits."""
 
     def where(self) -> list[str]:
-        """That of the only survivor, line by line."""
+        """Where the only survivor waits, line by line."""
         (survivor,) = self.monitor.survivors
         return survivor.where.splitlines()
 
     def test_of_a_coroutine(self) -> None:
-        """It is the chain of awaits, file and line of each, the innermost last."""
+        """A surviving coroutine tells its chain of awaits by file and line, the innermost last."""
         wait: Deferred[None] = Deferred()
         (event,) = self.leave(lambda _: outer(wait))
         self.assertEqual(self.where(), [line_of(outer, 2), line_of(stubborn, 5)])
@@ -44,7 +44,7 @@ class WhereTests(ReportTestCase):
         self.assertEqual(self.monitor.survivors, ())
 
     def test_of_a_tracked_coroutine(self) -> None:
-        """So it is of one that is tracked."""
+        """A tracked coroutine that survives tells its chain of awaits."""
         wait: Deferred[None] = Deferred()
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -56,7 +56,7 @@ class WhereTests(ReportTestCase):
         wait.callback(None)
 
     def test_of_a_stream(self) -> None:
-        """Of an async generator, and of what it awaits."""
+        """A surviving async generator tells its own line first, and the innermost await last."""
         wait: Deferred[None] = Deferred()
 
         async def chunks(request: Request) -> AsyncIterator[bytes]:
@@ -69,7 +69,7 @@ class WhereTests(ReportTestCase):
         wait.callback(None)
 
     def test_of_one_that_iterates(self) -> None:
-        """The frames behind ``async for`` are found as well."""
+        """A surviving coroutine tells the frames behind its ``async for``."""
         wait: Deferred[None] = Deferred()
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -84,14 +84,14 @@ class WhereTests(ReportTestCase):
         wait.callback(None)
 
     def test_of_other_work(self) -> None:
-        """Of a Deferred that is held up Python cannot tell more."""
+        """A surviving Deferred that is paused tells no more than that."""
         wait: Deferred[bytes] = Deferred(lambda deferred: deferred.pause())
         self.leave(lambda _: wait)
         self.assertEqual(self.where(), ["Deferred that is paused"])
         wait.unpause()
 
     def test_of_a_generator(self) -> None:
-        """Of an iterator that is streamed it is where it will go on."""
+        """A streamed iterator tells the line at which it will go on."""
 
         def chunks(request: Request) -> Iterator[bytes]:
             while True:
@@ -103,7 +103,7 @@ class WhereTests(ReportTestCase):
         connection.disconnect()
 
     def test_of_a_coroutine_that_has_ended(self) -> None:
-        """It waits nowhere; there is only the work that it was."""
+        """A coroutine that has ended waits nowhere, and tells only its name."""
 
         async def done() -> None:
             pass
@@ -113,7 +113,7 @@ class WhereTests(ReportTestCase):
         self.assertEqual(canceller.describe(), f"coroutine {done.__qualname__}")
 
     def test_of_asyncio_tasks(self) -> None:
-        """Tasks are followed: one that was returned, and one that is awaited."""
+        """An asyncio task tells its line, and that of the task that it awaits."""
 
         async def inner(future: asyncio.Future[None]) -> None:
             await future
@@ -134,7 +134,7 @@ class WhereTests(ReportTestCase):
         asyncio.run(main())
 
     def test_of_a_scope(self) -> None:
-        """`where_it_waits` is the last line of it, of work that was not cancelled, too."""
+        """`where_it_waits` tells the innermost line of work, and nothing once it has ended."""
         wait: Deferred[None] = Deferred()
         connection = connect(CancellingResource(Page(lambda _: outer(wait)), monitor=self.monitor))
         connection.get()
@@ -157,26 +157,26 @@ class ThreadsAndProcessesTests(TestCase):
         self.clock = Clock()
 
     def leave(self, connection: Connection) -> Survivor:
-        """Leave, wait, and see what survives."""
+        """Disconnect, wait 5 s, and return the only survivor."""
         connection.disconnect()
         connection.client.clock.advance(5)
         (survivor,) = self.monitor.survivors
         return survivor
 
     def ask(self, handler: Handler) -> Connection:
-        """Send a request."""
+        """Send a request to a monitored page."""
         root = CancellingResource(Page(handler), monitor=self.monitor, observers=())
         connection = connect(root)
         connection.get()
         return connection
 
     async def until_no_survivor(self) -> None:
-        """Wait until the last has ended."""
+        """Wait until the last survivor has ended."""
         while self.monitor.survivors:
             await deferLater(reactor, 0.01)
 
     async def test_a_thread(self) -> None:
-        """Of a thread its id and its name are told."""
+        """A survivor that waits for a thread tells the thread's id and name."""
         begun: Deferred[threading.Thread] = Deferred()
         go_on = threading.Event()
         self.addCleanup(go_on.set)
@@ -197,13 +197,13 @@ class ThreadsAndProcessesTests(TestCase):
         await self.until_no_survivor()
 
     async def test_a_child_process(self) -> None:
-        """Of a child process its group's id is told."""
+        """A survivor that waits for a child process tells the id of its process group."""
         connection = self.ask(lambda _: run(["sleep", "60"], grace=0, reactor=reactor))
         self.assertRegex(self.leave(connection).where, r"^process \d+ and its group$")
         await self.until_no_survivor()
 
     async def test_a_child_that_is_streamed(self) -> None:
-        """Likewise of one whose output is sent as it comes: before it is left, and after."""
+        """A streamed child process tells the id of its group, before it is left and after."""
         connection = self.ask(
             lambda _: stream(["sh", "-c", "echo begun; sleep 60"], grace=0, reactor=reactor)
         )

@@ -30,26 +30,26 @@ from .test_timers import ForeignCall
 
 
 class Report:
-    """Has functions that can be called later."""
+    """An object whose functions can be called later."""
 
     def answer(self, body: object = None) -> None:
-        """Such a function."""
+        """A function that can be called later."""
 
     def __call__(self) -> None:
-        """May be called itself."""
+        """An object that can be called itself."""
 
 
 ANSWER = f"Report.answer at {__file__}:{Report.answer.__code__.co_firstlineno}"
 
 
 class TimerTests(SynchronousTestCase):
-    """Timers and loops."""
+    """What timers and loops tell."""
 
     def setUp(self) -> None:
         self.clock = Clock()
 
     def test_timer(self) -> None:
-        """A timer tells its function, and when it is due; watched or not."""
+        """A timer tells its function, and when it is due, whether it is watched or not."""
         call: Any = self.clock.callLater(4, Report().answer)
         canceller = canceller_for(call)
         self.assertEqual(canceller.where(), f"timer: {ANSWER}, due in 4.0 s")
@@ -59,7 +59,7 @@ class TimerTests(SynchronousTestCase):
         self.assertEqual(canceller.describe(), "timer Report.answer")
 
     def test_timer_that_is_over(self) -> None:
-        """Once it has run it says so."""
+        """A timer that has run tells its function, and that it is over."""
         canceller = canceller_for(self.clock.callLater(4, partial(Report().answer, b"page")))
         canceller.watch(lambda _: None)
         self.clock.advance(4)
@@ -67,7 +67,7 @@ class TimerTests(SynchronousTestCase):
         self.assertEqual(canceller.describe(), "timer Report.answer")
 
     def test_timer_that_was_cancelled(self) -> None:
-        """Twisted's timers forget their function when they are cancelled; a canceller does not."""
+        """A timer that its canceller has cancelled still tells its function."""
         call: Any = self.clock.callLater(4, Report().answer)
         canceller = canceller_for(call)
         canceller.watch(lambda _: None)
@@ -76,7 +76,7 @@ class TimerTests(SynchronousTestCase):
         self.assertIn("timer <", canceller_for(call).describe())
 
     def test_timer_without_code(self) -> None:
-        """Of what has no line, the name is told; of what has no name, the class."""
+        """A timer tells the name of a function without a line, or the class of an object."""
         canceller = canceller_for(self.clock.callLater(4, [].append, 1))
         self.assertEqual(canceller.where(), "timer: list.append, due in 4.0 s")
         canceller = canceller_for(self.clock.callLater(4, Report()))
@@ -85,7 +85,7 @@ class TimerTests(SynchronousTestCase):
         )
 
     def test_timer_of_another_make(self) -> None:
-        """What does not tell its function tells when it is due, on the scope's clock."""
+        """A timer that does not tell its function tells when it is due, on the scope's clock."""
         call = ForeignCall(self.clock.callLater(4, Report().answer))
         canceller = canceller_for(call)
         canceller.clock = self.clock
@@ -106,10 +106,10 @@ class TimerTests(SynchronousTestCase):
 
 
 class OtherKindTests(SynchronousTestCase):
-    """Processes, tasks and futures."""
+    """What processes, tasks and futures tell."""
 
     def test_process(self) -> None:
-        """A process tells its id, as long as it has one."""
+        """A process tells its id, or that it has ended."""
         process: Any = Foreign()
         canceller = canceller_for(process)
         self.assertEqual(canceller.where(), f"process {process.pid}")
@@ -130,14 +130,14 @@ class OtherKindTests(SynchronousTestCase):
         self.assertEqual(canceller.describe(), "cooperative task")
 
     def test_cooperative_task_of_an_iterator(self) -> None:
-        """Of another iterator no line can be told."""
+        """A cooperative task of an iterator that is no generator tells no line."""
         clock = Clock()
         cooperator = Cooperator(scheduler=lambda call: clock.callLater(0, call))
         canceller = canceller_for(cooperator.cooperate(iter([None])))
         self.assertEqual(canceller.where(), "cooperative task")
 
     def test_asyncio_future(self) -> None:
-        """An asyncio future is told by its repr."""
+        """An asyncio future tells its repr."""
 
         async def main() -> None:
             future = asyncio.get_running_loop().create_future()
@@ -147,14 +147,14 @@ class OtherKindTests(SynchronousTestCase):
 
 
 class DeferredTests(SynchronousTestCase):
-    """Deferreds, alone and with what is behind them."""
+    """What Deferreds tell, alone and with what is behind them."""
 
     def where(self, work: object) -> list[str]:
-        """Where it waits, line by line."""
+        """Where the work waits, line by line."""
         return canceller_for(work).where().splitlines()
 
     def test_plain(self) -> None:
-        """One that stands alone tells what would cancel it."""
+        """A Deferred that waits for no other tells what would cancel it."""
         self.assertEqual(self.where(Deferred()), ["Deferred without a canceller"])
         plain: Deferred[None] = Deferred(Report().answer)
         self.assertEqual(self.where(fired_on(plain)), [f"Deferred that is cancelled by {ANSWER}"])
@@ -164,14 +164,14 @@ class DeferredTests(SynchronousTestCase):
         )
 
     def test_coroutine_behind_it(self) -> None:
-        """A coroutine or generator that Twisted runs tells its line."""
+        """A Deferred of a coroutine or generator tells the line where that waits."""
         wait: Deferred[None] = Deferred()
         self.assertEqual(self.where(coroutine(wait)), [line_of(awaiting, 2)])
         generator = yielding.__wrapped__  # type: ignore[attr-defined]
         self.assertEqual(self.where(fired_on(yielding(wait))), [line_of(generator, 3)])
 
     def test_chain_of_both(self) -> None:
-        """Generators that wait for coroutines, and the other way round, are followed."""
+        """A coroutine tells the lines of generators and coroutines that it waits for in turn."""
 
         def parts() -> Generator[Any, Any, None]:
             yield coroutine(gathered(coroutine(Deferred())))
@@ -185,7 +185,7 @@ class DeferredTests(SynchronousTestCase):
         self.assertEqual(self.where(awaiting(outer())), [line_of(awaiting, 2), *expected])
 
     def test_list(self) -> None:
-        """Of a list the first that still runs is told, and how many there are."""
+        """A list tells its first member that still runs, and how many members still run."""
         done: Deferred[None] = Deferred()
         done.callback(None)
         members = [done, Deferred[None](), coroutine(Deferred())]
@@ -196,12 +196,12 @@ class DeferredTests(SynchronousTestCase):
         self.assertEqual(self.where(handler), [line_of(awaiting, 2), *plain])
 
     def test_place(self) -> None:
-        """A place that was noted along the way is told, and the search ends there."""
+        """A Deferred with a noted place tells that, and not what is behind it."""
         wait = place(coroutine(Deferred()), Place("thread 7"))
         self.assertEqual(self.where(fired_on(wait)), ["thread 7"])
 
     def test_long_chain(self) -> None:
-        """A chain of 100,000 is followed to its end."""
+        """A chain of 100,000 Deferreds tells where its last one waits."""
         chain: Deferred[Any] = Deferred()
         for _ in range(100_000):
             chain = fired_on(chain)
@@ -221,22 +221,22 @@ class DeferredTests(SynchronousTestCase):
         self.assertEqual(self.where(works[0]), [line_of(waiting, 2)] * 2)
 
     def test_no_callbacks(self) -> None:
-        """Without the private name of the callbacks, what a coroutine waits for is told."""
+        """Without the private name of callbacks, what a coroutine waits for is told."""
         self.patch(drivers, "callbacks_of", lambda _: ())
         wait = place(Deferred[None](), Place("thread 7"))
         self.assertEqual(self.where(coroutine(wait)), ["thread 7"])
 
     def test_description(self) -> None:
-        """It is called by its class, a coroutine by its name."""
+        """A Deferred is described by its class, and a coroutine by its name."""
         self.assertEqual(canceller_for(Deferred()).describe(), "Deferred")
         self.assertEqual(canceller_for(awaiting(Deferred())).describe(), "coroutine awaiting")
 
 
 class NameTests(SynchronousTestCase):
-    """How other things are called."""
+    """How other objects are named."""
 
     def test_repr(self) -> None:
-        """By a repr that tells something, on one line and without control characters."""
+        """An object is named by its repr, on one line and without control characters."""
         self.assertEqual(named([1]), "[1]")
 
         class Told:
@@ -246,17 +246,17 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(named(Told()), "job\\n\\x1b[2J")
 
     def test_address(self) -> None:
-        """Not by an address, but by the repr of another, or else by the class."""
+        """An object whose repr has only its address is named by another's repr, or by its class."""
         self.assertEqual(named(Report()), "tests.kinds.test_where_described.Report")
         self.assertEqual(named(Report(), [1]), "[1]")
         self.assertEqual(named(Report(), Report()), "tests.kinds.test_where_described.Report")
 
 
 class ReportTests(ReportTestCase):
-    """What the log and the status page show."""
+    """What the log and the status page tell of where work waits."""
 
     def test_of_a_timer(self) -> None:
-        """The status page has the function of a timer, and when it is due."""
+        """`where_it_waits` of a request that returned a timer tells its function and its time."""
         root = CancellingResource(
             Page(lambda _: self.clock.callLater(3, Report().answer)), monitor=self.monitor
         )
@@ -267,7 +267,7 @@ class ReportTests(ReportTestCase):
         connection.disconnect()
 
     def test_of_a_coroutine(self) -> None:
-        """The log calls a survivor by the name of its coroutine, and has its line."""
+        """The log names a surviving coroutine, and tells the line where it waits."""
         wait: Deferred[None] = Deferred(lambda deferred: deferred.pause())
 
         async def handler(request: Request) -> None:
