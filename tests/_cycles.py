@@ -28,7 +28,7 @@ class Memory:
         self.scopes.append(ref(scope_of(request)))
 
     def alive(self) -> list[object]:
-        """Those that still exist, without the help of the cycle collector."""
+        """The noted requests and scopes that still exist, without a run of the cycle collector."""
         found: list[object] = [each() for each in self.requests]
         found += [each() for each in self.scopes]
         return [each for each in found if each is not None]

@@ -57,7 +57,7 @@ class Stream:
         return waiting
 
     def look(self) -> None:
-        """Tell those whose wish has come true."""
+        """Tell waits whose wish has come true."""
         for entry in list(self._waiting):
             wanted, waiting = entry
             if wanted(self):
@@ -65,7 +65,7 @@ class Stream:
                 waiting.callback(self)
 
     def lose(self, reason: Failure) -> None:
-        """Fail those who still wait."""
+        """Fail the waits that are left."""
         while self._waiting:
             self._waiting.pop()[1].errback(reason)
 
@@ -85,7 +85,7 @@ class HTTP2Client(Protocol):
         self._h2 = H2Connection(H2Configuration(client_side=True))
 
     def connectionMade(self) -> None:
-        """Send the preface."""
+        """Send the preface of HTTP/2."""
         self._h2.initiate_connection()
         self._flush()
 
@@ -107,7 +107,7 @@ class HTTP2Client(Protocol):
         return stream
 
     def reset(self, stream: Stream) -> None:
-        """Tell the server that nobody waits for this stream any more."""
+        """Tell the server that the client does not wait for this stream any more."""
         self._h2.reset_stream(stream.stream_id, ErrorCodes.CANCEL)
         self._flush()
 
@@ -120,7 +120,7 @@ class HTTP2Client(Protocol):
         return pong
 
     def close(self) -> Deferred[None]:
-        """Say goodbye, close the connection with all its streams, and wait until it is."""
+        """Say goodbye, close the connection with all its streams, and wait until it is closed."""
         assert self.transport is not None
         self._h2.close_connection()
         self._flush()
@@ -128,13 +128,13 @@ class HTTP2Client(Protocol):
         return self._lost
 
     def dataReceived(self, data: bytes) -> None:
-        """Sort out what comes, and answer what the protocol wants answered."""
+        """Handle the events in the bytes that come, and answer what the protocol wants answered."""
         for event in self._h2.receive_data(data):
             self._handle(event)
         self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Fail all who wait for something of this connection."""
+        """Fail all waits for something of this connection."""
         for stream in self.streams.values():
             stream.lose(reason)
         for pong in self._pings:
@@ -143,7 +143,7 @@ class HTTP2Client(Protocol):
 
     @singledispatchmethod
     def _handle(self, event: Event) -> None:
-        """An event that a test has no use for."""
+        """Ignore an event for which a test has no use."""
 
     @_handle.register
     def _(self, event: ResponseReceived) -> None:

@@ -20,7 +20,7 @@ def log_events(test: SynchronousTestCase) -> list[LogEvent]:
 
 
 def of_cancelweb(events: list[LogEvent], level: LogLevel | None = None) -> list[LogEvent]:
-    """Those events that cancelweb logged; of one level, if it is given."""
+    """The events that cancelweb logged; of one level, if that is given."""
     return [
         event
         for event in events

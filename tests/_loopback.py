@@ -24,25 +24,25 @@ _MASKED = re.compile(
 
 
 class Connections(WrappingFactory):
-    """A factory that knows its connections, as for clients that close them when they like."""
+    """A factory that knows its connections, for clients that close them when they like."""
 
     def __init__(self, wrapped: Any) -> None:
         super().__init__(wrapped)
         self._waiting: list[Deferred[None]] = []
 
     def unregisterProtocol(self, p: Any) -> None:
-        """See `WrappingFactory`; tells when it was the last."""
+        """Forget a connection, and tell the waits if it was the last one."""
         super().unregisterProtocol(p)
         while self._waiting and not self.protocols:
             self._waiting.pop().callback(None)
 
     def abort(self) -> None:
-        """Throw away what there is."""
+        """Abort all connections."""
         for connection in self.protocols:
             connection.transport.abortConnection()
 
     async def all_closed(self) -> None:
-        """Wait until there is none."""
+        """Wait until no connection is left."""
         if self.protocols:
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
@@ -71,7 +71,7 @@ def listen(test: TestCase, factory: Any) -> int:
 
 
 async def connect(test: TestCase, port: int) -> SocketConnection:
-    """Connect to a port on loopback; whatever happens, the test ends without the connection."""
+    """Connect to a port on loopback; the connection is closed at the end of the test."""
     endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, port)
     connection: SocketConnection = await connectProtocol(endpoint, SocketConnection())
     test.addCleanup(connection.leave)

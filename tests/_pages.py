@@ -1,6 +1,6 @@
 """Pages of one function each, and the simplest such functions.
 
-What belongs here: resources and handlers that many tests need. What does not: who asks for them.
+What belongs here: resources and handlers that many tests need. What does not: the clients that ask.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ class Page(Resource):
         self._handler = handler
 
     def render(self, request: Request) -> Any:
-        """Let the function do it."""
+        """Return what the function returns."""
         return self._handler(request)
 
 
 class GetPage(Resource):
-    """A page that has a GET, and a HEAD made of it, and refuses other methods."""
+    """A page that has a GET, from which Twisted makes its HEAD, and refuses other methods."""
 
     isLeaf = True
 
@@ -40,7 +40,7 @@ class GetPage(Resource):
 
 
 class NoHead(GetPage):
-    """A page of which Twisted fakes the HEAD with a GET."""
+    """A page whose HEAD Twisted fakes by calling its GET."""
 
     allowedMethods = (b"GET",)
     render_HEAD: Any = None
@@ -52,10 +52,10 @@ def waiting(request: Request) -> Deferred[bytes]:
 
 
 def returning(result: object) -> Handler:
-    """A handler of this result."""
+    """A handler that returns this result."""
     return lambda _: result
 
 
 def raising(request: Request) -> bytes:
-    """A handler with an error."""
+    """A handler that raises a ValueError."""
     raise ValueError("the handler's")

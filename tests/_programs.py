@@ -11,7 +11,7 @@ from twisted.trial.unittest import FailTest, SkipTest
 
 
 def refusal(reason: str) -> Exception:
-    """What a test raises that cannot run on this machine.
+    """The exception that a test raises if it cannot run on this machine.
 
     Args:
         reason: What is missing, and what to install.

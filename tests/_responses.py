@@ -12,7 +12,7 @@ BODILESS = (204, 304)
 
 @define
 class Response:
-    """One answer, as far as it has come.
+    """A response, as far as it has come.
 
     Attributes:
         headers: Their names in lower case. `Date`, which the clock on the wall decides, is
@@ -29,7 +29,7 @@ class Response:
 
 
 def parsed(data: bytes, methods: list[bytes], at_end: bool = False) -> Iterator[Response]:
-    """The answers in what a server sent.
+    """The responses in what a server sent.
 
     Args:
         data: What was sent.

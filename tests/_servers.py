@@ -57,13 +57,13 @@ TWIST_CANCELWEB, TWISTD_CANCELWEB = (*_TWIST, "cancelweb"), (*_TWISTD, "cancelwe
 
 @define(eq=False)
 class Log:
-    """The lines that a process has written so far, and who waits for the next."""
+    """The lines that a process has written so far, and the waits for its next ones."""
 
     lines: list[str] = Factory(list)
     _waiting: list[tuple[re.Pattern[str], Deferred[str]]] = Factory(list)
 
     def add(self, line: str) -> None:
-        """Note a line, and tell those who wait for it."""
+        """Note a line, and tell the waits for it."""
         self.lines.append(line)
         for pattern, waiting in list(self._waiting):
             if pattern.search(line):
@@ -95,7 +95,7 @@ class Log:
         return waiting if within is None else waiting.addTimeout(within, reactor, too_late)
 
     def close(self) -> None:
-        """Fail those who wait: there will be no more lines."""
+        """Fail the waits that are left: there will be no more lines."""
         for pattern, waiting in list(self._waiting):
             waiting.errback(self._failure(f"ended without a line {pattern.pattern!r}"))
 
@@ -128,18 +128,18 @@ class LoggedProcess(ProcessProtocol):
             self.log.add(line.decode(errors="replace"))
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell both who wait for a line and who wait for the end."""
+        """Fail the waits for a line, and tell the waits for the end."""
         self.reason = reason.value
         self.log.close()
         self._ended.callback(None)
 
     def signal(self, name: str) -> None:
-        """Send it a signal, such as `TERM`."""
+        """Send the process a signal, such as `TERM`."""
         assert self.transport is not None
         self.transport.signalProcess(name)
 
     async def end(self, within: float = 20) -> Any:
-        """Wait until it has ended, which it is made to if it takes too long; returns why."""
+        """Wait until the process has ended, and kill it if it takes too long; returns why."""
         kill = reactor.callLater(within, self.signal, "KILL")
         await self._ended
         if kill.active():
@@ -155,14 +155,14 @@ class LoggedProcess(ProcessProtocol):
 
 @define(frozen=True)
 class SelfSigned:
-    """A certificate for loopback that nobody else trusts, and where its files are."""
+    """A certificate for loopback that no other client trusts, and where its files are."""
 
     certificate: Path
     private_key: Path
 
     @classmethod
     def at(cls, directory: Path) -> "SelfSigned":
-        """What was made in this directory, perhaps by another process."""
+        """The certificate that was made in this directory, perhaps by another process."""
         return cls(directory / "certificate.pem", directory / "key.pem")
 
     @classmethod
@@ -178,13 +178,13 @@ class SelfSigned:
         return made
 
     def listen(self) -> str:
-        """What to give to `--listen`."""
+        """The endpoint to give to `--listen`."""
         return (
             f"ssl:0:privateKey={self.private_key}:certKey={self.certificate}:interface={LOOPBACK}"
         )
 
     def trusting(self, *protocols: bytes) -> Any:
-        """TLS options of a client that trusts this one, and offers these protocols."""
+        """TLS options of a client that trusts this certificate, and offers these protocols."""
         return optionsForClientTLS(
             LOOPBACK,
             trustRoot=Certificate.loadPEM(self.certificate.read_bytes()),

@@ -29,12 +29,12 @@ def connect(root: Any, clock: Clock | None = None) -> Connection:
 
 
 def connect_http2(root: Any, clock: Clock | None = None) -> HTTP2Connection:
-    """Such a connection over HTTP/2."""
+    """A connection over HTTP/2 to a resource or a Site, as `connect` makes one over HTTP/1.1."""
     return Client(root, clock, watch=False).connect_http2()
 
 
 class Visit(Connection):
-    """A connection with one request to one decorated handler, and what is told of it.
+    """A connection with one request to one decorated handler, and what observers were told of it.
 
     Attributes:
         clock: the Site's.
@@ -59,7 +59,7 @@ class Visit(Connection):
 
     @property
     def outcome(self) -> Outcome:
-        """The only one."""
+        """The only outcome."""
         assert len(self.outcomes) == 1, self.outcomes
         return self.outcomes[0]
 
@@ -98,7 +98,7 @@ class VisitTestCase(SynchronousTestCase):
         return self.outcomes[0]
 
     def assert_failed(self, connection: Connection, error: type[Exception]) -> Exception:
-        """The client got the page of an internal error, and the log the error, once."""
+        """The client got the page of an internal error, and the error was logged once."""
         self.assertEqual(connection.response.code, 500)
         self.assertTrue(connection.response.is_complete)
         return self.logged_error(error)

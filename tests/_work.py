@@ -32,21 +32,21 @@ class Errand:
         self._settled: Deferred[Any] = Deferred()
 
     def cancel(self) -> None:
-        """Note that it was asked."""
+        """Note that the work was asked to stop."""
         self.asked.append(self._name)
         if self._obedient:
             self.end(Failure(CancelledError()))
 
     def when_settled(self) -> Deferred[Any]:
-        """Fires when the test says so."""
+        """A Deferred that fires when the test says so."""
         return self._settled
 
     def end(self, result: object = None) -> None:
-        """End, once."""
+        """End the work, once."""
         if not self.has_ended:
             self.has_ended = True
             self._settled.callback(result)
 
     def fail(self, error: Exception) -> None:
-        """End with a failure."""
+        """End the work with a failure."""
         self.end(Failure(error))

@@ -68,7 +68,7 @@ OWN_PROGRAMS = {
 
 @define(frozen=True)
 class Directive:
-    """One directive of a page that shows code: its name, its argument, and what is under it."""
+    """A directive of a page that shows code: its name, its argument, and what is under it."""
 
     name: str
     argument: str
@@ -76,7 +76,7 @@ class Directive:
 
 
 def directives(text: str) -> list[Directive]:
-    """All directives that show code, in their order."""
+    """The directives of a text that show code, in their order."""
     found = re.finditer(
         r"^( *)\.\. (literalinclude|code-block):: *(\S+)\n((?:\1 +.*\n|\n)*)", text + "\n", re.M
     )
@@ -93,19 +93,19 @@ def included(page: Path) -> list[tuple[Path, Directive]]:
 
 
 def section(page: Path, title: str) -> str:
-    """What stands between this title and the next."""
+    """The text between this title of a page and the next."""
     parts = re.split(r"^(.+)\n[-=~]{3,}\n", page.read_text(), flags=re.M)
     return parts[parts.index(title) + 1]
 
 
 def shown_log(text: str) -> list[str]:
-    """The lines of the log that a part of a page shows."""
+    """The lines of log that a part of a page shows."""
     blocks = [each.body for each in directives(text) if each.argument == "text"]
     return [line for block in blocks for line in block.splitlines() if line]
 
 
 def as_pattern(line: str) -> str:
-    """A line of a log as a pattern that leaves the time it took open."""
+    """A pattern for a line of a log that leaves its times open."""
     return re.sub(r"\d+\\\.\d+", r"\\d+\\.\\d+", re.escape(line))
 
 

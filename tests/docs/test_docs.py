@@ -52,10 +52,10 @@ def commands_of(example: Path) -> list[str]:
 
 
 class ShownCodeTests(SynchronousTestCase):
-    """All code that is shown is run somewhere."""
+    """Code in README and docs, which is run by some test."""
 
     def test_included_files_are_run(self) -> None:
-        """What a page includes is an example that a test names, or a program of the docs' own."""
+        """Each file that a page includes is an example or a program that a test runs."""
         real = REPOSITORY / "tests" / "real"
         driven = [*real.glob("*/test_examples.py"), real / "system" / "test_interrupted.py"]
         tests = "".join(path.read_text() for path in driven)
@@ -66,7 +66,7 @@ class ShownCodeTests(SynchronousTestCase):
                 self.assertTrue(path.exists() and is_tested, (page, path))
 
     def test_all_files_are_shown(self) -> None:
-        """No code lies in docs or examples that no page includes."""
+        """Each Python file of docs and examples is included by a page."""
         shown = {path for page in PAGES for path, _ in included(page)}
         there = {*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.rpy"), *OWN_PROGRAMS}
         there |= {*DOCS.glob("*/**/*.py"), *DOCS.glob("*/**/*.rpy")}
@@ -75,13 +75,13 @@ class ShownCodeTests(SynchronousTestCase):
         self.assertEqual(there - shown, set())
 
     def test_code_in_pages_is_included_or_doctested(self) -> None:
-        """Pages have Python of their own only as doctests."""
+        """A code block in a page is a console, a text or a doctest."""
         for page in PAGES:
             blocks = {e.argument for e in directives(page.read_text()) if e.name == "code-block"}
             self.assertLessEqual(blocks, {"console", "text", "pycon"}, page)
 
     def test_pictures_are_there_and_small(self) -> None:
-        """Each picture that README and docs show is there, is made by a session, and is small."""
+        """Each picture that README and docs show exists and is small, and no other does."""
         shown = {
             README.parent / each
             for each in re.findall(r"(?:src|srcset)=\"(\S+)\"", README.read_text())
@@ -94,7 +94,7 @@ class ShownCodeTests(SynchronousTestCase):
             self.assertLess(picture.stat().st_size, 100_000, picture)
 
     def test_doctests(self) -> None:
-        """The doctests in pages and README give the results that they show."""
+        """The doctests in README and docs give the results that they show."""
         count = 0
         for page in [README, *PAGES]:
             told: list[str] = []
@@ -106,7 +106,7 @@ class ShownCodeTests(SynchronousTestCase):
         self.assertGreater(count, 0)
 
     def test_commands_of_examples(self) -> None:
-        """Each example has a command in its docstring, and the docs show it."""
+        """Each example has a command in its docstring that the docs show."""
         shown = "".join(page.read_text() for page in PAGES)
         for page in PAGES:
             whole = [path for path, each in included(page) if ":pyobject:" not in each.body]
@@ -119,10 +119,10 @@ class ShownCodeTests(SynchronousTestCase):
 
 
 class ListTests(SynchronousTestCase):
-    """Tables and lists are complete."""
+    """Tables and lists in README and docs."""
 
     def options(self) -> dict[str, bool]:
-        """All options, and whether both entry points have them."""
+        """The options of the wrapper, and whether the decorator has them."""
         of_decorator, of_wrapper = (
             [
                 name
@@ -150,7 +150,7 @@ class ListTests(SynchronousTestCase):
         ]
 
     def test_option_tables_are_complete(self) -> None:
-        """Both tables have the options of the entry points, and say which only the wrapper has."""
+        """The README's and the reference's tables have each option, marked if for wrappers only."""
         for rows, mark in [
             (self.readme_table(), "wrapper only"),
             (self.reference_table(), "``CancellingResource`` only"),
@@ -160,19 +160,19 @@ class ListTests(SynchronousTestCase):
             self.assertEqual(len(listed), len(rows))
 
     def test_option_tables_agree(self) -> None:
-        """Both tables show the same defaults in the same order."""
+        """The README's and the reference's tables have the same defaults in the same order."""
         readme, reference = self.readme_table(), self.reference_table()
         self.assertEqual([row[:2] for row in readme], [row[:2] for row in reference])
 
     def test_defaults_are_those_of_docstrings(self) -> None:
-        """Numbers in the tables are those of the decorator's docstring."""
+        """The numbers in the README's table are those in the decorator's docstring."""
         docstring = inspect.getdoc(cancel_on_disconnect) or ""
         documented = re.findall(r"^ +(\w+): (?:.|\n(?! +\w+: ))*?; (\d+) unless", docstring, re.M)
         numbers = [row[:2] for row in self.readme_table() if row[1].isdigit()]
         self.assertEqual(sorted(numbers), sorted(documented))
 
     def test_reference_is_complete(self) -> None:
-        """The reference has every public name, and all that the interfaces for cancellers have."""
+        """The reference has each public name, and each member of the cancellers' interfaces."""
         reference = (DOCS / "reference.rst").read_text()
         found = re.findall(r"^\.\. (?:auto\w+|py:class):: (?:([\w.]+)\.)?(\w+)", reference, re.M)
         for module in [cancelweb, processes, proxy, testing, upstream]:
@@ -183,7 +183,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(members, [*ICancellable.names(), *ICancellableDetails.names()])
 
     def test_reference_of_modules_is_complete(self) -> None:
-        """Each module with a page of its own has its public names there, and the hooks' methods."""
+        """A module's own page in the reference has its public names and interface methods."""
         for page in (DOCS / "reference").glob("*.rst"):
             module = import_module(f"cancelweb.{page.stem}")
             listed = re.findall(r"^\.\. (?:auto\w+|py:class):: (\w+)", page.read_text(), re.M)
@@ -193,7 +193,7 @@ class ListTests(SynchronousTestCase):
             self.assertEqual(methods, {method for each in interfaces for method in each}, page)
 
     def test_scope_is_documented(self) -> None:
-        """The reference has all public methods and properties of a scope that are for users."""
+        """The reference has each public method and property of a scope that is for users."""
         members = re.findall(r":members: (track.*)", (DOCS / "reference.rst").read_text())
         members_of_scope = vars(cancelweb.Scope).items()
         named = {name for name, each in members_of_scope if isinstance(each, MEMBERS)}
@@ -203,7 +203,7 @@ class ListTests(SynchronousTestCase):
 
 
 class ReadmeTests(SynchronousTestCase):
-    """What the README shows works."""
+    """Code, sessions and modules in the README."""
 
     def handler(self, number: int) -> tuple[Connection, Clock]:
         """A client of a resource whose handler is this snippet of the README."""
@@ -226,7 +226,7 @@ class ReadmeTests(SynchronousTestCase):
         return connect(names["Shown"](), clock), clock
 
     def test_before_and_after_do_the_same(self) -> None:
-        """Both handlers give the page to who waits, and cancel the call of who leaves."""
+        """The README's two handlers send the page, or cancel their call if the client leaves."""
         for number in range(2):
             waiter, clock = self.handler(number)
             waiter.get()
@@ -239,13 +239,13 @@ class ReadmeTests(SynchronousTestCase):
             self.assertNotIn(5, [call.getTime() for call in clock.getDelayedCalls()])
 
     def test_wrapping(self) -> None:
-        """The line that wraps a site's root does so."""
+        """The README's line wraps the root of a site."""
         line = snippets_of_readme("python")[2]
         names = run(line, Site=Site, CancellingResource=CancellingResource, root=Resource())
         self.assertIsInstance(names["site"].resource, CancellingResource)
 
     def test_sessions_exist(self) -> None:
-        """The sessions of nox that the README names are there."""
+        """The noxfile has each session that the README names."""
         noxfile = (REPOSITORY / "noxfile.py").read_text()
         sessions = re.findall(r"nox -s (\w+)", README.read_text())
         self.assertTrue(sessions)
@@ -253,6 +253,6 @@ class ReadmeTests(SynchronousTestCase):
             self.assertIn(f"def {session}(session", noxfile)
 
     def test_modules_exist(self) -> None:
-        """The module that the README runs is there."""
+        """The module that the README runs has a ``__main__``."""
         for module in re.findall(r"python -m (cancel\w+)", README.read_text()):
             self.assertIsNotNone(find_spec(f"{module}.__main__"))

@@ -1,4 +1,4 @@
-"""The program of the how-to on cleanup in a handler does what is said of it."""
+"""The program of the how-to on cleanup in a handler."""
 
 from typing import Any
 
@@ -17,20 +17,20 @@ reactor: Any = _installed_reactor
 
 
 class CleanupTests(DatabaseTestCase):
-    """A machine, and clients who wait for it."""
+    """A machine in a database, and clients that wait for it."""
 
     def brew(self) -> Deferred[bytes]:
-        """See the program."""
+        """Say that brewing has begun, and wait for its end, as the program needs."""
         self.brewing.callback(None)
         return self.brewed
 
     async def state(self) -> str:
-        """That of the machine."""
+        """The state of the machine in the database."""
         [[state]] = await self.pool.runQuery("SELECT state FROM machine")
         return str(state)
 
     async def states(self, name: str, *, leaves: bool) -> list[str]:
-        """Those while it brews, and when the client has left or was served."""
+        """The states of the machine while it brews, and when the request is over."""
         self.brewing: Deferred[None] = Deferred()
         self.brewed: Deferred[bytes] = Deferred(lambda _: None)
         over: Deferred[object] = Deferred()
@@ -48,19 +48,19 @@ class CleanupTests(DatabaseTestCase):
         return [*states, await self.state()]
 
     async def test_who_leaves(self) -> None:
-        """The machine is free again, though the client has left."""
+        """The machine is busy while it brews, and idle when the client has left."""
         for name in ("Coffee", "Tea"):
             await self.make_machine()
             self.assertEqual(await self.states(name, leaves=True), ["busy", "idle"])
 
     async def test_who_stays(self) -> None:
-        """It is when the client was served, too."""
+        """The machine is busy while it brews, and idle when the client was served."""
         for name in ("Coffee", "Tea"):
             await self.make_machine()
             self.assertEqual(await self.states(name, leaves=False), ["busy", "idle"])
 
     async def make_machine(self) -> None:
-        """A new one."""
+        """Put a new machine into the database."""
         await deferLater(reactor, 0)
         await self.pool.runOperation("CREATE TABLE IF NOT EXISTS machine (state)")
         await self.pool.runOperation("DELETE FROM machine")

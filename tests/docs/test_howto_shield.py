@@ -1,4 +1,4 @@
-"""The program of the how-to on shielding does what is said of it."""
+"""The program of the how-to on shielding."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from ._docs import SHIELD, run
 
 
 class Shop:
-    """A shop that notes what it is asked for, and does it when the test says so."""
+    """A shop that notes its steps, and ends each when the test says so."""
 
     def __init__(self) -> None:
         self.steps: dict[str, Deferred[Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """Each step is a Deferred; called with whatever."""
+        """A step of this name, which returns a Deferred for any argument."""
 
         def step(_: object) -> Deferred[Any]:
             self.steps[name] = Deferred()
@@ -26,7 +26,7 @@ class Shop:
 
 
 class ShieldTests(SynchronousTestCase):
-    """An order, and a client who may leave."""
+    """An order in a shop, and a client that may leave."""
 
     def setUp(self) -> None:
         """Place an order."""
@@ -35,17 +35,17 @@ class ShieldTests(SynchronousTestCase):
         self.client.request(b"POST")
 
     def do(self, *names: str) -> None:
-        """Do these steps."""
+        """End these steps."""
         for name in names:
             self.shop.steps[name].callback(None)
 
     def test_who_leaves_early(self) -> None:
-        """Who leaves during the check is not charged."""
+        """A client that leaves during the check is not charged."""
         self.client.disconnect()
         self.assertEqual(list(self.shop.steps), ["check"])
 
     def test_who_leaves_while_paying(self) -> None:
-        """Who leaves while he is charged has his order saved, but gets no mail."""
+        """A client that leaves while it is charged has its order saved, and gets no mail."""
         self.do("check")
         self.client.disconnect()
         self.do("charge", "save")
@@ -53,7 +53,7 @@ class ShieldTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_who_stays(self) -> None:
-        """Who stays is answered while the mail is still on its way."""
+        """A client that stays is answered while the mail is being sent."""
         self.do("check", "charge", "save")
         self.assertEqual(self.client.response.body, b"Thank you.\n")
         self.do("send_mail")

@@ -26,7 +26,7 @@ Move = tuple[str, str, str]
 
 
 def moves_in_the_code() -> set[Move]:
-    """What the table of transitions says."""
+    """The moves in the code's table of transitions."""
     return {
         (state.name, event.name, target.name)
         for state, ways in TRANSITIONS.items()
@@ -53,7 +53,7 @@ class Box:
         return cls(state, *corner_and_size)
 
     def touches(self, x: float, y: float) -> bool:
-        """Whether this point is in the box, or so near that an arrow's head spans the rest."""
+        """Whether a point is in the box, or so near that an arrow's head spans the rest."""
         is_beside = self.left - HEAD < x < self.left + self.width + HEAD
         return is_beside and self.top - HEAD < y < self.top + self.height + HEAD
 
@@ -79,10 +79,10 @@ def ends_of(group: Element) -> list[tuple[float, float]]:
 
 
 class PictureTests(SynchronousTestCase):
-    """What `life.svg` draws."""
+    """The states and arrows that `life.svg` draws."""
 
     def boxes(self) -> list[Box]:
-        """All states that are drawn."""
+        """The boxes of all states that are drawn."""
         return [Box.of(group) for group in groups(PICTURE, "state")]
 
     def state_at(self, point: tuple[float, float]) -> str:
@@ -91,12 +91,12 @@ class PictureTests(SynchronousTestCase):
         return box.state
 
     def test_states(self) -> None:
-        """Each state has one box, and there are no others."""
+        """The picture has one box for each state, and no other boxes."""
         names = sorted(box.state for box in self.boxes())
         self.assertEqual(names, sorted(state.name for state in State))
 
     def test_arrows(self) -> None:
-        """The arrows, with their labels, are the transitions: no more and no less."""
+        """The picture has one labelled arrow for each transition, and no other arrows."""
         drawn: list[Move] = []
         for group in groups(PICTURE, "move"):
             source, target = map(self.state_at, ends_of(group))
@@ -104,33 +104,33 @@ class PictureTests(SynchronousTestCase):
         self.assertEqual(sorted(drawn), sorted(moves_in_the_code()))
 
     def test_events(self) -> None:
-        """Each event is the label of an arrow, and each arrow has a label."""
+        """Each arrow in the picture has a label, and each event is on an arrow."""
         labels = [texts(group, "event") for group in groups(PICTURE, "move")]
         self.assertTrue(all(labels))
         self.assertEqual({name for each in labels for name in each}, {each.name for each in Event})
 
     def test_description(self) -> None:
-        """Readers who do not see the picture are told of each state."""
+        """The picture's description for readers who cannot see it names each state."""
         [description] = parse(PICTURE).findall("{*}desc")
         named = set(re.findall(r"\b[A-Z]{2,}\b", description.text or ""))
         self.assertEqual(named, {state.name for state in State})
 
 
 class PageTests(SynchronousTestCase):
-    """What `life.rst` says."""
+    """The states and events that `life.rst` explains."""
 
     def test_states(self) -> None:
-        """All states are explained, in their order."""
+        """The page explains all states, in their order."""
         explained = re.findall(r"^``(\w+)``\n   ", section(PAGE, "The states"), re.M)
         self.assertEqual(explained, [state.name for state in State])
 
     def test_events(self) -> None:
-        """The table has all events, in their order."""
+        """The page's table has all events, in their order."""
         listed = re.findall(r"^   \* - ``(\w+)``$", section(PAGE, "The events"), re.M)
         self.assertEqual(listed, [event.name for event in Event])
 
     def test_moves(self) -> None:
-        """The table has the transitions: no more and no less."""
+        """The page's table has each transition once, and no others."""
         first, *rows = re.split(r"^   \* - ``(\w+)``$", section(PAGE, "The events"), flags=re.M)
         self.assertNotIn("`` →", first)
         shown = [

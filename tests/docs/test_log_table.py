@@ -25,7 +25,7 @@ NO_KEYS = {"failure", "line", "text"}
 
 
 def logged() -> Iterator[Event]:
-    """What is logged anywhere in the package."""
+    """The events that are logged in the package, but for its test kit and demonstration."""
     for path in SOURCE.rglob("*.py"):
         if path.relative_to(SOURCE).parts[0] not in OF_TESTS:
             for node in ast.walk(ast.parse(path.read_text())):
@@ -33,7 +33,7 @@ def logged() -> Iterator[Event]:
 
 
 def events_of(node: ast.AST) -> Iterator[Event]:
-    """A call of the logger, a call that is given a method of it, or an event written by hand."""
+    """The events in a node: a call of the logger or of a method given to one, or a dict."""
     if isinstance(node, ast.Call):
         for each in (node.func, *node.args):
             if isinstance(each, ast.Attribute) and ast.unparse(each.value) == "log":
@@ -47,14 +47,14 @@ def events_of(node: ast.AST) -> Iterator[Event]:
 
 
 def keys(names: Iterator[str | None]) -> frozenset[str]:
-    """Those that are for programs."""
+    """The keys among these names that are for programs."""
     return frozenset(
         name for name in names if name and name not in NO_KEYS and not name.endswith("_text")
     )
 
 
 def documented() -> list[Event]:
-    """What the table has."""
+    """The events in the table."""
     rows = re.findall(
         r"^   \* - (\w+)\n     - (?:.*\n     )+?- (.*(?:\n       .*)*)$",
         section(DOCS / "reference.rst", "Log"),
@@ -65,10 +65,10 @@ def documented() -> list[Event]:
 
 
 class LogTableTests(SynchronousTestCase):
-    """Who writes a log observer finds each event in the table, and its keys."""
+    """The table of log events in the reference."""
 
     def test_has_each_event(self) -> None:
-        """It has what is logged, and nothing else."""
+        """The table of log events has each event of the package with its keys, and no others."""
         table = set(documented())
         self.assertEqual(table ^ set(logged()), set())
         self.assertGreater(len(table), 25)

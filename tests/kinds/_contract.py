@@ -19,7 +19,7 @@ from .._visits import VisitTestCase
 
 
 class Broken(Exception):
-    """What goes wrong in a test."""
+    """An error that a test lets its work fail with."""
 
 
 class Contract(VisitTestCase):

@@ -1,7 +1,7 @@
 """Coroutines that run in a given context, and finding the contexts of others.
 
-What belongs here: `_kinds.contexts` alone. What does not: who sees what is set in a context, which
-is in `scopes.test_context_values`.
+What belongs here: `_kinds.contexts` alone. What does not: which code sees what is set in a
+context (`scopes.test_context_values`).
 """
 
 import asyncio

@@ -89,7 +89,7 @@ class FiredListTests(LeafTestCase):
         won.addErrback(lambda _: None)
 
     def test_when_the_client_leaves(self) -> None:
-        """What waits behind a fired list stops with the client, however the list is returned."""
+        """What waits behind a fired list stops with the client, returned, nested or awaited."""
         for around in AROUND:
             self.asked.clear()
             visit = Visit(returning(around(gathered(self.leaf()))))
@@ -122,7 +122,7 @@ class ChainTests(LeafTestCase):
         return links[0]
 
     def test_stop(self) -> None:
-        """A cancel reaches the end of chains of 1,500 links, too deep to recurse, and 100,000."""
+        """A cancel reaches the end of chains of 1,500 and of 100,000 links, without recursion."""
         for build in self.nested, self.outside_in:
             for length in 1_500, 100_000:
                 self.asked.clear()

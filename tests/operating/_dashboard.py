@@ -11,7 +11,7 @@ from ..docs._docs import DOCS, EXAMPLES
 
 
 def dashboard() -> Any:
-    """The dashboard."""
+    """The example dashboard for Grafana, as JSON."""
     return json.loads((EXAMPLES / "grafana_dashboard.json").read_text())
 
 

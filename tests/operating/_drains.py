@@ -20,23 +20,23 @@ from .._visits import connect
 
 
 class DrainTestCase(SynchronousTestCase):
-    """What the tests below share."""
+    """A test of drains: a monitor on a clock, and clients in memory."""
 
     def setUp(self) -> None:
-        """A monitor, and the outcomes that it tells."""
+        """A monitor, and the outcomes that it tells its observer."""
         self.clock = Clock()
         self.monitor = Monitor(self.clock)
         self.outcomes: list[Outcome] = []
         self.monitor.add_observer(self.outcomes.append)
 
     def connection(self, handler: Handler, **options: Any) -> Connection:
-        """A client of a handler that is wrapped."""
+        """A client of a wrapped handler."""
         return connect(
             CancellingResource(Page(handler), monitor=self.monitor, **options), self.clock
         )
 
     def drain(self, seconds: float = 10) -> list[None]:
-        """Begin one; returns what will have one item when it is done."""
+        """Begin a drain; returns a list that has one item when the drain is over."""
         done: list[None] = []
         self.monitor.drain(seconds).addCallback(done.append)
         return done

@@ -33,7 +33,7 @@ async def stubborn(request: Request) -> bytes:
 
 @define(eq=False)
 class Monitored:
-    """What is monitored.
+    """A site with a monitor, and the clients whose requests wait in it.
 
     Args:
         clock: the reactor of the site, which may be the real one.
@@ -52,7 +52,7 @@ class Monitored:
         headers: dict[bytes, bytes] | None = None,
         **options: Any,
     ) -> Connection:
-        """One more client, whose request waits."""
+        """Add a client whose request waits."""
         options.setdefault("observers", ())
         root = CancellingResource(Page(handler), monitor=self.monitor, **options)
         connection = connect(root, self.clock)
@@ -61,21 +61,21 @@ class Monitored:
         return connection
 
     def visit_hostile(self, method: bytes, path: bytes) -> None:
-        """One whose method and path no Twisted of today lets through over HTTP/1.1."""
+        """Add a request whose method and path no recent Twisted accepts over HTTP/1.1."""
         self.visit()
         request: Any = self.monitor.scopes[-1].request
         request.method, request.uri = method, path
 
     def visits(self, count: int) -> None:
-        """So many more."""
+        """Add so many clients, each with a path of its own."""
         for number in range(len(self.connections), len(self.connections) + count):
             self.visit(b"/reports/%d" % number)
 
     def survivor(self, path: bytes = b"/stubborn", after: float = 0.01) -> None:
-        """One whose work survives its cancellation, so many seconds from now."""
+        """Add a request whose client has left, and whose work survives so many seconds later."""
         self.visit(path, handler=stubborn, survivor_after=after).disconnect()
 
     def leave(self) -> None:
-        """All leave."""
+        """Disconnect all clients."""
         while self.connections:
             self.connections.pop().disconnect()

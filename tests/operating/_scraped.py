@@ -37,7 +37,7 @@ class Scraped:
         return connection
 
     def families(self) -> dict[str, Any]:
-        """The metrics, by their names; but for when each was made, which the client adds."""
+        """The metrics by name, without the times of creation that the Prometheus client adds."""
         text = generate_latest(self.registry).decode()
         families = {family.name: family for family in text_string_to_metric_families(text)}
         return {name: each for name, each in families.items() if not name.endswith("_created")}
@@ -52,7 +52,7 @@ class Scraped:
         ]
 
     def counted(self, name: str) -> list[tuple[Labels, float]]:
-        """Those that are not 0."""
+        """The samples of this name whose value is not 0."""
         return [(labels, value) for labels, value in self.samples(name) if value]
 
     def value(self, name: str, **labels: str) -> float:

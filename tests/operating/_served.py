@@ -23,7 +23,7 @@ tell = Logger(namespace="served").info
 
 
 class Pages(Resource):
-    """The root."""
+    """The root resource, whose children are the pages."""
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """Find the page of this name."""
@@ -31,22 +31,22 @@ class Pages(Resource):
 
 
 class Quick(Resource):
-    """A page that is there at once."""
+    """A page that answers at once."""
 
     isLeaf = True
 
     def render_GET(self, request: Request) -> bytes:
-        """Answer."""
+        """Answer at once."""
         return b"quick"
 
 
 class Waiting(Resource):
-    """A page that never comes."""
+    """A page that never answers."""
 
     isLeaf = True
 
     async def render(self, request: Request) -> bytes:
-        """Wait, and tell."""
+        """Wait for ever, and log the begin and the end of the wait."""
         tell("at {uri}", uri=request.uri.decode())
         try:
             return await Deferred[bytes]()
@@ -55,12 +55,12 @@ class Waiting(Resource):
 
 
 class Soon(Resource):
-    """`/soon/2/300`: 300 bytes after 2 seconds."""
+    """A page that sends `/soon/2/300`, for example, as 300 bytes after 2 seconds."""
 
     isLeaf = True
 
     async def render(self, request: Request) -> bytes:
-        """Wait, and send."""
+        """Wait for the seconds in the path, and send the bytes."""
         seconds, count = cast(list[bytes], request.postpath)
         tell("at {uri}", uri=request.uri.decode())
         await deferLater(reactor, float(seconds))
@@ -68,12 +68,12 @@ class Soon(Resource):
 
 
 class Detaching(Resource):
-    """A page that is there at once, and goes on for half a second."""
+    """A page that answers at once, and has detached work for half a second."""
 
     isLeaf = True
 
     def render_GET(self, request: Request) -> bytes:
-        """Answer."""
+        """Detach work, and answer."""
         detach(deferLater(reactor, 0.5, tell, "the detached work is done"))
         return b"detached"
 
@@ -87,18 +87,18 @@ PAGES: dict[bytes, Callable[[], Resource]] = {
 
 
 async def hook(scope: Scope) -> None:
-    """Take a while, and tell."""
+    """A cleanup hook that takes 0.3 s, and logs the cause."""
     await deferLater(reactor, 0.3)
     tell("the hook has run: {cause}", cause=scope.cause)
 
 
 def observer(outcome: Outcome) -> None:
-    """Tell."""
+    """An observer that logs the path and the end of each outcome."""
     tell("observed: {path} {ended}", path=outcome.path, ended=outcome.ended.name)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """A WSGI application: a page after a second."""
+    """A WSGI application that sends a page after a second."""
     tell("at {path}", path=environ["PATH_INFO"])
     sleep(1)
     start_response("200 OK", [])

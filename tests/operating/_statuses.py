@@ -21,7 +21,7 @@ PATHS = [b"/", b"/json", *(b"/" + name for name in FILES)]
 
 
 class StatusTestCase(SynchronousTestCase):
-    """What the tests below share: a monitored site, and the page that shows it."""
+    """A test of the status page: a monitored site, and the page that shows it."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -31,18 +31,18 @@ class StatusTestCase(SynchronousTestCase):
         self.status = StatusResource(self.site.monitor)
 
     def get(self, path: bytes = b"/", method: bytes = b"GET") -> Response:
-        """What is answered now."""
+        """The response of the status page to one request."""
         connection = connect(self.status, self.clock)
         connection.request(method=method, path=path)
         return connection.response
 
     def page(self) -> str:
-        """The page, as it is a second later."""
+        """The HTML of the status page a second later."""
         self.clock.advance(1)
         return self.get().body.decode()
 
     def table(self, name: str) -> list[list[str]]:
-        """The text of the rows of one table, cell by cell."""
+        """The text of the rows of a table on the page, cell by cell."""
         body = re.search(rf'<tbody id="{name}"[^>]*>(.*?)</tbody>', self.page(), re.S)
         assert body is not None
         found = re.findall(r"<tr>(.*?)</tr>", body[1], re.S)
@@ -50,10 +50,10 @@ class StatusTestCase(SynchronousTestCase):
         return [[" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in row] for row in cells]
 
     def numbers(self) -> dict[str, str]:
-        """The numbers at the top."""
+        """The numbers at the top of the page, by name."""
         found = re.findall(r"<dt>(.*?)</dt><dd>([\d,]+)", self.page())
         return dict(found)
 
     def json(self) -> Any:
-        """The JSON."""
+        """The JSON of the status page."""
         return json.loads(self.get(b"/json").body)

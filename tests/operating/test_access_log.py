@@ -26,15 +26,15 @@ from .._visits import connect
 
 
 class AccessLogTests(SynchronousTestCase):
-    """`access_log_499`."""
+    """The hook `access_log_499`, on a site that writes an access log."""
 
     def setUp(self) -> None:
-        """A site that logs to a file."""
+        """Make an empty access log."""
         self.log = FilePath(self.mktemp())
         self.log.touch()
 
     def serve(self, handler: Any, **options: Any) -> Connection:
-        """Ask for a page."""
+        """Ask for a page whose handler has the hook `access_log_499`."""
         clock: Any = Clock()
         leaf = Page(cancel_on_disconnect(on_cancel=access_log_499, **options)(handler))
         site = Site(leaf, logPath=self.log.path, reactor=clock)
@@ -46,11 +46,11 @@ class AccessLogTests(SynchronousTestCase):
 
     @property
     def lines(self) -> list[str]:
-        """What the log has."""
+        """The lines of the access log."""
         return self.log.getContent().decode().splitlines()
 
     def test_a_client_that_left(self) -> None:
-        """One line in Combined Log Format, with status 499."""
+        """A client that leaves has one line in Combined Log Format, with status 499."""
         connection = self.serve(waiting)
         connection.disconnect()
         connection.client.clock.advance(20)
@@ -63,7 +63,7 @@ class AccessLogTests(SynchronousTestCase):
         )
 
     def test_the_bytes_that_were_sent(self) -> None:
-        """It tells how much of the body had been sent."""
+        """The line with 499 has the number of bytes of the body that were sent."""
 
         def handler(request: Any) -> Deferred[bytes]:
             request.write(b"12345")
@@ -74,7 +74,7 @@ class AccessLogTests(SynchronousTestCase):
         self.assertIn(" 499 5 ", self.lines[0])
 
     def test_the_outcome(self) -> None:
-        """The outcome tells the status that was sent all the same."""
+        """The outcome has the status that was sent, although the access log has 499."""
         outcomes: list[Outcome] = []
 
         def handler(request: Any) -> Deferred[bytes]:
@@ -87,7 +87,7 @@ class AccessLogTests(SynchronousTestCase):
         self.assertIn(" 499 5 ", self.lines[0])
 
     def test_a_log_that_fails(self) -> None:
-        """So it does where the log cannot be written."""
+        """The outcome has the status that was sent, although the access log cannot be written."""
         outcomes: list[Outcome] = []
 
         def handler(request: Any) -> Deferred[bytes]:
@@ -100,7 +100,7 @@ class AccessLogTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_other_causes(self) -> None:
-        """A request that the server answers keeps Twisted's own line, alone."""
+        """A request that a timeout ends has only Twisted's own line, with 503."""
         connection = self.serve(waiting, timeout=1)
         connection.client.clock.advance(1)
         self.assertEqual(connection.response.code, 503)
@@ -108,13 +108,13 @@ class AccessLogTests(SynchronousTestCase):
         self.assertIn(" 503 ", self.lines[0])
 
     def test_completed(self) -> None:
-        """So does one that completes."""
+        """A request that completes has only Twisted's own line, with 200."""
         self.serve(lambda _: b"page")
         self.assertEqual(len(self.lines), 1)
         self.assertIn(" 200 4 ", self.lines[0])
 
     def test_draining(self) -> None:
-        """So does one that the server stops of its own accord."""
+        """A request that a drain ends has only Twisted's own line, with 503."""
         kept: list[Scope] = []
 
         def handler(request: Any) -> Deferred[bytes]:

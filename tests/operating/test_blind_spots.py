@@ -1,4 +1,4 @@
-"""Connections that nobody reads from, so that a disconnect cannot be seen.
+"""Connections from which the server does not read, so that it cannot see a disconnect.
 
 What belongs here: what a monitor says of them, on real connections.
 """
@@ -33,12 +33,12 @@ GET = b"GET /slow?secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class BlindSpotTests(TestCase):
-    """A client that sends more behind its request than Twisted takes in."""
+    """A client that sends more behind its request than Twisted reads ahead."""
 
     timeout = 20
 
     async def setUp(self) -> None:  # type: ignore[override]
-        """A request in flight."""
+        """Send a request over loopback, and wait until it is in flight."""
         self.monitor = Monitor()
         site = Site(CancellingResource(Page(self.handler), monitor=self.monitor))
         self.connections: list[Any] = []
@@ -47,7 +47,7 @@ class BlindSpotTests(TestCase):
         self.events = log_events(self)
 
     async def tearDown(self) -> None:  # type: ignore[override]
-        """End the connection at both sides: the server may not see that the client has left."""
+        """Abort each connection at both sides: the server may not see that the client has left."""
         for scope in self.monitor.scopes:
             scope.request.transport.abortConnection()
         for connection in self.connections:
@@ -57,19 +57,19 @@ class BlindSpotTests(TestCase):
             await deferLater(reactor, 0.01)
 
     async def ask(self, endpoint: IStreamClientEndpoint) -> None:
-        """Send a request, and wait until it is in hand."""
+        """Send a request, and wait until its handler has begun."""
         self.begun: Deferred[None] = Deferred()
         self.connections.append(await connectProtocol(endpoint, SocketConnection()))
         self.connections[-1].send(GET)
         await self.begun
 
     def handler(self, request: Request) -> Deferred[bytes]:
-        """Begin, and wait."""
+        """Say that the handler has begun, and wait for ever."""
         self.begun.callback(None)
         return waiting(request)
 
     async def until_blind(self) -> Scope:
-        """Send until it is, and have a look."""
+        """Send until the monitor has one blind spot more, and return its scope."""
         blind = len(self.monitor.blind_spots())
         self.connections[-1].send(GET * 1000)
         while len(self.monitor.blind_spots()) == blind:
@@ -77,19 +77,19 @@ class BlindSpotTests(TestCase):
         return self.monitor.blind_spots()[-1]
 
     async def test_a_usual_request(self) -> None:
-        """A request whose connection is read is none."""
+        """A request whose connection is read is no blind spot, and logs nothing."""
         self.assertEqual(self.monitor.blind_spots(), ())
         self.assertEqual(of_cancelweb(self.events), [])
 
     async def test_is_told(self) -> None:
-        """The scope is named, and a warning logged, once for each connection."""
+        """The monitor names the scope of a blind spot, and logs one warning."""
         scope = await self.until_blind()
         self.assertEqual(scope, self.monitor.scopes[0])
         (event,) = of_cancelweb(self.events, LogLevel.warn)
         self.assertTrue(formatEvent(event).startswith("the connection of GET /slow is not read,"))
 
     async def test_is_one_indeed(self) -> None:
-        """Its client leaves, and nobody sees it."""
+        """The client of a blind spot leaves, and its scope is not cancelled."""
         scope = await self.until_blind()
         self.connections[0].transport.abortConnection()
         await self.connections[0].closed
@@ -98,7 +98,7 @@ class BlindSpotTests(TestCase):
         self.assertEqual((scope.cause, self.monitor.blind_spots()), (None, (scope,)))
 
     async def test_over_tls(self) -> None:
-        """It is told over TLS, too; and of each connection for itself."""
+        """A blind spot over TLS is told, and each of two blind spots has its own warning."""
         first = await self.until_blind()
         certificate = SelfSigned.make(Path(self.mktemp()))
         site = Site(CancellingResource(Page(self.handler), monitor=self.monitor))
@@ -113,10 +113,10 @@ class BlindSpotTests(TestCase):
 
 
 class ElsewhereTests(SynchronousTestCase):
-    """Where it cannot be told."""
+    """Reactors that do not tell from which connections they read."""
 
     def test_without_a_reactor_that_tells(self) -> None:
-        """Where the reactor does not tell whom it reads from, nothing is said."""
+        """A monitor on a reactor that does not tell what it reads has no blind spots."""
         monitor = Monitor()
         connection = connect(CancellingResource(Page(waiting), monitor=monitor))
         connection.get()

@@ -22,10 +22,10 @@ from ._drains import DrainTestCase
 
 
 class CleanupTests(DrainTestCase):
-    """What is waited for when the requests have been cancelled."""
+    """What a drain waits for when the requests have been cancelled."""
 
     def test_hooks(self) -> None:
-        """The drain is over when the hooks have been run."""
+        """A drain is over when the cleanup hooks of its cancelled requests have been run."""
         cleaned: Deferred[None] = Deferred()
         client = self.connection(waiting, on_exit=lambda _: cleaned)
         client.get()
@@ -37,7 +37,7 @@ class CleanupTests(DrainTestCase):
         self.assertEqual(done, [None])
 
     def test_hooks_are_not_cut(self) -> None:
-        """What a hook does when the time is over is not cancelled, nor is its scope."""
+        """A drain whose time is over does not cancel what a cleanup hook tracks."""
         step: Deferred[None] = Deferred()
 
         async def hook(scope: Scope) -> None:
@@ -55,7 +55,7 @@ class CleanupTests(DrainTestCase):
         self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 1})
 
     def test_a_hook_that_hangs(self) -> None:
-        """It has its ``cleanup_timeout``."""
+        """A drain waits for a hook that hangs until its ``cleanup_timeout`` is over."""
         self.connection(waiting, on_exit=lambda _: Deferred(), cleanup_timeout=3).get()
         done = self.drain()
         self.advance(10, 2.9)
@@ -64,7 +64,7 @@ class CleanupTests(DrainTestCase):
         self.assertEqual(done, [None])
 
     def test_three_hooks_that_hang(self) -> None:
-        """They share their time: with work that hangs they delay a drain by 15 s, and not by 35."""
+        """Three hooks that hang share 10 s, so that with work that hangs a drain takes 15 s."""
         ran: list[int] = []
 
         def hook(number: int, scope: Scope) -> Deferred[None]:
@@ -80,7 +80,7 @@ class CleanupTests(DrainTestCase):
         self.assertEqual((ran, done), ([2, 1, 0], [None]))
 
     def test_a_survivor(self) -> None:
-        """Work that does not stop is waited for until it is named a survivor."""
+        """A drain waits for work that does not stop until it is a survivor."""
         self.connection(lambda _: Errand(obedient=False), survivor_after=2).get()
         done = self.drain()
         self.advance(10, 1.9)
@@ -90,21 +90,21 @@ class CleanupTests(DrainTestCase):
 
 
 class DetachedTests(DrainTestCase):
-    """Work that requests have detached."""
+    """A drain while work of requests is detached."""
 
     def setUp(self) -> None:
-        """A request that is answered, and work that it has left behind."""
+        """Answer a request whose handler has detached work."""
         super().setUp()
         self.errand = Errand(obedient=False)
         self.connection(self.handler).get()
 
     def handler(self, request: Request) -> bytes:
-        """Detach, and answer."""
+        """Detach the work, and answer."""
         detach(self.errand)
         return b"page"
 
     def test_is_waited_for(self) -> None:
-        """The drain is over when it has ended."""
+        """A drain is over when detached work has ended, which is not cancelled before."""
         done = self.drain(30)
         self.advance(29)
         self.assertEqual((done, self.errand.asked), ([], []))
@@ -113,7 +113,7 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(done, [None])
 
     def test_has_ten_seconds_more(self) -> None:
-        """It has ten seconds from when the last scope has closed; then it is asked to stop."""
+        """Detached work is asked to stop ten seconds after the last scope has closed."""
         done = self.drain(5)
         self.advance(5, 9.9)
         self.assertEqual((done, self.errand.asked), ([], []))
@@ -125,7 +125,7 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_that_does_not_stop(self) -> None:
-        """Five seconds later it is logged, and the drain is over."""
+        """Detached work that does not stop in five seconds is logged, and the drain is over."""
         done = self.drain(0)
         self.advance(0, 10, 4.9)
         events = log_events(self)
@@ -138,7 +138,7 @@ class DetachedTests(DrainTestCase):
         )
 
     def test_whose_canceller_fails(self) -> None:
-        """It is logged, whatever it raises, and stops nothing."""
+        """A canceller of detached work that raises is logged, and the drain ends 5 s later."""
         self.patch(self.errand, "cancel", self.fail_to_cancel)
         done = self.drain(0)
         self.advance(0, 10)
@@ -147,7 +147,7 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(done, [None])
 
     def test_has_the_clock_of_the_drain(self) -> None:
-        """A detached timer, say, that is far off is cancelled on time."""
+        """A detached timer that is far off is cancelled by the clock of the drain."""
         self.errand.end()
 
         def handler(request: Request) -> bytes:
@@ -161,15 +161,15 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def fail_to_cancel(self) -> None:
-        """A canceller with an error."""
+        """Raise asyncio's CancelledError, as a canceller at fault."""
         raise asyncio.CancelledError  # which is no Exception
 
 
 class AnsweredTests(DrainTestCase):
-    """A request that is finished, and whose leftover work was stopped before the drain."""
+    """A drain while work that an answered handler has returned still runs."""
 
     def answered(self, **options: Any) -> tuple[Errand, Errand]:
-        """What its handler returned, and what it tracked."""
+        """The work that the handler returned, and the work that it tracked, after the answer."""
         returned, tracked = Errand(), Errand()
 
         def handler(request: Any) -> Errand:
@@ -183,7 +183,7 @@ class AnsweredTests(DrainTestCase):
         return returned, tracked
 
     def test_is_asked_to_stop(self) -> None:
-        """What its handler returned runs until the drain is at its end, and is then stopped."""
+        """Work that was returned by an answered handler is stopped at the end of the drain."""
         returned, tracked = self.answered()
         self.assertEqual(tracked.asked, [""])
         done = self.drain(10)
@@ -194,7 +194,7 @@ class AnsweredTests(DrainTestCase):
         self.assertEqual(self.monitor.scopes, ())
 
     def test_while_hooks_run_in_a_dry_run(self) -> None:
-        """What is cleaned up when the drain comes to its end would not have been cancelled."""
+        """A request that is in its cleanup when the drain ends is not counted in a dry run."""
         cleaned: Deferred[None] = Deferred()
         self.connection(returning(b"page"), dry_run=True, on_exit=lambda _: cleaned).get()
         self.drain(1)
@@ -203,7 +203,7 @@ class AnsweredTests(DrainTestCase):
         self.assertEqual(self.monitor.would_have_cancelled, {})
 
     def test_in_a_dry_run(self) -> None:
-        """In a dry run it is left to run."""
+        """Work that was returned by an answered handler is not stopped in a dry run."""
         returned, tracked = self.answered(dry_run=True)
         done = self.drain(10)
         self.advance(12)
@@ -214,17 +214,17 @@ class AnsweredTests(DrainTestCase):
 
 
 class DryRunTests(DrainTestCase):
-    """A drain where the entry point is in a dry run."""
+    """A drain while the entry point is in a dry run."""
 
     def test_turns_nobody_away(self) -> None:
-        """New requests are handled as ever."""
+        """A new request during a drain is handled as usual in a dry run."""
         self.drain()
         client = self.connection(lambda _: b"page", dry_run=True)
         client.get()
         self.assertEqual(client.response.code, 200)
 
     def test_says_nothing(self) -> None:
-        """Answers of requests in flight are what they would be."""
+        """The answer to a request in flight keeps its connection open in a dry run."""
         answer: Deferred[bytes] = Deferred()
         client = self.connection(returning(answer), dry_run=True)
         client.get()
@@ -234,7 +234,7 @@ class DryRunTests(DrainTestCase):
         self.assertFalse(client.is_closed)
 
     def test_cancels_nothing(self) -> None:
-        """It ends when the time is over, and what it would have cancelled is counted and logged."""
+        """A drain in a dry run ends on time, and counts and logs what it would have cancelled."""
         events = log_events(self)
         errand = Errand()
         client = self.connection(lambda _: errand, dry_run=True)
@@ -250,7 +250,7 @@ class DryRunTests(DrainTestCase):
         self.assertIn("would have been cancelled: the server is shutting down", formatEvent(event))
 
     def test_counts_disconnects_and_deadlines(self) -> None:
-        """They are counted, each by its cause, and so are those of methods that may not be cut."""
+        """What a dry run spares, and a POST whose client leaves, are counted by their causes."""
         for timeout in None, 3:
             errand = Errand()
             client = self.connection(returning(errand), dry_run=True, timeout=timeout)

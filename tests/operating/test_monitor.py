@@ -1,4 +1,4 @@
-"""A monitor: the open scopes, what became of the others, and who is told.
+"""A monitor: the open scopes, what became of the others, and which observers are told.
 
 What belongs here: what is counted and what is kept. What does not: drains (`test_drain`), survivors
 (`scopes.test_survivors_told`).
@@ -28,22 +28,22 @@ from .._work import Errand
 
 
 class MonitorTestCase(SynchronousTestCase):
-    """What the tests below share."""
+    """A test with a monitor, and clients of wrapped handlers."""
 
     def setUp(self) -> None:
         """A monitor."""
         self.monitor = Monitor()
 
     def connection(self, handler: Handler, **options: Any) -> Connection:
-        """A client of a handler that is wrapped."""
+        """A client of a wrapped handler."""
         return connect(CancellingResource(Page(handler), monitor=self.monitor, **options))
 
 
 class ScopesTests(MonitorTestCase):
-    """The scopes that are open."""
+    """The open scopes that a monitor knows."""
 
     def test_are_there_while_they_are_open(self) -> None:
-        """A scope is known from before its handler runs until it has closed."""
+        """A monitor knows a scope from before its handler runs until it has closed."""
         answer: Deferred[bytes] = Deferred()
         seen: list[object] = []
 
@@ -60,7 +60,7 @@ class ScopesTests(MonitorTestCase):
         self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
 
     def test_the_oldest_first(self) -> None:
-        """They are in the order in which they were opened, each with the time of that."""
+        """A monitor has its scopes in the order of their times of opening."""
         first = self.connection(waiting)
         for connection in first, connect(first.client.site), connect(first.client.site):
             connection.get()
@@ -68,7 +68,7 @@ class ScopesTests(MonitorTestCase):
         self.assertEqual([scope.opened for scope in self.monitor.scopes], [0.0, 1.0, 2.0])
 
     def test_tell_since_when(self) -> None:
-        """A scope tells when it was opened, before the handler has returned, too."""
+        """A scope tells when it was opened, while its handler is still running."""
         seen: list[object] = []
 
         def handler(request: Request) -> bytes:
@@ -82,10 +82,10 @@ class ScopesTests(MonitorTestCase):
 
 
 class TotalsTests(MonitorTestCase):
-    """What is counted."""
+    """The totals that a monitor counts."""
 
     def test_a_request_that_completes(self) -> None:
-        """Bytes and a Deferred's result both count as completed, for no cause."""
+        """A handler's bytes and a Deferred's result both count as completed, for no cause."""
         for result in b"", Deferred[bytes]():
             connection = self.connection(returning(result))
             connection.get()
@@ -94,14 +94,14 @@ class TotalsTests(MonitorTestCase):
         self.assertEqual(self.monitor.totals, {("none", "completed"): 2})
 
     def test_a_client_that_leaves(self) -> None:
-        """Cancelled and stopped is counted by the cause's class."""
+        """A request whose client leaves counts as stopped, under ``Disconnected``."""
         connection = self.connection(waiting)
         connection.get()
         connection.disconnect()
         self.assertEqual(self.monitor.totals, {("Disconnected", "stopped"): 1})
 
     def test_one_whose_work_survives(self) -> None:
-        """What did not stop is counted as survived."""
+        """A request whose work does not stop counts as survived, once its patience is over."""
         connection = self.connection(lambda _: Errand(obedient=False))
         connection.get()
         connection.disconnect()
@@ -110,13 +110,13 @@ class TotalsTests(MonitorTestCase):
         self.assertEqual(self.monitor.totals, {("Disconnected", "survived"): 1})
 
     def test_a_failure(self) -> None:
-        """A handler with an error is counted as failed."""
+        """A request whose handler raises counts as failed, for no cause."""
         self.connection(raising).get()
         self.assertEqual(self.monitor.totals, {("none", "failed"): 1})
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_cannot_be_changed(self) -> None:
-        """Both mappings are for reading."""
+        """The totals, and what would have been cancelled, are read-only mappings."""
         for mapping in self.monitor.totals, self.monitor.would_have_cancelled:
             changing: Any = mapping
             with self.assertRaises(TypeError):
@@ -124,10 +124,10 @@ class TotalsTests(MonitorTestCase):
 
 
 class OutcomesTests(MonitorTestCase):
-    """Who is told of each scope that closes."""
+    """The observers that a monitor tells of each scope that closes."""
 
     def test_are_told_to_observers(self) -> None:
-        """A monitor's observer is told of completed requests, too."""
+        """A monitor's observer is told of requests that were left and of those that completed."""
         outcomes: list[Outcome] = []
         connection = self.connection(waiting)
         connection.get()
@@ -139,7 +139,7 @@ class OutcomesTests(MonitorTestCase):
         self.assertEqual((served.ended, served.path), (Ended.COMPLETED, b"/page"))
 
     def test_once_each(self) -> None:
-        """An observer that the entry point has, too, is told once."""
+        """An observer that both the monitor and the entry point have is told once."""
         outcomes: list[Outcome] = []
         tell = outcomes.append
         self.monitor.add_observer(tell)
@@ -149,7 +149,7 @@ class OutcomesTests(MonitorTestCase):
         self.assertEqual(len(outcomes), 1)
 
     def test_one_that_raises(self) -> None:
-        """It is logged, and stops no other."""
+        """A monitor's observer that raises is logged, and the other observers are told."""
         outcomes: list[Outcome] = []
 
         def fail(outcome: Outcome) -> None:
@@ -161,17 +161,17 @@ class OutcomesTests(MonitorTestCase):
         self.assertEqual((len(outcomes), len(self.flushLoggedErrors(ValueError))), (1, 1))
 
     def test_no_observer(self) -> None:
-        """What cannot be called with one argument is a TypeError."""
+        """An observer that cannot be called with one argument is a TypeError."""
         for wrong in None, lambda: None:
             with self.assertRaisesRegex(TypeError, "^observers take"):
                 self.monitor.add_observer(wrong)  # type: ignore[arg-type]
 
 
 class EntryPointsThatMeetTests(MonitorTestCase):
-    """Several entry points on one request."""
+    """Several entry points on one request, each with a monitor."""
 
     def test_with_one_monitor(self) -> None:
-        """It counts the request once."""
+        """Two entry points with the same monitor count the request once."""
         inner = CancellingResource(Page(waiting), monitor=self.monitor)
         connection = connect(CancellingResource(inner, monitor=self.monitor))
         connection.get()
@@ -180,7 +180,7 @@ class EntryPointsThatMeetTests(MonitorTestCase):
         self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
 
     def test_with_a_monitor_each(self) -> None:
-        """Each of them counts it, once: the site's knows of all, and that of a part of its own."""
+        """A monitor of a part counts the part's request, and the site's counts both requests."""
         part = Monitor()
         root = Resource()
         entry_point: Any = CancellingResource(Page(waiting), monitor=part)
@@ -194,7 +194,7 @@ class EntryPointsThatMeetTests(MonitorTestCase):
         self.assertEqual(part.totals, {("Disconnected", "stopped"): 1})
 
     def test_around_a_decorated_handler(self) -> None:
-        """What a decorated handler does is seen by the monitor of the entry point around it."""
+        """A wrapper's monitor counts the request of a decorated handler inside it."""
         connection = self.connection(cancel_on_disconnect(waiting))
         connection.get()
         connection.disconnect()
@@ -202,10 +202,10 @@ class EntryPointsThatMeetTests(MonitorTestCase):
 
 
 class ForgettingTests(MonitorTestCase):
-    """What is not kept."""
+    """What a monitor does not keep."""
 
     def test_nothing_of_a_closed_scope_is_held(self) -> None:
-        """Request and scope are gone when it has closed, however it ended."""
+        """A monitor holds neither request nor scope once it has closed, however it ended."""
         for handler in waiting, lambda _: b"", lambda _: Errand(obedient=False):
             memory = Memory()
 
@@ -238,7 +238,7 @@ class ForgettingTests(MonitorTestCase):
         self.assertEqual(connection.response.code, 200)
 
     def test_a_websocket(self) -> None:
-        """A scope is forgotten when its connection is taken over, though that goes on."""
+        """A monitor forgets a scope whose connection is taken over, and leaves that open."""
 
         def take_over(request: Request) -> int:
             channel: Any = request.channel
@@ -254,17 +254,17 @@ class ForgettingTests(MonitorTestCase):
         self.assertFalse(connection.is_closed)
 
     def test_tells_what_it_holds(self) -> None:
-        """Its `repr` has the numbers."""
+        """The ``repr`` of a monitor has the numbers of open scopes and of all."""
         self.connection(waiting).get()
         self.connection(lambda _: b"").get()
         self.assertEqual(repr(self.monitor), "<Monitor: 1 of 2 scopes open>")
 
 
 class WhereTests(MonitorTestCase):
-    """Where a scope's work waits."""
+    """Where a scope's work waits, by `where_it_waits`."""
 
     def test_a_coroutine(self) -> None:
-        """It is the innermost frame that awaits."""
+        """The place of a waiting coroutine is the innermost frame that awaits."""
 
         async def inner() -> None:
             await Deferred()
@@ -279,13 +279,13 @@ class WhereTests(MonitorTestCase):
         self.assertEqual(where, f"{__file__}:{line} in {inner.__qualname__}")
 
     def test_other_work(self) -> None:
-        """Of other work it is a description."""
+        """The place of work that is no coroutine is its description."""
         errand = Errand()
         self.connection(lambda _: errand).get()
         self.assertEqual(where_it_waits(self.monitor.scopes[0]), "tests._work.Errand")
 
     def test_a_coroutine_that_has_come_to_more(self) -> None:
-        """Where a coroutine has ended in other work, it is that, of whatever kind."""
+        """The place of a coroutine that ended in other work is that of the work."""
         errand, wait = Errand(), Deferred[bytes]()
 
         async def handler(request: Request) -> object:
@@ -298,6 +298,6 @@ class WhereTests(MonitorTestCase):
         self.assertEqual(where_it_waits(second), "Deferred without a canceller")
 
     def test_no_work(self) -> None:
-        """Where there is none it is empty."""
+        """The place of a request without work is empty."""
         self.connection(lambda _: NOT_DONE_YET).get()
         self.assertEqual(where_it_waits(self.monitor.scopes[0]), "")

@@ -29,18 +29,18 @@ CAUSES = Disconnected.__module__
 
 
 class Impatience(Cause):
-    """A cause of a user's."""
+    """A cause of a user's own."""
 
 
 class MetricsTests(SynchronousTestCase):
-    """What each metric says."""
+    """What each metric says of a monitor."""
 
     def setUp(self) -> None:
-        """Watch a monitor."""
+        """Make a monitor with a collector."""
         self.scraped = Scraped()
 
     def test_requests_are_counted_by_cause_and_outcome(self) -> None:
-        """A request that has ended is in the counter, under its cause and its outcome."""
+        """The counter has each request that has ended, under its cause and its outcome."""
 
         def cancelling(_: object) -> Deferred[bytes]:
             current_scope().cancel(Impatience())
@@ -62,10 +62,8 @@ class MetricsTests(SynchronousTestCase):
         )
 
     def test_what_may_come_is_there_before(self) -> None:
-        """Before anything has happened, what cancelweb itself may count is there, with 0.
-
-        Prometheus sees nothing of the first increment of a counter that was not there before.
-        """
+        """Before any request, the metrics are there for cancelweb's own causes, with 0."""
+        # Prometheus does not see the first increment of a counter that was not there before.
         counts = self.scraped.samples("cancelweb_requests_total")
         causes = {labels["cause"] for labels, _ in counts}
         ours = {each.__name__ for each in Cause.__subclasses__() if each.__module__ == CAUSES}
@@ -85,14 +83,14 @@ class MetricsTests(SynchronousTestCase):
             )
 
     def test_in_flight(self) -> None:
-        """The gauge says how many requests have not ended."""
+        """The gauge ``cancelweb_requests_in_flight`` has the requests that have not ended."""
         leaver, _ = self.scraped.connection(waiting), self.scraped.connection(waiting)
         self.assertEqual(self.scraped.value("cancelweb_requests_in_flight"), 2)
         leaver.disconnect()
         self.assertEqual(self.scraped.value("cancelweb_requests_in_flight"), 1)
 
     def test_survivors(self) -> None:
-        """Work that outlives its cancel is in the gauge until it ends."""
+        """The gauge ``cancelweb_survivors`` has work from when it survives until it ends."""
         work = Errand(obedient=False)
         self.scraped.connection(lambda _: work, survivor_after=1).disconnect()
         self.assertEqual(self.scraped.value("cancelweb_survivors"), 0)
@@ -102,7 +100,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.scraped.value("cancelweb_survivors"), 0)
 
     def test_let_go(self) -> None:
-        """Work that nothing could stop is in the gauge until it ends; its stop is not timed."""
+        """The gauge ``cancelweb_let_go`` has work that nothing stopped; its stop is not timed."""
         held: list[Deferred[None]] = [Deferred()]
         self.scraped.connection(lambda _: held[0]).disconnect()
         self.assertEqual(self.scraped.value("cancelweb_let_go"), 1)
@@ -115,7 +113,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.scraped.value("cancelweb_let_go"), 0)
 
     def test_detached(self) -> None:
-        """Work that goes on outside its request is in the gauge until it ends."""
+        """The gauge ``cancelweb_detached`` has detached work until it ends."""
         work: Deferred[None] = Deferred()
 
         def handler(_: object) -> bytes:
@@ -128,13 +126,13 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.scraped.value("cancelweb_detached"), 0)
 
     def test_draining(self) -> None:
-        """The gauge is 0, and 1 from the drain on."""
+        """The gauge ``cancelweb_draining`` is 0, and is 1 once a drain has begun."""
         self.assertEqual(self.scraped.value("cancelweb_draining"), 0)
         self.scraped.monitor.drain(1)
         self.assertEqual(self.scraped.value("cancelweb_draining"), 1)
 
     def test_what_would_have_been_cancelled(self) -> None:
-        """A dry run counts what would have been cancelled."""
+        """A dry run counts what would have been cancelled, and times no stop."""
         result: Deferred[bytes] = Deferred()
         self.scraped.connection(lambda _: result, dry_run=True).disconnect()
         result.callback(b"page")
@@ -143,7 +141,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.scraped.counted("cancelweb_stop_seconds_count"), [])
 
     def test_times_from_leaving_to_stopped_and_of_the_hooks(self) -> None:
-        """Both histograms have each cancelled request once, with its seconds."""
+        """The histograms of stop and cleanup have a cancelled request's seconds."""
         work, hook = Errand(obedient=False), Deferred[None]()
         self.scraped.connection(lambda _: work, on_cancel=lambda _: hook).disconnect()
         self.scraped.clock.advance(2)
@@ -165,7 +163,7 @@ class MetricsTests(SynchronousTestCase):
             )
 
     def test_what_had_nothing_to_stop_has_no_times(self) -> None:
-        """What completed, and what never began, is in no histogram."""
+        """The histogram of stops has neither a completed request nor a refused one."""
         self.scraped.connection(lambda _: b"page")
         connection, lost = kept_request()
         connection.disconnect()
@@ -175,20 +173,20 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.scraped.counted("cancelweb_stop_seconds_count"), [])
 
     def counted(self) -> list[tuple[Labels, float]]:
-        """The requests that have ended."""
+        """The requests that have ended, by cause and outcome."""
         return self.scraped.counted("cancelweb_requests_total")
 
 
 class CollectorTests(SynchronousTestCase):
-    """The collector itself."""
+    """A collector in a registry, and without prometheus_client."""
 
     def test_only_one_in_a_registry(self) -> None:
-        """A second one in the same registry is refused: their numbers would be mixed up."""
+        """A second collector in the same registry is a ValueError."""
         scraped = Scraped()
         self.assertRaises(ValueError, MonitorCollector, Monitor(Clock()), scraped.registry)
 
     def test_missing_extra(self) -> None:
-        """Without prometheus_client the error says what to install."""
+        """Without prometheus_client, the ImportError says what to install."""
         program = (
             "import sys; sys.modules['prometheus_client'] = None\n"
             "try:\n    import cancelweb.prometheus\nexcept ImportError as error:\n    print(error)"
@@ -205,7 +203,7 @@ class ServedTests(TestCase):
     timeout = 30
 
     async def test_page(self) -> None:
-        """It is rendered in a thread, while requests are in flight, and has them."""
+        """The page of metrics is served while a request is in flight, and counts it."""
         registry = CollectorRegistry()
         monitor = Monitor()
         MonitorCollector(monitor, registry)

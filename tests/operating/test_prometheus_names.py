@@ -1,4 +1,4 @@
-"""Names and labels of the metrics, and who relies on them: the docs, and the dashboard.
+"""Names and labels of the metrics, and what relies on them: the docs and the dashboard.
 
 What belongs here: what can be told from the text. What does not: what Prometheus and Grafana say to
 it, which has `real.servers.test_prometheus`.
@@ -19,10 +19,10 @@ from ._scraped import Scraped
 
 
 class NamesTests(SynchronousTestCase):
-    """Names and labels, and who relies on them."""
+    """The names and labels of metrics, and the docs that show them."""
 
     def setUp(self) -> None:
-        """Have something of everything."""
+        """Collect the labels of all metrics of a monitor that has counted something."""
         self.scraped = Scraped()
         self.scraped.connection(waiting).disconnect()
         result: Deferred[bytes] = Deferred()
@@ -34,7 +34,7 @@ class NamesTests(SynchronousTestCase):
                 self.labels.setdefault(sample.name, set()).update(sample.labels)
 
     def test_are_conventional(self) -> None:
-        """All begin with the library's name; counters end in _total, histograms in _seconds."""
+        """Metrics begin with ``cancelweb_``; counters end in _total, histograms in _seconds."""
         for name, family in self.scraped.families().items():
             self.assertTrue(name.startswith("cancelweb_"), name)
             self.assertTrue(family.documentation.endswith("."), name)
@@ -43,7 +43,7 @@ class NamesTests(SynchronousTestCase):
                 self.assertIn(f"{name}_total", self.labels)
 
     def test_labels_are_of_bounded_number(self) -> None:
-        """Whatever clients ask for, there are no more time series than causes and outcomes."""
+        """Requests of many paths make no new time series, and no labels but three."""
         before = len(self.scraped.samples("cancelweb_requests_total"))
         for number in range(20):
             connection = connect(
@@ -59,7 +59,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(set().union(*self.labels.values()), {"cause", "outcome", "le"})
 
     def test_docs_list_them_all(self) -> None:
-        """The page of the docs has each metric, its labels and its type."""
+        """The how-to page lists each metric with its labels and its type."""
         page = (DOCS / "howto" / "prometheus.rst").read_text()
         rows = re.findall(r"^   \* - ``(\w+)(?:\{(.*)\})?``\n     - (\w+)$", page, re.M)
         listed = {
@@ -73,14 +73,14 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(listed, there)
 
     def test_queries_of_docs_and_dashboard(self) -> None:
-        """Each metric and label in a query of the docs or the dashboard is there."""
+        """Each query of the docs and the dashboard names metrics and labels that exist."""
         shown = queries_of_docs()
         for query in [*shown, *queries(dashboard())]:
             self.check(query)
         self.assertEqual(len(shown), 3)
 
     def check(self, query: str) -> None:
-        """Insist that a query asks for what there is."""
+        """Assert that a query names metrics and labels that exist."""
         names = set(re.findall(r"\bcancelweb_\w+", query))
         self.assertTrue(names, query)
         self.assertLessEqual(names, set(self.labels), query)
@@ -93,16 +93,16 @@ class NamesTests(SynchronousTestCase):
 
 
 class DashboardTests(SynchronousTestCase):
-    """The dashboard's file."""
+    """The file of the dashboard."""
 
     def test_shows_every_metric(self) -> None:
-        """Whatever there is to see is in some panel."""
+        """Each metric is in a query of the dashboard."""
         asked = " ".join(queries(dashboard()))
         for family in Scraped().registry.collect():
             self.assertIn(family.name, asked)
 
     def test_panels_have_places_of_their_own(self) -> None:
-        """No two panels overlap, none is wider than the page, and their numbers differ."""
+        """No two panels overlap, none is too wide for the page, and their ids differ."""
         taken: set[tuple[int, int]] = set()
         panels = dashboard()["panels"]
         for panel in panels:

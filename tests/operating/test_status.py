@@ -16,17 +16,17 @@ from ._statuses import StatusTestCase
 
 
 class RequestsTests(StatusTestCase):
-    """Requests in flight."""
+    """Requests in flight on the status page."""
 
     def test_are_none(self) -> None:
-        """Where there are none the page says so, in each of its tables."""
+        """A page without requests, survivors or totals says so in its tables, and counts 0."""
         for name in ["request-rows", "survivor-rows"]:
             self.assertEqual(self.table(name), [["None"]])
         self.assertEqual(self.table("total-rows"), [["None yet"]])
         self.assertEqual(set(self.numbers().values()), {"0"})
 
     def test_are_told_with_what_they_wait_at(self) -> None:
-        """Each has its method, its path without the query, its age, and file, line, function."""
+        """A request has its method, its path without the query, its age and its waiting line."""
         self.site.visit(b"/a%20b;c?secret=1")
         self.clock.advance(3)
         ((request, age, deadline),) = self.table("request-rows")
@@ -35,21 +35,21 @@ class RequestsTests(StatusTestCase):
         self.assertNotIn("secret", self.page())
 
     def test_are_told_with_their_deadline(self) -> None:
-        """The time to the deadline counts down."""
+        """A request with a deadline has the time to it, which counts down."""
         self.site.visit(timeout=30)
         self.assertEqual([row[2] for row in self.table("request-rows")], ["in 29 s"])
         self.clock.advance(25)
         self.assertEqual([row[2] for row in self.table("request-rows")], ["in 3.0 s"])
 
     def test_are_told_while_they_stop(self) -> None:
-        """One that was cancelled, and still stops, says why."""
+        """A request that was cancelled, and has not stopped yet, says why."""
         self.site.visit(handler=stubborn, timeout=2)
         self.clock.advance(2)
         ((request, _, _),) = self.table("request-rows")
         self.assertIn("Stopping: timed out after 2 s", request)
 
     def test_the_oldest_are_told(self) -> None:
-        """Of more than there is room for the oldest have a row, and the others are counted."""
+        """The oldest requests have a row, and the younger ones beyond are counted."""
         self.site.visits(SHOWN)
         self.assertNotIn("more, younger", self.page())
         self.site.visits(1007)
@@ -60,23 +60,23 @@ class RequestsTests(StatusTestCase):
         self.assertEqual(self.numbers()["In flight"], f"{SHOWN + 1007:,}")
 
     def test_that_are_over_are_not_told(self) -> None:
-        """A request that is answered, or left, is gone from the page."""
+        """A request whose client has left is gone from the page."""
         self.site.visits(3)
         self.site.leave()
         self.assertEqual(self.table("request-rows"), [["None"]])
 
 
 class SurvivorsTests(StatusTestCase):
-    """Work that runs on."""
+    """Survivors on the status page."""
 
     def survivor(self, path: bytes = b"/stubborn") -> None:
-        """One more."""
+        """Add a survivor that was left 2 s ago."""
         self.site.survivor(path, 2)
         self.clock.advance(2)
         self.flushLoggedErrors()
 
     def test_are_told_with_their_stack(self) -> None:
-        """Each is told with its request, its cause, the lines that it waits at, and its age."""
+        """A survivor has its request, its cause, the line that it waits at, and its age."""
         self.survivor()
         ((survivor, age),) = self.table("survivor-rows")
         self.assertRegex(
@@ -87,7 +87,7 @@ class SurvivorsTests(StatusTestCase):
         self.assertEqual(self.numbers()["Survivors"], "1")
 
     def test_the_oldest_are_told(self) -> None:
-        """Of more than there is room for the oldest have a row, and the others are counted."""
+        """The oldest survivors have a row, and the younger ones beyond are counted."""
         for index in range(SHOWN + 2):
             self.survivor(b"/%d" % index)
         self.assertEqual(len(self.table("survivor-rows")), SHOWN)
@@ -95,10 +95,10 @@ class SurvivorsTests(StatusTestCase):
 
 
 class TotalsTests(StatusTestCase):
-    """What became of those that have ended."""
+    """The totals and numbers on the status page."""
 
     def test_are_told_by_cause_and_end(self) -> None:
-        """Each way of ending has a row, the most frequent first."""
+        """Each cause and end of requests has a row of totals, the most frequent first."""
         for _ in range(3):
             self.site.visit().disconnect()
         self.site.visit(handler=lambda _: b"page")
@@ -108,7 +108,7 @@ class TotalsTests(StatusTestCase):
         )
 
     def test_saved_work(self) -> None:
-        """Work is saved if it was cancelled and has stopped; not if it ran on or was done."""
+        """Work counts as saved if it was cancelled and stopped, not if it survived or completed."""
         self.site.visit().disconnect()
         self.site.visit(handler=lambda _: b"page")
         self.site.survivor()
@@ -130,7 +130,7 @@ class TotalsTests(StatusTestCase):
         self.assertEqual(self.numbers()["Detached"], "0")
 
     def test_dry_run(self) -> None:
-        """In a dry run the page tells what would have been cancelled."""
+        """In a dry run the page has what would have been cancelled, and no saved work."""
         done: Deferred[bytes] = Deferred()
         self.site.visit(handler=lambda _: done, dry_run=True).disconnect()
         done.callback(b"page")
@@ -140,7 +140,7 @@ class TotalsTests(StatusTestCase):
         self.assertEqual(self.numbers()["Work saved"], "0")
 
     def test_draining(self) -> None:
-        """That the server is shutting down is said, while it is."""
+        """The page says during a drain that the server is draining."""
         self.assertNotIn("Draining", self.page())
         self.site.visit()
         self.site.monitor.drain(30)
@@ -149,13 +149,13 @@ class TotalsTests(StatusTestCase):
 
 
 class HostileTests(StatusTestCase):
-    """What a client has sent."""
+    """Hostile requests on the status page and in its JSON."""
 
     MARKUP = b"/<script>alert(1)</script>\"onerror='&amp;"
     NO_PRINT = b"\0\r\n\x1b\x7f\xe2\x80\xae\xff"
 
     def test_is_escaped(self) -> None:
-        """Markup is text, and what is no print has escapes, in the page."""
+        """The page has markup in a request as text, and unprintable characters as escapes."""
         self.site.visit(self.MARKUP)
         self.site.visit_hostile(b"<b>" + self.NO_PRINT, b"/<b>" + self.NO_PRINT)
         page = self.page()
@@ -165,7 +165,7 @@ class HostileTests(StatusTestCase):
         self.assertNotRegex(page, "<script>|<b>")
 
     def test_is_told_in_json(self) -> None:
-        """The JSON has the same text, without the escapes of HTML."""
+        """The JSON has markup in a path as it is, and unprintable characters as escapes."""
         self.site.visit_hostile(b"GET", self.MARKUP + self.NO_PRINT)
         (told,) = self.json()["oldest"]
         self.assertEqual(told["path"], self.MARKUP.decode() + r"\x00\r\n\x1b\x7f\u202e\xff")
@@ -177,17 +177,17 @@ class HostileTests(StatusTestCase):
         self.assertNotIn(b"sniffed", self.get(b"/json").body)
 
     def test_that_is_long_is_cut(self) -> None:
-        """Of a long path the beginning is told."""
+        """The JSON has the beginning of a long path."""
         self.site.visit(b"/" + b"x" * 16_000)
         (told,) = self.json()["oldest"]
         self.assertEqual(told["path"], "/" + "x" * (LONGEST - 1) + "…")
 
 
 class JSONTests(StatusTestCase):
-    """The status for scripts."""
+    """The status as JSON, for scripts."""
 
     def test_tells_what_the_page_tells(self) -> None:
-        """It has the counts, and each request, survivor and total."""
+        """The JSON has the counts, and each request, survivor and total."""
         self.site.visit(b"/old", timeout=60)
         self.clock.advance(2)
         self.site.visit(b"/new").disconnect()
@@ -218,7 +218,7 @@ class JSONTests(StatusTestCase):
         )
 
     def test_tells_a_cause(self) -> None:
-        """A request that stops has its cause in words."""
+        """A request that was cancelled, and has not stopped yet, has its cause in the JSON."""
         self.site.visit(handler=stubborn, timeout=1)
         self.clock.advance(1)
         self.assertEqual(self.json()["oldest"][0]["cause"], str(TimedOut(1)))

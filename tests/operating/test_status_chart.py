@@ -10,13 +10,13 @@ from cancelweb.status._page import duration, number
 
 
 class ChartTests(SynchronousTestCase):
-    """How the numbers went."""
+    """The charts of the numbers over time."""
 
     def setUp(self) -> None:
         self.history = History()
 
     def test_in_flight(self) -> None:
-        """The line has a point for each sample; its end is now, its greatest value the top."""
+        """The chart has a point for each sample, the last one as now, and the greatest on top."""
         for second, count in enumerate([0, 5, 10]):
             self.history.note(second, count, 0)
         line = self.history.in_flight()
@@ -24,34 +24,34 @@ class ChartTests(SynchronousTestCase):
         self.assertEqual(line.drawn(2), [[(118.0, 39.0), (119.0, 20.0), (120.0, 1.0)]])
 
     def test_cancelled(self) -> None:
-        """The rate is that between two samples."""
+        """The chart of cancels has the rate between each two samples."""
         for second, count in [(0, 100), (2, 104), (3, 104)]:
             self.history.note(second, 0, count)
         self.assertEqual(self.history.cancelled().runs, [[(2, 2.0), (3, 0.0)]])
 
     def test_gap(self) -> None:
-        """Where nobody looked there is no line."""
+        """A chart has no line where samples are too far apart."""
         for second in [0, 1, 2 + GAP, 3 + GAP]:
             self.history.note(second, 1, 0)
         self.assertEqual([len(run) for run in self.history.in_flight().runs], [2, 2])
         self.assertEqual([len(run) for run in self.history.cancelled().runs], [1, 1])
 
     def test_is_bounded(self) -> None:
-        """What is older than the chart is wide is forgotten."""
+        """Samples that are older than the chart is wide are forgotten."""
         for second in range(3 * SECONDS):
             self.history.note(second, 1, 0)
         (run,) = self.history.in_flight().runs
         self.assertEqual(len(run), SECONDS + 1)
 
     def test_clock_that_is_put_back(self) -> None:
-        """What is in the future is forgotten."""
+        """Samples in the future of a clock that was put back are forgotten."""
         self.history.note(100, 7, 0)
         self.history.note(50, 1, 0)
         self.assertEqual(self.history.in_flight().runs, [[(50, 1)]])
 
 
 class WordsTests(SynchronousTestCase):
-    """Numbers for people."""
+    """Numbers as words for people."""
 
     def test_duration(self) -> None:
         """A duration has one or two units, and no more digits than are of use."""
@@ -68,6 +68,6 @@ class WordsTests(SynchronousTestCase):
             self.assertEqual(duration(seconds).replace("\xa0", " "), words)
 
     def test_number(self) -> None:
-        """Thousands are apart, and a small fraction is told."""
+        """A number has commas between thousands, and a fraction only if it is small."""
         for value, words in [(0, "0"), (0.5, "0.5"), (12.4, "12"), (5000, "5,000")]:
             self.assertEqual(number(value), words)

@@ -23,10 +23,10 @@ from ._statuses import PATHS, StatusTestCase
 
 
 class EventsTests(StatusTestCase):
-    """The page that keeps itself up to date."""
+    """The events with which the status page keeps itself up to date."""
 
     def listen(self) -> Connection:
-        """A browser that listens."""
+        """Connect a browser that listens to the events."""
         connection = connect(self.status, self.clock)
         connection.get(path=b"/events")
         self.clock.advance(0)
@@ -42,7 +42,7 @@ class EventsTests(StatusTestCase):
         ]
 
     def test_are_the_page_each_second(self) -> None:
-        """There is one at once, and one each second; each is the page as it is then."""
+        """A browser gets the page of the moment as an event at once, and then each second."""
         connection = self.listen()
         self.assertEqual(connection.response.header(b"content-type"), b"text/event-stream")
         (first,) = self.events(connection)
@@ -54,7 +54,7 @@ class EventsTests(StatusTestCase):
         self.assertIn("/new", second)
 
     def test_stop_when_the_client_leaves(self) -> None:
-        """Nothing is left of who has left, and nothing is logged."""
+        """A browser that leaves has no timer left, and nothing is logged."""
         events = log_events(self)
         connection = self.listen()
         connection.disconnect()
@@ -62,7 +62,7 @@ class EventsTests(StatusTestCase):
         self.assertEqual(of_cancelweb(events), [])
 
     def test_wait_for_a_client_that_reads_slowly(self) -> None:
-        """While the client takes in nothing there are no events, and then there is the newest."""
+        """A browser that does not read gets no events, and then the newest."""
         connection = self.listen()
         connection.pause(full=True)
         self.clock.pump([1, 0] * 5)
@@ -76,7 +76,7 @@ class EventsTests(StatusTestCase):
         connection.disconnect()
 
     def test_are_rendered_once_for_all(self) -> None:
-        """However many listen, the monitor is read once a second."""
+        """For five browsers that listen, the monitor is read once a second."""
         reads: list[float] = []
 
         class Counting(Monitor):
@@ -93,7 +93,7 @@ class EventsTests(StatusTestCase):
             connection.disconnect()
 
     def test_clock_that_is_put_back(self) -> None:
-        """A clock that is put back stops nothing: the page goes on."""
+        """A clock that is put back leaves the page up to date."""
         connection = self.listen()
         self.clock.rightNow -= 1000
         self.site.visit(b"/new")
@@ -101,7 +101,7 @@ class EventsTests(StatusTestCase):
         connection.disconnect()
 
     def test_leave_no_cycles(self) -> None:
-        """What was rendered and streamed leaves nothing to the cycle collector."""
+        """A browser that listens and leaves makes no reference cycle."""
         self.listen().disconnect()
         self.clock.advance(1)
         with no_cycles(self):
@@ -111,10 +111,10 @@ class EventsTests(StatusTestCase):
 
 
 class ServingTests(StatusTestCase):
-    """The paths, and what goes with each answer."""
+    """The paths of the status page, and the headers of each answer."""
 
     def test_headers(self) -> None:
-        """Each answer has the headers that keep browsers out of trouble."""
+        """Each path is answered with the headers for security, and an unknown path with 404."""
         for path in PATHS:
             response = self.get(path)
             self.assertEqual(response.code, 200, path)
@@ -122,7 +122,7 @@ class ServingTests(StatusTestCase):
         self.assertEqual(self.get(b"/none").code, 404)
 
     def test_policy_is_strict(self) -> None:
-        """The policy allows nothing inline and nothing from elsewhere."""
+        """The policy for content allows nothing inline or from elsewhere, and the page has none."""
         policy = HEADERS[b"content-security-policy"]
         self.assertTrue(policy.startswith(b"default-src 'none'; "))
         self.assertNotIn(b"unsafe", policy)
@@ -131,7 +131,7 @@ class ServingTests(StatusTestCase):
         self.assertNotRegex(page, rb"(?i)<script>|<style|\son\w+=|\sstyle=|https?://")
 
     def test_only_get(self) -> None:
-        """Nothing can be changed here: all but GET and HEAD is refused."""
+        """Each path refuses a POST with 405 and answers a HEAD, also the path of the events."""
         for path in PATHS:
             self.assertEqual(self.get(path, b"POST").code, 405, path)
             self.assertEqual(self.get(path, b"HEAD").code, 200, path)
@@ -143,7 +143,7 @@ class ServingTests(StatusTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), before)
 
     def test_below_another_resource(self) -> None:
-        """Below another resource a slash is added where it is missing, for the relative links."""
+        """Below another resource, the page redirects to its URL with a slash at the end."""
         root = Resource()
         root.putChild(b"a:status", self.status)
         connection = connect(root, self.clock)
@@ -154,7 +154,7 @@ class ServingTests(StatusTestCase):
         self.assertIn(b"<h1>", connection.responses[1].body)
 
     def test_program_of_the_docs(self) -> None:
-        """The program of the how-to shows the requests of its site on loopback, on another port."""
+        """The program of the how-to serves its site, and shows its requests on a second port."""
         names = run(STATUS.read_text())
         for name in "site", "status":
             names[name].reactor = self.clock
@@ -166,7 +166,7 @@ class ServingTests(StatusTestCase):
         self.assertEqual(len(list(services)), 2)
 
     def test_keys_are_documented(self) -> None:
-        """The reference has each key of the JSON, also of the objects in it."""
+        """The reference has each key of the JSON and of the objects in it."""
         self.site.visit()
         self.site.visit().disconnect()
         self.site.survivor(after=1)
@@ -178,6 +178,6 @@ class ServingTests(StatusTestCase):
         self.assertEqual(keys - quoted, set())
 
     def test_needs_a_monitor(self) -> None:
-        """Anything else than a Monitor is refused, and the error names what was passed."""
+        """A StatusResource of anything but a Monitor is a TypeError that names it."""
         with self.assertRaisesRegex(TypeError, r"shows a cancelweb\.monitor\.Monitor, not 3"):
             StatusResource(3)  # type: ignore[arg-type]

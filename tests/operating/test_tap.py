@@ -1,4 +1,4 @@
-"""The command line of `twist cancelweb`: what each option does, and what is said of a wrong one.
+"""The command line of `twist cancelweb`: what each option does, and what a wrong one is told.
 
 What is made of them is for `test_tap_service`; servers that are processes have
 `real.system.test_twist`.
@@ -36,22 +36,22 @@ told: list[object] = []
 
 
 def hook(scope: Scope) -> None:
-    """A hook."""
+    """A cleanup hook that notes the cause."""
     told.append(scope.cause)
 
 
 def observer(outcome: Outcome) -> None:
-    """An observer."""
+    """An observer that notes the outcome."""
     told.append(outcome)
 
 
 def error_page(request: object, cause: object) -> bytes:
-    """An error page."""
+    """An error page that has the cause as its text."""
     return str(cause).encode()
 
 
 class NotAResource:
-    """Something that can be made, but not served."""
+    """A class whose objects cannot be served."""
 
 
 class Shy(Resource):
@@ -117,10 +117,10 @@ WRONG = [
 
 
 class WrongOptionTests(SynchronousTestCase):
-    """Wrong options."""
+    """Wrong options, each of which ends the program with one line."""
 
     def line(self, *arguments: str) -> str:
-        """What is written to standard error before the program ends with status 1."""
+        """The line that is written to standard error before the program ends with status 1."""
         # Python itself writes what is not a number, and makes the status 1.
         line = self.assertRaises(SystemExit, parsed, *arguments).code
         assert isinstance(line, str)
@@ -128,48 +128,48 @@ class WrongOptionTests(SynchronousTestCase):
         return line
 
     def test_each_is_one_clear_line(self) -> None:
-        """The line names the option, what it was given, and what is wrong with that."""
+        """A wrong option ends with one line: the option, what it was given, and the reason."""
         for option, given, reason in WRONG:
             self.assertEqual(self.line(option, given), f"cancelweb: {option} {given}: {reason}")
 
     def test_class_that_is_no_resource(self) -> None:
-        """What a class makes must be a resource."""
+        """A ``--class`` that makes no resource ends with one line that says so."""
         line = self.line("--class", f"{__name__}.NotAResource")
         self.assertIn("CancellingResource wraps an IResource, not <", line)
 
     def test_what_twisted_finds(self) -> None:
-        """What Twisted says of its options is one line, too, without a list of all there are."""
+        """What Twisted says of a wrong option is one line, without a list of all options."""
         self.assertEqual(self.line("--none"), "cancelweb: option --none not recognized")
         self.assertEqual(self.line("file"), "cancelweb: Wrong number of arguments.")
         line = self.line("--mime-type", "text/plain")
         self.assertEqual(line, "cancelweb: You can only use --mime_type after --path.")
 
     def test_certificate_that_is_none(self) -> None:
-        """What the TLS library says of a file that has no certificate is told as it says it."""
+        """A ``--listen`` with a file that is no certificate ends with the TLS library's error."""
         line = self.line("--listen", f"ssl:0:privateKey={Path(__file__).resolve()}")
         self.assertRegex(line, r"^cancelweb: --listen ssl:0:privateKey=.*: Error\(")
 
 
 class OptionsTests(SynchronousTestCase):
-    """Options."""
+    """What each option does to a server."""
 
     def setUp(self) -> None:
-        """Nothing is told yet."""
+        """Forget what earlier hooks and observers have noted."""
         told.clear()
         self.addCleanup(told.clear)
 
     def connection(self, handler: Any, *arguments: str) -> Connection:
-        """A client of this handler under a server with these options."""
+        """A client of the handler under a server with these options."""
         return connect(parsed(*arguments).wrapped(Page(handler), Monitor(Clock())))
 
     def test_all_of_twist_web(self) -> None:
-        """There is every option of `twist web`."""
+        """Every option of `twist web` is an option of `twist cancelweb`."""
         theirs, ours = twisted_tap.Options(), tap.Options()
         self.assertLess(set(theirs.longOpt), set(ours.longOpt))
         self.assertLessEqual(set(theirs.shortOpt), set(ours.shortOpt))
 
     def test_twisteds_own_do_what_they_do(self) -> None:
-        """What was checked is passed on to Twisted."""
+        """Options of Twisted's own, which we check first, are passed on to Twisted."""
         options = parsed(
             *("--path", ".", "--processor", ".sh=twisted.web.twcgi.CGIScript"),
             *("--add-header", "Server: mine"),
@@ -183,14 +183,14 @@ class OptionsTests(SynchronousTestCase):
             self.assertNotRegex(line, r"^ +--[\w-]+=?$")
 
     def test_timeout(self) -> None:
-        """A request that takes longer is answered 503."""
+        """With ``--timeout``, a request that takes longer is answered 503."""
         connection = self.connection(waiting, "--timeout", "2.5")
         connection.get()
         connection.client.clock.advance(2.5)
         self.assertEqual(connection.response.code, 503)
 
     def test_error_page(self) -> None:
-        """The answer to a request that takes longer is made by what is named."""
+        """With ``--error-page``, the named function makes the page for a request that timed out."""
         name = f"{__name__}.error_page"
         connection = self.connection(waiting, "--timeout", "2.5", "--error-page", name)
         connection.get()
@@ -198,7 +198,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(connection.response.body, b"timed out after 2.5 s (timeout)")
 
     def test_other_limits(self) -> None:
-        """So is one that takes longer as a whole, or than its client will wait."""
+        """With ``--total-timeout`` or ``--timeout-header``, a slow request is answered 503."""
         for option, value in (("--total-timeout", "2.5"), ("--timeout-header", "X")):
             connection = self.connection(waiting, option, value)
             connection.get(headers={b"X": b"2.5"})
@@ -206,7 +206,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(connection.response.code, 503)
 
     def test_stall_timeout(self) -> None:
-        """A client that takes nothing is cut off."""
+        """With ``--stall-timeout``, the connection of a client that reads nothing is aborted."""
 
         def begin(request: Request) -> object:
             request.write(b".")
@@ -219,7 +219,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertTrue(connection.is_aborted)
 
     def test_methods(self) -> None:
-        """A disconnect cancels those methods that are named."""
+        """With ``--methods``, a disconnect cancels only requests of the named methods."""
         cancelled: list[Any] = []
         connection = self.connection(
             lambda request: Deferred(cancelled.append), "--methods", "POST,PUT"
@@ -235,7 +235,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(len(cancelled), 1)
 
     def test_dry_run(self) -> None:
-        """Nothing is cancelled; the log tells what would have been."""
+        """With ``--dry-run``, a disconnect is logged as one that would have cancelled."""
         events = log_events(self)
         work: Deferred[bytes] = Deferred()
         connection = self.connection(lambda request: work, "--dry-run")
@@ -247,7 +247,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertIsNotNone(event["outcome"].would_have_cancelled)
 
     def test_hooks_and_observers(self) -> None:
-        """Hooks and observers that are named are told, and the log is still written."""
+        """Functions named by ``--on-cancel`` and ``--observer`` are called, besides the log."""
         events = log_events(self)
         name = f"{__name__}.hook"
         connection = self.connection(
@@ -262,7 +262,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(len(of_cancelweb(events)), 1)
 
     def test_access_log_499(self) -> None:
-        """The access log has a line for who left."""
+        """With ``--access-log-499``, the access log has a line with 499 for a client that left."""
         log = Path(self.mktemp())
         log.touch()
         resource = parsed("--access-log-499").wrapped(Page(waiting), Monitor(Clock()))
@@ -276,7 +276,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn('"GET / HTTP/1.1" 499 ', log.read_text())
 
     def test_status_is_on_loopback(self) -> None:
-        """The status page is for this machine only, unless its endpoint names an interface."""
+        """A ``--status`` endpoint is on loopback unless it names an interface."""
         for given, endpoint in {
             "9000": "tcp:9000:interface=127.0.0.1",
             "tcp:9000": "tcp:9000:interface=127.0.0.1",
@@ -292,14 +292,14 @@ class DocsTests(SynchronousTestCase):
     """What the docs say of the command line."""
 
     def setUp(self) -> None:
-        """Commands are for the repository, with the examples where Python finds modules."""
+        """Change to the repository, where Python finds the examples."""
         here = Path.cwd()
         os.chdir(REPOSITORY)
         self.addCleanup(os.chdir, here)
         self.patch(sys, "path", [str(EXAMPLES), *sys.path])
 
     def test_commands(self) -> None:
-        """Each command that is shown is one that can be given."""
+        """Each `twist cancelweb` command in the docs can be parsed."""
         shown = "".join(page.read_text() for page in [README, *PAGES])
         commands = re.findall(r"^ *(?:\$ )?(?:PYTHONPATH=\S+ )?twist cancelweb (.*)", shown, re.M)
         for command in commands:
@@ -309,7 +309,7 @@ class DocsTests(SynchronousTestCase):
         self.assertGreater(len(commands), 3)
 
     def test_table(self) -> None:
-        """The how-to lists all options that `twist web` has not, with their defaults."""
+        """The how-to lists each option that `twist web` does not have, with its default."""
         page = (DOCS / "howto" / "run.rst").read_text()
         listed = re.findall(r"^   \* - ``--([\w-]+)(?: \w+)?``\n     - (.*)$", page, re.M)
         ours = {name.rstrip("=") for name in tap.Options().longOpt}

@@ -30,15 +30,15 @@ from .test_tap import ENDPOINT, parsed
 
 
 class ServiceTests(SynchronousTestCase):
-    """What is made of the options, before it runs."""
+    """The services that are made of the options, before they run."""
 
     def factories(self, *arguments: str) -> list[Any]:
-        """What the ports serve."""
+        """The factories that the ports serve."""
         web, _ = cast(Any, tap.makeService(parsed(*arguments)))
         return [port.factory for port in web]
 
     def test_what_is_served_is_wrapped(self) -> None:
-        """The resource has cancellation around it, on every port."""
+        """The ports share one site, whose resource is a CancellingResource."""
         first, second = self.factories(
             "--class", "twisted.web.resource.Resource", "--listen", ENDPOINT, "--listen", ENDPOINT
         )
@@ -46,12 +46,12 @@ class ServiceTests(SynchronousTestCase):
         self.assertRegex(repr(first.resource), "^<CancellingResource of <twisted.web.resource")
 
     def test_keepalive(self) -> None:
-        """Connections of every port are made to notice clients who vanish."""
+        """With ``--keepalive``, each port's factory is wrapped to notice vanished clients."""
         for factory in self.factories("--keepalive", "30", "--listen", ENDPOINT):
             self.assertRegex(repr(factory), "^<notice_vanished <twisted.web.server.Site")
 
     def test_blind_spots(self) -> None:
-        """Connections that nobody reads are looked for all the time, and warned of."""
+        """A running service looks for blind spots at every interval."""
         looks: list[Monitor] = []
         self.patch(Monitor, "blind_spots", lambda monitor: looks.append(monitor))
         _, looking = cast(Any, tap.makeService(parsed()))
@@ -62,18 +62,18 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(len(looks), 4)
 
     def test_personal(self) -> None:
-        """What is served to another web server is wrapped as well."""
+        """With ``--personal``, the resource that is served to another web server is wrapped."""
         (factory,) = self.factories("--personal", "--listen", ENDPOINT)
         self.assertRegex(repr(factory.root.site.resource), "^<CancellingResource of ")
 
 
 class RunningTests(TestCase):
-    """A server that runs in this process."""
+    """A server that runs in the tests' process."""
 
     timeout = 20
 
     def setUp(self) -> None:
-        """Twisted has its signal handlers back in the end."""
+        """Give Twisted its signal handlers back in the end."""
         for each in signal.SIGINT, signal.SIGTERM:
             self.addCleanup(signal.signal, each, signal.getsignal(each))
 
@@ -84,7 +84,7 @@ class RunningTests(TestCase):
         return visit
 
     async def test_stopping_drains(self) -> None:
-        """To stop the service is to drain: it has ended when each request is answered."""
+        """A service that is stopped drains: it ends when the request in flight is answered."""
         web, status, events = self.mktemp(), self.mktemp(), log_events(self)
         server = tap.makeService(
             parsed(
@@ -109,7 +109,7 @@ class RunningTests(TestCase):
         self.assertFalse(Path(web).exists() or Path(status).exists())
 
     async def test_who_has_not_been_accepted_yet(self) -> None:
-        """A client whom the kernel has let in, and the server not yet, is answered, not reset."""
+        """A client that the kernel has accepted, and the server not yet, is answered 503."""
         path = self.mktemp()
         server = tap.makeService(
             parsed("--class", "tests.operating._served.Pages", "--listen", f"unix:{path}")
@@ -123,7 +123,7 @@ class RunningTests(TestCase):
             self.assertTrue(client.recv(2000).startswith(b"HTTP/1.1 503 "))
 
     async def test_stopping_sends_what_http2_holds_back(self) -> None:
-        """Over HTTP/2 it has ended when all of an answer has been handed to the network."""
+        """A service that is stopped ends after all of an answer over HTTP/2 was sent."""
         certificate, events = SelfSigned.make(Path(self.mktemp()).resolve()), log_events(self)
         command = ("--class", "tests.operating._served.Pages", "--listen", certificate.listen())
         server = tap.makeService(parsed(*command))
@@ -143,7 +143,7 @@ class RunningTests(TestCase):
         self.assertEqual(len(stream.body), 3_000_000)
 
     async def test_signals_from_then_on(self) -> None:
-        """Once it is being stopped SIGINT kills, and SIGTERM does nothing."""
+        """Once a service is being stopped, SIGINT has its default, and SIGTERM does nothing."""
         server = tap.makeService(parsed("--listen", ENDPOINT))
         server.startService()
         self.assertNotEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
@@ -153,7 +153,7 @@ class RunningTests(TestCase):
         await stopped
 
     def refused(self, *options: str) -> Any:
-        """The factory of a server that cannot start, which ends the program in one line."""
+        """The factory of a server that cannot start, and ends the program in one line."""
         server = tap.makeService(parsed(*options))
         line = str(self.assertRaises(SystemExit, server.startService).code)
         self.assertRegex(line, "^cancelweb: cannot start: .+$")
@@ -162,23 +162,23 @@ class RunningTests(TestCase):
         return port.factory
 
     def test_port_that_is_none(self) -> None:
-        """A port that cannot be listened on ends the program in one line."""
+        """A port that cannot be listened on ends the program with one line."""
         self.refused("--listen", "tcp:99999").doStop()
 
     def test_log_that_cannot_be_written(self) -> None:
-        """So does an access log that cannot be written."""
+        """An access log that cannot be written ends the program with one line."""
         self.refused("--listen", ENDPOINT, "--logfile", "/no/such").stopFactory()
 
 
 class AcceptTests(TestCase):
-    """Accepting whoever waits, in the moment in which ports are closed."""
+    """Accepting clients that wait in the moment in which ports are closed."""
 
     def test_reactor_that_tells_of_no_ports(self) -> None:
-        """Where a reactor does not tell what it reads from, nobody is accepted early."""
+        """A reactor that does not tell what it reads from has no ports to accept on."""
         self.assertEqual(_ports_of(Clock()), [])
 
     async def test_port_that_is_closed_already(self) -> None:
-        """There is nobody to accept any more, and nothing to log."""
+        """To accept on a port that is closed already logs no error."""
         port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
         self.assertIn(port, _ports_of(reactor))
         await port.stopListening()

@@ -27,7 +27,7 @@ class Case:
 
     @classmethod
     def read(cls, node: ast.ClassDef) -> "Case":
-        """What a class definition says."""
+        """The names in a class definition."""
         functions = (ast.FunctionDef, ast.AsyncFunctionDef)
         return cls(
             frozenset(each.name for each in node.body if isinstance(each, functions)),
@@ -45,7 +45,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def dotted(path: Path) -> str:
-    """A module of the tests, as a name below `tests`."""
+    """The name of a module of the tests, below `tests`."""
     return ".".join(path.relative_to(TESTS).with_suffix("").parts)
 
 
@@ -54,6 +54,6 @@ CASES = {dotted(path): read(path) for path in TESTS.rglob("*.py")}
 
 
 def methods(case: Case) -> frozenset[str]:
-    """The names of its methods, and of those of the classes of the tests that it is based on."""
+    """The names of a case's methods, and of those that it inherits from classes of the tests."""
     found = (classes[base] for classes in CASES.values() for base in case.bases & classes.keys())
     return case.methods.union(*map(methods, found))

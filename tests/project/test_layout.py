@@ -71,7 +71,7 @@ def name_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> Iterator[Import]:
-    """The statements that import, and what, as absolute names."""
+    """The import statements of a module, and what they import, as absolute names."""
     package = ["cancelweb", *path.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -100,10 +100,10 @@ def own_imports(name: str) -> set[str]:
 
 
 class OneWayTests(SynchronousTestCase):
-    """Imports inside the package."""
+    """Imports inside the package, which point one way."""
 
     def test_point_one_way(self) -> None:
-        """There is an order in which each module imports only those before it."""
+        """The modules have an order in which each imports only those before it."""
         # The kit's client and what it hands out name each other, for type checkers.
         names = [name for name in IMPORTS if room_of(name) != "testing"]
         graph = {name: own_imports(name) & {*names} for name in names}
@@ -129,7 +129,7 @@ class OneWayTests(SynchronousTestCase):
             self.assertEqual(own_imports(name) & FREE, set(), name)
 
     def test_entry_points_need_little(self) -> None:
-        """To decorate a handler imports no more than the floors up to the entry points."""
+        """The decorator and the wrapper import no more than the entry points' floors."""
         found: set[str] = set()
         left = {"_http.decorator", "_http.wrapper"}
         while left:
@@ -143,7 +143,7 @@ class DependenciesTests(SynchronousTestCase):
     """Imports from outside the package."""
 
     def test_are_few(self) -> None:
-        """Twisted, attrs, zope.interface and the standard library; else only extras."""
+        """The package imports no other packages than Twisted, attrs and zope, but in extras."""
         allowed = DEPENDENCIES | sys.stdlib_module_names | {"cancelweb"}
         for name, imports in IMPORTS.items():
             outside = {what.split(".")[0] for _, what in imports}
@@ -190,16 +190,16 @@ def complex_functions(source: str) -> list[str]:
 
 
 class SizeTests(SynchronousTestCase):
-    """Modules and functions are small enough to hold in the head."""
+    """Modules and functions that are small enough to hold in the head."""
 
     def test_modules_are_short(self) -> None:
-        """No module is long."""
+        """No module is longer than 250 lines."""
         for path in PACKAGE.rglob("*.py"):
             name = path.relative_to(PACKAGE).as_posix()
             self.assertLessEqual(path.read_bytes().count(b"\n"), LONGEST, name)
 
     def test_functions_are_simple(self) -> None:
-        """No function takes many decisions, be it in statements or in expressions."""
+        """No function has more than ten paths, in statements and in expressions."""
         for path in PACKAGE.rglob("*.py"):
             name = path.relative_to(PACKAGE).as_posix()
             self.assertEqual(complex_functions(path.read_text()), [], name)

@@ -76,7 +76,7 @@ def is_any(annotation: ast.expr | None) -> bool:
 
 
 def of_function(function: Function) -> Iterator[tuple[str, ast.expr | None]]:
-    """What is annotated in the head of a function."""
+    """The names and annotations in the head of a function."""
     args = function.args
     for each in [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]:
         if each is not None:
@@ -96,7 +96,7 @@ def annotated(source: str) -> Iterator[tuple[int, str, ast.expr | None]]:
 
 
 def seams_in(source: str, foreign: set[str] = FOREIGN) -> list[tuple[int, str]]:
-    """Where something has the type `Any`, although its name stands for nothing foreign."""
+    """The lines and names of type `Any` whose name stands for nothing foreign."""
     return sorted(
         (line, name)
         for line, name, annotation in annotated(source)
@@ -111,17 +111,17 @@ def modules_of(parts: tuple[str, ...]) -> list[Path]:
 
 
 class SeamTests(SynchronousTestCase):
-    """Annotations in the core."""
+    """Annotations in the core of the package."""
 
     def test_no_any_between_our_own(self) -> None:
-        """Only what comes from outside has the type `Any`."""
+        """In the core, only names for foreign things have the type `Any`."""
         for path in modules_of(CORE):
             name = path.relative_to(PACKAGE)
             foreign = FOREIGN | FOREIGN_IN.get(name.as_posix(), set())
             self.assertEqual(seams_in(path.read_text(), foreign), [], name)
 
     def test_finds_each_kind_of_seam(self) -> None:
-        """Parameters, returns, attributes and variables are found, whatever holds the `Any`."""
+        """`Any` is found in parameters, returns, attributes and variables, and in containers."""
         source = """
 class Work:
     keeper: Any = None

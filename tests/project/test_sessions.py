@@ -30,20 +30,20 @@ def folders(path: Path) -> set[str]:
 
 
 class SessionsTests(SynchronousTestCase):
-    """The folders of tests, and the sessions that run them."""
+    """The folders of tests, and the sessions of nox that run them."""
 
     def test_no_test_lies_about(self) -> None:
-        """Each module of tests is in a folder: directly below `tests` and `tests/real` is none."""
+        """No module of tests is directly below `tests` or `tests/real`."""
         lying = [*TESTS.glob("test_*.py"), *TESTS.glob("real/test_*.py")]
         self.assertEqual(lying, [])
 
     def test_folders_are_packages(self) -> None:
-        """Each folder with a module of tests is a package, which trial finds by its name."""
+        """Each folder with a module of tests is a package."""
         for path in TESTS.rglob("test_*.py"):
             self.assertTrue((path.parent / "__init__.py").exists(), path)
 
     def test_each_folder_is_run(self) -> None:
-        """Each folder of `real` has a session of its name in CI, but two, which `tests` runs."""
+        """Each folder of `real` has a session of its name in CI, or is run by `tests`."""
         self.assertEqual(RUNS["tests"], {"QUICK", *(f"real.{name}" for name in TOGETHER)})
         in_ci = re.findall(r'tags=\["ci"\]\)\ndef (\w+)\(', NOXFILE)
         for name in folders(TESTS / "real") - TOGETHER:
@@ -53,13 +53,13 @@ class SessionsTests(SynchronousTestCase):
         self.assertEqual(RUNS["benchmarks"], {"benchmarks"})
 
     def test_the_rest_is_quick(self) -> None:
-        """All other folders are quick, but the suites of other projects."""
+        """The folders that are not quick are `benchmarks`, `compat` and `real`."""
         [named] = re.findall(r"^NOT_QUICK = \{(.*)\}$", NOXFILE, re.M)
         self.assertEqual(set(re.findall(r'"(\w+)"', named)), {"benchmarks", "compat", "real"})
         self.assertEqual(RUNS["quick"], {"QUICK"})
 
     def test_deselected_tests_exist(self) -> None:
-        """Each test that the mutation session leaves out is there."""
+        """Each test that the mutation session leaves out exists."""
         pyproject = (REPOSITORY / "pyproject.toml").read_text()
         deselected = re.findall(r"--deselect=tests/([\w/]+)\.py::(\w+)::(\w+)\"", pyproject)
         self.assertEqual(len(deselected), pyproject.count("--deselect"))
@@ -67,7 +67,7 @@ class SessionsTests(SynchronousTestCase):
             self.assertIn(test, methods(CASES[path.replace("/", ".")][case]))
 
     def test_ci_runs_both_commands(self) -> None:
-        """CI sets up and runs the checks with the README's own command, then all other sessions."""
+        """CI runs the README's own command, and then all other sessions."""
         [command] = re.findall(r"^python3 -m venv .*nox$", README.read_text(), re.M)
         script = (REPOSITORY / ".ci" / "run").read_text()
         found = re.findall(r"^ *(\S.*) \|\| failed=1$", script, re.M)

@@ -1,7 +1,7 @@
 """The list of traps names tests that exist; and the traps that have no better place.
 
 What belongs here: the list in `traps.md`, and connections that do not tell of a loss, or tell of
-one that nobody wanted.
+an unwanted one.
 """
 
 import re
@@ -26,7 +26,7 @@ BLINDING = b"x" * (2**14 + 1)
 
 
 class ListTests(SynchronousTestCase):
-    """The list."""
+    """The list in `traps.md`."""
 
     def test_is_complete(self) -> None:
         """Each trap has a row, in order, with a test or with the reason why there is none."""
@@ -35,17 +35,17 @@ class ListTests(SynchronousTestCase):
             self.assertRegex(tests, r"^(`|documented: )")
 
     def test_tests_exist(self) -> None:
-        """Each test that is named is there; read, since not all modules can be imported here."""
+        """Each test that the list of traps names exists, read without importing it."""
         for module, case, method in re.findall(r"`([\w.]+)\.(\w+)\.(\w+)`", str(ROWS)):
             self.assertIn(case, CASES[module], module)
             self.assertIn(method, methods(CASES[module][case]), (module, case))
 
 
 class BlindTests(VisitTestCase):
-    """A client that sends so much behind its request that Twisted reads no more, and leaves."""
+    """A client that sends more behind its request than Twisted reads ahead, and leaves."""
 
     def blind(self, **options: float) -> Connection:
-        """Ask, and send more than is read."""
+        """Ask, send more than the server reads ahead, and disconnect."""
         self.work: Deferred[bytes] = Deferred()
 
         def handler(_: Request) -> Deferred[bytes]:
@@ -58,13 +58,13 @@ class BlindTests(VisitTestCase):
         return connection
 
     def test_the_loss_is_not_seen(self) -> None:
-        """The server reads no more from it, so no FIN either: the work runs to its end."""
+        """The work runs on after its client leaves if the server does not read from it."""
         self.blind()
         self.work.callback(PAGE)
         self.assertIsNone(self.outcome().cause)
 
     def test_the_deadline_is_the_net(self) -> None:
-        """The deadline stops what no disconnect does."""
+        """The deadline stops work whose client's leaving cannot be seen."""
         self.blind(timeout=3)
         self.clock.advance(3)
         self.assertEqual(self.outcome().cause, TimedOut(3))
@@ -72,7 +72,7 @@ class BlindTests(VisitTestCase):
 
 
 class SilentTests(SynchronousTestCase):
-    """A client of HTTP/2 that waits for its answer, and says nothing meanwhile."""
+    """A client of HTTP/2 that waits for its answer, and sends nothing meanwhile."""
 
     def waiting(self, timeout: float | None) -> Exchange:
         """Ask a Site with this idle timeout, and wait for longer."""
@@ -89,13 +89,13 @@ class SilentTests(SynchronousTestCase):
         return stream
 
     def test_is_lost(self) -> None:
-        """The Site's idle timeout strikes its connection, although a request is being handled."""
+        """The idle timeout of a Site ends an HTTP/2 connection while it waits for an answer."""
         outcome = self.waiting(60).outcome
         assert outcome is not None
         self.assertIsInstance(outcome.cause, Disconnected)
 
     def test_is_kept(self) -> None:
-        """Without an idle timeout it is not."""
+        """A Site without an idle timeout keeps an HTTP/2 connection that waits for an answer."""
         stream = self.waiting(None)
         self.assertIsNone(stream.outcome)
         assert_not_cancelled(stream)
@@ -105,7 +105,7 @@ class UnsentTests(SynchronousTestCase):
     """A client that does not read."""
 
     def test_finished_is_not_delivered(self) -> None:
-        """Its request has completed, and its leaving is none, though it has got nothing."""
+        """A finished response that its client leaves unread counts as completed."""
 
         async def handler(_: Request) -> bytes:
             return b"x" * 200_000
