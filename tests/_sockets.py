@@ -40,18 +40,18 @@ class SocketConnection(Protocol):
     def leave(self) -> Deferred[bytes]:
         """Close the connection, behind all that was sent; returns `closed`.
 
-        It is closed, not reset: a reset may overtake a request on its way.
+        The connection is closed, not reset: a reset may overtake a request on its way.
         """
         self.transport.loseConnection()
         return self.closed
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep what comes, and tell those who wait for it."""
+        """Keep the bytes that come, and tell the waits for them."""
         self.received += data
         self._look()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Hand out all that came; what was waited for will not come."""
+        """Hand out all bytes that came, and fail the waits that are left."""
         for _, waiting in self._waiting:
             waiting.errback(reason)
         self.closed.callback(self.received)
@@ -73,7 +73,7 @@ class SocketVisit(SocketConnection):
         self._path = path
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the request, which asks the server to close the connection after its answer."""
         self.send(
             f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         )

@@ -39,14 +39,14 @@ def names_of_package() -> set[str]:
 
 
 class ByModuleTests(SynchronousTestCase):
-    """The table of modules in the guide."""
+    """The table of modules in the guide to the tests."""
 
     def test_has_each_module_of_the_package(self) -> None:
-        """The table has each module of the package, and nothing else."""
+        """The guide's table has each module of the package, and nothing else."""
         self.assertEqual(set(BY_MODULE), names_of_package())
 
     def test_tests_exist(self) -> None:
-        """Each pattern in the table stands for modules that there are."""
+        """Each pattern in the guide's table matches a module of tests."""
         for module, patterns in BY_MODULE.items():
             for pattern in patterns:
                 self.assertTrue(any(fnmatch(name, pattern) for name in MODULES), (module, pattern))
@@ -59,7 +59,7 @@ class ByModuleTests(SynchronousTestCase):
                 self.assertTrue(any(fnmatch(name, pattern) for pattern in patterns), name)
 
     def test_folders(self) -> None:
-        """The guide tells of each folder of tests."""
+        """The guide to the tests lists each folder of tests."""
         for path in [*TESTS.glob("*/__init__.py"), *TESTS.glob("real/*/__init__.py")]:
             name = path.parent.name
             if name != "real":
@@ -67,14 +67,14 @@ class ByModuleTests(SynchronousTestCase):
 
 
 class PromisesTests(SynchronousTestCase):
-    """The list of promises."""
+    """The list of promises, and the tests that it names."""
 
     def test_is_complete(self) -> None:
-        """All eighteen promises are there, in order."""
+        """The list of promises has all eighteen, in order."""
         self.assertEqual([int(number) for number, _ in PROMISES], list(range(1, 19)))
 
     def test_tests_exist(self) -> None:
-        """Each class of tests that the list names is there."""
+        """Each class of tests that the list of promises names exists."""
         for _, tests in PROMISES:
             for module, case in re.findall(r"`([\w.]+)\.(\w+)`", tests):
                 self.assertIn(case, CASES[module], module)
