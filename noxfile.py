@@ -174,7 +174,7 @@ def versions(session: nox.Session, twisted: str) -> None:
 @nox.session(default=False, tags=["ci"])
 def benchmarks(session: nox.Session) -> None:
     """Run the tests of the programs in benchmarks/: that they run, and count right."""
-    plain_trial(session, ["benchmarks"], *group("test", "bench", "databases"))
+    plain_trial(session, ["benchmarks"], *group("test", "bench"))
 
 
 @nox.session(default=False, tags=["ci"])
@@ -259,15 +259,8 @@ def bench(session: nox.Session) -> None:
     """Measure what a request costs; takes most of an hour, on a machine with nothing else to do."""
     if shutil.which("valgrind") is None:
         session.error(NO_VALGRIND)
-    session.install(".", *group("bench", "databases"))
-    for program in (
-        "inprocess.py",
-        "growth.py",
-        "stopping.py",
-        "sockets.py",
-        "waiting.py",
-        "soak.py",
-    ):
+    session.install(".", *group("bench"))
+    for program in ("inprocess.py", "growth.py", "stopping.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)
     # These only show: what is committed of them is to be made anew on purpose.
     session.run("python", "benchmarks/instructions.py")

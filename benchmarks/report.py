@@ -63,13 +63,6 @@ class Parser(argparse.ArgumentParser):
         about += "; default: %(default)s"
         self.add_argument(option, type=int, nargs="+", default=default, metavar="N", help=about)
 
-    def names(self, option: str, known: Sequence[str], about: str) -> None:
-        """Add an option that is some names of these, or all."""
-        about += f", of {', '.join(known)}; default: all"
-        self.add_argument(
-            option, nargs="+", choices=known, default=known, metavar="NAME", help=about
-        )
-
 
 def deliver(place: str, report: str, write_readme: bool) -> None:
     """Print a report, and put it in its place in the README if that is wanted."""
@@ -103,16 +96,16 @@ def begin(place: str) -> str:
     return f"<!-- written by {place} from here -->"
 
 
-def heading(program: str, arguments: Sequence[str], others: Sequence[str] = ()) -> str:
-    """With what the tables were made; others are packages that take part in this program only."""
+def heading(program: str, arguments: Sequence[str]) -> str:
+    """With what the tables were made."""
     command = shlex.join(["python", f"benchmarks/{program}", *arguments])
     machine = f"{platform.system()}, {processor()}, {os.cpu_count()} processors"
-    return f"Made with `{command}` on {software(others)}; {machine}."
+    return f"Made with `{command}` on {software()}; {machine}."
 
 
-def software(others: Sequence[str] = ()) -> str:
+def software() -> str:
     """The Python that runs this, and the packages that count."""
-    packages = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *others))
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{platform.python_implementation()} {platform.python_version()}, {packages}"
 
 

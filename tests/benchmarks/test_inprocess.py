@@ -310,6 +310,18 @@ class SideBySideTests(SynchronousTestCase):
         self.assertEqual(ratios_in(""), {})
 
 
+class SpreadTests(SynchronousTestCase):
+    """A median and its quartiles."""
+
+    def test_of_some(self) -> None:
+        """The quartiles are those of the samples."""
+        self.assertEqual(Spread.of([3.0, 2.0, 4.0]), Spread(2.5, 3.0, 3.5))
+
+    def test_of_one(self) -> None:
+        """One sample does not spread."""
+        self.assertEqual(Spread.of([3.0]), Spread(3.0, 3.0, 3.0))
+
+
 class VerdictTests(SynchronousTestCase):
     """Whether targets are met."""
 
