@@ -27,8 +27,9 @@ from handlers import (
     UnobservedCall,
     UnobservedCoroutine,
     UnobservedDeferred,
+    klein_coroutine,
+    klein_deferred,
 )
-from klein_pages import klein_coroutine, klein_deferred
 from twisted.web.resource import Resource
 
 from cancelweb import CancellingResource

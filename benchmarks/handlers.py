@@ -6,7 +6,11 @@ not measured here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from attrs import define, field
+from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner
@@ -312,3 +316,31 @@ class UnobservedCoroutine(Page):
     @cancel_on_disconnect(observers=())
     async def render_GET(self, request: Request) -> bytes:
         return await self.stage.begin()
+
+
+# --- Klein ---
+
+
+def klein_deferred(stage: Stage) -> Any:
+    """Klein, whose view returns a Deferred."""
+
+    def view(request: Request) -> Deferred[bytes]:
+        return stage.begin()
+
+    return klein_root(view)
+
+
+def klein_coroutine(stage: Stage) -> Any:
+    """Klein, whose view is a coroutine."""
+
+    async def view(request: Request) -> bytes:
+        return await stage.begin()
+
+    return klein_root(view)
+
+
+def klein_root(view: Callable[[Request], object]) -> Any:
+    """The resource at the root of a site with this view."""
+    app: Any = Klein()
+    app.route("/page")(view)
+    return app.resource()
