@@ -256,7 +256,7 @@ def compat(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure what a request costs; takes most of an hour, on a machine with nothing else to do."""
+    """Measure what a request costs; takes twenty minutes on a machine with nothing else to do."""
     if shutil.which("valgrind") is None:
         session.error(NO_VALGRIND)
     session.install(".", *group("bench"))

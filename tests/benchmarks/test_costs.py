@@ -24,16 +24,22 @@ from cases import Case  # noqa: E402
 from contenders import REQUEST, Contender  # noqa: E402
 from costs import function_rows  # noqa: E402
 from growth import (  # noqa: E402
+    CAREFUL,
     MAKERS,
+    STORM,
+    CountingStage,
     Growth,
     growth_table,
     leave,
     memory,
     memory_table,
+    storm,
+    storm_table,
+    time_leaving,
     wait,
 )
-from handlers import BODY, Stage  # noqa: E402
-from report import TABLES  # noqa: E402
+from handlers import BODY, NotifiedDeferred, Stage  # noqa: E402
+from report import README, TABLES, columns, report_in  # noqa: E402
 from steps import STEPS  # noqa: E402
 
 
@@ -107,13 +113,15 @@ class ProgramTests(SynchronousTestCase):
                 self.assertEqual(found, [step.name for step in steps])
 
     def test_the_growth(self) -> None:
-        """A tiny run prints a line for each handler and each number of waiting requests."""
-        tiny = ("--rounds", "1", "--closed", "3", "--held", "3", "--open", "1", "3")
-        finished = run("growth.py", *tiny)
+        """A tiny run prints a line for each handler and each number of waiting requests, and one
+        for each handler whose clients leave at once."""
+        tiny = "--rounds 1 --closed 3 --held 3 --open 1 3 --leaving 3 --storms 2"
+        finished = run("growth.py", *tiny.split())
         self.assertEqual((finished.returncode, finished.stderr), (0, ""))
-        for name in MAKERS:
-            lines = [line for line in finished.stdout.splitlines() if line.startswith(f"| {name}")]
-            self.assertEqual([line.split(" | ")[1] for line in lines], ["1", "3"])
+        _, grown, stormy, *_ = finished.stdout.split("\n\n")
+        rows = [(row["handler"], row["requests open"]) for row in columns(grown)]
+        self.assertEqual(rows, [(name, open) for name in MAKERS for open in ("1", "3")])
+        self.assertEqual([row["handler"] for row in columns(stormy)], [*STORM])
 
 
 class GrowthTests(SynchronousTestCase):
@@ -160,3 +168,50 @@ class GrowthTests(SynchronousTestCase):
                 "| one | 1,000 | 11.0 | 1.100 | 5.0 | 1.250 |",
             ],
         )
+
+
+class StormTests(SynchronousTestCase):
+    """Requests whose clients all leave at once."""
+
+    def test_all_are_stopped(self) -> None:
+        """The work of each handler waits until the clients leave, and then no more."""
+        for name, (make, _) in STORM.items():
+            stage = CountingStage()
+            waiting = wait(Contender(make(stage), stage, None), 3)
+            self.assertEqual(stage.waiting, 3, name)
+            leave(waiting)
+            self.assertEqual(stage.waiting, 0, name)
+
+    def test_what_is_not_stopped_is_an_error(self) -> None:
+        """A handler that leaves work running is not timed."""
+        with self.assertRaisesRegex(SystemExit, "^3 of 3 requests waited, 3 were not stopped$"):
+            time_leaving(NotifiedDeferred, 3)
+
+    def test_each_round_has_all(self) -> None:
+        """In each round the clients of each handler leave once."""
+        self.assertEqual([len(each) for each in storm(2, 3).values()], [3] * len(STORM))
+
+    def test_ratios_are_of_the_same_round(self) -> None:
+        """The time of each round is compared with the careful handler's in it."""
+        silent, default = "cancelweb, no log", "cancelweb, default options"
+        taken = {CAREFUL: [10.0, 100.0], silent: [11.0, 110.0], default: [12.0, 160.0]}
+        shown = storm_table(taken, 20_000)
+        self.assertEqual(
+            shown.splitlines()[2:5],
+            [
+                f"| {CAREFUL} | 55 | 1.00 (1.00 to 1.00) |  |  |",
+                f"| {silent} | 60 | 1.10 (1.10 to 1.10) | ≤ 1.10 | yes |",
+                f"| {default} | 86 | 1.40 (1.30 to 1.50) | ≤ 1.30 | **no** |",
+            ],
+        )
+
+    def test_the_docs_have_what_the_readme_says(self) -> None:
+        """Each target and each ratio in the README is in the page of the costs."""
+        page = TABLES.with_suffix(".rst").read_text()
+        _, _, stormy, *_ = report_in(README.read_text(), "growth.py").split("\n\n")
+        careful, *rows = columns(stormy)
+        self.assertEqual(careful["handler"], CAREFUL)
+        for row in rows:
+            name, target = row["handler"].replace("`", "``"), row["target"].removeprefix("≤ ")
+            ratio, *_ = row[f"by that of {CAREFUL}"].split()
+            self.assertIn(f'"{name}", "{target}", "{ratio}"', page)
