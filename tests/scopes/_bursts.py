@@ -1,4 +1,4 @@
-"""What the tests of the log in a burst share: clients who leave, and the lines that follow.
+"""What the tests of the log in a burst share: clients that leave, and the lines that follow.
 
 What belongs here: a site with the default log, on a clock. What does not: any assertion.
 """
@@ -19,7 +19,7 @@ from .._pages import Page, waiting
 from .._visits import connect
 
 FIRST = 10
-"""So many requests of a second have a line of their own here: fewer than by default."""
+"""How many requests of a second have a line of their own here: fewer than by default."""
 
 LEFT = "the client disconnected (Connection was closed cleanly.)"
 
@@ -31,7 +31,7 @@ def outcome(path: bytes = b"/page", **facts: Any) -> Outcome:
 
 
 class BurstTestCase(SynchronousTestCase):
-    """A site with the default log, and clients who leave it."""
+    """A site with the default log, and clients that leave it."""
 
     def setUp(self) -> None:
         """Watch the log."""
@@ -48,7 +48,7 @@ class BurstTestCase(SynchronousTestCase):
         method: bytes = b"GET",
         **options: Any,
     ) -> None:
-        """Have so many clients ask for a page and leave."""
+        """Have this many clients ask for a page and leave."""
         root = Page(cancel_on_disconnect(**options)(handler))
         site = Site(root, reactor=cast(Any, self.clock))
         for _ in range(number):
@@ -57,17 +57,17 @@ class BurstTestCase(SynchronousTestCase):
             connection.disconnect()
 
     def taken(self) -> list[LogEvent]:
-        """The events since the last time."""
+        """The events of cancelweb since the last call."""
         events = of_cancelweb(self.events)
         self.events.clear()
         return events
 
     def lines(self) -> list[str]:
-        """Their texts."""
+        """The lines that cancelweb has logged since the last call."""
         return [formatEvent(each) for each in self.taken()]
 
     def counted(self) -> str:
-        """The line of this second, which is the only one."""
+        """The line that counts the requests of this second; it must be the only one."""
         self.taken()
         self.clock.advance(1)
         (line,) = self.lines()

@@ -54,7 +54,7 @@ def wait() -> Deferred[Any]:
 
 @inlineCallbacks
 def wait_below() -> Steps:
-    """The same, in a generator: its failure comes out of an ``except`` of Twisted's."""
+    """Wait for ever in a generator, whose failure comes out of an ``except`` of Twisted's."""
     yield wait()
 
 
@@ -65,7 +65,7 @@ class Transaction:
         self._doing = doing
 
     async def __aenter__(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def __aexit__(self, *_: object) -> None:
         await self._doing.update()
@@ -79,7 +79,7 @@ async def nothing() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def transaction(doing: Doing) -> AsyncIterator[None]:
-    """The same, as a generator."""
+    """A context manager that updates on its way out, written as a generator."""
     try:
         yield
     finally:

@@ -19,18 +19,18 @@ import cancelweb
 PACKAGE = str(Path(cancelweb.__file__).parent)
 
 FEW = 20
-"""Of how many each count begins; it goes on with twice and three times as many."""
+"""The number with which each count begins; twice and three times as many follow."""
 
 Prepare = Callable[[int], Callable[[], object]]
-"""Makes so many of something; returns what is then done to them."""
+"""Makes this many of something, and returns the action on them that is counted."""
 
 
 @define(eq=False)
 class Steps:
     """How many instructions of Python code in cancelweb were executed.
 
-    They are the same on every run, whatever else the machine does. What a function in C does with
-    a whole list or dict counts as one.
+    The number is the same on every run, whatever else the machine does. What a function in C does
+    with a whole list or dict counts as one.
     """
 
     number: int = 0
@@ -46,7 +46,7 @@ class Steps:
 
 @contextmanager
 def counting() -> Iterator[Steps]:
-    """Count what is done inside. The garbage collector may not add to it."""
+    """Count the steps inside the block, in which the garbage collector is off."""
     steps, former, was_enabled = Steps(), sys.gettrace(), gc.isenabled()
     gc.disable()
     sys.settrace(steps.trace)
@@ -61,8 +61,8 @@ def counting() -> Iterator[Steps]:
 def assert_linear(test: SynchronousTestCase, prepare: Prepare, what: str = "") -> None:
     """Insist that the third twenty of something cost no more than the second.
 
-    The first are left out, with what is done once. In linear code the two cost the same; where each
-    looks at all others, the third cost a tenth more, or a half.
+    The first twenty do not count, because they include what is done once. In linear code the other
+    two cost the same. Where each looks at all others, the third cost a tenth to a half more.
     """
     counts = []
     for number in (FEW, 2 * FEW, 3 * FEW):

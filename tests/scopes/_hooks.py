@@ -11,10 +11,10 @@ from cancelweb import Scope
 
 
 class HookTestCase(SynchronousTestCase):
-    """What the tests below share."""
+    """A test of cleanup hooks that note their names when they run."""
 
     def setUp(self) -> None:
-        """Note what ran."""
+        """Note which hooks run."""
         self.ran: list[str] = []
 
     def hook(self, name: str, result: object = None) -> Any:

@@ -30,14 +30,14 @@ TURNS = count()
 
 
 class Job:
-    """One piece of work.
+    """A piece of work.
 
     Attributes:
         asked: How often it was asked to stop, as far as the work itself can tell.
-        asked_at: When, the last time.
-        turn: Which of all jobs was asked before which.
+        asked_at: When it was asked the last time.
+        turn: Its place in the order in which all jobs were asked.
         has_ended: Whether it runs no more.
-        fails_openly: Whether what it fails with is logged, if nobody else is told.
+        fails_openly: Whether what it fails with is logged, if no other code is told.
     """
 
     fails_openly: ClassVar[bool] = False
@@ -54,7 +54,7 @@ class Job:
         self._clock = clock
 
     def was_asked(self) -> None:
-        """Note that it was asked to stop."""
+        """Note that the job was asked to stop."""
         self.asked += 1
         self.asked_at, self.turn = self._clock.seconds(), next(TURNS)
 
@@ -63,7 +63,7 @@ class Job:
         raise NotImplementedError
 
     def settle(self, result: object) -> None:
-        """Go on with a result or a failure; what waits twice goes on once."""
+        """Go on with a result or a failure; a job that waits twice goes on to its second wait."""
         if not self.gate.called:
             self.gate.callback(result)
         elif not self.last.called:
@@ -96,10 +96,10 @@ class Obedient(Job):
 
 
 class Deaf(Obedient):
-    """Runs on."""
+    """Runs on when it is asked to stop."""
 
     def cancel(self) -> None:
-        """Do not."""
+        """Note that the job was asked, and do not stop."""
         self.was_asked()
 
 
@@ -107,13 +107,13 @@ class Faulty(Obedient):
     """Has a canceller that raises."""
 
     def cancel(self) -> None:
-        """Raise."""
+        """Note that the job was asked, and raise."""
         self.was_asked()
         raise CancellerError
 
 
 class Wire(Job):
-    """A Deferred that knows how to be cancelled."""
+    """A Deferred with a canceller."""
 
     def start(self) -> Deferred[Any]:
         self.gate = Deferred(lambda _: None)
@@ -127,7 +127,7 @@ class Wire(Job):
 
 
 class Bare(Wire):
-    """A Deferred that does not."""
+    """A Deferred without a canceller."""
 
     def start(self) -> Deferred[Any]:
         return self.gate.addBoth(self._ended)
@@ -183,7 +183,7 @@ class Slow(Await):
 
 
 class Chained(Slow):
-    """One that awaits what it tracks itself."""
+    """A coroutine that awaits what it has tracked itself."""
 
     async def pause(self, deferred: Deferred[Any]) -> object:
         if deferred is self.gate:
@@ -268,7 +268,7 @@ class Timer(Job):
             request.finish()
 
     def settle(self, result: object) -> None:
-        """Somebody else cancels it."""
+        """Have other code cancel the call."""
         if not self.has_ended:
             self.call.cancel()
 
@@ -287,7 +287,7 @@ class Loop(Job):
         self.has_ended = True
 
     def settle(self, result: object) -> None:
-        """Somebody else stops it."""
+        """Have other code stop the loop."""
         if self.loop.running:
             self.loop.stop()
 

@@ -29,7 +29,7 @@ class LetGoTestCase(SynchronousTestCase):
     """Pages behind an entry point with a monitor.
 
     Attributes:
-        held: what code elsewhere will fire some time, as the function in a thread would.
+        held: what other code will fire some time, as a function in a thread would.
         outcomes: what the observer was told.
     """
 
@@ -59,12 +59,12 @@ class LetGoTestCase(SynchronousTestCase):
         return connection
 
     def leave(self, handler: Handler, **options: Any) -> Ended:
-        """Ask for it, and leave; returns how its work has ended."""
+        """Ask for a page, and leave; returns how its work has ended."""
         self.visit(handler, **options).disconnect()
         return self.ended()
 
     def time_out(self, handler: Handler) -> Ended:
-        """Ask for it, and wait for its deadline; returns how its work has ended."""
+        """Ask for a page, and wait for its deadline; returns how its work has ended."""
         self.visit(handler, timeout=3)
         self.clock.advance(3)
         return self.ended()

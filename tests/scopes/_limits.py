@@ -57,7 +57,7 @@ class LimitsTestCase(VisitTestCase):
         self.clock.pump([0.125] * (8 * seconds))
 
     def cut_at(self, connection: Connection, most: int = 100) -> float:
-        """When the connection is aborted; the work has ended then, too."""
+        """Let time pass until the connection is aborted and the work has ended; returns when."""
         while not connection.is_aborted and self.clock.seconds() < most:
             self.clock.advance(0.125)
         seconds = self.clock.seconds()

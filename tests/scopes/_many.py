@@ -27,17 +27,17 @@ async def waiting_coroutine() -> None:
 
 
 def a_deferred(scope: Scope) -> object:
-    """The commonest kind."""
+    """A Deferred that never fires."""
     return Deferred()
 
 
 def a_coroutine(scope: Scope) -> object:
-    """One that waits for ever."""
+    """A coroutine that waits for ever."""
     return waiting_coroutine()
 
 
 def a_timer(scope: Scope) -> object:
-    """One that is far from due."""
+    """A delayed call that is far from due."""
     return scope.clock.callLater(1000, int)
 
 
@@ -56,12 +56,12 @@ def a_task(scope: Scope) -> object:
 
 
 def an_errand(scope: Scope) -> object:
-    """A kind of the user's own, which stops at once."""
+    """Work of the user's own kind, which stops as soon as it is asked."""
     return Errand()
 
 
 def a_deaf_errand(scope: Scope) -> object:
-    """One that runs on."""
+    """Work of the user's own kind, which runs on when it is asked to stop."""
     return Errand(obedient=False)
 
 
@@ -72,7 +72,7 @@ class ManyTestCase(SynchronousTestCase):
     """Visits to a handler that tracks much.
 
     Attributes:
-        visit: the last.
+        visit: the last visit.
     """
 
     visit: Visit
@@ -88,7 +88,7 @@ class ManyTestCase(SynchronousTestCase):
         visit.clock.pump([5, 10])
 
     def serve_tracking(self, make: Make, number: int, handler: Handler = waiting) -> list[Any]:
-        """Visit a handler that tracks so many works of a kind first; returns these."""
+        """Visit a handler that first tracks this many works of one kind; returns these."""
         works: list[Any] = []
 
         def tracking(request: Any) -> object:
@@ -107,7 +107,7 @@ class ManyTestCase(SynchronousTestCase):
         self.assertIs(self.visit.scope.request, None)
 
     def assert_linear_to_leave(self, serve: Callable[[int], object]) -> None:
-        """It is linear to stop what a handler does, which is told of how much."""
+        """Check that the cost of stopping a handler's work is linear in the number given."""
 
         def prepare(number: int) -> Callable[[], object]:
             serve(number)

@@ -1,8 +1,8 @@
 """Random histories of one request.
 
-One machine is one request: who handles it behind which entry points, what is tracked and
-registered, and what then befalls it. What must hold at each step is in `_promises`. The short run
-is in `test_orders`, the long one in `hammer`.
+Each machine is one request: its handler behind its entry points, what is tracked and registered,
+and what then happens. What must hold at each step is in `_promises`. The short run is in
+`test_orders`, the long one in `hammer`.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,14 +43,14 @@ Options = dict[str, Any]
 
 
 def go_on(job: Job, result: object) -> None:
-    """Have work go on; if it is cancelled by that, then not by its scope."""
+    """Have work go on; a cancel that this causes is not one by its scope, and is not counted."""
     asked = job.asked
     job.settle(result)
     job.asked = asked
 
 
 class Orders(Promises):
-    """One request, and what befalls it."""
+    """A request, and what happens to it."""
 
     # --- how it begins ---
 
@@ -73,10 +73,10 @@ class Orders(Promises):
         timeouts: tuple[float | None, float | None],
         dry_run: bool,
     ) -> None:
-        """Ask for a page whose making is one piece of work, or for which nobody waits.
+        """Ask for a page that one piece of work makes, or that no work of the handler answers.
 
-        A HEAD is faked by Twisted with a GET. The page may be found late, when the client has
-        left, or has been answered. Plain entry points have neither hooks nor observers.
+        Twisted fakes a HEAD with a GET. The page may be found late, when the client has left or
+        has been answered. Plain entry points have neither hooks nor observers.
         """
         self.outcomes: list[Outcome] = []
         self.jobs: list[Job] = []
@@ -129,7 +129,7 @@ class Orders(Promises):
         return both
 
     def enter(self, resource: Any, method: bytes, entry: str) -> None:
-        """Ask for it."""
+        """Ask for the page, which is found at once or late."""
         found: Deferred[Any] = Deferred()
 
         def find(request: Any) -> object:
@@ -147,7 +147,7 @@ class Orders(Promises):
         self.scope = scope_of(self.request)
 
     def die(self, how: str) -> None:
-        """The client has left by now, or was answered."""
+        """Have the client leave, or be answered, if that is how the page is found."""
         if how == "left":
             self.connection.disconnect()
         elif how == "finished":
@@ -160,7 +160,7 @@ class Orders(Promises):
         )
 
     def new_hook(self, does: str = "return", for_cancelled: bool = False) -> Hook:
-        """A hook on the stack."""
+        """Put a new hook on the stack."""
         hook = Hook(self, does, for_cancelled)
         self.hooks.append(hook)
         self.stack.append(hook)
@@ -195,7 +195,7 @@ class Orders(Promises):
     @precondition(lambda self: self.jobs)
     @rule(index=st.integers(0, 5), how=st.sampled_from(["end", "fail", "cancel"]))
     def settle(self, index: int, how: str) -> None:
-        """Some work goes on or ends: well, badly, or because somebody else has cancelled it."""
+        """Some work goes on or ends: well, badly, or because other code has cancelled it."""
         job = self.jobs[index % len(self.jobs)]
         had_ended, is_first = job.has_ended, not job.gate.called
         is_open = not self.is_dead and self.scope.cause is None
@@ -238,13 +238,13 @@ class Orders(Promises):
 
     @rule()
     def finish(self) -> None:
-        """Somebody finishes the response."""
+        """Other code finishes the response."""
         if not self.is_dead:
             self.request.finish()
 
     @rule()
     def write(self) -> None:
-        """Somebody writes a part of the response."""
+        """Other code writes a part of the response."""
         if not self.is_dead:
             self.has_written = True
             self.request.write(b"part")
@@ -255,7 +255,7 @@ class Orders(Promises):
         self.acting(lambda: self.scope.cancel(Draining()))
 
     def acting(self, act: Callable[[], object]) -> None:
-        """Whatever this cancels for a client that waits is answered in this turn."""
+        """Act; if this cancels the request of a client that waits, it is answered in this turn."""
         was_open, before = not self.is_dead, self.scope.cause
         act()
         cause = self.scope.cause
@@ -275,7 +275,7 @@ class Orders(Promises):
     @precondition(lambda self: self.is_dead)
     @rule()
     def touch(self) -> None:
-        """Somebody treats a dead request as if it lived."""
+        """Other code uses a dead request as if it were alive."""
         producer = StringTransport()
         self.request.write(b"late")
         self.request.registerProducer(producer, True)
@@ -299,14 +299,14 @@ class Orders(Promises):
         self.check_nothing_is_left()
 
     def end_all(self) -> None:
-        """All work ends, also what waits twice."""
+        """End all work, including the work that waits twice."""
         for job in 2 * (self.jobs + self.jobs_of_hooks):
             if not job.has_ended:
                 go_on(job, None)
 
 
 def run_histories(orders: Any, histories: int, steps: int) -> None:
-    """Run random histories, each of so many steps at most, and look at what is left of them."""
+    """Run random histories of at most this many steps, and check what is left of them."""
     run_state_machine_as_test(
         orders,
         settings=settings(

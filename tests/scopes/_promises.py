@@ -1,7 +1,7 @@
 """What must hold of one request at any time and in the end: the promises.
 
-What belongs here: what is kept to look at a request, and looking. What does not: what befalls it,
-which is in `_orders`.
+What belongs here: what is kept to check a request, and the checks. What does not: what happens to
+the request, which is in `_orders`.
 """
 
 import gc
@@ -72,23 +72,23 @@ class Hook:
 
 
 class Promises(RuleBasedStateMachine):
-    """One request, and what must hold of it; what befalls it is for `_orders`.
+    """A request, and what must hold of it; what happens to it is for `_orders`.
 
     Attributes:
-        client: who asked.
+        connection: the client's.
         request: Twisted's.
-        scope: its scope.
+        scope: the request's.
         outcomes: what the observers were told.
         returned: the work that the handler returned.
         jobs: all work but that of hooks, the oldest first.
-        late: those tracked when the response was finished, as long as the returned work ran.
+        late: the work that was tracked when the response was already finished.
         jobs_of_hooks: what hooks have tracked.
         hooks: all hooks that there were.
-        stack: those that are still to be run.
+        stack: the hooks that are still to be run.
         registering: the hook that is being registered.
         sealed: what the client had received when its request died.
         errors: the failures that were logged.
-        told_of: the work whose turn to be asked was looked at.
+        told_of: the work whose place in the order was checked.
         survivors: the work that has outlived its cancellation.
         warnings: how often a survivor was named.
         is_watched: whether there are observers, and hooks of the entry points.
@@ -96,11 +96,11 @@ class Promises(RuleBasedStateMachine):
     """
 
     steps: ClassVar[int] = 0
-    """How many were made, of all histories."""
+    """How many steps were checked, in all histories."""
     remains: ClassVar[list["ref[Any]"]] = []
-    """What only the collector may find."""
+    """References to what only the garbage collector may free."""
     flush: ClassVar[Callable[[], list[Failure]]] = list
-    """Gives the failures that were logged since it was called last."""
+    """Gives the failures that were logged since the last call."""
 
     connection: Connection
     request: Any
@@ -133,7 +133,7 @@ class Promises(RuleBasedStateMachine):
 
     @property
     def is_dead(self) -> bool:
-        """Whether nobody waits for the request."""
+        """Whether the response is finished, or the client has left."""
         return bool(self.request.finished) or self.request.channel is None
 
     @property
@@ -187,7 +187,7 @@ class Promises(RuleBasedStateMachine):
 
     @invariant()
     def promises(self) -> None:
-        """Each is a line."""
+        """Check what must hold at any time; the messages begin with the number of the promise."""
         type(self).steps += 1
         self.errors += type(self).flush()
         works = self.jobs + self.jobs_of_hooks
@@ -210,7 +210,7 @@ class Promises(RuleBasedStateMachine):
         assert self.may_cancel or not isinstance(self.scope.cause, cut), "11: cut"
 
     def check_order(self) -> None:
-        """What was returned was asked first, then the rest, the newest first."""
+        """The returned work was asked first, then the rest, the newest first."""
         for works in (self.jobs, self.jobs_of_hooks):
             asked = [job for job in reversed(works) if job.asked and job not in self.told_of]
             if self.is_spared and self.returned in asked:
@@ -220,7 +220,7 @@ class Promises(RuleBasedStateMachine):
             self.told_of.update(asked)
 
     def check_survivors(self) -> None:
-        """What still runs so long after it was asked is named once."""
+        """Work that still runs `PATIENCE` seconds after it was asked is named once."""
         overdue = self.connection.client.clock.seconds() - PATIENCE
         for job in self.askable() + (self.jobs_of_hooks if self.is_closed else []):
             if job.asked and not job.has_ended and job.asked_at <= overdue:
@@ -230,7 +230,7 @@ class Promises(RuleBasedStateMachine):
     # --- what holds in the end ---
 
     def check_end(self) -> None:
-        """What holds in the end."""
+        """Check what must hold when a request is over."""
         for outcome in self.outcomes:
             assert outcome.cause == self.scope.cause, "12: another cause"
             assert (outcome.cause is None) == (outcome.cancelled is None)
@@ -261,7 +261,7 @@ class Promises(RuleBasedStateMachine):
 
     @classmethod
     def check_remains(cls) -> None:
-        """Nor does anything outlive the collector."""
+        """What is left of histories in which work failed does not outlive the garbage collector."""
         gc.collect()
         # Failures that a history's own failure had kept until now are of the same kinds as before.
         foreign = [each for each in cls.flush() if not each.check(*OURS, CancelledError)]

@@ -47,12 +47,12 @@ class Base(SynchronousTestCase):
     """A request, and what it begins.
 
     Attributes:
-        begun: when its updates were.
-        told: what the test wants to be told.
+        begun: when its updates began.
+        told: what a test notes for itself.
     """
 
     def setUp(self) -> None:
-        """Begin with none."""
+        """Begin with no updates."""
         self.begun: list[float] = []
         self.told: list[object] = []
         self.clock = Turns()
@@ -60,7 +60,7 @@ class Base(SynchronousTestCase):
         self.retries = Retries(self.update, self.pause)
 
     def in_thread(self, function: Callable[[], object]) -> Deferred[Any]:
-        """Call in a thread."""
+        """Call a function in a thread."""
         clock: Any = self.clock
         return defer_to_thread_pool(clock, clock, function)
 
@@ -73,7 +73,7 @@ class Base(SynchronousTestCase):
         return self.in_thread(lambda: self.begun.append(self.clock.seconds()))
 
     def fail_later(self) -> None:
-        """A function for a thread."""
+        """A function for a thread, which fails."""
         raise ValueError
 
     def visit(self, handler: Handler, **options: Any) -> Visit:

@@ -19,7 +19,7 @@ class Reports:
         self.stopped: list[Deferred[Any]] = []
 
     def __call__(self, name: str = "year") -> Deferred[Any]:
-        """Begin."""
+        """Begin a report."""
         report: Deferred[Any] = Deferred(self.stopped.append)
         self.running.append(report)
         return report

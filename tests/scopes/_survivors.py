@@ -23,7 +23,7 @@ reactor: Any = _installed_reactor
 
 
 def line_of(function: Any, offset: int) -> str:
-    """How the report calls a line of a function, counted from its first."""
+    """How the report names a line of a function, counted from its first."""
     code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno + offset} in {code.co_qualname}"
 
@@ -43,10 +43,10 @@ async def outer(deferred: Deferred[Any]) -> bytes:
 
 
 class ReportTestCase(SynchronousTestCase):
-    """A monitor, and clients who leave."""
+    """A monitor, and clients that leave."""
 
     def setUp(self) -> None:
-        """A monitor."""
+        """Make a monitor and a clock."""
         self.monitor = Monitor()
         self.clock = Clock()
 

@@ -32,7 +32,7 @@ class TrackingTestCase(VisitTestCase):
         return self.visit(self.tracking(*works), **options)
 
     def tracking(self, *works: object) -> Callable[[Request], int]:
-        """The handler of such a page."""
+        """A handler that tracks the work and answers later."""
 
         def handler(request: Any) -> int:
             for work in works:
