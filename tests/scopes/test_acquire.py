@@ -32,7 +32,7 @@ class AcquireTests(SynchronousTestCase):
         return None
 
     async def handler(self, request: object) -> None:
-        """Acquire."""
+        """Acquire a resource, and note it."""
         self.got.append(await current_scope().acquire(self.source, self.release))
 
     def test_in_time(self) -> None:
@@ -43,7 +43,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.COMPLETED)
 
     def test_too_late(self) -> None:
-        """One that arrives after the cancel is released, and nobody waits for the rest."""
+        """A resource that arrives after the cancel is released, and only then the scope closes."""
         visit = Visit(self.handler)
         visit.disconnect()
         self.assertEqual(visit.outcomes, [])
@@ -52,7 +52,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_after_the_scope_has_closed(self) -> None:
-        """One that arrives later than a survivor is waited for is released all the same."""
+        """A resource that arrives after its scope has closed is released all the same."""
         visit = Visit(self.handler)
         visit.disconnect()
         visit.clock.advance(6)
@@ -61,7 +61,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(self.released, ["connection"])
 
     def test_a_coroutine(self) -> None:
-        """What is acquired may be a coroutine, which is not cancelled either."""
+        """A coroutine that is acquired is not cancelled, and its resource is released."""
 
         async def connecting() -> str:
             return await self.source
@@ -74,7 +74,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(self.released, ["connection"])
 
     def test_what_is_no_work(self) -> None:
-        """What cannot be awaited, or not be called, is a TypeError, and nothing is waited for."""
+        """`acquire` raises a TypeError for a wrong source or release, and waits for nothing."""
         visit = Visit(waiting)
         with self.assertRaisesRegex(TypeError, "no canceller is registered for int"):
             visit.scope.acquire(cast(Any, 5), self.release)
@@ -84,7 +84,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_the_source_is_never_cancelled(self) -> None:
-        """What is asked to stop is the wait: a cancelled source would drop its result."""
+        """A cancel does not reach the source, and its resource is released when it arrives."""
         cancelled: list[object] = []
         self.source = Deferred(cancelled.append)
         visit = Visit(self.handler)
@@ -94,7 +94,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(self.released, ["connection"])
 
     def test_the_wait_ends_at_once(self) -> None:
-        """The code that awaits gets a CancelledError in the turn of the cancel."""
+        """Code that awaits a resource gets a CancelledError in the turn of the cancel."""
         visit = Visit(waiting)
         arrived = visit.scope.acquire(self.source, self.release)
         visit.disconnect()
@@ -118,7 +118,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_a_release_that_takes_its_time(self) -> None:
-        """The scope closes when the release is over."""
+        """The scope closes only when a release that waits is over."""
         over = Deferred[None]()
 
         async def release(resource: str) -> None:
@@ -135,7 +135,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_a_release_that_raises(self) -> None:
-        """Its error is logged and is in the outcome."""
+        """The error of a release is logged, and the request counts as failed."""
 
         def release(resource: str) -> Any:
             raise ValueError("broken")
@@ -148,7 +148,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_a_release_that_raises_what_is_no_exception(self) -> None:
-        """One that asks a cancelled asyncio task for its result is over as well."""
+        """A release that raises asyncio's CancelledError is over, and the scope closes."""
 
         def release(resource: str) -> Any:
             raise asyncio.CancelledError
@@ -160,7 +160,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_a_release_that_cannot_tell_when_it_ends(self) -> None:
-        """So is that of a canceller at fault."""
+        """A release that returns faulty work is logged, and the request counts as failed."""
 
         class Faulty(Errand):
             def when_settled(self) -> Deferred[Any]:
@@ -174,7 +174,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
     def test_on_a_cancelled_scope(self) -> None:
-        """The wait fails at once, and the resource is released when it arrives."""
+        """On a cancelled scope the wait fails at once, and the resource is released on arrival."""
         visit = Visit(waiting)
         visit.disconnect()
         self.failureResultOf(visit.scope.acquire(self.source, self.release), CancelledError)
@@ -182,7 +182,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(self.released, ["connection"])
 
     def test_one_that_nobody_awaits_yet(self) -> None:
-        """One that is cancelled before anybody awaits it causes no unhandled error."""
+        """A wait that is cancelled before the handler awaits it causes no unhandled error."""
 
         async def handler(request: object) -> None:
             wanted = current_scope().acquire(self.source, self.release)
@@ -198,7 +198,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_one_that_is_awaited_too_late(self) -> None:
-        """Whoever awaits it when its scope has closed is told that there is no resource."""
+        """Code that awaits a resource after its scope has closed gets a CancelledError."""
         visit = Visit(waiting)
         wanted = visit.scope.acquire(self.source, self.release)
         visit.disconnect()

@@ -1,6 +1,6 @@
 """Causes of the user's own: which classes can be made, as their instances are frozen.
 
-What belongs here: the class. What does not: its headers, which have `http.test_cause_headers`, and
+What belongs here: the class. What does not: its headers (`http.test_cause_headers`), and
 the answer.
 """
 
@@ -20,10 +20,10 @@ from .._visits import Visit
 
 
 class RefusedWhereItIsWrittenTests(SynchronousTestCase):
-    """A class whose instances cannot be made is an error at once, and not in the first request."""
+    """A cause class without possible instances is an error at once, not in the first request."""
 
     def test_an_init_that_sets_attributes(self) -> None:
-        """The error says what to write instead."""
+        """An initialiser that sets attributes is a TypeError that says what to write instead."""
 
         def initialise(self: Any, why: str) -> None:
             self.why = why
@@ -39,7 +39,7 @@ class RefusedWhereItIsWrittenTests(SynchronousTestCase):
                 )
 
     def test_in_whatever_way(self) -> None:
-        """The attribute may be set among others, or where inner functions see the instance."""
+        """An initialiser that sets an attribute is found, in whatever way it sets it."""
 
         def two(self: Any, why: Any) -> None:
             kept = why
@@ -58,7 +58,7 @@ class RefusedWhereItIsWrittenTests(SynchronousTestCase):
                 type("Quota", (Cause,), {"__init__": initialise})
 
     def test_fail_on_the_first_instance(self) -> None:
-        """What only shows then fails then: a dataclass that is not frozen, a method that sets."""
+        """A dataclass that is not frozen, or a method that sets, fails on the first instance."""
 
         @dataclass
         class OfData(Cause):
@@ -76,7 +76,7 @@ class RefusedWhereItIsWrittenTests(SynchronousTestCase):
                 kind("quota")
 
     def test_attributes_of_others(self) -> None:
-        """What an initialiser does to other objects is its own business."""
+        """An initialiser may set attributes of other objects and of its class."""
 
         @frozen
         class Forgetting(Cause):
@@ -101,7 +101,7 @@ class RefusedWhereItIsWrittenTests(SynchronousTestCase):
         self.assertEqual((request.seen, request.left, Counted.made), (True, True, 1))
 
     def test_classes_that_work(self) -> None:
-        """Others have their say when they are made, and are what a scope is cancelled for."""
+        """A cause class that sets its attributes as frozen instances allow can cancel a scope."""
 
         @frozen
         class OfAttrs(Cause):

@@ -23,22 +23,22 @@ user: ContextVar[str] = ContextVar("user", default="nobody")
 
 
 class CurrentScopeTests(SynchronousTestCase):
-    """`current_scope`."""
+    """`current_scope` finds the scope of the request for which the code runs."""
 
     def setUp(self) -> None:
         """Note the scopes that are found."""
         self.found: list[Scope] = []
 
     def find(self, *_: object) -> None:
-        """Find one."""
+        """Note the current scope."""
         self.found.append(current_scope())
 
     def assert_found(self, visit: Visit) -> None:
-        """It was the visit's, once."""
+        """The only scope that was found is that of the visit."""
         self.assertEqual(self.found, [visit.scope])
 
     def test_in_a_handler(self) -> None:
-        """A handler finds it, and it is its request's."""
+        """A handler finds the scope of its request."""
 
         def handler(request: Request) -> bytes:
             self.assertIs(current_scope().request, request)
@@ -48,7 +48,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assert_found(Visit(handler))
 
     def test_in_what_a_coroutine_calls_later(self) -> None:
-        """So does what a coroutine calls after it was suspended."""
+        """A coroutine finds its scope after it was suspended."""
         go = Deferred[None]()
 
         async def handler(request: object) -> None:
@@ -60,7 +60,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assert_found(visit)
 
     def test_in_what_a_generator_calls_later(self) -> None:
-        """So does what an inlineCallbacks generator calls after it was suspended."""
+        """A generator of `inlineCallbacks` finds its scope after it was suspended."""
         go = Deferred[None]()
 
         @inlineCallbacks
@@ -73,7 +73,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assert_found(visit)
 
     def test_in_the_finally_of_what_was_cancelled(self) -> None:
-        """So does a coroutine that cleans up after itself."""
+        """A cancelled coroutine finds its scope in its `finally`."""
 
         async def handler(request: object) -> None:
             try:
@@ -86,7 +86,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assert_found(visit)
 
     def test_in_hooks(self) -> None:
-        """So does a cleanup hook, also after it was suspended."""
+        """A cleanup hook finds its scope, before and after it was suspended."""
         go = Deferred[None]()
 
         async def hook(scope: Scope) -> None:
@@ -100,14 +100,14 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assertEqual(self.found, [visit.scope, visit.scope])
 
     def test_in_hooks_of_a_refused_request(self) -> None:
-        """So does a hook of a request whose handler was not called."""
+        """A hook of a request whose handler was not called finds the scope of that request."""
         connection, request = kept_request()
         connection.disconnect()
         cancel_on_disconnect(on_cancel=self.find)(waiting)(request)
         self.assertEqual(self.found, [scope_of(request)])
 
     def test_in_cancellers(self) -> None:
-        """So does the canceller of returned and of tracked work."""
+        """The cancellers of returned and of tracked work find the scope."""
 
         find = self.find
 
@@ -122,7 +122,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assertEqual(self.found, [visit.scope, visit.scope])
 
     def test_hooks_and_cancellers_see_the_handlers_context(self) -> None:
-        """Other context variables that the handler set are seen there, too."""
+        """Hooks and cancellers see the context variables that the handler has set."""
         seen: list[str] = []
 
         class Work(Errand):
@@ -140,7 +140,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assertEqual(seen, ["somebody", "somebody"])
 
     def test_hooks_do_not_share_what_they_set(self) -> None:
-        """Each runs in a context of its own."""
+        """A hook does not see the context variables that another hook has set."""
         seen: list[str] = []
 
         def hook(scope: Scope) -> None:
@@ -151,7 +151,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assertEqual(len(set(seen)), 1)
 
     def test_not_in_callbacks(self) -> None:
-        """A callback has none, as Twisted keeps no context: LookupError says what to use."""
+        """A callback has no current scope, and the LookupError says what to use instead."""
         go = Deferred[bytes]()
         visit = Visit(lambda _: go)
         errors: list[LookupError] = []
@@ -171,12 +171,12 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assertEqual(visit.scope.cause, None)
 
     def test_not_after_the_handler(self) -> None:
-        """What handled a request leaves none behind for the code after it."""
+        """The code behind the call of a handler has no current scope."""
         Visit(waiting)
         self.assertRaises(LookupError, current_scope)
 
     def test_not_that_of_another_request(self) -> None:
-        """A handler that is called inside another's context has its own request's scope."""
+        """A handler that is called inside another handler finds the scope of its own request."""
         inner: list[Visit] = []
 
         def outer(request: object) -> bytes:
@@ -193,10 +193,10 @@ class CurrentScopeTests(SynchronousTestCase):
 
 
 class ScopeOfTests(SynchronousTestCase):
-    """`scope_of`."""
+    """`scope_of` finds the scope of the request that it is given."""
 
     def test_from_anywhere(self) -> None:
-        """It finds the scope of a request in callbacks, timers, and anywhere else."""
+        """`scope_of` finds the scope of a request in its handler, and in code outside of it."""
         kept: list[Request] = []
 
         def handler(request: Request) -> Errand:
@@ -208,7 +208,7 @@ class ScopeOfTests(SynchronousTestCase):
         self.assertIs(scope_of(kept[0]), visit.scope)
 
     def test_after_the_close(self) -> None:
-        """It finds a closed scope, with its cause."""
+        """`scope_of` finds a closed scope, which still has its cause."""
         kept: list[Request] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -221,7 +221,7 @@ class ScopeOfTests(SynchronousTestCase):
         self.assertIsNone(scope_of(kept[0]).request)
 
     def test_none(self) -> None:
-        """A request that has met no entry point is a LookupError that names both."""
+        """`scope_of` raises a LookupError that names both entry points if none was met."""
         _, request = kept_request()
         with self.assertRaises(LookupError) as caught:
             scope_of(request)
@@ -232,7 +232,7 @@ class ScopeOfTests(SynchronousTestCase):
         )
 
     def test_tells_of_itself(self) -> None:
-        """Its `repr` shows the request, how far it is, and why."""
+        """The `repr` of a scope shows its request, its state and its cause."""
         visit = Visit(waiting)
         self.assertRegex(repr(visit.scope), r"^<Scope of <Request .*>, \w+, cause: None>$")
         visit.disconnect()

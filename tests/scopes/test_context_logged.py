@@ -43,7 +43,7 @@ class Teapot(Cause):
 
     @property
     def headers(self) -> Any:
-        """Fails."""
+        """Raise an error."""
         raise ValueError
 
 
@@ -75,7 +75,7 @@ class LoggedTestCase(SynchronousTestCase):
         return client
 
     def assert_seen(self, part: str, value: object = "ann") -> None:
-        """One line that has this in it was logged, and what the handler has set was seen."""
+        """One line with this part was logged, where the variable had this value."""
         seen = [user for text, user in self.logged.items() if part in text]
         self.assertEqual(seen, [value], f"{part} in {self.logged}")
 
@@ -89,12 +89,12 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
     """Promise 12: each line that is logged for a request sees what its handler has set."""
 
     async def wait(self, _: Request) -> None:
-        """A handler."""
+        """A handler that sets the variable and waits."""
         user.set("ann")
         await forever()
 
     def test_failure_half_way(self) -> None:
-        """That of a handler whose response has begun."""
+        """The failure of a handler whose response has begun is logged in its context."""
 
         async def handler(request: Request) -> None:
             user.set("ann")
@@ -107,7 +107,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("the work of")
 
     def test_failure_behind_a_loss(self) -> None:
-        """That of a handler whose client has left."""
+        """The failure of a handler whose client has left is logged in its context."""
 
         async def handler(_: Request) -> None:
             user.set("ann")
@@ -120,7 +120,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("the work of")
 
     def test_failure_that_a_hook_has_answered(self) -> None:
-        """That of a handler for which a hook has written the answer."""
+        """The failure of a handler is logged in its context if a hook has finished the response."""
 
         def handler(request: Request) -> bytes:
             user.set("ann")
@@ -131,7 +131,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("the work of")
 
     def test_failure_behind_the_end(self) -> None:
-        """That of a survivor, and its two lines."""
+        """The lines of a survivor, and of its failure, are logged in its handler's context."""
 
         async def handler(_: Request) -> None:
             user.set("ann")
@@ -150,7 +150,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("work that outlived its scope failed")
 
     def test_survivor_that_is_a_generator(self) -> None:
-        """So it is with a generator."""
+        """The two lines of a survivor that is a generator are logged in its context."""
 
         @inlineCallbacks
         def handler(_: Request) -> Generator[Any, Any, None]:
@@ -167,7 +167,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("has ended, 9.0 s after it was asked")
 
     def test_survivor_of_a_closed_scope(self) -> None:
-        """One that is tracked when the scope has closed is named in its own context."""
+        """A survivor that was tracked on a closed scope is named in its own context."""
 
         async def late() -> None:
             user.set("ann")
@@ -188,7 +188,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("of a request that is over still runs")
 
     def test_let_go(self) -> None:
-        """What was let go."""
+        """Work that was let go is logged in the handler's context."""
         held: list[Deferred[None]] = [Deferred()]
 
         async def handler(_: Request) -> None:
@@ -199,7 +199,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("work was let go")
 
     def test_canceller(self) -> None:
-        """A canceller that fails."""
+        """A canceller that fails is logged in the handler's context."""
 
         class Work(Errand):
             def cancel(self) -> None:
@@ -213,7 +213,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("the canceller")
 
     def test_canceller_of_a_timer(self) -> None:
-        """So it is with a timer that is all the work."""
+        """A returned timer whose canceller fails is logged in the handler's context."""
 
         def handler(_: Request) -> object:
             user.set("ann")
@@ -225,7 +225,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("the canceller")
 
     def test_hooks(self) -> None:
-        """A hook that fails, at once or later, and those that take too long."""
+        """Hooks that fail, at once or later, or hang, are logged in the handler's context."""
 
         async def slow(_: Scope) -> None:
             await deferLater(self.clock, 2)
@@ -244,7 +244,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("slow failed")
 
     def test_hook_that_is_stopped(self) -> None:
-        """A hook that ends with the work that it waits for."""
+        """A hook that ends with the work that it waits for is logged in the handler's context."""
 
         async def handler(_: Request) -> None:
             user.set("ann")
@@ -256,7 +256,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("ended with the work that it waited for")
 
     def test_refusal(self) -> None:
-        """Work that was not started."""
+        """Work that was not started is logged in the handler's context."""
 
         async def handler(_: Request) -> None:
             user.set("ann")
@@ -269,7 +269,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("in TheLogSeesTheValuesTests.test_refusal.<locals>.handler: ")
 
     def test_error_page(self) -> None:
-        """An error page that fails, and the headers of a cause."""
+        """A failing error page and a cause's wrong headers are logged in the handler's context."""
 
         def failing(*_: object) -> bytes:
             raise ValueError
@@ -286,7 +286,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("are left out")
 
     def test_producer(self) -> None:
-        """A producer that cannot be stopped: at a time limit, and when a stream is lost."""
+        """A producer that cannot be stopped is logged in the handler's context."""
 
         class Failing:
             def stopProducing(self) -> None:
@@ -305,7 +305,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("could not be stopped")
 
     def test_listener(self) -> None:
-        """A listener that was fired by hand."""
+        """A `notifyFinish` listener that was fired by hand is logged in the handler's context."""
 
         async def handler(request: Request) -> None:
             request.notifyFinish().callback(None)
@@ -316,7 +316,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("a listener of")
 
     def test_drain(self) -> None:
-        """A request that a drain cannot cancel."""
+        """A request that a drain cannot cancel is logged in the handler's context."""
 
         async def handler(request: Any) -> None:
             request.registerProducer(object(), True)
@@ -333,7 +333,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("could not be cancelled")
 
     def test_unanswerable(self) -> None:
-        """A request that cannot be answered."""
+        """A request that cannot be answered is logged in the handler's context."""
 
         async def handler(request: Any) -> bytes:
             user.set("ann")
@@ -346,7 +346,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.assert_seen("cannot be answered for")
 
     def test_observer(self) -> None:
-        """An observer that fails."""
+        """A failing observer, and the outcome behind it, are logged in the handler's context."""
 
         def failing(_: Outcome) -> None:
             raise ValueError
@@ -357,10 +357,10 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
 
 
 class NothingIsKeptTests(LoggedTestCase):
-    """Promise 12: to log for what outlives its scope, nothing is kept that a handler has set."""
+    """Promise 12: the log of work that outlives its scope keeps nothing that a handler has set."""
 
     def test_survivor(self) -> None:
-        """A survivor that does not run in the handler's context does not keep that."""
+        """A survivor that does not run in the handler's context keeps nothing of it alive."""
 
         class Value:
             """Something large."""

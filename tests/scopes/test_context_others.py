@@ -18,7 +18,7 @@ from .test_context_logged import LoggedTestCase, user
 
 
 class SharedTestCase(LoggedTestCase):
-    """Ann's request begins what the requests of others wait for, too."""
+    """A test in which Ann's request begins work that other requests wait for."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -28,7 +28,7 @@ class SharedTestCase(LoggedTestCase):
         self.visit(self.ann)
 
     async def slow(self) -> None:
-        """Runs on whatever it is asked; then ends, and asks its scope."""
+        """Run on when asked to stop; once the gate is open, call `check`, and end."""
         user.set("ann")
         while not self.gate.called:
             try:
@@ -41,13 +41,13 @@ class SharedTestCase(LoggedTestCase):
         self.checked.append("not asked")
 
     def ann(self, _: Request) -> Deferred[None]:
-        """The handler that begins it."""
+        """A handler that begins the slow work."""
         user.set("ann")
         self.started.append(Deferred.fromCoroutine(self.slow()))
         return self.started[0]
 
     def join(self) -> Deferred[None]:
-        """What waits for it."""
+        """A Deferred that waits for the slow work."""
         return succeed(None).addCallback(lambda _: self.started[0])
 
 
@@ -55,12 +55,12 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
     """Promise 12: what is logged of one request is never logged in the context of another."""
 
     def leave(self, handler: Handler) -> None:
-        """Bob's client leaves, and what his request waits for goes on."""
+        """Bob's client leaves, and the slow work that his request waits for goes on."""
         self.visit(handler, survivor_after=1, cleanup_timeout=1).disconnect()
         self.clock.advance(1)
 
     def test_returned(self) -> None:
-        """A handler that returns what Ann's has begun."""
+        """Ann's work that Bob's handler returns is named in his context, and its end in none."""
 
         def bob(_: Request) -> Deferred[None]:
             user.set("bob")
@@ -72,7 +72,7 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
         self.assert_seen("has ended", "nobody")
 
     def test_tracked(self) -> None:
-        """So it is if it is tracked."""
+        """The end of Ann's work that Bob's handler tracks is logged in no request's context."""
 
         def bob(_: Request) -> int:
             user.set("bob")
@@ -84,7 +84,7 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
         self.assert_seen("has ended", "nobody")
 
     def test_hook(self) -> None:
-        """And if a hook waits for it."""
+        """A hook of Bob's request that waits for Ann's work is logged in Bob's context."""
 
         def bob(_: Request) -> int:
             user.set("bob")
@@ -96,14 +96,14 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
 
 
 class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
-    """Promise 12: nor in the context of a request whose handler has the work end."""
+    """Promise 12: no line is logged in the context of a request whose handler ends the work."""
 
     def setUp(self) -> None:
         super().setUp()
         self.work = Errand(obedient=False)
 
     def bob(self, take_on: Callable[[], object]) -> Connection:
-        """A handler with such work, and a client."""
+        """Ask for the page of Bob's handler, which takes on the work."""
 
         def handler(_: Request) -> object:
             user.set("bob")
@@ -112,7 +112,7 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         return self.visit(handler, survivor_after=1, cleanup_timeout=1)
 
     def end(self) -> None:
-        """Carl's handler has it fail."""
+        """Carl's handler has the work fail."""
 
         def carl(_: Request) -> bytes:
             user.set("carl")
@@ -122,7 +122,7 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         self.visit(carl)
 
     def test_returned(self) -> None:
-        """Work that the handler returned, when the context of that is gone."""
+        """Returned work that fails after its scope has closed is logged in no request's context."""
         self.bob(lambda: self.work).disconnect()
         self.clock.advance(1)
         self.end()
@@ -130,20 +130,20 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         self.assert_seen("work that outlived its scope failed", "nobody")
 
     def test_tracked(self) -> None:
-        """Work that it tracked, in the same case."""
+        """Tracked work that fails after its scope has closed is logged in no request's context."""
         self.bob(lambda: current_scope().track(self.work) and None).disconnect()
         self.clock.advance(1)
         self.end()
         self.assert_seen("tracked work failed", "nobody")
 
     def test_tracked_and_waited_for(self) -> None:
-        """And while its scope waits for it."""
+        """Tracked work that fails while its scope is open is logged in its handler's context."""
         self.bob(lambda: current_scope().track(self.work) and None)
         self.end()
         self.assert_seen("tracked work failed", "bob")
 
     def test_hook(self) -> None:
-        """What a hook waited for."""
+        """A hook that fails after it was given up is logged in no request's context."""
 
         def slow_hook(_: Scope) -> Any:
             return self.work
@@ -157,13 +157,13 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         self.assert_seen("slow_hook failed", "nobody")
 
     def test_detached(self) -> None:
-        """What goes on outside of the scope."""
+        """Detached work that fails is logged in no request's context."""
         self.bob(lambda: detach(self.work))
         self.end()
         self.assert_seen("failed", "nobody")
 
     def test_detached_coroutine(self) -> None:
-        """A coroutine that does is logged in its own context."""
+        """A detached coroutine that fails is logged in its own context."""
 
         async def work() -> None:
             await self.work.when_settled()
@@ -173,7 +173,7 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         self.assert_seen("failed", "bob")
 
     def test_shared(self) -> None:
-        """Work of no request, when no request waits for it any more."""
+        """Shared work that fails when no request waits for it is logged in no request's context."""
         run: Any = Shared(lambda: self.work, linger=9)  # type: ignore[arg-type,return-value]
         self.bob(run).disconnect()
         self.end()
@@ -184,7 +184,7 @@ class OnlyItsOwnWorkIsMarkedTests(SharedTestCase):
     """Promise 5: `check` raises in a piece of work that was asked to stop, and in no other."""
 
     def test_leftover_work_of_another(self) -> None:
-        """Leftover work of Bob's request waits for Ann's, which goes on."""
+        """`check` does not raise in Ann's work while Bob's leftover work waits for it."""
 
         def bob(_: Request) -> bytes:
             current_scope().track(self.join())

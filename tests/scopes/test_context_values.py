@@ -55,12 +55,12 @@ class KindTestCase(SynchronousTestCase):
         self.seen.append(seen())
 
     def see_and_answer(self, _: Request) -> bytes:
-        """A handler that does just that."""
+        """A handler that notes what it sees, and answers."""
         self.see()
         return b"page"
 
     def plain(self, _: Request) -> Deferred[None]:
-        """A function; all that it sets it sets in its call."""
+        """A function that sets both variables in its call."""
         user.set("ann")
         step.set("second")
         return self.go.addCallback(lambda _: Deferred(lambda _: None))
@@ -108,7 +108,7 @@ class KindTestCase(SynchronousTestCase):
         return tags.p(Deferred.fromCoroutine(part()))
 
     def kinds(self) -> list[Callable[[Request], object]]:
-        """All of them."""
+        """Handlers of all kinds."""
         return [
             self.plain,
             self.coroutine,
@@ -147,7 +147,7 @@ class TheHandlersValuesTests(KindTestCase):
     """Promise 12: hooks, cancellers, observers and log lines see what the handler has set."""
 
     def test_hooks_of_the_entry_point(self) -> None:
-        """A hook that was given to the entry point."""
+        """A hook that was given to the entry point sees what the handler has set."""
 
         def try_out(kind: Any) -> None:
             visit = Visit(kind, on_cancel=self.see)
@@ -157,7 +157,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(try_out)
 
     def test_hooks_that_are_added_late(self) -> None:
-        """A hook that is added when the handler waits, by code without a context."""
+        """A hook that code without a context adds late sees what the handler has set."""
 
         def try_out(kind: Any) -> None:
             visit = Visit(kind, observers=())
@@ -168,7 +168,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(try_out)
 
     def test_cancellers(self) -> None:
-        """The canceller of tracked work."""
+        """The canceller of tracked work sees what the handler has set."""
 
         class Work(Errand):
             def cancel(work) -> None:  # noqa: N805
@@ -184,7 +184,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(try_out)
 
     def test_observers(self) -> None:
-        """An observer."""
+        """An observer sees what the handler has set."""
 
         def try_out(kind: Any) -> None:
             visit = Visit(kind, observers=self.see)
@@ -194,7 +194,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(try_out)
 
     def test_observers_of_monitors(self) -> None:
-        """An observer of a monitor."""
+        """An observer of a monitor sees what the handler has set."""
 
         def try_out(kind: Any) -> None:
             monitor = Monitor()
@@ -207,7 +207,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(try_out)
 
     def test_log_lines(self) -> None:
-        """The default log's line, over each entry point."""
+        """The default log's line sees what the handler has set, behind each entry point."""
         self.watch_log()
 
         def decorated(kind: Any) -> None:
@@ -233,7 +233,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(both)
 
     def test_log_outcome_given(self) -> None:
-        """The same line where it was asked for by name."""
+        """The line of `log_outcome` sees what the handler has set where it is given by name."""
         self.watch_log()
 
         def try_out(kind: Any) -> None:
@@ -244,7 +244,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.each(try_out)
 
     def test_at_the_end(self) -> None:
-        """What is set last is seen in the hooks of a request that was answered."""
+        """A hook of an answered request sees what the handler has set last."""
 
         async def coroutine(_: Request) -> bytes:
             await self.go
@@ -266,7 +266,7 @@ class TheHandlersValuesTests(KindTestCase):
             self.assertEqual((visit.response.body, self.seen), (b"page", [BOTH]))
 
     def test_in_the_call(self) -> None:
-        """What comes to its end in the call is no exception."""
+        """A hook sees what a handler has set that comes to its end in its call."""
 
         def plain(_: Request) -> bytes:
             current_scope().on_exit(self.see)
@@ -289,7 +289,7 @@ class TheHandlersValuesTests(KindTestCase):
             self.assertEqual(self.seen, [BOTH], handler)
 
     def test_added_in_the_call(self) -> None:
-        """Whoever adds the hook in the call of a generator: itself, or code in another context."""
+        """A hook sees what a generator sets, whether it or another context's code adds the hook."""
 
         async def beside(request: Request) -> None:
             scope_of(request).on_exit(self.see)
@@ -316,7 +316,7 @@ class TheHandlersValuesTests(KindTestCase):
             self.assertEqual(self.seen, [BOTH], handler)
 
     def test_added_by_the_handler_that_runs(self) -> None:
-        """A hook that a generator adds while it runs sees what is set behind that."""
+        """A hook that a generator adds while it runs sees what it sets afterwards."""
 
         @inlineCallbacks
         def generator(_: Request) -> Generator[Any, Any, bytes]:
@@ -331,7 +331,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.assertEqual(self.seen, [BOTH])
 
     def test_of_another_coroutine(self) -> None:
-        """What another coroutine sets, which the handler has begun, is its own."""
+        """A hook that a coroutine beside the handler adds sees what the handler has set."""
 
         async def beside() -> None:
             current_scope().on_exit(self.see)
@@ -356,7 +356,7 @@ class TheHandlersValuesTests(KindTestCase):
             self.assertEqual(self.seen, [BOTH], handler)
 
     def test_begun_for_nobody(self) -> None:
-        """What was begun before, for no request, has no say, though the handler returns it."""
+        """A hook does not see what returned work has set that was begun for no request."""
 
         async def before() -> bytes:
             user.set("bob")
@@ -375,7 +375,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.assertEqual(self.seen, [BOTH])
 
     def test_inner_entry_point(self) -> None:
-        """Of two entry points, what the inner handler sets counts."""
+        """A hook of the outer entry point sees what the inner handler has set."""
 
         class Page(Resource):
             isLeaf = True
@@ -391,7 +391,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.assertEqual(self.seen, [BOTH])
 
     def test_an_inner_plain_function(self) -> None:
-        """Where that is a plain function, the outer one sees what it sets."""
+        """An outer handler sees what an inner plain function has set."""
 
         def outer(request: Request) -> Any:
             try:
@@ -403,7 +403,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.assertEqual(self.seen, [BOTH])
 
     def test_late_child(self) -> None:
-        """A handler that comes late sees what the first has set, and adds to it."""
+        """A hook sees what the first handler, and one that was rendered late, have set."""
 
         def late(request: Request) -> int:
             step.set("second")
@@ -421,7 +421,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.assertEqual(self.seen, [BOTH])
 
     def test_what_is_set_there(self) -> None:
-        """What a hook sets is not seen by the next."""
+        """What a hook sets is not seen by the next hook."""
 
         def hook(_: Scope) -> None:
             self.see()
@@ -437,7 +437,7 @@ class NoLeakTests(KindTestCase):
     """Promise 12: what a handler sets never leaks into another request."""
 
     def test_next_request(self) -> None:
-        """The next request sees nothing of it."""
+        """The next request sees nothing of what a handler of any kind has set."""
         for kind in (*self.kinds(), lambda request: (self.plain(request), b"")[1]):
             self.setUp()
             Visit(kind)
@@ -462,12 +462,12 @@ class NoLeakTests(KindTestCase):
         return NOT_DONE_YET
 
     async def finishing_later(self, request: Request) -> int:
-        """The same, as a coroutine."""
+        """A coroutine that waits, and then finishes its request in its own context."""
         await self.go
         return self.finishing(request)
 
     def test_pipelined_request(self) -> None:
-        """Nor does one that is rendered inside the other's ``finish``, nor its hooks."""
+        """A handler's values are not seen in a request rendered in its ``finish``, or its hooks."""
 
         async def waiting(_: Request) -> None:
             self.see()
@@ -487,7 +487,7 @@ class NoLeakTests(KindTestCase):
             self.assertEqual((self.seen, hooked), (nothing, nothing))
 
     def test_refused_pipelined_request(self) -> None:
-        """Nor do the hooks of one that is refused there."""
+        """A handler's values are not seen in the hooks of a request that is refused inside it."""
         hooked: list[tuple[str, str]] = []
 
         def first(request: Request) -> int:
@@ -501,7 +501,7 @@ class NoLeakTests(KindTestCase):
         self.assertEqual(hooked, [("nobody", "none")])
 
     def test_what_was_set_around(self) -> None:
-        """What code around the entry points has set is seen by both."""
+        """A pipelined request sees what the code around the entry points has set."""
 
         class Outer(Page):
             def render(outer, request: Request) -> Any:  # noqa: N805
@@ -520,7 +520,7 @@ class OldContextTests(KindTestCase):
     """asyncio runs a timer in the context in which it was set, long after the handler's call."""
 
     def test_a_loss_that_is_told_there(self) -> None:
-        """It stops the work at once: where the reactor stops, there may be no other turn."""
+        """A loss that is told in the handler's old context stops the work in the same turn."""
         for kind in self.kinds():
             self.setUp()
             visit = Visit(kind, on_cancel=self.see)
@@ -535,7 +535,7 @@ class SwallowedTests(KindTestCase):
     """A coroutine is driven as Twisted drives it, in the context of its scope."""
 
     def test_eats_its_cancellation(self) -> None:
-        """One that goes on after its cancellation still runs in it."""
+        """A coroutine that goes on after its cancellation still runs in its scope's context."""
         last: Deferred[None] = Deferred()
 
         async def handler(request: Request) -> bytes:
@@ -555,7 +555,7 @@ class SwallowedTests(KindTestCase):
 
 
 class DefaultLogTests(KindTestCase):
-    """Promise 12, where nobody has asked for hooks or observers: the default log's line."""
+    """Promise 12: the default log's line sees what the handler has set, without other observers."""
 
     @inlineCallbacks
     def failing(self, _: Request) -> Generator[Any, Any, None]:
@@ -566,7 +566,7 @@ class DefaultLogTests(KindTestCase):
         raise ValueError
 
     def test_failure(self) -> None:
-        """It sees what a generator has set that fails."""
+        """The default log's line sees what a generator has set before it failed."""
         self.watch_log()
         connection = connect(Page(cancel_on_disconnect(self.failing)))
         connection.get()
@@ -575,7 +575,7 @@ class DefaultLogTests(KindTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_spared(self) -> None:
-        """So it does where a request is spared."""
+        """The default log's line of a spared request sees what its handler has set."""
         self.watch_log()
 
         @inlineCallbacks
@@ -596,7 +596,7 @@ class InnerHandlerTests(KindTestCase):
     """An async handler inside another one: an async authenticator before the pages, say."""
 
     def test_hook_in_the_first_step(self) -> None:
-        """A hook that the inner one adds before it waits sees what that sets."""
+        """A hook that an inner handler adds before it waits sees what this handler sets later."""
 
         @cancel_on_disconnect
         async def inner(_: Request) -> None:
