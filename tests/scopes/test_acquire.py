@@ -61,7 +61,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(self.released, ["connection"])
 
     def test_a_coroutine(self) -> None:
-        """A coroutine that is acquired is not cancelled, and its resource is released."""
+        """A coroutine that is acquired is not cancelled, and its late resource is released."""
 
         async def connecting() -> str:
             return await self.source
@@ -84,7 +84,7 @@ class AcquireTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_the_source_is_never_cancelled(self) -> None:
-        """A cancel does not reach the source, and its resource is released when it arrives."""
+        """A cancel does not reach the source of a resource, which is released on arrival."""
         cancelled: list[object] = []
         self.source = Deferred(cancelled.append)
         visit = Visit(self.handler)

@@ -20,7 +20,7 @@ from .._visits import Visit
 
 
 class RefusedWhereItIsWrittenTests(SynchronousTestCase):
-    """A cause class without possible instances is an error at once, not in the first request."""
+    """A cause class that can have no instances is an error at once, not in the first request."""
 
     def test_an_init_that_sets_attributes(self) -> None:
         """An initialiser that sets attributes is a TypeError that says what to write instead."""

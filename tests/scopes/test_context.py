@@ -171,7 +171,7 @@ class CurrentScopeTests(SynchronousTestCase):
         self.assertEqual(visit.scope.cause, None)
 
     def test_not_after_the_handler(self) -> None:
-        """The code behind the call of a handler has no current scope."""
+        """The code that has called a handler has no current scope."""
         Visit(waiting)
         self.assertRaises(LookupError, current_scope)
 

@@ -55,12 +55,12 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
     """Promise 12: what is logged of one request is never logged in the context of another."""
 
     def leave(self, handler: Handler) -> None:
-        """Bob's client leaves, and the slow work that his request waits for goes on."""
+        """Bob's client leaves, and the slow work that Bob's request waits for goes on."""
         self.visit(handler, survivor_after=1, cleanup_timeout=1).disconnect()
         self.clock.advance(1)
 
     def test_returned(self) -> None:
-        """Ann's work that Bob's handler returns is named in his context, and its end in none."""
+        """Ann's work that Bob's handler returns is named in Bob's context, and its end in none."""
 
         def bob(_: Request) -> Deferred[None]:
             user.set("bob")

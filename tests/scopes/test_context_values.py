@@ -266,7 +266,7 @@ class TheHandlersValuesTests(KindTestCase):
             self.assertEqual((visit.response.body, self.seen), (b"page", [BOTH]))
 
     def test_in_the_call(self) -> None:
-        """A hook sees what a handler has set that comes to its end in its call."""
+        """A hook of a handler that ends in its call sees what the handler has set."""
 
         def plain(_: Request) -> bytes:
             current_scope().on_exit(self.see)
@@ -289,7 +289,7 @@ class TheHandlersValuesTests(KindTestCase):
             self.assertEqual(self.seen, [BOTH], handler)
 
     def test_added_in_the_call(self) -> None:
-        """A hook sees what a generator sets, whether it or another context's code adds the hook."""
+        """A hook added in a generator's call, in whatever context, sees what the generator sets."""
 
         async def beside(request: Request) -> None:
             scope_of(request).on_exit(self.see)
@@ -316,7 +316,7 @@ class TheHandlersValuesTests(KindTestCase):
             self.assertEqual(self.seen, [BOTH], handler)
 
     def test_added_by_the_handler_that_runs(self) -> None:
-        """A hook that a generator adds while it runs sees what it sets afterwards."""
+        """A hook that a generator adds while it runs sees what is set afterwards."""
 
         @inlineCallbacks
         def generator(_: Request) -> Generator[Any, Any, bytes]:
@@ -331,7 +331,7 @@ class TheHandlersValuesTests(KindTestCase):
         self.assertEqual(self.seen, [BOTH])
 
     def test_of_another_coroutine(self) -> None:
-        """A hook that a coroutine beside the handler adds sees what the handler has set."""
+        """A hook sees the handler's values, even if a coroutine with other values adds it."""
 
         async def beside() -> None:
             current_scope().on_exit(self.see)
