@@ -33,15 +33,15 @@ from .._work import Errand
 
 
 class DetachTests(SynchronousTestCase):
-    """One request, and work that it detaches."""
+    """A request whose handler detaches work."""
 
     def setUp(self) -> None:
-        """Work that goes on."""
+        """Make work that goes on, and notes if it is cancelled."""
         self.seen: list[object] = []
         self.go_on: Deferred[Any] = Deferred(lambda _: self.seen.append("cancelled"))
 
     async def mail(self) -> None:
-        """Something that takes longer than its request."""
+        """Do something that takes longer than its request."""
         await self.go_on
         self.seen.append("sent")
 
@@ -51,7 +51,7 @@ class DetachTests(SynchronousTestCase):
         return b"will be sent"
 
     def test_goes_on_when_the_response_is_finished(self) -> None:
-        """The request is answered, its scope closes, and the work goes on to its end."""
+        """When a request is answered, its scope closes, and detached work goes on to its end."""
         visit = Visit(self.handler)
         self.assertEqual((visit.response.body, visit.scope.request), (b"will be sent", None))
         self.assertEqual((visit.outcome.cause, visit.outcome.ended), (None, Ended.COMPLETED))
@@ -59,7 +59,7 @@ class DetachTests(SynchronousTestCase):
         self.assertEqual(self.seen, ["sent"])
 
     def test_goes_on_when_the_client_leaves(self) -> None:
-        """A cancel does not reach it, and does not wait for it."""
+        """A cancel does not reach detached work, and the scope does not wait for it."""
 
         def handler(request: object) -> Deferred[bytes]:
             detach(self.mail())
@@ -72,7 +72,7 @@ class DetachTests(SynchronousTestCase):
         self.assertEqual(self.seen, ["sent"])
 
     def test_a_failure(self) -> None:
-        """Its failure is logged, once, and is not one of the request."""
+        """The failure of detached work is logged, once, and is not one of the request."""
         visit = Visit(self.handler)
         self.go_on.errback(ValueError())
         gc.collect()
@@ -80,13 +80,13 @@ class DetachTests(SynchronousTestCase):
         self.assertEqual((self.flushLoggedErrors(), visit.outcome.ended), ([], Ended.COMPLETED))
 
     def test_a_cancellation(self) -> None:
-        """It was not the scope's, so it is logged as any other failure."""
+        """Detached work that other code cancels is logged as failed."""
         Visit(self.handler)
         self.go_on.cancel()
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_runs_for_no_request(self) -> None:
-        """A coroutine sees the caller's variables, but no scope."""
+        """A detached coroutine has no current scope."""
 
         async def look() -> None:
             with self.assertRaises(LookupError):
@@ -101,7 +101,7 @@ class DetachTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_the_scope_of_the_caller_stays(self) -> None:
-        """The code that detaches is still in its scope."""
+        """The code that detaches work keeps its current scope."""
 
         def handler(request: object) -> bytes:
             detach(self.mail())
@@ -126,17 +126,17 @@ class DetachTests(SynchronousTestCase):
         self.assertEqual(self.seen, ["sent"])
 
     def test_outside_any_scope(self) -> None:
-        """It serves in code that runs for no request, too."""
+        """`detach` works in code that runs for no request, and logs a failure there."""
         detach(self.mail())
         self.go_on.errback(ValueError())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_unknown_work(self) -> None:
-        """What cannot be waited for is a TypeError."""
+        """`detach` raises a TypeError for what cannot be waited for."""
         self.assertRaises(TypeError, detach, 7)
 
     def test_no_cycles(self) -> None:
-        """Nothing is left to the cycle collector."""
+        """Detached work leaves nothing to the cycle collector."""
         connection = connect(Page(cancel_on_disconnect(self.handler)))
         with no_cycles(self):
             for result in None, ValueError():
@@ -151,10 +151,10 @@ class DetachTests(SynchronousTestCase):
 
 
 class TrackedTests(SynchronousTestCase):
-    """Work that the scope tracks already."""
+    """`detach` of work that the scope tracks, or waits for."""
 
     def test_a_deferred(self) -> None:
-        """What was tracked is not stopped any more, and does not count for the request."""
+        """Tracked work that is detached is not stopped, and does not count for the request."""
         work: Deferred[None] = Deferred()
         visit = Visit(waiting)
         visit.scope.track(work)
@@ -165,7 +165,7 @@ class TrackedTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_one_of_several(self) -> None:
-        """The others are stopped as before."""
+        """When one of several works is detached, the others are stopped."""
         kept, detached = Errand(), Errand()
         visit = Visit(waiting)
         for work in kept, detached:
@@ -175,7 +175,7 @@ class TrackedTests(SynchronousTestCase):
         self.assertEqual((kept.asked, detached.asked), ([""], []))
 
     def test_the_last_that_was_waited_for(self) -> None:
-        """A scope that waited for nothing else closes."""
+        """A scope closes when the last work that it waits for is detached."""
         stubborn = Errand(obedient=False)
         visit = Visit(waiting)
         visit.scope.track(stubborn)
@@ -185,7 +185,7 @@ class TrackedTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_when_it_was_asked(self) -> None:
-        """Detached after it was asked to stop, it is no survivor, and the rest is waited for."""
+        """Work that is detached after it was asked is no survivor, and the rest is waited for."""
         first, second = Errand(obedient=False), Errand(obedient=False)
         visit = Visit(waiting)
         for work in first, second:
@@ -215,7 +215,7 @@ class TrackedTests(SynchronousTestCase):
         self.flushLoggedErrors(CancelledError)
 
     def test_what_the_handler_returned(self) -> None:
-        """What is to be the response cannot be detached from it."""
+        """Returned work that is detached is the response all the same."""
         work: Deferred[bytes] = Deferred()
         visit = Visit(lambda request: work)
         in_scope(visit.scope, lambda: detach(work))
@@ -223,7 +223,7 @@ class TrackedTests(SynchronousTestCase):
         self.assertEqual(visit.response.body, b"a page")
 
     def test_a_loop(self) -> None:
-        """Work of another kind is detached in place of being tracked."""
+        """A loop that is detached goes on when the request is answered."""
         calls: list[None] = []
         loop = LoopingCall(calls.append, None)
         loop.clock = clock = Clock()
@@ -240,7 +240,7 @@ class TrackedTests(SynchronousTestCase):
 
 
 def in_scope(scope: Scope, call: Any) -> None:
-    """Call as the handler would."""
+    """Call a function as the scope's handler would."""
     in_context(scope, call)
 
 
@@ -255,7 +255,7 @@ class MonitorTests(SynchronousTestCase):
         self.monitor.scope_opened(self.visit.scope)
 
     def detach(self, work: object) -> None:
-        """Detach."""
+        """Detach work in the scope of the request."""
         in_scope(self.visit.scope, lambda: detach(work))
 
     def detached(self, monitor: Monitor | None = None) -> list[object]:
@@ -263,7 +263,7 @@ class MonitorTests(SynchronousTestCase):
         return [each.work for each in (monitor or self.monitor).detached]
 
     def test_knows_detached_work_until_it_ends(self) -> None:
-        """It is told of detached work, and of its end, when the scope is long gone."""
+        """A monitor knows detached work until it ends, also when its scope is long gone."""
         works: list[Deferred[None]] = [Deferred() for _ in range(2)]
         for work in works:
             self.detach(work)
@@ -276,28 +276,28 @@ class MonitorTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_work_that_has_ended(self) -> None:
-        """Work that has ended already is not held."""
+        """A monitor does not hold detached work that had already ended."""
         work: Deferred[None] = Deferred()
         work.callback(None)
         self.detach(work)
         self.assertEqual([*self.monitor.detached], [])
 
     def test_can_stop_it(self) -> None:
-        """What it holds can be asked to stop; that is logged."""
+        """A monitor can ask detached work to stop, and the cancellation is logged."""
         self.detach(Deferred())
         self.monitor.detached[0].cancel()
         self.assertEqual([*self.monitor.detached], [])
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_a_drain_of_the_request(self) -> None:
-        """To cancel the request is not to cancel what it has detached."""
+        """A cancel of the request does not reach detached work, and the monitor still knows it."""
         errand = Errand()
         self.detach(errand)
         self.visit.scope.cancel(Draining())
         self.assertEqual((errand.asked, self.detached()), ([], [errand]))
 
     def test_of_entry_points_that_meet(self) -> None:
-        """The monitors of all of them know it, each once."""
+        """The monitors of all entry points that meet know detached work, each once."""
         inner = Monitor()
         both = Options(monitors=(self.monitor,)).joined(Options(monitors=(inner, self.monitor)))
         self.visit.scope.options = both
@@ -308,7 +308,7 @@ class MonitorTests(SynchronousTestCase):
         self.assertEqual((self.monitor.detached, inner.detached), ((), ()))
 
     def test_something_else(self) -> None:
-        """What is no monitor is a TypeError."""
+        """A `monitor` that is no Monitor is a TypeError."""
         wrong: Any = object()
         with self.assertRaisesRegex(TypeError, "monitor must be a cancelweb.monitor.Monitor"):
             CancellingResource(Page(waiting), monitor=wrong)

@@ -30,17 +30,17 @@ class OccasionTests(HookTestCase):
     """Hooks are run when a scope ends."""
 
     def test_on_cancel_when_cancelled(self) -> None:
-        """Both kinds are run when the client leaves."""
+        """Hooks of both kinds are run when the client leaves."""
         Visit(waiting, on_cancel=self.hook("cancel"), on_exit=self.hook("exit")).disconnect()
         self.assertEqual(sorted(self.ran), ["cancel", "exit"])
 
     def test_on_exit_only_when_completed(self) -> None:
-        """`on_cancel` is skipped where nothing was cancelled; `on_exit` runs always."""
+        """A completed request runs its hooks of `on_exit`, and skips those of `on_cancel`."""
         Visit(lambda _: b"page", on_cancel=self.hook("cancel"), on_exit=self.hook("exit"))
         self.assertEqual(self.ran, ["exit"])
 
     def test_on_exit_when_failed(self) -> None:
-        """`on_exit` runs where the handler raised, and the client gets its 500."""
+        """`on_exit` is run when the handler raises, and the client gets a 500."""
 
         def handler(request: object) -> bytes:
             raise ValueError
@@ -51,7 +51,7 @@ class OccasionTests(HookTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_once(self) -> None:
-        """They run once, whatever else befalls the request."""
+        """A hook is run once, whatever happens to its request after the cancel."""
         visit = Visit(waiting, timeout=1, on_cancel=self.hook("hook"))
         visit.scope.cancel(Draining())
         visit.clock.advance(2)
@@ -59,7 +59,7 @@ class OccasionTests(HookTestCase):
         self.assertEqual(self.ran, ["hook"])
 
     def test_after_the_work_has_stopped(self) -> None:
-        """They wait until all work has stopped."""
+        """Hooks wait until all work has stopped."""
         returned, tracked = Errand(obedient=False), Errand(obedient=False)
         visit = Visit(lambda _: returned, on_cancel=self.hook("hook"))
         visit.scope.track(tracked)
@@ -70,7 +70,7 @@ class OccasionTests(HookTestCase):
         self.assertEqual(self.ran, ["hook"])
 
     def test_after_survivors_were_named(self) -> None:
-        """They do not wait for survivors."""
+        """Hooks run after `survivor_after` seconds, without waiting for survivors."""
         visit = Visit(
             lambda _: Errand(obedient=False), survivor_after=2, on_cancel=self.hook("hook")
         )
@@ -81,7 +81,7 @@ class OccasionTests(HookTestCase):
         self.assertEqual(self.ran, ["hook"])
 
     def test_after_the_end_of_the_request(self) -> None:
-        """After a cancel by the server they run when the request itself is over."""
+        """Hooks are run after a cancel by the server, and see its cause."""
         visit = Visit(waiting, on_cancel=lambda scope: self.ran.append(str(scope.cause)))
         visit.scope.cancel(Draining())
         self.assertEqual(self.ran, ["the server is shutting down"])
@@ -101,17 +101,17 @@ class OccasionTests(HookTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_request_is_let_go(self) -> None:
-        """After the last of them the scope has let go of the request."""
+        """The scope has let go of its request once the last hook has run."""
         visit = Visit(waiting, on_cancel=self.hook("hook"))
         visit.disconnect()
         self.assertIsNone(visit.scope.request)
 
 
 class OrderTests(HookTestCase):
-    """One stack, last in first out."""
+    """Hooks are on one stack, last in, first out."""
 
     def test_last_in_first_out(self) -> None:
-        """Both kinds are on one stack; what the entry point was given is at its bottom."""
+        """Hooks of both kinds are on one stack, with those of the entry point at its bottom."""
 
         def handler(request: object) -> Deferred[bytes]:
             scope = current_scope()
@@ -130,7 +130,7 @@ class OrderTests(HookTestCase):
         self.assertEqual(of_the_entry_point, ["entry point 2", "entry point 1", "entry point exit"])
 
     def test_one_at_a_time(self) -> None:
-        """The next one begins when the one before it has ended."""
+        """A hook begins when the one before it has ended."""
         slow = Deferred[None]()
         visit = Visit(waiting, on_cancel=[self.hook("second"), self.hook("first", slow)])
         visit.disconnect()
@@ -140,7 +140,7 @@ class OrderTests(HookTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_registered_by_a_hook(self) -> None:
-        """What a hook registers for the exit is run next, after itself."""
+        """A hook that another hook registers for the exit is run next."""
 
         def registering(scope: Scope) -> None:
             self.ran.append("registering")
@@ -151,7 +151,7 @@ class OrderTests(HookTestCase):
         self.assertEqual(self.ran, ["registering", "still registering", "registered", "last"])
 
     def test_on_cancel_registered_by_a_hook_of_a_completed_request(self) -> None:
-        """What a hook registers for a cancel that has not been is not run."""
+        """A hook for a cancel that a hook of a completed request registers is not run."""
 
         def registering(scope: Scope) -> None:
             scope.on_cancel(self.hook("never"))
@@ -161,7 +161,7 @@ class OrderTests(HookTestCase):
         self.assertEqual(self.ran, ["exit"])
 
     def test_serve_as_decorators(self) -> None:
-        """`on_cancel` and `on_exit` give the hook back."""
+        """`on_cancel` and `on_exit` return the hook, and so can decorate it."""
         visit = Visit(waiting)
 
         @visit.scope.on_cancel
@@ -178,10 +178,10 @@ class OrderTests(HookTestCase):
 
 
 class WrongHookTests(HookTestCase):
-    """What is no hook."""
+    """What can be no hook is refused."""
 
     def test_cannot_be_called(self) -> None:
-        """A hook that was called as it was given, say, is a TypeError there and then."""
+        """To register what cannot be called is a TypeError at once."""
         scope = Visit(waiting).scope
         for register in (scope.on_cancel, scope.on_exit):
             with self.assertRaisesRegex(TypeError, f"{register.__name__} takes .*, not None"):
@@ -189,10 +189,10 @@ class WrongHookTests(HookTestCase):
 
 
 class LateHookTests(HookTestCase):
-    """Hooks that are registered when their occasion has been."""
+    """Hooks that are registered after the cancel, or on a closed scope."""
 
     def test_on_a_cancelled_scope(self) -> None:
-        """Either kind joins the stack: it is called once the work has stopped."""
+        """Hooks that are added to a cancelled scope join the stack, and wait for the work."""
         visit = Visit(lambda _: Errand(obedient=False), on_exit=self.hook("entry point"))
         visit.disconnect()
         visit.scope.on_cancel(self.hook("cancel"))
@@ -202,7 +202,7 @@ class LateHookTests(HookTestCase):
         self.assertEqual(self.ran, ["exit", "cancel", "entry point"])
 
     def test_while_hooks_run(self) -> None:
-        """It is called next, when the hook that runs has ended."""
+        """A hook that is added while another runs is called next, when that one has ended."""
         slow = Deferred[None]()
         visit = Visit(waiting, on_cancel=[self.hook("last"), self.hook("slow", slow)])
         visit.disconnect()
@@ -212,7 +212,7 @@ class LateHookTests(HookTestCase):
         self.assertEqual(self.ran, ["slow", "late", "last"])
 
     def test_awaits_work_that_it_tracks(self) -> None:
-        """Added by a handler that is being stopped, it may await tracked work, as any other."""
+        """A hook that a handler adds while it is being stopped may await tracked work."""
         done: Deferred[str] = Deferred()
 
         async def hook(scope: Scope) -> None:
@@ -232,7 +232,7 @@ class LateHookTests(HookTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_on_a_closed_scope(self) -> None:
-        """On a closed one both kinds are called at once, if it was cancelled."""
+        """Hooks of both kinds are called at once on a closed scope that was cancelled."""
         visit = Visit(waiting)
         visit.disconnect()
         visit.scope.on_cancel(self.hook("cancel"))
@@ -240,7 +240,7 @@ class LateHookTests(HookTestCase):
         self.assertEqual(self.ran, ["cancel", "exit"])
 
     def test_on_a_scope_that_closed_without_a_cancel(self) -> None:
-        """`on_exit` is called at once; `on_cancel` never."""
+        """A scope that closed without a cancel calls `on_exit` at once, and `on_cancel` never."""
         for observers in (repr, ()):
             visit = Visit(lambda _: b"page", observers=observers)
             visit.scope.on_cancel(self.hook("cancel"))
@@ -256,7 +256,7 @@ class LateHookTests(HookTestCase):
         self.assertIsNone(gone())
 
     def test_its_errors_are_logged(self) -> None:
-        """What a late hook raises does not reach whoever registers it."""
+        """An error of a late hook is logged, and does not reach the code that registers it."""
 
         def broken(scope: Scope) -> None:
             raise ValueError
@@ -266,7 +266,7 @@ class LateHookTests(HookTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_takes_its_time_from_the_sites_reactor(self) -> None:
-        """A late hook that takes its time is bounded on the same clock as any other."""
+        """A late hook that takes its time has its timer on the site's clock."""
         visit = Visit(lambda _: b"page", observers=())
         before, done = len(visit.clock.getDelayedCalls()), Deferred[None]()
         # Let no timer be left on the global reactor, if that is where it went.
@@ -275,7 +275,7 @@ class LateHookTests(HookTestCase):
         self.assertEqual(len(visit.clock.getDelayedCalls()), before + 1)
 
     def test_takes_it_from_there_wherever_the_scope_was_found(self) -> None:
-        """So does one that is registered by code that only has the request."""
+        """A late hook that is registered through `scope_of` has its timer on the site's clock."""
         requests: list[Any] = []
 
         def handler(request: Any) -> bytes:

@@ -64,19 +64,19 @@ def beside(request: Request) -> Deferred[bytes]:
 
 
 class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
-    """`ended` and `failure` are there for hooks (promise 3)."""
+    """Promise 3: a hook sees `ended` and `failure` of its scope."""
 
     def setUp(self) -> None:
         """Note what the hook sees."""
         self.seen: list[tuple[Ended, object]] = []
 
     def hook(self, scope: Scope) -> None:
-        """Look."""
+        """Note how the scope ended, and the class of its failure."""
         failure = scope.failure
         self.seen.append((scope.ended, None if failure is None else type(failure.value)))
 
     def connections(self, handler: Handler) -> Iterator[Connection]:
-        """A client of either entry point, which has asked."""
+        """Clients of each entry point, which have asked for the page."""
         for page in (
             Page(cancel_on_disconnect(on_exit=self.hook)(handler)),
             CancellingResource(Page(handler), on_exit=self.hook),
@@ -87,7 +87,7 @@ class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
             yield connection
 
     def test_failed(self) -> None:
-        """Whatever kind of handler fails, a hook sees that, and its failure."""
+        """A hook sees that its handler failed, and with what, for each kind of handler."""
         for handler in (coroutine, generator, stream, function, beside):
             for connection in self.connections(handler):
                 connection.disconnect()
@@ -96,33 +96,33 @@ class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
         self.flushLoggedErrors(BoomError)
 
     def test_stopped(self) -> None:
-        """If the client leaves, it sees that the work was stopped; that is no failure."""
+        """A hook sees that work was stopped when the client left, and no failure."""
         for connection in self.connections(waiting):
             connection.disconnect()
         self.assertEqual(self.seen, [(Ended.STOPPED, None)] * 2)
 
     def test_completed(self) -> None:
-        """A request that was answered has completed."""
+        """A hook sees that a request which was answered has completed."""
         for _ in self.connections(lambda _: b"page"):
             pass
         self.assertEqual(self.seen, [(Ended.COMPLETED, None)] * 2)
 
     def test_survived(self) -> None:
-        """It sees that work still runs."""
+        """A hook sees that work has survived."""
         for connection in self.connections(lambda _: Errand(obedient=False)):
             connection.disconnect()
             connection.client.clock.advance(5)
         self.assertEqual(self.seen, [(Ended.SURVIVED, None)] * 2)
 
     def test_refused(self) -> None:
-        """It sees that the handler was not run."""
+        """A hook sees that its request was refused, without a call of the handler."""
         connection, request = kept_request()
         connection.disconnect()
         cancel_on_disconnect(on_exit=self.hook)(waiting)(request)
         self.assertEqual(self.seen, [(Ended.REFUSED, None)])
 
     def test_failed_while_being_stopped(self) -> None:
-        """An error in the cleanup of work that is stopped is its failure."""
+        """A hook sees an error in the cleanup of stopped work as the failure."""
 
         async def handler(request: Request) -> bytes:
             try:
@@ -136,7 +136,7 @@ class AHookSeesHowTheScopeEndedTests(SynchronousTestCase):
         self.flushLoggedErrors(BoomError)
 
     def test_the_failure_can_be_traced(self) -> None:
-        """It is the failure itself, whose traceback names the handler's line."""
+        """The failure that a hook sees has a traceback that names the handler."""
         told: list[str] = []
 
         def hook(scope: Scope) -> None:
@@ -152,7 +152,7 @@ class ClosedScopeTests(SynchronousTestCase):
     """What a closed scope still knows."""
 
     def test_ended(self) -> None:
-        """It knows how it ended, whichever way it took, also for a hook that comes late."""
+        """A closed scope knows how it ended, with observers and without, also for a late hook."""
         for observers in ((), repr):
             visit = Visit(waiting, observers=observers)
             self.assertIs(visit.scope.ended, Ended.COMPLETED)
@@ -163,7 +163,7 @@ class ClosedScopeTests(SynchronousTestCase):
             self.assertEqual(seen, [Ended.STOPPED])
 
     def test_not_stopped_before_it_has(self) -> None:
-        """Work that is being asked to stop does not count as stopped yet."""
+        """A scope does not count as stopped while its work is being asked to stop."""
         seen: list[Ended] = []
 
         async def handler(request: Request) -> bytes:
@@ -177,20 +177,20 @@ class ClosedScopeTests(SynchronousTestCase):
         self.assertEqual((seen, visit.scope.ended), ([Ended.COMPLETED], Ended.STOPPED))
 
     def test_work_that_completed_all_the_same(self) -> None:
-        """A scope that was cancelled, and whose work completed, has completed."""
+        """A cancelled scope whose work comes to its result has completed."""
         visit = Visit(waiting_obstinately)
         visit.disconnect()
         self.assertIs(visit.scope.ended, Ended.COMPLETED)
         self.assertIs(visit.outcome.ended, Ended.COMPLETED)
 
     def test_not_done_yet(self) -> None:
-        """A handler that does it all itself has ended as the outcome says."""
+        """The scope of a handler that returns NOT_DONE_YET has ended as the outcome says."""
         visit = Visit(lambda _: NOT_DONE_YET)
         visit.disconnect()
         self.assertIs(visit.scope.ended, visit.outcome.ended)
 
     def test_withdrawn_from_view(self) -> None:
-        """Where the client has left before the handler returned, it is the same."""
+        """A scope has ended as stopped if the client left before the handler returned."""
 
         def handler(request: Request) -> Errand:
             lose(request)
@@ -200,7 +200,7 @@ class ClosedScopeTests(SynchronousTestCase):
         self.assertIs(visit.scope.ended, Ended.STOPPED)
 
     def test_no_failure(self) -> None:
-        """It has let go of the failure, which refers to frames."""
+        """A closed scope has let go of its failure, which refers to frames."""
         kept: list[Any] = []
 
         class Local:
@@ -219,7 +219,7 @@ class ClosedScopeTests(SynchronousTestCase):
 
 
 async def waiting_obstinately(request: Request) -> bytes:
-    """A handler that has its answer even if it is stopped."""
+    """Answer also when the wait is cancelled."""
     try:
         return await Deferred[bytes]()
     except Exception:

@@ -22,7 +22,7 @@ class IsolationTests(HookTestCase):
     """No hook stops another."""
 
     def test_one_that_raises(self) -> None:
-        """It is logged by its name, and the rest is run."""
+        """A hook that raises is logged by its name, and the rest is run."""
 
         def broken(scope: Scope) -> None:
             raise ValueError("broken hook")
@@ -37,7 +37,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_one_that_raises_what_is_no_exception(self) -> None:
-        """So is one that asks a cancelled asyncio task for its result: that raises no Exception."""
+        """A hook that raises asyncio's CancelledError is logged, and the rest is run."""
 
         def asking(scope: Scope) -> None:
             raise asyncio.CancelledError
@@ -49,7 +49,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_how_they_are_logged(self) -> None:
-        """The log says which failed after a while, and which took too long, and for how long."""
+        """The log names the hook that failed later, and the one that used up the time."""
 
         async def broken(scope: Scope) -> None:
             await wait
@@ -69,7 +69,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(lines[:2], ["broken failed", f"endless {late}"])
 
     def test_one_that_is_a_generator(self) -> None:
-        """One that lacks `@inlineCallbacks` would never begin: that is logged, and says so."""
+        """The log names `@inlineCallbacks` for a hook that lacks it, and the rest is run."""
 
         def forgetful(scope: Scope) -> Iterator[Deferred[None]]:
             yield Deferred()
@@ -91,7 +91,7 @@ class IsolationTests(HookTestCase):
             self.assertIn("@inlineCallbacks", error)
 
     def test_one_that_fails_later(self) -> None:
-        """So is one whose coroutine raises after it was suspended."""
+        """A hook whose coroutine raises after it was suspended is logged, and the rest is run."""
         go = Deferred[None]()
 
         async def broken(scope: Scope) -> None:
@@ -106,7 +106,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_one_that_hangs(self) -> None:
-        """It is logged after `cleanup_timeout` seconds, not cancelled, and the rest is run."""
+        """A hook that hangs is logged after `cleanup_timeout`, not cancelled; the rest is run."""
         cancelled: list[object] = []
         hanging = Deferred[None](cancelled.append)
         events = log_events(self)
@@ -123,7 +123,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_ten_seconds_unless_given(self) -> None:
-        """All hooks together have ten seconds where the entry point was given nothing else."""
+        """All hooks together have ten seconds if the entry point was given no other limit."""
         slow = [Deferred[None](), Deferred[None]()]
         visit = Visit(waiting, on_exit=[self.hook("2", slow[1]), self.hook("1", slow[0])])
         visit.disconnect()
@@ -135,7 +135,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_one_that_fails_after_it_was_given_up(self) -> None:
-        """What it fails with in the end is logged, and nothing is run twice."""
+        """A hook that fails after it was given up is logged, and no hook is run twice."""
         hanging = Deferred[None]()
         visit = Visit(waiting, on_cancel=[self.hook("next"), self.hook("slow", hanging)])
         visit.disconnect()
@@ -145,7 +145,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_one_that_ends_in_time_leaves_no_timer(self) -> None:
-        """Nothing is left on the clock when the hooks are through."""
+        """A hook that ends in time leaves no timer."""
         done = Deferred[None]()
         visit = Visit(waiting, observers=(), on_cancel=self.hook("slow", done))
         visit.disconnect()
@@ -153,7 +153,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.clock.getDelayedCalls(), [])
 
     def test_any_kind_of_work_is_waited_for(self) -> None:
-        """A hook may return whatever has a canceller."""
+        """Work with a canceller that a hook returns is waited for, and not asked to stop."""
         work = Errand()
         visit = Visit(waiting, on_cancel=[self.hook("next"), self.hook("work", work)])
         visit.disconnect()
@@ -162,7 +162,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual((self.ran, work.asked), (["work", "next"], []))
 
     def test_a_timer_is_waited_for(self) -> None:
-        """A hook may return work of Twisted's own kinds, such as a delayed call."""
+        """A delayed call that a hook returns is waited for."""
         visit = Visit(waiting, on_cancel=self.hook("last"))
         visit.scope.on_cancel(lambda _: visit.clock.callLater(2, self.ran.append, "timer"))
         visit.disconnect()
@@ -171,7 +171,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(self.ran, ["timer", "last"])
 
     def test_one_whose_work_cannot_tell_when_it_ends(self) -> None:
-        """A canceller at fault is logged as the hook's error, and the rest is run."""
+        """A hook that returns faulty work is logged, and the rest is run."""
 
         class Faulty(Errand):
             def when_settled(self) -> Deferred[None]:
@@ -185,7 +185,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.clock.getDelayedCalls(), [])
 
     def test_what_it_returns_otherwise_is_of_no_account(self) -> None:
-        """A hook may return anything."""
+        """A hook may return what is no work."""
         visit = Visit(waiting, on_cancel=self.hook("hook", 5))
         visit.disconnect()
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
@@ -195,7 +195,7 @@ class ShieldTests(HookTestCase):
     """The scope cancels no hook, nor what a hook needs."""
 
     def test_work_that_a_hook_tracks(self) -> None:
-        """It is left to run while the hooks do, though the scope is cancelled."""
+        """Work that a hook tracks is asked to stop only when the hooks are through."""
         work, done = Errand(), Deferred[None]()
 
         def hook(scope: Scope) -> Deferred[None]:
@@ -216,7 +216,7 @@ class ShieldTests(HookTestCase):
         self.assertIsNone(visit.outcome.cause)
 
     def test_a_hook_may_await_what_it_starts(self) -> None:
-        """A hook that awaits runs to its end after the disconnect."""
+        """A hook that awaits something runs to its end after the disconnect."""
         done = Deferred[None]()
 
         async def hook(scope: Scope) -> None:

@@ -19,10 +19,10 @@ USED_UP = "the cleanup_timeout of 10 s is used up"
 
 
 class AllHooksShareOneTimeLimitTests(HookTestCase):
-    """`cleanup_timeout` is for all hooks together (promise 3)."""
+    """Promise 3: `cleanup_timeout` is for all hooks of a scope together."""
 
     def hanging(self, name: str) -> Deferred[None]:
-        """Work of a hook that never ends, and that is found by its name."""
+        """Work that never ends by itself, kept under this name."""
         work: Deferred[None] = Deferred()
         self.works[name] = work
         return work
@@ -34,7 +34,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.events = log_events(self)
 
     def hooks(self, count: int) -> list[object]:
-        """So many hooks that hang; the one with the highest number is called first."""
+        """As many hooks that hang; the one with the highest number is called first."""
         names = [f"hook {number}" for number in range(count)]
         return [self.hook(name, self.hanging(name)) for name in names]
 
@@ -44,7 +44,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         return [formatEvent(each) for each in of_cancelweb(self.events, LogLevel.error)]
 
     def test_the_rest_is_called_but_not_waited_for(self) -> None:
-        """When the time is used up all others are called at once, in their order."""
+        """When the time is used up, all other hooks are called at once, in their order."""
         visit = Visit(waiting, on_cancel=self.hooks(3))
         visit.disconnect()
         visit.clock.advance(9.9)
@@ -55,7 +55,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertEqual(visit.clock.getDelayedCalls(), [])
 
     def test_what_is_logged(self) -> None:
-        """One line names the hook that was waited for, another those that were not."""
+        """The log has a line for the hook that was waited for, and one for those that were not."""
         visit = Visit(waiting, on_cancel=self.hooks(2))
         visit.disconnect()
         visit.clock.advance(10)
@@ -64,7 +64,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertRegex(others, rf"^{USED_UP}: not waiting for these cleanup hooks: \S+noting$")
 
     def test_many_are_counted(self) -> None:
-        """That line names three hooks, and counts the others."""
+        """The log names three of the hooks that are not waited for, and counts the others."""
         visit = Visit(waiting, on_cancel=self.hooks(18_000))
         visit.disconnect()
         visit.clock.advance(10)
@@ -73,7 +73,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertRegex(others, r"hooks: (\S+noting, ){3}17996 more$")
 
     def test_those_that_need_no_waiting_are_not_named(self) -> None:
-        """A hook that is called late and has ended by then is as good as any."""
+        """Hooks that need no waiting are not logged, although the time is used up."""
         ended = Errand()
         ended.end()
         rest = [self.hook("plain"), self.hook("ended", ended)]
@@ -92,7 +92,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_time_that_others_have_used(self) -> None:
-        """What a hook takes is missing for those after it, and the limit is named as it was set."""
+        """A hook has the time that others have left, and the log names the whole limit."""
         visit = Visit(waiting, on_cancel=self.hooks(2), cleanup_timeout=3)
         visit.disconnect()
         visit.clock.advance(2)
@@ -105,7 +105,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertIn("the cleanup_timeout of 3 s is used up", late)
 
     def test_a_hook_that_blocks(self) -> None:
-        """Time in which a plain function blocks the reactor counts, its own included."""
+        """Time in which a hook blocks the reactor counts, for itself and for the next hooks."""
 
         def blocking(scope: Scope) -> None:
             visit.clock.rightNow += 11
@@ -121,7 +121,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
             self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_begins_with_the_first_hook(self) -> None:
-        """The time that work takes to stop is not that of the hooks."""
+        """The time limit begins with the first hook, not while work is being stopped."""
         visit = Visit(lambda _: Errand(obedient=False), survivor_after=60, on_cancel=self.hooks(1))
         visit.disconnect()
         visit.clock.advance(60)
@@ -131,7 +131,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertEqual(len(visit.outcomes), 1)
 
     def test_hooks_of_handlers_and_entry_points_share_it(self) -> None:
-        """So do those that a handler adds, and those that a hook adds."""
+        """Hooks that a handler, another hook and an entry point add share one time limit."""
 
         def adding(scope: Scope) -> None:
             scope.on_exit(self.hook("added by a hook", self.hanging("by a hook")))
@@ -148,7 +148,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertEqual(len(visit.outcomes), 1)
 
     def test_on_a_closed_scope_each_has_its_own(self) -> None:
-        """A hook on a closed scope shares its time with no other; nothing waits for it."""
+        """Each hook on a closed scope has a time limit of its own."""
         visit = Visit(waiting)
         visit.disconnect()
         for _ in range(2):
@@ -161,7 +161,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertEqual(len(self.errors), 2)
 
     def test_on_a_scope_that_has_just_closed(self) -> None:
-        """So has one that an observer adds, though the hooks have used up theirs."""
+        """A hook that an observer adds has a time limit of its own, though the others' is over."""
 
         def observer(outcome: object) -> None:
             visit.scope.on_exit(self.hook("late", Deferred[None]()))

@@ -20,7 +20,7 @@ from ._hooks import HookTestCase
 
 
 class AHookCanBeWithdrawnTests(HookTestCase):
-    """`Scope.withdraw` (promise 3)."""
+    """Promise 3: `Scope.withdraw` takes back a hook that was not called yet."""
 
     def test_is_not_called(self) -> None:
         """A hook of either kind that was withdrawn is not called; the others are."""
@@ -36,14 +36,14 @@ class AHookCanBeWithdrawnTests(HookTestCase):
         self.assertEqual(self.ran, ["four", "one"])
 
     def test_tells_whether_it_was_there(self) -> None:
-        """It returns False for a hook that was never added, or was withdrawn before."""
+        """`withdraw` returns False for a hook that was never added, or was withdrawn before."""
         scope, hook = Visit(waiting).scope, self.hook("hook")
         self.assertFalse(scope.withdraw(hook))
         scope.on_exit(hook)
         self.assertEqual([scope.withdraw(hook), scope.withdraw(hook)], [True, False])
 
     def test_in_a_hook(self) -> None:
-        """A hook that runs may withdraw those that come after it, but neither itself nor before."""
+        """A hook may withdraw one that comes after it, but neither itself nor one before it."""
         told: list[bool] = []
 
         def withdrawing(scope: Scope) -> None:
@@ -54,13 +54,13 @@ class AHookCanBeWithdrawnTests(HookTestCase):
         self.assertEqual((self.ran, told), (["first", "last"], [False, False, True]))
 
     def test_on_a_closed_scope(self) -> None:
-        """There is none left to withdraw."""
+        """`withdraw` returns False on a closed scope."""
         visit = Visit(waiting, on_exit=self.hook("hook"))
         visit.disconnect()
         self.assertFalse(visit.scope.withdraw(self.hook("hook")))
 
     def test_the_newest_of_several(self) -> None:
-        """Of a hook that was added more than once, the one that was added last is withdrawn."""
+        """The newest registration is withdrawn of a hook that was added more than once."""
         visit, twice = Visit(waiting), self.hook("twice")
         visit.scope.on_exit(twice)
         visit.scope.on_exit(self.hook("between"))
@@ -70,7 +70,7 @@ class AHookCanBeWithdrawnTests(HookTestCase):
         self.assertEqual(self.ran, ["between", "twice"])
 
     def test_one_of_an_entry_point(self) -> None:
-        """Hooks that an entry point was given are hooks like any other, for one request."""
+        """A hook of the entry point can be withdrawn for one request, and runs for the others."""
         hook = self.hook("option")
 
         def handler(request: object) -> bytes:
@@ -88,26 +88,26 @@ class AHookCanBeWithdrawnTests(HookTestCase):
         self.assertEqual(self.ran, ["option"])
 
     def test_on_a_scope_without_hooks(self) -> None:
-        """Asking costs a request nothing that has none: it stays on its fast path."""
+        """`withdraw` on a scope without hooks leaves it on its fast path."""
         visit = Visit(waiting, observers=())
         self.assertFalse(visit.scope.withdraw(self.hook("none")))
         self.assertIsNone(visit.scope._life)
 
     def test_cannot_be_called(self) -> None:
-        """What can be no hook is a TypeError."""
+        """`withdraw` raises a TypeError for what can be no hook."""
         with self.assertRaisesRegex(TypeError, "withdraw takes .*, not None"):
             Visit(waiting).scope.withdraw(cast(Any, None))
 
 
 class EqualHooksTests(HookTestCase):
-    """Which hook is meant."""
+    """Which of several hooks `withdraw` finds."""
 
     def clean(self, scope: Scope) -> None:
-        """A hook that is a bound method: another object each time that it is asked for."""
+        """A hook that is a bound method, which is a new object at each access."""
         self.ran.append("method")
 
     def test_a_bound_method(self) -> None:
-        """A bound method is found again, though it is another object by then."""
+        """A bound method is withdrawn, although it is another object by then."""
         visit = Visit(waiting)
         visit.scope.on_exit(self.clean)
         self.assertTrue(visit.scope.withdraw(self.clean))
@@ -115,7 +115,7 @@ class EqualHooksTests(HookTestCase):
         self.assertEqual(self.ran, [])
 
     def test_without_a_hash(self) -> None:
-        """A hook that has no hash is withdrawn by itself, and not by one that equals it."""
+        """A hook without a hash is withdrawn by itself, and not by one that equals it."""
 
         @define
         class Unhashable:
@@ -130,7 +130,7 @@ class EqualHooksTests(HookTestCase):
         self.assertTrue(visit.scope.withdraw(hook))
 
     def test_whose_hash_changes(self) -> None:
-        """A hook with a hash that does not last may not be found, and is called as any other."""
+        """A hook whose hash changes after a call of `withdraw` is run as any other."""
 
         @define(unsafe_hash=True)
         class Counter:
@@ -160,7 +160,7 @@ class ManyHooksTests(HookTestCase):
         self.assertIsNone(gone())
 
     def test_in_any_order(self) -> None:
-        """To withdraw many takes time in proportion to their number, in any order."""
+        """To withdraw many hooks takes linear time, in any order."""
 
         def prepare(order: str, count: int) -> Callable[[], object]:
             scope = Visit(waiting).scope
@@ -176,12 +176,12 @@ class ManyHooksTests(HookTestCase):
             assert_linear(self, partial(prepare, order), order)
 
     def withdraw_all(self, scope: Scope, hooks: list[Any]) -> None:
-        """Withdraw them, all of which are there."""
+        """Withdraw these hooks, and check that each was there."""
         for hook in hooks:
             self.assertTrue(scope.withdraw(hook))
 
     def test_one_after_the_other(self) -> None:
-        """Nor does it take longer if each is withdrawn after the next was added."""
+        """To withdraw each hook after the next was added takes linear time."""
 
         def stream(scope: Scope, count: int) -> None:
             former = scope.on_exit(partial(repr))
@@ -194,7 +194,7 @@ class ManyHooksTests(HookTestCase):
         assert_linear(self, lambda count: partial(stream, Visit(waiting).scope, count))
 
     def test_equal_ones(self) -> None:
-        """Nor if all are equal."""
+        """To withdraw many equal hooks takes linear time."""
 
         def prepare(count: int) -> Callable[[], object]:
             scope = Visit(waiting).scope
