@@ -28,11 +28,11 @@ from .._work import Errand
 
 
 class BoomError(Exception):
-    """The handler's own."""
+    """An error of the handler's own."""
 
 
 async def coroutine(request: Request) -> bytes:
-    """Fail after a while, or at once."""
+    """Fail in a coroutine."""
     raise BoomError
 
 

@@ -34,7 +34,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.events = log_events(self)
 
     def hooks(self, count: int) -> list[object]:
-        """As many hooks that hang; the one with the highest number is called first."""
+        """This many hooks that hang; the one with the highest number is called first."""
         names = [f"hook {number}" for number in range(count)]
         return [self.hook(name, self.hanging(name)) for name in names]
 

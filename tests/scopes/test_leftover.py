@@ -52,7 +52,7 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
     """Promises 3, 5 and 12: what is told of a request that was answered."""
 
     def test_hooks(self) -> None:
-        """Hooks for a cancelled scope are not run; the others are, and see no cause."""
+        """Beside leftover work no hook for a cancel is run; the others are, and see no cause."""
         seen: list[Cause | None] = []
         visit = Visit(
             lambda _: answered(Errand()),
@@ -62,7 +62,7 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
         self.assertEqual((visit.response.body, seen), (b"page", [None]))
 
     def test_outcome(self) -> None:
-        """The outcome says completed, and counts what was left over."""
+        """The outcome of a request with leftover work is completed, and counts that work."""
 
         def handler(_: Request) -> bytes:
             current_scope().track(Errand())
@@ -73,7 +73,7 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
         self.assertEqual((outcome.ended, outcome.leftovers), (Ended.COMPLETED, 2))
 
     def test_nothing_is_left_over(self) -> None:
-        """Work that has ended by then is none."""
+        """Work that ended before the response does not count as leftover work."""
         errand = Errand()
         visit = Visit(lambda _: answered(errand), on_exit=lambda _: None)
         self.assertEqual(visit.outcome.leftovers, 1)
@@ -81,20 +81,20 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
         self.assertEqual(Visit(lambda _: answered(errand)).outcome.leftovers, 0)
 
     def test_monitor(self) -> None:
-        """A monitor counts it with those that were completed, not with the cancelled."""
+        """A monitor counts a request with leftover work as completed, not as cancelled."""
         monitor = Monitor()
         site = CancellingResource(Page(lambda _: answered(Errand())), monitor=monitor)
         connect(site).get()
         self.assertEqual(monitor.totals, {("none", "completed"): 1})
 
     def test_log(self) -> None:
-        """The default log has no line for it."""
+        """The default log has no line for a request whose leftover work was stopped."""
         events = log_events(self)
         connect(CancellingResource(Page(lambda _: answered(Errand())))).get()
         self.assertEqual(of_cancelweb(events), [])
 
     def test_failure(self) -> None:
-        """Work that fails when it is asked has failed, as ever."""
+        """Leftover work that fails after it was asked makes its request a failed one."""
         errand = Errand(obedient=False)
         visit = Visit(lambda _: answered(errand))
         errand.fail(ValueError())
@@ -102,7 +102,7 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_survivor(self) -> None:
-        """Work that does not stop is a survivor, and the log has a line of the request."""
+        """Leftover work that does not stop is a survivor, and the log has a line of its request."""
         events = log_events(self)
         errand, monitor = Errand(obedient=False), Monitor()
         connection = connect(CancellingResource(Page(lambda _: answered(errand)), monitor=monitor))
@@ -116,7 +116,7 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
         errand.end()
 
     def test_cancelled_with_what_it_awaits(self) -> None:
-        """What the handler returned may await leftover work, and end with that."""
+        """A handler that awaits leftover work ends with it, and its request has completed."""
         work: Deferred[None] = Deferred(lambda _: None)
 
         async def handler(_: Request) -> None:
@@ -131,7 +131,7 @@ class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
 class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
     """Promise 5: what the handler returned goes on beside its finished response.
 
-    So it does if the handler has tracked it as well; what else is tracked is stopped.
+    Work that the handler has both returned and tracked goes on; other tracked work is stopped.
     """
 
     def setUp(self) -> None:
@@ -141,7 +141,7 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         self.monitor = Monitor()
 
     async def job(self, request: Any) -> int:
-        """Finishes the response half-way."""
+        """Finish the response half-way."""
         await self.step
         finish(request)
         await self.rest
@@ -149,12 +149,12 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         return NOT_DONE_YET
 
     def track(self, work: object) -> object:
-        """Track something else as well."""
+        """Track an errand, and then this work."""
         current_scope().track(Errand(self.asked, "other"))
         return current_scope().track(work)
 
     def assert_goes_on(self, handler: Handler) -> Connection:
-        """It does when the response is finished."""
+        """Returned work goes on when the response is finished; returns the connection."""
         self.step: Deferred[None] = Deferred()
         self.rest: Deferred[None] = Deferred(lambda _: self.asked.append("rest"))
         self.asked.clear()
@@ -168,7 +168,7 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         return connection
 
     def test_tracked_as_well(self) -> None:
-        """In whatever form it was tracked."""
+        """Returned work goes on even if it is tracked by itself, in whatever form."""
         self.assert_goes_on(lambda request: self.track(self.job(request)))
         self.rest.callback(None)
         self.assert_goes_on(lambda request: self.track(Deferred.fromCoroutine(self.job(request))))
@@ -177,7 +177,7 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         self.assertEqual([each.leftovers for each in self.outcomes], [1])
 
     def test_what_waits_for_it(self) -> None:
-        """Tracked work that waits for it is no leftover work as yet: its cancel would reach it."""
+        """Tracked work that waits for returned work goes on with it, and is no leftover work."""
 
         async def tell(work: Deferred[int]) -> None:
             await work
@@ -194,7 +194,7 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         self.assertEqual([each.leftovers for each in self.outcomes], [1])
 
     def test_other_kinds(self) -> None:
-        """So it is with work of other kinds, whether it is tracked as well or not."""
+        """Returned work of the user's own kind goes on, whether it is tracked or not."""
         for is_tracked in (False, True):
             errand = Errand()
 
@@ -209,7 +209,7 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
             self.assertEqual(visit.outcome.leftovers, 1 + (not is_tracked))
 
     def test_at_the_end_of_a_drain(self) -> None:
-        """It is stopped when that is at its end."""
+        """Returned work beside its finished response is stopped at the end of a drain."""
         connection = self.assert_goes_on(lambda request: self.track(self.job(request)))
         self.monitor.drain(0)
         connection.client.clock.advance(0)
@@ -224,7 +224,7 @@ class CheckTests(SynchronousTestCase):
         self.told: list[Cause | None] = []
 
     async def stubborn(self) -> None:
-        """Work that eats its cancellation, and asks then."""
+        """A coroutine that swallows its cancellation, and then calls `check`."""
         try:
             await Deferred(lambda _: None)
         except CancelledError:
@@ -232,19 +232,19 @@ class CheckTests(SynchronousTestCase):
 
     @inlineCallbacks
     def stubborn_generator(self) -> Generator[Any, Any, None]:
-        """The same, as a generator."""
+        """A generator that swallows its cancellation, and then calls `check`."""
         try:
             yield Deferred(lambda _: None)
         except CancelledError:
             self.told.append(reason())
 
     def test_in_leftover_work(self) -> None:
-        """It says why, in a coroutine that the scope has started."""
+        """`check` tells the cause in a leftover coroutine that the scope has started."""
         Visit(lambda _: answered(self.stubborn()))
         self.assertEqual(self.told, [ResponseFinished()])
 
     def test_in_leftover_work_that_ran_before(self) -> None:
-        """So it does in work that the handler had started itself."""
+        """`check` tells the cause in leftover work that the handler has started itself."""
 
         def handler(_: Request) -> bytes:
             current_scope().track(Deferred.fromCoroutine(self.stubborn()))
@@ -254,7 +254,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(self.told, [ResponseFinished()] * 2)
 
     def test_in_what_that_awaits(self) -> None:
-        """And in what the work awaits."""
+        """`check` tells the cause in a generator that leftover work awaits."""
 
         async def above() -> None:
             await self.stubborn_generator()
@@ -263,7 +263,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(self.told, [ResponseFinished()])
 
     def test_in_what_the_handler_returned(self) -> None:
-        """It does not in what goes on beside its finished response."""
+        """`check` does not raise in returned work that goes on beside its finished response."""
         step: Deferred[None] = Deferred()
 
         async def handler(request: Request) -> None:
@@ -278,14 +278,14 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual((self.told, visit.outcome.leftovers), ([None, None], 1))
 
     def test_in_returned_work_under_a_faked_head(self) -> None:
-        """It does as soon as that is asked to stop itself: under a faked HEAD."""
+        """`check` tells the cause in returned work that is stopped under a faked HEAD."""
 
         connection = connect(CancellingResource(NoHead(lambda _: self.stubborn())))
         connection.request(b"HEAD")
         self.assertEqual(self.told, [ResponseFinished()])
 
     def test_in_returned_work_at_the_end_of_a_drain(self) -> None:
-        """And at the end of a drain."""
+        """`check` tells the cause in returned work that is stopped at the end of a drain."""
 
         async def handler(request: Request) -> None:
             request.finish()
@@ -299,7 +299,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(self.told, [ResponseFinished()])
 
     def test_in_hooks(self) -> None:
-        """It never does in a hook: that was not asked."""
+        """`check` does not raise in a hook, which was not asked to stop."""
         hooked: list[Cause | None] = []
 
         async def handler(request: Request) -> None:
@@ -315,7 +315,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual((self.told, hooked), ([ResponseFinished()], [None]))
 
     def test_of_another_scope(self) -> None:
-        """Nor where the scope of another request is asked."""
+        """`check` of another request's scope does not raise in leftover work."""
         other = Visit(lambda _: Deferred(lambda _: None)).scope
 
         async def work() -> None:
@@ -329,7 +329,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(self.told, [None])
 
     def test_while_it_runs(self) -> None:
-        """Work that finishes the response itself is asked when its code has come to a wait."""
+        """Tracked work that finishes the response itself is asked when it comes to a wait."""
 
         async def work(request: Any) -> None:
             await step
@@ -350,7 +350,7 @@ class CheckTests(SynchronousTestCase):
 
 
 class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
-    """Promise 11: the tracked work of a spared request is spared as well."""
+    """Promise 11: the work that a spared request tracks is spared, like the returned work."""
 
     def setUp(self) -> None:
         self.tracked = Errand()
@@ -362,7 +362,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         return NOT_DONE_YET
 
     def handler_of(self, returned: object) -> Handler:
-        """The same, but that it returns this."""
+        """A handler that tracks the same work, and returns this."""
 
         def handler(request: Request) -> object:
             self.handler(request)
@@ -371,7 +371,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         return handler
 
     def post(self, handler: Any = None, **options: Any) -> Connection:
-        """A POST whose client leaves."""
+        """Send a POST, and have its client leave."""
         site = CancellingResource(
             Page(handler or self.handler), observers=self.outcomes.append, **options
         )
@@ -381,7 +381,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         return connection
 
     def test_not_done_yet(self) -> None:
-        """It runs to its end; the outcome tells what would have cancelled it."""
+        """Tracked work of a spared request completes, and the outcome notes the disconnect."""
         self.post(on_cancel=self.fail)
         self.assertEqual((self.tracked.asked, self.outcomes), ([], []))
         self.tracked.end()
@@ -390,7 +390,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
 
     def test_may_be_cut(self) -> None:
-        """Where ``methods`` lets it be cut, it is cut for the reason that there is."""
+        """A POST that ``methods`` lists is cancelled with its tracked work, and has its cause."""
         causes: list[Cause | None] = []
 
         def hook(scope: Scope) -> None:
@@ -405,7 +405,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         self.assertEqual(of_cancelweb(events), [])
 
     def test_answered_by_returned_work(self) -> None:
-        """Once the returned work has come to a result, what is tracked is leftover work."""
+        """Tracked work of a spared request is leftover work once the returned work has a result."""
         returned: Deferred[bytes] = Deferred()
 
         self.post(self.handler_of(returned))
@@ -414,7 +414,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         self.assertEqual((self.tracked.asked, self.outcomes[0].leftovers), ([""], 1))
 
     def test_not_done_yet_later(self) -> None:
-        """NOT_DONE_YET is no result, also when the returned work comes to it."""
+        """Returned work that comes to NOT_DONE_YET makes no leftover work of what is tracked."""
         returned: Deferred[int] = Deferred()
 
         self.post(self.handler_of(returned))
@@ -424,7 +424,7 @@ class HalfDoneWritesAreNotCutTests(SynchronousTestCase):
         self.assertEqual(self.outcomes[0].leftovers, 0)
 
     def test_answered_in_the_call(self) -> None:
-        """So it is where the client leaves in the call, which then returns bytes."""
+        """Tracked work is leftover work if the client leaves in a call that returns bytes."""
 
         def handler(request: Any) -> bytes:
             self.handler(request)

@@ -28,54 +28,54 @@ from ._let_go import Await, LetGoTestCase
 
 
 def pure_wait() -> Deferred[Any]:
-    """A Deferred that says so: there is nothing behind it to stop."""
+    """A Deferred whose canceller declares that there is nothing behind it to stop."""
     return Deferred(lambda _: None)
 
 
 async def awaited(deferred: Deferred[Any]) -> Any:
-    """A coroutine."""
+    """A coroutine that awaits the Deferred."""
     return await deferred
 
 
 async def deeply_awaited(deferred: Deferred[Any]) -> Any:
-    """One that awaits another."""
+    """A coroutine that awaits another one, which awaits the Deferred."""
     return await awaited(deferred)
 
 
 @inlineCallbacks
 def yielded(deferred: Deferred[Any]) -> Generator[Deferred[Any], Any, Any]:
-    """A generator of `inlineCallbacks`."""
+    """A generator of `inlineCallbacks` that waits for the Deferred."""
     return (yield deferred)
 
 
 async def streamed(deferred: Deferred[Any]) -> AsyncIterator[bytes]:
-    """A stream."""
+    """A stream that awaits the Deferred."""
     yield await deferred
 
 
 def chained(deferred: Deferred[Any]) -> Deferred[Any]:
-    """A Deferred that has fired, and waits for it."""
+    """A Deferred that has fired, and waits for the given one."""
     return succeed(None).addCallback(lambda _: deferred)
 
 
 def gathered(deferred: Deferred[Any]) -> Deferred[Any]:
-    """A list of which another member is a pure wait."""
+    """A list of the Deferred and a pure wait."""
     return gatherResults([pure_wait(), deferred], consumeErrors=True)
 
 
 async def listed(deferred: Deferred[Any]) -> None:
-    """A list that a coroutine awaits, and that gives failures as results."""
+    """A coroutine that awaits a list, which gives failures as results."""
     await DeferredList([deferred, pure_wait()], consumeErrors=True)
     raise CancelledError
 
 
 def raced(deferred: Deferred[Any]) -> Any:
-    """A race that a coroutine awaits, with another race in it."""
+    """A coroutine that awaits a race, which has another race in it."""
     return awaited(race([pure_wait(), race([pure_wait(), deferred])]))
 
 
 def shared(deferred: Deferred[Any]) -> Any:
-    """A run that no other request shares."""
+    """A coroutine that awaits a run that no other request shares."""
     return awaited(Shared(awaited)(deferred))
 
 
@@ -90,7 +90,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
     """Promise 9: "stopped" only if nothing is left behind that runs."""
 
     def handlers(self, make: Any) -> list[Handler]:
-        """For each way, one that waits for what is made, returned, and one that tracks that."""
+        """For each way to wait for what is made: handlers that return, and that track, the wait."""
 
         def tracking(way: Await) -> Handler:
             def handler(_: Request) -> int:
@@ -107,7 +107,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         ]
 
     def test_without_a_canceller(self) -> None:
-        """What waits for a Deferred without a canceller, which other code holds, is let go."""
+        """Work that waits for a Deferred without a canceller, which other code holds, is let go."""
         for end in (self.leave, self.time_out):
             for handler in self.handlers(self.wait):
                 self.assertIs(end(handler), Ended.LET_GO)
@@ -116,7 +116,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
                 self.assertEqual(self.monitor.let_go, ())
 
     def test_nothing_behind_it(self) -> None:
-        """If nothing refers to the Deferred after the cancel, the work was stopped."""
+        """Work was stopped if nothing refers to its Deferred after the cancel."""
         for end in (self.leave, self.time_out):
             for handler in self.handlers(Deferred[Any]):
                 self.assertIs(end(handler), Ended.STOPPED)
@@ -124,7 +124,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertEqual(self.lines(), [])
 
     def test_nothing_behind_it_and_caught(self) -> None:
-        """So it was if a handler has caught the cancellation, in whatever way it waits."""
+        """Work with nothing behind it is not let go if its handler catches the cancellation."""
         caught: list[type[Exception]] = []
 
         def catching(way: Await, then: Callable[[], Awaitable[Any]]) -> Handler:
@@ -161,7 +161,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertEqual(self.monitor.let_go, ())
 
     def test_a_cancel_of_its_own(self) -> None:
-        """So it does if its class overrides `cancel`."""
+        """A held Deferred counts as stopped if its class overrides `cancel`."""
 
         class Own(Deferred[None]):
             def cancel(self) -> None:
@@ -173,25 +173,25 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertIs(self.leave(lambda _: own), Ended.STOPPED)
 
     def test_a_coroutine_in_a_race(self) -> None:
-        """What a coroutine awaits that takes part in a race counts, too."""
+        """A race with a coroutine is let go, or stopped, as what the coroutine awaits."""
         for wait, expected in ((self.wait(), Ended.LET_GO), (pure_wait(), Ended.STOPPED)):
             member = Deferred.fromCoroutine(awaited(wait))
             self.assertIs(self.leave(returning(race([pure_wait(), member]))), expected)
 
     def test_a_member_that_has_fired(self) -> None:
-        """Only the members of a list that have not fired count."""
+        """A list whose only member without a canceller has fired counts as stopped."""
         self.wait().callback(None)
         done = self.held[0]
         members = gatherResults([done, pure_wait()], consumeErrors=True)
         self.assertIs(self.leave(returning(members)), Ended.STOPPED)
 
     def test_the_end_of_the_request(self) -> None:
-        """One that `notifyFinish` gave to the handler does not count."""
+        """A handler that waits for a Deferred of `notifyFinish` counts as stopped."""
         self.assertIs(self.time_out(lambda request: request.notifyFinish()), Ended.STOPPED)
         self.assertIs(self.time_out(lambda request: awaited(request.notifyFinish())), Ended.STOPPED)
 
     def test_beside_work_that_stops(self) -> None:
-        """Of several pieces of work the worst counts."""
+        """A request ends as let go if one of several pieces of work is let go."""
 
         async def handler(_: Request) -> None:
             current_scope().track(self.wait())
@@ -201,7 +201,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertIs(self.leave(handler), Ended.LET_GO)
 
     def test_worse_ends(self) -> None:
-        """A failure is worse than to be let go, and so is a survivor."""
+        """A request that fails, or that has a survivor, does not end as let go."""
 
         async def failing(_: Request) -> None:
             try:
@@ -225,7 +225,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertIs(self.ended(), Ended.SURVIVED)
 
     def test_that_is_swallowed(self) -> None:
-        """A handler that goes on to its end has let it go all the same."""
+        """Work is let go although its handler swallows the cancellation and goes on to its end."""
 
         async def handler(_: Request) -> bytes:
             with contextlib.suppress(CancelledError):
@@ -235,7 +235,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertIs(self.leave(handler), Ended.LET_GO)
 
     def test_that_ends_before_the_rest(self) -> None:
-        """If it has ended when the rest of the work has, nothing was let go."""
+        """Work is not let go if it has ended when the rest of the work has."""
 
         async def handler(_: Request) -> None:
             try:
@@ -251,14 +251,14 @@ class StoppedMeansStoppedTests(LetGoTestCase):
             self.assertIs(self.ended(), expected)
 
     def test_shielded(self) -> None:
-        """Shielded work is not asked, so that it is not let go; it is waited for."""
+        """Shielded work is waited for, and is not let go."""
         self.visit(lambda _: shield(self.wait())).disconnect()
         self.assertEqual(self.outcomes, [])
         self.held[0].callback(None)
         self.assertIs(self.ended(), Ended.STOPPED)
 
     def test_shared_work_whose_end_cannot_be_observed(self) -> None:
-        """A run whose end nothing will tell is let go, for the request that left it last."""
+        """A shared run is let go, for the request that leaves it, if its end cannot be observed."""
 
         class Unseen(Errand):
             is_end_observable = False
@@ -269,7 +269,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertEqual((work.asked, self.monitor.let_go), ([""], ()))
 
     def test_leftover_work(self) -> None:
-        """Leftover work that is let go does not make the request end worse."""
+        """Leftover work that is let go does not make its request end as let go."""
 
         def handler(_: Request) -> bytes:
             current_scope().track(self.wait())
@@ -280,7 +280,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertEqual(len(self.monitor.let_go), 1)
 
     def test_on_the_fast_path_and_off_it(self) -> None:
-        """A decorated handler without any options ends in the same way."""
+        """A decorated handler without a monitor tells what is let go from what is stopped."""
         for make, expected in ((self.wait, Ended.LET_GO), (Deferred[Any], Ended.STOPPED)):
             for handler in self.handlers(make):
                 visit = Visit(handler)

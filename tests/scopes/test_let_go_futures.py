@@ -24,31 +24,31 @@ Way = Callable[[asyncio.Future[Any]], Coroutine[Any, Any, Any]]
 
 
 async def awaited(future: asyncio.Future[Any]) -> Any:
-    """A task that awaits it."""
+    """A coroutine that awaits the future."""
     return await future
 
 
 async def deeply_awaited(future: asyncio.Future[Any]) -> Any:
-    """One that awaits a task."""
+    """A coroutine that awaits a task, which awaits the future."""
     return await asyncio.ensure_future(awaited(future))
 
 
 async def gathered(future: asyncio.Future[Any]) -> Any:
-    """One that awaits it among others."""
+    """A coroutine that awaits the future among others."""
     over, endless = (asyncio.get_running_loop().create_future() for _ in range(2))
     over.set_result(None)
     return await asyncio.gather(awaited(future), over, endless)
 
 
 async def grouped(future: asyncio.Future[Any]) -> None:
-    """One that waits for a group of tasks."""
+    """A coroutine that waits for a group of tasks, one of which awaits the future."""
     async with asyncio.TaskGroup() as group:
         group.create_task(awaited(future))
         group.create_task(awaited(asyncio.get_running_loop().create_future()))
 
 
 async def in_time(future: asyncio.Future[Any]) -> Any:
-    """One that sets a limit."""
+    """A coroutine that awaits the future for a limited time."""
     return await asyncio.wait_for(future, 100)
 
 
@@ -60,7 +60,7 @@ class FutureTestCase(LetGoTestCase):
 
     Attributes:
         loop: runs only in `turn`.
-        call: the last one in an executor.
+        call: the last call in an executor.
     """
 
     def setUp(self) -> None:
@@ -69,7 +69,7 @@ class FutureTestCase(LetGoTestCase):
         self.addCleanup(self.loop.close)
 
     def turn(self) -> None:
-        """Let all go on that can."""
+        """Let all tasks go on that can."""
         for _ in range(9):
             self.loop.run_until_complete(asyncio.sleep(0))
 
@@ -81,7 +81,7 @@ class FutureTestCase(LetGoTestCase):
         return asyncio.wrap_future(self.call, loop=self.loop)
 
     def leave_future(self, future: asyncio.Future[Any]) -> Ended:
-        """Ask for a page that waits for this, and leave."""
+        """Ask for a page that waits for this future, and leave; returns how its work has ended."""
 
         async def handler(_: object) -> Any:
             return await Deferred.fromFuture(future)
@@ -93,7 +93,7 @@ class FutureTestCase(LetGoTestCase):
         return self.ended()
 
     def task(self, way: Way, future: asyncio.Future[Any]) -> asyncio.Future[Any]:
-        """A task that waits for it in one of these ways."""
+        """A task that waits for the future in one of these ways."""
         return self.loop.create_task(way(future))
 
     def ways(self) -> list[Callable[[asyncio.Future[Any]], asyncio.Future[Any]]]:
@@ -102,10 +102,10 @@ class FutureTestCase(LetGoTestCase):
 
 
 class AThreadRunsOnTests(FutureTestCase):
-    """Promise 9: a call in an executor that has begun is let go, whoever waits for it."""
+    """Promise 9: a call in an executor that has begun is let go, however code waits for it."""
 
     def test_let_go(self) -> None:
-        """It is let go, and counts as running until it has ended."""
+        """A call that has begun is let go, and counts as running until it has ended."""
         for wait in self.ways():
             self.assertIs(self.leave_future(wait(self.begin())), Ended.LET_GO)
             self.assertEqual(len(self.monitor.let_go), 1)
@@ -114,19 +114,19 @@ class AThreadRunsOnTests(FutureTestCase):
             self.assertEqual(self.monitor.let_go, ())
 
     def test_it_is_told_where(self) -> None:
-        """The log names the line that waits for it."""
+        """The log names the line of the handler that waits for the call."""
         self.leave_future(self.begin())
         [line] = map(str, self.lines())
         self.assertIn("in FutureTestCase.leave_future.<locals>.handler", line)
 
     def test_a_package_beside_ours(self) -> None:
-        """One whose name begins as ours does is a user's."""
+        """A package whose name begins with that of cancelweb is taken for a user's code."""
         package = dirname(cancelweb.__file__)
         line = f"{package}_plugin/queries.py:9 in query"
         self.assertEqual(position_in(f"/app/views.py:3 in handler\n{line}"), line)
 
     def test_it_is_told_where_it_is_used(self) -> None:
-        """Of asyncio's own code it names none, or all users of it would be one place."""
+        """The place that is named is a line of the user's code, and not one of asyncio's."""
         task = self.task(in_time, self.begin())
         self.turn()
         lines = list(lines_of(task))
@@ -137,13 +137,13 @@ class AThreadRunsOnTests(FutureTestCase):
         self.turn()
 
     def test_not_begun(self) -> None:
-        """One that has not begun never will: it was stopped."""
+        """A call that has not begun is cancelled, and counts as stopped."""
         for wait in self.ways():
             self.assertIs(self.leave_future(wait(self.begin(False))), Ended.STOPPED)
             self.assertTrue(self.call.cancelled())
 
     def test_just_ended(self) -> None:
-        """Nor is one let go that has ended, though asyncio has not been told."""
+        """A call that has ended counts as stopped, though asyncio has not been told of its end."""
         future = self.begin()
         connection = self.visit(lambda _: Deferred.fromFuture(future))
         self.call.set_exception(ValueError())
@@ -160,14 +160,14 @@ class AThreadRunsOnTests(FutureTestCase):
         self.assertEqual(self.monitor.let_go, ())
 
     def test_task_that_has_not_begun(self) -> None:
-        """Nor is a task let go that waits for nothing yet."""
+        """A task that has not begun, and waits for nothing yet, counts as stopped."""
         task = self.task(awaited, self.begin())
         self.visit(lambda _: Deferred.fromFuture(task)).disconnect()
         self.turn()
         self.assertIs(self.ended(), Ended.STOPPED)
 
     def test_task_that_goes_on(self) -> None:
-        """A thread that a task has left behind is let go, though the task cleans up."""
+        """A call that a task has left behind is let go, though the task still cleans up."""
 
         async def cleaning_up(future: asyncio.Future[Any]) -> None:
             try:
@@ -178,7 +178,7 @@ class AThreadRunsOnTests(FutureTestCase):
         self.assertIs(self.leave_future(self.task(cleaning_up, self.begin())), Ended.LET_GO)
 
     def test_futures_of_other_classes(self) -> None:
-        """What they keep under the names of asyncio's own is no reason not to cancel them."""
+        """Futures are cancelled whatever their class keeps under a name of asyncio's own."""
         kept: Any
         for kept, logged in (("x",), 0), (1, 1):
             own = type("Own", (asyncio.Future,), {"_children": kept})
@@ -188,7 +188,7 @@ class AThreadRunsOnTests(FutureTestCase):
                 self.assertEqual(len(self.flushLoggedErrors(TypeError)), logged)
 
     def test_futures_of_other_classes_beside_a_thread(self) -> None:
-        """What was found before is told all the same."""
+        """A call beside a future of a faulty class is let go, and the error is logged."""
         own = type("Own", (asyncio.Future,), {"_children": 1})(loop=self.loop)
         both = asyncio.gather(own, self.begin())
         self.assertIs(self.leave_future(both), Ended.LET_GO)
@@ -196,7 +196,7 @@ class AThreadRunsOnTests(FutureTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_shielded(self) -> None:
-        """What a task shields is not asked: it is nobody's that has to stop."""
+        """A call that a task shields is not cancelled, and the task counts as stopped."""
 
         async def shielded(future: asyncio.Future[Any]) -> Any:
             return await asyncio.shield(future)
@@ -206,25 +206,25 @@ class AThreadRunsOnTests(FutureTestCase):
 
 
 class ADeferredBehindAFutureTests(FutureTestCase):
-    """Promise 9: what ``asFuture`` has made of a Deferred is as that Deferred is."""
+    """Promise 9: a future that ``asFuture`` has made ends as the Deferred behind it."""
 
     def as_future(self, deferred: Deferred[Any]) -> asyncio.Future[Any]:
-        """A task that awaits it."""
+        """A task that awaits the future of a Deferred."""
         return self.task(awaited, deferred.asFuture(self.loop))
 
     def test_unstoppable(self) -> None:
-        """One that nothing can stop is let go."""
+        """A future whose Deferred nothing can stop is let go."""
         self.assertIs(self.leave_future(self.as_future(self.wait())), Ended.LET_GO)
         self.assertEqual(len(self.monitor.let_go), 1)
         self.held.clear()
         self.assertEqual(self.monitor.let_go, ())
 
     def test_stoppable(self) -> None:
-        """One that has a canceller is stopped."""
+        """A future whose Deferred has a canceller is stopped."""
         waiting: Deferred[None] = Deferred(lambda _: None)
         self.assertIs(self.leave_future(self.as_future(waiting)), Ended.STOPPED)
 
     def test_there_and_back(self) -> None:
-        """A thread is found behind any number of these."""
+        """A call is let go behind a future of a Deferred of a future."""
         there = self.as_future(Deferred.fromFuture(self.begin()))
         self.assertIs(self.leave_future(there), Ended.LET_GO)

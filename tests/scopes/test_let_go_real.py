@@ -29,7 +29,7 @@ class ThreadTests(TestCase):
     timeout = 30
 
     async def test_runs_on(self) -> None:
-        """It is let go, and a monitor has it until the function has returned."""
+        """A function in a thread is let go, and a monitor lists it until it has returned."""
         monitor, outcomes, go_on = Monitor(), list[Outcome](), Event()
         began: Deferred[None] = Deferred()
 
@@ -59,7 +59,7 @@ class PureWaitTests(LetGoTestCase):
     """The documented way to declare a wait behind which there is nothing to stop."""
 
     def test_counts_as_stopped(self) -> None:
-        """One that is left counts as stopped; the others are told, and nothing raises."""
+        """A pure wait whose client leaves counts as stopped, and the other client is answered."""
         news: Any = run(PURE_WAIT.read_text())["News"]()
         stays, leaves = Visit(lambda _: news.next()), Visit(lambda _: news.next())
         leaves.disconnect()
@@ -95,12 +95,12 @@ class ReadBodyTests(AskingTestCase):
         return ended
 
     async def test_with_a_plain_agent(self) -> None:
-        """On a plain `Agent` it reads on, whatever a cancel does, so it is let go."""
+        """A body that is read with a plain `Agent` is let go, since a cancel does not stop it."""
         self.assertIs(await self.ended(self.plain), Ended.LET_GO)
         # Twisted warns of it, and trips over the body's end afterwards.
         self.flushWarnings()
         self.flushLoggedErrors(AlreadyCalledError)
 
     async def test_with_ours(self) -> None:
-        """On a `CancellingAgent` it is stopped."""
+        """A body that is read with a `CancellingAgent` is stopped."""
         self.assertIs(await self.ended(self.get), Ended.STOPPED)

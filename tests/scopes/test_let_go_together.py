@@ -24,16 +24,16 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.asked: list[str] = []
 
     def work(self, name: str) -> Deferred[Any]:
-        """Work that can be stopped, and notes it."""
+        """Work that can be stopped, and notes that it was."""
         return Deferred(lambda _: self.asked.append(name))
 
     @staticmethod
     async def wait_for(work: Deferred[Any]) -> None:
-        """A coroutine that waits for it."""
+        """A coroutine that waits for the work."""
         await work
 
     def test_deferred_tracked_twice(self) -> None:
-        """A member of a list is tracked by itself as well, and is asked first."""
+        """Both members of a tracked list are stopped if one of them is also tracked by itself."""
 
         def handler(_: Request) -> int:
             first, second = self.work("first"), self.work("second")
@@ -45,7 +45,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.assertEqual(self.asked, ["first", "second"])
 
     def test_coroutines(self) -> None:
-        """What the handler returned waits for a member of a list for which a coroutine waits."""
+        """Both members of an awaited list are stopped if returned work awaits one of them."""
 
         def handler(_: Request) -> object:
             first, second = self.work("first"), self.work("second")
@@ -57,7 +57,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.assertEqual(self.asked, ["first", "second"])
 
     def test_what_goes_on_with_a_result(self) -> None:
-        """But not what a callback waits for, to which the cancel of other work has led."""
+        """What a callback waits for is not cut if the cancel of other work has led to it."""
         seen: list[str] = []
 
         def handler(_: Request) -> int:
@@ -83,7 +83,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.assertEqual((self.asked, seen), (["firing"], ["closed"]))
 
     def test_let_go(self) -> None:
-        """What nothing can stop is let go."""
+        """A member of a list that nothing can stop is let go when the other member is stopped."""
 
         def handler(_: Request) -> object:
             first = self.work("first")
@@ -94,7 +94,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.assertEqual(len(self.monitor.let_go), 1)
 
     def test_beside_a_finished_response(self) -> None:
-        """So it is with leftover work."""
+        """Both members of a leftover list are stopped if one of them is also tracked by itself."""
 
         def handler(_: Request) -> bytes:
             first, second = self.work("first"), self.work("second")
@@ -107,7 +107,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.assertEqual([each.leftovers for each in self.outcomes], [2])
 
     def test_detached_meanwhile(self) -> None:
-        """What the cancel of other work has detached is left alone, whether it ends or not."""
+        """Work that the canceller of other work detaches is not asked, whether it ends or not."""
         first, second = self.work("first"), self.work("second")
         both = gatherResults([first, second], consumeErrors=True)
         errand = Errand(self.asked, "errand")

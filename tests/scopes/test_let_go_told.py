@@ -27,14 +27,14 @@ from ._survivors import line_of
 
 
 class LetGoIsLoggedTests(LetGoTestCase):
-    """The log tells of it, with the place where it waited."""
+    """The log tells of work that was let go, with the place where it waited."""
 
     async def handler(self, _: Request) -> None:
         """Wait for what nothing stops."""
         await self.wait()
 
     def test_the_place(self) -> None:
-        """One line at info names the place."""
+        """A line at info names the place where the work waited, once."""
         self.leave(self.handler)
         place = line_of(LetGoIsLoggedTests.handler, 2)
         self.assertEqual(
@@ -46,7 +46,7 @@ class LetGoIsLoggedTests(LetGoTestCase):
         )
 
     def test_once_for_each_place(self) -> None:
-        """Each place has its line once; each request has its outcome."""
+        """Each place is logged once, and counted for each request."""
 
         async def elsewhere(_: Request) -> None:
             await self.wait()
@@ -58,7 +58,7 @@ class LetGoIsLoggedTests(LetGoTestCase):
         self.assertEqual(sorted(self.monitor.let_go_at.values()), [3, 3])
 
     def test_not_every_place(self) -> None:
-        """Memory is bounded: past so many places, none is named or counted one by one."""
+        """Past a fixed number of places no more are logged or counted, so memory is bounded."""
 
         class Unseen(Errand):
             is_end_observable = False
@@ -73,7 +73,7 @@ class LetGoIsLoggedTests(LetGoTestCase):
         self.assertEqual(len(self.monitor.let_go_at), MOST_PLACES)
 
     def test_the_handler(self) -> None:
-        """If no line of code awaits it, the handler is named, and whose it is."""
+        """If no line of code awaits the work, the log names the handler and its resource."""
         self.leave(lambda _: self.wait())
         [line] = self.lines()
         self.assertIn("stop it: a Deferred of tests._pages.Page.render (", line or "")
@@ -82,14 +82,14 @@ class LetGoIsLoggedTests(LetGoTestCase):
         self.assertIn("stop it: NOT_DONE_YET of tests._pages.Page.render (", line or "")
 
     def test_the_innermost_handler(self) -> None:
-        """Where entry points meet, the innermost handler is named, as in the outcome."""
+        """Where entry points meet, the log names the innermost handler."""
         leaf = Page(lambda _: NOT_DONE_YET)
         self.leave(CancellingResource(CancellingResource(leaf)).render)
         [line] = self.lines()
         self.assertIn("stop it: NOT_DONE_YET of tests._pages.Page.render (", line or "")
 
     def test_a_response_that_work_has_not_finished(self) -> None:
-        """A timer has run, say: it is not said that the handler has returned NOT_DONE_YET."""
+        """The log says that returned work has ended without finishing the response."""
         connection = self.visit(lambda request: self.clock.callLater(1, request.write, b"x"))
         self.clock.advance(1)
         connection.disconnect()
@@ -102,7 +102,7 @@ class LetGoIsLoggedTests(LetGoTestCase):
         )
 
     def test_a_function(self) -> None:
-        """A handler that is a function is named with its line."""
+        """Work that is tracked on a closed scope is let go without the name of a handler."""
         scope: list[Any] = []
 
         def handler(_: Request) -> Deferred[Any]:
@@ -114,7 +114,7 @@ class LetGoIsLoggedTests(LetGoTestCase):
         self.assertTrue(str(self.lines()[-1]).endswith(": a Deferred (logged once)"))
 
     def test_the_line_of_the_request(self) -> None:
-        """The line of the request says so, in the words of the docs."""
+        """The line of the request says that its work was let go."""
         events = log_events(self)
         connection = connect(CancellingResource(Page(self.handler)), self.clock)
         connection.get()
@@ -127,7 +127,7 @@ class LetGoIsCountedTests(LetGoTestCase):
     """Monitors know what was let go, and what of it still runs."""
 
     def test_until_it_ends(self) -> None:
-        """A monitor lists it until nothing will fire its Deferred any more."""
+        """A monitor lists work that was let go, with its request, until the work ends."""
         self.leave(lambda _: self.wait())
         [let_go] = self.monitor.let_go
         self.assertIsInstance(let_go, LetGo)
@@ -136,11 +136,11 @@ class LetGoIsCountedTests(LetGoTestCase):
         self.assertEqual(self.monitor.let_go, ())
 
     def causes(self) -> list[type]:
-        """Why what is listed was to be stopped."""
+        """Why the listed work was to be stopped."""
         return [type(each.cause) for each in self.monitor.let_go]
 
     def test_why(self) -> None:
-        """It is told why it was to be stopped, as of survivors, or would have been."""
+        """A monitor tells why work that was let go was to be stopped, or would have been."""
 
         def leftover(_: Request) -> bytes:
             current_scope().track(self.wait())
@@ -167,12 +167,12 @@ class LetGoIsCountedTests(LetGoTestCase):
         self.assertEqual(self.causes(), [Disconnected, TimedOut])
 
     def test_in_the_totals(self) -> None:
-        """It has a column of its own in the totals."""
+        """The totals of a monitor count requests whose work was let go on their own."""
         self.leave(lambda _: self.wait())
         self.assertEqual(self.monitor.totals, {("Disconnected", "let_go"): 1})
 
     def test_in_another_thread(self) -> None:
-        """A clock that is a reactor has the end told in its own thread, and later."""
+        """A monitor whose clock is a reactor is told of the end later, in the reactor's thread."""
         calls: list[Any] = []
         self.clock.callFromThread = calls.append  # type: ignore[attr-defined]
         self.leave(lambda _: self.wait())
@@ -183,7 +183,7 @@ class LetGoIsCountedTests(LetGoTestCase):
         self.assertEqual(self.monitor.let_go, ())
 
     def test_holds_nothing(self) -> None:
-        """What a monitor holds of it refers to no request, and to nothing of the handler."""
+        """What a monitor keeps of work that was let go is no request."""
         self.leave(lambda _: self.wait())
         [let_go] = self.monitor.let_go
         for each in (let_go.cause, let_go.where, let_go.path):
@@ -191,10 +191,10 @@ class LetGoIsCountedTests(LetGoTestCase):
 
 
 class LetGoIsShownTests(StatusTestCase):
-    """The status page shows it beside the survivors, and never as saved."""
+    """The status page shows work that was let go, and never as saved."""
 
     def test_rows(self) -> None:
-        """A row for each place: how often, how many still run, and since when."""
+        """The status page has a row for each place: how often, how many still run, since when."""
         self.assertEqual(self.table("let-go-rows"), [["None"]])
         held: list[Deferred[bytes]] = []
 
@@ -218,7 +218,7 @@ class LetGoIsShownTests(StatusTestCase):
         self.assertEqual(numbers, ["3", "0", ""])
 
     def test_as_json(self) -> None:
-        """A script finds the same."""
+        """The status page as JSON tells how much work was let go, and where."""
         self.site.visit(handler=lambda _: NOT_DONE_YET).disconnect()
         self.site.connections.clear()
         told = self.json()
@@ -227,6 +227,6 @@ class LetGoIsShownTests(StatusTestCase):
         self.assertEqual((place["count"], place["where"][:12]), (1, "NOT_DONE_YET"))
 
     def test_work_that_was_stopped(self) -> None:
-        """Work that was stopped counts as saved, and is not in the table."""
+        """Work that was stopped counts as saved, and not as let go."""
         self.site.visit(handler=waiting).disconnect()
         self.assertEqual((self.numbers()["Let go"], self.numbers()["Work saved"]), ("0", "1"))

@@ -18,12 +18,12 @@ class NotDoneYetTests(LetGoTestCase):
     """Promise 9: what cancelweb does not know of was not stopped, and did not complete."""
 
     def test_unanswered(self) -> None:
-        """It is let go."""
+        """A request that is left with ``NOT_DONE_YET`` and no known work is let go."""
         for end in (self.leave, self.time_out):
             self.assertIs(end(lambda _: NOT_DONE_YET), Ended.LET_GO)
 
     def test_the_end_of_the_request_tells(self) -> None:
-        """It counts as running for as long as other code holds its request."""
+        """Unknown work counts as running for as long as other code holds its request."""
         kept: list[Request] = []
 
         def handler(request: Request) -> int:
@@ -36,14 +36,14 @@ class NotDoneYetTests(LetGoTestCase):
         self.assertEqual(self.monitor.let_go, ())
 
     def test_spared(self) -> None:
-        """So it is if its method is spared: cancelweb waits no longer."""
+        """A spared request with unknown work is let go when its client leaves, without a cause."""
         self.visit(lambda _: NOT_DONE_YET, method=b"POST").disconnect()
         [outcome] = self.outcomes
         self.assertEqual((outcome.ended, outcome.cause), (Ended.LET_GO, None))
         self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
 
     def test_after_a_wait(self) -> None:
-        """So it is if the handler came to ``NOT_DONE_YET`` later, or a timer has not answered."""
+        """A request is let go if its returned work has ended without an answer."""
         late: Deferred[int] = Deferred()
         connection = self.visit(lambda _: late)
         late.callback(NOT_DONE_YET)
@@ -55,7 +55,7 @@ class NotDoneYetTests(LetGoTestCase):
         self.assertIs(self.ended(), Ended.LET_GO)
 
     def test_with_tracked_work(self) -> None:
-        """The documented way: what the handler tracked says how it has ended."""
+        """The work that a handler has tracked tells how the request has ended."""
         work = Errand()
 
         def handler(_: Request) -> int:
@@ -66,7 +66,7 @@ class NotDoneYetTests(LetGoTestCase):
         self.assertEqual(work.asked, [""])
 
     def test_with_tracked_work_that_was_over(self) -> None:
-        """Tracked work that had ended before says nothing."""
+        """A request is let go if its tracked work had ended before the client left."""
         work = Errand()
 
         def handler(_: Request) -> int:
@@ -79,7 +79,7 @@ class NotDoneYetTests(LetGoTestCase):
         self.assertIs(self.ended(), Ended.LET_GO)
 
     def test_with_tracked_work_that_a_listener_stops(self) -> None:
-        """Tracked work that a framework's listener has stopped with the loss has stopped."""
+        """Tracked work that a `notifyFinish` listener has stopped at the loss counts as stopped."""
 
         def handler(request: Request) -> int:
             work: Deferred[None] = Deferred(lambda _: None)
@@ -91,12 +91,12 @@ class NotDoneYetTests(LetGoTestCase):
         self.assertIs(self.leave(handler), Ended.STOPPED)
 
     def test_inside_another_entry_point(self) -> None:
-        """Work that an entry point inside follows is known."""
+        """Work that an inner entry point follows counts as stopped."""
         inner = CancellingResource(Page(lambda _: Deferred(lambda _: None)))
         self.assertIs(self.leave(inner.render), Ended.STOPPED)
 
     def test_answered(self) -> None:
-        """It has run to its end if it was answered."""
+        """A request with unknown work that was answered has completed."""
 
         def handler(request: Request) -> int:
             self.clock.callLater(1, request.finish)
@@ -116,7 +116,7 @@ class NotDoneYetTests(LetGoTestCase):
         return handler
 
     def test_with_a_producer(self) -> None:
-        """A producer is stopped. One of a spared request says nothing of the work."""
+        """A producer is stopped with its request, and a spared request with one has completed."""
         for end in (self.leave, self.time_out):
             producer = StringTransport()
             self.assertIs(end(self.producing(producer)), Ended.STOPPED)
@@ -125,7 +125,7 @@ class NotDoneYetTests(LetGoTestCase):
         self.assertIs(self.ended(), Ended.COMPLETED)
 
     def test_with_a_process(self) -> None:
-        """Of a process, as that of CGI, Twisted only closes the pipes."""
+        """A request whose producer is a process is let go, for Twisted only closes its pipes."""
 
         class Program(ProcessProtocol):
             def stopProducing(self) -> None:
