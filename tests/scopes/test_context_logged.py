@@ -75,7 +75,7 @@ class LoggedTestCase(SynchronousTestCase):
         return client
 
     def assert_seen(self, part: str, value: object = "ann") -> None:
-        """One line with this part was logged, where the variable had this value."""
+        """A single line with this part was logged, where the variable had this value."""
         seen = [user for text, user in self.logged.items() if part in text]
         self.assertEqual(seen, [value], f"{part} in {self.logged}")
 

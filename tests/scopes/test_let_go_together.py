@@ -33,7 +33,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         await work
 
     def test_deferred_tracked_twice(self) -> None:
-        """Both members of a tracked list are stopped if one of them is also tracked by itself."""
+        """The members of a tracked list are stopped if one of them is also tracked by itself."""
 
         def handler(_: Request) -> int:
             first, second = self.work("first"), self.work("second")
@@ -45,7 +45,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.assertEqual(self.asked, ["first", "second"])
 
     def test_coroutines(self) -> None:
-        """Both members of an awaited list are stopped if returned work awaits one of them."""
+        """The members of an awaited list are stopped if returned work awaits one of them."""
 
         def handler(_: Request) -> object:
             first, second = self.work("first"), self.work("second")
@@ -94,7 +94,7 @@ class WhatItWaitedForIsStoppedTests(LetGoTestCase):
         self.assertEqual(len(self.monitor.let_go), 1)
 
     def test_beside_a_finished_response(self) -> None:
-        """Both members of a leftover list are stopped if one of them is also tracked by itself."""
+        """The members of a leftover list are stopped if one of them is also tracked by itself."""
 
         def handler(_: Request) -> bytes:
             first, second = self.work("first"), self.work("second")

@@ -26,7 +26,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
     """Promise 14: `timeout` is how long the handler may write nothing."""
 
     def test_never_begun(self) -> None:
-        """What has written nothing by then is cut at once, and answered."""
+        """A handler that has written nothing is cut at the limit, and its client gets a 503."""
         connection = self.visit(self.handler, timeout=10)
         self.clock.advance(10)
         self.assertEqual(connection.response.code, 503)
@@ -41,14 +41,14 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         connection.disconnect()
 
     def test_pauses_of_almost_the_limit(self) -> None:
-        """Nor is one whose writes are almost as far apart as the limit."""
+        """A response whose writes are almost as far apart as the limit is not cut."""
         connection = self.visit(self.writing(1.875, 1.875, 1.875, 1.875), timeout=2)
         self.step(8)
         self.assertFalse(connection.is_aborted)
         connection.disconnect()
 
     def test_stuck_later(self) -> None:
-        """One that gets stuck is cut within one to two limits of the last write."""
+        """A response that gets stuck is cut within one to two limits of its last write."""
         for last in (0.5, 1, 2.5, 3.875):
             began, self.work = self.clock.seconds(), Deferred(lambda _: None)
             connection = self.visit(self.writing(last), timeout=4)
@@ -56,7 +56,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         self.assertEqual({each.cause for each in self.outcomes}, {TimedOut(4)})
 
     def test_head_counts(self) -> None:
-        """To send the head is to write."""
+        """To send the head counts as a write."""
 
         def handler(request: Request) -> object:
             self.clock.callLater(3, request.write, b"")
@@ -68,7 +68,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         self.assertEqual(self.cut_at(connection), 8)
 
     def test_headers_set_do_not_count(self) -> None:
-        """To set headers and the status is not; nor is a 100 (Continue)."""
+        """To set headers and a status does not count as a write, nor does a 100 (Continue)."""
 
         def handler(request: Request) -> object:
             request.setHeader(b"X-Header", b"1")
@@ -82,7 +82,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         self.assertIn(b"503 Service Unavailable", connection.received)
 
     def test_without_a_body(self) -> None:
-        """To write is to write, though Twisted sends nothing of it: to a HEAD, or with a 304."""
+        """A write counts though Twisted sends nothing of it: to a HEAD, or with a 304."""
         for method, status in ((b"HEAD", 200), (b"GET", 304)):
 
             async def handler(request: Request, status: int = status) -> None:
@@ -99,7 +99,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
             self.assertEqual((connection.response.code, connection.response.body), (status, b""))
 
     def test_every_kind_of_handler(self) -> None:
-        """It cuts Deferreds, coroutines, generators that wait, and what was left unanswered."""
+        """The limit cuts Deferreds, coroutines, generators that wait, and unanswered requests."""
 
         async def coroutine(_: Request) -> bytes:
             return await Deferred[bytes]()
@@ -122,7 +122,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         connection.disconnect()
 
     def test_compressed(self) -> None:
-        """What a compressor keeps to itself does not count."""
+        """A write that a compressor keeps to itself does not count."""
         page = GetPage(
             cancel_on_disconnect(timeout=2, observers=self.outcomes.append)(self.ticking)
         )
@@ -159,7 +159,7 @@ class HeldUpTests(LimitsTestCase):
     """Promise 14: for as long as the client has paused a stream, `timeout` does not count."""
 
     def test_streams(self) -> None:
-        """A stream is not cut while its client does not read, and flows on after."""
+        """A stream is not cut while its client does not read, and flows on afterwards."""
 
         def generator(_: Request) -> Iterator[bytes]:
             while True:
@@ -191,7 +191,7 @@ class HeldUpTests(LimitsTestCase):
         return connection
 
     def test_producers(self) -> None:
-        """So it is with a producer of the handler's own, whether it pushes or is pulled."""
+        """A handler's own producer, push or pull, is not cut while its client does not read."""
         for is_push in (True, False):
             connection = self.producing(is_push)
             self.step(30)
@@ -207,14 +207,14 @@ class HeldUpTests(LimitsTestCase):
         self.assertEqual(self.outcome().cause, TimedOut(2))
 
     def test_without_producer(self) -> None:
-        """A handler without a producer is not held up by its client, and so it is cut."""
+        """A handler without a producer is cut though its client does not read."""
         connection = self.visit(self.writing(0), timeout=2)
         self.clock.advance(TURN)
         connection.pause(full=True)
         self.assertLess(self.cut_at(connection), 5)
 
     def test_before_the_response(self) -> None:
-        """Before it has begun, no client can hold a response up."""
+        """A response that has not begun is cut though its client does not read."""
         connection = self.serve(self.handler, timeout=2)
         connection.get()
         connection.pause(full=True)

@@ -28,7 +28,7 @@ class StalledClientTests(LimitsTestCase):
     """Promise 14: a client that takes nothing for `stall_timeout` is cut."""
 
     def test_default(self) -> None:
-        """By default a client may take as long as it likes."""
+        """A client may take as long as it likes if no `stall_timeout` is given."""
         connection = self.visit(self.slow_stream)
         connection.pause(full=True)
         self.step(1000)
@@ -47,7 +47,7 @@ class StalledClientTests(LimitsTestCase):
         self.assertEqual(outcome.ended, Ended.STOPPED)
 
     def test_resumed_in_time(self) -> None:
-        """A client that takes something now and then is not."""
+        """A client that takes something now and then is not cut."""
         connection = self.visit(self.slow_stream, stall_timeout=5, timeout=2)
         for _ in range(10):
             connection.pause(full=True)
@@ -58,7 +58,7 @@ class StalledClientTests(LimitsTestCase):
         connection.disconnect()
 
     def test_full_at_each_look(self) -> None:
-        """Nor is one for which the stream always waits, but has written meanwhile."""
+        """A client that takes nothing at each check, but has read in between, is not cut."""
         connection = self.visit(self.slow_stream, stall_timeout=5)
         for _ in range(6):
             self.step(4)
@@ -69,14 +69,14 @@ class StalledClientTests(LimitsTestCase):
         connection.disconnect()
 
     def test_beside_timeout(self) -> None:
-        """The handler's time and the client's are two; the client's is up here."""
+        """A client that takes nothing is cut by `stall_timeout`, and not by a shorter `timeout`."""
         connection = self.visit(self.slow_stream, stall_timeout=5, timeout=2)
         connection.pause(full=True)
         self.assertTrue(5 <= self.cut_at(connection) <= 10)
         self.assertEqual(self.outcome().cause, TimedOut(5, "stall_timeout"))
 
     def test_handler_that_does_not_care(self) -> None:
-        """A handler that goes on writing to a client that takes nothing does not save it."""
+        """A client that takes nothing is cut even if the handler goes on writing."""
 
         async def handler(request: Request) -> None:
             while True:
@@ -90,7 +90,7 @@ class StalledClientTests(LimitsTestCase):
         self.assertTrue(6 <= when <= 11)
 
     def test_stuck_handler(self) -> None:
-        """It does not cut a handler that is stuck, whose client takes all there is."""
+        """`stall_timeout` does not cut a stuck handler whose client takes all there is."""
         connection = self.visit(self.writing(1), stall_timeout=5)
         self.step(60)
         self.assertFalse(connection.is_closed)
@@ -101,19 +101,19 @@ class TotalTests(LimitsTestCase):
     """Promise 14: `total_timeout` limits the whole response."""
 
     def test_flowing(self) -> None:
-        """A response that flows is cut."""
+        """`total_timeout` cuts a response that flows."""
         connection = self.visit(self.slow_stream, total_timeout=10, timeout=3)
         self.assertEqual(self.cut_at(connection), 10)
         self.assertEqual(self.outcome().cause, TimedOut(10, "total_timeout"))
 
     def test_answered(self) -> None:
-        """One that has not begun is answered, with `timeout_status`."""
+        """A response that has not begun at `total_timeout` is answered with `timeout_status`."""
         connection = self.visit(self.handler, total_timeout=10, timeout_status=504)
         self.clock.advance(10)
         self.assertEqual(connection.response.code, 504)
 
     def test_the_sooner(self) -> None:
-        """Beside `timeout` the sooner holds; of two that are over at once, the total is named."""
+        """The sooner of `timeout` and `total_timeout` holds, and the total if they are equal."""
         for timeout, total, cause in (
             (3, 5, TimedOut(3)),
             (5, 3, TimedOut(3, "total_timeout")),
@@ -127,7 +127,7 @@ class TotalTests(LimitsTestCase):
 
 
 class NoteTests(LimitsTestCase):
-    """Promise 11: a limit of a request that is not cancelled does nothing but be noted."""
+    """Promise 11: a limit of a request that may not be cancelled does nothing but be noted."""
 
     def ask(self, method: bytes = b"POST", **options: Any) -> Connection:
         """Ask for a wrapped resource."""
@@ -137,7 +137,7 @@ class NoteTests(LimitsTestCase):
         return connection
 
     def test_spared_method(self) -> None:
-        """The outcome of a spared method tells which limit would have cancelled it; the first."""
+        """The outcome of a spared request tells the first limit that would have cancelled it."""
         connection = self.ask(timeout=3, total_timeout=5)
         self.clock.pump([3, 3])
         self.work.callback(PAGE)
@@ -147,7 +147,7 @@ class NoteTests(LimitsTestCase):
         self.assertEqual(outcome.would_have_cancelled, TimedOut(3))
 
     def test_dry_run(self) -> None:
-        """So does that of a dry run."""
+        """The outcome of a dry run tells the limit that would have cancelled the request."""
         connection = self.ask(b"GET", total_timeout=3, dry_run=True)
         self.clock.advance(3)
         self.work.callback(PAGE)
@@ -155,7 +155,7 @@ class NoteTests(LimitsTestCase):
         self.assertEqual(self.outcome().would_have_cancelled, TimedOut(3, "total_timeout"))
 
     def test_no_deadline(self) -> None:
-        """They have no deadline, for nothing will cut them."""
+        """Spared requests and dry runs have no deadline, for nothing will cut them."""
         for method, options in ((b"POST", {}), (b"GET", {"dry_run": True})):
             connection = self.ask(method, timeout=3, **options)
             scope = scope_of(self.request)
@@ -164,10 +164,10 @@ class NoteTests(LimitsTestCase):
 
 
 class OverTests(LimitsTestCase):
-    """Promise 5: what is over is not cut any more."""
+    """Promise 5: a request that is over is not cut any more."""
 
     def test_unreported(self) -> None:
-        """When time is up, a request is seen to be over that no report has told of."""
+        """When the time is up, the cause is the disconnect if the client has left unreported."""
         connection = self.visit(self.handler, timeout=3)
         self.request.notifications.clear()
         connection.disconnect()
@@ -175,7 +175,7 @@ class OverTests(LimitsTestCase):
         self.assertIsInstance(self.outcome().cause, Disconnected)
 
     def test_met_too_late(self) -> None:
-        """A limit that is met when the client has left does nothing."""
+        """The limit of an entry point that is met after the client has left does nothing."""
         both: list[dict[str, Any]] = [{"timeout": 9}, {}]
         for options in both:
             self.work = Deferred(lambda _: self.fail("spared work was cut"))
@@ -193,7 +193,7 @@ class TextTests(LimitsTestCase):
     """Promise 12: the cause tells which limit it was."""
 
     def test_says_which(self) -> None:
-        """In its text as in its attribute."""
+        """The text and the attributes of `TimedOut` tell which limit it was."""
         cause = TimedOut(2.5, "stall_timeout")
         self.assertEqual(str(cause), "timed out after 2.5 s (stall_timeout)")
         self.assertEqual((cause.seconds, cause.limit), (2.5, "stall_timeout"))

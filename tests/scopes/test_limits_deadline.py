@@ -30,7 +30,7 @@ class DeadlineTestCase(VisitTestCase):
         return self.work
 
     def writing(self, request: Any) -> object:
-        """The same, having written something."""
+        """Write something, and return what is not done in time."""
         request.write(PAGE)
         return self.handler(request)
 
@@ -39,7 +39,7 @@ class AnswerTests(DeadlineTestCase):
     """What the client gets when the deadline has passed."""
 
     def test_503(self) -> None:
-        """A client to whom nothing was sent gets 503, at the deadline and not before."""
+        """A client to which nothing was sent gets 503, at the deadline and not before."""
         connection = self.visit(self.handler, timeout=3)
         self.clock.advance(2.9)
         self.assertEqual(connection.received, b"")
@@ -58,13 +58,13 @@ class AnswerTests(DeadlineTestCase):
         self.assertIn(b"Gateway Time-out", connection.response.body)
 
     def test_status_without_a_name(self) -> None:
-        """Also one for which HTTP has no name."""
+        """`timeout_status` may be a status for which HTTP has no name."""
         connection = self.visit(self.handler, timeout=3, timeout_status=599)
         self.clock.advance(3)
         self.assertEqual(connection.response.code, 599)
 
     def test_status_is_the_deadlines(self) -> None:
-        """`timeout_status` is not that of other causes."""
+        """`timeout_status` is not used for other causes."""
 
         class Busy(Cause):
             status = 429
@@ -80,7 +80,7 @@ class AnswerTests(DeadlineTestCase):
         self.assertEqual(connection.response.code, 503)
 
     def test_aborted(self) -> None:
-        """A client to whom something was sent has its connection aborted."""
+        """A client to which something was sent has its connection aborted."""
         connection = self.visit(self.writing, total_timeout=3)
         self.clock.advance(3)
         self.assertTrue(connection.is_aborted)
@@ -89,7 +89,7 @@ class AnswerTests(DeadlineTestCase):
         self.assertEqual(self.outcome().cause, TimedOut(3, "total_timeout"))
 
     def test_headers_of_the_page(self) -> None:
-        """What the handler has said of its page is not said of the error page."""
+        """Headers that the handler has set for its page are not sent with the error page."""
 
         def handler(request: Any) -> object:
             request.setHeader(b"content-length", b"100000")
@@ -109,7 +109,7 @@ class AnswerTests(DeadlineTestCase):
         self.assertIsNone(response.header(b"last-modified"))
 
     def test_head(self) -> None:
-        """A HEAD gets the status, and no body."""
+        """A HEAD gets the status in a response that is complete."""
         connection = self.serve(self.handler, timeout=3)
         connection.request(b"HEAD")
         self.clock.advance(3)
@@ -117,7 +117,7 @@ class AnswerTests(DeadlineTestCase):
         self.assertTrue(connection.response.is_complete)
 
     def test_http_1_0(self) -> None:
-        """Over HTTP/1.0 the connection is closed behind the answer."""
+        """Over HTTP/1.0 the connection is closed after the answer, and is not aborted."""
         connection = self.serve(self.handler, timeout=3)
         connection.request(b"GET", version=b"HTTP/1.0")
         self.clock.advance(3)
@@ -126,7 +126,7 @@ class AnswerTests(DeadlineTestCase):
         self.assertFalse(connection.is_aborted)
 
     def test_kept_alive(self) -> None:
-        """The connection goes on to serve the next request."""
+        """The connection serves the next request after an answer at the deadline."""
         connection = self.serve(
             lambda request: self.handler(request) if request.path == b"/slow" else PAGE, timeout=3
         )
@@ -153,7 +153,7 @@ class AfterwardsTests(DeadlineTestCase):
     """From the deadline on, nothing that the handler does is sent."""
 
     def test_result(self) -> None:
-        """Not the page of work that eats the cancellation, in the same turn."""
+        """The page of work that swallows the cancellation is not sent."""
         self.work.addErrback(lambda _: PAGE)
         connection = self.visit(self.handler, timeout=3)
         self.clock.advance(3)
@@ -161,7 +161,7 @@ class AfterwardsTests(DeadlineTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_late_result(self) -> None:
-        """Nor the page of a survivor."""
+        """The page of a survivor is not sent."""
         rest: Deferred[bytes] = Deferred()
         self.work.addErrback(lambda _: rest)
         connection = self.visit(self.handler, timeout=3)
@@ -171,7 +171,7 @@ class AfterwardsTests(DeadlineTestCase):
         self.assertEqual(self.outcome().ended, Ended.SURVIVED)
 
     def test_writing(self) -> None:
-        """Nor what the handler's code writes, whenever it does."""
+        """What the handler's code writes when it is cancelled is not sent."""
 
         def write(_: object) -> None:
             self.request.write(PAGE)
@@ -185,7 +185,7 @@ class AfterwardsTests(DeadlineTestCase):
         self.flushWarnings()
 
     def test_writing_much_later(self) -> None:
-        """Nor what it writes by a timer of its own, which does not fail either."""
+        """What the handler writes by a timer after the deadline is not sent, and does not fail."""
         connection = self.visit(self.write_later, timeout=3)
         self.clock.pump([3, 1])
         self.assertEqual(connection.response.code, 503)
@@ -198,7 +198,7 @@ class AfterwardsTests(DeadlineTestCase):
         return NOT_DONE_YET
 
     def test_failure(self) -> None:
-        """Nor its error page: what it fails with is logged."""
+        """The error page of cancelled work that fails is not sent, and the error is logged."""
 
         async def handler(_: Request) -> None:
             try:
@@ -213,7 +213,7 @@ class AfterwardsTests(DeadlineTestCase):
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_aborted_result(self) -> None:
-        """Nor anything on a connection that was aborted."""
+        """The page of cancelled work is not sent on a connection that was aborted."""
         self.work.addErrback(lambda _: PAGE)
         connection = self.visit(self.writing, total_timeout=3)
         self.clock.advance(3)
@@ -225,7 +225,7 @@ class ArmedTests(DeadlineTestCase):
     """When there is a deadline, and when there is none any more."""
 
     def test_deadline(self) -> None:
-        """The scope tells when it is, and how long that is from now."""
+        """A scope tells when its deadline is, and how much time remains until then."""
         self.clock.advance(10)
         connection = self.visit(self.handler, timeout=3)
         scope = scope_of(self.request)
@@ -236,14 +236,14 @@ class ArmedTests(DeadlineTestCase):
         connection.disconnect()
 
     def test_no_deadline(self) -> None:
-        """Without a timeout there is none."""
+        """A scope without a timeout has no deadline."""
         connection = self.visit(self.handler)
         scope = scope_of(self.request)
         self.assertEqual((scope.deadline, scope.remaining()), (None, None))
         connection.disconnect()
 
     def test_disarmed_by_completing(self) -> None:
-        """It is disarmed when the response is finished."""
+        """The deadline is disarmed when the response is finished."""
         connection = self.visit(self.handler, timeout=3)
         idle = self.serve(self.handler)
         self.work.callback(PAGE)
@@ -253,14 +253,14 @@ class ArmedTests(DeadlineTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_disarmed_by_bytes(self) -> None:
-        """It is disarmed when the handler returned bytes."""
+        """The deadline is disarmed when the handler has returned bytes."""
         connection = self.visit(lambda _: PAGE, timeout=3)
         connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
 
     def test_disarmed_by_error(self) -> None:
-        """It is disarmed when the handler raised."""
+        """The deadline is disarmed when the handler has raised."""
 
         def handler(_: Request) -> object:
             raise KeyError
@@ -271,7 +271,7 @@ class ArmedTests(DeadlineTestCase):
         self.logged_error(KeyError)
 
     def test_disarmed_by_finishing(self) -> None:
-        """It is disarmed when somebody else finishes, though the returned work runs on."""
+        """The deadline is disarmed when other code finishes the response, though work runs on."""
         connection = self.visit(self.handler, timeout=3)
         self.request.finish()
         self.clock.advance(3)
@@ -280,6 +280,6 @@ class ArmedTests(DeadlineTestCase):
         self.work.callback(None)
 
     def test_disarmed_by_leaving(self) -> None:
-        """It is disarmed when the client leaves."""
+        """The deadline is disarmed when the client leaves."""
         self.visit(self.handler, timeout=3).disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -40,13 +40,13 @@ class ClientsTimeTests(VisitTestCase):
         return deadlines[0]
 
     def test_alone(self) -> None:
-        """It is the limit where the server has none."""
+        """The header sets the limit where the server has none."""
         for value, seconds in ((b"2", 2), (b"0.5", 0.5), (b".5", 0.5), (b"3.", 3), (b" 7 ", 7)):
             self.assertEqual(self.ask(value), seconds)
             self.client.disconnect()
 
     def test_cut(self) -> None:
-        """The cause names it; the client is answered with `timeout_status`."""
+        """The cause names the header, and the client is answered with `timeout_status`."""
         self.ask(b"2", timeout=30, timeout_status=504)
         self.clock.advance(2)
         self.assertEqual(self.client.response.code, 504)
@@ -63,7 +63,7 @@ class ClientsTimeTests(VisitTestCase):
         self.assertEqual(self.ask(b"3", timeout=5, total_timeout=7), 3)
 
     def test_whole_response(self) -> None:
-        """It counts for the whole response, as the client does."""
+        """The client's time counts for the whole response, also when that has begun."""
 
         def handler(request: Request) -> object:
             request.write(b".")
@@ -75,7 +75,7 @@ class ClientsTimeTests(VisitTestCase):
         self.assertTrue(connection.is_aborted)
 
     def test_nonsense(self) -> None:
-        """What makes no sense is ignored, and logged at debug level, whoever reads that."""
+        """A header that makes no sense is ignored, and logged at debug level."""
         events = log_events(self)
         wrong = [b"soon", b"-1", b"0", b"0.0", b"nan", b"inf", b"-inf", b"1e3", b"1_0", b"", b"2s"]
         wrong += [b"0x10", b"\xd9\xa3", b"1 2", b"9" * 400, b"+1", b"."]
@@ -90,17 +90,17 @@ class ClientsTimeTests(VisitTestCase):
         )
 
     def test_repeated(self) -> None:
-        """So is a header that comes twice."""
+        """A header that comes twice is ignored."""
         self.assertEqual(self.ask(b"2", b"3", timeout=5), 5)
 
     def test_absent(self) -> None:
-        """A request without it has the limits of the server, and nothing is logged."""
+        """A request without the header has the limits of the server, and nothing is logged."""
         events = log_events(self)
         self.assertEqual(self.ask(timeout=5), 5)
         self.assertEqual(of_cancelweb(events), [])
 
     def test_not_read(self) -> None:
-        """Without the option it is a header like any other."""
+        """Without the option `timeout_header` the header is not read."""
         connection = self.serve(lambda _: Deferred())
         connection.get(headers={NAME: b"2"})
         self.clock.advance(2)
@@ -109,10 +109,10 @@ class ClientsTimeTests(VisitTestCase):
 
 
 class NestedTests(NestTestCase):
-    """Promise 7: entry points that name a header each."""
+    """Promise 7: entry points that name one header each."""
 
     def test_soonest(self) -> None:
-        """Each header is read, and the soonest limit holds."""
+        """The header of each entry point is read, and the soonest limit holds."""
         for nest in NESTS:
             connection = connect(
                 nest(self.handler, {"timeout_header": "A"}, {"timeout_header": "B"})

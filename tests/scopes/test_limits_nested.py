@@ -27,12 +27,12 @@ class InnermostWinsTests(NestTestCase):
     """Promise 7: the innermost `timeout` and `stall_timeout`, and the soonest `total_timeout`."""
 
     def begun(self, request: Request) -> Deferred[bytes]:
-        """Note the scope, write, and wait."""
+        """Write, and wait as the handler does."""
         request.write(b".")
         return self.handler(request)
 
     def assert_cut(self, outer: Options, inner: Options, cause: Cause, at: float) -> None:
-        """Behind all nests, what has written nothing is cut so."""
+        """In each nest, a handler that has written nothing is cut so."""
         for nest in NESTS:
             connection = self.ask(nest, self.handler, outer, inner)
             self.assertEqual(self.scopes[0].deadline, at)
@@ -43,12 +43,12 @@ class InnermostWinsTests(NestTestCase):
             self.assertEqual(connection.client.clock.getDelayedCalls()[1:], [])
 
     def test_timeout(self) -> None:
-        """A route may have more time than the site, or less."""
+        """A route may have a longer `timeout` than the site, or a shorter one."""
         self.assert_cut({"timeout": 2}, {"timeout": 5}, TimedOut(5), 5)
         self.assert_cut({"timeout": 5}, {"timeout": 2}, TimedOut(2), 2)
 
     def test_not_given(self) -> None:
-        """A route that does not say has that of the site."""
+        """The `timeout` of the site or of the route holds where the other has none."""
         self.assert_cut({"timeout": 2}, {}, TimedOut(2), 2)
         self.assert_cut({}, {"timeout": 2}, TimedOut(2), 2)
 
@@ -85,7 +85,7 @@ class InnermostWinsTests(NestTestCase):
         self.assert_cut({"timeout": 2, "total_timeout": 9}, {"timeout": None}, cause, 9)
 
     def test_counts_from_the_entry_point(self) -> None:
-        """A limit that is met late counts from then."""
+        """The limit of an entry point that is met late counts from that time."""
 
         def late(request: Request) -> int:
             inner: Any = cancel_on_disconnect(**options)(self.handler)
@@ -103,7 +103,7 @@ class InnermostWinsTests(NestTestCase):
             connection.disconnect()
 
     def test_clock(self) -> None:
-        """On the clock of an inner entry point, what has passed on the outer's has passed."""
+        """Time that has passed on the outer clock has passed on that of an inner entry point."""
         clock = Clock()
         clock.advance(1000)
 
@@ -124,10 +124,10 @@ class InnermostWinsTests(NestTestCase):
 
 
 class HowToTests(SynchronousTestCase):
-    """The program of the how-to does what is said of it."""
+    """The program of the how-to does what the how-to says."""
 
     def test_route(self) -> None:
-        """Its report has ten minutes, its other pages have one."""
+        """The report of the how-to has ten minutes, and its other pages have one."""
         never: Any = Deferred
         root = run(LIMITS.read_text())["root_of"](Resource(), never)
         root.putChild(b"page", GetPage(lambda _: NOT_DONE_YET))
@@ -154,7 +154,7 @@ class RunTimeTests(VisitTestCase):
         return Deferred()
 
     def test_more_or_less(self) -> None:
-        """It counts from the call, whether there was one before or not."""
+        """A limit that is set while the handler runs counts from the call, whatever held before."""
         for before in (None, 3, 60):
             for seconds in (1, 10):
                 self.scopes.clear()
@@ -167,7 +167,7 @@ class RunTimeTests(VisitTestCase):
                 self.assertEqual(self.scopes[0].cause, TimedOut(seconds))
 
     def test_none(self) -> None:
-        """None lifts it, and leaves the total."""
+        """`limit(None)` lifts `timeout`, and leaves `total_timeout`."""
         connection = self.visit(partial(self.handler, None), timeout=3, total_timeout=30)
         self.clock.advance(29)
         self.assertEqual(connection.received, b"")
@@ -175,7 +175,7 @@ class RunTimeTests(VisitTestCase):
         self.assertEqual(self.scopes[0].cause, TimedOut(30, "total_timeout"))
 
     def test_validates(self) -> None:
-        """A wrong one is an error that names it."""
+        """`limit` raises an error that names it for a wrong number of seconds."""
         connection = self.visit(partial(self.handler, None))
         wrong: Any
         for wrong, error in ((0, ValueError), (float("nan"), ValueError), ("5", TypeError)):
@@ -184,7 +184,7 @@ class RunTimeTests(VisitTestCase):
         connection.disconnect()
 
     def test_too_late(self) -> None:
-        """In a scope that has ended, or is cancelled, it does nothing."""
+        """`limit` does nothing on a scope that has ended."""
         connection = self.visit(partial(self.handler, 5))
         connection.disconnect()
         self.clock.advance(60)
@@ -192,7 +192,7 @@ class RunTimeTests(VisitTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_in_a_handler_that_answers_at_once(self) -> None:
-        """A handler that has set one, and returns bytes, leaves no timer."""
+        """A handler that sets a limit, and returns bytes, leaves no timer."""
 
         def handler(_: Request) -> bytes:
             current_scope().limit(5)
@@ -219,13 +219,13 @@ class RemainingTests(VisitTestCase):
         return scope_of(requests[0]), requests[0]
 
     def test_before_the_response(self) -> None:
-        """The sooner of `timeout` and `total_timeout`."""
+        """`remaining` tells the sooner of `timeout` and `total_timeout` before the response."""
         for timeout, total in ((5, 9), (9, 5), (5, None), (None, 5)):
             scope, _ = self.scope(timeout=timeout, total_timeout=total)
             self.assertEqual(scope.remaining(), 5)
 
     def test_once_it_has_begun(self) -> None:
-        """That of `total_timeout`, or None."""
+        """`remaining` counts only `total_timeout` once the response has begun."""
         for total in (None, 9):
             scope, request = self.scope(timeout=5, total_timeout=total)
             self.clock.advance(1)
@@ -234,7 +234,7 @@ class RemainingTests(VisitTestCase):
             request.finish()
 
     def test_stall_timeout(self) -> None:
-        """A `stall_timeout` is none of the handler's business."""
+        """`remaining` does not count `stall_timeout`."""
         scope, _ = self.scope(stall_timeout=5)
         self.assertIsNone(scope.remaining())
 
@@ -245,7 +245,7 @@ class RemainingTests(VisitTestCase):
         self.assertEqual((scope.deadline, scope.remaining()), (5, 0))
 
     def test_in_a_thread(self) -> None:
-        """Any thread may ask."""
+        """`remaining` may be called in any thread."""
         scope, _ = self.scope(timeout=5)
         pool = ThreadPool(1, 1)
         pool.start()

@@ -29,7 +29,7 @@ from ._bursts import FIRST, LEFT, BurstTestCase
 
 
 class SecondTests(BurstTestCase):
-    """When there are lines."""
+    """When a request has a line of its own, and when it is counted."""
 
     def test_first_have_a_line_each(self) -> None:
         """The first ten requests of a second are logged one by one, and need no timer."""
@@ -38,7 +38,7 @@ class SecondTests(BurstTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_rest_is_one_line(self) -> None:
-        """The rest of the second is one line at its end."""
+        """The further requests of a second are counted in one line at its end."""
         self.leave(6)
         self.clock.advance(0.5)
         self.leave(2000)
@@ -53,14 +53,14 @@ class SecondTests(BurstTestCase):
         )
 
     def test_one_line_a_second(self) -> None:
-        """While the burst goes on, all of a second is counted, in one line."""
+        """While a burst goes on, all requests of a second are counted in one line."""
         self.leave(FIRST)
         for number in (FIRST + 1, FIRST + 5, FIRST):
             self.leave(number)
             self.assertIn(f" {number} GET /page", self.counted())
 
     def test_ends_with_a_calm_second(self) -> None:
-        """After a second with no more than ten, requests have a line each again."""
+        """After a second of no more than ten requests, each has a line of its own again."""
         self.leave(2 * FIRST + 1)
         self.counted()
         for number in (FIRST, FIRST, 1):
@@ -69,7 +69,7 @@ class SecondTests(BurstTestCase):
         self.assertEqual(len(self.lines()), 1 + FIRST + 1)
 
     def test_ends_with_a_quiet_second(self) -> None:
-        """So they have after a second without any."""
+        """After a second without requests, each has a line of its own again."""
         self.leave(2 * FIRST + 1)
         self.counted()
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -79,7 +79,7 @@ class SecondTests(BurstTestCase):
         self.assertEqual(len(self.lines()), FIRST)
 
     def test_does_not_begin_with_a_few(self) -> None:
-        """A second with little more than ten is followed by lines of their own."""
+        """After a second of little more than ten requests, each has a line of its own again."""
         self.leave(FIRST + 1)
         self.counted()
         self.leave(FIRST)
@@ -93,7 +93,7 @@ class SecondTests(BurstTestCase):
         self.assertEqual(len(self.lines()), 3 * FIRST)
 
     def test_long_turn(self) -> None:
-        """In a turn longer than a second, the line comes in time, and not again with the timer."""
+        """In a turn longer than a second, the line of the second is logged in time, and once."""
         self.leave(2 * FIRST + 5)
         self.taken()
         self.clock.rightNow += 1.5
@@ -112,7 +112,7 @@ class SecondTests(BurstTestCase):
         self.assertEqual(len(self.lines()), 2 * FIRST)
 
     def test_clock_set_back_in_a_burst(self) -> None:
-        """What was counted before a clock is set back is logged."""
+        """Requests that were counted before a clock is set back are logged."""
         self.leave(2 * FIRST + 5)
         self.taken()
         self.clock.rightNow -= 100
@@ -122,10 +122,10 @@ class SecondTests(BurstTestCase):
 
 
 class ObserverTests(BurstTestCase):
-    """Which log it is, and what other observers are told."""
+    """`log_outcome` as the default, beside other observers, and called by other code."""
 
     def test_others_are_told_of_each(self) -> None:
-        """Other observers are told of every request."""
+        """Other observers are told of every request in a burst."""
         told: list[Outcome] = []
         self.leave(50, observers=[log_outcome, told.append])
         self.assertEqual((len(told), len(self.lines())), (50, FIRST))
@@ -133,7 +133,7 @@ class ObserverTests(BurstTestCase):
         self.assertIn("40 more requests", self.lines()[0])
 
     def test_is_the_default(self) -> None:
-        """`log_outcome` and the default are one log."""
+        """`log_outcome` that is given by name counts together with the default log."""
         self.leave(FIRST)
         self.leave(3, observers=log_outcome)
         self.leave(2)
@@ -148,7 +148,7 @@ class ObserverTests(BurstTestCase):
         return reactor
 
     def test_called_directly(self) -> None:
-        """Called by a user's own observer, it counts on the reactor that runs."""
+        """`log_outcome` counts on the running reactor if a user's own observer calls it."""
         reactor = self.have_reactor(is_running=True, thread=threadable.getThreadID())
         self.leave(FIRST + 5, observers=lambda told: log_outcome(told))
         self.assertEqual(len(self.lines()), FIRST)
@@ -156,13 +156,13 @@ class ObserverTests(BurstTestCase):
         self.assertIn("5 more requests", self.lines()[0])
 
     def test_called_in_a_thread(self) -> None:
-        """Called in another thread, where no timer can be made, it logs each request."""
+        """`log_outcome` logs each request in another thread, where no timer can be made."""
         self.have_reactor(is_running=True, thread=None)
         self.leave(FIRST + 5, observers=lambda told: log_outcome(told))
         self.assertEqual(len(self.lines()), FIRST + 5)
 
     def test_called_without_a_reactor(self) -> None:
-        """Called when the reactor has stopped, it logs each request that it would log otherwise."""
+        """`log_outcome` logs each request that is worth a line where no reactor runs."""
         self.have_reactor(is_running=False, thread=threadable.getThreadID())
         self.leave(FIRST + 5, observers=lambda told: log_outcome(told))
         self.leave(1, handler=lambda _: b"page", observers=lambda told: log_outcome(told))
@@ -193,7 +193,7 @@ class ClockTests(BurstTestCase):
         self.assertNotIn(number, bursts._LOGS)
 
     def test_clock_that_cannot_be_hashed(self) -> None:
-        """A clock need not be hashable."""
+        """A burst is counted on a clock that is not hashable."""
 
         class Odd(Clock):
             __hash__ = None  # type: ignore[assignment]
@@ -203,7 +203,7 @@ class ClockTests(BurstTestCase):
         self.assertIn("5 more requests", self.counted())
 
     def test_clock_that_cannot_be_referred_to_weakly(self) -> None:
-        """On such a clock each request has its own line, and nothing is kept of the clock."""
+        """Each request has its own line on a clock without weak references, which is not kept."""
 
         @implementer(IReactorTime)
         class Slotted:
@@ -247,7 +247,7 @@ class ClockTests(BurstTestCase):
         self.assertEqual([each() for each in scopes], [None] * (FIRST + 5))
 
     def test_timer_has_no_context(self) -> None:
-        """The timer is made in no request's context: a reactor of asyncio would keep that."""
+        """The timer is made in no request's context, which a reactor of asyncio would keep."""
         sizes: list[int] = []
 
         class Noting(Clock):
@@ -262,7 +262,7 @@ class ClockTests(BurstTestCase):
         self.assertEqual(sizes[-1], 0)
 
     def test_is_no_leak(self) -> None:
-        """A test of the kit in which many clients leave finds nothing left."""
+        """`assert_no_leaks` finds nothing left after a burst whose timer still runs."""
         client = Client(Page(cancel_on_disconnect(waiting)), self.clock)
         for _ in range(FIRST + 5):
             client.get().disconnect()
@@ -280,7 +280,7 @@ class DrainTests(BurstTestCase):
         self.successResultOf(drained)
 
     def test_writes_the_counts(self) -> None:
-        """What is counted has its line by the end of a drain, and no timer is left."""
+        """Requests that are counted have their line by the end of a drain, and no timer is left."""
         self.leave(FIRST + 2)
         self.assertEqual(len(self.lines()), FIRST)
         self.drain()
@@ -291,7 +291,7 @@ class DrainTests(BurstTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_that_ends_as_a_second_does(self) -> None:
-        """A request that comes behind it has a line of its own, though the burst went on."""
+        """A request after a drain has a line of its own, though the burst went on."""
         self.leave(2 * FIRST + 1)
         self.counted()
         self.drain()
@@ -300,7 +300,7 @@ class DrainTests(BurstTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_whose_timer_was_cancelled(self) -> None:
-        """The counts are written also where other code has cancelled the timer."""
+        """A drain writes the counts even if other code has cancelled the timer."""
         self.leave(FIRST + 2)
         for call in self.clock.getDelayedCalls():
             call.cancel()
@@ -309,7 +309,7 @@ class DrainTests(BurstTestCase):
         self.assertEqual(len(self.lines()), 1)
 
     def test_without_a_burst(self) -> None:
-        """Where nothing is counted, it writes nothing."""
+        """A drain writes nothing if nothing is counted."""
         self.drain()
         self.assertEqual(self.lines(), [])
 
@@ -330,7 +330,7 @@ class ShutdownTests(BurstTestCase):
             function(*args, **kwargs)
 
     def test_writes_the_count(self) -> None:
-        """What was counted is logged when the reactor stops, and not twice."""
+        """Requests that were counted are logged when the reactor stops, and not twice."""
         self.leave(FIRST + 5)
         self.taken()
         self.clock.rightNow += 0.25
@@ -358,7 +358,7 @@ class ShutdownTests(BurstTestCase):
         self.assertEqual(len(self.reactor.triggers["after"]["shutdown"]), 1)
 
     def test_counted_even_later(self) -> None:
-        """What is counted by a later trigger of the shutdown is logged, too."""
+        """Requests that are counted in a later trigger of the shutdown are logged, too."""
         self.leave(2 * FIRST + 5)
         self.taken()
         self.reactor.triggers["after"]["shutdown"].append((self.leave, (7,), {}))

@@ -25,7 +25,7 @@ class LineTests(BurstTestCase):
         self.taken()
 
     def test_one_request(self) -> None:
-        """One request is no "requests"."""
+        """The line of one request is in the singular."""
         self.leave(1)
         self.assertEqual(
             self.counted(),
@@ -58,7 +58,7 @@ class LineTests(BurstTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_spared(self) -> None:
-        """What would have been cancelled, and was not, has a line of its own."""
+        """Requests that would have been cancelled, and were not, have a line of their own."""
         self.leave(1)
         for cause in [Disconnected(), Disconnected(), TimedOut(5)]:
             spared = outcome(cause=None, ended=Ended.COMPLETED, would_have_cancelled=cause)
@@ -108,7 +108,7 @@ class LineTests(BurstTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_is_structured(self) -> None:
-        """The event has the counts, for programs that read the log."""
+        """The event of a second has the counts, for programs that read the log."""
         self.leave(2, b"/a")
         self.leave(1, b"/b")
         self.clock.advance(1)
@@ -118,7 +118,7 @@ class LineTests(BurstTestCase):
         self.assertEqual(event["counts"], [{**facts, "paths": {"GET /a": 2, "GET /b": 1}}])
 
     def test_structure_of_others(self) -> None:
-        """So it has for failed and for spared ones."""
+        """The counts of failed and of spared requests tell their error or their cause."""
         self.leave(1, handler=raising)
         self.flushLoggedErrors(ValueError)
         log_on(self.clock, outcome(cause=None, would_have_cancelled=TimedOut(1)))

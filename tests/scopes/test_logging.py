@@ -42,7 +42,7 @@ class LogTestCase(SynchronousTestCase):
 
     @property
     def line(self) -> str:
-        """Its text."""
+        """The text of the only event of ours."""
         return formatEvent(self.event)
 
 
@@ -50,7 +50,7 @@ class DefaultLogTests(LogTestCase):
     """The observer that is there unless others are given."""
 
     def setUp(self) -> None:
-        """Work to be left behind."""
+        """Make work to be left behind."""
         super().setUp()
         self.work = Errand()
 
@@ -73,7 +73,7 @@ class DefaultLogTests(LogTestCase):
         )
 
     def test_is_structured(self) -> None:
-        """Its keys are those of the Outcome, and the seconds."""
+        """The event has the facts of the Outcome as its keys, and the seconds."""
         self.serve(waiting).disconnect()
         event = self.event
         self.assertEqual((event["method"], event["path"]), (b"GET", b"/page"))
@@ -112,12 +112,12 @@ class DefaultLogTests(LogTestCase):
         self.assertEqual(of_cancelweb(self.events), [])
 
     def test_completed_with_the_observer_named(self) -> None:
-        """Nor where `log_outcome` was given."""
+        """A completed request is not logged if `log_outcome` was given by name."""
         self.serve(lambda _: b"page", observers=log_outcome)
         self.assertEqual(of_cancelweb(self.events), [])
 
     def test_answered_while_work_ran_beside_it(self) -> None:
-        """Nor is one that was answered, whatever was stopped beside it."""
+        """A request that was answered is not logged though work was stopped beside it."""
         self.serve(self.tracking)
         self.assertEqual(of_cancelweb(self.events), [])
 
@@ -127,7 +127,7 @@ class DefaultLogTests(LogTestCase):
         return b"page"
 
     def test_answered_while_work_ran_on(self) -> None:
-        """Work that could not be stopped is worth its line."""
+        """A request that was answered is logged if work beside it could not be stopped."""
         self.work = Errand(obedient=False)
         connection = self.serve(self.tracking)
         connection.client.clock.advance(5)
@@ -138,14 +138,14 @@ class DefaultLogTests(LogTestCase):
         )
 
     def test_unsupported_method(self) -> None:
-        """A method that the resource does not know is not logged either."""
+        """A request with a method that the resource does not know is not logged."""
         connection = connect(_Decorated())
         connection.request(method=b"POST")
         self.assertEqual(connection.response.code, 405)
         self.assertEqual(of_cancelweb(self.events), [])
 
     def test_none_when_others_are_given(self) -> None:
-        """`observers=()` silences it, and so does any other observer."""
+        """`observers=()` silences the default log, and so does any other observer."""
         self.serve(waiting, observers=()).disconnect()
         self.serve(waiting, observers=lambda _: None).disconnect()
         self.assertEqual(of_cancelweb(self.events), [])
@@ -157,7 +157,7 @@ class DefaultLogTests(LogTestCase):
         self.assertEqual((len(told), self.event["outcome"]), (1, told[0]))
 
     def test_a_path_cannot_forge_a_line(self) -> None:
-        """Control characters and such like of a client's choice are escaped."""
+        """Control characters in a path are escaped, and braces are not formatted."""
         self.serve(waiting, path=b"/\x9b{0}").disconnect()
         self.assertTrue(self.line.startswith("GET /\\x9b{0}: stopped"), self.line)
 
@@ -168,7 +168,7 @@ class DefaultLogTests(LogTestCase):
         self.assertTrue(self.line.isascii() and self.line.isprintable(), self.line)
 
     def test_an_error_cannot_forge_a_line(self) -> None:
-        """Nor does what an error says, which may be what a client sent."""
+        """The text of an error, which may be what a client sent, cannot forge a line."""
 
         def handler(request: object) -> bytes:
             raise ValueError("no such name: x\nGET / \x1b[0m")
@@ -179,7 +179,7 @@ class DefaultLogTests(LogTestCase):
         self.flushLoggedErrors(ValueError)
 
     def test_a_cause_cannot_forge_a_line(self) -> None:
-        """Nor does what a user's own cause says."""
+        """The text of a user's own cause cannot forge a line."""
 
         class Kicked(Cause):
             def __str__(self) -> str:
@@ -192,7 +192,7 @@ class DefaultLogTests(LogTestCase):
 
 
 class WhyTests(LogTestCase):
-    """The cause is one fact."""
+    """The cause of a request is one fact."""
 
     def test_is_the_same_for_all(self) -> None:
         """The handler, the hooks, the observers and the log are given the same cause."""
