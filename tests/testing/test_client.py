@@ -205,6 +205,15 @@ class RequestTests(SynchronousTestCase):
         error = self.assertRaises(AssertionError, response.header, b"x-mine")
         self.assertEqual(str(error), "b'x-mine' is there 2 times: [b'1', b'2']")
 
+    def test_equal_answers(self) -> None:
+        """Two answers are equal if they differ in nothing but their date."""
+        first, second, third = (Response(200) for _ in range(3))
+        first.headers.addRawHeader(b"date", b"Sun, 06 Nov 1994 08:49:37 GMT")
+        second.headers.addRawHeader(b"date", b"Sun, 06 Nov 1994 08:49:38 GMT")
+        third.headers.addRawHeader(b"etag", b"1")
+        self.assertEqual(first, second)
+        self.assertNotEqual(first, third)
+
     def test_body_without_length(self) -> None:
         """A body without a length lasts until the end of the connection."""
         for at_end in False, True:

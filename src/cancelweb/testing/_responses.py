@@ -14,9 +14,15 @@ from twisted.web.http_headers import Headers
 BODILESS = (SWITCHING, NO_CONTENT, NOT_MODIFIED)
 
 
+def _without_date(headers: Headers) -> list[tuple[bytes, list[bytes]]]:
+    return sorted(each for each in headers.getAllRawHeaders() if each[0] != b"Date")
+
+
 @define
 class Response:
     """One answer, as far as it has come.
+
+    Two are equal if only their ``Date`` differs, which the clock on the wall decides.
 
     Attributes:
         code: the status code.
@@ -26,7 +32,7 @@ class Response:
     """
 
     code: int
-    headers: Headers = field(factory=Headers)
+    headers: Headers = field(factory=Headers, eq=_without_date)
     body: bytes = b""
     is_complete: bool = False
 
