@@ -60,7 +60,7 @@ class StepTests(SynchronousTestCase):
                     contender = step.ours()
                     connection = contender.connect()
                     contender.complete(connection, 2)
-                    found = [(each.status, each.body) for each in answers(connection, 2)]
+                    found = [(each.code, each.body) for each in answers(connection, 2)]
                     self.assertEqual(found, [(200, BODY)] * 2, (table, step.name))
                     self.assertEqual(contender.stage.running(), 0, (table, step.name))
 
@@ -134,7 +134,7 @@ class GrowthTests(SynchronousTestCase):
             waiting = wait(contender, 3)
             connection = contender.connect()
             contender.complete(connection, 1)
-            self.assertEqual([each.status for each in answers(connection, 1)], [200])
+            self.assertEqual([each.code for each in answers(connection, 1)], [200])
             leave(waiting)
             self.assertEqual([each.received() for each in waiting], [b""] * 3)
 

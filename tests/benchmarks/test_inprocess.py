@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
 from cancelweb import Scope, cancel_on_disconnect, scope_of
+from cancelweb.testing import Response
+from cancelweb.testing._responses import parse
 
-from .._responses import Response, parsed
 from .._servers import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -61,7 +63,7 @@ def contenders(*, abandoned: bool) -> Iterator[tuple[str, Contender]]:
 
 def answers(connection: Connection, number: int) -> list[Response]:
     """What has come for so many requests."""
-    return list(parsed(connection.received(), [b"GET"] * number))
+    return parse(connection.received(), [b"GET"] * number, at_end=False)[0]
 
 
 class ContenderTests(SynchronousTestCase):
@@ -72,7 +74,7 @@ class ContenderTests(SynchronousTestCase):
         for name, contender in contenders(abandoned=False):
             connection = contender.connect()
             contender.complete(connection, 3)
-            found = [(each.status, each.body) for each in answers(connection, 3)]
+            found = [(each.code, each.body) for each in answers(connection, 3)]
             self.assertEqual(found, [(200, BODY)] * 3, name)
             self.assertEqual(contender.stage.running(), 0, name)
 
@@ -81,7 +83,7 @@ class ContenderTests(SynchronousTestCase):
         for case in CASES:
             ours, theirs = (self.answer(each) for each in (case.ours(), case.theirs()))
             if case.against == "Klein":
-                ours, theirs = (evolve(each, headers={}) for each in (ours, theirs))
+                ours, theirs = (evolve(each, headers=Headers()) for each in (ours, theirs))
             self.assertEqual(ours, theirs, case.name)
 
     def answer(self, contender: Contender) -> Response:
@@ -151,13 +153,13 @@ class CarefulHandlerTests(SynchronousTestCase):
         """Work that fails is answered with 500, and logged."""
         self.page.work.errback(ZeroDivisionError())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual([each.status for each in answers(self.connection, 1)], [500])
+        self.assertEqual([each.code for each in answers(self.connection, 1)], [500])
 
     def test_it_answers_what_cannot_be_sent(self) -> None:
         """A result that is not bytes is answered with 500."""
         self.page.work.callback(None)  # type: ignore[arg-type]
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
-        self.assertEqual([each.status for each in answers(self.connection, 1)], [500])
+        self.assertEqual([each.code for each in answers(self.connection, 1)], [500])
 
     def test_it_logs_failures_after_the_client_has_left(self) -> None:
         """Work that fails when it is cancelled is logged, once, and nothing is sent."""

@@ -175,6 +175,7 @@ class RequestTests(SynchronousTestCase):
         exchange = connection.request(b"GET", b"/old", version=b"HTTP/1.0")
         exchange.advance(0)
         self.assertEqual(body_of(exchange), b"GET /old ")
+        self.assertEqual(connection.response.version, b"HTTP/1.0")
         self.assertTrue(connection.received.startswith(b"HTTP/1.0 200 OK\r\n"))
         self.assertTrue(connection.is_closed)
 

@@ -14,8 +14,9 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Outcome, cancel_on_disconnect
+from cancelweb.testing import Response
+from cancelweb.testing._responses import parse
 
-from .._responses import Response, parsed
 from ._kit import Source
 from ._ways import GET, MEGABYTE, InMemory, Notes, OverSockets, Way
 
@@ -56,8 +57,8 @@ def decorated(request: Request, notes: Notes) -> Any:
 
 
 def responses(data: bytes, count: int = 1) -> list[Response]:
-    """The answers, read by the parser of the tests."""
-    return list(parsed(data, [b"GET"] * count, True))
+    """The answers, as the client in memory reads them."""
+    return parse(data, [b"GET"] * count, at_end=True)[0]
 
 
 class AgreementTests(TestCase):

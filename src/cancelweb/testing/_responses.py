@@ -5,7 +5,7 @@ Parsing, of as much as there is; connections are for others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import define, field
 from twisted.web.http import NO_CONTENT, NOT_MODIFIED, SWITCHING
@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 BODILESS = (SWITCHING, NO_CONTENT, NOT_MODIFIED)
 
 
-def _without_date(headers: Headers) -> list[tuple[bytes, list[bytes]]]:
+def _without_date(headers: Headers) -> list[tuple[bytes, Sequence[bytes]]]:
     return sorted(each for each in headers.getAllRawHeaders() if each[0] != b"Date")
 
 
@@ -29,12 +29,14 @@ class Response:
         headers: those of the head, in Twisted's class.
         body: with the chunked encoding undone.
         is_complete: whether the client can tell that there is no more to come.
+        version: of the protocol; empty over HTTP/2.
     """
 
     code: int
     headers: Headers = field(factory=Headers, eq=_without_date)
     body: bytes = b""
     is_complete: bool = False
+    version: bytes = b""
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header that is there at most once.
@@ -73,11 +75,12 @@ def _head(data: bytes) -> tuple[Response | None, bytes]:
     if not separator:
         return None, data
     status_line, *lines = head.split(b"\r\n")
-    code = int(status_line.split(b" ", 2)[1])
+    version, status, *_ = status_line.split(b" ", 2)
+    code = int(status)
     if code < 200 and code != SWITCHING:
         # Informational, such as 100 Continue: the answer is yet to come (RFC 9110, section 15.2).
         return _head(rest)
-    response = Response(code)
+    response = Response(code, version=version)
     for line in lines:
         name, _, value = line.partition(b":")
         response.headers.addRawHeader(name, value.strip())
