@@ -181,7 +181,7 @@ class AcquireTests(SynchronousTestCase):
         self.source.callback("connection")
         self.assertEqual(self.released, ["connection"])
 
-    def test_one_that_nobody_awaits_yet(self) -> None:
+    def test_one_that_is_not_awaited_yet(self) -> None:
         """A wait that is cancelled before the handler awaits it causes no unhandled error."""
 
         async def handler(request: object) -> None:

@@ -355,7 +355,7 @@ class TheHandlersValuesTests(KindTestCase):
             Visit(handler)
             self.assertEqual(self.seen, [BOTH], handler)
 
-    def test_begun_for_nobody(self) -> None:
+    def test_begun_for_no_request(self) -> None:
         """A hook does not see what returned work has set that was begun for no request."""
 
         async def before() -> bytes:
@@ -486,7 +486,7 @@ class NoLeakTests(KindTestCase):
             nothing = [("nobody", "none")]
             self.assertEqual((self.seen, hooked), (nothing, nothing))
 
-    def test_refused_pipelined_request(self) -> None:
+    def test_request_that_is_refused_inside(self) -> None:
         """A handler's values are not seen in the hooks of a request that is refused inside it."""
         hooked: list[tuple[str, str]] = []
 
@@ -502,12 +502,6 @@ class NoLeakTests(KindTestCase):
 
     def test_what_was_set_around(self) -> None:
         """A pipelined request sees what the code around the entry points has set."""
-
-        class Outer(Page):
-            def render(outer, request: Request) -> Any:  # noqa: N805
-                user.set(request.uri.decode())
-                return super().render(request)
-
         token = user.set("site")
         try:
             self.pipelined(self.finishing, self.see_and_answer)

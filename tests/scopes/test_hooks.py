@@ -80,7 +80,7 @@ class OccasionTests(HookTestCase):
         visit.clock.advance(1)
         self.assertEqual(self.ran, ["hook"])
 
-    def test_after_the_end_of_the_request(self) -> None:
+    def test_after_a_cancel_by_the_server(self) -> None:
         """Hooks are run after a cancel by the server, and see its cause."""
         visit = Visit(waiting, on_cancel=lambda scope: self.ran.append(str(scope.cause)))
         visit.scope.cancel(Draining())

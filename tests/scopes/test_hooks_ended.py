@@ -189,7 +189,7 @@ class ClosedScopeTests(SynchronousTestCase):
         visit.disconnect()
         self.assertIs(visit.scope.ended, visit.outcome.ended)
 
-    def test_withdrawn_from_view(self) -> None:
+    def test_lost_during_the_call(self) -> None:
         """A scope has ended as stopped if the client left before the handler returned."""
 
         def handler(request: Request) -> Errand:

@@ -55,9 +55,10 @@ class AHookCanBeWithdrawnTests(HookTestCase):
 
     def test_on_a_closed_scope(self) -> None:
         """`withdraw` returns False on a closed scope."""
-        visit = Visit(waiting, on_exit=self.hook("hook"))
+        hook = self.hook("hook")
+        visit = Visit(waiting, on_exit=hook)
         visit.disconnect()
-        self.assertFalse(visit.scope.withdraw(self.hook("hook")))
+        self.assertIs(visit.scope.withdraw(hook), False)
 
     def test_the_newest_of_several(self) -> None:
         """The newest registration is withdrawn of a hook that was added more than once."""

@@ -280,9 +280,12 @@ class StoppedMeansStoppedTests(LetGoTestCase):
         self.assertEqual(len(self.monitor.let_go), 1)
 
     def test_on_the_fast_path_and_off_it(self) -> None:
-        """A decorated handler without a monitor tells what is let go from what is stopped."""
+        """On the fast path, too, work that is let go is told from work that is stopped."""
+        on_fast_path = []
         for make, expected in ((self.wait, Ended.LET_GO), (Deferred[Any], Ended.STOPPED)):
             for handler in self.handlers(make):
-                visit = Visit(handler)
-                visit.disconnect()
-                self.assertIs(visit.outcome.ended, expected)
+                for visit in (Visit(handler), Visit(handler, observers=())):
+                    on_fast_path.append(visit.scope._life is None)
+                    visit.disconnect()
+                    self.assertIs(visit.scope.ended, expected)
+        self.assertEqual(set(on_fast_path), {True, False})

@@ -17,6 +17,7 @@ from cancelweb import (
 from cancelweb._scopes.bursts import MOST_PLACES
 from cancelweb.monitor import LetGo
 
+from .._cycles import Memory
 from .._logs import log_events, of_cancelweb
 from .._pages import Page, returning, waiting
 from .._visits import connect
@@ -101,7 +102,7 @@ class LetGoIsLoggedTests(LetGoTestCase):
             line or "",
         )
 
-    def test_a_function(self) -> None:
+    def test_tracked_on_a_closed_scope(self) -> None:
         """Work that is tracked on a closed scope is let go without the name of a handler."""
         scope: list[Any] = []
 
@@ -183,11 +184,15 @@ class LetGoIsCountedTests(LetGoTestCase):
         self.assertEqual(self.monitor.let_go, ())
 
     def test_holds_nothing(self) -> None:
-        """What a monitor keeps of work that was let go is no request."""
-        self.leave(lambda _: self.wait())
-        [let_go] = self.monitor.let_go
-        for each in (let_go.cause, let_go.where, let_go.path):
-            self.assertNotIsInstance(each, Request)
+        """What a monitor keeps of work that was let go keeps neither its request nor its scope."""
+        memory = Memory()
+
+        def handler(request: Request) -> Deferred[Any]:
+            memory.note(request)
+            return self.wait()
+
+        self.leave(handler)
+        self.assertEqual((len(self.monitor.let_go), memory.alive()), (1, []))
 
 
 class LetGoIsShownTests(StatusTestCase):
