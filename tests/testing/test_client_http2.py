@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 from h2.errors import ErrorCodes
+from hyperframe.frame import Frame
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -161,6 +162,38 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(stream.error_code, ErrorCodes.INTERNAL_ERROR)
         self.assertFalse(stream.response.is_complete)
 
+    def test_reset_by_the_server_at_once(self) -> None:
+        """A stream tells that the server has reset it without time having to pass."""
+        for name, expected in ("was_reset", True), ("error_code", ErrorCodes.NO_ERROR):
+            stream: Any = self.connection.get()
+            self.assertEqual((stream.was_reset, stream.error_code), (False, None))
+            stream.request.channel.abortConnection()
+            self.assertEqual(getattr(stream, name), expected)
+
+    def test_received(self) -> None:
+        """The bytes that a client has read are the frames that the server sent."""
+        self.connection.get()
+        self.asked[0].callback(b"answer")
+        self.connection.client.clock.advance(0)
+        data, names = memoryview(self.connection.received), []
+        while data:
+            frame, length = Frame.parse_frame_header(data[:9])
+            names.append(type(frame).__name__)
+            data = data[9 + length :]
+        self.assertEqual(names[0], "SettingsFrame")
+        self.assertEqual(names[-3:], ["HeadersFrame", "DataFrame", "DataFrame"])
+
+    def test_received_by_a_paused_client(self) -> None:
+        """A client that does not read has received nothing until it reads on."""
+        before = self.connection.received
+        self.connection.pause()
+        stream = self.connection.get()
+        self.asked[0].callback(b"answer")
+        stream.advance(0)
+        self.assertEqual(self.connection.received, before)
+        self.connection.resume()
+        self.assertIn(b"answer", self.connection.received)
+
     def test_file(self) -> None:
         """A file larger than all windows comes whole."""
         path = Path(self.mktemp())
@@ -180,6 +213,16 @@ class StreamTests(SynchronousTestCase):
         site = Site(Resource(), reactor=clock, timeout=60)
         connection = Client(site).connect_http2()
         clock.pump([61, 0, 20])
+        self.assertTrue(connection.is_closed)
+        self.assertFalse(connection.is_aborted)
+
+    def test_aborted_by_the_server(self) -> None:
+        """A server aborts an idle connection whose client reads nothing."""
+        clock = Clock()
+        connection = Client(Site(Resource(), reactor=clock, timeout=60)).connect_http2()
+        connection.pause()
+        clock.pump([61, 0, 20])
+        self.assertTrue(connection.is_aborted)
         self.assertTrue(connection.is_closed)
 
     def test_extra(self) -> None:

@@ -47,6 +47,8 @@ class HTTP2Connection:
     _h2: Any = field(init=False)
     _is_gathering: bool = field(default=False, init=False)
     _goodbye: bytes = field(default=b"", init=False)
+    _received: bytearray = field(factory=bytearray, init=False)
+    _sending: list[Stream] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         site, clock = self.client.site, self.client.clock
@@ -93,6 +95,7 @@ class HTTP2Connection:
         left = max(len(body), int(all_headers.get(b"content-length", b"0")))
         stream = Stream(method, path, self.client, self, number, left)
         self._streams[number] = stream
+        self._sending.append(stream)
         head = {
             b":method": method,
             b":path": path,
@@ -140,23 +143,34 @@ class HTTP2Connection:
         """Whether the connection is over, whoever closed it."""
         return not self._transport.connected
 
+    @property
+    def is_aborted(self) -> bool:
+        """Whether the server threw the connection away."""
+        return self._transport.aborted
+
+    @property
+    def received(self) -> bytes:
+        """All bytes that the client has read: the frames that the server sent."""
+        self.receive()
+        return bytes(self._received)
+
     def reset(self, number: int) -> None:
         """Tell the server that nobody waits for this stream."""
+        self._send_no_more(number)
         self._h2.reset_stream(number, ErrorCodes.CANCEL)
         self.flush()
 
     def flush(self) -> None:
         """Send what is to be sent, as far as the server takes it, and take the answers."""
-        for stream in self._streams.values():
-            self._send_body(stream)
+        self._sending = [each for each in self._sending if self._send_body(each)]
         if not self._is_gathering:
             data, self._goodbye = self._h2.data_to_send() + self._goodbye, b""
             self._transport.deliver(data)
             self.receive()
 
-    def _send_body(self, stream: Stream) -> None:
-        """Send of its body what the server takes now."""
-        while stream.unsent and not stream.was_reset:
+    def _send_body(self, stream: Stream) -> bool:
+        """Send of its body what the server takes now; returns whether more is to come."""
+        while stream.unsent:
             window = self._h2.local_flow_control_window(stream.number)
             size = min(window, self._h2.max_outbound_frame_size)
             if not size:
@@ -165,11 +179,17 @@ class HTTP2Connection:
             part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
             stream.left -= len(part)
             self._h2.send_data(stream.number, part, end_stream=not stream.left)
+        return stream.left > 0
+
+    def _send_no_more(self, number: int) -> None:
+        """Send no more of the body of a stream that was reset."""
+        self._sending = [each for each in self._sending if each.number != number]
 
     def receive(self) -> None:
         """Take what has come, and answer what the protocol wants answered."""
         data = self._transport.value()
         self._transport.clear()
+        self._received += data
         if data:
             for event in self._h2.receive_data(data):
                 self._handle(event)
@@ -186,9 +206,8 @@ class HTTP2Connection:
             case StreamEnded():
                 self._streams[event.stream_id].end()
             case StreamReset():
-                stream = self._streams[event.stream_id]
-                stream.was_reset, stream.error_code = True, event.error_code
+                self._send_no_more(event.stream_id)
+                self._streams[event.stream_id].take_reset(event.error_code)
             case ConnectionTerminated():
-                for stream in self._streams.values():
-                    stream.unsent = b""
+                self._sending.clear()
                 self._transport.loseConnection()

@@ -23,8 +23,6 @@ class Stream(Exchange):
 
     Attributes:
         number: of the stream.
-        was_reset: whether the server has reset the stream, or the client.
-        error_code: with which the server has reset it; None if it has not.
         left: how many bytes of the request's body are still to be sent.
         unsent: those of them that are there.
     """
@@ -32,9 +30,9 @@ class Stream(Exchange):
     connection: HTTP2Connection
     number: int
     left: int
-    was_reset: bool = False
-    error_code: int | None = None
     unsent: bytes = b""
+    _was_reset: bool = False
+    _error_code: int | None = None
     _response: Response | None = None
 
     def send(self, data: bytes) -> None:
@@ -45,7 +43,7 @@ class Stream(Exchange):
     def reset(self) -> None:
         """Leave this stream; the connection and its other streams go on. Again, do nothing."""
         if not self.is_over:
-            self.was_reset = True
+            self._was_reset = True
             self.connection.reset(self.number)
 
     def disconnect(self, reason: Exception | None = None) -> None:
@@ -57,6 +55,18 @@ class Stream(Exchange):
         """See `Exchange.response`."""
         self.connection.receive()
         return self._response
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the server has reset the stream, or the client."""
+        self.connection.receive()
+        return self._was_reset
+
+    @property
+    def error_code(self) -> int | None:
+        """The code with which the server has reset the stream; None if it has not."""
+        self.connection.receive()
+        return self._error_code
 
     @property
     def is_over(self) -> bool:
@@ -86,3 +96,7 @@ class Stream(Exchange):
         """The answer is complete."""
         assert self._response is not None, "h2 sees to the order"
         self._response.is_complete = True
+
+    def take_reset(self, error_code: int) -> None:
+        """The server has reset the stream."""
+        self._was_reset, self._error_code = True, error_code
