@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Outcome, Scope, cancel_on_disconnect, current_scope
-from cancelweb.testing import Client, Connection
+from cancelweb.testing import Client, Connection, Exchange, Response
 from cancelweb.testing._http2 import HTTP2Connection
 
 from ._pages import GetPage, Handler, Page
@@ -31,6 +31,13 @@ def connect(root: Any, clock: Clock | None = None) -> Connection:
 def connect_http2(root: Any, clock: Clock | None = None) -> HTTP2Connection:
     """A connection over HTTP/2 to a resource or a Site, as `connect` makes one over HTTP/1.1."""
     return Client(root, clock, watch=False).connect_http2()
+
+
+def response_of(exchange: Exchange) -> Response:
+    """The answer to a request, of which at least the head must have come."""
+    response = exchange.response
+    assert response is not None, f"{exchange} was not answered"
+    return response
 
 
 class Visit(Connection):

@@ -1,43 +1,30 @@
 """Connections over HTTP/2 to which one side says goodbye, with GOAWAY, while requests are open.
 
-What belongs here: the client, and what was written to it. What does not: the tests.
+What belongs here: saying goodbye, and what was sent after it. What does not: the tests.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 
-from .._inmemory import H2Connection
 from .._pages import PAGE, GetPage, Handler
 from ..scopes._tracking import finish
-from ._multiplexed import DeafClient, HTTP2TestCase
+from ._multiplexed import HTTP2TestCase
 
 DATA, HEADERS, RST_STREAM = 0, 1, 3
 """The types of the frames that belong to a stream."""
 
+GOAWAY = 7
+
 
 class HandlerError(Exception):
     """What a handler fails with."""
-
-
-class LeavingClient(DeafClient):
-    """A client that says goodbye and goes on, or sends half a body."""
-
-    def go_away(self) -> None:
-        """Say that no more will come; h2 regards the whole connection as closed then."""
-        self._h2.close_connection()
-        self._flush()
-
-    def send_half(self, path: str) -> None:
-        """Open a stream with a body, of which some is still to come."""
-        stream = self.get(path, "POST", is_whole=False)
-        self._h2.send_data(stream.stream_id, b"half")
-        self._flush()
 
 
 def frames(data: bytes) -> Iterator[int]:
@@ -86,24 +73,27 @@ class GoodbyeTestCase(HTTP2TestCase):
     """Pages whose connection is said goodbye to.
 
     Attributes:
-        client: the client.
         handled: the paths for which a handler was run.
+        ran: a note for each hook that was run.
+        monitor: the monitor of pages that are wrapped.
     """
 
-    client: LeavingClient
-
     def setUp(self) -> None:
-        """What is told."""
         super().setUp()
         self.monitor = Monitor(self.clock)
         self.handled: list[bytes] = []
         self.ran: list[str] = []
+        self._seen = 0
 
-    def open(self, page: Any) -> None:
+    def open(self, page: Resource) -> None:
         """Connect to the page."""
-        self.client = LeavingClient()
-        site = Site(page, reactor=self.clock)
-        self.connection = H2Connection(site, self.clock, self.client)
+        super().open(page)
+        self._seen = 0
+
+    def settle(self) -> None:
+        """Let as many turns pass as the server takes to send what it has; forget what it was."""
+        super().settle()
+        self._seen = len(self.connection.received)
 
     def noting(self, handler: Handler) -> Handler:
         """The handler, which is noted to be run."""
@@ -140,23 +130,22 @@ class GoodbyeTestCase(HTTP2TestCase):
         self.ran.clear()
         self.outcomes.clear()
 
-    def read_at_once(self) -> None:
-        """All that the client has sent since the last exchange comes in one read of the server."""
-        client_end = self.connection._client_end
-        data = client_end.value()
-        client_end.clear()
-        self.connection.server.deliver(data)
+    def ask_and_go(self, *paths: bytes, method: bytes = b"GET") -> None:
+        """Ask for these pages, and say goodbye, in one read of the server."""
+        with self.connection.in_one_read():
+            for path in paths or [b"/"]:
+                self.connection.request(method, path)
+            self.connection.go_away()
         self.turn(3)
 
-    def go_away(self, path: str = "/", method: str = "GET") -> None:
-        """Ask, and say goodbye, in one read."""
-        self.client.get(path, method)
-        self.client.go_away()
-        self.read_at_once()
+    def go_away(self) -> None:
+        """Say goodbye."""
+        self.connection.go_away()
+        self.turn(3)
 
     def assert_nothing_written(self) -> None:
-        """The server has written nothing of any stream, since the last exchange."""
-        written = set(frames(self.connection.server.value()))
+        """Nothing of any stream has come from the server, since it was last given time."""
+        written = set(frames(self.connection.received[self._seen :]))
         self.assertEqual(written & {DATA, HEADERS, RST_STREAM}, set())
 
     def assert_told_once(self) -> None:

@@ -1,34 +1,35 @@
 """Pages that are asked for over HTTP/2, in memory.
 
 What belongs here: the connection, and what the tests of several streams share. What does not: the
-tests, and the protocol of the client.
+tests.
 """
 
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from cancelweb import cancel_on_disconnect
+from cancelweb.testing._stream import Stream
 
-from .._http2 import HTTP2Client, Stream
-from .._inmemory import H2Connection
 from .._pages import GetPage, Handler
-from ._streams import TURN, StreamTestCase
-
-
-class DeafClient(HTTP2Client):
-    """A client that can stop reading, so that the server may send no more."""
-
-    is_deaf = False
-
-    def dataReceived(self, data: bytes) -> None:
-        if not self.is_deaf:
-            super().dataReceived(data)
+from .._visits import connect_http2, response_of
+from ._streams import StreamTestCase
 
 
 class HTTP2TestCase(StreamTestCase):
-    """A test over HTTP/2."""
+    """A test over HTTP/2.
+
+    Attributes:
+        page: what was decorated last.
+        connection: the connection that was opened last.
+        works: what the requests wait for, by their paths.
+        stopped: the paths of those that were stopped.
+        idle_timeout: the seconds of silence after which Twisted says goodbye; None for never.
+    """
+
+    idle_timeout: float | None = None
 
     def setUp(self) -> None:
         super().setUp()
@@ -48,24 +49,34 @@ class HTTP2TestCase(StreamTestCase):
         self.page = page(decorate(handler))
         self.open(self.page)
 
-    def open(self, page: GetPage) -> None:
+    def open(self, page: Resource) -> None:
         """Connect to the page."""
-        self.client = DeafClient()
-        site = Site(page, reactor=self.clock)
-        self.connection = H2Connection(site, self.clock, self.client)
+        site = Site(page, reactor=self.clock, timeout=self.idle_timeout)
+        self.connection = connect_http2(site, self.clock)
 
-    def get(self, path: str = "/", method: str = "GET") -> Stream:
-        """Ask for the page."""
-        stream = self.client.get(path, method)
-        self.exchange()
+    def get(self, path: bytes = b"/", method: bytes = b"GET") -> Stream:
+        """Ask for the page, and give the server time to answer."""
+        stream = self.connection.request(method, path)
+        self.settle()
         return stream
 
-    def exchange(self) -> None:
-        """Let everything that was sent arrive, on either side."""
-        for _ in range(5):
-            self.connection.pump()
-            self.clock.advance(TURN)
+    def settle(self) -> None:
+        """Let as many turns pass as the server takes to send what it has."""
+        self.turn(5)
 
-    def headers(self, stream: Stream) -> dict[bytes, bytes]:
-        """What the answer says of itself, but for the date."""
-        return {name: value for name, value in stream.headers.items() if name != b"date"}
+    def head(self, stream: Stream) -> dict[bytes, object]:
+        """What the head of the answer says, but for the date."""
+        response = response_of(stream)
+        headers = {name.lower(): each for name, each in response.headers.getAllRawHeaders()}
+        del headers[b"date"]
+        return {b":status": response.code, **headers}
+
+    def body(self, stream: Stream) -> tuple[bytes, bool]:
+        """What has come of the body of the answer, and whether that is all of it."""
+        response = response_of(stream)
+        return response.body, response.is_complete
+
+    @property
+    def server_side(self) -> Any:
+        """Twisted's end of the connection, for what no client can see."""
+        return self.connection._transport._protocol

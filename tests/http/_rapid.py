@@ -38,16 +38,15 @@ class RapidResetTestCase(HTTP2TestCase):
         options.setdefault("max_cleanups", MOST)
         self.connect(self.handler, on_exit=self.clean_up, cleanup_timeout=60, **options)
 
-    def reset_rapidly(self, streams: int, method: str = "GET", path: str = "/") -> None:
+    def reset_rapidly(self, streams: int, method: bytes = b"GET", path: bytes = b"/") -> None:
         """Open streams, and reset each as soon as the server has seen it."""
         for _ in range(streams):
-            stream = self.client.get(path, method)
-            self.connection.pump()
-            self.client.reset(stream)
-        self.exchange()
+            self.connection.request(method, path).reset()
+        self.settle()
 
     def reset_at_once(self, streams: int) -> None:
         """Open streams and reset them, all in one read of the server's."""
-        for _ in range(streams):
-            self.client.reset(self.client.get("/"))
-        self.exchange()
+        with self.connection.in_one_read():
+            for _ in range(streams):
+                self.connection.get().reset()
+        self.settle()

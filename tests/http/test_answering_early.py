@@ -165,7 +165,7 @@ class AnsweringHookTests(EarlyTestCase):
         self.assertEqual(self.flushWarnings(), [], "it was finished twice")
 
     def test_an_error_is_logged(self) -> None:
-        """So it is if the handler has failed; its error is logged once."""
+        """Where the handler has failed, the hook's answer is sent, and the error logged once."""
         for entry_point in ENTRY_POINTS:
             for handler in FAILED:
                 for answer in ANSWERS:
@@ -200,7 +200,7 @@ class AnsweringHookTests(EarlyTestCase):
             self.flushLoggedErrors(HandlerError)
 
     def test_the_next_is_there_already(self) -> None:
-        """So is one that was sent together with it."""
+        """A next request that arrived in the same read is answered, too."""
         connection = connect(wrapped(returning(PAGE), {"on_exit": lambda s: finish(s.request)}))
         with connection.in_one_read():
             connection.get()
@@ -209,7 +209,7 @@ class AnsweringHookTests(EarlyTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_behind_a_page_that_waits(self) -> None:
-        """Behind a page that is not answered yet, it harms neither that page nor its scope."""
+        """A hook that finishes a pipelined request harms no page before it, and no scope."""
         first: Deferred[bytes] = Deferred()
         results: list[Any] = [first, PAGE]
 
@@ -243,7 +243,7 @@ class AnsweringHookTests(EarlyTestCase):
                 self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_that_waits_first(self) -> None:
-        """Where it waits first, the handler's answer is sent, and the hook's does nothing."""
+        """Where the hook waits before it answers, the handler's answer is the one that is sent."""
         for entry_point in ENTRY_POINTS:
             for handler in (returning(PAGE), a_coroutine):
                 gate: Deferred[None] = Deferred()
@@ -275,7 +275,7 @@ class AnsweringHookTests(EarlyTestCase):
                 self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_leaves_no_cycle(self) -> None:
-        """Nothing is left to the cycle collector."""
+        """A hook that answers leaves nothing to the cycle collector."""
         options: Any = {"on_exit": lambda scope: write_and_finish(scope.request), "observers": ()}
         for handler in (*COMPLETE, *FAILED):
             connection = connect(wrapped(handler, options))
@@ -289,7 +289,7 @@ class ClosingHookTests(EarlyTestCase):
     """A hook that closes the connection."""
 
     def test_in_good_order(self) -> None:
-        """Where a hook asks to close it, the client has the handler's answer before that."""
+        """Where a hook closes the connection, the client gets the handler's answer before that."""
         for entry_point in ENTRY_POINTS:
             for handler in (returning(PAGE), a_coroutine):
                 connection = self.visit(
@@ -302,7 +302,7 @@ class ClosingHookTests(EarlyTestCase):
                 self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_at_once(self) -> None:
-        """Where a hook aborts it, nothing raises, and the scope closes."""
+        """Where a hook aborts the connection, nothing raises, and the scope closes."""
         for entry_point in ENTRY_POINTS:
             for handler in COMPLETE:
                 connection = self.visit(
@@ -324,6 +324,6 @@ class HTTP2Tests(HTTP2TestCase):
             self.connect(handler, GetPage, on_exit=lambda scope: write_and_finish(scope.request))
             for _ in range(2):
                 stream = self.get()
-                self.assertEqual((stream.body, stream.ended), (BODY, True))
+                self.assertEqual(self.body(stream), (BODY, True))
             self.assertEqual(len(self.outcomes), 2)
             self.assertEqual(self.flushLoggedErrors(), [])

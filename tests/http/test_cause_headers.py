@@ -15,7 +15,7 @@ from cancelweb import Cause, Draining, TimedOut, current_scope
 from cancelweb.testing import Response
 
 from .._logs import log_events, of_cancelweb
-from .._visits import connect
+from .._visits import connect, response_of
 from ._answers import AnswerTestCase
 from ._multiplexed import HTTP2TestCase
 
@@ -91,7 +91,7 @@ class CauseHeadersTests(AnswerTestCase):
         return connection.response
 
     def test_a_mapping_of_the_class(self) -> None:
-        """A mapping, for the default page and for the site's own."""
+        """Headers in a mapping of the class are sent with the default page and the site's own."""
         for error_page in (None, lambda request, cause: b"own"):
             response = self.answer(Later(), error_page)
             self.assertEqual(response.header(b"retry-after"), b"7")
@@ -99,30 +99,30 @@ class CauseHeadersTests(AnswerTestCase):
             self.assertFalse(self.is_closed)
 
     def test_a_property_or_a_field(self) -> None:
-        """A property, or a field of attrs."""
+        """Headers that a property makes, or a field of attrs holds, are sent."""
         for cause in (Counted(2), Held({"Retry-After": "5"}), Annotated({"Retry-After": "5"})):
             self.assertEqual(self.answer(cause).header(b"retry-after"), b"5")
 
     def test_none(self) -> None:
-        """Without any, there are none."""
+        """A cause has no headers by default."""
         self.assertEqual([dict(each.headers) for each in (Cause(), TimedOut(1), Held())], [{}] * 3)
 
     def test_the_last_of_its_connection(self) -> None:
-        """One that says so closes the connection, as a drain does."""
+        """A cause with `Connection: close` closes the connection, as a drain does."""
         for cause in (Last(), Draining(3)):
             self.assertEqual(self.answer(cause).header(b"connection"), b"close")
             self.assertTrue(self.is_closed)
         self.assertEqual(dict(Draining(3).headers), {"Retry-After": "3", "Connection": "close"})
 
     def test_wrong_ones_of_a_class(self) -> None:
-        """Wrong ones are an error where they are written."""
+        """Wrong headers of a class are an error where the class is defined."""
         for wrong, error, text in WRONG:
             with self.assertRaises(error) as raised:
                 type("Busy", (Cause,), {"headers": wrong})
             self.assertTrue(str(raised.exception).startswith(f"Busy.headers {text}"), wrong)
 
     def test_wrong_ones_of_an_instance(self) -> None:
-        """Those of a property or a field are left out; that is logged, and the client answered."""
+        """Wrong headers of an instance are logged and left out; the client is answered."""
         causes = [Held(wrong) for wrong, _, _ in WRONG]
         for cause in [*causes, Counted(0)]:
             events = log_events(self)
@@ -135,10 +135,10 @@ class CauseHeadersTests(AnswerTestCase):
 
 
 class OverHTTP2Tests(HTTP2TestCase):
-    """The same over HTTP/2, which has no header of connections."""
+    """The headers of a cause over HTTP/2, which has no header for connections."""
 
     def test_each(self) -> None:
-        """The others are sent."""
+        """All headers of a cause but `Connection` are sent over HTTP/2."""
         for cause, name in [(Last(), b"connection"), (Later(), b"retry-after")]:
 
             def handler(request: Request, cause: Cause = cause) -> object:
@@ -147,5 +147,5 @@ class OverHTTP2Tests(HTTP2TestCase):
 
             self.connect(handler)
             stream = self.get()
-            self.assertEqual(stream.headers[b":status"], b"503")
-            self.assertEqual(name in stream.headers, name == b"retry-after")
+            self.assertEqual(response_of(stream).code, 503)
+            self.assertEqual(name in self.head(stream), name == b"retry-after")

@@ -24,7 +24,7 @@ from cancelweb import (
 from cancelweb.monitor import Monitor
 
 from .._pages import Page, waiting
-from .._visits import connect
+from .._visits import connect, response_of
 from ..docs._docs import ERROR_PAGE, ERROR_PAGE_FILE, run
 from ._answers import AS_TODAY, AnswerTestCase, evicted
 from ._multiplexed import HTTP2TestCase
@@ -43,7 +43,7 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
             self.assertEqual(response.header(b"cache-control"), b"no-store")
 
     def test_problem(self) -> None:
-        """A JSON client gets a problem as in RFC 9457, whatever the handler has promised."""
+        """A JSON client gets a problem as in RFC 9457, whatever headers the handler has set."""
 
         def handler(request: Request) -> Deferred[bytes]:
             request.setHeader("Content-Type", "application/json")
@@ -65,7 +65,7 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
             )
 
     def test_headers_of_the_handlers_own_page(self) -> None:
-        """What told of the handler's own page is gone; what did not stays."""
+        """Headers about the handler's own page are removed; its other headers stay."""
         own = ("ETag", "Last-Modified", "Content-Language", "Content-Location", "Link", "Location")
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -89,7 +89,7 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
         self.assertEqual(response.header(b"content-type"), b"text/plain; charset=utf-8")
 
     def test_turned_away(self) -> None:
-        """So it is where a drain turns requests away; without a wish it is the sentence."""
+        """A request that a drain turns away is answered in its format, by default in plain text."""
         sentence = "the server is shutting down"
         for accept in (None, b"*/*", b"text/plain"):
             response = self.ask(self.draining(), accept)
@@ -121,7 +121,7 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
                 self.assertIn(b"Too Many Requests", response.body)
 
     def test_the_name_of_a_status(self) -> None:
-        """The status line has it too, where Twisted knows none; what has no name is Stopped."""
+        """The status line and the problem name the status; one without a name is Stopped."""
         for status, name in [
             (429, "Too Many Requests"),
             (451, "Unavailable For Legal Reasons"),
@@ -139,10 +139,10 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
 
 
 class OverHTTP2Tests(HTTP2TestCase):
-    """The same over HTTP/2."""
+    """Error pages over HTTP/2."""
 
     def test_each(self) -> None:
-        """The default and the site's own page; an abort for a page that is only half written."""
+        """The default page and the site's own are sent; one that fails half-way is broken off."""
 
         def half(request: Request, cause: Cause) -> bytes:
             request.write(b"half")
@@ -153,9 +153,9 @@ class OverHTTP2Tests(HTTP2TestCase):
             self.connect(self.work, timeout=3, error_page=page)
             stream = self.get()
             self.clock.advance(3)
-            self.exchange()
-            self.assertEqual(stream.headers[b":status"], b"503")
-            bodies.append((stream.body, stream.ended))
+            self.settle()
+            self.assertEqual(response_of(stream).code, 503)
+            bodies.append(self.body(stream))
         self.assertEqual(bodies, [(AS_TODAY, True), (b"own", True), (b"half", False)])
         self.logged_error(ValueError)
         self.assertEqual({type(each.cause) for each in self.outcomes}, {TimedOut})
@@ -163,10 +163,10 @@ class OverHTTP2Tests(HTTP2TestCase):
 
 
 class BrokenOffInADrainTests(HTTP2TestCase):
-    """A page of a request that is turned away, and is only half written, has no end."""
+    """Error pages of requests that are turned away, which fail half-way."""
 
     def test_over_http2(self) -> None:
-        """The stream is reset, and the connection goes on."""
+        """A stream whose error page fails half-way is reset, and its connection goes on."""
 
         def half(request: Request, cause: Cause) -> bytes:
             request.write(b"half")
@@ -180,8 +180,8 @@ class BrokenOffInADrainTests(HTTP2TestCase):
         self.open(wrapped)
         for _ in range(2):
             stream = self.get()
-            self.assertEqual((stream.body, stream.ended), (b"half", False))
-            self.assertIs(stream.reset, ErrorCodes.INTERNAL_ERROR)
+            self.assertEqual(self.body(stream), (b"half", False))
+            self.assertIs(stream.error_code, ErrorCodes.INTERNAL_ERROR)
             self.logged_error(ValueError)
         self.assertEqual({each.ended for each in self.outcomes}, {Ended.REFUSED})
 
@@ -190,7 +190,7 @@ class ShownTests(AnswerTestCase):
     """The program of the how-to."""
 
     def test_error_page(self) -> None:
-        """It answers those below /api/, and leaves the rest to the default."""
+        """The program's `error_page` answers requests below /api/, and leaves the rest alone."""
         names = run(ERROR_PAGE.read_text())
         for path, status, body in [
             (b"/api/x", 504, b'{"error": "too slow"}'),
@@ -205,7 +205,7 @@ class ShownTests(AnswerTestCase):
             self.assertEqual((connection.response.code, connection.response.body), (status, body))
 
     def test_file(self) -> None:
-        """A page that is a file is sent from memory, at a time limit and in a drain."""
+        """An error page that is a file is sent from memory, at a time limit and in a drain."""
         self.patch(Path, "read_bytes", lambda path: f"the page {path}".encode())
         error_page = run(ERROR_PAGE_FILE.read_text())["error_page"]
         for root in (self.deadline(error_page), self.draining(error_page=error_page)):
@@ -213,7 +213,7 @@ class ShownTests(AnswerTestCase):
             self.assertEqual((response.code, response.body), (503, b"the page 503.html"))
 
     def test_cause(self) -> None:
-        """The cause tells when to come again."""
+        """The program's cause sets the status and the Retry-After of the answer."""
         names = run(ERROR_PAGE.read_text())
 
         def handler(request: Request) -> Deferred[bytes]:

@@ -30,7 +30,7 @@ from cancelweb.monitor import Monitor
 
 from .._logs import log_events
 from .._pages import Page
-from .._visits import Visit, connect
+from .._visits import Visit, connect, response_of
 from ._multiplexed import HTTP2TestCase
 
 
@@ -127,7 +127,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         self.exited.clear()
 
     def test_each_kind_of_handler(self) -> None:
-        """Whatever kind of handler it is that fails."""
+        """A handler of any kind that fails after a write counts as failed, not as cancelled."""
         for number in range(len(Kinds().all())):
             kinds = Kinds()
             visit = self.visit(kinds.all()[number])
@@ -136,7 +136,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
             self.assert_failed(visit)
 
     def test_in_a_dry_run_and_for_any_method(self) -> None:
-        """Where a disconnect cancels nothing, it is none that would have."""
+        """Where a disconnect cancels nothing, a failure is no cancel that would have been."""
         for options in ({"dry_run": True}, {"methods": ()}):
             kinds, outcomes = Kinds(), list[Any]()
             wrapped = CancellingResource(
@@ -153,7 +153,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_tracked_work(self) -> None:
-        """What still runs is stopped, as leftover work."""
+        """Tracked work that still runs when the handler fails is stopped, as leftover work."""
         stopped: list[object] = []
         kinds = Kinds()
 
@@ -190,7 +190,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_what_is_written_from_then_on(self) -> None:
-        """The rest of a response that is broken off reaches nobody, from whatever code it comes."""
+        """What is written after a response is broken off is not sent, whatever code writes it."""
         kinds = Kinds()
         inner = cancel_on_disconnect(kinds.plain)
 
@@ -204,7 +204,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         self.assert_failed(visit)
 
     def test_a_producer_that_finishes_when_it_is_stopped(self) -> None:
-        """It cannot make half of a response look whole, whatever ends that."""
+        """A producer that finishes the response when stopped cannot make half of it look whole."""
 
         def handler(request: Request) -> Deferred[None]:
             request.write(b"half")
@@ -253,7 +253,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_access_log_behind_a_limit(self) -> None:
-        """Nor where a limit had been noted before: in a dry run, or of a spared method."""
+        """The access log has no 499 either where a limit was only noted before the failure."""
         for method, dry_run in ((b"GET", True), (b"POST", False)):
             kinds, logged, outcomes = Kinds(), list[Request](), list[Outcome]()
             connection = connect(
@@ -279,7 +279,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_deadline_is_over(self) -> None:
-        """Between the failure and the loss no deadline cancels the request any more."""
+        """After the failure, no deadline cancels the request before its connection is lost."""
         visit = self.visit(Kinds().plain, timeout=1)
         self.assertEqual(visit.clock.getDelayedCalls()[0].getTime(), 0)
         visit.clock.advance(2)
@@ -301,7 +301,7 @@ class OneErrorTests(SynchronousTestCase):
         return [each for each in events if each["log_level"] > LogLevel.info]
 
     def test_each_kind_of_handler(self) -> None:
-        """Whatever kind of handler it is, and whether or not something was written."""
+        """A failing handler logs one error, whatever its kind, with or without a write before."""
         for number in range(len(Kinds().all())):
             for writes in (True, False):
                 kinds = Kinds()
@@ -318,23 +318,24 @@ class OneErrorTests(SynchronousTestCase):
 
 
 class OverHTTP2Tests(HTTP2TestCase):
-    """The same over HTTP/2."""
+    """Streams of HTTP/2 whose handlers fail after the first write."""
 
     def test_failed(self) -> None:
-        """A stream of HTTP/2 that fails is no cancel either, and its sibling completes."""
+        """A stream whose handler fails counts as failed, not cancelled; its sibling completes."""
         kinds = Kinds()
 
         def handler(request: Request) -> object:
             return kinds.stream(request) if request.path == b"/1" else self.work(request)
 
         self.connect(handler)
-        failing, sibling = self.get("/1"), self.get("/2")
+        failing, sibling = self.get(b"/1"), self.get(b"/2")
         kinds.gate.callback(None)
-        self.exchange()
+        self.settle()
         self.works[b"/2"].callback(b"page")
-        self.exchange()
-        self.assertEqual((failing.ended, sibling.ended), (False, True))
-        self.assertEqual(failing.reset, ErrorCodes.INTERNAL_ERROR)
+        self.settle()
+        self.assertFalse(response_of(failing).is_complete)
+        self.assertTrue(response_of(sibling).is_complete)
+        self.assertEqual(failing.error_code, ErrorCodes.INTERNAL_ERROR)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED, Ended.COMPLETED])
         self.assertEqual([each.cause for each in self.outcomes], [None, None])
         self.logged_error(ValueError)

@@ -13,57 +13,57 @@ from cancelweb import Disconnected, Ended, TimedOut
 
 from .._cycles import no_cycles
 from .._pages import PAGE, GetPage, NoHead
+from .._visits import response_of
 from ._multiplexed import HTTP2TestCase
-from ._streams import TURN
 
 
 class CompletingTests(HTTP2TestCase):
-    """Responses over HTTP/2."""
+    """Responses over HTTP/2 that are sent to their end."""
 
-    def assert_as_plain(self, page: type[GetPage] = GetPage, method: str = "GET") -> None:
-        """Bytes, and a Deferred of bytes, are sent as in plain Twisted."""
-        self.open(page(lambda _: PAGE))
+    def assert_as_plain(self, method: bytes) -> None:
+        """Bytes, and a Deferred of bytes, are answered as in plain Twisted."""
+        self.open(GetPage(lambda _: PAGE))
         plain = self.get(method=method)
-        self.connect(lambda _: PAGE, page)
+        self.connect(lambda _: PAGE)
         known = self.get(method=method)
-        self.connect(self.work, page)
+        self.connect(self.work)
         late = self.get(method=method)
         self.works[b"/"].callback(PAGE)
-        self.exchange()
+        self.settle()
         for stream in [known, late]:
-            self.assertEqual(self.headers(stream), self.headers(plain))
-            self.assertEqual((stream.body, stream.ended), (plain.body, plain.ended))
+            self.assertEqual(self.head(stream), self.head(plain))
+            self.assertEqual(self.body(stream), self.body(plain))
 
     def test_get(self) -> None:
-        """A GET."""
-        self.assert_as_plain()
+        """The answer to a GET is the same as in plain Twisted."""
+        self.assert_as_plain(b"GET")
 
     def test_head(self) -> None:
-        """A HEAD."""
-        self.assert_as_plain(method="HEAD")
+        """The answer to a HEAD is the same as in plain Twisted."""
+        self.assert_as_plain(b"HEAD")
 
     def test_stream(self) -> None:
-        """An async generator is streamed."""
+        """The chunks of an async generator are sent as they are produced."""
         self.connect(self.async_generator)
         stream = self.get()
         for _ in range(3):
             self.next_step.callback(None)
-            self.exchange()
-        self.assertEqual(stream.body, b"chunk" * 3)
-        self.client.reset(stream)
-        self.exchange()
+            self.settle()
+        self.assertEqual(response_of(stream).body, b"chunk" * 3)
+        stream.reset()
+        self.settle()
 
     def test_error(self) -> None:
-        """Work that fails is a 500."""
+        """Work that fails is answered with 500."""
         self.connect(self.work)
         stream = self.get()
         self.works[b"/"].errback(KeyError())
-        self.exchange()
-        self.assertEqual(stream.headers[b":status"], b"500")
+        self.settle()
+        self.assertEqual(response_of(stream).code, 500)
         self.logged_error(KeyError)
 
     def test_error_after_writing(self) -> None:
-        """Work that fails once something was sent has its stream reset: no page in half a page."""
+        """When work fails after a write, its stream is reset, and no error page is sent."""
 
         def handler(request: Any) -> object:
             request.write(PAGE)
@@ -72,49 +72,47 @@ class CompletingTests(HTTP2TestCase):
         self.connect(handler)
         stream = self.get()
         self.works[b"/"].errback(KeyError())
-        self.exchange()
-        self.assertFalse(stream.ended)
-        self.assertEqual(stream.reset, ErrorCodes.INTERNAL_ERROR)
+        self.settle()
+        self.assertFalse(response_of(stream).is_complete)
+        self.assertEqual(stream.error_code, ErrorCodes.INTERNAL_ERROR)
         self.logged_error(KeyError)
 
 
 class LeavingTests(HTTP2TestCase):
-    """Clients that want one stream no longer, or none."""
+    """Clients that reset a stream, or close the connection."""
 
     def test_reset(self) -> None:
-        """A stream that is reset is stopped; its sibling completes."""
+        """The work for a stream that is reset is stopped; its sibling completes."""
         self.connect(self.work)
-        left, sibling = self.get("/1"), self.get("/2")
-        self.client.reset(left)
-        self.exchange()
+        left, sibling = self.get(b"/1"), self.get(b"/2")
+        left.reset()
+        self.settle()
         self.assertEqual(self.stopped, [b"/1"])
         self.works[b"/2"].callback(PAGE)
-        self.exchange()
-        self.assertEqual((sibling.body, sibling.ended), (PAGE, True))
+        self.settle()
+        self.assertEqual(self.body(sibling), (PAGE, True))
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED, Ended.COMPLETED])
 
     def test_disconnect(self) -> None:
-        """All streams of a client that leaves are stopped."""
+        """A client that closes the connection has the work for all its streams stopped."""
         self.connect(self.work)
-        self.get("/1")
-        self.get("/2")
+        self.get(b"/1")
+        self.get(b"/2")
         self.connection.disconnect()
         self.assertEqual(sorted(self.stopped), [b"/1", b"/2"])
         for outcome in self.outcomes:
             self.assertIsInstance(outcome.cause, Disconnected)
 
     def test_generator_closed(self) -> None:
-        """A reset stream's generator is closed."""
+        """The generator behind a stream that is reset is closed."""
         for handler in [self.generator, self.async_generator]:
             self.produced.clear()
             self.connect(handler)
-            stream = self.get()
-            self.client.reset(stream)
-            self.connection.pump()
+            self.get().reset()
             self.assertEqual(self.produced[-1], "closed")
 
     def test_flow_control(self) -> None:
-        """A generator is as fast as the stream's window; one that is blocked is closed, too."""
+        """A generator is as fast as its stream's window, and is closed when the stream is reset."""
         chunks: list[int] = []
 
         def handler(_: object) -> Any:
@@ -126,18 +124,15 @@ class LeavingTests(HTTP2TestCase):
                 chunks.append(0)
 
         self.connect(handler)
-        stream = self.client.get("/")
-        self.client.is_deaf = True
-        for _ in range(20):
-            self.connection.pump()
-            self.clock.advance(TURN)
+        self.connection.pause()
+        stream = self.connection.get()
+        self.turn(20)
         self.assertLess(len(chunks), 8)
-        self.client.reset(stream)
-        self.connection.pump()
+        stream.reset()
         self.assertEqual(chunks[-1], 0)
 
     def test_producer_is_stopped(self) -> None:
-        """A producer of the handler's own is stopped, which Twisted does not do by itself."""
+        """A handler's own producer is stopped, which Twisted alone does not do over HTTP/2."""
         producer = StringTransport()
 
         def handler(request: Any) -> int:
@@ -145,12 +140,12 @@ class LeavingTests(HTTP2TestCase):
             return NOT_DONE_YET
 
         self.connect(handler)
-        self.client.reset(self.get())
-        self.exchange()
+        self.get().reset()
+        self.settle()
         self.assertEqual(producer.producerState, "stopped")
 
     def test_producer_that_raises(self) -> None:
-        """A producer that cannot be stopped is logged, and harms nobody."""
+        """The error of a producer that cannot be stopped is logged, and the scope still closes."""
 
         class Stubborn(StringTransport):
             def stopProducing(self) -> None:
@@ -161,40 +156,40 @@ class LeavingTests(HTTP2TestCase):
             return NOT_DONE_YET
 
         self.connect(handler)
-        self.client.reset(self.get())
-        self.exchange()
+        self.get().reset()
+        self.settle()
         self.logged_error(KeyError)
         self.assertEqual(len(self.outcomes), 1)
 
     def test_nothing_is_left(self) -> None:
-        """A stream that was reset leaves nothing of ours to the cycle collector."""
+        """A stream that was reset leaves nothing of cancelweb to the cycle collector."""
         self.connect(self.work)
         with no_cycles(self):
-            self.client.reset(self.get())
-            self.exchange()
+            self.get().reset()
+            self.settle()
             self.works.clear()
         self.assertEqual(self.stopped, [b"/"])
 
 
 class DeadlineTests(HTTP2TestCase):
-    """The deadline of one stream."""
+    """Streams that meet a deadline."""
 
     def test_503(self) -> None:
-        """A stream on which nothing was sent gets 503; its sibling completes."""
+        """At its deadline a stream without a response is answered 503; its sibling completes."""
         self.connect(self.work, timeout=3)
-        slow = self.get("/1")
+        slow = self.get(b"/1")
         self.clock.advance(2)
-        sibling = self.get("/2")
+        sibling = self.get(b"/2")
         self.clock.advance(1)
-        self.exchange()
-        self.assertEqual(slow.headers[b":status"], b"503")
+        self.settle()
+        self.assertEqual(response_of(slow).code, 503)
         self.works[b"/2"].callback(PAGE)
-        self.exchange()
-        self.assertEqual(sibling.body, PAGE)
+        self.settle()
+        self.assertEqual(response_of(sibling).body, PAGE)
         self.assertEqual([each.cause for each in self.outcomes], [TimedOut(3), None])
 
     def test_reset(self) -> None:
-        """A stream on which something was sent is reset; its sibling completes."""
+        """At its deadline a stream with half a response is reset; its sibling completes."""
 
         def handler(request: Any) -> object:
             if request.path == b"/1":
@@ -202,26 +197,26 @@ class DeadlineTests(HTTP2TestCase):
             return self.work(request)
 
         self.connect(handler, total_timeout=3)
-        slow = self.get("/1")
+        slow = self.get(b"/1")
         self.clock.advance(1)
-        sibling = self.get("/2")
+        sibling = self.get(b"/2")
         self.clock.advance(2)
-        self.exchange()
-        self.assertFalse(slow.ended)
-        self.assertEqual(slow.reset, ErrorCodes.INTERNAL_ERROR)
+        self.settle()
+        self.assertFalse(response_of(slow).is_complete)
+        self.assertEqual(slow.error_code, ErrorCodes.INTERNAL_ERROR)
         self.works[b"/2"].callback(PAGE)
-        self.exchange()
-        self.assertEqual(sibling.body, PAGE)
+        self.settle()
+        self.assertEqual(response_of(sibling).body, PAGE)
         self.assertEqual([each.path for each in self.outcomes], [b"/1", b"/2"])
 
 
 class FakedHeadTests(HTTP2TestCase):
-    """A HEAD that Twisted fakes."""
+    """HEAD requests for which Twisted runs the handler of GET."""
 
     def test_stopped(self) -> None:
-        """The work is stopped, and the answer is complete."""
+        """The work for a HEAD that Twisted fakes is stopped, and the answer is complete."""
         self.connect(self.work, NoHead)
-        stream = self.get(method="HEAD")
-        self.assertEqual(stream.headers[b":status"], b"200")
-        self.assertTrue(stream.ended)
+        stream = self.get(method=b"HEAD")
+        self.assertEqual(response_of(stream).code, 200)
+        self.assertTrue(response_of(stream).is_complete)
         self.assertEqual(self.stopped, [b"/"])

@@ -24,10 +24,11 @@ from cancelweb import (
     current_scope,
 )
 from cancelweb.monitor import Monitor
+from cancelweb.testing._stream import Stream
 
 from .._pages import Page
 from .._servers import LOOPBACK, SelfSigned, reactor
-from .._visits import connect
+from .._visits import connect, response_of
 from ._multiplexed import HTTP2TestCase
 
 
@@ -38,25 +39,25 @@ def begun(request: Request) -> int:
 
 
 class TruncatedLooksTruncatedTests(HTTP2TestCase):
-    """Every abort of ours is RST_STREAM with INTERNAL_ERROR."""
+    """Whatever cancelweb breaks off ends with RST_STREAM and INTERNAL_ERROR."""
 
-    def assert_broken_off(self, stream: Any) -> None:
-        """The stream is reset as after an error; Twisted has forgotten it."""
-        self.exchange()
-        self.assertEqual((stream.body, stream.ended), (b"begun", False))
-        self.assertEqual(stream.reset, ErrorCodes.INTERNAL_ERROR)
-        self.assertEqual(self.connection.channel.streams, {})
+    def assert_broken_off(self, stream: Stream) -> None:
+        """The stream is reset as after an error, and Twisted has forgotten it."""
+        self.settle()
+        self.assertEqual(self.body(stream), (b"begun", False))
+        self.assertEqual(stream.error_code, ErrorCodes.INTERNAL_ERROR)
+        self.assertEqual(self.server_side.streams, {})
         self.assertEqual(len(self.outcomes), 1)
 
     def test_deadline(self) -> None:
-        """A deadline."""
+        """A deadline breaks off a response that has begun."""
         self.connect(begun, total_timeout=1)
         stream = self.get()
         self.clock.advance(1)
         self.assert_broken_off(stream)
 
     def test_own_cause(self) -> None:
-        """A cause of the user's own."""
+        """A cause of the user's own breaks off a response that has begun."""
         scopes: list[Any] = []
 
         def handler(request: Request) -> int:
@@ -69,7 +70,7 @@ class TruncatedLooksTruncatedTests(HTTP2TestCase):
         self.assert_broken_off(stream)
 
     def test_drain(self) -> None:
-        """A drain."""
+        """The end of a drain breaks off a response that has begun."""
         monitor = Monitor(self.clock)
         wrapped: Any = CancellingResource(
             Page(begun), monitor=monitor, observers=self.outcomes.append
@@ -80,7 +81,7 @@ class TruncatedLooksTruncatedTests(HTTP2TestCase):
         self.assert_broken_off(stream)
 
     def test_failure(self) -> None:
-        """A failure."""
+        """A failure of the handler breaks off a response that has begun."""
 
         async def failing(request: Request) -> None:
             request.write(b"begun")
@@ -94,24 +95,23 @@ class TruncatedLooksTruncatedTests(HTTP2TestCase):
         self.logged_error(ValueError)
 
     def test_a_client_that_reads_no_more(self) -> None:
-        """A client that has stopped reading may have its whole connection taken from it."""
+        """Where a reset cannot be buffered for a client that reads nothing, the connection ends."""
         self.connect(begun, total_timeout=1)
         stream = self.get()
-        channel = self.connection.channel
-        channel.pauseProducing()
-        self.patch(channel, "_maxBufferedControlFrameBytes", 1)
+        self.connection.pause(full=True)
+        self.patch(self.server_side, "_maxBufferedControlFrameBytes", 1)
         self.clock.advance(1)
         self.clock.advance(1)
-        self.assertTrue(self.connection.server.aborted)
-        self.assertEqual((stream.ended, len(self.outcomes)), (False, 1))
+        self.assertTrue(self.connection.is_aborted)
+        self.assertEqual((response_of(stream).is_complete, len(self.outcomes)), (False, 1))
         self.flushLoggedErrors()
 
 
 class OverHTTP1Tests(SynchronousTestCase):
-    """The same over HTTP/1: the connection is aborted."""
+    """Responses over HTTP/1.1 that are broken off: their connection is closed."""
 
     def test_without_a_transport(self) -> None:
-        """A request that does not show its transport has its connection closed all the same."""
+        """The connection of a request that does not show its transport is closed, too."""
         outcomes: list[Outcome] = []
 
         def handler(request: Any) -> int:
@@ -130,12 +130,12 @@ class OverHTTP1Tests(SynchronousTestCase):
 
 
 class CurlTests(TestCase):
-    """What curl makes of it, over TLS."""
+    """What curl makes of a response over TLS and HTTP/2 that is broken off."""
 
     timeout = 60
 
     async def test_exit_status(self) -> None:
-        """It exits with 92, stream error: for a reset without an error it would exit with 0."""
+        """When a response is broken off, curl exits with 92; a reset without error would be a 0."""
         curl = which("curl")
         if curl is None:
             self.skipTest("curl is not installed: apt-get install curl")

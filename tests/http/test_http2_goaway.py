@@ -17,7 +17,7 @@ from ._goodbyes import HANDLERS, GoodbyeTestCase, HandlerError, raises, returns_
 
 
 class RefusedTests(GoodbyeTestCase):
-    """A request that counts as gone on entry: its handler is not run."""
+    """Requests that are gone on entry: their handlers are not run."""
 
     def assert_refused(self) -> None:
         """No handler was run, nothing was written or logged, and the client counts as gone."""
@@ -29,56 +29,56 @@ class RefusedTests(GoodbyeTestCase):
         self.assertIsInstance(self.outcomes[0].cause, Disconnected)
 
     def test_decorated(self) -> None:
-        """So it is for decorated handlers, whatever they would do."""
+        """A decorated handler is not run when the client says goodbye, whatever it would do."""
         for handler in HANDLERS:
             self.decorate(handler)
-            self.go_away()
+            self.ask_and_go()
             self.assert_refused()
 
     def test_wrapped(self) -> None:
-        """So it is for wrapped ones."""
+        """A wrapped handler is not run when the client says goodbye, whatever it would do."""
         for handler in HANDLERS:
             self.wrap(handler)
-            self.go_away()
+            self.ask_and_go()
             self.assert_refused()
 
     def test_head(self) -> None:
-        """So it is for a HEAD, also for one that Twisted would fake."""
+        """The handler of a HEAD is not run when the client says goodbye, be it faked or not."""
         self.decorate(returns_bytes)
-        self.go_away(method="HEAD")
+        self.ask_and_go(method=b"HEAD")
         self.assert_refused()
         self.begin()
         hook = self.ran.append
         handler = self.noting(returns_bytes)
         self.connect(handler, NoHead, on_exit=lambda _: hook("exit"))
-        self.go_away(method="HEAD")
+        self.ask_and_go(method=b"HEAD")
         self.assertEqual(self.handled, [])
         self.assert_nothing_written()
         self.assert_logged()
 
     def test_with_a_reset(self) -> None:
-        """So it is if the stream is reset before that, in the same read."""
+        """The handler of a stream is not run when the client resets it and says goodbye."""
         self.wrap(returns_bytes)
-        self.client.reset(self.client.get("/"))
-        self.client.go_away()
-        self.read_at_once()
+        with self.connection.in_one_read():
+            self.connection.get().reset()
+            self.connection.go_away()
+        self.turn(3)
         self.assert_refused()
 
     def test_two_streams(self) -> None:
-        """So it is for two streams that are opened in that read."""
+        """No handler is run for two streams that are opened in the read of the goodbye."""
         self.wrap(raises)
-        self.client.get("/1")
-        self.go_away("/2")
+        self.ask_and_go(b"/1", b"/2")
         self.assertEqual(self.handled, [])
         self.assert_nothing_written()
         self.assert_logged()
         self.assertEqual([each.ended for each in self.outcomes], [Ended.REFUSED] * 2)
 
     def test_beside_a_stream_that_waits(self) -> None:
-        """So it is beside a stream that waits, of which the work is stopped."""
+        """Beside a stream that waits, which is stopped, the handler of a new one is not run."""
         self.wrap(self.work)
-        self.get("/1")
-        self.go_away("/2")
+        self.get(b"/1")
+        self.ask_and_go(b"/2")
         self.assertEqual((self.handled, self.stopped), ([b"/1"], [b"/1"]))
         self.assert_nothing_written()
         self.assert_logged()
@@ -87,25 +87,26 @@ class RefusedTests(GoodbyeTestCase):
         self.assertEqual(self.monitor.scopes, ())
 
     def test_half_a_body(self) -> None:
-        """A request of which the body is still to come never comes to a handler."""
+        """A request of which half the body is missing at the goodbye never comes to a handler."""
         self.wrap(raises)
-        self.client.send_half("/")
-        self.client.go_away()
-        self.read_at_once()
+        with self.connection.in_one_read():
+            self.connection.post(b"/", b"half", {b"Content-Length": b"8"})
+            self.connection.go_away()
+        self.turn(3)
         self.assertEqual((self.handled, self.outcomes), ([], []))
         self.assert_nothing_written()
         self.assert_logged()
 
     def test_leaves_no_cycle(self) -> None:
-        """Nothing is left to the cycle collector."""
+        """A request that is gone on entry leaves nothing to the cycle collector."""
         self.wrap(returns_bytes)
         with no_cycles(self):
-            self.go_away()
+            self.ask_and_go()
         self.assert_refused()
 
 
 class TurnedAwayTests(GoodbyeTestCase):
-    """A request that is turned away before it is found to be gone."""
+    """Requests that are turned away before they are found to be gone."""
 
     def assert_turned_away(self, cause: type[Any]) -> None:
         """No handler was run for it, nothing was written or logged."""
@@ -116,29 +117,29 @@ class TurnedAwayTests(GoodbyeTestCase):
         self.assertIsInstance(self.outcomes[-1].cause, (cause, Disconnected))
 
     def test_by_a_drain(self) -> None:
-        """So it is during a drain, which ends."""
+        """A request that is gone on entry is turned away by a drain, which ends."""
         done: list[None] = []
         self.wrap(returns_bytes)
         self.monitor.drain(5).addCallback(done.append)
-        self.go_away()
+        self.ask_and_go()
         self.assert_turned_away(Draining)
         self.clock.pump([1] * 10)
         self.assertEqual(done, [None])
 
     def test_by_the_limit_on_rapid_resets(self) -> None:
-        """So it is where too many requests of its connection are still to be cleaned up."""
+        """A request that is gone on entry is turned away by `max_cleanups`."""
         gate: Deferred[None] = Deferred()
         self.connect(self.noting(self.work), on_exit=lambda _: gate, max_cleanups=1)
-        self.client.reset(self.get())
-        self.exchange()
+        self.get().reset()
+        self.settle()
         self.begin()
-        self.go_away()
+        self.ask_and_go()
         self.assert_turned_away(RapidReset)
         gate.callback(None)
 
 
 class SparedTests(GoodbyeTestCase):
-    """A request of a method that may not be cut, or in a dry run: its handler is run, unheard."""
+    """Requests that must not be cut: their handlers are run though the client is gone."""
 
     def assert_run(self, *errors: type[Exception], ended: Ended = Ended.COMPLETED) -> None:
         """The handler was run, nothing was written, and only its own errors were logged."""
@@ -150,38 +151,38 @@ class SparedTests(GoodbyeTestCase):
         self.assertIs(self.outcomes[0].ended, Ended.FAILED if errors else ended)
 
     def test_a_post(self) -> None:
-        """A POST is handled, whatever its handler does: it may not be cut by surprise."""
+        """A POST in a wrapped tree is handled though the client is gone, whatever that does."""
         for handler in HANDLERS:
             self.wrap(handler)
-            self.go_away(method="POST")
+            self.ask_and_go(method=b"POST")
             self.assert_run_to_its_end(handler)
 
     def test_a_dry_run(self) -> None:
-        """So is a GET in a dry run."""
+        """A GET in a dry run is handled though the client is gone, whatever that does."""
         for handler in HANDLERS:
             self.wrap(handler, dry_run=True)
-            self.go_away()
+            self.ask_and_go()
             self.assert_run_to_its_end(handler)
 
     def assert_run_to_its_end(self, handler: Handler) -> None:
-        """It was run. What a dead request is finished with is not seen."""
+        """The handler was run. What it finishes a dead request with is not seen."""
         ended = Ended.LET_GO if handler is writes else Ended.COMPLETED
         self.assert_run(*([HandlerError] if handler is raises else []), ended=ended)
 
     def test_work_that_ends_later(self) -> None:
-        """Work that ends later is waited for; its result is dropped, its failure is logged."""
+        """Work for a dead POST is waited for; its result is dropped, its failure is logged."""
         for result, errors in ((PAGE, ()), (HandlerError(), (HandlerError,))):
             self.wrap(self.work)
-            self.go_away(method="POST")
+            self.ask_and_go(method=b"POST")
             self.assertEqual((self.stopped, self.outcomes), ([], []))
             work: Any = self.works.pop(b"/")
             (work.errback if errors else work.callback)(result)
             self.assert_run(*errors)
 
     def test_a_deadline(self) -> None:
-        """At a deadline nothing is stopped, and nothing is written."""
+        """A deadline does not stop the work for a dead POST, and nothing is written."""
         self.wrap(self.work, timeout=5)
-        self.go_away(method="POST")
+        self.ask_and_go(method=b"POST")
         self.clock.advance(5)
         self.assertEqual(self.stopped, [])
         self.assert_nothing_written()
@@ -189,10 +190,10 @@ class SparedTests(GoodbyeTestCase):
         self.assert_run()
 
     def test_a_drain(self) -> None:
-        """A drain stops the work, and nothing is written."""
+        """The end of a drain stops the work for a dead POST, and nothing is written."""
         done: list[None] = []
         self.wrap(self.work)
-        self.go_away(method="POST")
+        self.ask_and_go(method=b"POST")
         self.monitor.drain(1).addCallback(done.append)
         self.clock.pump([1] * 10)
         self.assertEqual((done, self.stopped), ([None], [b"/"]))

@@ -16,7 +16,7 @@ from cancelweb import Cause, Disconnected, Ended
 
 from .._pages import PAGE, returning
 from .._work import Errand
-from ._goodbyes import GoodbyeTestCase, HandlerError
+from ._goodbyes import GOAWAY, GoodbyeTestCase, HandlerError, frames
 
 RESULTS: list[object] = [PAGE, Failure(HandlerError())]
 
@@ -25,14 +25,13 @@ IDLE = 60
 
 
 class ClientTests(GoodbyeTestCase):
-    """The client says goodbye."""
+    """Requests that are being handled when the client says goodbye."""
 
     def test_a_result(self) -> None:
-        """The work is stopped; a result that arrives all the same is dropped."""
+        """The work is stopped when the client says goodbye, and nothing is written or logged."""
         self.wrap(self.work)
         self.get()
-        self.client.go_away()
-        self.read_at_once()
+        self.go_away()
         self.assertEqual(self.stopped, [b"/"])
         self.assertTrue(self.works[b"/"].called)
         self.assert_nothing_written()
@@ -41,13 +40,12 @@ class ClientTests(GoodbyeTestCase):
         self.assertIsInstance(self.outcomes[0].cause, Disconnected)
 
     def test_a_result_of_work_that_takes_no_notice(self) -> None:
-        """So is the result of work that runs on; its failure is logged."""
+        """Work that ignores its cancellation runs on: its result is dropped, its failure logged."""
         for result in RESULTS:
             work = Errand(obedient=False)
             self.wrap(returning(work))
             self.get()
-            self.client.go_away()
-            self.read_at_once()
+            self.go_away()
             self.assertEqual((work.asked, self.outcomes), ([""], []))
             self.end_spared(work, result)
 
@@ -59,22 +57,20 @@ class ClientTests(GoodbyeTestCase):
         self.assert_told_once()
 
     def test_a_post(self) -> None:
-        """A POST runs on; its result is dropped, its failure is logged."""
+        """A POST runs on after the client's goodbye: its result is dropped, its failure logged."""
         for result in RESULTS:
             work = Errand()
             self.wrap(returning(work))
-            self.get(method="POST")
-            self.client.go_away()
-            self.read_at_once()
+            self.get(method=b"POST")
+            self.go_away()
             self.assertEqual(work.asked, [])
             self.end_spared(work, result)
 
     def test_a_stream(self) -> None:
-        """A stream is closed."""
+        """An async generator is closed when the client says goodbye."""
         self.wrap(self.async_generator)
         self.get()
-        self.client.go_away()
-        self.read_at_once()
+        self.go_away()
         self.assertEqual(self.produced[-1], "closed")
         self.assert_nothing_written()
         self.assert_logged()
@@ -82,19 +78,22 @@ class ClientTests(GoodbyeTestCase):
 
 
 class ServerTests(GoodbyeTestCase):
-    """The server has said goodbye to a silent client, and Twisted waits for it to close."""
+    """The server has said goodbye to a silent client, and waits for it to read that."""
+
+    idle_timeout = IDLE
 
     def say_goodbye(self, handler: Any = None, **options: Any) -> None:
-        """Have a request handled, and the client silent for too long, who does not even read."""
+        """Have a request handled, while the client neither sends nor reads for too long."""
         self.wrap(self.work if handler is None else handler, **options)
-        self.connection.channel.setTimeout(IDLE)
         self.get()
-        self.patch(self.connection.server, "loseConnection", lambda: None)
+        self.connection.pause()
         self.clock.advance(IDLE)
-        self.connection.server.clear()
+        self.assertFalse(self.connection.is_closed)
 
     def assert_over(self, *errors: type[Exception]) -> None:
         """Nothing was written, and only these errors were logged; the scope closes in the end."""
+        self.connection.resume()
+        self.assertIn(GOAWAY, frames(self.connection.received))
         self.assert_nothing_written()
         self.assert_logged(*errors)
         self.connection.disconnect()
@@ -103,7 +102,7 @@ class ServerTests(GoodbyeTestCase):
         self.assert_logged()
 
     def test_a_result(self) -> None:
-        """A result that arrives meanwhile is dropped."""
+        """A result that arrives after the server's goodbye is dropped."""
         self.say_goodbye()
         self.works[b"/"].callback(PAGE)
         self.turn(3)
@@ -111,7 +110,7 @@ class ServerTests(GoodbyeTestCase):
         self.assertIsNot(self.outcomes[0].ended, Ended.FAILED)
 
     def test_a_failure(self) -> None:
-        """A failure is logged, once."""
+        """A failure after the server's goodbye is logged, once."""
         self.say_goodbye()
         self.works[b"/"].errback(HandlerError())
         self.turn(3)
@@ -119,7 +118,7 @@ class ServerTests(GoodbyeTestCase):
         self.assertIs(self.outcomes[0].ended, Ended.FAILED)
 
     def test_a_deadline(self) -> None:
-        """At a deadline the work is stopped, and nothing is written."""
+        """A deadline after the server's goodbye stops the work, and nothing is written."""
         self.say_goodbye(timeout=IDLE + 5)
         self.clock.advance(5)
         self.turn(3)
@@ -127,7 +126,7 @@ class ServerTests(GoodbyeTestCase):
         self.assert_over()
 
     def test_a_cause_of_the_users_own(self) -> None:
-        """So it is where the server cancels for reasons of its own."""
+        """A cause of the user's own stops the work after the goodbye, and nothing is written."""
         self.say_goodbye()
         (scope,) = self.monitor.scopes
         scope.cancel(Cause())
@@ -136,7 +135,7 @@ class ServerTests(GoodbyeTestCase):
         self.assert_over()
 
     def test_a_drain(self) -> None:
-        """So it is at the end of a drain, which is over then."""
+        """The end of a drain after the server's goodbye stops the work; then the drain is over."""
         done: list[None] = []
         self.say_goodbye()
         self.monitor.drain(1).addCallback(done.append)
@@ -145,11 +144,11 @@ class ServerTests(GoodbyeTestCase):
         self.assert_over()
 
     def test_a_stream(self) -> None:
-        """A chunk that is produced meanwhile is dropped, and the stream is closed."""
+        """A chunk after the server's goodbye is dropped, and its async generator is closed."""
         self.assert_stream_closed(PAGE)
 
     def test_a_stream_that_has_not_begun(self) -> None:
-        """So it is with the first chunk, before which the headers would be sent."""
+        """A first chunk after the server's goodbye is dropped with the headers, too."""
         self.assert_stream_closed()
 
     def assert_stream_closed(self, *before: bytes) -> None:
@@ -171,9 +170,11 @@ class ServerTests(GoodbyeTestCase):
         self.assertEqual(self.produced, ["closed"])
 
     def test_more_is_asked_for(self) -> None:
-        """What the client still asks for is not handled."""
+        """A request after the server's goodbye is not handled, and makes it stop the work."""
         self.say_goodbye()
-        self.client.get("/more")
-        self.read_at_once()
+        # Over TLS the server reads on while it closes; the kit's transport is one of TCP.
+        self.connection._transport.disconnecting = False
+        self.connection.get(b"/more")
+        self.turn(3)
         self.assertEqual((self.handled, self.stopped), ([b"/"], [b"/"]))
         self.assert_over()

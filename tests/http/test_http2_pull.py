@@ -1,7 +1,7 @@
-"""Producers that are pulled, over HTTP/2: Twisted asks them for more by the reactor.
+"""Producers that are pulled, over HTTP/2: Twisted pulls them by the reactor.
 
-What belongs here: that a stream which was reset is asked no longer. What does not: all else
-over HTTP/2, which needs but a clock.
+What belongs here: that the producer of a stream which was reset is pulled no more. What does not:
+all else over HTTP/2, which needs but a clock.
 """
 
 from typing import Any
@@ -10,15 +10,14 @@ from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 from twisted.web.static import File
 
 from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb.monitor import Monitor
 
-from .._http2 import HTTP2Client
-from .._inmemory import H2Connection
 from .._pages import GetPage
+from .._visits import connect_http2, response_of
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -46,10 +45,10 @@ async def turns() -> None:
 
 
 class PullingTests(TestCase):
-    """A reset stream whose producer is pulled, which Twisted does by the reactor."""
+    """Streams that are reset while their producer is pulled."""
 
     async def test_pull_producer(self) -> None:
-        """A producer that waits to be asked for more is asked no longer, and is stopped."""
+        """The producer of a stream that is reset is pulled no more, and is stopped."""
         producer = Pulled()
 
         def handler(request: Any) -> int:
@@ -57,22 +56,18 @@ class PullingTests(TestCase):
             request.registerProducer(producer, False)
             return NOT_DONE_YET
 
-        clock, client = Clock(), HTTP2Client()
         decorate: Any = cancel_on_disconnect(observers=())
-        connection = H2Connection(Site(GetPage(decorate(handler)), reactor=clock), clock, client)
-        stream = client.get("/")
-        connection.pump()
+        stream = connect_http2(GetPage(decorate(handler))).get()
         await turns()
         self.assertGreater(producer.pulls, 0)
-        client.reset(stream)
-        connection.pump()
+        stream.reset()
         before = producer.pulls
         await turns()
         self.assertEqual(producer.pulls, before)
         self.assertTrue(producer.is_stopped)
 
     async def test_error_page_that_is_broken_off(self) -> None:
-        """That of an error page is stopped with the response, which is broken off."""
+        """The producer of an error page is stopped when that is broken off."""
         producers: list[Silent] = []
 
         def half(request: Any, _: object) -> Any:
@@ -81,21 +76,21 @@ class PullingTests(TestCase):
             request.registerProducer(producers[-1], False)
             return NOT_DONE_YET
 
-        clock, client, page = Clock(), HTTP2Client(), GetPage(lambda _: NOT_DONE_YET)
+        clock, page = Clock(), GetPage(lambda _: NOT_DONE_YET)
         monitor = Monitor(clock)
         pages: Any = CancellingResource(
             page, timeout=1, error_page=half, monitor=monitor, observers=()
         )
-        connection = H2Connection(Site(pages, reactor=clock), clock, client)
+        connection = connect_http2(pages, clock)
         for turned_away in (False, True):
             if turned_away:
                 monitor.is_draining = True
-            stream = client.get("/")
-            connection.pump()
+            stream = connection.get()
             clock.advance(1)
             clock.advance(1)
-            connection.pump()
-            self.assertEqual((stream.body, stream.ended), (b"half a page", False))
+            response = response_of(stream)
+            self.assertEqual((response.body, response.is_complete), (b"half a page", False))
+            self.assertTrue(stream.was_reset)
             before = producers[-1].pulls
             await turns()
             self.assertEqual((producers[-1].pulls, producers[-1].stops), (before, 1))
@@ -130,7 +125,7 @@ class WatchedFile(File):
 
 
 class FileTests(TestCase):
-    """`static.File`, which is pulled: Twisted alone leaves it open until it is collected."""
+    """Responses of `static.File`, which Twisted alone leaves open when their client is gone."""
 
     def setUp(self) -> None:
         """A file of some size."""
@@ -138,29 +133,26 @@ class FileTests(TestCase):
         with open(path, "wb") as file:
             file.write(b"x" * 1_000_000)
         self.file = WatchedFile(path)
-        self.client = HTTP2Client()
-        clock = Clock()
-        site = Site(CancellingResource(self.file, observers=()), reactor=clock)
-        self.connection = H2Connection(site, clock, self.client)
+        wrapped: Any = CancellingResource(self.file, observers=())
+        self.connection = connect_http2(wrapped)
 
     def ask(self) -> Any:
         """Ask for the file, of which nothing is read yet; returns what the server has open."""
-        self.stream = self.client.get("/")
-        self.connection.pump()
+        self.stream = self.connection.get()
+        self.connection.client.clock.advance(0)
         self.addCleanup(lambda: Deferred.fromCoroutine(turns()))
         (opened,) = self.file.opened
         self.assertFalse(opened.closed)
         return opened
 
     def test_reset(self) -> None:
-        """It is closed when its stream is reset."""
+        """A file is closed when the stream on which it is sent is reset."""
         opened = self.ask()
-        self.client.reset(self.stream)
-        self.connection.pump()
+        self.stream.reset()
         self.assertTrue(opened.closed)
 
     def test_lost(self) -> None:
-        """It is closed when the connection is lost."""
+        """A file is closed when the connection on which it is sent is lost."""
         opened = self.ask()
         self.connection.disconnect()
         self.assertTrue(opened.closed)

@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Disconnected, Ended, Scope, scope_of
+from cancelweb.testing._stream import Stream
 
 from .._pages import PAGE, GetPage
+from .._visits import response_of
 from ._rapid import MOST, RapidResetTestCase
 
 
@@ -21,29 +23,29 @@ class BoundTests(RapidResetTestCase):
     """How much is under way."""
 
     def test_bounded(self) -> None:
-        """However many streams are reset, so many are cleaned up at a time, and no more begun."""
+        """However many streams are reset, at most `max_cleanups` are cleaned up at a time."""
         self.serve_slow_cleanup()
         self.reset_rapidly(100 * MOST)
         self.assertEqual((self.handled, len(self.cleanups)), (MOST, MOST))
 
     def test_default(self) -> None:
-        """A hundred, unless the entry point was given another number."""
+        """By default at most a hundred streams of a connection are cleaned up at a time."""
         self.serve_slow_cleanup(max_cleanups=None)
         self.reset_rapidly(300)
         self.assertEqual((self.handled, len(self.cleanups)), (100, 100))
 
     def test_the_open_ones_come_on_top(self) -> None:
-        """What was open before the bound was reached may still be abandoned: no cleanup is lost."""
+        """Streams that were open before the bound was reached are cleaned up beyond it."""
         self.serve_slow_cleanup()
         streams = [self.get() for _ in range(10)]
         self.reset_rapidly(MOST)
         for stream in streams:
-            self.client.reset(stream)
+            stream.reset()
         self.reset_rapidly(MOST)
         self.assertEqual(len(self.cleanups), 10 + MOST)
 
     def test_work_that_takes_its_time_to_stop(self) -> None:
-        """What has still to stop counts as well, for as long as it is waited for."""
+        """Work that is slow to stop counts as a cleanup for as long as it is waited for."""
         self.connect(self.stubborn, max_cleanups=MOST, survivor_after=60)
         self.reset_rapidly(100 * MOST)
         self.assertEqual(self.handled, MOST)
@@ -54,24 +56,24 @@ class BoundTests(RapidResetTestCase):
         return Deferred[bytes]().addErrback(lambda _: Deferred())
 
     def test_what_must_not_be_cut(self) -> None:
-        """So does a POST in a wrapped tree, which goes on when its client has left."""
+        """A POST in a wrapped tree counts as a cleanup while it goes on after its reset."""
         page: Any = GetPage(self.work)
         page.render_POST = page.render_GET
         wrapped: Any = CancellingResource(page, max_cleanups=MOST, observers=())
         self.open(wrapped)
         for number in range(100):
-            self.reset_rapidly(1, "POST", f"/{number}")
+            self.reset_rapidly(1, b"POST", b"/%d" % number)
         self.assertEqual((len(self.works), self.stopped), (MOST, []))
 
     def test_quick_ones_are_not_limited(self) -> None:
-        """What is cleaned up in the turn of its reset leaves nothing to be counted."""
+        """Streams that are cleaned up in the turn of their reset are not limited."""
         self.connect(self.handler, max_cleanups=MOST)
         self.reset_rapidly(100)
         self.assertEqual(self.handled, 100)
         self.assertEqual({each.ended for each in self.outcomes}, {Ended.STOPPED})
 
     def test_scopes_that_somebody_keeps(self) -> None:
-        """Nor do scopes count that have closed, and that somebody keeps."""
+        """Scopes that have closed do not count, even if something keeps them alive."""
         kept: list[Scope] = []
 
         def handler(request: Request) -> Deferred[bytes]:
@@ -91,21 +93,18 @@ class BoundTests(RapidResetTestCase):
         """A client that has the server reset its streams is bounded as well (CVE-2025-8671)."""
         self.serve_slow_cleanup()
         for _ in range(10 * MOST):
-            stream = self.client.get("/")
-            self.connection.pump()
-            self.overflow_window(stream.stream_id)
-            self.connection.pump()
+            self.overflow_window(self.connection.get())
         self.assertLessEqual(len(self.cleanups), MOST)
         self.flushLoggedErrors()
 
-    def overflow_window(self, stream_id: int) -> None:
+    def overflow_window(self, stream: Stream) -> None:
         """Widen a stream's window beyond what it may be, which the client's library would not do.
 
         For that the server resets the stream (RFC 9113, section 6.9.1).
         """
-        frame = WindowUpdateFrame(stream_id, window_increment=2**31 - 1)
-        transport: Any = self.client.transport
-        transport.write(frame.serialize())
+        frame = WindowUpdateFrame(stream.number, window_increment=2**31 - 1)
+        self.connection._transport.deliver(frame.serialize())
+        self.assertTrue(stream.is_over)
 
 
 class AtOnceTests(RapidResetTestCase):
@@ -116,7 +115,7 @@ class AtOnceTests(RapidResetTestCase):
     """
 
     def test_not_handled(self) -> None:
-        """Its handler is not run: there was never anybody to answer."""
+        """The handler of a stream that is reset in the read that opens it is not run."""
         self.connect(self.handler)
         self.reset_at_once(100)
         self.assertEqual(self.handled, 0)
@@ -124,30 +123,31 @@ class AtOnceTests(RapidResetTestCase):
         self.assertEqual({each.cause for each in self.outcomes}, {Disconnected()})
 
     def test_bytes(self) -> None:
-        """Nor is one that returns bytes; the connection goes on, and nothing is logged."""
+        """Streams that would be answered at once are dropped, and the connection goes on."""
         self.connect(lambda _: PAGE)
         self.reset_at_once(100)
-        self.assertEqual(self.get().body, PAGE)
+        self.assertEqual(response_of(self.get()).body, PAGE)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_what_must_not_be_cut(self) -> None:
-        """A POST in a wrapped tree is run all the same, and what it returns is sent to nobody."""
+        """A POST in a wrapped tree is run though its stream is reset; its result is dropped."""
         page: Any = GetPage(lambda _: PAGE)
         page.render_POST = page.render_GET
         wrapped: Any = CancellingResource(page, observers=self.outcomes.append)
         self.open(wrapped)
-        self.client.reset(self.client.get("/", "POST"))
-        self.exchange()
+        with self.connection.in_one_read():
+            self.connection.request(b"POST").reset()
+        self.settle()
         self.assertEqual(self.outcome().would_have_cancelled, Disconnected())
-        self.assertEqual(self.get().body, PAGE)
+        self.assertEqual(response_of(self.get()).body, PAGE)
 
     def test_a_sibling_that_answers_it(self) -> None:
-        """What is settled for it by another stream, in the same read, is dropped as well."""
+        """The result that a sibling settles in the read in which a stream is reset is dropped."""
         self.answer_from_a_sibling()
         self.assertEqual([each.path for each in self.outcomes], [b"/other", b"/"])
 
     def test_a_sibling_where_nobody_is_told(self) -> None:
-        """So is it where the scope has nothing else to do."""
+        """A result that a sibling settles in the read of the reset is dropped without observers."""
         self.answer_from_a_sibling(observers=())
 
     def answer_from_a_sibling(self, **options: Any) -> None:
@@ -161,14 +161,15 @@ class AtOnceTests(RapidResetTestCase):
 
         self.connect(handler, **options)
         first = self.get()
-        other = self.client.get("/other")
-        self.client.reset(first)
-        self.exchange()
-        self.assertEqual(other.body, PAGE)
+        with self.connection.in_one_read():
+            other = self.connection.get(b"/other")
+            first.reset()
+        self.settle()
+        self.assertEqual(response_of(other).body, PAGE)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_bounded(self) -> None:
-        """The hooks of the entry point are run for it, and bounded like any."""
+        """The hooks for streams that are reset at once are run, and bounded as any others."""
         self.serve_slow_cleanup()
         self.reset_at_once(100 * MOST)
         self.assertEqual((self.handled, len(self.cleanups)), (0, MOST))

@@ -7,58 +7,58 @@ from twisted.logger import LogLevel
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, Ended, RapidReset, scope_of
+from cancelweb.testing._stream import Stream
 
-from .._http2 import Stream
 from .._logs import log_events
 from .._pages import PAGE, GetPage, NoHead
+from .._visits import response_of
 from ._rapid import MOST, RapidResetTestCase
 
 
 class RestTests(RapidResetTestCase):
-    """What happens to the rest."""
+    """Requests that come when too many of their connection are still being cleaned up."""
 
     def overrun(self, **options: Any) -> Stream:
         """Reach the bound; returns a stream that comes too late."""
         self.serve_slow_cleanup(**options)
         self.reset_rapidly(MOST)
         self.outcomes.clear()
-        return self.get("/late")
+        return self.get(b"/late")
 
     def test_answered(self) -> None:
-        """Too many requests, it is told in one line that nobody may keep."""
+        """A request beyond the bound is answered 429, in one line that must not be cached."""
         stream = self.overrun()
-        self.assertEqual(stream.headers[b":status"], b"429")
-        self.assertEqual(stream.headers[b"cache-control"], b"no-store")
-        self.assertEqual(stream.body, f"{RapidReset()}\n".encode())
-        self.assertTrue(stream.ended)
+        self.assertEqual(response_of(stream).code, 429)
+        self.assertEqual(response_of(stream).header(b"cache-control"), b"no-store")
+        self.assertEqual(self.body(stream), (f"{RapidReset()}\n".encode(), True))
 
     def test_the_site_is_not_asked(self) -> None:
         """The site's `error_page` is not called: what it costs is for the client to choose."""
         called: list[object] = []
         stream = self.overrun(error_page=lambda *both: called.append(both))
-        self.assertEqual((stream.body, called), (f"{RapidReset()}\n".encode(), []))
+        self.assertEqual((response_of(stream).body, called), (f"{RapidReset()}\n".encode(), []))
 
     def test_answered_under_a_faked_head(self) -> None:
-        """So is a HEAD that Twisted fakes."""
+        """A HEAD that Twisted fakes is answered 429 beyond the bound, too."""
         self.connect(self.handler, NoHead, on_exit=self.clean_up, max_cleanups=1)
         self.reset_rapidly(1)
-        stream = self.get(method="HEAD")
-        self.assertEqual((stream.headers[b":status"], stream.body), (b"429", b""))
+        stream = self.get(method=b"HEAD")
+        self.assertEqual((response_of(stream).code, response_of(stream).body), (429, b""))
 
     def test_hooks_are_not_run(self) -> None:
-        """Its hooks would be the clean-up of which there is too much: they are not run."""
+        """A request beyond the bound has no hooks run: they would be more clean-up."""
         self.overrun()
         self.assertEqual((self.handled, len(self.cleanups)), (MOST, MOST))
 
     def test_observers_are_told(self) -> None:
-        """The observers are told that it was refused, and why; its scope has closed."""
+        """The observers are told that a request beyond the bound was refused, and why."""
         self.overrun()
         self.assertEqual(self.outcome().ended, Ended.REFUSED)
         self.assertEqual(self.outcome().cause, RapidReset())
         self.assertEqual(self.outcome().path, b"/late")
 
     def test_log(self) -> None:
-        """The log has one line for it, at info, and nothing above."""
+        """A request beyond the bound has one line in the log, at info, and none above."""
         events = log_events(self)
         self.overrun(observers=None)
         self.assertEqual({each["log_level"] for each in events}, {LogLevel.info})
@@ -87,16 +87,16 @@ class RestTests(RapidResetTestCase):
 
 
 class OthersTests(RapidResetTestCase):
-    """Who is not concerned."""
+    """Requests that the bound of a connection does not concern."""
 
     def test_open_siblings(self) -> None:
         """A stream of the same connection that was open before is answered."""
         self.connect(self.work, on_exit=self.clean_up, max_cleanups=MOST)
-        sibling = self.get("/sibling")
+        sibling = self.get(b"/sibling")
         self.reset_rapidly(100)
         self.works[b"/sibling"].callback(PAGE)
-        self.exchange()
-        self.assertEqual(sibling.body, PAGE)
+        self.settle()
+        self.assertEqual(response_of(sibling).body, PAGE)
 
     def test_other_connections(self) -> None:
         """The requests of another client are handled: the bound is each connection's own."""
@@ -107,7 +107,7 @@ class OthersTests(RapidResetTestCase):
         self.assertEqual(self.handled, MOST + 1)
 
     def test_dry_run(self) -> None:
-        """In a dry run nobody is turned away."""
+        """In a dry run no request is turned away."""
         wrapped: Any = CancellingResource(
             GetPage(self.handler), max_cleanups=MOST, dry_run=True, observers=()
         )
@@ -116,7 +116,7 @@ class OthersTests(RapidResetTestCase):
         self.assertEqual(self.handled, 100)
 
     def test_the_outermost_entry_point_decides(self) -> None:
-        """Where entry points meet, the one that is met first asks, and only it."""
+        """Where entry points meet, the bound of the outermost is the only one that counts."""
         self.serve_slow_cleanup(max_cleanups=1)
         wrapped: Any = CancellingResource(self.page, max_cleanups=MOST)
         self.open(wrapped)
@@ -124,7 +124,7 @@ class OthersTests(RapidResetTestCase):
         self.assertEqual(self.handled, MOST)
 
     def test_nothing_is_kept(self) -> None:
-        """Nothing of the requests is kept beyond their clean-up, though the connection goes on."""
+        """No request is kept alive beyond its clean-up, though the connection goes on."""
         seen: WeakSet[Any] = WeakSet()
 
         def handler(request: Request) -> int:

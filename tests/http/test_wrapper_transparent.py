@@ -18,7 +18,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
 
 from .._pages import GetPage, NoHead
-from .._visits import connect
+from .._visits import connect, response_of
 from ._multiplexed import HTTP2TestCase
 
 Handler = Callable[[Any], Any]
@@ -112,7 +112,7 @@ class WrapperIsTransparentTests(SynchronousTestCase):
             self.assertEqual((once, twice), (plain, plain))
 
     def test_raises(self) -> None:
-        """An exception, also after a first write: the client gets what was written."""
+        """When a wrapped resource raises, the client gets what it would without the wrapper."""
         for handler in RAISING:
             for page in (GetPage, NoHead):
                 self.assert_same(handler, page)
@@ -121,14 +121,14 @@ class WrapperIsTransparentTests(SynchronousTestCase):
         self.flushLoggedErrors()
 
     def test_is_told_as_failed(self) -> None:
-        """The outcome is a failure, and the traceback is logged once."""
+        """A wrapped resource that raises has a failed outcome, and its traceback is logged once."""
         self.answer(wrapped(GetPage(after_a_write), observers=self.outcomes.append))
         [outcome] = self.outcomes
         self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_returns_what_is_no_response(self) -> None:
-        """What is neither a page nor work is not waited for, and not cancelweb's to complain of."""
+        """A result that is neither page nor work is left to Twisted, which answers as ever."""
         for handler in returning():
             for page in (GetPage, NoHead):
                 self.assert_same(handler, page)
@@ -189,7 +189,7 @@ class WrapperIsTransparentTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_what_a_decorated_handler_returns_is_not(self) -> None:
-        """What it returns that is no response is an error of its own, whatever is around it."""
+        """A decorated handler that returns no response fails as such, whatever wraps it."""
         for value in (None, "page", 404):
             handler = partial(_return, value)
             alone = self.answer(decorated(handler))
@@ -211,18 +211,19 @@ def decorated(handler: Handler) -> GetPage:
 
 
 class OverHTTP2Tests(HTTP2TestCase):
-    """The same over HTTP/2."""
+    """The wrapper over HTTP/2."""
 
     def answer(self, page: Any) -> tuple[object, ...]:
-        """All that the client gets."""
+        """All that the client gets over HTTP/2."""
         self.open(page)
         stream = self.get()
-        head = self.headers(stream)
+        head = self.head(stream)
         head.pop(b"content-length", None)
-        return head, masked(stream.body), stream.ended, stream.reset
+        body, is_complete = self.body(stream)
+        return head, masked(body), is_complete, stream.error_code
 
     def test_same(self) -> None:
-        """The client sees no difference."""
+        """A client gets the same over HTTP/2 with and without the wrapper."""
         # A client of HTTP/2 insists on the length that it is told.
         raising = [each for each in RAISING if each is not after_a_promise]
         for handler in [*raising, *returning()]:
@@ -231,14 +232,15 @@ class OverHTTP2Tests(HTTP2TestCase):
         self.flushLoggedErrors()
 
     def test_on_a_stream_that_waits(self) -> None:
-        """A sibling that waits is not disturbed."""
+        """A stream that waits is not disturbed by a sibling whose handler fails."""
 
         def handler(request: Request) -> object:
             return NOT_DONE_YET if request.path == b"/1" else after_a_write(request)
 
         self.open(wrapped(GetPage(handler)))
-        waiting, failed = self.get("/1"), self.get("/2")
-        self.assertEqual((waiting.headers, failed.ended), ({}, True))
-        self.assertTrue(failed.body.startswith(b"first half"))
+        waiting, failed = self.get(b"/1"), self.get(b"/2")
+        self.assertIsNone(waiting.response)
+        self.assertTrue(response_of(failed).is_complete)
+        self.assertTrue(response_of(failed).body.startswith(b"first half"))
         self.connection.disconnect()
         self.flushLoggedErrors()

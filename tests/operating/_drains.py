@@ -1,4 +1,4 @@
-"""What the tests of drains in memory share: a monitor on a clock, and clients.
+"""What the tests of drains in memory share: a monitor on a clock, and connections.
 
 What belongs here: setting up. What does not: tests.
 """
@@ -20,7 +20,7 @@ from .._visits import connect
 
 
 class DrainTestCase(SynchronousTestCase):
-    """A test of drains: a monitor on a clock, and clients in memory."""
+    """A test of drains: a monitor on a clock, and connections in memory."""
 
     def setUp(self) -> None:
         """A monitor, and the outcomes that it tells its observer."""
@@ -29,11 +29,13 @@ class DrainTestCase(SynchronousTestCase):
         self.outcomes: list[Outcome] = []
         self.monitor.add_observer(self.outcomes.append)
 
+    def wrapped(self, handler: Handler, **options: Any) -> CancellingResource:
+        """A page whose requests the monitor knows."""
+        return CancellingResource(Page(handler), monitor=self.monitor, **options)
+
     def connection(self, handler: Handler, **options: Any) -> Connection:
-        """A client of a wrapped handler."""
-        return connect(
-            CancellingResource(Page(handler), monitor=self.monitor, **options), self.clock
-        )
+        """A connection to a page whose requests the monitor knows."""
+        return connect(self.wrapped(handler, **options), self.clock)
 
     def drain(self, seconds: float = 10) -> list[None]:
         """Begin a drain; returns a list that has one item when the drain is over."""

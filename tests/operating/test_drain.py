@@ -17,18 +17,16 @@ from cancelweb import (
 )
 from cancelweb.monitor import Monitor
 
-from .._http2 import HTTP2Client
-from .._inmemory import H2Connection
 from .._pages import Page, waiting
-from .._visits import connect
+from .._visits import connect, connect_http2, response_of
 from ._drains import DrainTestCase
 
 
 class NewRequestsTests(DrainTestCase):
-    """Requests that come once it has begun."""
+    """Requests that come once a drain has begun."""
 
     def test_are_turned_away(self) -> None:
-        """They are answered 503, told when to come again, and their handler is not run."""
+        """A request during a drain is answered 503 with Retry-After; its handler is not run."""
         ran: list[Request] = []
 
         def handler(request: Request) -> bytes:
@@ -49,7 +47,7 @@ class NewRequestsTests(DrainTestCase):
         self.assertEqual(self.monitor.totals[("Draining", "refused")], 1)
 
     def test_their_connection_is_closed(self) -> None:
-        """The server closes it behind the answer, and handles nothing that was sent behind."""
+        """The server closes the connection of a request that it turns away in a drain."""
         connection = self.connection(lambda _: b"page")
         self.drain()
         connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
@@ -58,7 +56,7 @@ class NewRequestsTests(DrainTestCase):
         self.assertEqual(connection.received.count(b"HTTP/1.1 503"), 1)
 
     def test_for_ever(self) -> None:
-        """They are when the drain is over, too."""
+        """Requests that come after the end of a drain are turned away, too."""
         done = self.drain()
         self.advance(0)
         self.assertEqual(done, [None])
@@ -67,7 +65,7 @@ class NewRequestsTests(DrainTestCase):
         self.assertEqual(connection.response.code, 503)
 
     def test_whatever_their_method(self) -> None:
-        """A POST is no exception, nor is a HEAD, which gets no body."""
+        """A drain turns away a POST and a HEAD as well as a GET."""
         self.drain()
         for method in b"POST", b"HEAD":
             connection = self.connection(lambda _: b"page")
@@ -75,20 +73,18 @@ class NewRequestsTests(DrainTestCase):
             self.assertEqual(connection.response.code, 503)
 
     def test_over_http2(self) -> None:
-        """A stream is answered 503 with Retry-After, and its connection goes on."""
-        protocol = HTTP2Client()
-        site = self.connection(lambda _: b"page").client.site
-        connection = H2Connection(site, self.clock, protocol)
+        """A drain answers a stream with 503 and Retry-After, and its connection goes on."""
+        connection = connect_http2(self.wrapped(lambda _: b"page"), self.clock)
         self.drain()
         for _ in range(2):
-            stream = protocol.get("/")
-            connection.pump()
-            self.assertEqual(stream.headers[b":status"], b"503")
-            self.assertEqual(stream.headers[b"retry-after"], b"10")
-            self.assertNotIn(b"connection", stream.headers)
+            response = response_of(connection.get())
+            self.assertEqual(response.code, 503)
+            self.assertEqual(response.header(b"retry-after"), b"10")
+            self.assertIsNone(response.header(b"connection"))
+            self.assertFalse(connection.is_closed)
 
-    def test_at_a_entry_point_inside(self) -> None:
-        """Where only a part of a site is drained, its handlers are not run."""
+    def test_at_an_entry_point_inside(self) -> None:
+        """Where only a part of a site is drained, only the handlers of that part are not run."""
         inner: Any = CancellingResource(Page(self.fail), monitor=self.monitor)
         root = Resource()
         root.putChild(b"part", inner)
@@ -117,10 +113,10 @@ class NewRequestsTests(DrainTestCase):
 
 
 class CallTests(DrainTestCase):
-    """The call itself."""
+    """Calls of `Monitor.drain`."""
 
     def test_is_the_same_for_all(self) -> None:
-        """Who calls it again has a Deferred of his own, and changes nothing."""
+        """A second call of `drain` changes nothing, and returns a Deferred of its own."""
         connection = self.connection(waiting)
         connection.get()
         first, second = self.drain(10), self.drain(99)
@@ -128,7 +124,7 @@ class CallTests(DrainTestCase):
         self.assertEqual((first, second, self.drain(0)), ([None], [None], [None]))
 
     def test_a_wait_can_be_given_up(self) -> None:
-        """To cancel its Deferred stops the wait, and not the drain."""
+        """To cancel the Deferred of `drain` ends the wait, and not the drain."""
         connection = self.connection(waiting)
         connection.get()
         given_up, done = self.monitor.drain(10), self.drain()
@@ -144,7 +140,7 @@ class CallTests(DrainTestCase):
         self.assertTrue(self.monitor.is_draining)
 
     def test_wrong_seconds(self) -> None:
-        """What is no number of seconds is an error, and begins nothing."""
+        """To drain for what is no number of seconds is an error, and begins no drain."""
         wrong: list[tuple[Any, type[Exception]]] = [
             ("10", TypeError),
             (True, TypeError),
@@ -159,7 +155,7 @@ class CallTests(DrainTestCase):
         self.assertFalse(self.monitor.is_draining)
 
     def test_takes_the_time_of_the_site(self) -> None:
-        """Where the monitor was given no clock, it is that of the requests."""
+        """A monitor without a clock drains by the clock of the requests."""
         monitor = Monitor()
         connection = connect(CancellingResource(Page(waiting), monitor=monitor), self.clock)
         connection.get()
@@ -170,7 +166,7 @@ class CallTests(DrainTestCase):
             self.successResultOf(each)
 
     def test_a_wrong_clock(self) -> None:
-        """A clock that is none is a TypeError at once."""
+        """A monitor with a clock that is none is a TypeError at once."""
         wrong: Any = 5
         with self.assertRaisesRegex(TypeError, "^clock must provide IReactorTime"):
             Monitor(wrong)

@@ -13,21 +13,20 @@ from cancelweb import (
     cancel_on_disconnect,
 )
 
-from .._http2 import HTTP2Client
-from .._inmemory import H2Connection
 from .._pages import returning, waiting
+from .._visits import connect_http2, response_of
 from .._work import Errand
 from ._drains import DrainTestCase
 
 
 class InFlightTests(DrainTestCase):
-    """Requests that were there before."""
+    """Requests that are being handled when a drain begins."""
 
     def test_may_finish(self) -> None:
-        """One that ends in time is answered as ever; the drain is over when the last has ended."""
+        """A request that ends in time is answered as ever; a drain ends with the last of them."""
         answers: list[Deferred[bytes]] = [Deferred(), Deferred()]
-        clients = [self.connection(returning(answer)) for answer in answers]
-        for connection in clients:
+        connections = [self.connection(returning(answer)) for answer in answers]
+        for connection in connections:
             connection.get()
         done = self.drain()
         self.advance(9)
@@ -37,13 +36,13 @@ class InFlightTests(DrainTestCase):
         answers[1].callback(b"two")
         self.advance(0)
         self.assertEqual(done, [None])
-        self.assertEqual([connection.response.code for connection in clients], [200, 200])
-        for connection in clients:
+        self.assertEqual([connection.response.code for connection in connections], [200, 200])
+        for connection in connections:
             connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_are_the_last_of_their_connections(self) -> None:
-        """The answer says so, lest the client sends another request just when all is over."""
+        """A response that a drain waits for closes its connection, and says so."""
         answer: Deferred[bytes] = Deferred()
         connection = self.connection(returning(answer))
         connection.get()
@@ -55,7 +54,7 @@ class InFlightTests(DrainTestCase):
         self.assertTrue(connection.is_closed)
 
     def test_that_have_begun_say_no_more(self) -> None:
-        """What has sent its headers cannot say it, and its connection stays open behind it."""
+        """A response that has begun before the drain leaves its connection open."""
         requests: list[Request] = []
 
         def handler(request: Request) -> int:
@@ -72,32 +71,26 @@ class InFlightTests(DrainTestCase):
         self.assertEqual([each.code for each in connection.responses], [200, 503])
 
     def test_over_http2(self) -> None:
-        """There is nothing to say: a stream of HTTP/2 may have no header of connections."""
+        """A stream that a drain waits for has no Connection header, which HTTP/2 forbids."""
         answer: Deferred[bytes] = Deferred()
-        protocol = HTTP2Client()
-        connection = H2Connection(
-            self.connection(returning(answer)).client.site, self.clock, protocol
-        )
-        stream = protocol.get("/")
-        connection.pump()
+        stream = connect_http2(self.wrapped(returning(answer)), self.clock).get()
         self.drain()
         answer.callback(b"page")
-        connection.pump()
         self.clock.advance(0)
-        connection.pump()
-        self.assertEqual((stream.headers[b":status"], stream.body), (b"200", b"page"))
-        self.assertNotIn(b"connection", stream.headers)
+        response = response_of(stream)
+        self.assertEqual((response.code, response.body), (200, b"page"))
+        self.assertIsNone(response.header(b"connection"))
 
     def test_are_cancelled_when_the_time_is_over(self) -> None:
-        """Then what is left is cancelled with `Draining`, and answered 503, whatever its method."""
-        clients = [self.connection(waiting) for _ in range(2)]
-        clients[0].get()
-        clients[1].request(method=b"POST")
+        """At the end of a drain every request is cancelled with `Draining`, and answered 503."""
+        connections = [self.connection(waiting) for _ in range(2)]
+        connections[0].get()
+        connections[1].request(method=b"POST")
         done = self.drain()
         self.advance(9.9)
-        self.assertEqual([connection.received for connection in clients], [b"", b""])
+        self.assertEqual([connection.received for connection in connections], [b"", b""])
         self.advance(0.1)
-        for connection in clients:
+        for connection in connections:
             self.assertEqual(connection.response.code, 503)
             self.assertEqual(connection.response.header(b"retry-after"), b"1")
             self.assertEqual(connection.response.header(b"connection"), b"close")
@@ -106,7 +99,7 @@ class InFlightTests(DrainTestCase):
         self.assertEqual(done, [None])
 
     def test_are_broken_off_where_something_was_written(self) -> None:
-        """Half a response is not made to look like a whole one."""
+        """At the end of a drain a response that has begun is broken off."""
 
         def handler(request: Request) -> Deferred[bytes]:
             request.write(b"half")
@@ -120,7 +113,7 @@ class InFlightTests(DrainTestCase):
         self.assertEqual((done, self.outcomes[0].cause), ([None], Draining()))
 
     def test_that_nobody_answers(self) -> None:
-        """One whose handler went its own way is answered, too."""
+        """At the end of a drain a request whose handler returned NOT_DONE_YET is answered."""
         connection = self.connection(lambda _: NOT_DONE_YET)
         connection.get()
         done = self.drain(0)
@@ -128,7 +121,7 @@ class InFlightTests(DrainTestCase):
         self.assertEqual((connection.response.code, done), (503, [None]))
 
     def test_whose_client_has_left(self) -> None:
-        """Work of a method that no disconnect cancels is cancelled by a drain."""
+        """A drain cancels the work of a POST whose client has left, which a disconnect spares."""
         errand = Errand()
         connection = self.connection(lambda _: errand)
         connection.request(method=b"POST")
@@ -139,7 +132,7 @@ class InFlightTests(DrainTestCase):
         self.assertEqual((errand.asked, done), ([""], [None]))
 
     def test_whose_response_is_finished(self) -> None:
-        """Work that goes on behind its response has the same time, and is then stopped."""
+        """Work that goes on behind its response is stopped at the end of a drain."""
 
         async def handler(request: Request) -> None:
             request.finish()
@@ -157,7 +150,7 @@ class InFlightTests(DrainTestCase):
         self.assertIs(outcome.ended, Ended.COMPLETED)
 
     def test_a_drain_from_inside_a_handler(self) -> None:
-        """A handler may begin it, and is one of those that may finish."""
+        """A handler may begin a drain, which then waits for that handler."""
         done: list[None] = []
 
         def handler(request: Request) -> bytes:
@@ -171,9 +164,9 @@ class InFlightTests(DrainTestCase):
         self.assertEqual((connection.response.body, done), (b"bye", [None]))
 
     def test_one_that_cannot_be_cancelled(self) -> None:
-        """That is logged, and the others are cancelled all the same."""
-        clients = [self.connection(waiting) for _ in range(2)]
-        for connection in clients:
+        """When a drain fails to cancel a request, that is logged, and the others are cancelled."""
+        connections = [self.connection(waiting) for _ in range(2)]
+        for connection in connections:
             connection.get()
 
         def fail(cause: object) -> None:
@@ -182,11 +175,11 @@ class InFlightTests(DrainTestCase):
         self.patch(self.monitor.scopes[0].life, "drain", fail)
         self.drain(0)
         self.advance(0)
-        self.assertEqual(clients[1].response.code, 503)
+        self.assertEqual(connections[1].response.code, 503)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_of_a_decorated_handler(self) -> None:
-        """A decorated handler behind the entry point is drained as well."""
+        """A drain cancels a decorated handler inside a wrapped tree."""
         connection = self.connection(cancel_on_disconnect(waiting))
         connection.get()
         self.drain(0)

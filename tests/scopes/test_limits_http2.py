@@ -9,50 +9,36 @@ from typing import Any
 from h2.settings import SettingCodes
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.web.server import Request, Site
+from twisted.web.resource import Resource
+from twisted.web.server import Request
 
 from cancelweb import TimedOut
+from cancelweb.testing._stream import Stream
 
-from .._http2 import HTTP2Client, Stream
-from .._inmemory import H2Connection
-from .._pages import PAGE, GetPage
+from .._pages import PAGE
+from .._visits import response_of
 from ..http._multiplexed import HTTP2TestCase
 
 CHUNK = bytes(2**15)
 WIDE = 2**20
 
 
-class SparingClient(HTTP2Client):
-    """A client that gives room for more only when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._taken: list[tuple[int, int]] = []
-        h2: Any = self._h2
-        self._give_room = h2.acknowledge_received_data
-        h2.acknowledge_received_data = self._hold_back
-
-    def _hold_back(self, size: int, stream_id: int) -> list[Any]:
-        self._taken.append((size, stream_id))
-        return []
-
-    def take(self) -> None:
-        """Give room for as much as has come."""
-        while self._taken:
-            self._give_room(*self._taken.pop())
-        self._flush()
-
-
 class LimitsTests(HTTP2TestCase):
     """Promise 14: what is stuck is cut, and what flows is not."""
 
-    client: Any
-    connection: Any
+    def open(self, page: Resource) -> None:
+        """Connect a client that gives room for more only when it is told to."""
+        super().open(page)
+        self.h2 = self.connection._h2
+        self.give_room = self.h2.acknowledge_received_data
+        self.taken: list[tuple[int, int]] = []
+        self.h2.acknowledge_received_data = lambda *taken: self.taken.append(taken)
 
-    def open(self, page: GetPage) -> None:
-        """Connect a client that gives no room by itself."""
-        self.client = SparingClient()
-        self.connection = H2Connection(Site(page, reactor=self.clock), self.clock, self.client)
+    def take(self) -> None:
+        """Give room for as much as has come."""
+        while self.taken:
+            self.give_room(*self.taken.pop())
+        self.connection.flush()
 
     async def chunks(self, _: Request) -> AsyncIterator[bytes]:
         """Half of a stream's window every second, without end."""
@@ -67,33 +53,37 @@ class LimitsTests(HTTP2TestCase):
 
     def widen(self) -> None:
         """The client gives room for a lot, and reads nothing: the transport is full."""
-        h2: Any = self.client._h2
-        h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: WIDE})
-        h2.increment_flow_control_window(WIDE)
-        self.client._flush()
-        self.exchange()
-        self.connection.channel.pauseProducing()
+        self.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: WIDE})
+        self.h2.increment_flow_control_window(WIDE)
+        self.connection.flush()
+        self.settle()
+        self.connection.pause(full=True)
 
     def sip(self) -> None:
         """The client reads a little."""
-        self.connection.channel.resumeProducing()
+        self.connection.resume()
         self.clock.advance(0.125)
-        self.connection.channel.pauseProducing()
-        self.connection.pump()
+        self.connection.pause(full=True)
+
+    def tell_sent(self, sent: int) -> None:
+        """Have sent a piece of what waits, as a transport of Twisted tells it.
+
+        The kit's transport sends all or nothing.
+        """
+        transport: Any = self.connection._transport
+        transport.offset = sent
 
     def step(self, seconds: int, takes: bool = False) -> None:
         """Let time pass; the client may take what comes."""
         for _ in range(8 * seconds):
             self.clock.advance(0.125)
-            self.connection.pump()
             if takes:
-                self.client.take()
-                self.connection.pump()
+                self.take()
 
     def cut_after(self, stream: Stream, takes: bool = False) -> float:
         """Seconds until the stream is reset, 100 at most."""
         start = self.clock.seconds()
-        while stream.reset is None and self.clock.seconds() < start + 100:
+        while stream.error_code is None and self.clock.seconds() < start + 100:
             self.step(1, takes)
         seconds = self.clock.seconds() - start
         self.step(1)
@@ -104,38 +94,38 @@ class LimitsTests(HTTP2TestCase):
         self.connect(self.chunks, timeout=2, stall_timeout=2)
         stream = self.get()
         self.step(30, takes=True)
-        self.assertIsNone(stream.reset)
-        self.assertGreater(len(stream.body), 20 * len(CHUNK))
-        self.client.reset(stream)
-        self.exchange()
+        self.assertIsNone(stream.error_code)
+        self.assertGreater(len(response_of(stream).body), 20 * len(CHUNK))
+        stream.reset()
+        self.settle()
 
     def test_held_up(self) -> None:
         """For as long as a client gives no room, `timeout` does not count."""
         self.connect(self.chunks, timeout=2)
         stream = self.get()
         self.step(30)
-        self.assertIsNone(stream.reset)
-        before = len(stream.body)
+        self.assertIsNone(stream.error_code)
+        before = len(response_of(stream).body)
         self.step(10, takes=True)
-        self.assertIsNone(stream.reset)
-        self.assertGreater(len(stream.body), before)
-        self.client.reset(stream)
-        self.exchange()
+        self.assertIsNone(stream.error_code)
+        self.assertGreater(len(response_of(stream).body), before)
+        stream.reset()
+        self.settle()
 
     def test_stalled(self) -> None:
-        """A client that gives none for `stall_timeout` has its stream reset; a sibling goes on."""
+        """A client that gives a stream no room for `stall_timeout` has it reset; others go on."""
 
         def handler(request: Any) -> object:
             return self.chunks(request) if request.path == b"/" else self.work(request)
 
         self.connect(handler, stall_timeout=5)
-        stream, sibling = self.get(), self.get("/2")
+        stream, sibling = self.get(), self.get(b"/2")
         self.assertTrue(5 <= self.cut_after(stream) <= 12)
         self.assertEqual(self.outcomes[0].cause, TimedOut(5, "stall_timeout"))
         self.works[b"/2"].callback(PAGE)
-        self.client.take()
-        self.exchange()
-        self.assertEqual(sibling.body, PAGE)
+        self.take()
+        self.settle()
+        self.assertEqual(response_of(sibling).body, PAGE)
 
     def test_takes_now_and_then(self) -> None:
         """A client that gives room in time is not cut, be it less than all that awaits it."""
@@ -148,13 +138,13 @@ class LimitsTests(HTTP2TestCase):
         stream = self.get()
         for _ in range(4):
             self.step(4)
-            self.client.take()
-        self.assertIsNone(stream.reset)
-        self.client.reset(stream)
-        self.exchange()
+            self.take()
+        self.assertIsNone(stream.error_code)
+        stream.reset()
+        self.settle()
 
     def test_goes_on_writing(self) -> None:
-        """What a handler writes meanwhile does not save a client that takes nothing."""
+        """What a handler goes on writing does not save a client that takes nothing."""
 
         async def handler(request: Request) -> None:
             while True:
@@ -180,19 +170,18 @@ class LimitsTests(HTTP2TestCase):
                 self.step(4)
                 self.sip()
             self.assertEqual(self.outcomes, [])
-            self.assertLess(len(stream.body), WIDE)
+            self.assertLess(len(response_of(stream).body), WIDE)
             self.step(12)
             self.assertEqual(self.outcomes[0].cause, TimedOut(5, "stall_timeout"))
 
     def test_piece_by_piece(self) -> None:
-        """What the transport sends of what waits in it counts, while the stream waits for it."""
+        """While a stream waits for the transport, each piece that the transport sends counts."""
         self.connect(self.wide_chunks, stall_timeout=5)
         self.widen()
         self.get()
         for sent in range(10):
             self.step(4)
-            # As a transport of Twisted tells it; this one sends all or nothing.
-            self.connection.server.offset = sent
+            self.tell_sent(sent)
         self.assertEqual(self.outcomes, [])
         self.step(12)
         self.assertEqual(self.outcomes[0].cause, TimedOut(5, "stall_timeout"))
@@ -203,7 +192,7 @@ class LimitsTests(HTTP2TestCase):
         self.get()
         for sent in range(12):
             self.step(1)
-            self.connection.server.offset = sent
+            self.tell_sent(sent)
         self.assertEqual(self.outcomes[0].cause, TimedOut(5, "stall_timeout"))
 
     def test_stuck(self) -> None:

@@ -17,7 +17,7 @@ from ._counting import assert_linear
 
 
 class SharedTests(SynchronousTestCase):
-    """Many who wait for one run."""
+    """Many waits for one run."""
 
     def prepare(self, number: int) -> list[Deferred[None]]:
         """Have so many wait for a new run."""
@@ -26,7 +26,7 @@ class SharedTests(SynchronousTestCase):
         return [shared().addErrback(lambda _: None) for _ in range(number)]
 
     def test_are_told(self) -> None:
-        """To tell them of the end is linear."""
+        """The cost of telling all waits that the shared run has ended is linear."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.prepare(number)
@@ -35,7 +35,7 @@ class SharedTests(SynchronousTestCase):
         assert_linear(self, prepare)
 
     def test_leave(self) -> None:
-        """So it is if they leave, one by one."""
+        """The cost of cancelling the waits for a shared run, one by one, is linear."""
 
         def prepare(number: int) -> Callable[[], object]:
             waits = self.prepare(number)
@@ -53,7 +53,7 @@ class ConnectionTests(RapidResetTestCase):
     """Many streams of one connection over HTTP/2."""
 
     def test_are_lost(self) -> None:
-        """To stop what is done for all streams of a connection is linear."""
+        """The cost of stopping the work for all streams of a connection is linear."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.connect(waiting)
@@ -64,7 +64,7 @@ class ConnectionTests(RapidResetTestCase):
         assert_linear(self, prepare)
 
     def test_clean_up(self) -> None:
-        """So it is if they clean up for a while."""
+        """The cost of ending the clean-up of all streams of a connection is linear."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.cleanups.clear()
@@ -80,7 +80,7 @@ class ConnectionTests(RapidResetTestCase):
         assert_linear(self, prepare)
 
     def test_are_turned_away(self) -> None:
-        """To turn away as many as there are still to be cleaned up is linear."""
+        """The cost of turning away as many requests as are still being cleaned up is linear."""
 
         def prepare(number: int) -> Callable[[], object]:
             self.cleanups.clear()
@@ -91,8 +91,8 @@ class ConnectionTests(RapidResetTestCase):
 
             def act() -> None:
                 for _ in range(number):
-                    self.client.get("/")
-                self.exchange()
+                    self.connection.get()
+                self.settle()
                 self.assertEqual(self.handled, 0)
 
             return act

@@ -25,7 +25,6 @@ from cancelweb import connections
 from cancelweb.connections import notice_vanished
 
 from ..._http2 import HTTP2Client
-from ..._inmemory import Transport
 from ..._logs import log_events, of_cancelweb
 from ..._pages import PAGE, GetPage
 from ..._servers import LOOPBACK, Log, LoggedProcess, SelfSigned, Server, reactor
@@ -64,7 +63,7 @@ class CutTests(TestCase):
         return server
 
     async def test_is_noticed(self) -> None:
-        """Within the seconds, whether something is sent or not; a plain Site notices nothing."""
+        """Clients that vanish are noticed in time, unless the Site is plain."""
         server = await self.cut_off()
         for page in "waiting", "streaming":
             for way in "tcp/{}-tcp", "tls/{}-http/1.1", "tls/{}-h2":
@@ -92,7 +91,7 @@ KEEPALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 class OptionsTests(TestCase):
-    """What connections over loopback are given."""
+    """The options of connections over loopback."""
 
     timeout = 30
 
@@ -113,14 +112,14 @@ class OptionsTests(TestCase):
         return Server(getattr(port.getHost(), "port", 0), Log(), certificate)
 
     async def test_over_tcp(self) -> None:
-        """A connection has its options when the first request is handled."""
+        """A connection over TCP has its options when the first request is handled."""
         server = await self.listen(f"tcp:0:interface={LOOPBACK}")
         visit = await server.connect(SocketVisit("/"))
         self.assertIn(PAGE, await visit.closed)
         self.assertEqual(self.options, SET)
 
     async def test_over_tls_and_http2(self) -> None:
-        """So has one over TLS; HTTP/2 is negotiated as ever."""
+        """A connection over TLS has its options, and HTTP/2 is negotiated as ever."""
         certificate = SelfSigned.make(Path(self.mktemp()))
         server = await self.listen(certificate.listen(), certificate)
         client = await server.connect(HTTP2Client(), b"h2")
@@ -129,7 +128,7 @@ class OptionsTests(TestCase):
         await client.close()
 
     async def test_over_tls_and_http1(self) -> None:
-        """HTTP/1.1 over TLS is no exception."""
+        """A connection over TLS that speaks HTTP/1.1 has its options."""
         certificate = SelfSigned.make(Path(self.mktemp()))
         server = await self.listen(certificate.listen(), certificate)
         visit = await server.connect(SocketVisit("/"))
@@ -157,12 +156,12 @@ class Deaf(Protocol):
 
 
 class SlowReaderTests(TestCase):
-    """A client that is there."""
+    """A client that is there, and reads nothing."""
 
     timeout = 30
 
     async def test_counts_as_vanished(self) -> None:
-        """One that takes in nothing for so long, although more is to come, loses its connection."""
+        """A client that reads nothing for so long, although more is to come, counts as vanished."""
         lost: Deferred[None] = Deferred()
 
         def flood(request: Request) -> int:
@@ -182,7 +181,7 @@ class FactoryTests(SynchronousTestCase):
     """What `notice_vanished` gives to listen with."""
 
     def test_looks_like_the_factory(self) -> None:
-        """It has the interfaces and attributes of the Site, and says what it is."""
+        """`notice_vanished` returns what has the interfaces and attributes of the Site."""
         site = Site(Resource())
         noticing = notice_vanished(site, 15)
         for interface in providedBy(site):
@@ -191,15 +190,16 @@ class FactoryTests(SynchronousTestCase):
         self.assertEqual(repr(noticing), f"<notice_vanished {site!r}>")
 
     def test_other_transports(self) -> None:
-        """A transport that is none of TCP serves as before."""
-        transport = Transport(Clock())
+        """A connection on a transport that is not TCP is served as before."""
+        transport = StringTransport()
         site = Site(GetPage(lambda request: PAGE), reactor=cast(Any, Clock()))
-        transport.connect(notice_vanished(site, 15).buildProtocol(None))
-        transport.deliver(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        protocol: Any = notice_vanished(site, 15).buildProtocol(None)
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertIn(PAGE, transport.value())
 
     def test_leaves_protocols_as_they_were(self) -> None:
-        """Once it is connected a protocol is as its factory made it."""
+        """A protocol that is connected has the attributes that its factory gave it, and no more."""
         factory = Factory.forProtocol(Protocol)
         protocol: Any = notice_vanished(factory, 15).buildProtocol(None)
         plain: Any = factory.buildProtocol(None)
@@ -217,7 +217,7 @@ class FactoryTests(SynchronousTestCase):
         self.assertIsNone(notice_vanished(Refusing(), 15).buildProtocol(None))
 
     def test_wrong_arguments(self) -> None:
-        """They are errors when they are given."""
+        """Wrong arguments of `notice_vanished` are errors when it is called."""
         site = Site(Resource())
         for error, arguments in [
             (TypeError, (Resource(), 15)),
@@ -255,7 +255,7 @@ class PlatformTests(SynchronousTestCase):
         self.assertEqual((options, missing), ({4: 30, 5: 3, 6: 10}, ["TCP_USER_TIMEOUT"]))
 
     def test_on_macos(self) -> None:
-        """There TCP_KEEPIDLE has another name."""
+        """On macOS, where TCP_KEEPIDLE has another name, keepalive is set."""
         options, missing = self.options(TCP_KEEPALIVE=16, TCP_KEEPINTVL=257, TCP_KEEPCNT=258)
         self.assertEqual((options[16], missing), (30, ["TCP_USER_TIMEOUT"]))
 
@@ -264,7 +264,7 @@ class HowToTests(SynchronousTestCase):
     """The program of the how-to."""
 
     def test_listens_with_it(self) -> None:
-        """It is an application that listens with a Site whose vanished clients are noticed."""
+        """The how-to's application listens with a Site whose vanished clients are noticed."""
         names = run(VANISHED.read_text())
         (service,) = names["application"].getComponent(IServiceCollection)
         self.assertRegex(repr(service.factory), "notice_vanished <.*Site")
