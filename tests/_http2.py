@@ -1,7 +1,7 @@
-"""A client of HTTP/2: many streams on one connection, each of which can be reset.
+"""A client of HTTP/2 over real sockets: many streams on one connection, each of which can be reset.
 
-What belongs here: the protocol itself, over TLS or over any transport that can
-`write`, with attributes that tell what has come so far, and ways to wait for more.
+What belongs here: the protocol itself, with attributes that tell what has come so far, and ways to
+wait for more. What does not: connections in memory, for which there is `cancelweb.testing`.
 """
 
 from collections.abc import Callable

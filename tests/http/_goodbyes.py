@@ -21,6 +21,7 @@ DATA, HEADERS, RST_STREAM = 0, 1, 3
 """The types of the frames that belong to a stream."""
 
 GOAWAY = 7
+"""The type of the frame that says goodbye."""
 
 
 class HandlerError(Exception):
@@ -91,7 +92,7 @@ class GoodbyeTestCase(HTTP2TestCase):
         self._seen = 0
 
     def settle(self) -> None:
-        """Let as many turns pass as the server takes to send what it has; forget what it was."""
+        """Let as many turns pass as the server takes to send what it has; that counts as seen."""
         super().settle()
         self._seen = len(self.connection.received)
 
@@ -144,7 +145,7 @@ class GoodbyeTestCase(HTTP2TestCase):
         self.turn(3)
 
     def assert_nothing_written(self) -> None:
-        """Nothing of any stream has come from the server, since it was last given time."""
+        """The server has sent nothing of any stream since the last `settle`."""
         written = set(frames(self.connection.received[self._seen :]))
         self.assertEqual(written & {DATA, HEADERS, RST_STREAM}, set())
 

@@ -192,7 +192,7 @@ class AnsweringHookTests(EarlyTestCase):
             self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_the_connection_goes_on(self) -> None:
-        """The next request on the same connection is answered."""
+        """Where a hook has answered, the next request on the same connection is answered."""
         for handler in (*COMPLETE, *FAILED):
             connection = self.visit(handler, write_and_finish)
             connection.get()
@@ -318,7 +318,7 @@ class HTTP2Tests(HTTP2TestCase):
     """Hooks that answer over HTTP/2."""
 
     def test_finishes(self) -> None:
-        """The client has the hook's answer, its connection goes on, and nothing is logged."""
+        """Over HTTP/2 the client has the hook's answer, and its connection goes on; no log line."""
         for handler in (returning(PAGE), lambda _: succeed(PAGE)):
             self.outcomes.clear()
             self.connect(handler, GetPage, on_exit=lambda scope: write_and_finish(scope.request))

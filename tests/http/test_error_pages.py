@@ -31,7 +31,7 @@ from ._multiplexed import HTTP2TestCase
 
 
 class OneAnswerInTheClientsFormatTests(AnswerTestCase):
-    """The default is in the format that the client asks for."""
+    """The default error page is in the format that the client asks for."""
 
     def test_as_before(self) -> None:
         """A client that asks for nothing in particular gets the page that it always got."""
@@ -103,7 +103,7 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
         self.assertEqual(response.header(b"connection"), b"close")
 
     def test_head(self) -> None:
-        """A HEAD gets the head alone, with the length of the body."""
+        """A HEAD gets the head of the error page alone, with the length of its body."""
         for root in (self.deadline(), self.draining()):
             whole = self.ask(root, b"application/json")
             head = self.ask(root, b"application/json", b"HEAD")
@@ -187,7 +187,7 @@ class BrokenOffInADrainTests(HTTP2TestCase):
 
 
 class ShownTests(AnswerTestCase):
-    """The program of the how-to."""
+    """The programs of the how-to about error pages."""
 
     def test_error_page(self) -> None:
         """The program's `error_page` answers requests below /api/, and leaves the rest alone."""

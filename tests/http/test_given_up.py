@@ -237,7 +237,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_access_log(self) -> None:
-        """The access log has no 499: the client has not left."""
+        """The access log has no 499 for a handler that fails: its client has not left."""
         log = FilePath(self.mktemp())
         log.touch()
         leaf = Page(cancel_on_disconnect(on_exit=access_log_499)(Kinds().plain))

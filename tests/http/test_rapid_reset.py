@@ -20,7 +20,7 @@ from ._rapid import MOST, RapidResetTestCase
 
 
 class BoundTests(RapidResetTestCase):
-    """How much is under way."""
+    """The bound on streams of a connection that are cleaned up at a time."""
 
     def test_bounded(self) -> None:
         """However many streams are reset, at most `max_cleanups` are cleaned up at a time."""

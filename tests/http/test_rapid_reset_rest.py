@@ -33,7 +33,7 @@ class RestTests(RapidResetTestCase):
         self.assertEqual(self.body(stream), (f"{RapidReset()}\n".encode(), True))
 
     def test_the_site_is_not_asked(self) -> None:
-        """The site's `error_page` is not called: what it costs is for the client to choose."""
+        """The site's `error_page` is not called beyond the bound: the client would set its cost."""
         called: list[object] = []
         stream = self.overrun(error_page=lambda *both: called.append(both))
         self.assertEqual((response_of(stream).body, called), (f"{RapidReset()}\n".encode(), []))
@@ -90,7 +90,7 @@ class OthersTests(RapidResetTestCase):
     """Requests that the bound of a connection does not concern."""
 
     def test_open_siblings(self) -> None:
-        """A stream of the same connection that was open before is answered."""
+        """A stream that was open before its connection reached the bound is answered."""
         self.connect(self.work, on_exit=self.clean_up, max_cleanups=MOST)
         sibling = self.get(b"/sibling")
         self.reset_rapidly(100)

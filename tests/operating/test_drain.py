@@ -47,7 +47,7 @@ class NewRequestsTests(DrainTestCase):
         self.assertEqual(self.monitor.totals[("Draining", "refused")], 1)
 
     def test_their_connection_is_closed(self) -> None:
-        """The server closes the connection of a request that it turns away in a drain."""
+        """A drain closes the connection of a request that it turns away, and reads no more."""
         connection = self.connection(lambda _: b"page")
         self.drain()
         connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)

@@ -226,7 +226,7 @@ class StreamTests(SynchronousTestCase):
         self.assertTrue(connection.is_closed)
 
     def test_extra(self) -> None:
-        """Without the extra, the error names it."""
+        """Without the extra `http2`, the error of `connect_http2` names it."""
         client = Client(Resource())
         hidden = {"h2": None, "h2.config": None, "cancelweb.testing._http2": None}
         with patch.dict(sys.modules, hidden):

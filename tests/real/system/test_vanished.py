@@ -63,7 +63,7 @@ class CutTests(TestCase):
         return server
 
     async def test_is_noticed(self) -> None:
-        """Clients that vanish are noticed in time, unless the Site is plain."""
+        """Vanished clients are noticed in time, with and without writes; on a plain Site, never."""
         server = await self.cut_off()
         for page in "waiting", "streaming":
             for way in "tcp/{}-tcp", "tls/{}-http/1.1", "tls/{}-h2":
