@@ -64,13 +64,6 @@ class HTTP2TestCase(StreamTestCase):
         """Let as many turns pass as the server takes to send what it has."""
         self.turn(5)
 
-    def head(self, stream: Stream) -> dict[bytes, object]:
-        """What the head of the answer says, but for the date."""
-        response = response_of(stream)
-        headers = {name.lower(): each for name, each in response.headers.getAllRawHeaders()}
-        del headers[b"date"]
-        return {b":status": response.code, **headers}
-
     def body(self, stream: Stream) -> tuple[bytes, bool]:
         """What has come of the body of the answer, and whether that is all of it."""
         response = response_of(stream)

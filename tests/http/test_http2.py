@@ -31,8 +31,7 @@ class CompletingTests(HTTP2TestCase):
         self.works[b"/"].callback(PAGE)
         self.settle()
         for stream in [known, late]:
-            self.assertEqual(self.head(stream), self.head(plain))
-            self.assertEqual(self.body(stream), self.body(plain))
+            self.assertEqual(response_of(stream), response_of(plain))
 
     def test_get(self) -> None:
         """The answer to a GET is the same as in plain Twisted."""
