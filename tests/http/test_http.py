@@ -112,6 +112,14 @@ class FakedHeadTests(VisitTestCase):
             connection.disconnect()
             del connection
 
+    def test_returned_work(self) -> None:
+        """Work that a handler returned for a HEAD that Twisted fakes is stopped: no client waits."""
+        stopped: list[object] = []
+        connection = self.serve(lambda _: Deferred[bytes](stopped.append), NoHead)
+        connection.request(b"HEAD")
+        self.assertEqual(len(stopped), 1)
+        self.assertIs(self.outcome().ended, Ended.COMPLETED)
+
     def test_tracked_work(self) -> None:
         """Work that was tracked for a HEAD that Twisted fakes is stopped as leftover work."""
         stopped: list[object] = []

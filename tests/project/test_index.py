@@ -7,7 +7,9 @@ of traps (`test_traps`).
 import re
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import SynchronousTestCase
 
 import cancelweb
@@ -25,7 +27,7 @@ BY_MODULE = {
 """Modules of the package, and patterns of the modules of tests that are about them."""
 
 PROMISES = re.findall(r"^\| (\d+) \| .+? \| (.+) \|$", (TESTS / "promises.md").read_text(), re.M)
-MODULES = {name for name in CASES if name.rpartition(".")[2].startswith("test_")}
+MODULES = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
 MIRRORS = ("http", "kinds", "operating", "scopes", "stoppable", "testing")
 """The folders whose tests are about modules of the package."""
 
@@ -56,7 +58,8 @@ class ByModuleTests(SynchronousTestCase):
         patterns = {pattern for each in BY_MODULE.values() for pattern in each}
         for name in sorted(MODULES):
             if name.startswith(MIRRORS):
-                self.assertTrue(any(fnmatch(name, pattern) for pattern in patterns), name)
+                is_found = any(fnmatch(name, pattern) for pattern in patterns)
+                self.assertTrue(is_found, f"add {name} to a row of the table in tests/README.md")
 
     def test_folders(self) -> None:
         """The guide to the tests lists each folder of tests."""
@@ -64,6 +67,19 @@ class ByModuleTests(SynchronousTestCase):
             name = path.parent.name
             if name != "real":
                 self.assertTrue(re.search(rf"^\| `.*\b{name}\b.*` \|", GUIDE, re.M), name)
+
+
+class ExampleTests(SynchronousTestCase):
+    """The test that the guide shows."""
+
+    def test_passes(self) -> None:
+        """The guide's example is a test that passes, in any folder of quick tests."""
+        [example] = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.M | re.S)
+        names: dict[str, Any] = {"__name__": "tests.http.test_leaving"}
+        exec(example, names)
+        result = TestResult()
+        names["LeavingTests"]("test_is_stopped").run(result)
+        self.assertEqual((result.successes, result.failures, result.errors), (1, [], []))
 
 
 class PromisesTests(SynchronousTestCase):
