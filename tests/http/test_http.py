@@ -113,7 +113,7 @@ class FakedHeadTests(VisitTestCase):
             del connection
 
     def test_returned_work(self) -> None:
-        """Work that a handler returned for a HEAD that Twisted fakes is stopped: no client waits."""
+        """Work that a handler returned for a HEAD that Twisted fakes is stopped."""
         stopped: list[object] = []
         connection = self.serve(lambda _: Deferred[bytes](stopped.append), NoHead)
         connection.request(b"HEAD")
