@@ -180,13 +180,14 @@ class DeadTests(LateTestCase):
         self.assert_told_once(Ended.LET_GO)
 
     def test_a_decorated_one_is_not_run(self) -> None:
-        """A decorated late child whose client has left does not run, nor does a hook run again."""
+        """A decorated late child whose client has left does not run, and neither do its hooks."""
         own: list[Scope] = []
         connection = self.ask()
         connection.disconnect()
-        decorated = cancel_on_disconnect(on_cancel=own.append, observers=())(self.render)
-        self.late.callback(Page(decorated))
-        self.assertEqual(self.ran, [])
+        hooks: Any = {"on_cancel": own.append, "on_exit": own.append}
+        self.late.callback(Page(cancel_on_disconnect(**hooks, observers=())(self.render)))
+        # The wrapper refuses the child before the decorator could meet the request.
+        self.assertEqual((self.ran, own), ([], []))
         self.assertEqual(len(self.exits), 1)
 
     def test_an_unsafe_method_is_run(self) -> None:
