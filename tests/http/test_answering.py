@@ -260,7 +260,7 @@ class SiblingTests(SynchronousTestCase):
         self.assertEqual(len(outcomes), 3)
 
     def test_an_abort(self) -> None:
-        """The scope of a stream that has begun closes at its total timeout, which is its cause."""
+        """A stream that has begun is reset at its total timeout, which is the scope's cause."""
         outcomes: list[Any] = []
 
         def handler(request: Any) -> int:
@@ -269,10 +269,11 @@ class SiblingTests(SynchronousTestCase):
 
         clock: Any = Clock()
         decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
-        connection = connect_http2(Page(decorate(handler)), clock)
-        connection.get()
+        stream = connect_http2(Page(decorate(handler)), clock).get()
         clock.advance(1)
         clock.advance(0)
+        self.assertEqual((stream.response.body, stream.was_reset), (b"begun", True))
+        self.assertFalse(stream.connection.is_closed)
         self.assertEqual([each.cause for each in outcomes], [TimedOut(1, "total_timeout")])
 
     def test_an_abort_that_comes_too_late(self) -> None:

@@ -74,7 +74,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertIs(outcome.ended, Ended.REFUSED)
 
     def test_unsafe_method(self) -> None:
-        """A wrapped handler of a lost POST is called, and its outcome is COMPLETED."""
+        """A wrapped handler of a lost POST is called and completes, and its page is dropped."""
         connection, request = kept_request(b"POST")
         connection.disconnect()
         self.assertIs(self.wrapped().render(request), NOT_DONE_YET)

@@ -23,10 +23,10 @@ from .._work import Errand
 
 @implementer(IPushProducer)
 class Producer:
-    """A producer that counts how often it is stopped."""
+    """A producer that counts how often it is stopped and resumed."""
 
     def __init__(self) -> None:
-        self.stopped = 0
+        self.stopped = self.resumed = 0
 
     def stopProducing(self) -> None:
         """Count the call."""
@@ -36,7 +36,8 @@ class Producer:
         """Nothing to pause."""
 
     def resumeProducing(self) -> None:
-        """Nothing to resume."""
+        """Count the call."""
+        self.resumed += 1
 
 
 class GuardTests(SynchronousTestCase):
@@ -102,12 +103,12 @@ class GuardTests(SynchronousTestCase):
         return result
 
     def test_a_producer_is_stopped(self) -> None:
-        """A producer that is registered on a dead request is stopped, once."""
+        """A producer that is registered on a dead request is stopped once, and produces nothing."""
         for how in ("lost", "finished"):
             for streaming in (True, False):
                 producer = Producer()
                 self.dead_request(how).registerProducer(producer, streaming)
-                self.assertEqual(producer.stopped, 1)
+                self.assertEqual((producer.stopped, producer.resumed), (1, 0))
 
     def test_what_did_not_raise_does_not(self) -> None:
         """Methods such as `getHost` still work on a request that was answered at its deadline."""
@@ -208,15 +209,3 @@ class NothingUnhandledTests(SynchronousTestCase):
         self.assertEqual(visit.response.code, 500)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
-
-
-class UpgradeTests(SynchronousTestCase):
-    """A client that asks for an upgrade, and gets none."""
-
-    def test_work_of_a_request_that_asks_for_an_upgrade(self) -> None:
-        """Work is stopped when a client that asked for an upgrade in vain leaves."""
-        work = Errand()
-        connection = connect(Page(cancel_on_disconnect(lambda _: work)))
-        connection.get(headers={b"Connection": b"Upgrade", b"Upgrade": b"h2c"})
-        connection.disconnect()
-        self.assertEqual(work.asked, [""])

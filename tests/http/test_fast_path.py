@@ -12,6 +12,7 @@ from weakref import ref
 from attrs import define, field
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -427,17 +428,22 @@ class RareTests(SynchronousTestCase):
         self.assertIs(coroutines[0](), None)
 
     def test_a_timer_whose_canceller_raises(self) -> None:
-        """An error that the canceller of a timer raises is logged once."""
+        """A timer whose canceller raises is logged, and survives if it is still set after 5 s."""
         clock: Any = Clock()
 
         def handler(_: Request) -> Any:
-            call: Any = clock.callLater(1, int)
+            call: Any = clock.callLater(9, int)
             call.canceller = lambda _: 1 / 0
             return call
 
         visit = Visit(handler, observers=None)
         visit.disconnect()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        events = log_events(self)
+        visit.clock.advance(4.9)
+        self.assertIsNot(visit.scope.request, None)
+        visit.clock.advance(0.1)
+        self.assertRegex(formatEvent(of_cancelweb(events)[-1]), "^GET /: survived after 5.000 s")
 
     def test_a_leaf_by_its_wrapper(self) -> None:
         """To set `isLeaf` of a wrapper sets `isLeaf` of the wrapped resource."""

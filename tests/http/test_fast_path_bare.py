@@ -57,7 +57,7 @@ class BareTests(SynchronousTestCase):
         handlers: list[Handler] = [coroutine, deferred]
         for handler in handlers:
             self.assertEqual(self.visit(handler).response.body, PAGE)
-            # Twisted replaces the list at the finish, so only the one of before can have a listener.
+            # Twisted replaces the list at the finish, so look at the list of before.
             self.assertEqual(self.notifications, [])
             self.assert_closed()
 
@@ -75,17 +75,16 @@ class BareTests(SynchronousTestCase):
         self.assert_closed()
 
     def test_tracked_before_it_waits(self) -> None:
-        """Work that a coroutine tracks before it waits is stopped when the client leaves."""
-        errand = Errand()
+        """Work that a coroutine tracks before it waits is stopped after the coroutine itself."""
+        asked: list[str] = []
 
         async def handler(request: Request) -> bytes:
-            scope_of(request).track(errand)
-            return await self.waits
+            scope_of(request).track(Errand(asked, "tracked"))
+            return await Deferred[bytes](lambda _: asked.append("coroutine"))
 
         connection = self.visit(handler)
         connection.disconnect()
-        self.assertEqual(errand.asked, [""])
-        self.assertTrue(self.waits.called)
+        self.assertEqual(asked, ["coroutine", "tracked"])
         self.assertIsInstance(self.scope.cause, Disconnected)
         self.assert_closed()
 

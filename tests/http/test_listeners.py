@@ -24,20 +24,24 @@ class DeadlineTests(SynchronousTestCase):
         self.clock: Any = Clock()
 
     def test_the_tutorials_recipe(self) -> None:
-        """A deadline fails a handler's `notifyFinish` with its cause, and the client gets a 503."""
+        """A deadline fails a handler's `notifyFinish`, whose errback cancels the handler's call."""
+        calls: list[Any] = []
         told: list[Any] = []
 
+        def failed(error: Any, call: Any) -> None:
+            told.append(error)
+            call.cancel()
+
         def handler(request: Request) -> int:
-            call = self.clock.callLater(10, request.finish)
-            done = request.notifyFinish()
-            done.addErrback(told.append)
-            done.addCallback(lambda _: call.cancel())
+            calls.append(self.clock.callLater(10, request.finish))
+            request.notifyFinish().addErrback(failed, calls[0])
             return NOT_DONE_YET
 
         connection = connect(CancellingResource(Page(handler), timeout=3), self.clock)
         connection.get()
         self.clock.advance(3)
         self.assertEqual(connection.response.code, 503)
+        self.assertFalse(calls[0].active())
         self.assertIsInstance(told[0].value, ScopeCancelled)
         self.assertEqual(told[0].value.cause, TimedOut(3))
 

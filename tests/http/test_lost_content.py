@@ -300,7 +300,7 @@ class InputOfADeadApplicationTests(SynchronousTestCase):
             inputs[0].read()
 
     def test_an_error_of_its_own(self) -> None:
-        """A WSGI application that reads input it has closed gets a ValueError, and no ContentLost."""
+        """A WSGI application that reads input it has closed gets a ValueError, no ContentLost."""
 
         def read(content: Any) -> object:
             iter(content).close()

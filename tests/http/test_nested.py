@@ -28,13 +28,20 @@ class SharedTests(NestTestCase):
     """What entry points that meet share, in every combination of entry points."""
 
     def test_one_scope(self) -> None:
-        """Entry points that meet have one scope and one outcome."""
+        """Entry points that meet have one scope, one outcome, and one answer."""
+        hook = {"on_exit": self.scopes.append}
         for nest in NESTS:
-            connection = self.ask(nest, self.handler)
-            connection.disconnect()
-            self.assertIsInstance(self.scopes[0].cause, Disconnected)
-            self.assertIsNone(self.scopes[0].request)
-            self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
+            for is_answered in (False, True):
+                connection = self.ask(nest, self.handler, hook, hook)
+                if is_answered:
+                    self.scopes[0].cancel(Draining())
+                    self.assertEqual(connection.response.code, 503)
+                else:
+                    connection.disconnect()
+                    self.assertIsInstance(self.scopes[0].cause, Disconnected)
+                self.assertIsNone(self.scopes[0].request)
+                self.assertEqual(self.scopes, self.scopes[:1] * 3)  # The handler, and two hooks.
+                self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
 
     def test_completes(self) -> None:
         """The page of a handler behind two entry points is sent once, at once or late."""

@@ -6,7 +6,7 @@ How it looks to Twisted, and what it stops, is for `test_wrapper`.
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import formatEvent
+from twisted.logger import LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
@@ -171,7 +171,7 @@ class DryRunTests(SynchronousTestCase):
         self.assertEqual(self.outcomes[0].would_have_cancelled, TimedOut(1))
 
     def test_is_in_the_log(self) -> None:
-        """In a dry run, the default log line says what would have cancelled the request."""
+        """In a dry run, one line at info says what would have cancelled the request."""
         events = log_events(self)
         connection = connect(
             CancellingResource(Page(lambda _: self.result), dry_run=True, timeout=1)
@@ -180,6 +180,7 @@ class DryRunTests(SynchronousTestCase):
         connection.client.clock.advance(1)
         self.result.callback(b"page")
         (event,) = of_cancelweb(events)
+        self.assertIs(event["log_level"], LogLevel.info)
         self.assertEqual(
             formatEvent(event),
             "GET /: completed after 1.000 s: would have been cancelled: timed out after 1 s "
