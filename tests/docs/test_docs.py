@@ -68,10 +68,11 @@ class ShownCodeTests(SynchronousTestCase):
     def test_all_files_are_shown(self) -> None:
         """Each Python file of docs and examples is included by a page."""
         shown = {path for page in PAGES for path, _ in included(page)}
-        there = {*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.rpy"), *OWN_PROGRAMS}
-        there |= {*DOCS.glob("*/**/*.py"), *DOCS.glob("*/**/*.rpy")}
+        found = [{*EXAMPLES.glob(each)} for each in ("*.py", "*.rpy")]
+        found += [{*DOCS.glob(each)} for each in ("*/**/*.py", "*/**/*.rpy")]
+        self.assertTrue(all(found))
         # What makes the pictures is run for them, and not shown.
-        there -= {*DOCS.glob("screenshots/*.py")}
+        there = OWN_PROGRAMS.union(*found) - {*DOCS.glob("screenshots/*.py")}
         self.assertEqual(there - shown, set())
 
     def test_code_in_pages_is_included_or_doctested(self) -> None:
@@ -254,5 +255,7 @@ class ReadmeTests(SynchronousTestCase):
 
     def test_modules_exist(self) -> None:
         """The module that the README runs has a ``__main__``."""
-        for module in re.findall(r"python -m (cancel\w+)", README.read_text()):
+        modules = re.findall(r"python -m (cancel\w+)", README.read_text())
+        self.assertTrue(modules)
+        for module in modules:
             self.assertIsNotNone(find_spec(f"{module}.__main__"))

@@ -49,7 +49,9 @@ class ByModuleTests(SynchronousTestCase):
 
     def test_tests_exist(self) -> None:
         """Each pattern in the guide's table matches a module of tests."""
+        self.assertTrue(BY_MODULE)
         for module, patterns in BY_MODULE.items():
+            self.assertTrue(patterns, module)
             for pattern in patterns:
                 self.assertTrue(any(fnmatch(name, pattern) for name in MODULES), (module, pattern))
 

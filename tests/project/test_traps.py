@@ -30,13 +30,16 @@ class ListTests(SynchronousTestCase):
 
     def test_is_complete(self) -> None:
         """Each trap has a row, in order, with a test or with the reason why there is none."""
+        self.assertTrue(ROWS)
         self.assertEqual([int(number) for number, _ in ROWS], list(range(1, len(ROWS) + 1)))
         for _, tests in ROWS:
             self.assertRegex(tests, r"^(`|documented: )")
 
     def test_tests_exist(self) -> None:
         """Each test that the list of traps names exists, read without importing it."""
-        for module, case, method in re.findall(r"`([\w.]+)\.(\w+)\.(\w+)`", str(ROWS)):
+        tests = re.findall(r"`([\w.]+)\.(\w+)\.(\w+)`", str(ROWS))
+        self.assertTrue(tests)
+        for module, case, method in tests:
             self.assertIn(case, CASES[module], module)
             self.assertIn(method, methods(CASES[module][case]), (module, case))
 
