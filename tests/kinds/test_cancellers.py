@@ -40,10 +40,11 @@ class DeferredTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
     def test_fired_already(self) -> None:
-        """A tracked Deferred that has failed already keeps its failure for its owner."""
-        failed = fail(CancelledError())
-        connection = self.track(succeed(1), failed)
+        """A tracked Deferred that has fired already keeps its result or failure for its owner."""
+        fired, failed = succeed(1), fail(CancelledError())
+        connection = self.track(fired, failed)
         connection.disconnect()
+        self.assertEqual(self.successResultOf(fired), 1)
         self.failureResultOf(failed, CancelledError)
 
     def test_cancelled_by_its_owner(self) -> None:

@@ -121,7 +121,7 @@ class InFlightTests(DrainTestCase):
         self.assertEqual((connection.response.code, done), (503, [None]))
 
     def test_whose_client_has_left(self) -> None:
-        """A drain cancels the work of a POST whose client has left, which a disconnect spares."""
+        """A drain cancels the work of a POST that was spared, and its disconnect is counted."""
         errand = Errand()
         connection = self.connection(lambda _: errand)
         connection.request(method=b"POST")
@@ -130,6 +130,7 @@ class InFlightTests(DrainTestCase):
         done = self.drain()
         self.advance(10)
         self.assertEqual((errand.asked, done), ([""], [None]))
+        self.assertEqual(self.monitor.would_have_cancelled, {"Disconnected": 1})
 
     def test_whose_response_is_finished(self) -> None:
         """Work that goes on behind its response is stopped at the end of a drain."""

@@ -5,9 +5,12 @@ What belongs here: pages asked for in memory. What does not: what they tell (`te
 
 import json
 import re
+from functools import partial
 from typing import Any
 
-from twisted.application.service import IServiceCollection
+from twisted.application import strports
+from twisted.application.service import IService
+from twisted.internet.testing import MemoryReactor
 from twisted.web.resource import Resource
 
 from cancelweb.monitor import Monitor
@@ -154,7 +157,9 @@ class ServingTests(StatusTestCase):
         self.assertIn(b"<h1>", connection.responses[1].body)
 
     def test_program_of_the_docs(self) -> None:
-        """The program of the how-to serves its site, and shows its requests on a second port."""
+        """The program of the how-to serves its site, and shows its requests on loopback alone."""
+        reactor = MemoryReactor()
+        self.patch(strports, "service", partial(strports.service, reactor=reactor))
         names = run(STATUS.read_text())
         for name in "site", "status":
             names[name].reactor = self.clock
@@ -162,8 +167,9 @@ class ServingTests(StatusTestCase):
         visitor.get(path=b"/none")
         connection.get(path=b"/json")
         self.assertEqual(json.loads(connection.response.body)["opened"], 1)
-        services = IServiceCollection(names["application"])
-        self.assertEqual(len(list(services)), 2)
+        IService(names["application"]).startService()
+        served = {factory: interface for _, factory, _, interface in reactor.tcpServers}
+        self.assertEqual(served, {names["site"]: "", names["status"]: "127.0.0.1"})
 
     def test_keys_are_documented(self) -> None:
         """The reference has each key of the JSON and of the objects in it."""
