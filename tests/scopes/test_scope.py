@@ -1,13 +1,10 @@
 """How a scope asks its work to stop: which work, when, in which order, and how often.
 
-A cancel from inside the handler, work that comes late or outlives its scope, hooks and observers
-have modules of their own, as has each kind of work.
+A cancel from inside the handler, work that the cancel of other work reaches, comes late or outlives
+its scope, hooks and observers have modules of their own, as has each kind of work.
 """
 
-from collections.abc import Generator
-from typing import Any
-
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import Draining, Ended, current_scope
@@ -106,72 +103,3 @@ class AskingTests(SynchronousTestCase):
         visit.disconnect()
         self.assertEqual(steps, ["finally"])
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
-
-
-class ReachedByAnotherTests(SynchronousTestCase):
-    """Work that the cancellation of other work has reached is not asked again."""
-
-    def setUp(self) -> None:
-        """Prepare work with a `finally` that waits."""
-        self.cleaned: Deferred[None] = Deferred()
-        self.steps: list[str] = []
-
-    @inlineCallbacks
-    def query(self) -> Generator[Deferred[None], None, None]:
-        """Run until cancelled, and clean up for a while."""
-        try:
-            yield Deferred(lambda _: None)
-        finally:
-            self.steps.append("cleaning")
-            yield self.cleaned
-            self.steps.append("cleaned")
-
-    def assert_not_cut(self, visit: Visit) -> None:
-        """Leave, and insist that the cleanup is waited for and comes to its end."""
-        visit.disconnect()
-        self.assertEqual(self.steps, ["cleaning"])
-        self.assertEqual(visit.outcomes, [])
-        self.cleaned.callback(None)
-        self.assertEqual(self.steps, ["cleaning", "cleaned"])
-        self.assertEqual(visit.outcome.ended, Ended.STOPPED)
-
-    def test_a_generator_awaited_by_the_returned_coroutine(self) -> None:
-        """A tracked generator that the returned coroutine awaits is not cut in its `finally`."""
-
-        async def handler(request: object) -> None:
-            await current_scope().track(self.query())
-
-        self.assert_not_cut(Visit(handler))
-
-    def test_a_coroutine_awaited_by_the_returned_coroutine(self) -> None:
-        """A tracked coroutine that the returned coroutine awaits is not cut in its `finally`."""
-
-        async def query() -> None:
-            await self.query()
-
-        async def handler(request: object) -> None:
-            tracked: Any = current_scope().track(query())
-            await tracked
-
-        self.assert_not_cut(Visit(handler))
-
-    def test_work_that_is_gathered(self) -> None:
-        """Tracked work that is gathered with other work is not cut in its `finally`."""
-
-        def handler(request: object) -> Deferred[list[None]]:
-            tracked = current_scope().track(self.query())
-            return gatherResults([tracked, Deferred(lambda _: None)], consumeErrors=True)
-
-        self.assert_not_cut(Visit(handler))
-
-    def test_work_deep_in_a_chain(self) -> None:
-        """Tracked work on which the returned Deferred is chained is not cut in its `finally`."""
-
-        def handler(request: object) -> Deferred[None]:
-            inner = current_scope().track(self.query())
-            outer: Deferred[None] = Deferred()
-            outer.callback(None)
-            outer.addCallback(lambda _: inner)
-            return outer
-
-        self.assert_not_cut(Visit(handler))
