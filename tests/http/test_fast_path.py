@@ -328,7 +328,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.answered_by(Raising), [Ended.FAILED])
         self.assertTrue(self.flushLoggedErrors(ValueError))
 
-    def test_a_neighbour_that_raises(self) -> None:
+    def test_a_finish_that_reports_nothing(self) -> None:
         """A request whose `finish` reports nothing to its listeners has completed."""
 
         class Unreported(Request):
@@ -444,12 +444,6 @@ class RareTests(SynchronousTestCase):
         self.assertIsNot(visit.scope.request, None)
         visit.clock.advance(0.1)
         self.assertRegex(formatEvent(of_cancelweb(events)[-1]), "^GET /: survived after 5.000 s")
-
-    def test_a_leaf_by_its_wrapper(self) -> None:
-        """To set `isLeaf` of a wrapper sets `isLeaf` of the wrapped resource."""
-        leaf = Page(waiting)
-        CancellingResource(leaf).isLeaf = False
-        self.assertFalse(leaf.isLeaf)
 
 
 class NotifyFinishTests(SynchronousTestCase):

@@ -156,7 +156,7 @@ class OwnCancelTests(LeafTestCase):
 
         return Shielding
 
-    def test_of_a_subclass(self) -> None:
+    def test_own_cancel_of_a_subclass(self) -> None:
         """A subclass's own ``cancel`` is called, before it has fired and when it waits for more."""
         waits, chained = self.shielding()(), self.shielding()()
         chained.callback(None)
@@ -165,14 +165,14 @@ class OwnCancelTests(LeafTestCase):
         self.cancel(fired_on(chained))
         self.assertEqual(self.asked, ["own", "own"])
 
-    def test_that_is_over(self) -> None:
+    def test_own_cancel_of_what_is_over(self) -> None:
         """A subclass's own ``cancel`` is not called once the Deferred has its result."""
         over = self.shielding()()
         over.callback(None)
         self.cancel(over)
         self.assertEqual(self.asked, [])
 
-    def test_of_an_instance(self) -> None:
+    def test_own_cancel_of_an_instance(self) -> None:
         """A ``cancel`` that only one Deferred has is called in place of its canceller."""
         deferred: Any = self.leaf()
         deferred.cancel = lambda: self.asked.append("own")
@@ -310,15 +310,15 @@ class FinallyTests(LeafTestCase):
 
         return handler
 
-    def test_of_a_generator(self) -> None:
+    def test_finally_of_a_generator(self) -> None:
         """The cleanup of a tracked generator that awaits later tracked work is not cut short."""
         self.assert_asked_once(self.tracking(self.generator))
 
-    def test_behind_a_fired_list(self) -> None:
+    def test_finally_behind_a_fired_list(self) -> None:
         """The cleanup of a tracked coroutine that awaits work behind a list is not cut short."""
         self.assert_asked_once(self.tracking(self.child))
 
-    def test_of_what_was_returned(self) -> None:
+    def test_finally_of_what_was_returned(self) -> None:
         """The cleanup of a returned generator that awaits later tracked work is not cut short."""
         self.assert_asked_once(lambda _: self.generator())
 

@@ -80,6 +80,28 @@ class ScopesTests(MonitorTestCase):
         connection.get()
         self.assertEqual(seen, [7.0])
 
+    def test_a_websocket(self) -> None:
+        """A monitor forgets a scope whose connection is taken over, and leaves that open."""
+
+        def take_over(request: Request) -> int:
+            channel: Any = request.channel
+            channel.dataReceived = channel.connectionLost = lambda _: None
+            request.setResponseCode(101)
+            request.write(b"")
+            return NOT_DONE_YET
+
+        connection = self.connection(take_over)
+        connection.get()
+        self.assertEqual(self.monitor.scopes, ())
+        self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
+        self.assertFalse(connection.is_closed)
+
+    def test_are_counted_in_its_repr(self) -> None:
+        """The ``repr`` of a monitor has the numbers of open scopes and of all."""
+        self.connection(waiting).get()
+        self.connection(lambda _: b"").get()
+        self.assertEqual(repr(self.monitor), "<Monitor: 1 of 2 scopes open>")
+
 
 class TotalsTests(MonitorTestCase):
     """The totals that a monitor counts."""
@@ -114,6 +136,14 @@ class TotalsTests(MonitorTestCase):
         self.connection(raising).get()
         self.assertEqual(self.monitor.totals, {("none", "failed"): 1})
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_a_head_that_is_rendered_twice(self) -> None:
+        """A HEAD for which Twisted calls the handler again, with a GET, counts once."""
+        page = NoHead(lambda _: b"page")
+        connection = connect(CancellingResource(page, monitor=self.monitor))
+        connection.request(method=b"HEAD")
+        self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
+        self.assertEqual(connection.response.code, 200)
 
     def test_cannot_be_changed(self) -> None:
         """The totals, and what would have been cancelled, are read-only mappings."""
@@ -228,36 +258,6 @@ class ForgettingTests(MonitorTestCase):
             with no_cycles(self):
                 connection.get()
                 connection.disconnect()
-
-    def test_a_head_that_is_rendered_twice(self) -> None:
-        """A HEAD for which Twisted calls the handler again, with a GET, counts once."""
-        page = NoHead(lambda _: b"page")
-        connection = connect(CancellingResource(page, monitor=self.monitor))
-        connection.request(method=b"HEAD")
-        self.assertEqual((self.monitor.scopes, self.monitor.opened), ((), 1))
-        self.assertEqual(connection.response.code, 200)
-
-    def test_a_websocket(self) -> None:
-        """A monitor forgets a scope whose connection is taken over, and leaves that open."""
-
-        def take_over(request: Request) -> int:
-            channel: Any = request.channel
-            channel.dataReceived = channel.connectionLost = lambda _: None
-            request.setResponseCode(101)
-            request.write(b"")
-            return NOT_DONE_YET
-
-        connection = self.connection(take_over)
-        connection.get()
-        self.assertEqual(self.monitor.scopes, ())
-        self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
-        self.assertFalse(connection.is_closed)
-
-    def test_tells_what_it_holds(self) -> None:
-        """The ``repr`` of a monitor has the numbers of open scopes and of all."""
-        self.connection(waiting).get()
-        self.connection(lambda _: b"").get()
-        self.assertEqual(repr(self.monitor), "<Monitor: 1 of 2 scopes open>")
 
 
 class WhereTests(MonitorTestCase):
