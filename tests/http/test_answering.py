@@ -269,7 +269,7 @@ class SiblingTests(SynchronousTestCase):
 
         clock: Any = Clock()
         decorate: Any = cancel_on_disconnect(total_timeout=1, observers=outcomes.append)
-        stream = connect_http2(Page(decorate(handler)), clock).get()
+        stream: Any = connect_http2(Page(decorate(handler)), clock).get()
         clock.advance(1)
         clock.advance(0)
         self.assertEqual((stream.response.body, stream.was_reset), (b"begun", True))

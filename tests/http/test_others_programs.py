@@ -44,7 +44,7 @@ class WSGITests(LeavingTestCase):
         self.pool.start()
         self.addCleanup(self.pool.stop)
         # The only thread: when its turn has come, the application's call is over. Until then that
-        # may need the reactor, to write what nobody reads any more.
+        # may need the reactor, to write what no client reads any more.
         self.addCleanup(deferToThreadPool, reactor, self.pool, lambda: None)
         self.addCleanup(self.go_on.set)
 

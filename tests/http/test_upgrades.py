@@ -145,5 +145,5 @@ class UpgradeTests(VisitTestCase):
         connection = self.visit(handler)
         self.assertIs(self.scope.request, None)
         del connection, self.scope
-        gc.collect()  # Twisted itself leaves a cycle: nobody told its channel of the end.
+        gc.collect()  # Twisted itself leaves a cycle: its channel is not told of the end.
         self.assertEqual(memory.alive(), [])
