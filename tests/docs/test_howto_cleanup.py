@@ -47,13 +47,13 @@ class CleanupTests(DatabaseTestCase):
         await over
         return [*states, await self.state()]
 
-    async def test_who_leaves(self) -> None:
+    async def test_client_that_leaves(self) -> None:
         """The machine is busy while it brews, and idle when the client has left."""
         for name in ("Coffee", "Tea"):
             await self.make_machine()
             self.assertEqual(await self.states(name, leaves=True), ["busy", "idle"])
 
-    async def test_who_stays(self) -> None:
+    async def test_client_that_stays(self) -> None:
         """The machine is busy while it brews, and idle when the client was served."""
         for name in ("Coffee", "Tea"):
             await self.make_machine()

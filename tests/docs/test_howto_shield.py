@@ -39,12 +39,12 @@ class ShieldTests(SynchronousTestCase):
         for name in names:
             self.shop.steps[name].callback(None)
 
-    def test_who_leaves_early(self) -> None:
+    def test_client_that_leaves_early(self) -> None:
         """A client that leaves during the check is not charged."""
         self.client.disconnect()
         self.assertEqual(list(self.shop.steps), ["check"])
 
-    def test_who_leaves_while_paying(self) -> None:
+    def test_client_that_leaves_while_paying(self) -> None:
         """A client that leaves while it is charged has its order saved, and gets no mail."""
         self.do("check")
         self.client.disconnect()
@@ -52,7 +52,7 @@ class ShieldTests(SynchronousTestCase):
         self.assertEqual(list(self.shop.steps), ["check", "charge", "save"])
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_who_stays(self) -> None:
+    def test_client_that_stays(self) -> None:
         """A client that stays is answered while the mail is being sent."""
         self.do("check", "charge", "save")
         self.assertEqual(self.client.response.body, b"Thank you.\n")

@@ -205,7 +205,7 @@ class Twin(Orders):
         outer, inner = super().options(timeouts, has_inner)
         if self.extras["told"] == "observer":
             outer["observers"] = self.journal.note_outcome
-        elif self.extras["told"] == "nobody":
+        elif self.extras["told"] == "none":
             outer["observers"] = ()
         if self.extras["monitored"] and self.extras["entry points"] in WRAPPED_ONLY:
             outer["monitor"] = Watcher(self.journal)

@@ -21,7 +21,7 @@ def ways(**others: Any) -> Any:
         "is plain": st.just(True),
         "timeouts": st.just((None, None)),
         "dry_run": st.sampled_from([False, False, False, True]),
-        "told": st.sampled_from(["default", "nobody"]),
+        "told": st.sampled_from(["default", "none"]),
         "hooks": st.just(()),
         "hook": st.sampled_from(["return", "wait"]),
         "monitored": st.just(False),
@@ -61,7 +61,7 @@ SPARED = ways(
 )
 WITH_LIFE = ways(
     timeouts=st.tuples(st.sampled_from([None, 1, 2]), st.none()),
-    told=st.sampled_from(["default", "observer", "nobody"]),
+    told=st.sampled_from(["default", "observer", "none"]),
     hooks=st.sampled_from([(), ("on_exit",), ("on_cancel", "on_exit")]),
     monitored=st.booleans(),
 )
@@ -72,7 +72,7 @@ ANY = ways(
     entry=st.sampled_from(["at once", "late", "left", "finished"]),
     timeouts=st.tuples(*[st.sampled_from([None, 2, 4])] * 2),
     dry_run=st.booleans(),
-    told=st.sampled_from(["default", "observer", "nobody"]),
+    told=st.sampled_from(["default", "observer", "none"]),
     hooks=st.sampled_from([(), ("on_exit",), ("on_cancel", "on_exit")]),
     monitored=st.booleans(),
     **{"faked outside": st.booleans()},

@@ -63,7 +63,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertIs(self.wrapped().render(request), NOT_DONE_YET)
         self.assertEqual(self.ran, ["cancel: the client disconnected", "exit"])
 
-    def test_finished_by_somebody(self) -> None:
+    def test_finished_by_other_code(self) -> None:
         """A request that other code has finished is refused without a cause."""
         _, request = kept_request()
         request.finish()
@@ -81,7 +81,7 @@ class OnEntryTests(SynchronousTestCase):
         self.assertEqual(self.ran, ["handler", "exit"])
         self.assertEqual([each.ended for each in self.outcomes], [Ended.COMPLETED])
 
-    def test_unsafe_method_finished_by_somebody(self) -> None:
+    def test_unsafe_method_finished_by_other_code(self) -> None:
         """A wrapped POST that is finished a second time warns, as in Twisted."""
 
         def render(request: Any) -> int:
@@ -101,7 +101,7 @@ class OnEntryTests(SynchronousTestCase):
         cancel_on_disconnect(**self.options)(self.handler)(request)
         self.assertNotIn("handler", self.ran)
 
-    def test_work_in_an_unsafe_method_finished_by_somebody(self) -> None:
+    def test_work_in_an_unsafe_method_finished_by_other_code(self) -> None:
         """The scope of a finished POST closes when its work ends, and adds no listener."""
         result: Deferred[bytes] = Deferred()
         _, request = kept_request(b"POST")
@@ -204,7 +204,7 @@ class InTheMiddleTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
 
-    def test_answered_by_somebody_else(self) -> None:
+    def test_answered_by_other_code(self) -> None:
         """The result of work is dropped if other code has finished the response."""
         result: Deferred[bytes] = Deferred()
         connection, request = kept_request()

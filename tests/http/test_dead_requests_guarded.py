@@ -192,7 +192,7 @@ class NothingUnhandledTests(SynchronousTestCase):
         connection.disconnect()
         self.assertEqual(of_cancelweb(events), [])
 
-    def test_tracked_work_that_nobody_awaits(self) -> None:
+    def test_tracked_work_that_is_not_awaited(self) -> None:
         """A tracked Deferred that is cancelled leaves no unhandled CancelledError."""
         visit = Visit(waiting)
         visit.scope.track(Deferred[None]())

@@ -48,7 +48,7 @@ class TwinTests(SynchronousTestCase):
         self.assertGreater(len(counted), 6, counted)
 
 
-user: ContextVar[str] = ContextVar("user", default="nobody")
+user: ContextVar[str] = ContextVar("user", default="anonymous")
 
 
 def yielding(_: object) -> Generator[Deferred[None], None, None]:
@@ -58,14 +58,14 @@ def yielding(_: object) -> Generator[Deferred[None], None, None]:
 
 VARIATIONS: list[dict[str, Any]] = [
     {},
-    {"entry points": decorated, "told": "nobody"},
+    {"entry points": decorated, "told": "none"},
     {"method": b"POST"},
     {"method": b"HEAD"},
     {"dry_run": True},
     {"listens": "nothing"},
     {"timeouts": (2, None), "hooks": ("on_exit",), "told": "observer"},
     {"timeouts": (2, None), "hooks": ("on_exit",), "hook": "wait"},
-    {"monitored": True, "told": "nobody"},
+    {"monitored": True, "told": "none"},
 ]
 STORIES: list[list[tuple[Any, ...]]] = [
     [("leave",)],

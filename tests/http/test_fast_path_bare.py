@@ -151,7 +151,7 @@ class BareTests(SynchronousTestCase):
         self.assertEqual(errand.asked, [""])
         self.assert_closed()
 
-    def test_finished_by_somebody(self) -> None:
+    def test_finished_by_other_code(self) -> None:
         """Work of a response that other code has finished runs on, and its end closes the scope."""
         requests: list[Request] = []
 

@@ -63,7 +63,7 @@ class DeadlineTests(SynchronousTestCase):
         self.clock.advance(3)
         self.assertEqual((connection.response.code, steps), (503, ["over"]))
 
-    def test_one_who_handles_nothing(self) -> None:
+    def test_a_handler_without_an_errback(self) -> None:
         """A deadline causes no unhandled error in a `notifyFinish` without an errback."""
 
         def handler(request: Request) -> int:
@@ -74,7 +74,7 @@ class DeadlineTests(SynchronousTestCase):
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_one_who_answers(self) -> None:
+    def test_a_handler_that_answers(self) -> None:
         """An errback of `notifyFinish` that finishes the request at a deadline has answered it."""
 
         def handler(request: Request) -> int:

@@ -198,7 +198,7 @@ class OwnSubscriptionTests(RealTestCase):
         """Note an error."""
         self.errors.append(type(failure.value))
 
-    def test_may_touch_the_request_after_us(self) -> None:
+    def test_may_touch_the_request_after_cancelweb(self) -> None:
         """A callback added after cancelweb's may finish a lost request without an error."""
         connection = self.serve(Page(lambda _: NOT_DONE_YET))
 
@@ -213,7 +213,7 @@ class OwnSubscriptionTests(RealTestCase):
         connection.disconnect()
         self.assertEqual(self.errors, [])
 
-    def test_may_touch_it_before_us(self) -> None:
+    def test_may_touch_the_request_before_cancelweb(self) -> None:
         """A callback added by the handler may finish a lost request without an error."""
 
         def render(request: Request) -> int:

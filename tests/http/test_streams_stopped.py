@@ -215,7 +215,7 @@ class StoppingTests(StreamTestCase):
         self.assertEqual(self.outcome().ended, Ended.COMPLETED)
         self.assertIs(self.outcome().cause, None)
 
-    def test_finished_by_somebody_else(self) -> None:
+    def test_finished_by_other_code(self) -> None:
         """A stream whose response is finished by other code has completed, and is not cancelled."""
 
         def handler(request: Any) -> Iterator[bytes]:

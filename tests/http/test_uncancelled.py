@@ -87,7 +87,7 @@ class TrackedWorkTests(UncancelledTestCase):
         self.assertEqual((returned.asked, tracked.asked), ([], [""]))
         self.assertEqual(len(self.outcomes), 1)
 
-    def test_when_nobody_tells_the_end(self) -> None:
+    def test_tracked_work_behind_not_done_yet(self) -> None:
         """Tracked work of a spared request that returned NOT_DONE_YET runs to its end."""
         tracked = Errand()
 
@@ -111,7 +111,7 @@ class DeadStreamTests(UncancelledTestCase):
 
         class Chunks(Iterator[bytes]):
             def __next__(self) -> bytes:
-                raise AssertionError("nobody reads this")
+                raise AssertionError("this is not read")
 
             def close(self) -> None:
                 closed.append(self)

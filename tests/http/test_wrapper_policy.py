@@ -140,7 +140,7 @@ class DryRunTests(SynchronousTestCase):
         self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
         self.assertIsInstance(outcome.would_have_cancelled, Disconnected)
 
-    def test_who_stops_it_himself(self) -> None:
+    def test_work_that_its_owner_cancels(self) -> None:
         """In a dry run, work that its owner cancels after a loss was STOPPED, and not FAILED."""
         self.connection.disconnect()
         self.result.cancel()

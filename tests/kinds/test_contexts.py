@@ -25,7 +25,7 @@ from cancelweb._kinds.leaves import is_driven_now
 from cancelweb._kinds.registry import canceller_for
 from cancelweb._twisted.drivers import DRIVING, drivers_on_stack
 
-user: ContextVar[str] = ContextVar("user", default="nobody")
+user: ContextVar[str] = ContextVar("user", default="anonymous")
 
 Start = Callable[[Context, Any], Deferred[Any]]
 
@@ -53,7 +53,7 @@ class StartTests(SynchronousTestCase):
             self.assertNoResult(done)
             go.callback(3)
             self.assertEqual(self.successResultOf(done), 3)
-            self.assertEqual((context.get(user), user.get()), ("ann 3", "nobody"))
+            self.assertEqual((context.get(user), user.get()), ("ann 3", "anonymous"))
 
         self.each(try_out)
 

@@ -151,7 +151,7 @@ class CooperativeTaskTests(TrackingTestCase):
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
         self.assertRaises(TaskStopped, task.stop)
 
-    def test_stopped_by_somebody_else(self) -> None:
+    def test_stopped_by_other_code(self) -> None:
         """A returned task that other code stops, without an answer, is logged and answered 500."""
         task = self.cooperator.cooperate(self.count())
         connection = self.visit(lambda _: task)

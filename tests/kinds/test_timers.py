@@ -86,7 +86,7 @@ class DelayedCallTests(TrackingTestCase):
         finish(self.request)
         self.assertEqual(self.outcome().ended, Ended.FAILED)
 
-    def test_cancelled_by_somebody_else(self) -> None:
+    def test_cancelled_by_other_code(self) -> None:
         """A returned call that other code cancels is answered 500 and logged, a turn later."""
         call: Any = self.clock.callLater(1, self.fail)
         connection = self.visit(lambda _: call)
@@ -239,7 +239,7 @@ class ForeignDelayedCallTests(TrackingTestCase):
         self.assertFalse(self.call.active())
         self.assertEqual(self.outcome().ended, Ended.STOPPED)
 
-    def test_answered_by_somebody_else(self) -> None:
+    def test_answered_by_other_code(self) -> None:
         """A foreign call is not waited for when other code has answered, and runs on."""
         connection = self.visit_foreign()
         self.request.finish()

@@ -216,7 +216,7 @@ class AnsweredTests(DrainTestCase):
 class DryRunTests(DrainTestCase):
     """A drain while the entry point is in a dry run."""
 
-    def test_turns_nobody_away(self) -> None:
+    def test_turns_no_request_away(self) -> None:
         """A new request during a drain is handled as usual in a dry run."""
         self.drain()
         client = self.connection(lambda _: b"page", dry_run=True)

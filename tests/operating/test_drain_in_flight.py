@@ -112,7 +112,7 @@ class InFlightTests(DrainTestCase):
         self.assertTrue(connection.is_aborted)
         self.assertEqual((done, self.outcomes[0].cause), ([None], Draining()))
 
-    def test_that_nobody_answers(self) -> None:
+    def test_that_their_handler_does_not_answer(self) -> None:
         """At the end of a drain a request whose handler returned NOT_DONE_YET is answered."""
         connection = self.connection(lambda _: NOT_DONE_YET)
         connection.get()

@@ -108,7 +108,7 @@ class RunningTests(TestCase):
         await stopped
         self.assertFalse(Path(web).exists() or Path(status).exists())
 
-    async def test_who_has_not_been_accepted_yet(self) -> None:
+    async def test_clients_that_are_not_accepted_yet(self) -> None:
         """A client that the kernel has accepted, and the server not yet, is answered 503."""
         path = self.mktemp()
         server = tap.makeService(

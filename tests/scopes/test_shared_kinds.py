@@ -24,7 +24,7 @@ from .._pages import Page
 from .._visits import Visit, connect
 from .._work import Errand
 
-variable: ContextVar[str] = ContextVar("variable", default="nobody's")
+variable: ContextVar[str] = ContextVar("variable", default="the default")
 
 
 def shared_errand(errand: Errand, **options: Any) -> Shared[[], Any]:
@@ -52,7 +52,7 @@ class ContextTests(SynchronousTestCase):
             return await shared()
 
         self.assertEqual(Visit(handler).response.body, b"done")
-        self.assertEqual(seen, ["nobody's"])
+        self.assertEqual(seen, ["the default"])
 
     def test_of_a_run_that_is_stopped(self) -> None:
         """The canceller of a run sees the context variables of no caller."""
@@ -65,8 +65,8 @@ class ContextTests(SynchronousTestCase):
             return shared()
 
         Visit(handler).disconnect()
-        variable.set("nobody's")
-        self.assertEqual(seen, ["nobody's"])
+        variable.set("the default")
+        self.assertEqual(seen, ["the default"])
 
     def test_of_the_waiters(self) -> None:
         """A waiter's callbacks see its own variables, not those of the run or of other waiters."""
@@ -86,10 +86,10 @@ class ContextTests(SynchronousTestCase):
         for name in ["first", "second"]:
             variable.set(name)
             shared().addCallback(told)
-        variable.set("nobody's")
+        variable.set("the default")
         report.callback(None)
         self.assertEqual(seen, ["first", "second"])
-        self.assertEqual(variable.get(), "nobody's")
+        self.assertEqual(variable.get(), "the default")
 
 
 class KindTests(SynchronousTestCase):

@@ -115,9 +115,9 @@ class History:
         for errand in self.runs:
             is_stopped = bool(errand.asked)
             assert len(errand.asked) <= 1, "asked twice"
-            assert not (is_stopped and self.waiters_of(errand)), "stopped, and somebody waits"
+            assert not (is_stopped and self.waiters_of(errand)), "stopped, but still awaited"
             is_wanted = errand in self.keys.values() or errand.has_ended
-            assert is_stopped or is_wanted, "nobody wants it, and it was not stopped"
+            assert is_stopped or is_wanted, "neither wanted nor stopped"
         for asker in self.askers:
             assert asker.errand is not None
             assert len(asker.told) <= 1, "told twice"
