@@ -72,7 +72,7 @@ class BoundTests(RapidResetTestCase):
         self.assertEqual(self.handled, 100)
         self.assertEqual({each.ended for each in self.outcomes}, {Ended.STOPPED})
 
-    def test_scopes_that_somebody_keeps(self) -> None:
+    def test_closed_scopes_that_are_kept(self) -> None:
         """Scopes that have closed do not count, even if something keeps them alive."""
         kept: list[Scope] = []
 
@@ -146,7 +146,7 @@ class AtOnceTests(RapidResetTestCase):
         self.answer_from_a_sibling()
         self.assertEqual([each.path for each in self.outcomes], [b"/other", b"/"])
 
-    def test_a_sibling_where_nobody_is_told(self) -> None:
+    def test_a_sibling_without_observers(self) -> None:
         """A result that a sibling settles in the read of the reset is dropped without observers."""
         self.answer_from_a_sibling(observers=())
 

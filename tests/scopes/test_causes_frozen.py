@@ -43,7 +43,7 @@ class RefusedWhereItIsWrittenTests(SynchronousTestCase):
 
         def two(self: Any, why: Any) -> None:
             kept = why
-            self.why, why.who = kept, why
+            self.why, why.kept = kept, why
 
         def seen(self: Any, why: str) -> None:
             str(lambda: self)

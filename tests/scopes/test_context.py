@@ -19,7 +19,7 @@ from .._pages import waiting
 from .._visits import Visit, kept_request
 from .._work import Errand
 
-user: ContextVar[str] = ContextVar("user", default="nobody")
+user: ContextVar[str] = ContextVar("user", default="anonymous")
 
 
 class CurrentScopeTests(SynchronousTestCase):
@@ -131,13 +131,13 @@ class CurrentScopeTests(SynchronousTestCase):
                 super().cancel()
 
         def handler(request: object) -> Errand:
-            user.set("somebody")
+            user.set("ann")
             return Work()
 
         visit = Visit(handler, on_cancel=lambda _: seen.append(user.get()))
-        user.set("somebody else")
+        user.set("bob")
         visit.disconnect()
-        self.assertEqual(seen, ["somebody", "somebody"])
+        self.assertEqual(seen, ["ann", "ann"])
 
     def test_hooks_do_not_share_what_they_set(self) -> None:
         """A hook does not see the context variables that another hook has set."""

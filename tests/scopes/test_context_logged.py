@@ -35,7 +35,7 @@ from .._pages import Page
 from .._visits import connect
 from .._work import Errand
 
-user: ContextVar[object] = ContextVar("user", default="nobody")
+user: ContextVar[object] = ContextVar("user", default="anonymous")
 
 
 class Teapot(Cause):
@@ -380,4 +380,4 @@ class NothingIsKeptTests(LoggedTestCase):
         self.logged.clear()
         self.assertIs(seen[0](), None)
         work.end()
-        self.assert_seen("has ended", "nobody")
+        self.assert_seen("has ended", "anonymous")

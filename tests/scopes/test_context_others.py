@@ -69,7 +69,7 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
         self.leave(bob)
         self.assert_seen("still runs 1 s", "bob")
         self.gate.callback(None)
-        self.assert_seen("has ended", "nobody")
+        self.assert_seen("has ended", "anonymous")
 
     def test_tracked(self) -> None:
         """The end of Ann's work that Bob's handler tracks is logged in no request's context."""
@@ -81,7 +81,7 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
 
         self.leave(bob)
         self.gate.callback(None)
-        self.assert_seen("has ended", "nobody")
+        self.assert_seen("has ended", "anonymous")
 
     def test_hook(self) -> None:
         """A hook of Bob's request that waits for Ann's work is logged in Bob's context."""
@@ -95,7 +95,7 @@ class TheLogSeesNoOthersValuesTests(SharedTestCase):
         self.assert_seen("still runs, and the cleanup_timeout", "bob")
 
 
-class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
+class TheLogSeesNoValuesOfTheHandlerThatEndsItTests(LoggedTestCase):
     """Promise 12: no line is logged in the context of a request whose handler ends the work."""
 
     def setUp(self) -> None:
@@ -126,15 +126,15 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         self.bob(lambda: self.work).disconnect()
         self.clock.advance(1)
         self.end()
-        self.assert_seen("has ended", "nobody")
-        self.assert_seen("work that outlived its scope failed", "nobody")
+        self.assert_seen("has ended", "anonymous")
+        self.assert_seen("work that outlived its scope failed", "anonymous")
 
     def test_tracked(self) -> None:
         """Tracked work that fails after its scope has closed is logged in no request's context."""
         self.bob(lambda: current_scope().track(self.work) and None).disconnect()
         self.clock.advance(1)
         self.end()
-        self.assert_seen("tracked work failed", "nobody")
+        self.assert_seen("tracked work failed", "anonymous")
 
     def test_tracked_and_waited_for(self) -> None:
         """Tracked work that fails while its scope is open is logged in its handler's context."""
@@ -154,13 +154,13 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         self.bob(take_on).disconnect()
         self.clock.advance(1)
         self.end()
-        self.assert_seen("slow_hook failed", "nobody")
+        self.assert_seen("slow_hook failed", "anonymous")
 
     def test_detached(self) -> None:
         """Detached work that fails is logged in no request's context."""
         self.bob(lambda: detach(self.work))
         self.end()
-        self.assert_seen("failed", "nobody")
+        self.assert_seen("failed", "anonymous")
 
     def test_detached_coroutine(self) -> None:
         """A detached coroutine that fails is logged in its own context."""
@@ -177,7 +177,7 @@ class TheLogSeesNoValuesOfWhoEndsItTests(LoggedTestCase):
         run: Any = Shared(lambda: self.work, linger=9)  # type: ignore[arg-type,return-value]
         self.bob(run).disconnect()
         self.end()
-        self.assert_seen("shared by requests failed", "nobody")
+        self.assert_seen("shared by requests failed", "anonymous")
 
 
 class OnlyItsOwnWorkIsMarkedTests(SharedTestCase):

@@ -31,7 +31,7 @@ from .._pages import Page
 from .._visits import Visit, connect, kept_request
 from .._work import Errand
 
-user: ContextVar[str] = ContextVar("user", default="nobody")
+user: ContextVar[str] = ContextVar("user", default="anonymous")
 step: ContextVar[str] = ContextVar("step", default="none")
 
 
@@ -442,7 +442,7 @@ class NoLeakTests(KindTestCase):
             self.setUp()
             Visit(kind)
             Visit(self.see_and_answer)
-            self.assertEqual((seen(), self.seen), (("nobody", "none"), [("nobody", "none")]))
+            self.assertEqual((seen(), self.seen), (("anonymous", "none"), [("anonymous", "none")]))
 
     def pipelined(self, first: Any, second: Any, **options: Any) -> Connection:
         """Two requests on one connection; the second is rendered in the ``finish`` of the first."""
@@ -483,7 +483,7 @@ class NoLeakTests(KindTestCase):
             connection = self.pipelined(first, waiting, on_cancel=hook)
             self.go.callback(None)
             connection.disconnect()
-            nothing = [("nobody", "none")]
+            nothing = [("anonymous", "none")]
             self.assertEqual((self.seen, hooked), (nothing, nothing))
 
     def test_request_that_is_refused_inside(self) -> None:
@@ -498,7 +498,7 @@ class NoLeakTests(KindTestCase):
 
         other, kept = kept_request()
         Visit(first)
-        self.assertEqual(hooked, [("nobody", "none")])
+        self.assertEqual(hooked, [("anonymous", "none")])
 
     def test_what_was_set_around(self) -> None:
         """A pipelined request sees what the code around the entry points has set."""

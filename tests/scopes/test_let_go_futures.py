@@ -109,7 +109,7 @@ class AThreadRunsOnTests(FutureTestCase):
         for wait in self.ways():
             self.assertIs(self.leave_future(wait(self.begin())), Ended.LET_GO)
             self.assertEqual(len(self.monitor.let_go), 1)
-            # Whoever keeps the future itself is no matter.
+            # Code that keeps the future itself makes no difference.
             self.call.set_result(None)
             self.assertEqual(self.monitor.let_go, ())
 
