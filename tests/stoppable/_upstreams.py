@@ -213,8 +213,8 @@ class Deaf:
 
     def connecting(self) -> int:
         """How many are trying to connect."""
-        to_us = f"0100007F:{self.port:04X}"
-        return len(re.findall(rf"{to_us} 02 ", Path("/proc/net/tcp").read_text()))
+        to_this_port = f"0100007F:{self.port:04X}"
+        return len(re.findall(rf"{to_this_port} 02 ", Path("/proc/net/tcp").read_text()))
 
     def close(self) -> None:
         """Give the port back."""

@@ -69,7 +69,7 @@ class DropInTests(DatabaseTestCase):
             await self.pool.runInteraction(interact)
         self.assertEqual(await self.rows(), [])
 
-    async def test_interrupted_by_somebody_else(self) -> None:
+    async def test_interrupted_by_other_code(self) -> None:
         """An interruption that is not the cancel's is an error like any other."""
 
         query = await self.endless()

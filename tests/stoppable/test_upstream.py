@@ -72,7 +72,7 @@ class PhaseTests(AskingTestCase):
             self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_nobody_awaits_it(self) -> None:
+    async def test_a_request_that_is_not_awaited(self) -> None:
         """A request that is neither awaited nor tracked is dropped when its headers come."""
 
         async def handler(_: Request) -> bytes:

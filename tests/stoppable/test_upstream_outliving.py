@@ -71,7 +71,7 @@ class OutlivingTests(AskingTestCase):
         self.assertEqual((await self.outcome).ended, Ended.COMPLETED)
         await self.assert_goes_on(exchange)
 
-    async def test_detached_from_who_leaves(self) -> None:
+    async def test_detached_from_a_client_that_leaves(self) -> None:
         """It does so when the client leaves."""
 
         async def handler(_: Request) -> bytes:
@@ -174,7 +174,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_goes_on(exchange)
         self.assertEqual(await other, b"first half")
 
-    async def test_shared_by_nobody(self) -> None:
+    async def test_shared_until_the_last_client_leaves(self) -> None:
         """When the last has left, the connection is closed."""
         client = await self.visit(self.page(always(Shared(self.fetch))))
         exchange = await self.begin()

@@ -223,12 +223,12 @@ class AgreementTests(TestCase):
         self.assertEqual(answer, b"4\r\nsome\r\n")
         self.assertEqual(notes, ["asked", "lost: ConnectionAborted"])
 
-    async def test_producer_of_who_leaves(self) -> None:
+    async def test_producer_of_a_client_that_leaves(self) -> None:
         """A producer is stopped before the request is told."""
         _, notes = await self.both(producing, leaving_after_one)
         self.assertEqual(notes, ["asked", "stop", "lost: ConnectionDone"])
 
-    async def test_producer_of_who_does_not_read(self) -> None:
+    async def test_producer_of_a_client_that_does_not_read(self) -> None:
         """A producer is paused while its client does not read, and resumed when it does."""
         sources: list[Any] = []
 
@@ -252,7 +252,7 @@ class AgreementTests(TestCase):
         _, notes = await self.both(handler, story)
         self.assertEqual(notes[:3], ["asked", "pause", "resume"])
 
-    async def test_writing_to_who_has_left(self) -> None:
+    async def test_writing_to_a_client_that_has_left(self) -> None:
         """Writing to a client that has left is silent, finishing raises."""
         requests: list[Request] = []
 

@@ -105,7 +105,7 @@ class WorkTests(TestCase):
             state = await self.watcher.until_state(running=1)
         await self.watcher.until_state(running=0, for_nobody=1, answered=0, stopped=0, trouble=0)
 
-    async def test_who_waits_is_answered(self) -> None:
+    async def test_a_client_that_waits_is_answered(self) -> None:
         """A report is made for who waits, and any page may read it."""
         await self.serve()
         [connection] = await self.ask("/on/report")

@@ -113,7 +113,7 @@ class ServerTests(SynchronousTestCase):
         [state] = [state for state, number in counts.items() if number]
         return state
 
-    def test_work_answers_who_waits(self) -> None:
+    def test_work_answers_a_client_that_waits(self) -> None:
         """Each kind of work answers a client that waits, with cancelweb and without."""
         for way in ("with", "without"):
             for kind in ("timer", "Deferred", "coroutine", "stream"):

@@ -170,7 +170,7 @@ def leaves() -> None:
     chain()
 
 
-name: ContextVar[str] = ContextVar("name", default="nobody")
+name: ContextVar[str] = ContextVar("name", default="anonymous")
 
 
 def contexts() -> None:
@@ -191,7 +191,7 @@ def contexts() -> None:
     exchange.advance(2)
     same(body_of(exchange), b"late")
     same(visit.leave(), Ended.STOPPED)
-    same(seen, ["ann", "nobody"])
+    same(seen, ["ann", "anonymous"])
     leaves()
 
 

@@ -121,7 +121,7 @@ class FutureTests(AsyncioTestCase):
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_cancelled_by_somebody_else(self) -> None:
+    async def test_cancelled_by_other_code(self) -> None:
         """Cancelled by somebody else, it is a 500."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
         connection = self.visit(lambda _: future)

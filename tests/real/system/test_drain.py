@@ -42,7 +42,7 @@ class RealDrainTests(TestCase):
         """Serve a handler."""
         return listen(self, Site(CancellingResource(Page(handler), monitor=self.monitor)))
 
-    async def test_everybody_is_answered(self) -> None:
+    async def test_all_clients_are_answered(self) -> None:
         """Of many requests each has its whole 503 when the drain is over, and is disconnected."""
         requests: list[Request] = []
         all_there: Deferred[None] = Deferred()
@@ -136,7 +136,7 @@ class RealDrainTests(TestCase):
         await self.monitor.drain(5)
         self.assertLess(reactor.seconds() - began, LINGER)
 
-    async def test_clients_who_ask_without_end(self) -> None:
+    async def test_clients_that_ask_without_end(self) -> None:
         """They cannot hold it up for longer than a second, where the port stays open."""
         port = self.listen(lambda _: b"page")
         idle, connection = await self.connect(port), await self.connect(port)

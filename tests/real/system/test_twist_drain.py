@@ -71,7 +71,7 @@ class DrainTests(ServerTestCase):
             self.assertEqual(len(process.log.matching(line)), 20, line)
         self.assert_quiet(process)
 
-    async def test_nobody_is_left_without_an_answer(self) -> None:
+    async def test_no_client_is_left_without_an_answer(self) -> None:
         """Clients who ask without end are all answered until they are told to go."""
         for slow in (), ("/soon/3/3",):
             process, server = await self.start(*PAGES, "--drain", "20")
