@@ -27,7 +27,7 @@ def echo(request: Request) -> bytes:
 
 
 def waiting(request: Request) -> int:
-    """A handler of plain Twisted that answers never."""
+    """A handler of plain Twisted that never answers."""
     return NOT_DONE_YET
 
 
@@ -38,7 +38,7 @@ class Slow:
         self._clock = clock
 
     def __call__(self, request: Request) -> Any:
-        """Handle."""
+        """Handle a request."""
         return cancel_on_disconnect(self._later)(request)
 
     async def _later(self, request: Request) -> bytes:
@@ -47,7 +47,7 @@ class Slow:
 
 
 class Source:
-    """A push producer that tells what it is told."""
+    """A push producer that reports the calls that it gets."""
 
     def __init__(self, tell: Callable[[str], object]) -> None:
         self._tell = tell

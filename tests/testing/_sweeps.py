@@ -19,12 +19,12 @@ Handler = Callable[[Request, Clock], Any]
 
 
 def sleep(clock: Clock, seconds: float = 1) -> Deferred[None]:
-    """Wait."""
+    """Wait on the clock."""
     return deferLater(clock, seconds)
 
 
 def resource(handler: Handler, **options: Any) -> Callable[[Clock], Page]:
-    """Makes a resource of a decorated handler."""
+    """A maker of resources with a decorated handler."""
 
     def make(clock: Clock) -> Page:
         decorate: Any = cancel_on_disconnect(**options)
@@ -34,19 +34,19 @@ def resource(handler: Handler, **options: Any) -> Callable[[Clock], Page]:
 
 
 def plain(handler: Handler) -> Callable[[Clock], Page]:
-    """Makes a resource of a handler of plain Twisted."""
+    """A maker of resources with a handler of plain Twisted."""
     return lambda clock: Page(lambda request: handler(request, clock))
 
 
 async def two_waits(request: Request, clock: Clock) -> bytes:
-    """A good handler."""
+    """A handler that waits twice, and can be stopped."""
     await sleep(clock)
     await sleep(clock)
     return b"done"
 
 
 class SweepTestCase(SynchronousTestCase):
-    """What the tests below share."""
+    """The base of the tests of the sweep."""
 
     def failed(self, make_resource: Callable[[Clock], Any], **options: Any) -> Report:
         """The report of a sweep that finds something."""
@@ -57,6 +57,6 @@ class SweepTestCase(SynchronousTestCase):
         return report
 
     def findings(self, make_resource: Callable[[Clock], Any], **options: Any) -> list[str]:
-        """What it finds, in one pass without forced waits."""
+        """What a sweep finds, in one pass without forced waits."""
         options = {"forced": False, "beside": False, **options}
         return [str(each) for each in self.failed(make_resource, **options).findings]

@@ -30,7 +30,7 @@ MEGABYTE = b"x" * 2**20
 
 
 class Notes:
-    """What happened on the server, in its order, and who waits for how much of it."""
+    """What happened on the server, in its order, and waits for a number of such notes."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -55,7 +55,7 @@ class Notes:
 
 
 class Way(ABC):
-    """One connection, and a server with the notes of its handlers."""
+    """A connection, and a server with the notes of its handlers."""
 
     def __init__(self, handler: Callable[[Request, Notes], Any]) -> None:
         self.notes = Notes()
@@ -85,7 +85,7 @@ class Way(ABC):
 
     @abstractmethod
     async def closed(self) -> bytes:
-        """Wait until the connection is closed; all that came."""
+        """Wait until the connection is closed, and return all that came."""
 
     @abstractmethod
     async def fence(self) -> None:
@@ -93,7 +93,7 @@ class Way(ABC):
 
 
 class InMemory(Way):
-    """The public client."""
+    """A way through the public client in memory."""
 
     async def start(self) -> None:
         self._clock = Clock()
@@ -160,7 +160,7 @@ class Peer(Protocol):
 
 
 class OverSockets(Way):
-    """Loopback, in the same process."""
+    """A way through sockets on loopback, in the same process."""
 
     async def start(self) -> None:
         site = Site(self.root)

@@ -18,7 +18,7 @@ from .._work import Errand
 
 
 class AssertionTests(SynchronousTestCase):
-    """Each with handlers that are as they should be, and that are not."""
+    """Assertions about handlers that are as they should be, and about others."""
 
     def setUp(self) -> None:
         """Make a clock."""
@@ -39,11 +39,11 @@ class AssertionTests(SynchronousTestCase):
         return deferLater(self.clock, 2, lambda: b"late")
 
     def told(self, assertion: Any, argument: Any) -> str:
-        """What the assertion says."""
+        """The message with which an assertion fails."""
         return str(self.assertRaises(AssertionError, assertion, argument))
 
     def test_without_watching(self) -> None:
-        """A client that does not watch its requests leaves them as they are, and cannot judge."""
+        """A client with watch=False leaves its requests as they are; assertions refuse it."""
         requests: list[ref[Request]] = []
         kinds: list[type] = []
 
@@ -66,7 +66,7 @@ class AssertionTests(SynchronousTestCase):
         self.assertEqual([each() for each in requests], [None, None])
 
     def test_stopped(self) -> None:
-        """A handler that was stopped passes."""
+        """A handler that was stopped passes `assert_stopped` and `assert_no_leaks`."""
         self.visit(self.later)
         self.exchange.disconnect()
         assert_stopped(self.exchange)
@@ -76,7 +76,7 @@ class AssertionTests(SynchronousTestCase):
         )
 
     def test_still_runs(self) -> None:
-        """One that still runs was not stopped, and its scope is open."""
+        """A handler that still runs is reported as not stopped, and its scope as open."""
         self.visit(self.later)
         assert_not_cancelled(self.exchange)
         self.assertIn(
@@ -87,7 +87,7 @@ class AssertionTests(SynchronousTestCase):
         self.assertIn("on the clock: Deferred.callback, due in 2 s", leaks)
 
     def test_completed(self) -> None:
-        """One that has completed was not stopped, even if something beside it was."""
+        """A completed handler is reported as not stopped, even if work beside it was."""
 
         def handler(request: Request) -> Deferred[bytes]:
             current_scope().track(Errand())
@@ -106,14 +106,14 @@ class AssertionTests(SynchronousTestCase):
         assert_no_leaks(self.client)
 
     def test_survived(self) -> None:
-        """One that has survived was not stopped."""
+        """Work that survived is reported as not stopped."""
         self.visit(lambda request: Errand(obedient=False))
         self.exchange.disconnect()
         self.exchange.advance(5)
         self.assertIn("its work survived", self.told(assert_stopped, self.exchange))
 
     def test_failed(self) -> None:
-        """One that has failed was not stopped, and the failure is logged."""
+        """A handler that failed is reported as not stopped, and its failure as logged."""
         self.visit(lambda request: fail(ValueError("mine")))
         self.assertIn("failed, with ValueError('mine')", self.told(assert_stopped, self.exchange))
         self.exchange.disconnect()
@@ -121,7 +121,7 @@ class AssertionTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
 
     def test_plain(self) -> None:
-        """Without cancelweb, what counts is what is on the clock."""
+        """A plain handler counts as stopped when it has left nothing on the clock."""
 
         def handler(request: Request) -> int:
             call = self.clock.callLater(5, request.finish)
@@ -141,7 +141,7 @@ class AssertionTests(SynchronousTestCase):
         assert_no_leaks(client)
 
     def test_not_read(self) -> None:
-        """A request that waits behind another on its connection was not stopped."""
+        """A request that waits behind another on its connection is reported as not stopped."""
         connection = self.visit(self.later).connect()
         connection.get()
         behind = connection.get()
@@ -149,14 +149,14 @@ class AssertionTests(SynchronousTestCase):
         assert_not_cancelled(behind)
 
     def test_what_was_there_before(self) -> None:
-        """Calls that were on the clock when the client was made are not its."""
+        """Calls that were on the clock before the client was made are not reported as leaks."""
         self.clock.callLater(5, self.fail)
         self.visit(self.later)
         self.exchange.disconnect()
         assert_no_leaks(self.client)
 
     def test_not_cancelled_though_it_would_have_been(self) -> None:
-        """A POST in a wrapper is not cancelled when its client leaves."""
+        """A POST in a wrapper whose client leaves passes `assert_not_cancelled`."""
         client = Client(CancellingResource(Page(self.later)), self.clock)
         exchange = client.post(b"/", b"data")
         exchange.disconnect()
@@ -165,7 +165,7 @@ class AssertionTests(SynchronousTestCase):
         assert_no_leaks(client)
 
     def test_other_logs(self) -> None:
-        """What cancelweb itself logs as an error counts, too."""
+        """An error that cancelweb itself logs is reported as a leak."""
         self.visit(self.later, on_exit=lambda scope: Deferred(), cleanup_timeout=1)
         self.exchange.disconnect()
         self.exchange.advance(1)
@@ -175,7 +175,7 @@ class AssertionTests(SynchronousTestCase):
         )
 
     def test_what_is_logged_is_not_kept(self) -> None:
-        """A client keeps nothing alive that anybody logs while it is there."""
+        """A client keeps no object alive that is logged, but tells of the failure."""
         client = self.visit(self.later)
         things = [Errand(), Errand()]
         left = [ref(each) for each in things]

@@ -1,6 +1,6 @@
 """The public client in memory: what it sends, and what comes back.
 
-How it leaves is in `test_client_leaving`, how fast it reads in `test_client_flow`.
+How the client leaves is in `test_client_leaving`, how fast it reads in `test_client_flow`.
 """
 
 from typing import Any
@@ -20,14 +20,14 @@ from ._kit import Slow, body_of, echo, waiting
 
 
 class RequestTests(SynchronousTestCase):
-    """What is sent and what comes back."""
+    """What a client sends, and what comes back."""
 
     def setUp(self) -> None:
         """Serve an echo."""
         self.client = Client(Page(echo))
 
     def test_get(self) -> None:
-        """A GET has its path and query, and the answer code, headers and body."""
+        """A GET has its path, query and headers; its answer has a code, headers and a body."""
         exchange = self.client.get(b"/a?b=c", {b"X-Mine": b"1"})
         self.assertEqual(body_of(exchange), b"GET /a?b=c ")
         assert exchange.response is not None and exchange.request is not None
@@ -37,11 +37,11 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(str(exchange), "GET /a?b=c")
 
     def test_post(self) -> None:
-        """A POST has a body."""
+        """A POST arrives with its body."""
         self.assertEqual(body_of(self.client.post(b"/", b"data")), b"POST / data")
 
     def test_strings(self) -> None:
-        """What is not bytes is refused, with what it is."""
+        """A path, method, header or body that is not bytes is refused, and the error names it."""
         client: Any = self.client
         requests: list[tuple[Any, ...]] = [
             ("path", b"GET", "/", {}, b""),
@@ -54,12 +54,12 @@ class RequestTests(SynchronousTestCase):
             self.assertIn(f"{name} must be bytes, not '", str(error))
 
     def test_any_method(self) -> None:
-        """Any other method can be sent, with or without a body."""
+        """A request can have any method, with or without a body."""
         self.assertEqual(body_of(self.client.request(b"PUT", b"/", body=b"it")), b"PUT / it")
         self.assertEqual(body_of(self.client.request(b"HEAD", b"/")), b"")
 
     def test_head_that_twisted_fakes(self) -> None:
-        """An answer to HEAD has a length and no body."""
+        """An answer to HEAD has a content-length and no body."""
         page = Data(b"12345", "text/plain")
         page.isLeaf = True
         exchange = Client(page).request(b"HEAD", b"/")
@@ -86,7 +86,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(body_of(exchange), b"POST / abcdef")
 
     def test_refused_by_twisted(self) -> None:
-        """A request that Twisted cannot read is answered by it, and has no outcome."""
+        """A request that Twisted cannot read is answered 400 by Twisted, and has no outcome."""
         connection = self.client.connect()
         connection.send(b"nonsense\r\n\r\n")
         exchange = connection.get()
@@ -95,7 +95,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(exchange.response.code, 400)
 
     def test_100_continue(self) -> None:
-        """An informational answer is not the answer."""
+        """An informational response is not taken for the answer."""
         connection = self.client.connect()
         headers = {b"Expect": b"100-continue", b"Content-Length": b"2"}
         exchange = connection.request(b"POST", b"/", headers)
@@ -104,7 +104,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(body_of(exchange), b"POST / it")
 
     def test_chunks(self) -> None:
-        """A chunked answer is there as far as it has come."""
+        """A chunked response can be read as far as it has come."""
         requests: list[Request] = []
 
         def begin(request: Request) -> int:
@@ -120,7 +120,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(body_of(exchange), b"one two")
 
     def test_wait_after_wait(self) -> None:
-        """Time passes as in a reactor: a wait that follows another ends when it is due."""
+        """A wait that follows another ends when it is due, as with a reactor."""
         clock = Clock()
 
         async def handler(request: Request) -> bytes:
@@ -135,14 +135,14 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(clock.seconds(), 2.7)
 
     def test_what_a_call_raises(self) -> None:
-        """What a delayed call raises is raised, as by `Clock.advance`."""
+        """`Exchange.advance` raises what a delayed call raises."""
         client = Client(Page(echo))
         client.clock.callLater(1, int, "no number")
         exchange = client.get()
         self.assertRaises(ValueError, exchange.advance, 2)
 
     def test_pipelined(self) -> None:
-        """What is sent before the answer to the first is answered behind it."""
+        """A request that is sent before the first is answered is answered after the first."""
         clock = Clock()
         connection = Client(Page(Slow(clock)), clock).connect()
         first, second = connection.get(b"/1"), connection.get(b"/2")
@@ -153,7 +153,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(body_of(second), b"late")
 
     def test_a_connection_each(self) -> None:
-        """Requests of the client itself have connections of their own."""
+        """Requests that are made on the client itself have a connection each."""
         client = Client(Page(waiting))
         first, second = client.get(), client.get()
         first.disconnect()
@@ -161,7 +161,7 @@ class RequestTests(SynchronousTestCase):
         self.assertFalse(second.is_over)
 
     def test_answer_that_ends_with_the_connection(self) -> None:
-        """Without a length, the body is complete when the server has closed."""
+        """A request with "Connection: close" is answered, and its connection is closed."""
         connection = self.client.connect()
         exchange = connection.get(b"/x", {b"Connection": b"close"})
         self.assertFalse(connection.is_closed)
@@ -170,7 +170,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(body_of(exchange), b"GET /x ")
 
     def test_version(self) -> None:
-        """A request can be one of HTTP/1.0: its answer ends with the connection."""
+        """A request can be one of HTTP/1.0, whose connection is closed after the answer."""
         connection = self.client.connect()
         exchange = connection.request(b"GET", b"/old", version=b"HTTP/1.0")
         exchange.advance(0)
@@ -180,7 +180,7 @@ class RequestTests(SynchronousTestCase):
         self.assertTrue(connection.is_closed)
 
     def test_the_only_answer(self) -> None:
-        """The only answer of a connection is there; none, another, and bytes behind it are told."""
+        """A connection has its only answer; none, a second, or bytes behind it are errors."""
         connection = self.client.connect()
         self.assertIn("not one answer, but []", self.refused(connection))
         connection.get(b"/1")
@@ -193,11 +193,11 @@ class RequestTests(SynchronousTestCase):
         self.assertIn("b'GET /2 '", self.refused(connection))
 
     def refused(self, connection: Connection) -> str:
-        """What is said where there is not one answer."""
+        """The error of a connection that does not have exactly one answer."""
         return str(self.assertRaises(AssertionError, lambda: connection.response))
 
     def test_header(self) -> None:
-        """A header has a value, or none; one that is there twice is told."""
+        """A header has its value, a missing one is None, and a header sent twice is an error."""
         response = Response(200)
         self.assertIsNone(response.header(b"x-mine"))
         response.headers.addRawHeader(b"X-Mine", b"1")
@@ -216,13 +216,13 @@ class RequestTests(SynchronousTestCase):
         self.assertNotEqual(first, third)
 
     def test_body_without_length(self) -> None:
-        """A body without a length lasts until the end of the connection."""
+        """A body without a length is complete at the end of the connection, and not before."""
         for at_end in False, True:
             [response], _ = parse(b"HTTP/1.0 200 OK\r\n\r\nhalf", [b"GET"], at_end)
             self.assertEqual((response.body, response.is_complete), (b"half", at_end))
 
     def test_answer_without_body(self) -> None:
-        """A 204 is complete with its head."""
+        """A 204 response is complete without a body."""
 
         def nothing(request: Request) -> bytes:
             request.setResponseCode(204)
@@ -232,10 +232,10 @@ class RequestTests(SynchronousTestCase):
 
 
 class RootTests(SynchronousTestCase):
-    """What a client is given."""
+    """The resource, Site or clock that a client is given."""
 
     def test_site(self) -> None:
-        """A Site serves its own clock, and makes the requests with its own factory."""
+        """A client of a Site uses the clock and the request factory of that Site."""
 
         class Special(Request):
             """A request of the site's own class."""
@@ -251,12 +251,12 @@ class RootTests(SynchronousTestCase):
         self.assertIs(site.requestFactory, Special)
 
     def test_clock(self) -> None:
-        """A given clock is that of the site."""
+        """A clock that the client is given becomes the clock of its Site."""
         clock = Clock()
         self.assertIs(Client(Page(echo), clock).site.reactor, clock)
 
     def test_other_reactor(self) -> None:
-        """A Site on another reactor is refused, with what to do."""
+        """A Site on another reactor is refused, and the error shows how to make one."""
         for site, clock in [
             (Site(Resource()), None),
             (Site(Resource(), reactor=Clock()), Clock()),
@@ -265,6 +265,6 @@ class RootTests(SynchronousTestCase):
             self.assertIn("Site(resource, reactor=clock)", str(error))
 
     def test_no_resource(self) -> None:
-        """Anything else is refused."""
+        """A root that is neither a resource nor a Site is refused."""
         error = self.assertRaises(TypeError, Client, Resource)
         self.assertIn("a resource or a Site", str(error))

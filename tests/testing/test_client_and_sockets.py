@@ -1,8 +1,7 @@
 """The public client in memory and real sockets agree: the same scenarios, run both ways.
 
 What belongs here: scenarios, each a story of what a handler sees and what its client gets. They
-are told in bytes, so that nothing but the connection differs; what came is read by a parser that
-is not the kit's.
+are told in bytes, so that nothing but the connection differs; one parser reads what has come.
 """
 
 from collections.abc import Awaitable, Callable
@@ -40,7 +39,7 @@ def waiting(request: Request, notes: Notes) -> int:
 
 
 def decorated(request: Request, notes: Notes) -> Any:
-    """A decorated one."""
+    """A decorated handler that waits."""
     notes.add("asked")
 
     def tell(outcome: Outcome) -> None:
@@ -67,7 +66,7 @@ class AgreementTests(TestCase):
     timeout = 60
 
     async def both(self, handler: Callable[[Request, Notes], Any], story: Story) -> Any:
-        """Run a story both ways; both must come to the same. Returns what they came to."""
+        """Play a story both ways, check that the results are equal, and return them."""
         results = []
         for kind in InMemory, OverSockets:
             way = kind(handler)
@@ -81,7 +80,7 @@ class AgreementTests(TestCase):
         return results[0]
 
     async def test_client_closes(self) -> None:
-        """A client that closes its connection is told as ConnectionDone."""
+        """A client that closes its connection is reported to the handler as ConnectionDone."""
 
         async def story(way: Way) -> None:
             way.send(GET)
@@ -93,7 +92,7 @@ class AgreementTests(TestCase):
         self.assertEqual(notes, ["asked", "lost: ConnectionDone"])
 
     async def test_client_resets(self) -> None:
-        """A client that resets its connection is told as ConnectionLost."""
+        """A client that resets its connection is reported to the handler as ConnectionLost."""
 
         async def story(way: Way) -> None:
             way.send(GET)
@@ -105,7 +104,7 @@ class AgreementTests(TestCase):
         self.assertEqual(notes, ["asked", "lost: ConnectionLost"])
 
     async def test_decorated(self) -> None:
-        """A decorated handler is stopped, for the same cause."""
+        """A decorated handler is stopped because its client disconnected."""
 
         async def story(way: Way) -> None:
             way.send(GET)
@@ -118,7 +117,7 @@ class AgreementTests(TestCase):
         self.assertIn("STOPPED: the client disconnected", notes[2])
 
     async def test_answers(self) -> None:
-        """Bytes, chunks and errors come as they are, on one connection."""
+        """Whole, chunked and error responses follow each other on one connection."""
 
         def handler(request: Request, notes: Notes) -> Any:
             notes.add("asked")
@@ -145,7 +144,7 @@ class AgreementTests(TestCase):
         self.assertEqual([each.body for each in answers], [b"whole", b"in parts", b"gone"])
 
     async def test_posted_in_parts(self) -> None:
-        """A body in parts is read whole."""
+        """A handler is called when the last part of a body has come, and reads the body whole."""
 
         def handler(request: Request, notes: Notes) -> bytes:
             content: Any = request.content
@@ -164,7 +163,7 @@ class AgreementTests(TestCase):
         self.assertEqual(notes, ["then", "abcdef"])
 
     async def test_leaves_amid_a_post(self) -> None:
-        """A client that leaves amid a body is not heard of."""
+        """The handler is not called if its client leaves in the middle of the body."""
 
         async def story(way: Way) -> None:
             way.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
@@ -175,7 +174,7 @@ class AgreementTests(TestCase):
         self.assertEqual(await self.both(waiting, story), (None, []))
 
     async def test_pipelined(self) -> None:
-        """With two requests in flight only the first is handled; when it is lost, that is all."""
+        """Only the first of two pipelined requests is handled, and lost when the client leaves."""
 
         async def story(way: Way) -> None:
             way.send(GET + GET)
@@ -187,7 +186,7 @@ class AgreementTests(TestCase):
         self.assertEqual(notes, ["asked", "lost: ConnectionDone"])
 
     async def test_hidden_by_pipelined_bytes(self) -> None:
-        """With more than 16 KiB behind a request its client's leaving is not seen."""
+        """A client that leaves with more than 16 KiB sent behind its request is not noticed."""
 
         async def story(way: Way) -> None:
             way.send(GET)
@@ -200,7 +199,7 @@ class AgreementTests(TestCase):
         self.assertEqual(await self.both(waiting, story), (None, ["asked"]))
 
     async def test_aborted_by_the_server(self) -> None:
-        """What a handler wrote before it aborts has come, and the request is lost."""
+        """What a handler writes before it aborts the connection comes, and its request is lost."""
 
         def handler(request: Request, notes: Notes) -> int:
             heard(request, notes)
@@ -224,7 +223,7 @@ class AgreementTests(TestCase):
         self.assertEqual(notes, ["asked", "lost: ConnectionAborted"])
 
     async def test_producer_of_a_client_that_leaves(self) -> None:
-        """A producer is stopped before the request is told."""
+        """A producer is stopped before its request learns that the client has left."""
         _, notes = await self.both(producing, leaving_after_one)
         self.assertEqual(notes, ["asked", "stop", "lost: ConnectionDone"])
 
@@ -253,7 +252,7 @@ class AgreementTests(TestCase):
         self.assertEqual(notes[:3], ["asked", "pause", "resume"])
 
     async def test_writing_to_a_client_that_has_left(self) -> None:
-        """Writing to a client that has left is silent, finishing raises."""
+        """Writing to a client that has left does nothing, and finishing raises a RuntimeError."""
         requests: list[Request] = []
 
         def handler(request: Request, notes: Notes) -> int:
@@ -273,7 +272,7 @@ class AgreementTests(TestCase):
         self.assertEqual(notes, ["asked", "lost: ConnectionDone", "RuntimeError"])
 
     async def test_refused(self) -> None:
-        """What is no HTTP is answered with 400, and the connection is closed."""
+        """Bytes that are not HTTP are answered 400, and the connection is closed."""
 
         async def story(way: Way) -> bytes:
             way.send(b"nonsense\r\n\r\n")

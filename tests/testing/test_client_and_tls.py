@@ -38,7 +38,7 @@ class InMemory:
         stream.reset()
 
     async def settle(self) -> None:
-        """Have the server read all, and read all that it has to say."""
+        """Have the server and the client read all that there is."""
         for _ in range(5):
             self._client.clock.advance(0)
 
@@ -47,7 +47,7 @@ class InMemory:
         self._connection.disconnect()
 
     def got(self, stream: Any) -> tuple[bytes, bool]:
-        """What has come, and whether that is all."""
+        """The body that has come, and whether it is complete."""
         response = stream.response
         return (b"", False) if response is None else (response.body, response.is_complete)
 
@@ -77,7 +77,7 @@ class OverTLS:
         self._client.reset(stream)
 
     async def settle(self) -> None:
-        """Have the server read all; what it had said by then comes before its answer."""
+        """Have the server read all; what it has sent by then comes before it answers the pings."""
         await self._client.ping()
         await self._client.ping()
 
@@ -87,7 +87,7 @@ class OverTLS:
         await self._client._lost
 
     def got(self, stream: Any) -> tuple[bytes, bool]:
-        """What has come, and whether that is all."""
+        """The body that has come, and whether it is complete."""
         return stream.body, stream.ended
 
 
@@ -116,7 +116,7 @@ class AgreementTests(TestCase):
         return results[0]
 
     def handler(self, request: Request) -> Deferred[bytes]:
-        """Wait; for some, when a part was sent."""
+        """Wait; for the path "/begun", first send a part of the answer."""
         path: Any = request.path
         if path == b"/begun":
             request.write(b"begun")
@@ -124,12 +124,12 @@ class AgreementTests(TestCase):
         return self.works[path]
 
     def tell(self, outcome: Outcome) -> None:
-        """An observer."""
+        """Note the outcome of a request."""
         failure = outcome.cause.failure if isinstance(outcome.cause, Disconnected) else None
         self.told.append((outcome.path, outcome.ended, failure and failure.type))
 
     async def test_reset_of_one_among_two(self) -> None:
-        """A reset stops one handler, the other answers."""
+        """A stream that is reset has its handler stopped, and another stream gets its answer."""
 
         async def story(way: Way) -> object:
             leaver, stayer = way.get("/1"), way.get("/2")
@@ -145,7 +145,7 @@ class AgreementTests(TestCase):
         self.assertEqual([each[1] for each in told], [Ended.STOPPED, Ended.COMPLETED])
 
     async def test_reset_in_the_middle_of_a_response(self) -> None:
-        """One that has got a part of its answer has got no more."""
+        """A stream that is reset in the middle of its response gets no more of it."""
 
         async def story(way: Way) -> object:
             stream = way.get("/begun")
@@ -159,7 +159,7 @@ class AgreementTests(TestCase):
         self.assertEqual([each[1] for each in told], [Ended.STOPPED])
 
     async def test_closed_connection(self) -> None:
-        """Who closes the connection leaves all streams, in their order, and for one cause."""
+        """A client that closes its connection has the handlers of all its streams stopped."""
 
         async def story(way: Way) -> object:
             for path in ("/1", "/2", "/begun"):
@@ -174,7 +174,7 @@ class AgreementTests(TestCase):
         self.assertEqual([each[1] for each in told], [Ended.STOPPED] * 3)
 
     async def stopped(self, work: Deferred[bytes]) -> None:
-        """Wait until work has ended, however."""
+        """Wait until work has ended in any way."""
         ended: Deferred[None] = Deferred()
         work.addBoth(lambda _: ended.callback(None))
         await ended

@@ -1,4 +1,4 @@
-"""The public client in memory: producers, of which it may read fast, slowly, or no more."""
+"""The public client in memory: producers of data that it reads at once, later, or not at all."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from ._kit import Source, body_of
 
 
 class FlowTests(SynchronousTestCase):
-    """Back-pressure."""
+    """Back-pressure on a push producer."""
 
     def setUp(self) -> None:
         """Ask for what a producer makes."""
@@ -44,7 +44,7 @@ class FlowTests(SynchronousTestCase):
         self.assertEqual(len(self.exchange.response.body), 2 * BUFFER_SIZE)
 
     def test_full_already(self) -> None:
-        """A client that stops to read with full buffers pauses the producer at once."""
+        """A client that stops reading with full buffers pauses the producer at once."""
         self.connection.pause(full=True)
         self.assertEqual(self.told, ["pause"])
         self.connection.resume()
@@ -93,7 +93,7 @@ class FileTests(SynchronousTestCase):
         return len(self.exchange.response.body)
 
     def test_run_on_the_clock(self) -> None:
-        """A file is served, one read a turn of the clock."""
+        """A file is served with one read in each turn of the clock."""
         self.assertTrue(0 < self.received() < 300_000)
         self.exchange.advance(0)
         self.assertEqual(len(body_of(self.exchange)), 300_000)
@@ -108,7 +108,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.received(), 300_000)
 
     def test_stop_with_client(self) -> None:
-        """A client that leaves closes the file; what comes later does nothing."""
+        """A client that leaves closes the file, and later calls of its producer do nothing."""
         assert self.exchange.request is not None
         producer: Any = self.exchange.request.producer
         self.exchange.disconnect()
@@ -117,7 +117,7 @@ class FileTests(SynchronousTestCase):
             late()
 
     def test_failing(self) -> None:
-        """A pull producer that fails is logged, and let go of."""
+        """A pull producer that fails is logged and unregistered."""
 
         class Failing:
             def resumeProducing(self) -> None:

@@ -57,7 +57,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(stream.response.body, b"POST / " + b"x" * 200_000)
 
     def test_large_body_of_one_that_leaves(self) -> None:
-        """Of a stream that was reset no more of the body is sent; of the next, all."""
+        """A stream that is reset sends no more of its body; the next stream sends all."""
         self.connection._transport.pauseProducing()
         leaver, stayer = (self.connection.post(b"/", b"x" * 200_000) for _ in range(2))
         leaver.reset()
@@ -111,7 +111,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(body_of(stream), b"POST / abcdef")
 
     def test_in_one_read(self) -> None:
-        """What is sent together arrives together: a stream is dead before its handler is called."""
+        """A stream that is opened and reset in one read is dead before its handler is called."""
         with self.connection.in_one_read():
             stream = self.connection.get()
             stream.reset()
@@ -120,7 +120,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(self.asked, [])
 
     def test_go_away(self) -> None:
-        """A client that says goodbye may go on to read; Twisted drops its streams all the same."""
+        """A client that sends GOAWAY has its handlers stopped, as Twisted drops its streams."""
         stream = self.connection.get()
         self.connection.go_away()
         assert_stopped(stream)
@@ -137,7 +137,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(body_of(stream), b"GET / ")
 
     def test_disconnect(self) -> None:
-        """A connection that is closed takes all its streams along."""
+        """A client that closes its connection has the handlers of all its streams stopped."""
         streams = [self.connection.get(), self.connection.get()]
         self.assertFalse(self.connection.is_closed)
         streams[0].disconnect()
@@ -208,7 +208,7 @@ class StreamTests(SynchronousTestCase):
         self.assertTrue(stream.response.is_complete)
 
     def test_closed_by_the_server(self) -> None:
-        """A server that ends the connection, as Twisted does when it is idle, closes it."""
+        """A connection that Twisted ends because it is idle is closed."""
         clock = Clock()
         site = Site(Resource(), reactor=clock, timeout=60)
         connection = Client(site).connect_http2()

@@ -19,14 +19,14 @@ from ._kit import Slow, echo, waiting
 
 
 class OutcomeTests(SynchronousTestCase):
-    """What is known of handlers under cancelweb, and of those that are not."""
+    """What the client knows of handlers under cancelweb, and of plain handlers."""
 
     def setUp(self) -> None:
         """Make a clock."""
         self.clock = Clock()
 
     def get(self, handler: Handler) -> Exchange:
-        """Ask."""
+        """Ask the handler."""
         return Client(Page(handler), self.clock).get()
 
     def test_stopped(self) -> None:
@@ -39,7 +39,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIs(exchange.outcome.ended, Ended.STOPPED)
 
     def test_completed(self) -> None:
-        """One that has completed has one, too; even if nothing was to be waited for."""
+        """A handler that has completed has an outcome, even if nothing was waited for."""
         handlers: list[Any] = [Slow(self.clock), cancel_on_disconnect(echo)]
         for handler, seconds in zip(handlers, (2, 0), strict=True):
             exchange = self.get(handler)
@@ -56,7 +56,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(exchange.served.exits, 1)
 
     def test_own_observers_are_told(self) -> None:
-        """Observers and hooks of the handler's own are told as ever."""
+        """A handler's own hooks and observers are called under the test client, too."""
         told: list[Any] = []
         decorate = cancel_on_disconnect(observers=told.append, on_exit=told.append)
         exchange = self.get(decorate(waiting))
@@ -65,7 +65,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(told[1], exchange.outcome)
 
     def test_second_scope(self) -> None:
-        """A handler that is found when its client has left has the outcome of its own scope."""
+        """A handler that is found after its client has left has the outcome of its own scope."""
         told: list[Any] = []
         late: Deferred[Any] = Deferred()
         wrapper: Any = CancellingResource(
@@ -83,7 +83,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIs(exchange.outcome, told[1])
 
     def test_plain(self) -> None:
-        """A handler that knows nothing of cancelweb has none, and all else works."""
+        """A plain handler has no outcome, and learns why its client left."""
         lost: list[Failure] = []
 
         def handle(request: Request) -> int:
@@ -97,10 +97,10 @@ class OutcomeTests(SynchronousTestCase):
 
 
 class LeavingTests(SynchronousTestCase):
-    """How a connection ends."""
+    """How the client's connection ends."""
 
     def test_told_why(self) -> None:
-        """The server is told of an orderly end, unless another is given."""
+        """The server sees an orderly end, unless the client gives another reason."""
         for reason, expected in [(None, ConnectionDone), (ConnectionLost(), ConnectionLost)]:
             exchange = Client(Page(cancel_on_disconnect(lambda request: Deferred()))).get()
             exchange.disconnect(reason)
@@ -111,7 +111,7 @@ class LeavingTests(SynchronousTestCase):
             self.assertIsInstance(cause.failure.value, expected)
 
     def test_reason_is_checked(self) -> None:
-        """What is no exception is refused."""
+        """A reason to disconnect that is not an exception is refused."""
         exchange = Client(Page(waiting)).get()
         error = self.assertRaises(TypeError, exchange.disconnect, ConnectionLost)
         self.assertIn("must be an exception", str(error))

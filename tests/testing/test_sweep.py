@@ -27,7 +27,7 @@ from ._sweeps import Handler, SweepTestCase, resource, sleep, two_waits
 
 
 class PointTests(SweepTestCase):
-    """Where it leaves."""
+    """The points at which a sweep leaves."""
 
     def lines(self, handler: Handler, **options: Any) -> list[tuple[int, bool]]:
         """Of each point the line, counted from the handler's first, and whether it was forced."""
@@ -36,11 +36,11 @@ class PointTests(SweepTestCase):
         return [(each.lines[0].number - first, each.is_forced) for each in report.points]
 
     def test_awaits(self) -> None:
-        """It leaves at each await that waits, in order."""
+        """A sweep leaves at each `await` that waits, in order."""
         self.assertEqual(self.lines(two_waits), [(2, False), (3, False)])
 
     def test_forced(self) -> None:
-        """It leaves at awaits of what has fired, too, and says so."""
+        """A sweep also leaves at each `await` of a fired Deferred, and marks that as forced."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             await succeed(None)
@@ -52,7 +52,7 @@ class PointTests(SweepTestCase):
         self.assertEqual(self.lines(handler, forced=False), [(2, False)])
 
     def test_yields(self) -> None:
-        """In inlineCallbacks it leaves at each yield."""
+        """Under `inlineCallbacks`, a sweep leaves at each `yield`."""
 
         def handler(request: Request, clock: Clock) -> Generator[Any, Any, bytes]:
             assert (yield succeed(1)) == 1
@@ -68,7 +68,7 @@ class PointTests(SweepTestCase):
         self.assertEqual(found, [(1, True), (2, False), (4, True)])
 
     def test_nested(self) -> None:
-        """It tells the innermost line."""
+        """A point has the innermost line that waits."""
 
         async def inner(clock: Clock) -> None:
             await sleep(clock)
@@ -83,7 +83,7 @@ class PointTests(SweepTestCase):
         self.assertIn("await sleep(clock)", str(point))
 
     def test_async_generator(self) -> None:
-        """It tells the line of a stream."""
+        """The lines of a report include those of a stream."""
 
         async def chunks(clock: Clock) -> AsyncIterator[bytes]:
             yield b"one"
@@ -94,7 +94,7 @@ class PointTests(SweepTestCase):
         self.assertIn("chunks", [each.function.rpartition(".")[2] for each in report.lines])
 
     def test_stream_that_waits_for_its_client(self) -> None:
-        """Where a stream waits for its client, it tells the line of the yield."""
+        """Where a stream waits for its client, the point is at the line of the `yield`."""
 
         async def chunks(request: Request, clock: Clock) -> AsyncIterator[bytes]:
             yield b"one"
@@ -107,13 +107,13 @@ class PointTests(SweepTestCase):
         self.assertEqual(self.lines(plain_chunks), [(1, False)])
 
     def test_stream_of_no_generator(self) -> None:
-        """Where Python cannot tell the line, it tells what is next."""
+        """Where Python cannot tell a stream's line, the point has the next call on the clock."""
         (point,) = sweep(resource(lambda request, clock: iter([b"one"])), beside=False).points
         self.assertEqual(point.lines, ())
         self.assertIn("due in 0 s", str(point))
 
     def test_callbacks(self) -> None:
-        """Without coroutines it leaves before each step of the clock, and tells what is next."""
+        """A handler of callbacks is left before each step of the clock, with the next call."""
 
         def handler(request: Request, clock: Clock) -> Deferred[bytes]:
             return sleep(clock, 1).addCallback(lambda _: sleep(clock, 2)).addCallback(lambda _: b"")
@@ -124,7 +124,7 @@ class PointTests(SweepTestCase):
         self.assertIn("Deferred.callback, due in 2 s", str(points[1]))
 
     def test_beside(self) -> None:
-        """The last pass has a second client."""
+        """The last pass of a sweep has a second client."""
         points = sweep(resource(two_waits)).points
         self.assertEqual([each.is_beside for each in points], [False] * 2 + [True] * 3)
 
@@ -134,7 +134,7 @@ class PointTests(SweepTestCase):
         self.assertEqual((report.points, report.is_complete), ((), True))
 
     def test_other_request(self) -> None:
-        """Any request can be swept, and a Site too."""
+        """A sweep can make any request, and can be given a Site."""
 
         def handler(request: Request, clock: Clock) -> Any:
             content: Any = request.content
@@ -148,14 +148,14 @@ class PointTests(SweepTestCase):
         self.assertEqual(report.request, "POST /x")
 
     def test_deferred_is_left_as_it_was(self) -> None:
-        """After a sweep, Deferreds are as before."""
+        """A sweep leaves Deferred and the temporary directory as they were before."""
         methods: Any = Deferred
         before = methods.addBoth, methods.__await__, tempfile.tempdir
         sweep(resource(two_waits))
         self.assertEqual((methods.addBoth, methods.__await__, tempfile.tempdir), before)
 
     def test_report(self) -> None:
-        """The report tells the points in three parts."""
+        """A report begins with its counts, and has a part for each kind of point that there is."""
         text = str(sweep(resource(two_waits)))
         self.assertTrue(text.startswith("sweep of GET /: 5 points, 0 findings\nleft while it wai"))
         self.assertIn("another client waited", text)
@@ -171,7 +171,7 @@ class EndlessTests(SweepTestCase):
             yield b"tick"
 
     def test_is_reported(self) -> None:
-        """A request that never ends is reported, with what to do."""
+        """A request that never ends is reported, with what to do about it."""
         handlers: list[Handler] = [self.ticks, lambda request, clock: Deferred()]
         for handler in handlers:
             report = self.failed(resource(handler), max_points=5)
@@ -180,22 +180,22 @@ class EndlessTests(SweepTestCase):
             self.assertIn("endless=True", str(report))
 
     def test_may_be_meant(self) -> None:
-        """Where that is meant, the first points are swept."""
+        """With endless=True, a request that never ends is swept at its first points, and passes."""
         report = sweep(resource(self.ticks), endless=True, max_points=5, beside=False)
         self.assertEqual((len(report.points), report.is_complete), (5, False))
 
 
 class ResourceTests(SweepTestCase):
-    """What it is given."""
+    """What a sweep is given to ask."""
 
     def test_no_maker(self) -> None:
-        """A resource in place of what makes one is refused, with what to do."""
+        """A resource in place of a function that makes one is refused, with what to write."""
         page: Any = Resource()
         error = self.assertRaises(TypeError, sweep, page)
         self.assertIn("as in lambda clock: Page(clock)", str(error))
 
     def test_no_request(self) -> None:
-        """So is a request function that returns no request."""
+        """A request function that returns no request is refused, with what it must return."""
         request: Any = lambda client: None  # noqa: E731
         error = self.assertRaises(TypeError, sweep, resource(two_waits), request)
         self.assertIn("request must return what client.get or its like does, not None", str(error))
@@ -212,7 +212,7 @@ class ResourceTests(SweepTestCase):
 
 
 class PytestTests(SynchronousTestCase):
-    """Under pytest."""
+    """Sweeps under pytest."""
 
     def test_failing_sweep(self) -> None:
         """A sweep that finds something fails its test, and pytest shows the report."""

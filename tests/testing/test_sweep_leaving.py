@@ -1,4 +1,4 @@
-"""The ways in which a sweep's client leaves: by a reset, and in the middle of what it sends."""
+"""The ways in which a sweep's client leaves: by a reset, and in the middle of its body."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def stream(client: Client) -> Any:
 
 
 def reset(exchange: Any) -> None:
-    """Leave the stream, not the connection."""
+    """Leave the stream, and keep the connection."""
     exchange.reset()
 
 
@@ -30,10 +30,10 @@ def upload(client: Client) -> Exchange:
 
 
 class ResetTests(SweepTestCase):
-    """A stream of HTTP/2 that is reset."""
+    """Sweeps whose client resets its stream of HTTP/2."""
 
     def test_each_point(self) -> None:
-        """It is reset wherever the handler waits, and the connection stays."""
+        """A sweep resets the stream wherever the handler waits, and keeps the connection open."""
         resets: list[bool] = []
 
         def leave(exchange: Any) -> None:
@@ -46,7 +46,7 @@ class ResetTests(SweepTestCase):
         self.assertEqual(resets, [False] * len(report.points))
 
     def test_what_runs_on(self) -> None:
-        """A handler of plain Twisted is found to run on."""
+        """A plain handler whose timer outlives the reset of its stream is reported."""
         (finding, *_) = self.findings(
             plain(lambda request, clock: late(request, clock) and 1), request=stream, leave=reset
         )
@@ -54,31 +54,31 @@ class ResetTests(SweepTestCase):
 
 
 def late(request: Request, clock: Clock) -> Any:
-    """Answer later, whoever waits."""
+    """Answer later, even if the client has left."""
     return clock.callLater(5, request.write, b"late")
 
 
 def clock_of(request: Any) -> Clock:
-    """The clock, before the request has a site."""
+    """The clock of a request, which has no site yet."""
     clock: Clock = request.channel.site.reactor
     return clock
 
 
 class BodyTests(SweepTestCase):
-    """A client that leaves while it sends."""
+    """Sweeps whose client leaves while it sends a body."""
 
     def test_is_a_point(self) -> None:
-        """It leaves before the second half of the body, and then where the handler waits."""
+        """A sweep leaves before the second half of the body, and then where the handler waits."""
         report = sweep(resource(two_waits), upload, forced=False, beside=False)
         self.assertEqual([len(each.lines) for each in report.points], [0, 1, 1])
 
     def test_beside_another(self) -> None:
-        """A second client, who sends half a body as well, gets its answer."""
+        """A second client that also sends its body in halves gets its answer."""
         report = sweep(resource(two_waits), upload)
         self.assertIn(True, [each.is_beside for each in report.points])
 
     def test_what_is_left(self) -> None:
-        """What was begun for a body that never came is found."""
+        """What a request begins for a body that never comes is reported as left behind."""
 
         begun: list[Any] = []
 
@@ -100,7 +100,7 @@ class BodyTests(SweepTestCase):
         self.assertTrue(finding.startswith("left behind: "), finding)
 
     def test_sends_no_more(self) -> None:
-        """A client that has left sends nothing of what it was about to send."""
+        """A client that has left does not send the rest of its body."""
         client = Client(Page(lambda _: b"page"))
         exchange = upload(client)
         exchange.disconnect()
@@ -108,7 +108,7 @@ class BodyTests(SweepTestCase):
         self.assertIsNone(exchange.response)
 
     def test_sends_later(self) -> None:
-        """One that stays sends it when its time has come."""
+        """A client that stays sends the rest of its body when it is due."""
         client = Client(Page(lambda request: request.content.read()))
         exchange = upload(client)
         exchange.advance(1)

@@ -1,4 +1,4 @@
-"""The sweep finds what a handler leaves behind whose client leaves."""
+"""The sweep finds what a handler leaves behind when its client leaves."""
 
 import os
 import tempfile
@@ -22,10 +22,10 @@ from ._sweeps import SweepTestCase, plain, resource, sleep, two_waits
 
 
 class LeftTests(SweepTestCase):
-    """What is left behind."""
+    """What a handler leaves behind."""
 
     def test_own_calls(self) -> None:
-        """What the resource has on the clock by itself is not left behind."""
+        """What the resource itself has on the clock is not reported as left behind."""
 
         def make(clock: Clock) -> Page:
             loop = LoopingCall(lambda: None)
@@ -36,7 +36,7 @@ class LeftTests(SweepTestCase):
         sweep(make)
 
     def test_own_work(self) -> None:
-        """Nor is a coroutine that the resource has started for itself, or that its timer starts."""
+        """A coroutine that the resource or its timer starts is not reported, nor are its lines."""
 
         def make(clock: Clock) -> Page:
             async def poll() -> None:
@@ -64,7 +64,7 @@ class LeftTests(SweepTestCase):
         self.assertFalse(any(each.is_forced for each in report.points))
 
     def test_calls_of_completed_requests(self) -> None:
-        """Nor what a request leaves that completes, such as a session's timer."""
+        """What a completed request leaves is not reported, such as the timer of a session."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             request.getSession()
@@ -73,7 +73,7 @@ class LeftTests(SweepTestCase):
         sweep(resource(handler))
 
     def test_file(self) -> None:
-        """A temporary file is; one that was there before the request is not."""
+        """A temporary file of the handler is reported; one that was there before is not."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             handle, path = tempfile.mkstemp(prefix="mine")
@@ -90,7 +90,7 @@ class LeftTests(SweepTestCase):
         self.assertRegex(finding, "left behind: a temporary file: mine")
 
     def test_open_scope(self) -> None:
-        """A scope that does not close is."""
+        """A scope that does not close is reported as left behind."""
 
         async def hook(scope: object) -> None:
             await Deferred()
@@ -100,7 +100,7 @@ class LeftTests(SweepTestCase):
         self.assertRegex(findings[0], "left behind: <Scope of .* has not closed")
 
     def test_hooks_that_ran_twice(self) -> None:
-        """The hooks of a scope are counted."""
+        """Hooks of a scope that were run twice are reported."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             served: Any = request.__dict__["_cancelweb_served"]
@@ -111,7 +111,7 @@ class LeftTests(SweepTestCase):
         self.assertIn("hooks: they were run 2 times", findings)
 
     def test_error(self) -> None:
-        """A failure that is logged is reported; so is one when nobody leaves."""
+        """A failure that is logged even if no client leaves is reported once, without a point."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:
@@ -126,7 +126,7 @@ class LeftTests(SweepTestCase):
         self.assertIn("when nobody left:\n        error: ValueError: unhandled", str(report))
 
     def test_unhandled_error(self) -> None:
-        """An unhandled error in a Deferred is told as that: it may have no other text."""
+        """An unhandled error in a Deferred is reported as such, even if it has no text."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:
@@ -140,7 +140,7 @@ class LeftTests(SweepTestCase):
         self.assertEqual(finding, "error: CancelledError (unhandled in a Deferred)")
 
     def test_disconnect_that_raises(self) -> None:
-        """A producer that fails when it is stopped is reported, as a reactor logs it."""
+        """A producer that raises when it is stopped is reported."""
 
         class Failing:
             def stopProducing(self) -> None:
@@ -154,7 +154,7 @@ class LeftTests(SweepTestCase):
         self.assertIn("error: ValueError: mine", self.findings(plain(handler)))
 
     def test_check(self) -> None:
-        """A check is called with the resource, and what it asserts is reported."""
+        """A check is called with the resource, and its AssertionError is reported."""
 
         class Rows(Page):
             rows = 0

@@ -21,10 +21,10 @@ from ._sweeps import SweepTestCase, resource, sleep
 
 
 class OthersTests(SweepTestCase):
-    """What other clients notice."""
+    """What other clients notice of one that leaves."""
 
     def test_forced_lock(self) -> None:
-        """A lock whose forced await is cancelled is given back: nobody would have got it."""
+        """A semaphore gets back what a forced await or yield had acquired when it was cancelled."""
 
         def make(clock: Clock) -> Page:
             semaphore = DeferredSemaphore(1)
@@ -50,7 +50,7 @@ class OthersTests(SweepTestCase):
             self.assertTrue(any(each.is_forced for each in sweep(make, path).points))
 
     def test_forced_failure(self) -> None:
-        """A failure whose forced await is cancelled is no unhandled error."""
+        """A failure whose forced await is cancelled is not reported as an unhandled error."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:
@@ -63,7 +63,7 @@ class OthersTests(SweepTestCase):
         self.assertEqual([each.is_forced for each in report.points], [True])
 
     def test_awaiting_one_deferred_twice(self) -> None:
-        """Two awaits of one Deferred: the second gets nothing, even if nobody leaves."""
+        """A second client that awaits a Deferred in vain is reported, even if no client left."""
 
         def make(clock: Clock) -> Page:
             shared: list[Deferred[bytes]] = []
@@ -83,7 +83,7 @@ class OthersTests(SweepTestCase):
         self.assertIn(f"when nobody left:\n        {text}", str(report))
 
     def test_answers_that_differ_anyway(self) -> None:
-        """Where clients never get the same, only the status is compared; long bodies are cut."""
+        """Other clients that never get the same body are compared by status only."""
 
         def make(clock: Clock) -> Page:
             count = iter(range(100))
@@ -97,7 +97,7 @@ class OthersTests(SweepTestCase):
         sweep(make)
 
     def test_long_bodies(self) -> None:
-        """Of long bodies the beginning is told."""
+        """A finding shows only the beginning of a long body."""
 
         def make(clock: Clock) -> Page:
             lost: list[object] = []

@@ -24,7 +24,7 @@ class StoppedTests(SweepTestCase):
     """Handlers that do not stop."""
 
     def test_plain_handler_that_runs_on(self) -> None:
-        """A coroutine that nobody cancels was not stopped, and it fails in the end."""
+        """A coroutine that is not cancelled is reported as not stopped, and so is its error."""
 
         async def go(request: Request, clock: Clock) -> None:
             await sleep(clock)
@@ -40,7 +40,7 @@ class StoppedTests(SweepTestCase):
         self.assertIn("error: RuntimeError: Request.finish called", second)
 
     def test_plain_handler_that_stops(self) -> None:
-        """One that cancels by itself passes."""
+        """A plain handler that cancels its own work passes."""
 
         def handler(request: Request, clock: Clock) -> int:
             work = ensureDeferred(two_waits(request, clock))
@@ -52,7 +52,7 @@ class StoppedTests(SweepTestCase):
         self.assertEqual(len(sweep(plain(handler), beside=False).points), 2)
 
     def test_let_go(self) -> None:
-        """One that awaits what nothing can stop was let go; forced waits are no such thing."""
+        """A handler that awaits what nothing can stop is reported as let go, with the line."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             await succeed(None)
@@ -66,7 +66,7 @@ class StoppedTests(SweepTestCase):
         self.assertIn("await held", finding)
 
     def test_let_go_without_a_coroutine(self) -> None:
-        """So was a Deferred that a plain function returns: the handler is named."""
+        """A Deferred that nothing can stop is reported as let go if a plain function returns it."""
 
         def handler(request: Request, clock: Clock) -> Deferred[bytes]:
             page: Deferred[bytes] = Deferred()
@@ -77,7 +77,7 @@ class StoppedTests(SweepTestCase):
         self.assertIn("it was let go, as nothing could stop it: a Deferred of ", first)
 
     def test_let_go_beside_what_was_stopped(self) -> None:
-        """Not the line that could be stopped is to blame, but the work that was tracked."""
+        """The tracked work that was let go is reported, and not the line that was stopped."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             tracked: Deferred[None] = Deferred()
@@ -91,7 +91,7 @@ class StoppedTests(SweepTestCase):
         self.assertNotIn("await sleep", finding.partition("let go")[2])
 
     def test_stopped_by_other_code(self) -> None:
-        """What returns NOT_DONE_YET, and stops by itself, passes: no outcome can know of it."""
+        """A decorated handler passes that returns NOT_DONE_YET and cancels its own timer."""
 
         def handler(request: Request, clock: Clock) -> int:
             timer = clock.callLater(1, request.finish)
@@ -101,7 +101,7 @@ class StoppedTests(SweepTestCase):
         sweep(resource(handler))
 
     def test_plain_handler_that_is_forced_to_wait(self) -> None:
-        """One that runs on from a forced wait was not stopped there."""
+        """A plain handler that runs on from a forced wait is reported as not stopped."""
 
         async def go(request: Request, clock: Clock) -> None:
             await succeed(None)
@@ -117,7 +117,7 @@ class StoppedTests(SweepTestCase):
         self.assertEqual(problems, [Problem.NOT_STOPPED, Problem.ERROR])
 
     def test_plain_timer(self) -> None:
-        """A timer that nobody cancels is left on the clock."""
+        """A timer that a plain handler does not cancel is reported as left on the clock."""
 
         def handler(request: Request, clock: Clock) -> int:
             clock.callLater(5, lambda: request.channel and request.finish())
@@ -127,14 +127,14 @@ class StoppedTests(SweepTestCase):
         self.assertRegex(finding, "left behind: on the clock: .*handler.*, due in 5 s")
 
     def test_survivor(self) -> None:
-        """Work that survives its cancellation was not stopped."""
+        """Work that survives its cancellation is reported as not stopped."""
         findings = self.findings(
             resource(lambda request, clock: Errand(obedient=False)), endless=True
         )
         self.assertIn("not stopped: the work survived its cancellation", findings[0])
 
     def test_may_run_on(self) -> None:
-        """A handler that may run on is only asked to leave nothing."""
+        """A handler that runs on is reported as not stopped, but passes with must_stop=False."""
 
         async def go(request: Request, clock: Clock) -> None:
             await sleep(clock)
@@ -149,7 +149,7 @@ class StoppedTests(SweepTestCase):
         self.assertIn("not stopped", self.findings(plain(handler))[0])
 
     def test_not_meant_to_be_stopped(self) -> None:
-        """A POST in a wrapper runs to its end, and that is right."""
+        """A POST in a wrapper passes, although it runs to its end."""
 
         def make(clock: Clock) -> CancellingResource:
             return CancellingResource(Page(lambda request: two_waits(request, clock)))
@@ -157,7 +157,7 @@ class StoppedTests(SweepTestCase):
         sweep(make, lambda client: client.post(b"/", b"data"))
 
     def test_not_returned(self) -> None:
-        """A coroutine that a handler has begun, and of which nobody knows, runs on in any scope."""
+        """A coroutine that a handler only begins is reported if it runs on, but not for a POST."""
 
         async def go(request: Request, clock: Clock) -> None:
             await sleep(clock)
@@ -178,7 +178,7 @@ class StoppedTests(SweepTestCase):
         sweep(wrapped, lambda client: client.post(b"/", b"data"))
 
     def test_begun_beside_the_handler(self) -> None:
-        """So does one that is begun beside the handler's own; tracked, detached or shielded not."""
+        """Work beside the handler's own is reported, unless it is tracked, detached or shielded."""
 
         async def beside(clock: Clock) -> None:
             await sleep(clock)
@@ -197,7 +197,7 @@ class StoppedTests(SweepTestCase):
             sweep(resource(handler(keep)))
 
     def test_shielded_by_a_coroutine_of_its_own(self) -> None:
-        """A shielded coroutine that survives is told as that, and once."""
+        """A shielded coroutine that survives is reported once, as surviving work."""
 
         async def slow(clock: Clock) -> None:
             await sleep(clock, 30)

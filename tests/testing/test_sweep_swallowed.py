@@ -20,10 +20,10 @@ from ._sweeps import SweepTestCase, resource, sleep
 
 
 class SwallowedTests(SweepTestCase):
-    """Handlers that go on."""
+    """Handlers that go on after their cancellation."""
 
     def test_swallowed(self) -> None:
-        """A handler that goes on after its cancellation has swallowed it; the line is told."""
+        """A handler that goes on after its cancellation is reported, with the line."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             with contextlib.suppress(Exception):
@@ -37,7 +37,7 @@ class SwallowedTests(SweepTestCase):
             self.assertIn("await sleep(clock, 2)", finding)
 
     def test_cleaning_up_is_not_swallowing(self) -> None:
-        """A handler may wait in its finally and except."""
+        """A handler that waits in its `except` and `finally` has swallowed nothing."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:
@@ -53,7 +53,7 @@ class SwallowedTests(SweepTestCase):
         self.assertEqual(len(sweep(resource(handler), beside=False).points), 2)
 
     def test_swallowed_without_a_wait(self) -> None:
-        """One that goes on to what has fired already has swallowed it as well."""
+        """A handler that goes on to wait for a fired Deferred is reported by the forced passes."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             with contextlib.suppress(Exception):
@@ -75,7 +75,7 @@ class SwallowedTests(SweepTestCase):
             sweep(made, forced=False)
 
     def test_swallowed_by_callbacks(self) -> None:
-        """Callbacks that go on after their cancellation have no line; it is told for how long."""
+        """Callbacks that go on after their cancellation are reported, with the time they took."""
 
         def handler(request: Request, clock: Clock) -> Deferred[bytes]:
             waited = sleep(clock).addErrback(lambda _: None)
@@ -88,7 +88,7 @@ class SwallowedTests(SweepTestCase):
         )
 
     def test_cleaning_up_and_an_answer(self) -> None:
-        """A handler may clean up in its except, and then return."""
+        """A handler that waits in its `except` and then returns has swallowed nothing."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:
@@ -100,7 +100,7 @@ class SwallowedTests(SweepTestCase):
         sweep(resource(handler))
 
     def test_shielded_failure(self) -> None:
-        """Nor has one swallowed anything that handles the failure of what it has shielded."""
+        """A handler that suppresses the failure of what it shields has swallowed nothing."""
 
         async def work(clock: Clock) -> None:
             await sleep(clock)
@@ -114,7 +114,7 @@ class SwallowedTests(SweepTestCase):
         sweep(resource(handler), forced=False)
 
     def test_cleaning_up_without_a_wait(self) -> None:
-        """One that cleans up with what has fired already has not."""
+        """A handler that awaits fired Deferreds in its `finally` has swallowed nothing."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:
@@ -127,7 +127,7 @@ class SwallowedTests(SweepTestCase):
         sweep(resource(handler))
 
     def test_swallowed_after_cleaning_up(self) -> None:
-        """One that cleans up and then goes on has swallowed it all the same."""
+        """A handler that cleans up and then goes on is reported, with the line it went on to."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:
@@ -141,7 +141,7 @@ class SwallowedTests(SweepTestCase):
         self.assertIn("await sleep(clock, 2)", finding)
 
     def test_endless_cleaning_up(self) -> None:
-        """Cleaning up that does not end is reported."""
+        """A handler that cleans up without end is reported, with where it does."""
 
         async def handler(request: Request, clock: Clock) -> bytes:
             try:

@@ -14,22 +14,22 @@ from ._kit import Source
 
 
 class Noting(Protocol):
-    """Notes what it is told."""
+    """A protocol that notes what it is told."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
 
     def dataReceived(self, data: bytes) -> None:
-        """Note."""
+        """Note the data."""
         self.told.append(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Note."""
+        """Note the reason."""
         self.told.append(reason.type)
 
 
 class TransportTests(SynchronousTestCase):
-    """One connection."""
+    """A connection in memory."""
 
     def setUp(self) -> None:
         """Connect."""
@@ -41,7 +41,7 @@ class TransportTests(SynchronousTestCase):
         self.source = Source(self.told.append)
 
     def test_paused_transport_sees_nothing(self) -> None:
-        """While it is paused neither bytes nor the end are seen; both come when it is resumed."""
+        """A paused transport delivers neither bytes nor the end; a resumed one delivers both."""
         self.transport.pauseProducing()
         self.transport.pauseProducing()
         self.transport.deliver(b"data")
@@ -53,7 +53,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.told, [b"data", ConnectionLost])
 
     def test_end_is_told_once(self) -> None:
-        """Whatever ends the connection, and how often, the protocol is told once."""
+        """The protocol is told once of the end, whatever ends the connection, and how often."""
         self.transport.loseConnection()
         self.transport.loseConnection()
         self.transport.lose(Failure(ConnectionLost()))
@@ -76,7 +76,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.transport.value(), b"")
 
     def test_pull_producer(self) -> None:
-        """A pull producer is asked again each time that all is sent, until it has gone."""
+        """A pull producer is asked again each time that all is sent, until it is unregistered."""
         self.transport.registerProducer(self.source, False)
         self.assertEqual(self.told, ["resume"])
         self.transport.writeSequence([b"o", b"ne"])
@@ -90,7 +90,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.transport.value(), b"onetwothree")
 
     def test_closes_when_producer_is_through(self) -> None:
-        """A connection with a pull producer is closed when that has gone."""
+        """A connection closes when its pull producer has gone and its client reads."""
         self.transport.registerProducer(self.source, False)
         self.transport.loseConnection()
         self.transport.read(False)
@@ -115,13 +115,13 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.told, ["pause", "resume"])
 
     def test_late_producer(self) -> None:
-        """A producer that comes when the connection is over is stopped."""
+        """A producer that is registered after the end of the connection is stopped."""
         self.transport.lose(Failure(ConnectionDone()))
         self.transport.registerProducer(self.source, True)
         self.assertEqual(self.told, [ConnectionDone, "stop"])
 
     def test_arrival_is_told_once(self) -> None:
-        """Whoever waits for data is told once for all that was sent in a turn."""
+        """An arrival is reported once for all that was sent in a turn."""
         arrived: list[bytes] = []
         transport = Transport(self.clock, lambda: arrived.append(transport.value()))
         transport.connect(Noting())
