@@ -53,14 +53,14 @@ def always(ask: Callable[[], Any]) -> Callable[[Request], Any]:
 
 
 class AskingTestCase(GatewayTestCase):
-    """A handler that asks the upstream."""
+    """A test whose handler asks the upstream."""
 
     def setUp(self) -> None:
         super().setUp()
         self.agent: Any = CancellingAgent(Agent(reactor))
 
     def page(self, ask: Callable[[Request], Any]) -> Any:
-        """A page whose handler asks."""
+        """A page with this handler, whose outcome is noted."""
         decorate: Any = cancel_on_disconnect(observers=self.outcome.callback)
         return self.serve(GetPage(decorate(ask)))
 
@@ -80,7 +80,7 @@ class AskingTestCase(GatewayTestCase):
         return answer
 
     async def assert_dropped(self, exchange: Exchange, client: Any) -> None:
-        """The client leaves, and the upstream is told."""
+        """When the client leaves, the exchange with the upstream is closed, and all is stopped."""
         client.leave()
         await exchange.lost
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)

@@ -36,12 +36,12 @@ class Gate:
         test.addCleanup(self._open.set)
 
     def wait(self) -> None:
-        """Called in the thread."""
+        """Wait in the thread until the gate is open."""
         reactor.callFromThread(self._reached.callback, None)
         self._open.wait()
 
     async def cancel(self, using: Deferred[Any]) -> None:
-        """Cancel when the thread waits, let it go on, and have it fail for the cancel."""
+        """Cancel when the thread waits, let the thread go on, and expect a CancelledError."""
         await self._reached
         using.cancel()
         self._open.set()
@@ -86,7 +86,7 @@ class DatabaseTestCase(TestCase):
         return pool
 
     def make(self, **options: Any) -> ConnectionPool:
-        """A pool on the file, with one thread unless the options say otherwise."""
+        """A pool on the file that is left open, with one thread unless options say otherwise."""
         options = {"cp_min": 1, "cp_max": 1, "cp_openfun": self.opened, **options}
         pool = ConnectionPool(
             "sqlite3", self.path, check_same_thread=False, cp_reactor=reactor, **options
@@ -95,11 +95,11 @@ class DatabaseTestCase(TestCase):
         return pool
 
     def note_rollbacks(self) -> list[str]:
-        """Have the pool note its rollbacks when they are over, here."""
+        """A list to which the pool adds each rollback when it is over."""
         noted: list[str] = []
 
         class Noting(Connection):
-            """Notes."""
+            """A connection that notes its rollbacks."""
 
             def rollback(self) -> None:
                 super().rollback()
@@ -109,7 +109,7 @@ class DatabaseTestCase(TestCase):
         return noted
 
     def opened(self, connection: Any) -> None:
-        """Teach a new connection the function that tells the test."""
+        """Give a new connection the SQL function that tells the test."""
         connection.create_function("begun", 0, self._begun)
 
     def _begun(self) -> int:
@@ -118,14 +118,14 @@ class DatabaseTestCase(TestCase):
         return 0
 
     async def endless(self) -> Deferred[Any]:
-        """A query that runs in the database."""
+        """A query that is running in the database."""
         begun = self.begun
         query: Deferred[Any] = self.pool.runQuery(ENDLESS)
         await begun
         return query
 
     async def assert_rolled_back(self, use: Deferred[Any], begun: Deferred[None]) -> None:
-        """Cancelled once it has begun, it is stopped, and nothing that it has written stays."""
+        """A use that is cancelled once it has begun is stopped, and none of its writes stay."""
         await begun
         use.cancel()
         with self.assertRaises(CancelledError):
@@ -133,12 +133,12 @@ class DatabaseTestCase(TestCase):
         self.assertEqual(await self.rows(), [])
 
     async def rows(self) -> list[tuple[Any, ...]]:
-        """All rows of the table, by the pool's own next query."""
+        """All rows of the table, read by the pool's next query."""
         rows: list[tuple[Any, ...]] = await self.pool.runQuery("SELECT n FROM t ORDER BY n")
         return rows
 
 
 def insert_one(transaction: Any) -> int:
-    """An interaction."""
+    """An interaction that inserts a row."""
     transaction.execute("INSERT INTO t VALUES (1)")
     return 1

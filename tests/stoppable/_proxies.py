@@ -18,10 +18,10 @@ PLENTY = 2**25
 
 
 class ProxyTestCase(GatewayTestCase):
-    """A proxy in front of the upstream."""
+    """A test with a proxy in front of the upstream."""
 
     def proxy(self, port: int | None = None, observed: bool = True, **options: Any) -> Any:
-        """The proxy, below whose root everything is relayed; its outcomes are told."""
+        """The proxy, which relays everything below its root; its outcomes are noted."""
         options.setdefault("path", b"")
         proxy: Any = ReverseProxyResource(LOOPBACK, port or self.port, **options)
         return CancellingResource(proxy, observers=self._tell if observed else ())
@@ -30,7 +30,7 @@ class ProxyTestCase(GatewayTestCase):
         self.outcome.callback(outcome)
 
     async def ask(self, *lines: bytes, proxy: Any = None, **kw: Any) -> tuple[Asker, Any]:
-        """Ask the proxy; returns the client, and what has come to the upstream."""
+        """Ask the proxy; returns the client, and the exchange with the upstream."""
         self.server = self.serve(self.proxy() if proxy is None else proxy)
         client = await self.server.connect(Asker(*(lines or [b"GET / HTTP/1.1"]), **kw))
         client.closed.addErrback(lambda _: None)
@@ -40,7 +40,7 @@ class ProxyTestCase(GatewayTestCase):
         return client, exchange
 
     async def answered(self, said: bytes, *lines: bytes, **kw: Any) -> tuple[bytes, list[bytes]]:
-        """What the client gets of what the upstream says: the body, and the lines before it."""
+        """What the client gets when the upstream says this: the body, and the lines before it."""
         lines = lines or (b"GET / HTTP/1.1",)
         client, exchange = await self.ask(*lines, b"Connection: close", **kw)
         exchange.say(said)

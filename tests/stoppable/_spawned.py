@@ -74,7 +74,7 @@ class ProcessTestCase(TestCase):
         return reactor.spawnProcess(self.child, "/bin/sh", ["sh", "-c", script], env=None)
 
     def visit(self, handler: Handler, **options: Any) -> Connection:
-        """One GET of the page that the handler makes."""
+        """The connection of a client that has asked a page with this handler."""
         options.setdefault("observers", self.outcomes.append)
         decorate: Any = cancel_on_disconnect(**options)
         connection = connect(GetPage(decorate(handler)), self.clock)
@@ -82,7 +82,7 @@ class ProcessTestCase(TestCase):
         return connection
 
     def assert_ended(self, ended: Ended) -> None:
-        """There is one outcome, and it is this."""
+        """There is one outcome, and the request ended like this."""
         self.assertEqual([each.ended for each in self.outcomes], [ended])
 
 

@@ -32,7 +32,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
 
 
 class Exchange(Protocol):
-    """One connection to the upstream.
+    """A connection to the upstream.
 
     Attributes:
         received: what was asked.
@@ -54,7 +54,7 @@ class Exchange(Protocol):
         self.lost.callback(None)
 
     def until(self, wanted: Callable[[bytearray], object]) -> Deferred[None]:
-        """Wait until something holds of what was received."""
+        """Wait until the condition holds of what was received."""
         waiting: Deferred[None] = Deferred()
         self._wanted.append((wanted, waiting))
         self.dataReceived(b"")
@@ -65,7 +65,7 @@ class Exchange(Protocol):
         await self.until(lambda received: b"\r\n\r\n" in received)
 
     def say(self, data: bytes) -> None:
-        """Send something."""
+        """Send data to the other side."""
         transport: Any = self.transport
         transport.write(data)
 
@@ -108,7 +108,7 @@ class Upstream(Factory):
             self._arrived.append(exchange)
 
     def exchange(self) -> Deferred[Exchange]:
-        """The next connection."""
+        """The next connection to the upstream."""
         waiting: Deferred[Exchange] = Deferred()
         if self._arrived:
             waiting.callback(self._arrived.pop(0))
@@ -118,7 +118,7 @@ class Upstream(Factory):
 
 
 class Endless:
-    """Writes without end, but no faster than is read.
+    """A producer that writes without end, but no faster than the other side reads.
 
     Attributes:
         said: how many bytes it has written.
@@ -179,12 +179,12 @@ class GatewayTestCase(TestCase):
         return Server(self.listen(Site(root)), ServerLog())
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Look until it is so; the test's time limit is the limit."""
+        """Wait until the condition holds, or the test's time is up."""
         while not condition():
             await deferLater(reactor, 0.01)
 
     async def standstill(self, measure: Callable[[], int]) -> int:
-        """Wait until many turns have passed without a change; returns what is measured then."""
+        """Wait until the value has not changed for many turns, and return the value."""
         quiet_turns, before = 0, 0
         while quiet_turns < 200:
             await deferLater(reactor, 0)
@@ -193,14 +193,14 @@ class GatewayTestCase(TestCase):
         return before
 
     async def visit(self, server: Server, path: str = "/") -> SocketVisit:
-        """A client that has asked the gateway."""
+        """The connection of a client that has asked the gateway."""
         client = await server.connect(SocketVisit(path))
         client.closed.addErrback(lambda _: None)
         return client
 
 
 class Deaf:
-    """A port to which nobody can connect, and that refuses nobody: its queue is full."""
+    """A port that neither accepts nor refuses a connection: its queue is full."""
 
     def __init__(self) -> None:
         if not Path("/proc/net/tcp").exists():
@@ -212,7 +212,7 @@ class Deaf:
         self._inside = socket.create_connection((LOOPBACK, self.port))
 
     def connecting(self) -> int:
-        """How many are trying to connect."""
+        """How many connections to the port are being made."""
         to_this_port = f"0100007F:{self.port:04X}"
         return len(re.findall(rf"{to_this_port} 02 ", Path("/proc/net/tcp").read_text()))
 
@@ -245,5 +245,5 @@ class Asker(SocketVisit):
         transport.write(self._request)
 
     def has(self, part: bytes) -> bool:
-        """Whether this is in what has come."""
+        """Whether this is part of what has come."""
         return part in self.received

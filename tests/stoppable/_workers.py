@@ -35,7 +35,7 @@ class Worker:
         self._end = end
 
     def __call__(self) -> object:
-        """Begin, wait, end."""
+        """Begin, wait until the test says so, and end."""
         reactor.callFromThread(self.begun.callback, None)
         self.go_on.wait()
         self.has_ended = True
@@ -44,7 +44,7 @@ class Worker:
 
 
 class ThreadTestCase(TestCase):
-    """A pool of one thread, which can be kept busy."""
+    """A test with a pool of one thread, which can be kept busy."""
 
     timeout = 20
 
@@ -54,14 +54,14 @@ class ThreadTestCase(TestCase):
         self.addCleanup(self.pool.stop)
 
     def worker(self, end: Callable[[], object] = lambda: PAGE) -> Worker:
-        """A worker that the test's end does not leave waiting."""
+        """A worker that does not wait beyond the end of the test."""
         worker = Worker(end)
         # Before the pool is stopped.
         self.addCleanup(worker.go_on.set)
         return worker
 
     def defer(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """Call in the pool's thread."""
+        """Call a function in the pool's thread."""
         return defer_to_thread_pool(reactor, self.pool, function, *args, **kwargs)
 
 

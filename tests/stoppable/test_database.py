@@ -25,10 +25,10 @@ reactor: Any = _installed_reactor
 
 
 class DropInTests(DatabaseTestCase):
-    """Without a cancel it does as adbapi's does."""
+    """A pool whose uses are not cancelled does as that of adbapi does."""
 
     def test_is_one(self) -> None:
-        """It is an adbapi pool, with the same arguments."""
+        """A pool is an adbapi pool, with the same arguments."""
         self.assertIsInstance(self.pool, adbapi.ConnectionPool)
         self.assertEqual(self.pool.connargs, (self.path,))
         self.assertEqual((self.pool.min, self.pool.max), (1, 1))
@@ -59,7 +59,7 @@ class DropInTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [(1,)])
 
     async def test_failure(self) -> None:
-        """What fails is rolled back, and the error is the driver's."""
+        """An interaction that fails is rolled back, with the driver's error."""
 
         def interact(transaction: Any) -> None:
             transaction.execute("INSERT INTO t VALUES (1)")
@@ -70,7 +70,7 @@ class DropInTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_interrupted_by_other_code(self) -> None:
-        """An interruption that is not the cancel's is an error like any other."""
+        """An interruption that no cancel has caused is an error like any other."""
 
         query = await self.endless()
         (connection,) = self.pool.connections.values()
@@ -79,11 +79,11 @@ class DropInTests(DatabaseTestCase):
             await query
 
     def test_close_before_it_was_started(self) -> None:
-        """A pool that never ran can be closed."""
+        """A pool that was never started can be closed."""
         ConnectionPool("sqlite3", self.path, cp_reactor=reactor).close()
 
     async def test_made_while_the_reactor_runs(self) -> None:
-        """A pool that is made while the reactor runs is started by that, as adbapi's is."""
+        """A pool that is made while the reactor runs is started at once, as by adbapi."""
         await deferLater(reactor, 0)
         self.pool = ConnectionPool(
             "sqlite3", self.path, check_same_thread=False, cp_reactor=reactor
@@ -93,16 +93,16 @@ class DropInTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_start_twice(self) -> None:
-        """To start it again does nothing."""
+        """A pool that is started a second time still answers."""
         self.pool.start()
         self.assertEqual(await self.rows(), [])
 
 
 class ScopeTests(DatabaseTestCase):
-    """Queries of handlers."""
+    """Queries that handlers run."""
 
     async def test_client_leaves(self) -> None:
-        """The query stops, and when the scope closes it is rolled back."""
+        """When the client leaves, the query is rolled back before the scope closes."""
         noted = self.note_rollbacks()
         closed: Deferred[Outcome] = Deferred()
 

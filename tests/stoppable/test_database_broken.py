@@ -38,7 +38,7 @@ class BrokenTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_cannot_be_rolled_back_with_reconnect(self) -> None:
-        """So it is with `cp_reconnect`, where adbapi closes it."""
+        """A broken connection is replaced for the next use, also with `cp_reconnect`."""
         self.pool = self.open(cp_reconnect=True)
 
         def break_it(connection: Any) -> None:
@@ -51,7 +51,7 @@ class BrokenTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_lost_while_it_is_cancelled(self) -> None:
-        """A cancel of a use whose connection is lost waits for its end."""
+        """A cancelled use whose connection is lost fails with its own error when it ends."""
         go_on, lost, looked = threading.Event(), Deferred[None](), Deferred[None]()
         self.addCleanup(go_on.set)
         look = self.pool.interruptible_of
@@ -102,7 +102,7 @@ class BrokenTests(DatabaseTestCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
 
     async def test_next_use_waits_for_the_interrupt(self) -> None:
-        """While an interrupt is under way, its connection is not even rolled back."""
+        """A connection is not rolled back while it is being interrupted."""
         go_on, raised = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
         noted = self.note_rollbacks()

@@ -24,10 +24,10 @@ reactor: Any = _installed_reactor
 
 
 class CancelTests(DatabaseTestCase):
-    """A query that is cancelled."""
+    """Queries that are cancelled."""
 
     async def test_cpu_is_free(self) -> None:
-        """A query without end is stopped, and from then on the process does nothing."""
+        """A query without end that is cancelled leaves the process idle."""
         query = await self.endless()
         query.cancel()
         with self.assertRaises(CancelledError):
@@ -40,7 +40,7 @@ class CancelTests(DatabaseTestCase):
         self.assertLess(cpu_seconds() - before, 0.1)
 
     async def test_settles_when_the_thread_is_free(self) -> None:
-        """The Deferred fires when all is over, the rollback too, however often it is cancelled."""
+        """A cancelled query fires after its rollback, however often it is cancelled."""
         noted = self.note_rollbacks()
         query = await self.endless()
         query.cancel()
@@ -53,7 +53,7 @@ class CancelTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_queued(self) -> None:
-        """A query that waits for a thread never begins, and fails at once."""
+        """A query that is cancelled while it waits for a thread fails at once, and never begins."""
         running = await self.endless()
         queued = self.pool.runOperation("INSERT INTO t VALUES (1)")
         queued.cancel()
@@ -64,7 +64,7 @@ class CancelTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_rolled_back(self) -> None:
-        """What the transaction had written is rolled back."""
+        """What a cancelled interaction has written is rolled back."""
 
         def interact(transaction: Any) -> None:
             transaction.execute("INSERT INTO t VALUES (1)")
@@ -75,7 +75,7 @@ class CancelTests(DatabaseTestCase):
         await self.assert_rolled_back(interaction, begun)
 
     async def test_with_connection(self) -> None:
-        """A function that was given the connection is stopped as well."""
+        """What a cancelled `runWithConnection` has written is rolled back."""
 
         def use(connection: Any) -> None:
             connection.execute("INSERT INTO t VALUES (1)")
@@ -86,7 +86,7 @@ class CancelTests(DatabaseTestCase):
         await self.assert_rolled_back(using, begun)
 
     async def test_between_two_statements(self) -> None:
-        """Cancelled between two statements, the next is interrupted if its cursor does not ask."""
+        """After a cancel between statements, the next of a cursor of sqlite3 is interrupted."""
         go_on, between = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
 
@@ -108,7 +108,7 @@ class CancelTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_error_that_is_not_the_cancels(self) -> None:
-        """What the function raises of its own is the failure."""
+        """An error that a cancelled function raises itself is the failure."""
 
         def interact(transaction: Any) -> None:
             try:
@@ -124,7 +124,7 @@ class CancelTests(DatabaseTestCase):
             await interaction
 
     async def test_returns_all_the_same(self) -> None:
-        """A function that catches the interruption and returns is rolled back, too."""
+        """A cancelled function that catches the interruption and returns is rolled back."""
 
         def interact(transaction: Any) -> str:
             try:
@@ -144,12 +144,12 @@ class CancelTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_committed(self) -> None:
-        """Cancelled during the commit, it is committed, and the error tells so."""
+        """An interaction cancelled during its commit is committed, and fails with Committed."""
         go_on, committing = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
 
         class Committing(Connection):
-            """Waits before it commits."""
+            """A connection that waits before it commits."""
 
             def commit(self) -> None:
                 reactor.callFromThread(committing.callback, None)
@@ -169,7 +169,7 @@ class CancelTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [(1,)])
 
     async def test_while_it_connects(self) -> None:
-        """Cancelled while its thread connects, no statement of it begins."""
+        """An interaction that is cancelled while its thread connects never begins."""
         go_on, connecting = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
 
@@ -187,7 +187,7 @@ class CancelTests(DatabaseTestCase):
             await operation
 
     async def test_storm(self) -> None:
-        """After a storm of cancels the pool has its size, and answers."""
+        """After a storm of cancels, the pool answers and has not outgrown its size."""
         self.pool = self.open(cp_max=3)
         for _ in range(20):
             queries = [self.pool.runQuery(ENDLESS) for _ in range(10)]
@@ -200,10 +200,10 @@ class CancelTests(DatabaseTestCase):
         self.assertLessEqual(self.pool.threadpool.workers, 3)
 
     async def test_cursors_are_closed(self) -> None:
-        """No open cursor is left to the collector, which may run in the reactor's thread.
+        """A cancelled query and a failed one leave no open cursor to the garbage collector.
 
-        To free one there would wait for the connection's next statement, whose cancel then cannot
-        be told to anybody.
+        Freeing one there would wait for the connection's next statement, and the reactor could not
+        cancel that statement meanwhile.
         """
         gc.collect()
         gc.disable()
@@ -228,7 +228,7 @@ class CancelTests(DatabaseTestCase):
         self.assertEqual(open_cursors(), [])
 
     async def test_shutdown(self) -> None:
-        """A pool that is closed in the turn of the cancel waits no longer than the interrupt."""
+        """A query that is cancelled in the turn in which its pool is closed is stopped."""
         self.pool = self.make()
         query = await self.endless()
         query.cancel()

@@ -23,24 +23,24 @@ INSERT = "INSERT INTO t VALUES (?)"
 
 
 class OwnCursor(sqlite3.Cursor):
-    """A user's."""
+    """A cursor class of the user's."""
 
 
 class OwnConnection(sqlite3.Connection):
-    """A user's, with a signature of its own."""
+    """A connection class of the user's, whose `cursor` has another signature."""
 
     def cursor(self) -> Any:  # type: ignore[override]
-        """One of the user's."""
+        """A cursor of the user's class."""
         return super().cursor(OwnCursor)
 
 
 def insert(used: Any, rows: Iterator[tuple[int]]) -> None:
-    """For a connection or a transaction."""
+    """Insert rows with a connection or a transaction."""
     used.executemany(INSERT, rows)
 
 
 class RefusingTests(DatabaseTestCase):
-    """What cursors do not begin."""
+    """What a cancelled use can no longer begin."""
 
     async def test_no_statement(self) -> None:
         """A cursor that was opened before the cancel begins no statement after it."""
@@ -63,7 +63,7 @@ class RefusingTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_no_statement_by_a_shortcut(self) -> None:
-        """Nor do the connection's shortcuts, looked up before, or the cursors that they return."""
+        """After the cancel, a connection's shortcuts and their cursors begin no statement."""
         gate = Gate(self)
         seen: list[object] = []
 
@@ -84,7 +84,7 @@ class RefusingTests(DatabaseTestCase):
         self.assertEqual(seen, [CancelledError] * 6)
 
     async def test_no_row(self) -> None:
-        """`executemany` runs no row that it is given after the cancel, and asks for no further."""
+        """`executemany` asks for no further row once it was given one after the cancel."""
         for run in (self.pool.runWithConnection, self.pool.runInteraction):
             gate = Gate(self)
             given: list[int] = []
@@ -93,7 +93,7 @@ class RefusingTests(DatabaseTestCase):
             self.assertEqual(await self.rows(), [])
 
     def few(self, gate: Gate, given: list[int]) -> Iterator[tuple[int]]:
-        """Rows; the thread waits before the second."""
+        """Three rows; the thread waits before it gives the second."""
         for number in range(3):
             if number == 1:
                 gate.wait()
@@ -101,7 +101,7 @@ class RefusingTests(DatabaseTestCase):
             yield (number,)
 
     async def test_kept_for_the_next_use(self) -> None:
-        """A cursor that is kept when its use was cancelled can be used in the next one."""
+        """A cursor that is kept from a cancelled use can be used in the next one."""
         gate = Gate(self)
         kept: list[sqlite3.Cursor] = []
 
@@ -116,7 +116,7 @@ class RefusingTests(DatabaseTestCase):
         self.assertEqual(await self.pool.runWithConnection(use_again), [(1,)])
 
     async def test_a_kept_one_asks_for_the_use_that_runs(self) -> None:
-        """Kept from a use that was not cancelled, it refuses what the next one is cancelled for."""
+        """A cursor kept from an earlier use refuses statements when the current is cancelled."""
         gate = Gate(self)
         seen: list[object] = []
         cursor: sqlite3.Cursor = await self.pool.runWithConnection(lambda used: used.cursor())
@@ -129,7 +129,7 @@ class RefusingTests(DatabaseTestCase):
         self.assertEqual(seen, [CancelledError])
 
     async def test_rolled_back_with_reconnect(self) -> None:
-        """The statement with which adbapi tests a connection that it has rolled back is run."""
+        """With `cp_reconnect`, the connection of a cancelled use passes its test and is kept."""
         self.pool = self.open(cp_reconnect=True)
         await self.rows()
         connections = dict(self.pool.connections)
@@ -139,10 +139,10 @@ class RefusingTests(DatabaseTestCase):
 
 
 class DriversOwnTests(DatabaseTestCase):
-    """What cursors are, and can do, as without a pool."""
+    """Cursors that are and do what the driver's do."""
 
     async def test_types(self) -> None:
-        """Connection and cursors are of sqlite3's types, wherever they come from."""
+        """A connection and its cursors are of sqlite3's types, however they are made."""
 
         def use(connection: Any) -> None:
             self.assertIsInstance(connection._connection, sqlite3.Connection)
@@ -158,7 +158,7 @@ class DriversOwnTests(DatabaseTestCase):
         await self.pool.runWithConnection(use)
 
     async def test_use(self) -> None:
-        """They are iterated over, closed, and given row factories."""
+        """A cursor can be iterated over and closed, and uses the connection's row factory."""
 
         def use(connection: Any) -> list[Any]:
             connection._connection.row_factory = sqlite3.Row
@@ -190,14 +190,14 @@ class DriversOwnTests(DatabaseTestCase):
         self.assertEqual(await self.pool.runWithConnection(use), errors)
 
     async def test_own_cursors(self) -> None:
-        """A cursor that is made by a user's factory is what the user said."""
+        """A cursor for which the user names a class is of that class."""
         kind = await self.pool.runWithConnection(lambda used: type(used.cursor(OwnCursor)))
         self.assertIs(kind, OwnCursor)
         kind = await self.pool.runWithConnection(lambda used: type(used.cursor(factory=OwnCursor)))
         self.assertIs(kind, OwnCursor)
 
     async def test_own_connections(self) -> None:
-        """So is a connection, and then its cursors."""
+        """A connection of a user's class, and its cursors, are of the user's classes."""
         pool = self.open(factory=OwnConnection)
 
         def use(connection: Any) -> tuple[type, type]:
@@ -207,16 +207,16 @@ class DriversOwnTests(DatabaseTestCase):
 
 
 class OptionsTests(SynchronousTestCase):
-    """What `sqlite3.connect` is called with."""
+    """The options with which `sqlite3.connect` is called."""
 
     def test_factory_without_a_name(self) -> None:
-        """A factory that was given without its name is not given once more."""
+        """A factory that is given by position is not given a second time by name."""
         options: dict[str, Any] = {}
         ask_sqlite(sqlite3, (":memory:", 5, 0, "", True, OwnConnection), options)
         self.assertEqual(options, {})
 
     def test_another_driver(self) -> None:
-        """Other drivers are given nothing, nor is a module that is no driver."""
+        """No option is added for another driver, or for a module that is not a driver."""
         for dbapi in (SimpleNamespace(connect=sqlite3.Connection), json):
             options: dict[str, Any] = {}
             ask_sqlite(dbapi, (), options)

@@ -25,48 +25,48 @@ reactor: Any = _installed_reactor
 
 
 class Blocker:
-    """A connection of a driver that nobody knows: its statements block."""
+    """A connection of a driver that is not registered, whose statements block."""
 
     def __init__(self, begun: Callable[[], None]) -> None:
         self.begun = begun
         self.stopped = threading.Event()
 
     def execute(self, statement: str) -> None:
-        """Block until it is stopped."""
+        """Block until the connection is stopped, and raise."""
         self.begun()
         self.stopped.wait()
         raise InterruptedError
 
     def cursor(self) -> "Blocker":
-        """This is one."""
+        """Return the connection, which is its own cursor."""
         return self
 
     def commit(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     rollback = fetchall = commit
 
 
 class KnownBlocker(Blocker):
-    """The same, but for the adapter that a user has registered for it."""
+    """A connection whose statements block, and for which an adapter is registered."""
 
 
 @implementer(IInterruptible)
 @define
 class BlockerAdapter:
-    """How the user stops it."""
+    """The user's adapter, which stops a blocking connection."""
 
     connection: KnownBlocker
 
     def interrupt(self) -> None:
-        """Have it raise."""
+        """Have the blocked statement raise."""
         self.connection.stopped.set()
 
     def is_interruption(self, error: Exception) -> bool:
-        """What it raises."""
+        """Whether the error is the one that a stopped statement raises."""
         return isinstance(error, InterruptedError)
 
 
@@ -82,12 +82,12 @@ def connect(kind: type[Blocker], begun: Callable[[], None]) -> Blocker:
 
 
 class DriverTests(TestCase):
-    """Drivers other than those that are known; this module is one."""
+    """Drivers that cancelweb does not know, such as this module."""
 
     timeout = 20
 
     def pool(self, kind: type[Blocker]) -> tuple[ConnectionPool, Deferred[None]]:
-        """A pool of such connections, and what tells that a statement blocks."""
+        """A pool of connections of this kind, and a Deferred that fires when a statement blocks."""
         begun: Deferred[None] = Deferred()
 
         def tell() -> None:
@@ -99,7 +99,7 @@ class DriverTests(TestCase):
         return pool, begun
 
     async def test_registered(self) -> None:
-        """A statement of a driver that a user has registered is stopped."""
+        """A statement of a driver for which a user has registered an adapter is stopped."""
         pool, begun = self.pool(KnownBlocker)
         query = pool.runQuery("...")
         await begun
@@ -108,7 +108,7 @@ class DriverTests(TestCase):
             await query
 
     async def test_unknown(self) -> None:
-        """A driver that nobody has registered is refused, with what to do."""
+        """A driver without an adapter is refused, with how to register one."""
         pool, _ = self.pool(Blocker)
         with self.assertRaisesRegex(TypeError, r"registerAdapter\(YourAdapter, tests.*Blocker, "):
             await pool.runQuery("...")
@@ -118,7 +118,7 @@ class LookUpTests(SynchronousTestCase):
     """Which adapter is used for which connection."""
 
     def test_subclass(self) -> None:
-        """A subclass of a known connection is known."""
+        """A connection of a subclass of a known class has the adapter of that class."""
 
         class Own(sqlite3.Connection):
             pass
@@ -128,7 +128,7 @@ class LookUpTests(SynchronousTestCase):
         self.assertIsInstance(interruptible(connection), SQLite)
 
     def test_old_psycopg(self) -> None:
-        """Where psycopg has no `cancel_safe`, it is its `cancel` that is called."""
+        """A psycopg connection without `cancel_safe` is interrupted with `cancel`."""
         called: list[str] = []
 
         class Old:
@@ -148,12 +148,12 @@ class MissingDriverTests(SynchronousTestCase):
     """Drivers that are not installed."""
 
     def test_psycopg(self) -> None:
-        """Without psycopg the error names the extra that brings it."""
+        """Without psycopg, the ImportError names the extra that installs it."""
         with patch.dict("sys.modules", {"psycopg": None}):
             error = self.assertRaises(ImportError, ConnectionPool, "psycopg", cp_reactor=reactor)
         self.assertIn("pip install cancelweb[postgres]", str(error))
 
     def test_any_other(self) -> None:
-        """Of any other driver it is Python's own."""
+        """For any other missing driver, the error is Python's ModuleNotFoundError."""
         error = self.assertRaises(ModuleNotFoundError, ConnectionPool, "no_driver")
         self.assertEqual(error.name, "no_driver")

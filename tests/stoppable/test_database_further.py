@@ -1,4 +1,4 @@
-"""What a function in a pool's thread can still do when it was cancelled: nothing.
+"""What a function in a pool's thread can still do after its cancel: nothing.
 
 What belongs here: statements after the cancelled one, and cursors that are left. What does not: the
 one that the cancel stops.
@@ -22,7 +22,7 @@ class FurtherTests(DatabaseTestCase):
     """What a function does after its cancel."""
 
     async def test_no_further_statement(self) -> None:
-        """After the cancel a transaction, and a connection, begin no statement, however short."""
+        """After its cancel, a transaction or a connection begins no further statement."""
         seen: list[type[BaseException]] = []
 
         def use(given: Any) -> None:
@@ -46,7 +46,7 @@ class FurtherTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [])
 
     async def test_many_short_statements(self) -> None:
-        """A loop of statements that are each too short to be hit is stopped nevertheless."""
+        """A loop of statements too short to be interrupted is stopped by a cancel."""
         begun: Deferred[None] = Deferred()
 
         def use(connection: Any) -> None:
@@ -58,7 +58,7 @@ class FurtherTests(DatabaseTestCase):
         await self.assert_rolled_back(using, begun)
 
     async def test_half_read_cursor(self) -> None:
-        """A cursor that the function has left half read keeps no lock, and hits no other query."""
+        """A cursor that a cancelled function leaves half read keeps no lock."""
         kept: list[sqlite3.Cursor] = []
 
         def use(connection: Any) -> None:

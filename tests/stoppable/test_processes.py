@@ -22,14 +22,14 @@ class ReturnedTests(ProcessTestCase):
     """A process that a handler returns."""
 
     async def test_completes(self) -> None:
-        """Its protocol writes the page when it ends."""
+        """A process that a handler returns completes its request when it ends."""
         connection = self.visit(lambda request: self.start("echo page", request))
         await self.child.ended
         self.assertEqual(connection.response.body, b"page\n")
         self.assert_ended(Ended.COMPLETED)
 
     async def test_term(self) -> None:
-        """It gets TERM when its client leaves, and has settled when it has ended."""
+        """A process gets TERM when its client leaves, and is waited for until it has ended."""
         connection = self.visit(lambda _: self.start(SLEEP))
         await self.child.begun
         connection.disconnect()
@@ -40,7 +40,7 @@ class ReturnedTests(ProcessTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def test_kill(self) -> None:
-        """One that ignores TERM gets KILL three seconds later."""
+        """A process that ignores TERM gets KILL within three seconds."""
         connection = self.visit(lambda _: self.start(STUBBORN))
         await self.child.begun
         connection.disconnect()
@@ -52,7 +52,7 @@ class ReturnedTests(ProcessTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def test_last_words(self) -> None:
-        """Between TERM and KILL it may clean up, and end as it likes."""
+        """A process may clean up after TERM, and end with a status of its own."""
         script = "trap 'echo cleaned; exit 3' TERM; echo begun; while :; do sleep 0.05; done"
         connection = self.visit(lambda _: self.start(script))
         await self.child.begun
@@ -63,7 +63,7 @@ class ReturnedTests(ProcessTestCase):
         self.assert_ended(Ended.STOPPED)
 
     async def test_exit_status(self) -> None:
-        """One that ends with another status than 0, and is not answered for, is a 500."""
+        """A request whose process fails without an answer is a 500, and the failure is logged."""
         connection = self.visit(lambda request: self.start("exit 7", request))
         await self.child.ended
         self.clock.advance(0)
@@ -73,7 +73,7 @@ class ReturnedTests(ProcessTestCase):
         self.assert_ended(Ended.FAILED)
 
     async def test_tracked_as_well(self) -> None:
-        """One that is tracked and returned ends for both."""
+        """A process that is both tracked and returned is stopped when its client leaves."""
 
         def handler(_: object) -> object:
             return current_scope().track(self.start(SLEEP))
@@ -85,7 +85,7 @@ class ReturnedTests(ProcessTestCase):
         self.assert_ended(Ended.STOPPED)
 
     async def test_its_own_hearer(self) -> None:
-        """A `processEnded` that was put on the protocol itself is called, and stays there."""
+        """A `processEnded` that was set on the protocol itself is called, and stays there."""
         told: Deferred[Failure] = Deferred()
         child: Any = Child()
         child.processEnded = hearer = told.errback
@@ -94,7 +94,7 @@ class ReturnedTests(ProcessTestCase):
         self.assertIs(child.processEnded, hearer)
 
     async def test_exit_status_answered(self) -> None:
-        """If its protocol has answered, the status is its own business."""
+        """A protocol that has answered decides what the exit status of its process means."""
 
         class Answering(Child):
             def processEnded(self, reason: Failure) -> None:
@@ -110,7 +110,7 @@ class ReturnedTests(ProcessTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     async def test_protocol_raises(self) -> None:
-        """If its protocol raises, the request is a 500 and the error is logged once."""
+        """A process whose protocol raises is a 500, and the error is logged once."""
 
         class Raising(Child):
             def processEnded(self, reason: Failure) -> None:
@@ -124,7 +124,7 @@ class ReturnedTests(ProcessTestCase):
         self.assert_ended(Ended.FAILED)
 
     async def test_tracked_protocol_raises(self) -> None:
-        """If the protocol of a tracked one raises, the error is Twisted's to log, and told."""
+        """A tracked process whose protocol raises makes the request fail; it is logged once."""
 
         class Raising(Child):
             def processEnded(self, reason: Failure) -> None:
@@ -142,14 +142,14 @@ class ReturnedTests(ProcessTestCase):
         self.assert_ended(Ended.FAILED)
 
     async def test_ended_before(self) -> None:
-        """One that has ended when it is returned has left the answer to others."""
+        """A process that has ended before it is returned is let go."""
         process = self.start("exit 0")
         await self.child.ended
         self.visit(lambda _: process).disconnect()
         self.assert_ended(Ended.LET_GO)
 
     async def test_exited(self) -> None:
-        """One that has exited, but whose output is still open, gets no signal; it is waited for."""
+        """A process that has exited, but whose output is open, gets no signal and is waited for."""
 
         class Exiting(Child):
             exited: Deferred[None]
@@ -176,7 +176,7 @@ class ReturnedTests(ProcessTestCase):
         self.assert_ended(Ended.STOPPED)
 
     async def test_exits_as_its_client_leaves(self) -> None:
-        """One that exits as its client leaves has been stopped, and nobody complains."""
+        """A process that exits as its client leaves counts as stopped, and no error is logged."""
         connection = self.visit(lambda _: self.start("echo begun"))
         await self.child.begun
         ended = self.child.ended
@@ -186,7 +186,7 @@ class ReturnedTests(ProcessTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_deadline(self) -> None:
-        """The deadline stops it, too."""
+        """A process whose deadline passes is stopped, and its request is a 503."""
         connection = self.visit(lambda _: self.start(SLEEP), timeout=3)
         await self.child.begun
         self.clock.advance(3)
@@ -195,7 +195,7 @@ class ReturnedTests(ProcessTestCase):
         self.assert_ended(Ended.STOPPED)
 
     async def test_whole_protocol(self) -> None:
-        """The protocol is as it was when the process has ended."""
+        """A protocol is as it was before, once its process has ended."""
         connection = self.visit(lambda _: self.start("echo page"))
         await self.child.ended
         self.assertNotIn("processEnded", vars(self.child))

@@ -20,10 +20,10 @@ from ._spawned import SLEEP, STUBBORN, ProcessTestCase
 
 
 class TrackedTests(ProcessTestCase):
-    """A process that is tracked beside the response."""
+    """Processes that are tracked beside the response."""
 
     async def test_term(self) -> None:
-        """It gets TERM when the response is finished."""
+        """A tracked process gets TERM when the response is finished."""
 
         def handler(request: Any) -> int:
             self.request = request
@@ -40,7 +40,7 @@ class TrackedTests(ProcessTestCase):
         self.assertEqual(self.outcomes[0].leftovers, 1)
 
     async def test_outlives_the_grace(self) -> None:
-        """One that not even KILL ends in time is a survivor; a short `survivor_after` says so."""
+        """A process that outlives a short `survivor_after` is a survivor, and still gets KILL."""
         connection = self.visit(lambda _: self.start(STUBBORN), survivor_after=1)
         await self.child.begun
         connection.disconnect()
@@ -65,10 +65,10 @@ class Foreign:
 
 
 class ForeignTests(ProcessTestCase):
-    """A process transport that does not show its protocol."""
+    """Process transports that do not show their protocol."""
 
     def test_signals(self) -> None:
-        """It gets TERM and KILL; nobody can tell when it ends: it is a survivor."""
+        """A foreign process transport gets TERM and KILL, and is a survivor."""
         process = Foreign()
         self.visit(lambda _: process).disconnect()
         self.clock.advance(3)
@@ -77,7 +77,7 @@ class ForeignTests(ProcessTestCase):
         self.assert_ended(Ended.SURVIVED)
 
     def test_over(self) -> None:
-        """One that has no pid any more is over."""
+        """A foreign process transport without a pid gets no signal, and is let go."""
         process = Foreign()
         process.pid = None
         self.visit(lambda _: process).disconnect()
@@ -85,7 +85,7 @@ class ForeignTests(ProcessTestCase):
         self.assert_ended(Ended.LET_GO)
 
     def test_answered(self) -> None:
-        """Once the response is finished it is no longer waited for."""
+        """A foreign process transport is no longer waited for once the response is finished."""
         process = Foreign()
 
         def handler(request: Any) -> object:

@@ -33,10 +33,10 @@ from ._upstreams import HEAD, Asker, Deaf, Endless, Exchange, reactor
 
 
 class LeaveTests(ProxyTestCase):
-    """The client leaves."""
+    """Clients that leave, and the upstream behind the proxy."""
 
     async def assert_dropped(self, client: Any, exchange: Exchange) -> None:
-        """The upstream is told."""
+        """When the client leaves, the exchange with the upstream is closed, and all is stopped."""
         client.leave()
         exchange.transport.resumeProducing()  # type: ignore[union-attr]
         await exchange.lost
@@ -46,7 +46,7 @@ class LeaveTests(ProxyTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_while_connecting(self) -> None:
-        """The attempt to connect is given up."""
+        """When the client leaves, the proxy gives up its attempt to connect."""
         deaf = Deaf()
         self.addCleanup(deaf.close)
         client = await self.visit(self.serve(self.proxy(deaf.port)))
@@ -56,27 +56,27 @@ class LeaveTests(ProxyTestCase):
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
     async def test_while_upstream_works(self) -> None:
-        """The request is dropped before it was answered, whatever its method."""
+        """A request that is not answered yet is dropped when its client leaves."""
         for method in [b"GET", b"HEAD", b"POST", b"PATCH", b"DELETE"]:
             self.outcome = Deferred()
             await self.assert_dropped(*await self.ask(method + b" / HTTP/1.1"))
 
     async def test_while_body_is_relayed(self) -> None:
-        """The request is dropped while its body is being sent."""
+        """A request whose client leaves while its body is relayed is dropped."""
         self.upstream.reads = False
         client, exchange = await self.ask(b"POST / HTTP/1.1", body=bytes(PLENTY))
         await self.assert_dropped(client, exchange)
         self.assertLess(len(exchange.received), PLENTY)
 
     async def test_while_answer_is_relayed(self) -> None:
-        """The response is dropped in the middle of its body."""
+        """A response whose client leaves in the middle of its body is dropped."""
         client, exchange = await self.ask()
         exchange.say(HEAD + b"the first part")
         await self.until(partial(client.has, b"the first part"))
         await self.assert_dropped(client, exchange)
 
     async def test_while_it_does_not_read(self) -> None:
-        """The response is dropped while the upstream waits for a slow client."""
+        """A response that waits for a slow client is dropped when that client leaves."""
         client, exchange = await self.ask(reads=False)
         exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
         source = Endless(exchange.transport)
@@ -85,7 +85,7 @@ class LeaveTests(ProxyTestCase):
         await self.assert_dropped(client, exchange)
 
     async def test_rendered_by_work_without_a_scope(self) -> None:
-        """The answer to a client is dropped with it, be it rendered by detached or shared work."""
+        """A proxy rendered by detached or shared work drops its request when the client leaves."""
 
         async def render_late(request: Any) -> None:
             await deferLater(reactor, 0)
@@ -108,7 +108,7 @@ class LeaveTests(ProxyTestCase):
             await self.assert_dropped(client, exchange)
 
     async def test_deadline(self) -> None:
-        """A deadline drops the request, and may be answered as that of a gateway."""
+        """A deadline drops the request, and the client gets the configured status 504."""
         proxy: Any = ReverseProxyResource(LOOPBACK, self.port, b"")
         root = CancellingResource(proxy, timeout=0.1, timeout_status=504)
         client, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close", proxy=root)
@@ -117,7 +117,7 @@ class LeaveTests(ProxyTestCase):
         self.assertTrue(answer.startswith(b"HTTP/1.1 504 "), answer)
 
     async def test_twisteds_leaves_it_open(self) -> None:
-        """Twisted's own proxy goes on reading for nobody (ticket 4901)."""
+        """Twisted's own proxy reads on when its client has left (ticket 4901)."""
         proxy: Any = TwistedsResource(LOOPBACK, self.port, b"", reactor)
         lost: Deferred[Any] = Deferred()
         root = CancellingResource(proxy, observers=lost.callback)
@@ -133,7 +133,7 @@ class LeaveTests(ProxyTestCase):
 
 
 class PressureTests(ProxyTestCase):
-    """One side is slow."""
+    """A client or an upstream that is slow."""
 
     async def test_slow_client(self) -> None:
         """The upstream waits for a client that does not read, and goes on when it does."""
@@ -148,7 +148,7 @@ class PressureTests(ProxyTestCase):
         await exchange.lost
 
     async def kept_body(self, kept: list[Request]) -> Any:
-        """The request's body, once it is there whole."""
+        """The content of the request, once the request has been handled."""
         await self.until(lambda: kept)
         return kept[0].content
 
@@ -177,10 +177,10 @@ class PressureTests(ProxyTestCase):
 
 
 class FailureTests(ProxyTestCase):
-    """The upstream fails."""
+    """Upstreams that fail."""
 
     async def assert_refused(self, status: bytes, root: Resource) -> None:
-        """The client is told so, and the log says why, once."""
+        """The client gets this status, and the log has one warning."""
         events = log_events(self)
         server = self.serve(root)
         client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
@@ -197,7 +197,7 @@ class FailureTests(ProxyTestCase):
         await self.assert_refused(b"502 Bad Gateway", self.proxy(number))
 
     async def test_does_not_answer(self) -> None:
-        """An upstream to which nobody can connect in time is a 504."""
+        """An upstream that does not accept the connection in time is a 504."""
         deaf = Deaf()
         self.addCleanup(deaf.close)
         agent = Agent(reactor, connectTimeout=0.1)
@@ -205,7 +205,7 @@ class FailureTests(ProxyTestCase):
         await self.assert_refused(b"504 Gateway Time-out", root)
 
     async def test_says_nothing_or_nonsense(self) -> None:
-        """An upstream that closes before its headers have come, or talks no HTTP, is a 502."""
+        """An upstream that closes before its headers are complete, or talks no HTTP, is a 502."""
         for said in [b"", b"HTTP/1.1 200 OK\r\nContent-", b"SSH-2.0-OpenSSH\r\n\r\n"]:
             answering = Deferred.fromCoroutine(
                 self.assert_refused(b"502 Bad Gateway", self.proxy())
@@ -218,7 +218,7 @@ class FailureTests(ProxyTestCase):
             self.outcome = Deferred()
 
     async def test_fails_half_way(self) -> None:
-        """One that fails in the middle of its body breaks the response off; no client has left."""
+        """An upstream that fails in the middle of its body fails the request, without a cause."""
         for said in [
             HEAD + b"the first part",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
@@ -234,7 +234,7 @@ class FailureTests(ProxyTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ResponseFailed)), 1)
 
     async def test_unexpected(self) -> None:
-        """What is no fault of the upstream's is an error of this server."""
+        """An error that is not the upstream's is a 500, and is logged."""
         proxy = self.proxy(agent=object())
         server = self.serve(proxy)
         client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))

@@ -20,7 +20,7 @@ from ._upstreams import HEAD, reactor
 
 
 class RequestTests(ProxyTestCase):
-    """What of a request comes to the upstream."""
+    """What the upstream gets of a request."""
 
     async def relayed(self, *lines: bytes, proxy: Any = None, **kw: Any) -> list[bytes]:
         """The lines of the head, without those that differ by design."""
@@ -32,7 +32,7 @@ class RequestTests(ProxyTestCase):
         return [lines[0], *sorted(lines[1:])]
 
     async def test_target(self) -> None:
-        """The target is the one that Twisted's proxy asks for."""
+        """The proxy asks for the same target as Twisted's own proxy."""
         for target in [b"/", b"/a/b%2Fc/d%20e?f=1&g=%C3%A4", b"/a;b/?", b"/%C3%A4?a?b"]:
             request = b"GET " + target + b" HTTP/1.1"
             twisteds: Any = TwistedsResource(LOOPBACK, self.port, b"/base", reactor)
@@ -44,7 +44,7 @@ class RequestTests(ProxyTestCase):
             self.flushLoggedErrors()
 
     async def test_headers(self) -> None:
-        """All headers are relayed but for those of the hop; the host is the upstream's."""
+        """All headers but those of the hop are relayed, and the Host is the upstream's."""
         lines = await self.relayed(
             b"GET / HTTP/1.1",
             b"Host: example.org",
@@ -86,7 +86,7 @@ class RequestTests(ProxyTestCase):
             await exchange.lost
 
     async def test_empty_body(self) -> None:
-        """A body that is empty, and says so, is relayed as that; else there is none."""
+        """The header "Content-Length: 0" is relayed, and not added where there is no body."""
         for method in [b"POST", b"PATCH", b"DELETE"]:
             self.outcome = Deferred()
             lines = await self.relayed(method + b" / HTTP/1.1", b"Content-Length: 0")
@@ -97,7 +97,7 @@ class RequestTests(ProxyTestCase):
         self.assertNotIn(b"Content-Length: 0", lines)
 
     async def test_address_of_ipv6(self) -> None:
-        """An address of IPv6 is put in brackets (RFC 3986, section 3.2.2)."""
+        """The Host of an IPv6 address has brackets (RFC 3986, section 3.2.2)."""
         listening = reactor.listenTCP(0, self.upstream, interface="::1")
         self.addCleanup(listening.stopListening)
         port = listening.getHost().port
@@ -106,7 +106,7 @@ class RequestTests(ProxyTestCase):
         self.assertIn(b"Host: [::1]:%d" % port, lines)
 
     async def test_default_port(self) -> None:
-        """Port 80 is not named in the host, as in Twisted's."""
+        """The Host does not name the default port 80."""
         asked: list[Any] = []
 
         class Noting:
@@ -123,7 +123,7 @@ class RequestTests(ProxyTestCase):
         self.assertEqual(headers.getRawHeaders(b"host"), [b"example.org"])
 
     async def test_pool(self) -> None:
-        """An agent with a pool uses a connection again."""
+        """An agent with a pool uses its connection for the next request."""
         pool = HTTPConnectionPool(reactor)
         self.addCleanup(pool.closeCachedConnections)
         agent = Agent(reactor, pool=pool)
@@ -138,7 +138,7 @@ class RequestTests(ProxyTestCase):
 
 
 class ResponseTests(ProxyTestCase):
-    """What of a response comes to the client."""
+    """What the client gets of a response."""
 
     async def test_whole(self) -> None:
         """Status, phrase and headers are the upstream's, but for those of the hop."""
@@ -162,14 +162,14 @@ class ResponseTests(ProxyTestCase):
         )
 
     async def test_chunked(self) -> None:
-        """A body of unknown length is relayed as one."""
+        """A body of unknown length is relayed in chunks."""
         said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
         body, head = await self.answered(said)
         self.assertEqual(body, b"5\r\nhello\r\n0\r\n\r\n")
         self.assertIn(b"Transfer-Encoding: chunked", head)
 
     async def test_until_close(self) -> None:
-        """So is one that ends with the connection."""
+        """A body that ends with the connection is relayed whole."""
         body, _ = await self.answered(b"HTTP/1.0 200 OK\r\n\r\nhello", b"GET / HTTP/1.0")
         self.assertEqual(body, b"hello")
 
@@ -197,13 +197,13 @@ class ResponseTests(ProxyTestCase):
         self.assertIn(b"Content-Length: 1000", head)
 
     async def test_early_hints(self) -> None:
-        """What comes before the response, such as a 103, is not taken for it."""
+        """An informational response, such as a 103, is not taken for the response."""
         hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
         body, head = await self.answered(hints + ANSWER)
         self.assertEqual((body, head[0]), (b"hello", b"HTTP/1.1 200 OK"))
 
     async def test_streamed(self) -> None:
-        """The client gets what has come before the upstream is done."""
+        """The client gets the first part of a body before the upstream sends the rest."""
         client, exchange = await self.ask()
         exchange.say(HEAD + b"the first part")
         await self.until(partial(client.has, b"the first part"))

@@ -26,21 +26,21 @@ reactor: Any = _installed_reactor
 
 
 class CallTests(ThreadTestCase):
-    """A call without a scope."""
+    """Calls without a scope."""
 
     async def test_result(self) -> None:
-        """The Deferred fires with what the function makes of its arguments, in the reactor."""
+        """A call fires in the reactor's thread with what the function makes of its arguments."""
         self.assertEqual(await self.defer(divmod, 7, 2), (3, 1))
         self.assertEqual(await self.defer(int, "11", base=2), 3)
         self.assertIs(threading.current_thread(), threading.main_thread())
 
     async def test_failure(self) -> None:
-        """It fails with what the function raises."""
+        """A call fails with what its function raises."""
         with self.assertRaisesRegex(KeyError, "oh"):
             await self.defer(failing(KeyError("oh")))
 
     async def test_own_pool_is_not_needed(self) -> None:
-        """Without a pool it is the reactor's, and so it is without a scope."""
+        """Without a pool and a scope, a call runs in the reactor's thread pool."""
         name = await defer_to_thread(lambda: threading.current_thread().name)
         self.assertIn(name, [each.name for each in reactor.getThreadPool().threads])
 
@@ -58,7 +58,7 @@ class CallTests(ThreadTestCase):
         self.assertEqual(variable.get(), "the caller's")
 
     async def test_cancelled_before_it_began(self) -> None:
-        """A call that has not begun fails at once, and never begins."""
+        """A call that is cancelled before it begins fails at once, and never begins."""
         busy = self.worker()
         first = self.defer(busy)
         await busy.begun
@@ -73,7 +73,7 @@ class CallTests(ThreadTestCase):
         self.assertEqual(called, [3])
 
     async def test_not_begun_is_forgotten(self) -> None:
-        """Nothing keeps the arguments of a call that never begins."""
+        """A call that is cancelled before it begins keeps no reference to its arguments."""
         busy = self.worker()
         first = self.defer(busy)
         await busy.begun
@@ -92,7 +92,7 @@ class CallTests(ThreadTestCase):
         await first
 
     async def test_cancelled_while_it_runs(self) -> None:
-        """A call that runs is waited for, and fails with CancelledError whatever it returns."""
+        """A running call is waited for, and fails with CancelledError whatever it returns."""
         worker = self.worker()
         call = self.defer(worker)
         await worker.begun
@@ -104,7 +104,7 @@ class CallTests(ThreadTestCase):
         self.assertTrue(worker.has_ended)
 
     async def test_cancelled_twice(self) -> None:
-        """To cancel it again changes nothing: the thread is still waited for."""
+        """A call that is cancelled several times is still waited for."""
         worker = self.worker()
         call = self.defer(worker)
         await worker.begun
@@ -116,7 +116,7 @@ class CallTests(ThreadTestCase):
             await call
 
     async def test_fails_after_the_cancel(self) -> None:
-        """A real failure after the cancel is told."""
+        """A cancelled call whose function raises another error fails with that error."""
         worker = self.worker(failing(KeyError("oh")))
         call = self.defer(worker)
         await worker.begun
@@ -126,13 +126,13 @@ class CallTests(ThreadTestCase):
             await call
 
     async def test_cancelled_when_it_is_over(self) -> None:
-        """To cancel it after its end does nothing."""
+        """A call can be cancelled after its end, which does nothing."""
         call = self.defer(int)
         self.assertEqual(await call, 0)
         call.cancel()
 
     async def test_timeout(self) -> None:
-        """`addTimeout` tells when the thread is free, not when the time is up."""
+        """A call with `addTimeout` fails when its thread is free, not when the time is up."""
         clock = Clock()
         worker = self.worker()
         call = self.defer(worker).addTimeout(1, clock)
@@ -145,10 +145,10 @@ class CallTests(ThreadTestCase):
 
 
 class CheckTests(ThreadTestCase):
-    """A function that asks whether its call was cancelled."""
+    """Functions that check whether their call was cancelled."""
 
     async def assert_told(self, deferred: Deferred[Any], worker: Worker) -> None:
-        """It is told, and the Deferred fails with that when the function has come to its end."""
+        """A cancelled call waits for its function, and fails with a plain CancelledError."""
         await worker.begun
         deferred.cancel()
         self.assertNoResult(deferred)
@@ -158,19 +158,19 @@ class CheckTests(ThreadTestCase):
         self.assertNotIsInstance(raised.exception, ScopeCancelled)
 
     async def test_without_a_scope(self) -> None:
-        """It is told where there is no scope."""
+        """`check` raises in a call that was cancelled without a scope."""
         worker = self.worker(told)
         await self.assert_told(self.defer(worker), worker)
         self.assertEqual(worker.result, "told")
 
     async def test_shared(self) -> None:
-        """It is told in a shared run that the last has left."""
+        """`check` raises in a shared run whose last caller has left."""
         worker = self.worker(told)
         await self.assert_told(Shared(self.defer)(worker), worker)
         self.assertEqual(worker.result, "told")
 
     async def test_in_an_interaction(self) -> None:
-        """It is told in a transaction of the database."""
+        """`check` raises in an interaction with the database that was cancelled."""
         pool = ConnectionPool("sqlite3", ":memory:", cp_reactor=reactor, check_same_thread=False)
         pool.start()
         self.addCleanup(pool.close)
@@ -179,13 +179,13 @@ class CheckTests(ThreadTestCase):
         self.assertEqual(worker.result, "told")
 
     async def test_not_cancelled(self) -> None:
-        """It goes on where its call was not cancelled, and where there is none."""
+        """`check` does not raise in a call that was not cancelled, or outside of calls."""
         check()
         await self.defer(check)
 
 
 def told() -> str:
-    """Ask, and be told."""
+    """Call `check`, and say whether it has raised."""
     try:
         check()
     except CancelledError:
@@ -194,10 +194,10 @@ def told() -> str:
 
 
 class LeftoverTests(ThreadTestCase):
-    """What is left of calls."""
+    """What calls leave behind."""
 
     async def test_no_cycles(self) -> None:
-        """No call is left to the cycle collector: completed, never begun, or cancelled."""
+        """Completed, cancelled and never begun calls leave no cycle to the collector."""
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)

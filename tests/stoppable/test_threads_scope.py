@@ -38,7 +38,7 @@ reactor: Any = _installed_reactor
 
 
 class ScopeTests(ThreadTestCase):
-    """Calls of handlers."""
+    """Calls that handlers make."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -46,7 +46,7 @@ class ScopeTests(ThreadTestCase):
         self.closed: Deferred[Outcome] = Deferred()
 
     def visit(self, handler: Callable[[Request], object], **options: Any) -> Connection:
-        """Visit the page that this handler makes."""
+        """The connection of a client that has asked a page with this handler."""
         decorate: Any = cancel_on_disconnect(observers=self.closed.callback, **options)
         connection = connect(GetPage(decorate(handler)), self.clock)
         connection.get()
@@ -63,7 +63,7 @@ class ScopeTests(ThreadTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     async def leave(self, handler: Callable[[Worker], Callable[[Request], object]]) -> Worker:
-        """Leave while a loop that checks its scope runs; it has ended when the scope closes."""
+        """Leave while a call that checks its scope runs, and expect its end before the scope's."""
         worker = self.worker(lambda: current_scope().check())
         connection = self.visit(handler(worker))
         await worker.begun
@@ -75,11 +75,11 @@ class ScopeTests(ThreadTestCase):
         return worker
 
     async def test_returned_and_left(self) -> None:
-        """When the client leaves, `check` raises in the thread, whose end the scope waits for."""
+        """A scope whose client leaves waits for the call that the handler returned."""
         await self.leave(lambda worker: lambda _: self.defer(worker))
 
     async def test_awaited_and_left(self) -> None:
-        """So it is in a coroutine, which is resumed when the thread is free."""
+        """A coroutine whose client leaves is resumed when the thread that it awaits is free."""
         resumed: list[object] = []
 
         def handler(worker: Worker) -> Callable[[Request], object]:
@@ -96,7 +96,7 @@ class ScopeTests(ThreadTestCase):
         self.assertEqual(resumed, [(True, ScopeCancelled)])
 
     async def test_inline_callbacks(self) -> None:
-        """And under `inlineCallbacks`."""
+        """An `inlineCallbacks` handler whose client leaves is resumed when the thread is free."""
         resumed: list[object] = []
 
         def handler(worker: Worker) -> Callable[[Request], object]:
@@ -113,7 +113,7 @@ class ScopeTests(ThreadTestCase):
         self.assertEqual(resumed, [True])
 
     async def test_tracked_and_left(self) -> None:
-        """And where it is tracked only."""
+        """A scope whose client leaves waits for a call that is only tracked."""
 
         def handler(worker: Worker) -> Callable[[Request], object]:
             def render(request: Request) -> object:
@@ -125,7 +125,7 @@ class ScopeTests(ThreadTestCase):
         await self.leave(handler)
 
     async def test_checks(self) -> None:
-        """`check` tells that the scope was cancelled, and why."""
+        """`check` raises ScopeCancelled in the thread, with the cause of the scope's cancel."""
         causes: list[object] = []
 
         def ask() -> None:
@@ -144,7 +144,7 @@ class ScopeTests(ThreadTestCase):
         self.assertEqual(causes, [Disconnected])
 
     async def test_checks_what_is_shielded(self) -> None:
-        """`check` does not stop what is shielded from the scope's cancel."""
+        """`check` does not raise in a call that is shielded from the scope's cancel."""
         worker = self.worker(told)
 
         async def work() -> None:
@@ -158,7 +158,7 @@ class ScopeTests(ThreadTestCase):
         self.assertEqual(worker.result, "not told")
 
     async def test_tracked_and_finished(self) -> None:
-        """A tracked call that has not begun when the response is finished never does."""
+        """A tracked call that has not begun when the response is finished never begins."""
         busy = self.worker()
         first = self.defer(busy)
         await busy.begun
@@ -174,7 +174,7 @@ class ScopeTests(ThreadTestCase):
         await first
 
     async def test_real_failure(self) -> None:
-        """What the function raises after the client has left, and is no cancel, is logged."""
+        """An error that the function raises after its client left is logged, and a failure."""
         worker = self.worker(failing(KeyError("oh")))
         connection = self.visit(lambda _: self.defer(worker))
         await worker.begun
@@ -184,7 +184,7 @@ class ScopeTests(ThreadTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_survivor(self) -> None:
-        """A function that does not end is a survivor."""
+        """A call that does not end after its client left is a survivor."""
         worker = self.worker()
         connection = self.visit(lambda _: self.defer(worker))
         await worker.begun
@@ -194,11 +194,11 @@ class ScopeTests(ThreadTestCase):
         self.assertFalse(worker.has_ended)
 
     async def test_reactor_of_the_site(self) -> None:
-        """The threads are those of the Site's own reactor, where that has threads."""
+        """A call runs in the thread pool of the Site's own reactor, if it has one."""
         pool = self.pool
 
         class Threaded:
-            """The reactor, with another pool."""
+            """The reactor, with another thread pool."""
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(reactor, name)

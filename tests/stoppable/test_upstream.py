@@ -24,10 +24,10 @@ from ._upstreams import HEAD, Deaf, reactor
 
 
 class PhaseTests(AskingTestCase):
-    """Each phase of an exchange."""
+    """Clients that leave in each phase of an exchange with the upstream."""
 
     async def test_connecting(self) -> None:
-        """An attempt to connect is given up."""
+        """When the client leaves, an attempt to connect to the upstream is given up."""
         deaf = Deaf()
         self.addCleanup(deaf.close)
         self.url = f"http://127.0.0.1:{deaf.port}/"
@@ -40,7 +40,7 @@ class PhaseTests(AskingTestCase):
             await self.until(lambda: not deaf.connecting())
 
     async def test_waiting_for_headers(self) -> None:
-        """A request that has not been answered is dropped, with a plain agent as well."""
+        """A request that is not answered yet is dropped, also by a plain agent."""
         for ask in [self.get, self.treq, self.plain]:
             self.outcome = Deferred()
             client = await self.visit(self.page(always(ask)))
@@ -49,7 +49,7 @@ class PhaseTests(AskingTestCase):
             await self.assert_dropped(exchange, client)
 
     async def test_several_at_once(self) -> None:
-        """Several requests are dropped where all are awaited together, or each is tracked."""
+        """Several requests are dropped, whether they are awaited together or tracked."""
 
         async def gathered(_: Request) -> bytes:
             await gatherResults([self.get(), self.get()], consumeErrors=True)
@@ -88,7 +88,7 @@ class PhaseTests(AskingTestCase):
         await exchange.lost
 
     async def test_sending_a_body(self) -> None:
-        """A request is dropped while its body is being sent."""
+        """A request whose client leaves while its body is sent is dropped."""
         self.upstream.reads = False
         body = FileBodyProducer(BytesIO(plenty()))
         ask = [
@@ -106,7 +106,7 @@ class PhaseTests(AskingTestCase):
             self.assertLess(len(exchange.body), len(plenty()))
 
     async def test_reading_the_body(self) -> None:
-        """A response is dropped while its body is being read, in whatever way."""
+        """A response whose client leaves is dropped, in whatever way its body is read."""
         for name, read in READERS.items():
             for get in [self.get, self.treq, lambda: self.treq(unbuffered=True)]:
                 await self.assert_dropped_in_body(name, read, get)
@@ -114,7 +114,7 @@ class PhaseTests(AskingTestCase):
     async def assert_dropped_in_body(
         self, name: str, read: Asking, get: Callable[[], Deferred[Any]]
     ) -> None:
-        """One way to ask, and one way to read."""
+        """A response is dropped that is asked for in one way, and read in one way."""
         self.outcome = Deferred()
         begun: Deferred[None] = Deferred()
 
@@ -131,7 +131,7 @@ class PhaseTests(AskingTestCase):
         await self.assert_dropped(exchange, client)
 
     async def test_unread(self) -> None:
-        """A response whose body nobody has begun to read is dropped."""
+        """A response whose body is not being read is dropped when the client leaves."""
         answered: Deferred[None] = Deferred()
 
         async def handler(_: Request) -> bytes:
@@ -147,7 +147,7 @@ class PhaseTests(AskingTestCase):
         await self.assert_dropped(exchange, client)
 
     async def test_asked_for_too_late(self) -> None:
-        """Who asks for the body of a response that was dropped is told of a cancel."""
+        """Reading the body of a response that was dropped raises a CancelledError."""
         for read in READERS.values():
             self.outcome, told = Deferred(), Deferred[object]()
 

@@ -21,7 +21,7 @@ from ._upstreams import HEAD, Endless, Exchange, reactor
 
 
 class WithoutScopeTests(AskingTestCase):
-    """Where there is no scope."""
+    """Requests to an upstream without a scope."""
 
     async def begun(self, head: bytes = HEAD) -> tuple[Any, Exchange]:
         """A response of which the first part has come."""
@@ -32,7 +32,7 @@ class WithoutScopeTests(AskingTestCase):
         return await asking, exchange
 
     async def test_read_body(self) -> None:
-        """`readBody` can be cancelled."""
+        """A `readBody` that is cancelled drops the connection."""
         response, exchange = await self.begun()
         reading = readBody(response)
         reading.cancel()
@@ -41,7 +41,7 @@ class WithoutScopeTests(AskingTestCase):
         self.assertEqual(self.flushWarnings(), [])
 
     async def test_asked_for_twice(self) -> None:
-        """A body is delivered once."""
+        """A body that is streamed already cannot be streamed a second time."""
         response, exchange = await self.begun()
         chunks = stream_body(response)
         with self.assertRaisesRegex(RuntimeError, "delivered already"):
@@ -58,7 +58,7 @@ class WithoutScopeTests(AskingTestCase):
         await exchange.lost
 
     async def test_dropped_stream(self) -> None:
-        """So does one to which nobody refers any more, also of a plain agent."""
+        """A stream to which no reference is left drops the connection, also of a plain agent."""
         self.agent = Agent(reactor)
         response, exchange = await self.begun()
         async for _ in stream_body(response):
@@ -66,7 +66,7 @@ class WithoutScopeTests(AskingTestCase):
         await exchange.lost
 
     async def test_collected_stream(self) -> None:
-        """It does so in the reactor's thread, whichever the garbage collector runs in."""
+        """A stream that is collected in another thread drops its connection in the reactor's."""
         gc.disable()
         self.addCleanup(gc.enable)
         lost: Deferred[int] = Deferred()
@@ -78,7 +78,7 @@ class WithoutScopeTests(AskingTestCase):
         self.assertEqual(await lost, get_ident())
 
     async def test_stop_producing(self) -> None:
-        """A reader may stop, pause and resume the connection, as any transport's."""
+        """A reader can pause, resume and stop its connection."""
         response, exchange = await self.begun()
         reader = Stopping()
         response.deliverBody(reader)
@@ -86,7 +86,7 @@ class WithoutScopeTests(AskingTestCase):
         await exchange.lost
 
     async def test_back_pressure(self) -> None:
-        """An upstream whose body is not read has to wait."""
+        """An upstream whose body is not read has to wait until it is read."""
         response, exchange = await self.begun(b"HTTP/1.1 200 OK\r\n\r\n")
         chunks = stream_body(response)
         source = Endless(exchange.transport)
@@ -100,7 +100,7 @@ class WithoutScopeTests(AskingTestCase):
 
 
 class Whole:
-    """A response, and the transport of who reads it."""
+    """A response, and the transport of its reader."""
 
     def __init__(self, lose: Callable[[], object]) -> None:
         self.loseConnection = lose
@@ -110,7 +110,7 @@ class Whole:
 
 
 class Stopping(Protocol):
-    """A reader that does what readers may do."""
+    """A reader that pauses, resumes and stops its transport."""
 
     def __init__(self) -> None:
         self.ended: Deferred[None] = Deferred()

@@ -27,15 +27,15 @@ from ._upstreams import HEAD, Exchange, reactor
 
 
 class EndTests(AskingTestCase):
-    """What does not end with a client that leaves."""
+    """Exchanges with an upstream that end without a client leaving."""
 
     async def answer(self, exchange: Exchange, body: bytes = b"hello") -> None:
-        """Answer a request."""
+        """Answer a request as the upstream."""
         await exchange.asked()
         exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     async def test_whole(self) -> None:
-        """Whoever waits gets what the upstream has said, in whatever way it is read."""
+        """A handler gets the whole body of the upstream, in whatever way the body is read."""
         for name, read in READERS.items():
             expected = b'{"a": 1}'
             got: list[Any] = []
@@ -54,7 +54,7 @@ class EndTests(AskingTestCase):
             self.assertEqual(got, [known.get(name, expected)], name)
 
     async def test_unread_when_finished(self) -> None:
-        """A body that was never read is dropped when the handler has answered."""
+        """A body that was never read is dropped when the response is finished."""
 
         async def handler(_: Request) -> bytes:
             return b"%d" % (await self.get()).code
@@ -69,7 +69,7 @@ class EndTests(AskingTestCase):
         self.assertEqual((outcome.cause, outcome.leftovers), (None, 1))
 
     async def test_arrives_late(self) -> None:
-        """A response that arrives when nobody waits for it any more is dropped."""
+        """A response that arrives after the handler has answered is dropped."""
         asked: list[Deferred[Any]] = []
 
         def handler(_: Request) -> bytes:
@@ -102,7 +102,7 @@ class EndTests(AskingTestCase):
         self.assertTrue((await client.closed).endswith(b"onetwo"))
 
     async def test_body_is_sent(self) -> None:
-        """A request's body arrives whole."""
+        """The body of a request arrives whole at the upstream."""
 
         def handler(_: Request) -> Any:
             return HTTPClient(self.agent).post(self.url, data=plenty()).addCallback(treq.content)
@@ -115,7 +115,7 @@ class EndTests(AskingTestCase):
         self.assertEqual(exchange.body, plenty())
 
     async def test_body_cannot_be_read(self) -> None:
-        """A request's body that fails is an error of the request."""
+        """A request whose body raises when it is read fails with that error."""
 
         class Broken(BytesIO):
             def read(self, size: int | None = -1) -> bytes:
@@ -127,7 +127,7 @@ class EndTests(AskingTestCase):
         self.assertIsInstance(error.value, OSError)
 
     async def test_upstream_fails(self) -> None:
-        """An upstream that fails in the middle of its body is an error for whoever reads it."""
+        """Reading a body fails with ResponseFailed if the upstream breaks it off."""
         for read in [readBody, lambda response: whole(stream_body(response))]:
             asking = self.get()
             exchange = await self.upstream.exchange()

@@ -21,7 +21,7 @@ FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst"
 
 
 class OutlivingTests(AskingTestCase):
-    """A body that is read by work which the scope does not stop."""
+    """Bodies that are read by work that the scope does not stop."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -45,7 +45,7 @@ class OutlivingTests(AskingTestCase):
         return result
 
     async def begin(self) -> Exchange:
-        """The upstream sends the first half of the body."""
+        """Have the upstream send the first half of the body."""
         exchange = await self.upstream.exchange()
         await exchange.asked()
         exchange.say(FIRST)
@@ -53,13 +53,13 @@ class OutlivingTests(AskingTestCase):
         return exchange
 
     async def assert_goes_on(self, exchange: Exchange) -> None:
-        """The second half comes, and is read."""
+        """The second half of the body comes, and is read."""
         exchange.say(b" half")
         self.assertEqual(await self.got, b"first half")
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_detached(self) -> None:
-        """A detached coroutine reads its body to the end, also when the response is finished."""
+        """A detached coroutine reads its body to the end after the response is finished."""
 
         async def handler(_: Request) -> bytes:
             detach(self.fetch())
@@ -72,7 +72,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_goes_on(exchange)
 
     async def test_detached_from_a_client_that_leaves(self) -> None:
-        """It does so when the client leaves."""
+        """A detached coroutine reads its body to the end after the client has left."""
 
         async def handler(_: Request) -> bytes:
             detach(self.fetch())
@@ -85,7 +85,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_goes_on(exchange)
 
     async def test_detached_request(self) -> None:
-        """A request that was begun before it was detached is the scope's: its body is dropped."""
+        """A request that began in the scope is dropped with it, even if it was detached."""
         asked: list[Deferred[Any]] = []
 
         async def handler(_: Request) -> bytes:
@@ -110,7 +110,7 @@ class OutlivingTests(AskingTestCase):
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
     async def test_returned_by_shielded_work(self) -> None:
-        """A response that shielded work has returned is the scope's: its body is dropped."""
+        """A response that shielded work returns to the handler is dropped with the scope."""
 
         async def ask() -> Any:
             return await self.get()
@@ -124,7 +124,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_dropped(await self.begin(), client)
 
     async def test_shielded_twice(self) -> None:
-        """What is shielded within shielded work leaves its response to that."""
+        """A response that shielded work gets from other shielded work is read to its end."""
 
         async def ask() -> Any:
             return await self.get()
@@ -141,7 +141,7 @@ class OutlivingTests(AskingTestCase):
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
     async def test_shielded_for_no_request(self) -> None:
-        """Outside of any scope shielded work reads on, too, and so does who is given a response."""
+        """Outside of any scope, a response that shielded work returns is read to its end."""
 
         async def ask() -> Any:
             return await self.get()
@@ -152,7 +152,7 @@ class OutlivingTests(AskingTestCase):
         self.assertEqual(await got, b"first half")
 
     async def test_detached_from_shielded_work(self) -> None:
-        """What shielded work detaches belongs to nobody."""
+        """A coroutine that shielded work detaches reads its body to the end."""
 
         async def outer() -> bytes:
             detach(self.fetch())
@@ -164,7 +164,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_goes_on(exchange)
 
     async def test_shared(self) -> None:
-        """One run for two requests reads on when the one that has begun it leaves."""
+        """A shared run reads on for a second caller when the client that began it leaves."""
         fetch = Shared(self.fetch)
         leaver = await self.visit(self.page(always(fetch)))
         exchange = await self.begin()
@@ -175,20 +175,20 @@ class OutlivingTests(AskingTestCase):
         self.assertEqual(await other, b"first half")
 
     async def test_shared_until_the_last_client_leaves(self) -> None:
-        """When the last has left, the connection is closed."""
+        """A shared run whose last caller leaves while the body comes drops its request."""
         client = await self.visit(self.page(always(Shared(self.fetch))))
         exchange = await self.begin()
         await self.assert_dropped(exchange, client)
 
     async def test_shared_before_the_headers(self) -> None:
-        """So it is where the run waits for the headers."""
+        """A shared run whose last caller leaves before the headers come drops its request."""
         client = await self.visit(self.page(always(Shared(self.fetch))))
         exchange = await self.upstream.exchange()
         await exchange.asked()
         await self.assert_dropped(exchange, client)
 
     async def test_shared_stream(self) -> None:
-        """And where it reads the body as it comes."""
+        """A shared run whose last caller leaves while it streams a body drops its request."""
 
         async def fetch() -> bytes:
             chunks = stream_body(await self.get())
@@ -199,7 +199,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_dropped(await self.begin(), client)
 
     async def test_detached_before_the_headers(self) -> None:
-        """A detached coroutine waits for its headers, too, when the client has left."""
+        """A detached coroutine waits for its headers after the client has left, and reads on."""
 
         async def handler(_: Request) -> bytes:
             detach(self.fetch())
@@ -214,7 +214,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_goes_on(exchange)
 
     async def test_shared_by_detached_work(self) -> None:
-        """A run goes on for detached work alone."""
+        """A shared run reads on for detached work after the client has left."""
         fetch = Shared(self.fetch)
 
         async def wait() -> None:
@@ -231,7 +231,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_goes_on(exchange)
 
     async def test_shared_by_shielded_work(self) -> None:
-        """It does so for shielded work, and the scope waits."""
+        """A shared run reads on for shielded work after the client has left; the scope waits."""
         client = await self.visit(self.page(always(lambda: shield(Shared(self.fetch)()))))
         exchange = await self.begin()
         client.leave()
@@ -239,7 +239,7 @@ class OutlivingTests(AskingTestCase):
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
     async def test_detached_from_a_run(self) -> None:
-        """What a run has detached goes on when the last has left the run."""
+        """A coroutine that a shared run detaches reads on when the last caller has left."""
 
         async def run() -> bytes:
             detach(self.fetch())
@@ -252,7 +252,7 @@ class OutlivingTests(AskingTestCase):
         await self.assert_goes_on(exchange)
 
     async def test_shielded_in_a_run(self) -> None:
-        """What a run shields is read to its end, and who left last waits for that."""
+        """A body that a shared run shields is read to its end, for which the scope waits."""
 
         async def run() -> bytes:
             return await shield(self.fetch())
@@ -264,7 +264,7 @@ class OutlivingTests(AskingTestCase):
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
     async def test_run_within_a_run(self) -> None:
-        """A run that only another run waits for is stopped with that."""
+        """A shared run whose only caller is another run is dropped with that run."""
         inner = Shared(self.fetch)
 
         async def outer() -> bytes:

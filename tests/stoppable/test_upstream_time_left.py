@@ -52,7 +52,7 @@ class PassedOnTests(VisitTestCase):
         self.recorder = Recorder()
 
     def ask(self, headers: Headers | None = None, agent: Any = None, **options: Any) -> Any:
-        """What the upstream is told by a handler that has taken a second; None for nothing."""
+        """The header that the upstream gets of a handler after a second, or None."""
         agent = agent or CancellingAgent(self.recorder)
 
         async def handler(_: Request) -> bytes:
@@ -68,41 +68,41 @@ class PassedOnTests(VisitTestCase):
         return None if told is None else told.getRawHeaders(HEADER)
 
     def test_header_of_the_scope(self) -> None:
-        """What is left goes into the header that the entry point reads."""
+        """The time left is sent in the header that the entry point reads."""
         for timeout, total in ((5, None), (None, 5), (9, 5)):
             told = self.ask(timeout_header=HEADER, timeout=timeout, total_timeout=total)
             self.assertEqual(told, ["4.000"])
 
     def test_header_of_the_agent(self) -> None:
-        """Or into one that the agent was given."""
+        """The time left is sent in the header that the agent was given."""
         agent = CancellingAgent(self.recorder, HEADER)
         self.assertEqual(self.ask(agent=agent, timeout=5), ["4.000"])
         self.assertEqual(self.ask(agent=agent, timeout=5, timeout_header="X"), ["4.000"])
 
     def test_none(self) -> None:
-        """An agent that was given None tells nothing, nor does one without a name or a limit."""
+        """The time left is not sent by an agent with None, without a name, or without a limit."""
         agent = CancellingAgent(self.recorder, None)
         self.assertIsNone(self.ask(agent=agent, timeout=5, timeout_header=HEADER))
         self.assertIsNone(self.ask(timeout=5))
         self.assertIsNone(self.ask(timeout_header=HEADER))
 
     def test_never_zero(self) -> None:
-        """What is left is never told as 0, which may mean that there is no limit."""
+        """The time left is never sent as 0, which may mean that there is no limit."""
         self.assertEqual(self.ask(timeout=1.0001, timeout_header=HEADER), ["0.001"])
 
     def test_other_headers(self) -> None:
-        """The caller's headers are sent, too, and are left as they were."""
+        """The caller's own headers are left as they were."""
         headers = Headers({"A": ["1"]})
         self.assertEqual(self.ask(headers, timeout=5, timeout_header=HEADER), ["4.000"])
         self.assertFalse(headers.hasHeader(HEADER))
 
     def test_own_value(self) -> None:
-        """A value that the caller has set is kept."""
+        """A value that the caller has set for the header is kept."""
         headers = Headers({HEADER: ["1"]})
         self.assertEqual(self.ask(headers, timeout=5, timeout_header=HEADER), ["1"])
 
     def test_where_no_limit_holds(self) -> None:
-        """Shielded work, and what runs when the scope has ended, has no limit to pass on."""
+        """A request that is made in shielded work or in a cleanup passes on no limit."""
         agent = CancellingAgent(self.recorder, HEADER)
 
         async def shielded(_: Request) -> object:
@@ -127,12 +127,12 @@ class PassedOnTests(VisitTestCase):
         self.assertIsNotNone(self.recorder.told.pop())
 
     def test_outside(self) -> None:
-        """Without a scope there is nothing to tell."""
+        """Without a scope, an agent sends no time left."""
         CancellingAgent(self.recorder, HEADER).request(b"GET", b"http://x/")
         self.assertEqual(self.recorder.told, [None])
 
     def test_wrong_name(self) -> None:
-        """A name that no header has is an error at once."""
+        """A `timeout_header` that cannot be the name of a header is an error at once."""
         wrong: Any
         for wrong, error in ((b"X", TypeError), ("X Y", ValueError), ("", ValueError)):
             for make in (
@@ -148,7 +148,7 @@ class ProxyTests(ProxyTestCase):
     """Promise 14: the reverse proxy passes on what is left, whatever its client has said."""
 
     async def relayed(self, *lines: bytes, header: Any = (), **options: Any) -> list[str]:
-        """The values that come to the upstream."""
+        """The values of the header that come to the upstream."""
         given = {} if header == () else {"timeout_header": header}
         proxy = CancellingResource(self.proxy(path=b"", **given), **options)
         connection, exchange = await self.ask(b"GET /a/b HTTP/1.1", *lines, proxy=proxy)
@@ -161,12 +161,12 @@ class ProxyTests(ProxyTestCase):
         return [each.partition(": ")[2] for each in head if each.startswith(HEADER.lower())]
 
     def assert_left(self, values: list[str], most: float) -> None:
-        """There is one value, a little less than this."""
+        """There is one value, and it is a little less than this."""
         (value,) = values
         self.assertTrue(most / 2 < float(value) <= most, value)
 
     async def test_overwrites(self) -> None:
-        """The client's value is replaced by what is left, or dropped where no limit holds."""
+        """The client's value is replaced by the time left, or dropped where no limit holds."""
         said = NAME + b": 3000"
         named = {"timeout_header": HEADER}
         self.assert_left(await self.relayed(said, timeout=60, **named), 60)
@@ -176,7 +176,7 @@ class ProxyTests(ProxyTestCase):
         self.assertEqual(await self.relayed(NAME + b": soon", **named), [])
 
     async def test_like_any_other(self) -> None:
-        """Without a name, and with None, it is relayed as it is."""
+        """The header is relayed as it is if no option names it, or the proxy is given None."""
         said = NAME + b": soon"
         self.assertEqual(await self.relayed(said, timeout=60), ["soon"])
         options = {"timeout": 60, "timeout_header": HEADER}
