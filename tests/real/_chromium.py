@@ -53,7 +53,7 @@ document.readyState === "complete" ||
 
 @define(eq=False)
 class Chromium(ProcessProtocol):
-    """A browser that runs."""
+    """A browser that is running."""
 
     _ended: Deferred[None] = Factory(Deferred)
     _output: bytes = b""
@@ -100,7 +100,7 @@ class Chromium(ProcessProtocol):
         return tab
 
     async def close(self) -> None:
-        """Ask the browser to close, and wait until it has."""
+        """Ask the browser to close, and wait until it has ended."""
         if self.transport is None or self._ended.called:
             return
         kill = reactor.callLater(10, self.transport.signalProcess, "KILL")
@@ -112,7 +112,7 @@ class Chromium(ProcessProtocol):
             kill.cancel()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Cut what the browser tells into messages."""
+        """Cut what the browser sends into messages."""
         if childFD != 4:
             self._output += data
             return
@@ -121,7 +121,7 @@ class Chromium(ProcessProtocol):
             self._receive(json.loads(message))
 
     def processEnded(self, reason: Failure) -> None:
-        """Fail all who wait, and tell why, as far as the browser has told."""
+        """Fail all that waits for the browser, with what the browser has written."""
         output = self._output.decode(errors="replace")
         replies = list(self._replies.values())
         for waiting in [*replies, *(awaited for *_, awaited in self._events)]:
@@ -163,7 +163,7 @@ class Tab:
         return self._browser.event(method, self._session)
 
     async def evaluate(self, expression: str) -> Any:
-        """Run JavaScript in the page, and bring its value home: a promise's, once it is kept.
+        """Run JavaScript in the page, and return its value, or that of its promise once it is kept.
 
         While the tab's next page is loading, this waits for it and runs in there.
         """
@@ -173,23 +173,23 @@ class Tab:
         return reply["result"].get("value")
 
     async def load(self, url: str) -> None:
-        """Go somewhere, and wait until the page has loaded."""
+        """Go to a page, and wait until it has loaded."""
         await self.call("Page.navigate", url=url)
         # Not the event of the protocol: that may be the one of the page that was left.
         await self.evaluate(LOADED)
 
     async def start_loading(self, url: str) -> None:
-        """Follow a link, and wait until its request is on the wire, no longer."""
+        """Follow a link, and wait only until its request is on the wire."""
         on_the_wire = self.event("Network.requestWillBeSentExtraInfo")
         await self.evaluate(f"location.href = {json.dumps(url)}")
         await on_the_wire
 
     async def press(self, key: str) -> None:
-        """Press a key: reaches the page also while the next one is loading."""
+        """Press a key, which reaches the page even while the next one is loading."""
         await self.call("Input.dispatchKeyEvent", type="keyDown", key=key)
 
     async def look(self, width: int, height: int, scheme: str = "light") -> None:
-        """Look through a window of this size, and prefer a color scheme."""
+        """Give the window this size, and prefer a color scheme."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -202,12 +202,12 @@ class Tab:
         await self.call("Emulation.setEmulatedMedia", features=[preferred])
 
     async def picture(self) -> bytes:
-        """What is to be seen, as a PNG."""
+        """What the tab shows, as a PNG."""
         shot = await self.call("Page.captureScreenshot", format="png")
         return b64decode(shot["data"])
 
     async def stop_loading(self) -> None:
-        """Do what the button beside the address bar does."""
+        """Stop loading, as the button beside the address bar does."""
         await self.call("Page.stopLoading")
 
 

@@ -28,7 +28,7 @@ new Promise(done => {
 
 
 async def serve_demo(test: TestCase, *arguments: str) -> int:
-    """Serve the demonstration for the length of a test; the number of its port."""
+    """Serve the demonstration for the length of a test, and return the number of its port."""
     process = LoggedProcess()
     command = [sys.executable, "-m", "cancelweb", "--serve", "--port", "0", *arguments]
     reactor.spawnProcess(process, command[0], command, env=os.environ)
@@ -40,7 +40,7 @@ async def serve_demo(test: TestCase, *arguments: str) -> int:
 
 @define(frozen=True)
 class Visitor:
-    """Somebody with the page in a tab of a browser."""
+    """A visitor with the page in a tab of a browser."""
 
     browser: Chromium
     tab: Tab
@@ -48,7 +48,7 @@ class Visitor:
 
     @classmethod
     async def come(cls, test: TestCase, width: int = 1280, height: int = 900) -> "Visitor":
-        """Open the page, and wait until it shows what the server tells."""
+        """Serve and open the page, and wait until it shows what the server tells."""
         url = f"http://127.0.0.1:{await serve_demo(test)}/"
         browser = await launch(test)
         visitor = cls(browser, await browser.tab(), url)
@@ -73,7 +73,7 @@ class Visitor:
             await self.tab.evaluate(f"document.getElementById({button!r}).click()")
 
     async def shown(self, condition: str) -> Any:
-        """Wait until the page shows a state, `detail`, of which this is true; that state."""
+        """Wait until the page shows a state, `detail`, of which this is true, and return it."""
         return await self.tab.evaluate(SHOWN % condition)
 
     async def text(self, element: str) -> str:

@@ -23,7 +23,7 @@ AT_ONCE = 1.5
 
 
 def docstring(path: Path) -> str:
-    """What an example says of itself."""
+    """The docstring of an example."""
     text = ast.get_docstring(ast.parse(path.read_text()))
     assert text is not None, path
     return text
@@ -49,7 +49,7 @@ class Reader(SocketVisit):
         ).encode() + body
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the request."""
         self.send(self._request)
 
 
@@ -92,9 +92,9 @@ class ExampleTestCase(TestCase):
         return Server(int(started.rpartition(" ")[2]), process.log)
 
     async def assert_stopped(self, server: Server) -> None:
-        """cancelweb tells at once that it has stopped something."""
+        """The log of cancelweb tells at once that a request was stopped."""
         await server.log.expect(r"\[cancelweb#info\] .*: stopped .*disconnected", within=AT_ONCE)
 
     def assert_quiet(self, server: Server) -> None:
-        """Nothing has gone wrong in the server."""
+        """The server has logged nothing alarming."""
         self.assertEqual(server.log.matching(ALARMING), [])

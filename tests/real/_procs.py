@@ -17,7 +17,7 @@ def running(mark: str) -> list[int]:
 
 
 def zombies() -> list[int]:
-    """Children of this process that have ended, and that nobody has asked for their status."""
+    """Children of this process that have ended, and whose status was not fetched."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True)
     rows = [line.split() for line in listed.stdout.splitlines()]
     mine = str(os.getpid())

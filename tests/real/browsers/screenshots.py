@@ -48,12 +48,12 @@ async def upload(request):
 
 
 class StatusTests(TestCase):
-    """The status page."""
+    """The pictures of the status page."""
 
     timeout = 60
 
     async def test_status(self) -> None:
-        """`status-light.png` and `status-dark.png`."""
+        """Take the pictures `status-light.png` and `status-dark.png`."""
         clock = Clock()
         status = Site(StatusResource(self.busy_site(clock).monitor), reactor=clock)
         for second in range(120):
@@ -79,7 +79,7 @@ class StatusTests(TestCase):
         return self.site
 
     def pass_second(self, second: int) -> None:
-        """Some come, and some of those who are there leave."""
+        """Have some clients come, and some of those that are there leave."""
         for _ in range(self.random.randrange(3)):
             number = self.random.randrange(1000, 10000)
             if self.random.random() < 0.5:

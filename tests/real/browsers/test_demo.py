@@ -9,12 +9,12 @@ from .._demo import Visitor
 
 
 class BrowserTests(TestCase):
-    """The page in a browser."""
+    """The demonstration's page in a browser."""
 
     timeout = 120
 
     async def test_start_ten_and_leave_ten(self) -> None:
-        """Ten are started and left: the list is empty, and the counters say that ten stopped."""
+        """Ten requests that are started and left are gone from the list, and counted."""
         visitor = await Visitor.come(self)
         await visitor.press(*["start-report-1"] * 3, *["start-process-1"] * 3)
         await visitor.press(*["start-stream-1"] * 4)
@@ -31,7 +31,7 @@ class BrowserTests(TestCase):
         self.assertEqual(await visitor.text("yours"), "You left 10, and were answered 0 times.")
 
     async def test_more_than_a_browser_opens_to_one_port(self) -> None:
-        """Thirty at a time are really thirty requests, of which a kind can be left alone."""
+        """Thirty requests can run at once, and those of one kind can be left."""
         visitor = await Visitor.come(self)
         await visitor.press("start-stream-10", "start-stream-10", "start-process-10")
         await visitor.shown("detail.running === 30")
@@ -40,7 +40,7 @@ class BrowserTests(TestCase):
         self.assertEqual({row["kind"] for row in state["rows"]}, {"process"})
 
     async def test_switched_off(self) -> None:
-        """With cancellation off, who leaves is marked as gone, and the work is done for nobody."""
+        """With cancellation off, a request that was left is marked, and its work goes on."""
         visitor = await Visitor.come(self)
         await visitor.press("cancelling", "start-report-1")
         await visitor.shown("detail.running === 1")
@@ -52,7 +52,7 @@ class BrowserTests(TestCase):
         self.assertEqual(await visitor.text("stopped"), "0")
 
     async def test_closing_the_tab_leaves(self) -> None:
-        """Whoever closes the tab has left all that was started there; another tab shows it."""
+        """Closing a tab leaves all requests that it started, as another tab shows."""
         visitor = await Visitor.come(self)
         another = await visitor.another()
         await visitor.press("start-chain-1")
@@ -62,7 +62,7 @@ class BrowserTests(TestCase):
         self.assertEqual(state["stopped"], 3)
 
     async def test_going_elsewhere_leaves(self) -> None:
-        """So has who goes to another page, though the browser could keep this one."""
+        """Going to another page leaves all requests that the demonstration started."""
         visitor = await Visitor.come(self)
         await visitor.press("start-chain-1")
         await visitor.shown("detail.running === 3")
@@ -72,7 +72,7 @@ class BrowserTests(TestCase):
         self.assertEqual(state["stopped"], 3)
 
     async def test_fits_narrow_and_wide(self) -> None:
-        """Nothing is wider than the window, be it a phone's, with work in the list."""
+        """With work in the list, no width makes the page wider than the window."""
         visitor = await Visitor.come(self)
         await visitor.press("start-chain-1", "start-process-1")
         await visitor.shown("detail.running === 4")

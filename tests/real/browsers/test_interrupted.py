@@ -6,7 +6,7 @@ from .._interrupted import ANSWERED, DELAY, PAGE, PATH, InterruptedTestCase
 
 
 class ChromiumTests(InterruptedTestCase):
-    """A browser."""
+    """The tutorial's example in a browser."""
 
     async def test_waiting_browser_shows_page(self) -> None:
         """A browser that waits shows the page, and nothing is cancelled."""
@@ -29,7 +29,7 @@ class ChromiumTests(InterruptedTestCase):
         await self.assert_nothing_else(server)
 
     async def test_window_stop_cancels(self) -> None:
-        """A page that calls `window.stop()` while the next one loads cancels its call."""
+        """A page that calls `window.stop()` while the next one loads cancels the call."""
         server, browser = await serve(self, TWIST), await launch(self)
         tab = await browser.tab()
         await tab.evaluate("onkeydown = () => window.stop()")

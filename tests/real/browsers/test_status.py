@@ -93,17 +93,17 @@ HEADERS = {
 
 
 def until(expression: str) -> str:
-    """See `UNTIL`."""
+    """An expression that waits until this one is true: see `UNTIL`."""
     return UNTIL % expression
 
 
 class BrowserTestCase(TestCase):
-    """What the tests below share: the page on loopback, and a tab that shows it."""
+    """The base of these tests: the page on loopback, and a tab that shows it."""
 
     timeout = 90
 
     async def open(self) -> Tab:
-        """Start all, and go to the page."""
+        """Serve the page, and open an empty tab."""
         self.site = Monitored(reactor)
         self.addCleanup(self.site.leave)
         site = Site(StatusResource(self.site.monitor))
@@ -113,7 +113,7 @@ class BrowserTestCase(TestCase):
         return tab
 
     async def assert_no_complaints(self, tab: Tab) -> None:
-        """Nothing has gone wrong in the page, and nothing was blocked."""
+        """The page has had no errors, and nothing in it was blocked."""
         self.assertEqual(await tab.evaluate("complaints"), [])
 
 
@@ -121,7 +121,7 @@ class LiveTests(BrowserTestCase):
     """The page keeps itself up to date."""
 
     async def test_requests_come_and_go(self) -> None:
-        """A request appears when it comes and goes when it is left, without a reload."""
+        """Requests appear when they come and vanish when they are left, without a reload."""
         tab = await self.open()
         await tab.load(self.url)
         await tab.evaluate("window.isTheSame = true")
@@ -138,7 +138,7 @@ class LiveTests(BrowserTestCase):
         await self.assert_no_complaints(tab)
 
     async def test_selected_text_stays(self) -> None:
-        """While somebody selects text to copy, the page holds still, and says so."""
+        """While text is selected, the page holds still, and says so."""
         tab = await self.open()
         self.site.visit(b"/copied")
         await tab.load(self.url)
@@ -153,7 +153,7 @@ class LiveTests(BrowserTestCase):
         self.assertEqual(await tab.evaluate("document.querySelector('.sent')"), None)
 
     async def test_lost_connection_is_told(self) -> None:
-        """When the server is gone the page says since when, and goes on when it is back."""
+        """When the connection is lost, the page says since when, and goes on when it is back."""
         tab = await self.open()
         await tab.load(self.url)
         text = "document.querySelector('#connection').textContent"
@@ -163,7 +163,7 @@ class LiveTests(BrowserTestCase):
         await tab.evaluate(until(f"{text} == 'Live'"))
 
     async def test_readable_without_javascript(self) -> None:
-        """Without JavaScript all is there, and the page reloads itself."""
+        """Without JavaScript, the page shows all, and reloads itself."""
         tab = await self.open()
         await tab.call("Emulation.setScriptExecutionDisabled", value=True)
         self.site.visit(b"/first")
@@ -184,10 +184,10 @@ class LiveTests(BrowserTestCase):
 
 
 class HostileTests(BrowserTestCase):
-    """What clients send is shown as they sent it, and does nothing."""
+    """Hostile input of clients is shown as it was sent, and does nothing."""
 
     async def test_is_text(self) -> None:
-        """Each is one piece of text in its place, on load and in events; nothing runs."""
+        """Hostile input is plain text in its place, on load and in events, and runs nothing."""
         tab = await self.open()
         await tab.load(self.url)
         shape = "[document.querySelectorAll('script, h1, img, b, base').length]"
@@ -219,7 +219,7 @@ class HostileTests(BrowserTestCase):
         )
 
     async def test_stays_in_its_place(self) -> None:
-        """The longest path, and one written from right to left, widen nothing."""
+        """The longest path, and one written from right to left, do not widen the page."""
         tab = await self.open()
         self.site.visit(b"/" + b"W" * 8000)
         self.site.visit_hostile(b"GET", "/עברית/العربية/".encode() * 30)
@@ -231,10 +231,10 @@ class HostileTests(BrowserTestCase):
 
 
 class LookTests(BrowserTestCase):
-    """How it looks."""
+    """How the page looks."""
 
     async def test_fits_wide_and_narrow(self) -> None:
-        """With 0, 5 and 5,000 requests nothing overflows; the page stays small, and is quick."""
+        """With 0, 5 and 5,000 requests, nothing overflows, and the page stays small."""
         tab = await self.open()
         for count in (0, 5, 5000):
             self.site.visits(count - len(self.site.connections))
@@ -256,7 +256,7 @@ class LookTests(BrowserTestCase):
         self.assertEqual(more, "and 4,950 more, younger ones")
 
     async def test_numbers_are_even(self) -> None:
-        """Each label takes one line, so that the numbers in a row are level."""
+        """Each label takes one line, at any width, so that the numbers in a row are level."""
         tab = await self.open()
         for width in (320, 576, 577, 928, 929, 960, 1400):
             await tab.look(width, 800)
@@ -285,7 +285,7 @@ class LookTests(BrowserTestCase):
         self.assertNotEqual(*grounds)
 
     async def test_is_accessible(self) -> None:
-        """Headings have an order, tables and charts have names, columns headers, links a focus."""
+        """Tables, charts, headings and columns have their names, and a link shows its focus."""
         tab = await self.open()
         self.site.visits(2)
         await tab.load(self.url)

@@ -5,10 +5,10 @@ from .._postgres import postgres
 
 
 class ExamplesTests(ExampleTestCase):
-    """It does what it says it does."""
+    """The example does what its docstring says."""
 
     async def test_async_query_stops(self) -> None:
-        """An asynchronous driver's query is gone when who asked for it has left."""
+        """The query of an asynchronous driver is gone when its client has left."""
         database = postgres()
         name = "async-example"
         server = await self.serve(

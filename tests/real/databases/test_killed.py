@@ -33,7 +33,7 @@ reactor.run()
 
 
 class KilledTests(TestCase):
-    """Two programs that wait for a query are killed; one has the setting."""
+    """Two killed programs that wait for a query, one of them with the setting."""
 
     timeout = 60
 
@@ -41,7 +41,7 @@ class KilledTests(TestCase):
         self.database = postgres()
 
     async def begin(self, name: str, setting: str) -> tuple[Any, Session]:
-        """A program whose query runs."""
+        """A program whose query is running."""
         process: Any = LoggedProcess()
         arguments = [sys.executable, "-c", PROGRAM, self.database.dsn_of(name), setting]
         reactor.spawnProcess(process, sys.executable, arguments, env=None)
@@ -50,7 +50,7 @@ class KilledTests(TestCase):
         return process, session
 
     async def test_query_goes_on_unless_told_to_look(self) -> None:
-        """PostgreSQL runs a query on for nobody; with the setting of the how-to it stops it."""
+        """PostgreSQL stops the query of a killed program only with the setting."""
         names = [f"{self.id()[-40:]}-{each}" for each in ("plain", "told")]
         begun = [
             await self.begin(name, setting)

@@ -48,7 +48,7 @@ class Contract:
         self.pool = self.open()
 
     def open(self: Any, size: int = CLIENTS, **options: Any) -> ConnectionPool:
-        """A pool of this test's own, as the server sees it."""
+        """A pool of this test's own, known to the server by its name."""
         dsn = self.server.dsn_of(self.name)
         pool = ConnectionPool(self.driver, dsn, cp_max=size, cp_reactor=reactor, **options)
         pool.start()
@@ -56,13 +56,13 @@ class Contract:
         return pool
 
     async def cancelled(self: Any, query: Deferred[Any]) -> None:
-        """Cancel it, and wait until it has stopped."""
+        """Cancel a query, and wait until it has stopped."""
         query.cancel()
         with self.assertRaises(CancelledError):
             await query
 
     async def test_query_is_gone(self: Any) -> None:
-        """When the Deferred fires, the server runs no query, and no transaction is open."""
+        """A cancelled query fires when the server runs no query, and has no open transaction."""
         query = self.pool.runQuery("SELECT pg_sleep(60)")
         (session,) = await self.server.running(self.name)
         self.assertIn("pg_sleep", session.query)
@@ -70,7 +70,7 @@ class Contract:
         self.assertEqual(self.server.states(self.name), ["idle"])
 
     async def test_interaction_is_rolled_back(self: Any) -> None:
-        """So it is in the middle of a transaction, of which nothing stays."""
+        """A cancelled interaction is stopped in the server, and nothing of it stays."""
         self.server.execute("CREATE TABLE IF NOT EXISTS t (n int)")
         self.addCleanup(self.server.execute, "DROP TABLE t")
 
@@ -86,14 +86,14 @@ class Contract:
             self.assertEqual(self.server.execute("SELECT * FROM t"), [])
 
     def run_with_cursor(self: Any, interact: Any) -> Deferred[Any]:
-        """The same by `runWithConnection`."""
+        """Run an interaction with a cursor of `runWithConnection`."""
         done: Deferred[Any] = self.pool.runWithConnection(
             lambda connection: interact(connection.cursor())
         )
         return done
 
     async def test_client_leaves(self: Any) -> None:
-        """A handler's query is gone when the scope of its client, who has left, closes."""
+        """A handler's query is gone from the server when the scope of its request closes."""
         closed: Deferred[Outcome] = Deferred()
 
         async def handler(_: Request) -> bytes:
@@ -109,7 +109,7 @@ class Contract:
         self.assertEqual(self.server.states(self.name), ["idle"])
 
     async def test_timeout_of_the_server(self: Any) -> None:
-        """That the server stops a statement by itself is an error like any other."""
+        """A statement that the server itself stops fails with the server's error."""
 
         def interact(transaction: Any) -> None:
             transaction.execute("SET LOCAL statement_timeout = 10")
@@ -131,7 +131,7 @@ class Contract:
         self.assertEqual(await self.pool.runQuery("SELECT 1"), [(1,)])
 
     async def test_random_moments(self: Any) -> None:
-        """Of 500 queries cancelled at random moments none hits another: each gets its own rows."""
+        """Of 500 queries cancelled at random moments, none hits another, and each gets its rows."""
         counts = {"completed": 0, "cancelled": 0, "committed": 0}
         await DeferredList(
             [
@@ -171,7 +171,7 @@ class Contract:
             self.assertEqual(await self.pool.runQuery("SELECT %s, %s", own), [own])
 
     async def test_rollback_waits_for_the_cancel(self: Any) -> None:
-        """While the driver's cancel is under way, the connection is not used, not even idle."""
+        """A connection is not even rolled back while the driver's cancel is under way."""
         go_on, sent = threading.Event(), Deferred[None]()
         self.addCleanup(go_on.set)
         interrupt = PostgreSQL.interrupt
@@ -215,7 +215,7 @@ class Contract:
         self.assertEqual(seen, [CancelledError] * 2)
 
     async def test_no_further_row(self: Any) -> None:
-        """`executemany` runs no row that it is given after the cancel, and asks for no further."""
+        """`executemany` asks for no further row once it was given one after the cancel."""
         self.pool = self.open(1)
         for named in (False, True):
             gate = Gate(self)
@@ -225,7 +225,7 @@ class Contract:
             self.assertEqual(await self.pool.runQuery("SELECT 1"), [(1,)])
 
     def insert(self: Any, transaction: Any, rows: Any, named: bool) -> None:
-        """Into a table that is gone at the end, the rows being given by name or not."""
+        """Insert rows, given by name or not, into a table that is dropped at the end."""
         transaction.execute("CREATE TEMPORARY TABLE few (n int) ON COMMIT DROP")
         statement = "INSERT INTO few VALUES (%s)"
         if named:
@@ -234,7 +234,7 @@ class Contract:
             transaction.executemany(statement, rows)
 
     def few(self: Any, gate: Gate, given: list[int]) -> Iterator[tuple[int]]:
-        """Rows; the thread waits before the second."""
+        """Three rows; the thread waits before it gives the second."""
         for number in range(3):
             if number == 1:
                 gate.wait()
@@ -242,13 +242,13 @@ class Contract:
             yield (number,)
 
     async def test_own_cursors(self: Any) -> None:
-        """A connection's cursors are of the class that the user has given it, if it is a user's."""
+        """With a cursor class of the user's, a connection's cursors are of that class."""
         self.pool = self.open(1, cursor_factory=self.own)
         kind = await self.pool.runWithConnection(lambda connection: type(connection.cursor()))
         self.assertIs(kind, self.own)
 
     async def asks(self: Any, pool: ConnectionPool, kind: type, **options: Any) -> None:
-        """Fail unless its cursors are of this kind, and ask."""
+        """The cursors of this pool are of this kind, and ask whether their use was cancelled."""
 
         def use(connection: Any) -> None:
             cursor = connection.cursor(**options)
@@ -259,33 +259,33 @@ class Contract:
 
 
 class OwnPsycopgCursor(psycopg.Cursor[Any]):
-    """A user's."""
+    """A cursor class of the user's for psycopg 3."""
 
 
 class OwnPsycopg2Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]
-    """A user's."""
+    """A cursor class of the user's for psycopg2."""
 
 
 class OwnPsycopg2Connection(psycopg2.extensions.connection):  # type: ignore[misc]
-    """A user's, which has a way of its own to make cursors; it counts them."""
+    """A connection class of the user's that makes cursors in its own way, and counts them."""
 
     made = 0
 
     def cursor(self, *args: Any, **kw: Any) -> Any:
-        """One of the user's."""
+        """A cursor of the user's class."""
         self.made += 1
         return super().cursor(*args, cursor_factory=OwnPsycopg2Cursor, **kw)
 
 
 class PsycopgTests(Contract, TestCase):
-    """With psycopg 3."""
+    """A pool with psycopg 3."""
 
     driver = "psycopg"
     rows = "params_seq"
     own = OwnPsycopgCursor
 
     async def test_kinds_of_cursors(self) -> None:
-        """Those of the driver are of the class that was asked for, and ask."""
+        """Cursors of the driver are of the class that is asked for, and check for a cancel."""
         await self.asks(self.pool, psycopg.Cursor)
         pool = self.open(cursor_factory=psycopg.ClientCursor)
         await self.asks(pool, psycopg.ClientCursor)
@@ -305,14 +305,14 @@ class PsycopgTests(Contract, TestCase):
 
 
 class Psycopg2Tests(Contract, TestCase):
-    """With psycopg2."""
+    """A pool with psycopg2."""
 
     driver = "psycopg2"
     rows = "vars_list"
     own = OwnPsycopg2Cursor
 
     async def test_kinds_of_cursors(self) -> None:
-        """Those of the driver are of the class that was asked for, and ask, however asked for."""
+        """Cursors of the driver are of any class that is asked for, and check for a cancel."""
         rows = psycopg2.extras.RealDictCursor
         await self.asks(self.pool, psycopg2.extensions.cursor)
         await self.asks(self.pool, psycopg2.extensions.cursor, cursor_factory=None)
@@ -322,7 +322,7 @@ class Psycopg2Tests(Contract, TestCase):
         await self.asks(self.open(connection_factory=connections), rows)
 
     async def test_own_connections(self) -> None:
-        """A connection that makes cursors in its own way is looked at once, and left so."""
+        """A connection that makes cursors in its own way is tried once, and left as it is."""
         pool = self.open(1, connection_factory=OwnPsycopg2Connection)
 
         def use(given: Any) -> tuple[Any, ...]:
@@ -334,7 +334,7 @@ class Psycopg2Tests(Contract, TestCase):
             self.assertEqual(used, (OwnPsycopg2Cursor, None, made))
 
     async def test_functions_in_c(self) -> None:
-        """What wants a cursor of the driver's takes one of the pool's."""
+        """A function in C that wants a cursor of the driver's takes one of the pool's."""
 
         def use(connection: Any) -> str:
             text: str = psycopg2.extensions.quote_ident("a b", connection.cursor())

@@ -22,7 +22,7 @@ CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPAT
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
-    """Run a command that succeeds; returns what it wrote."""
+    """Run a command that succeeds, and return what it wrote."""
     arguments = [str(each) for each in command]
     done = subprocess.run(arguments, env=CLEAN, cwd=cwd, capture_output=True, text=True)
     if done.returncode:
@@ -31,7 +31,7 @@ def run(*command: object, cwd: Path | None = None) -> str:
 
 
 def environment(directory: Path, *packages: object) -> Path:
-    """Make a fresh environment with these packages; returns its Python."""
+    """Make a fresh environment with these packages, and return its Python."""
     python = directory / "bin" / "python"
     run(sys.executable, "-m", "venv", "--without-pip", directory)
     run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *packages)
@@ -39,7 +39,7 @@ def environment(directory: Path, *packages: object) -> Path:
 
 
 def build(kind: str, directory: Path) -> Path:
-    """Build what is uploaded to a package index: `wheel`, or `sdist`."""
+    """Build a package that can be uploaded to an index: `wheel`, or `sdist`."""
     python = environment(directory / "builder", "hatchling")
     out = directory / "dist"
     run(python, "-m", "hatchling", "build", "-t", kind, "-d", out, cwd=REPOSITORY)
@@ -48,16 +48,16 @@ def build(kind: str, directory: Path) -> Path:
 
 
 class InstalledTests(TestCase):
-    """Ways to install."""
+    """Ways to install cancelweb."""
 
     timeout = 600
 
     def setUp(self) -> None:
-        """A directory."""
+        """Make a directory."""
         self.directory = Path(self.mktemp()).resolve()
 
     async def assert_found(self, *packages: object) -> None:
-        """The plugin is found and serves, where this is installed."""
+        """The plugin is found and serves where these packages are installed."""
         python: Any = await deferToThread(environment, self.directory / "installed", *packages)
         helped: Any = await deferToThread(run, python, "-P", *TWISTD[:-1], "--help")
         self.assertRegex(helped, r"\n +cancelweb +Twisted's web server")
@@ -67,16 +67,16 @@ class InstalledTests(TestCase):
         self.assertIn(b"Sorry to keep you waiting.", await visit.closed)
 
     async def test_wheel(self) -> None:
-        """From the wheel, which puts nothing into Twisted but the plugin."""
+        """The plugin is found when installed from the wheel, which adds only it to Twisted."""
         wheel: Any = await deferToThread(build, "wheel", self.directory)
         names = [name for name in ZipFile(wheel).namelist() if name.startswith("twisted/")]
         self.assertEqual(names, ["twisted/plugins/cancelweb_tap.py"])
         await self.assert_found(wheel)
 
     async def test_sdist(self) -> None:
-        """From the sdist."""
+        """The plugin is found when installed from the sdist."""
         await self.assert_found(await deferToThread(build, "sdist", self.directory))
 
     async def test_editable(self) -> None:
-        """In place, as developers do."""
+        """The plugin is found when installed in place, as developers do."""
         await self.assert_found("--editable", REPOSITORY)

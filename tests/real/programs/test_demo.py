@@ -33,30 +33,30 @@ RAN_ON = evolve(STOPPED, completed=CLIENTS, stopped=0, cpu=0.25)
 
 
 def rows(output: str) -> dict[str, list[str]]:
-    """The table's cells, by the kind of work."""
+    """The cells of the table, by the kind of work."""
     lines = [line.split() for line in output.splitlines()]
     return {line[0]: line[1:] for line in lines if line and line[0] in (*KINDS, "all")}
 
 
 class Interrupting(ProcessProtocol):
-    """A process that is interrupted as soon as it has said something."""
+    """A process that is interrupted as soon as it writes something."""
 
     def __init__(self) -> None:
         self.ended: Deferred[ProcessTerminated] = Deferred()
 
     def outReceived(self, data: bytes) -> None:
-        """Interrupt it."""
+        """Interrupt the process."""
         assert self.transport is not None
         self.transport.signalProcess("INT")
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell how it has ended."""
+        """Tell how the process has ended."""
         assert isinstance(reason.value, ProcessTerminated), reason
         self.ended.callback(reason.value)
 
 
 class CommandTests(TestCase):
-    """`python -m cancelweb`."""
+    """The command `python -m cancelweb`."""
 
     timeout = 120
 
@@ -68,7 +68,7 @@ class CommandTests(TestCase):
         return output.decode(), errors.decode(), status
 
     async def test_table_shows_that_work_stops(self) -> None:
-        """All work has started, is completed or stopped, and burns no CPU for who has left."""
+        """In the table, all work is completed or stopped, and takes less CPU with cancelweb."""
         output, errors, status = await self.run_command()
         self.assertEqual((errors, status), ("", 0))
         table = rows(output)
@@ -82,7 +82,7 @@ class CommandTests(TestCase):
         self.assertIn(f"All {LEAVERS * len(KINDS)} pieces of work", output)
 
     async def test_interrupt(self) -> None:
-        """Interrupted, the command ends by the signal, which no shell takes for a success."""
+        """The command ends by SIGINT when it is interrupted."""
         process = Interrupting()
         reactor.spawnProcess(process, sys.executable, [sys.executable, "-m", "cancelweb"], env=None)
         self.assertEqual((await process.ended).signal, signal.SIGINT)
@@ -101,10 +101,10 @@ class CommandTests(TestCase):
 
 
 class MainTests(SynchronousTestCase):
-    """What the command makes of the results."""
+    """What the command does with its results."""
 
     def test_failure_exits_with_status_1(self) -> None:
-        """Work that still runs is named, and is no success."""
+        """The command fails with the name of the work that still runs."""
         stuck = evolve(STOPPED, stopped=LEAVERS - 1, running=1)
         results = {"with": {"timer": stuck}, "without": {"timer": RAN_ON}}
 
@@ -119,14 +119,14 @@ class MainTests(SynchronousTestCase):
 
 
 class ReportTests(SynchronousTestCase):
-    """The words and numbers."""
+    """The words and numbers of the report."""
 
     def problems(self, cancelling: Result = STOPPED, plain: Result = RAN_ON) -> list[str]:
-        """What is wrong with these results."""
+        """The problems in these results."""
         return report.problems({"timer": cancelling}, {"timer": plain})
 
     def test_total_is_the_sum(self) -> None:
-        """The last line of the table adds up the others."""
+        """The last line of the table is the sum of the others."""
         results = {"timer": STOPPED, "stream": evolve(STOPPED, cpu=0.5)}
         table = report.table(results, {"timer": RAN_ON, "stream": RAN_ON})
         sums = [2 * CLIENTS, 2 * WAITERS, 2 * LEAVERS, 0]
@@ -138,11 +138,11 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual({len(line) for line in lines}, {len(lines[0])})
 
     def test_nothing_wrong(self) -> None:
-        """Where all abandoned work was stopped, there is no problem."""
+        """Results in which all abandoned work was stopped have no problem."""
         self.assertEqual(self.problems(), [])
 
     def test_kind_that_did_not_start(self) -> None:
-        """A kind of which not all has started is named, with and without cancelweb."""
+        """A kind of work that has not started is a problem, with and without cancelweb."""
         silent = evolve(STOPPED, started=0, completed=0, stopped=0, running_when_left=0)
         self.assertEqual(
             self.problems(silent, silent),
@@ -150,17 +150,17 @@ class ReportTests(SynchronousTestCase):
         )
 
     def test_work_that_had_ended_before(self) -> None:
-        """Work that had ended before its client left proves nothing."""
+        """Work that had ended before its client left is a problem: it proves nothing."""
         early = evolve(STOPPED, running_when_left=LEAVERS - 1)
         [problem] = self.problems(early)
         self.assertIn(f"{LEAVERS - 1} of {LEAVERS} were running when", problem)
 
     def test_work_that_still_runs(self) -> None:
-        """Work that still runs with cancelweb is named."""
+        """Work that still runs with cancelweb is a problem."""
         [problem] = self.problems(evolve(STOPPED, stopped=LEAVERS - 1, running=1))
         self.assertEqual(problem, "timer, with cancelweb: 1 still running")
 
     def test_work_that_ran_on(self) -> None:
-        """Work that ran to its end with cancelweb is named."""
+        """Work that ran to its end with cancelweb is a problem."""
         [problem] = self.problems(evolve(STOPPED, completed=CLIENTS, stopped=0))
         self.assertIn(f"0 of {LEAVERS} stopped", problem)

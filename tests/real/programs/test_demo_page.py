@@ -44,7 +44,7 @@ class Watcher(SocketConnection):
         return self._found
 
     def dataReceived(self, data: bytes) -> None:
-        """Look at each message once."""
+        """Look at each message once, and tell of one that is waited for."""
         super().dataReceived(data)
         *messages, self.received = self.received.split(b"\n\n")
         for state in (json.loads(each[6:]) for each in messages if each.startswith(b"data: ")):
@@ -53,7 +53,7 @@ class Watcher(SocketConnection):
 
 
 class WorkTests(TestCase):
-    """The work, for clients that are no browser."""
+    """The demonstration's work, for clients that are not a browser."""
 
     timeout = 60
 
@@ -67,14 +67,14 @@ class WorkTests(TestCase):
         self.watcher.send(b"GET /live HTTP/1.0\r\n\r\n")
 
     async def ask(self, *paths: str) -> list[SocketConnection]:
-        """Have clients ask for work."""
+        """Have a client ask for each of these paths."""
         connections = [await connect(self, self.port) for _ in paths]
         for connection, path in zip(connections, paths, strict=True):
             connection.send(request(path.encode()))
         return connections
 
     async def test_each_kind_stops(self) -> None:
-        """Work of each kind runs while its client waits, and has stopped when it has left."""
+        """Work of each kind runs while its client waits, and stops when the client leaves."""
         await self.serve()
         for stopped, (kind, hops) in enumerate(
             {"report": 1, "process": 1, "stream": 1, "chain": 3}.items()
@@ -87,7 +87,7 @@ class WorkTests(TestCase):
             await self.watcher.until_state(running=0, stopped=stopped + hops)
 
     async def test_computing_children_are_in_the_graph(self) -> None:
-        """A child that computes is in the figure of the CPU while it runs."""
+        """The CPU figure includes a child process while it computes."""
         await self.serve()
         await self.ask("/on/process")
         state = await self.watcher.until_state(running=1)
@@ -95,7 +95,7 @@ class WorkTests(TestCase):
             state = await self.watcher.until_state(running=1)
 
     async def test_without_cancellation(self) -> None:
-        """Work runs on when its client has left, is marked in the list, and done for nobody."""
+        """Without cancellation, work whose client left is marked in the list, and completes."""
         await self.serve()
         [connection] = await self.ask("/off/report")
         await self.watcher.until_state(running=1)
@@ -106,7 +106,7 @@ class WorkTests(TestCase):
         await self.watcher.until_state(running=0, for_nobody=1, answered=0, stopped=0, trouble=0)
 
     async def test_a_client_that_waits_is_answered(self) -> None:
-        """A report is made for who waits, and any page may read it."""
+        """A client that waits gets the report, which pages of any origin may read."""
         await self.serve()
         [connection] = await self.ask("/on/report")
         answer = await connection.closed
@@ -115,7 +115,7 @@ class WorkTests(TestCase):
         await self.watcher.until_state(answered=1, running=0)
 
     async def test_strange_paths(self) -> None:
-        """Whatever stands behind the name of the work, the list goes on."""
+        """Work with strange paths behind its name is listed by its kind, and the list goes on."""
         await self.serve()
         await self.ask("/on/stream/%ff/x", "/off/stream/2", "/on/%ff", "/on/chain/-100")
         state = await self.watcher.until_state(running=5)
@@ -124,7 +124,7 @@ class WorkTests(TestCase):
         self.assertEqual(kinds, [*chain, ("stream", 1), ("stream", 2)])
 
     async def test_further_ports_serve_the_same(self) -> None:
-        """A browser that has used up its connections to one port finds others."""
+        """Further ports serve the page as well, for browsers that limit connections to one."""
         await self.serve()
         state = await self.watcher.until_state(running=0)
         for self.port in (state["ports"][0], state["ports"][-1]):
@@ -135,12 +135,12 @@ class WorkTests(TestCase):
 
 
 class CommandTests(TestCase):
-    """The command line."""
+    """The command line of the demonstration."""
 
     timeout = 60
 
     async def test_port_that_is_taken(self) -> None:
-        """It is named in one line, with status 1."""
+        """A port that is in use is named in one line, with status 1."""
         port = listen(self, Site(Resource()))
         command = ["-m", "cancelweb", "--serve", "--port", str(port)]
         output, errors, status = await getProcessOutputAndValue(sys.executable, command, env=None)
@@ -149,7 +149,7 @@ class CommandTests(TestCase):
         self.assertIn(f"cannot listen on port {port}", errors.decode())
 
     async def test_port_that_is_none(self) -> None:
-        """What is no number of a port is refused, with status 2."""
+        """A port number that is out of range is refused, with status 2."""
         command = ["-m", "cancelweb", "--serve", "--port", "65536"]
         output, errors, status = await getProcessOutputAndValue(sys.executable, command, env=None)
         self.assertEqual((output, status), (b"", 2))
@@ -157,10 +157,10 @@ class CommandTests(TestCase):
 
 
 class PageTests(SynchronousTestCase):
-    """The page's file."""
+    """The file of the demonstration's page."""
 
     def test_needs_nothing_from_elsewhere(self) -> None:
-        """It loads nothing from other hosts: all addresses in it are the server's own."""
+        """The page loads nothing from other hosts: its addresses are the server's own."""
         addresses = set(re.findall(r"https?://[^\s\"'`]*", PAGE))
         self.assertEqual(
             {each.partition("/${way}")[0] for each in addresses},
@@ -170,10 +170,10 @@ class PageTests(SynchronousTestCase):
 
 
 class TicksTests(SynchronousTestCase):
-    """The stream, on a clock that the test moves."""
+    """The demonstration's stream, on a clock that the test moves."""
 
     def test_it_ends(self) -> None:
-        """Who waits long enough gets all of it."""
+        """A client that waits to the end of the stream gets all ticks."""
         clock = Clock()
 
         async def read() -> list[bytes]:

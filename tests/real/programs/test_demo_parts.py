@@ -25,10 +25,10 @@ from ..._servers import LOOPBACK, reactor
 
 
 class RunTests(SynchronousTestCase):
-    """What a piece of work tells of itself."""
+    """What a piece of work tells of its state."""
 
     def test_timer_that_is_cancelled(self) -> None:
-        """A timer that was cancelled is stopped work."""
+        """A timer that is cancelled counts as stopped work."""
         clock, run = Clock(), Run()
         call = clock.callLater(1, lambda: None)
         run.begin(call)
@@ -37,7 +37,7 @@ class RunTests(SynchronousTestCase):
         self.assertIs(run.state, State.STOPPED)
 
     def test_count(self) -> None:
-        """Each piece of work is counted in the state that it is in; a new one not at all."""
+        """Each piece of work is counted in its state, and one that has not begun is not."""
         runs = [Run() for _ in range(4)]
         runs[1].begin()
         runs[2].end(completed=True)
@@ -45,7 +45,7 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(count(runs), {"started": 3, "completed": 1, "stopped": 1, "running": 1})
 
     def test_cpu_of_children(self) -> None:
-        """CPU seconds are this process's, and what its running children have told of."""
+        """CPU seconds are those of this process, and those that its children have reported."""
         before = cpu_seconds([])
         spend(0.01)
         after = cpu_seconds([Run(child_cpu=100)])
@@ -54,10 +54,10 @@ class RunTests(SynchronousTestCase):
 
 
 class ChildTests(SynchronousTestCase):
-    """What is heard of a child process whose client has left."""
+    """A child process whose client has left."""
 
     def setUp(self) -> None:
-        """Hear of its first slice of work."""
+        """Have the child report its first slice of work."""
         channel = HTTPChannel()
         channel.makeConnection(StringTransport())
         request = Request(channel)
@@ -67,12 +67,12 @@ class ChildTests(SynchronousTestCase):
         self.child.outReceived(b"0.5\n")
 
     def test_child_that_runs(self) -> None:
-        """A child runs from its first word on, and has used the CPU seconds that it tells."""
+        """A child runs from its first line on, and has used the CPU seconds in that line."""
         self.assertIs(self.run_.state, State.RUNNING)
         self.assertEqual(self.run_.child_cpu, 0.5)
 
     def test_child_that_was_stopped(self) -> None:
-        """The CPU seconds of a child that has ended are left to the operating system to count."""
+        """A child that was stopped has no CPU seconds of its own: the system counts them."""
         self.child.processEnded(Failure(ProcessTerminated(signal=signal.SIGTERM)))
         self.assertIs(self.run_.state, State.STOPPED)
         self.assertEqual(self.run_.child_cpu, 0)
@@ -84,10 +84,10 @@ class ChildTests(SynchronousTestCase):
 
 
 class ServerTests(SynchronousTestCase):
-    """The pages, on an in-memory transport."""
+    """The demonstration's pages, on an in-memory transport."""
 
     def visit(self, way: str, kind: str) -> StringTransportWithDisconnection:
-        """Ask for work; `self.clock` moves it on."""
+        """Ask a new server for this kind of work, on `self.clock`."""
         self.clock = Clock()
         self.site = make_site(self.clock, way)
         return self.get(f"/{kind}")
@@ -106,7 +106,7 @@ class ServerTests(SynchronousTestCase):
         self.clock.pump([PAUSE] * (SLICES + 1))
 
     def state_of(self, kind: str) -> str:
-        """The one state in which the work is."""
+        """The one state in which this kind of work is."""
         told = json.loads(self.get("/state").value().partition(b"\r\n\r\n")[2])
         counts: dict[str, int] = told["counts"][kind]
         self.assertEqual(counts.pop("started"), 1)
@@ -138,7 +138,7 @@ class ServerTests(SynchronousTestCase):
             self.assertEqual(self.state_of(kind), "stopped")
 
     def test_work_runs_on_without_cancelweb(self) -> None:
-        """Without it, each kind of work runs to its end for nobody, and raises nothing."""
+        """Without cancelweb, each kind of work runs to its end when its client leaves."""
         for kind in ("timer", "Deferred", "coroutine", "stream"):
             self.visit("without", kind).loseConnection()
             self.assertEqual(self.state_of(kind), "running")
@@ -147,10 +147,10 @@ class ServerTests(SynchronousTestCase):
 
 
 class ServerProcessTests(SynchronousTestCase):
-    """What is heard of the server's process."""
+    """What the server's process tells of its port and its end."""
 
     def test_port_comes_in_pieces(self) -> None:
-        """The port is known once its line is whole."""
+        """The port of the server is known once its line is whole."""
         server = ServerProcess()
         server.outReceived(b"80")
         self.assertNoResult(server.port)
@@ -166,17 +166,17 @@ class ServerProcessTests(SynchronousTestCase):
 
 
 class Silent(Resource):
-    """Begins nothing, whoever asks."""
+    """A resource that never answers."""
 
     isLeaf = True
 
     def render_GET(self, request: Any) -> int:
-        """Say nothing."""
+        """Answer nothing."""
         return NOT_DONE_YET
 
 
 class Waning(Resource):
-    """Says that something runs, the first three times that it is asked."""
+    """A resource that reports running work, the first three times that it is asked."""
 
     isLeaf = True
 
@@ -185,7 +185,7 @@ class Waning(Resource):
         self.asked = 0
 
     def render_GET(self, request: Any) -> bytes:
-        """Count."""
+        """Count, and report."""
         self.asked += 1
         running = 1 if self.asked <= 3 else 0
         counts = {"started": 1, "completed": 0, "stopped": 1 - running, "running": running}
@@ -193,12 +193,12 @@ class Waning(Resource):
 
 
 class CourseTests(TestCase):
-    """The clients, over real sockets, and a server that is not what it should be."""
+    """The demonstration's clients, over real sockets, with a server that fails them."""
 
     timeout = 30
 
     def setUp(self) -> None:
-        """Serve pages that begin nothing; ask for one kind of work, and not for long."""
+        """Serve work that never answers; ask for one kind of it, with little patience."""
         self.patch(clients, "KINDS", {"timer": None})
         self.patch(clients, "PATIENCE", 0.3)
         root = Resource()
@@ -209,13 +209,13 @@ class CourseTests(TestCase):
         self.course = Course(reactor, f"http://{LOOPBACK}:{port.getHost().port}")
 
     async def test_silent_server_is_given_up(self) -> None:
-        """Clients that wait in vain are given up, and the server's counts tell of them."""
+        """Clients that wait in vain give up, and the results have the server's counts."""
         results = await self.course.run()
         self.assertEqual(results["timer"].started, 1)
         self.assertEqual(results["timer"].running_when_left, 1)
 
     async def test_end_of_work_is_waited_for(self) -> None:
-        """Work that still runs is waited for, and the CPU seconds until its end counted."""
+        """Work that still runs is waited for, and its CPU seconds are counted until then."""
         self.patch(clients, "PATIENCE", 5)
         self.patch(clients, "LEAVERS", 0)
         self.patch(clients, "WAITERS", 0)

@@ -1,4 +1,4 @@
-"""The programs that docs show do what is said of them, and log what is shown.
+"""The programs that the docs show do what the docs say, and log what they show.
 
 What belongs here: running what lies in docs. What does not: the examples, which have tests of their
 own.
@@ -46,10 +46,10 @@ reactor: Any = _installed_reactor
 
 
 class HowToTests(SynchronousTestCase):
-    """The short programs of the how-tos do what is said of them."""
+    """The short programs of the how-tos."""
 
     def test_tracked_loop_stops_with_client(self) -> None:
-        """The loop that is tracked beside a search is stopped, as the search is."""
+        """The loop that is tracked beside a search is stopped when the client leaves."""
         before = reactor.getDelayedCalls()
         cancelled: list[Deferred[bytes]] = []
         found: Deferred[bytes] = Deferred(cancelled.append)
@@ -61,7 +61,7 @@ class HowToTests(SynchronousTestCase):
         self.assertEqual(reactor.getDelayedCalls(), before)
 
     def test_tracked_loop_stops_with_response(self) -> None:
-        """The loop is stopped when the search has been answered."""
+        """The loop that is tracked beside a search is stopped when the search is answered."""
         before = reactor.getDelayedCalls()
         connection = connect(run(TRACK.read_text())["Search"](lambda request: succeed(b"found")))
         connection.get()
@@ -69,7 +69,7 @@ class HowToTests(SynchronousTestCase):
         self.assertEqual(reactor.getDelayedCalls(), before)
 
     def test_eviction(self) -> None:
-        """A cause of one's own decides the status."""
+        """A cause of the user's own decides the status of the response."""
         requests: list[Request] = []
 
         def find(request: Request) -> Deferred[bytes]:
@@ -84,7 +84,7 @@ class HowToTests(SynchronousTestCase):
         self.assertIn("the quota is used up", str(names["QuotaUsedUp"]()))
 
     def test_hooks_of_an_export(self) -> None:
-        """A part is removed when it was sent, or by its hook if the client leaves before."""
+        """The hook of an export removes a part that was not sent when the client leaves."""
         parts: list[Path] = []
         later: Deferred[Path] = Deferred(lambda _: None)
 
@@ -104,7 +104,7 @@ class HowToTests(SynchronousTestCase):
         self.assertIn("export stopped: the client disconnected", formatEvent(events[0]) or "")
 
     def test_hooks_of_an_export_that_fails(self) -> None:
-        """Its hook is told of the failure."""
+        """The hook of an export that fails is told of the failure."""
 
         def write_part(number: int) -> Deferred[Path]:
             return fail(OSError("the disk is full"))
@@ -133,7 +133,7 @@ class HowToTests(SynchronousTestCase):
         self.assertEqual(pool.returned, [pool])
 
     def test_adapter_of_another_driver(self) -> None:
-        """The adapter is found for the driver's connections, stops them, and knows the error."""
+        """The how-to's adapter is found, stops the driver's connection, and knows its error."""
         cancelled: list[object] = []
         driver: Any = ModuleType("oracledb")
         driver.Error = type("Error", (Exception,), {})
@@ -183,7 +183,7 @@ class HowToTests(SynchronousTestCase):
 
 
 class Pool:
-    """A pool of one connection, and that connection."""
+    """A pool of one connection, which is its own connection."""
 
     def __init__(self) -> None:
         self.arriving: Deferred[Any] = Deferred()
@@ -222,14 +222,14 @@ async def serve_pages(test: TestCase, pages: dict[str, str], *options: str) -> S
 
 
 class TutorialTests(TestCase):
-    """Who follows the tutorial sees what it shows, on a real server."""
+    """The tutorial, followed on a real server."""
 
     timeout = 60
 
     async def assert_logged(
         self, server: Server, title: str, directory: str, start: int = 0
     ) -> None:
-        """The server logs the lines that the tutorial shows under this title, in that order."""
+        """The server logs the lines that the tutorial shows under this title, in their order."""
         lines = shown_log(section(DOCS / "tutorial.rst", title))
         patterns = [as_pattern(line).replace("/slow", f"/{directory}/slow") for line in lines]
         self.assertTrue(patterns)
@@ -239,7 +239,7 @@ class TutorialTests(TestCase):
             self.assertTrue(any(re.search(pattern, line) for line in logged), pattern)
 
     async def test_followed_step_by_step(self) -> None:
-        """Each step logs the lines that stand under it."""
+        """Each step of the tutorial logs the lines that are shown under it."""
         steps = enumerate(TUTORIAL.values(), 1)
         pages = {f"{number}/slow.rpy": path.read_text() for number, path in steps}
         server = await serve_pages(self, pages)
@@ -256,7 +256,7 @@ class TutorialTests(TestCase):
         self.assertEqual(len(server.log.matching("the page is ready")), 2)
 
     async def follow_coroutine(self, server: Server) -> None:
-        """The third step, and the fourth."""
+        """Follow the third and the fourth step."""
         leaver = await server.connect(SocketVisit("/3/slow.rpy"))
         await server.log.expect("step 3 of 5")
         leaver.leave()
@@ -281,12 +281,12 @@ class TutorialTests(TestCase):
 
 
 class AsyncioTests(TestCase):
-    """What the page on asyncio says is so, under the asyncio reactor."""
+    """The page on asyncio, under the asyncio reactor."""
 
     timeout = 60
 
     async def test_task_and_handler(self) -> None:
-        """A task may use asyncio's timeout, and is cancelled; a handler may not, as is shown."""
+        """A task can use `asyncio.timeout` and is cancelled; a handler fails with the log shown."""
         page = ASYNCIO.read_text()
         in_handler = page.replace("asyncio.ensure_future(self._page())", "self._page()")
         self.assertNotEqual(in_handler, page)

@@ -15,10 +15,10 @@ from .._procs import running
 
 
 class ExamplesTests(ExampleTestCase):
-    """Each example does what it says it does."""
+    """The examples do what their docstrings say."""
 
     async def test_decorated_report_asks_no_further(self) -> None:
-        """Who leaves is asked no further quarter for, and its connection is given back."""
+        """A report whose client leaves asks for no further quarter, and returns its connection."""
         server = await self.serve("decorated.py")
         leaver = await server.connect(Reader("/"))
         await server.log.expect("quarter 1 is asked for")
@@ -71,7 +71,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_job_is_aborted(self) -> None:
-        """A job of the user's own class has ended, in its thread, when the scope says stopped."""
+        """A job of the user's own class is stopped when its client leaves, and else completes."""
         server = await self.serve("canceller.py")
         leaver = await server.connect(Reader("/"))
         leaver.leave()
@@ -81,7 +81,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_child_process_is_gone(self) -> None:
-        """The child process of who leaves is gone from the process table."""
+        """The child process for a client that leaves is gone from the process table."""
         server = await self.serve("subprocess_.py")
         leaver = await server.connect(Reader("/"))
         await leaver.until(b"\n1\n")
@@ -93,14 +93,14 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_child_process_completes(self) -> None:
-        """Who waits gets all that the child process prints."""
+        """A client that waits gets all that the child process prints."""
         server = await self.serve("subprocess_.py")
         waiter = await server.connect(Reader("/"))
         self.assertIn(b"\n3\n", await waiter.closed)
         self.assert_quiet(server)
 
     async def test_pipeline_is_gone(self) -> None:
-        """Of the pipeline of who leaves nothing runs any more; who waits gets its output."""
+        """The pipeline for a client that leaves is gone; a client that waits gets its output."""
         server = await self.serve("disk_usage.py")
         waiter = await server.connect(Reader("/"))
         self.assertIn(b"\t/usr\n", await waiter.closed)
@@ -113,7 +113,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_gateway_tells_upstream(self) -> None:
-        """Who leaves the gateway has left the server behind it, too; who stays is served."""
+        """A client that leaves the gateway leaves the upstream, too; one that stays is served."""
         behind = await self.serve("stream.py")
         gateway = await self.serve("gateway.py", UPSTREAM_PORT=str(behind.port))
         stayer, leaver = [await gateway.connect(Reader("/")) for _ in range(2)]
@@ -126,7 +126,7 @@ class ExamplesTests(ExampleTestCase):
         stayer.leave()
 
     async def test_weather_is_asked_for(self) -> None:
-        """Who leaves while the other server speaks has its connection closed."""
+        """A client that leaves during the upstream's answer has that connection closed."""
         upstream = Upstream()
         port = reactor.listenTCP(0, upstream, interface=LOOPBACK)
         self.addCleanup(port.stopListening)
@@ -146,7 +146,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_generator_is_closed(self) -> None:
-        """A generator's `finally` runs when who listens has left."""
+        """The `finally` of a generator runs when its client leaves."""
         server = await self.serve("stream.py")
         leaver = await server.connect(Reader("/"))
         await leaver.until(b"data: tick 2\n\n")
@@ -158,7 +158,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_thread_stops(self) -> None:
-        """A computation in a thread ends when who asked for it has left."""
+        """A computation in a thread ends when its client leaves."""
         server = await self.serve("cpu_loop.py")
         leaver = await server.connect(Reader("/"))
         await server.log.expect("counting begins")
@@ -168,7 +168,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_query_stops(self) -> None:
-        """A query ends when who asked for it has left, and who waits gets its result."""
+        """A query ends when its client leaves."""
         server = await self.serve("query.py")
         leaver = await server.connect(Reader("/"))
         await server.log.expect("the query begins")
@@ -178,7 +178,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_metrics_tell_of_a_leaver(self) -> None:
-        """Who has left is in the metrics, and so is who still waits."""
+        """The metrics count a client that has left, and one that still waits."""
         server = await self.serve("metrics.py")
         leaver, _ = await server.connect(Reader("/")), await server.connect(Reader("/"))
         await self.metrics(server, b"\ncancelweb_requests_in_flight 2.0\n")
@@ -196,7 +196,7 @@ class ExamplesTests(ExampleTestCase):
         return page
 
     async def test_query_does_not_delay_the_end(self) -> None:
-        """A server whose query runs is asked to stop, and has stopped at once."""
+        """A server whose query is running stops at once when it is terminated."""
         server = await self.serve("query.py")
         await server.connect(Reader("/"))
         await server.log.expect("the query begins")
@@ -205,7 +205,7 @@ class ExamplesTests(ExampleTestCase):
         await server.log.expect("Main loop terminated", within=AT_ONCE)
 
     async def test_klein_query_stops(self) -> None:
-        """A Klein view's query stops in the database, and the hook is run when it has."""
+        """A Klein view's query stops when the client leaves, and the hook is run."""
         server = await self.serve("klein_database.py")
         waiter = await server.connect(Reader("/count/3"))
         self.assertIn(b"\n6\n", await waiter.closed)
@@ -217,7 +217,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_shared_report_is_made_once(self) -> None:
-        """Of two who ask for one report one leaves, and the other gets it; of two more, none."""
+        """A report for two clients is made once, and is stopped only if both leave."""
         server = await self.serve("shared_report.py")
         leaver, waiter = [await server.connect(Reader("/2026")) for _ in range(2)]
         leaver.leave()
@@ -231,7 +231,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_deadline_travels(self) -> None:
-        """Each hop has less left than the one before, and all have stopped when it is over."""
+        """Each hop has less time left than the one before, and all are stopped at the deadline."""
         server = await self.serve("deadline.py")
         waiter = await server.connect(Reader("/3", header="X-Timeout: 2"))
         self.assertIn(b"HTTP/1.1 504 ", await waiter.closed)
@@ -244,7 +244,7 @@ class ExamplesTests(ExampleTestCase):
         self.assertTrue(all(1 < each <= 2 for each in left), left)
 
     async def test_deadline_is_bounded_by_the_server(self) -> None:
-        """Who gives more time than the server, none or nonsense, has the server's."""
+        """A client's time that is too long, wrong or missing becomes the server's own limit."""
         server = await self.serve("deadline.py")
         for header in "X-Timeout: 3000", "X-Timeout: soon", "X-Timeout: -1", "Accept: */*":
             leaver = await server.connect(Reader("/0", header=header))
@@ -256,7 +256,7 @@ class ExamplesTests(ExampleTestCase):
             server.log.lines.clear()
 
     async def test_deadline_leaver_stops_all_hops(self) -> None:
-        """Who leaves is noticed at the far end, too."""
+        """A client that leaves the first hop has the work of all hops stopped."""
         server = await self.serve("deadline.py")
         leaver = await server.connect(Reader("/3"))
         await server.log.expect("0 hops to go")
@@ -266,7 +266,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_flask_thread_sees_that_its_client_left(self) -> None:
-        """The thread of a Flask view stops when the client leaves; who waits is answered."""
+        """The thread of a Flask view stops when its client leaves, and else answers."""
         server = await self.serve("flask_app.py")
         waiter = await server.connect(Reader("/1"))
         self.assertTrue((await waiter.closed).endswith(b"done\n"))
@@ -276,7 +276,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_django_thread_sees_that_its_client_left(self) -> None:
-        """So does that of a Django view."""
+        """The thread of a Django view stops when its client leaves, and else answers."""
         server = await self.serve("django_app.py")
         waiter = await server.connect(Reader("/1"))
         self.assertIn(b"\ndone\n", await waiter.closed)
@@ -286,7 +286,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_inline_callbacks_are_cancelled_where_they_wait(self) -> None:
-        """A generator asks no further, and its `finally` may wait."""
+        """A generator whose client leaves asks no further, and its `finally` may wait."""
         server = await self.serve("inline_callbacks.py")
         leaver = await server.connect(Reader("/"))
         await server.log.expect("quarter 1 is asked for")
@@ -300,7 +300,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_template_is_stopped_in_its_slow_part(self) -> None:
-        """The renderer that waits is cancelled; who waits gets the whole page."""
+        """The renderer for a client that leaves is stopped, and one that waits gets the page."""
         server = await self.serve("template_page.py")
         leaver = await server.connect(Reader("/"))
         await server.log.expect("the news are asked for")
@@ -312,7 +312,7 @@ class ExamplesTests(ExampleTestCase):
         self.assert_quiet(server)
 
     async def test_monitor_lets_requests_finish(self) -> None:
-        """It tells of who waits and who has left; at the shutdown the one is answered."""
+        """The monitor shows a request and how it ended, and a shutdown lets requests finish."""
         server = await self.serve("monitored.py")
         leaver = await server.connect(Reader("/report/30"))
         overview = b""
@@ -336,13 +336,13 @@ class StyleTests(SynchronousTestCase):
     """What all examples have in common."""
 
     def test_under_sixty_lines(self) -> None:
-        """Each example has less than 60 lines, but for what Grafana makes of a dashboard."""
+        """Each example has less than 60 lines, except for the dashboard of Grafana."""
         for path in EXAMPLES.iterdir():
             if path.is_file() and path.suffix != ".json":
                 self.assertLess(len(path.read_text().splitlines()), 60, path.name)
 
     def test_each_is_tested(self) -> None:
-        """Each example that is a module stands in a test, here or where PostgreSQL is."""
+        """Each example that is a module is served by a test."""
         modules = (REPOSITORY / "tests" / "real").glob("*/test_examples.py")
         tests = "".join(path.read_text() for path in modules)
         for path in EXAMPLES.glob("*.py"):

@@ -1,4 +1,4 @@
-"""A handler that waits, behind whatever stands in front of it.
+"""A handler that waits, behind a server that stands in front of it.
 
 What belongs here: the handler, a client whose request has come to it, and whether it has been told.
 What does not: what stands in front, which has `_fronts`.
@@ -33,7 +33,7 @@ class FrontTestCase(GatewayTestCase):
         self.page: Deferred[Any] = Deferred(lambda _: None)
 
     def render(self, request: Request) -> Any:
-        """The handler."""
+        """The handler, which waits; a probe is answered at once."""
         if request.path == b"/probe":
             request.setHeader(b"cache-control", b"no-store")
             return b"seen"
@@ -59,7 +59,7 @@ class FrontTestCase(GatewayTestCase):
             self.outcome.callback(outcome)
 
     async def look(self, server: Server) -> None:
-        """Have others served on the same way: whatever was to be told is told by then."""
+        """Have probes answered on the same way: whatever the handler is told, it knows by then."""
         for _ in range(3):
             probe = await server.connect(
                 Asker(b"GET /probe HTTP/1.1", b"Host: localhost", b"Connection: close")
@@ -67,13 +67,13 @@ class FrontTestCase(GatewayTestCase):
             self.assertIn(b"seen", await probe.closed)
 
     async def assert_told(self) -> None:
-        """The handler is stopped."""
+        """The handler is stopped because its client disconnected."""
         outcome = await self.outcome
         self.assertEqual(outcome.ended, Ended.STOPPED)
         self.assertIsInstance(outcome.cause, Disconnected)
 
     async def assert_never(self, server: Server) -> None:
-        """The handler runs to its end, and its response is finished as if somebody waited."""
+        """The handler is not stopped, and its response is finished as if its client waited."""
         await self.look(server)
         self.assertFalse(self.outcome.called)
         self.page.callback(b"the page")

@@ -161,7 +161,7 @@ def envoy_filter(kind: str, settings: str) -> str:
 
 
 def envoy_tcp() -> Front:
-    """Envoy, which knows nothing of HTTP."""
+    """Envoy as a proxy of TCP, which knows nothing of HTTP."""
     return _envoy("tcp_proxy.v3.TcpProxy", "cluster: behind")
 
 
@@ -176,7 +176,7 @@ def _envoy(kind: str, front: str, is_http2: bool = False) -> Front:
 
 
 async def nothing(test: TestCase, behind: int) -> Server:
-    """Nothing at all."""
+    """The server itself, with nothing in front of it."""
     return Server(behind, LoggedProcess().log)
 
 
@@ -218,7 +218,7 @@ _INSTALL = {
 
 
 def reserve_port(test: SynchronousTestCase) -> int:
-    """A port that is chosen for no one else while the test runs, for a server told to listen on it.
+    """A port that no other socket gets during the test, for a server that listens on it.
 
     It stays bound, without listening. Linux then lets a server listen on it that sets
     ``SO_REUSEADDR``, as all of these do (socket(7)), and gives the port to no other socket: such as
@@ -249,7 +249,7 @@ async def _connect_once(port: int) -> None:
 
 
 class _Probe(Protocol):
-    """Connects, and closes at once."""
+    """A protocol that connects, and closes at once."""
 
     def __init__(self) -> None:
         self.lost: Deferred[None] = Deferred()

@@ -60,13 +60,13 @@ class Site:
         self._root.putChild(path, entry_point)
 
     async def ask(self, path: bytes) -> bytes:
-        """A client that waits for its answer."""
+        """The answer to a client that waits for it."""
         client = await connect(self._test, self.port)
         client.send(request(b"/" + path))
         return await client.closed
 
     async def leave(self, path: bytes) -> None:
-        """A client that leaves when its request is there."""
+        """Have a client leave when its request has come."""
         client = await connect(self._test, self.port)
         client.send(request(b"/" + path))
         before = self.monitor.opened
@@ -76,14 +76,14 @@ class Site:
 
 
 class Prometheus:
-    """A server of Prometheus that scrapes one site."""
+    """A Prometheus server that scrapes one site."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://{LOOPBACK}:{port}/api/v1/"
 
     @classmethod
     async def start(cls, test: TestCase, site: Site) -> "Prometheus":
-        """Start it for the length of a test, and wait until it has something to tell."""
+        """Start a server for the length of a test, and wait until it has scraped the site."""
         directory, port = Path(test.mktemp()).resolve(), reserve_port(test)
         directory.mkdir()
         configuration = directory / "prometheus.yml"
@@ -110,7 +110,7 @@ class Prometheus:
         return answer["data"]
 
     async def ask(self, query: str) -> list[tuple[dict[str, str], float]]:
-        """The labels and the values of what a query finds."""
+        """The labels and the values that a query finds."""
         found = (await self._get("query", query=query))["result"]
         return [(each["metric"], float(each["value"][1])) for each in found]
 
@@ -120,6 +120,6 @@ class Prometheus:
             await deferLater(reactor, 0.02)
 
     async def values_of(self, label: str, metric: str) -> list[str]:
-        """What a label's values are; Grafana's ``label_values``."""
+        """The values of a label, as by Grafana's ``label_values``."""
         values: list[str] = await self._get(f"label/{label}/values", **{"match[]": metric})
         return values

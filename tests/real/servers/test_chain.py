@@ -27,7 +27,7 @@ SLOW = "SELECT pg_sleep(600)"
 
 
 class ChainTests(GatewayTestCase):
-    """A client at one end, a query at the other."""
+    """A client at one end of a chain, and a query at the other."""
 
     timeout = 120
 
@@ -38,13 +38,13 @@ class ChainTests(GatewayTestCase):
         self.outcomes: dict[str, Deferred[Outcome]] = {}
 
     def observer(self, name: str) -> Any:
-        """Tells of one hop's outcome."""
+        """An observer that notes the outcome of one hop."""
         told: Deferred[Outcome] = Deferred()
         self.outcomes[name] = told
         return told.callback
 
     async def chain(self, front: Front, statement: str) -> Server:
-        """Build it, from the far end on; returns its near end."""
+        """Build a chain from its far end on, and return its near end."""
         pool = ConnectionPool(
             "psycopg", self.database.dsn_of(self.name), cp_max=1, cp_reactor=reactor
         )
@@ -61,12 +61,12 @@ class ChainTests(GatewayTestCase):
         return server
 
     async def ask(self, server: Server) -> Asker:
-        """A client at the near end."""
+        """Connect a client that asks at the near end."""
         lines = (b"GET /report HTTP/1.1", b"Host: localhost", b"Connection: close")
         return await server.connect(Asker(*lines))
 
     async def assert_gone(self, front: Front) -> None:
-        """The client leaves, and the query at the far end is gone."""
+        """When the client leaves, every hop is stopped, and the query at the far end is gone."""
         client = await self.ask(await self.chain(front, SLOW))
         [session] = await self.database.running(self.name)
         self.assertEqual(session.query, SLOW)
@@ -78,19 +78,19 @@ class ChainTests(GatewayTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_gateway_alone(self) -> None:
-        """With nothing before the gateway."""
+        """With the gateway alone, a client that leaves stops the query at the far end."""
         await self.assert_gone(nothing)
 
     async def test_nginx(self) -> None:
-        """Behind nginx with its defaults."""
+        """Behind nginx with its defaults, a client that leaves stops the query at the far end."""
         await self.assert_gone(nginx())
 
     async def test_haproxy(self) -> None:
-        """Behind HAProxy, with `option abortonclose` in `defaults`."""
+        """Behind HAProxy with `abortonclose`, a client that leaves stops the far query."""
         await self.assert_gone(haproxy("mode http\n  option abortonclose"))
 
     async def test_envoy(self) -> None:
-        """Behind Envoy with its defaults."""
+        """Behind Envoy with its defaults, a client that leaves stops the query at the far end."""
         await self.assert_gone(envoy())
 
     async def test_patient_client(self) -> None:

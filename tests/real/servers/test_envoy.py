@@ -1,7 +1,7 @@
 """What Envoy does between a client and Twisted, besides the rows of the table.
 
 What belongs here: settings that Envoy alone has, and HTTP/2 on either side of it. What does not:
-who tells of a client that has left at all, which `test_fronts` looks at.
+whether Envoy tells of a client that has left at all, which `test_fronts` looks at.
 """
 
 import re
@@ -28,10 +28,10 @@ reactor: Any = _installed_reactor
 
 
 class LeavingTests(FrontTestCase):
-    """Clients that leave."""
+    """Clients that leave Envoy."""
 
     async def test_in_mid_stream(self) -> None:
-        """Twisted is told at once of one that has a part of its answer."""
+        """Envoy tells Twisted of a client that leaves with a part of its answer."""
         _, client = await self.start(envoy())
         (await self.asked).write(b"the first part")
         await self.until(lambda: client.has(b"the first part"))
@@ -39,7 +39,7 @@ class LeavingTests(FrontTestCase):
         await self.assert_told()
 
     async def test_settings_of_the_docs(self) -> None:
-        """Envoy takes the settings of the how-to, and Twisted is told."""
+        """With the settings of the how-to, Envoy tells Twisted of a client that leaves."""
         page = (DOCS / "howto" / "behind-a-proxy.rst").read_text()
         [route] = re.findall(r"^ +cluster: twisted\n((?: {7}.+\n)+)", page, re.M)
         settings = [line.strip() for line in route.splitlines()]
@@ -63,23 +63,23 @@ class EnvoyTestCase(GatewayTestCase):
         self.outcomes: list[Outcome] = []
 
     def page(self, **options: Any) -> Page:
-        """The page that Envoy is to ask for."""
+        """The page that Envoy asks for."""
         decorate: Any = cancel_on_disconnect(observers=self.outcomes.append, **options)
         return Page(decorate(self.wait))
 
     def wait(self, request: Request) -> Deferred[bytes]:
-        """The handler."""
+        """The handler, which waits and notes its request."""
         page: Deferred[bytes] = Deferred(lambda _: None)
         self.pages.append((request.path, page))
         return page
 
     async def start(self, front: Front, **options: Any) -> Server:
-        """Start Envoy."""
+        """Start Envoy in front of the page."""
         server: Server = await front(self, self.serve(self.page(**options)).port)
         return server
 
     async def ask(self, server: Server) -> Asker:
-        """A client that waits, for a response whose end is told by the end of the connection."""
+        """Connect a client that waits, and whose response ends with its connection."""
         lines = (b"GET /page HTTP/1.1", b"Host: localhost", b"Connection: close")
         return await server.connect(Asker(*lines))
 
@@ -95,7 +95,7 @@ class HTTP2Tests(EnvoyTestCase):
     """HTTP/2 in front of Envoy, and behind it."""
 
     async def test_client_resets_a_stream(self) -> None:
-        """Twisted is told of that one at once; the client's other stream gets its answer."""
+        """Envoy tells Twisted of a stream that is reset, and the other stream gets its answer."""
         server = await self.start(envoy())
         client = await server.connect(HTTP2Client())
         left, stays = client.get("/left"), client.get("/stays")
@@ -108,7 +108,7 @@ class HTTP2Tests(EnvoyTestCase):
         self.assertEqual((await stays.until(lambda it: it.ended)).body, b"the page")
 
     async def test_client_closes_its_connection(self) -> None:
-        """Twisted is told of each stream on it."""
+        """Envoy tells Twisted of each stream on a connection that its client closes."""
         server = await self.start(envoy())
         client = await server.connect(HTTP2Client())
         for path in ("/one", "/two"):
@@ -119,7 +119,7 @@ class HTTP2Tests(EnvoyTestCase):
         self.assertEqual(self.fates(), [LEFT, LEFT])
 
     async def test_behind(self) -> None:
-        """Asked over HTTP/2, Twisted is told by a reset of the one stream."""
+        """Over HTTP/2 to Twisted, Envoy tells of the one client that leaves, by a reset."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         behind = serverFromString(reactor, certificate.listen())
         port = await behind.listen(Site(self.page()))
@@ -137,17 +137,17 @@ class HTTP2Tests(EnvoyTestCase):
 
 
 class SettingsTests(EnvoyTestCase):
-    """Settings of a route, with which Envoy does something of its own."""
+    """Settings of a route that make Envoy end or repeat a request."""
 
     async def test_timeout(self) -> None:
-        """Past its timeout Envoy answers 504, and leaves Twisted as a client does."""
+        """Envoy answers 504 when its own timeout passes, and leaves Twisted as a client does."""
         client = await self.ask(await self.start(envoy("timeout: 0.3s")))
         self.assertIn(b" 504 ", await client.closed)
         await self.until(lambda: self.outcomes)
         self.assertEqual(self.fates(), [LEFT])
 
     async def test_timeout_of_each_try(self) -> None:
-        """Past the timeout of a try Envoy leaves it, and asks anew."""
+        """Envoy leaves Twisted when the timeout of a try passes, and asks again."""
         retry = 'retry_policy: {retry_on: "5xx", num_retries: 1, per_try_timeout: 0.3s}'
         client = await self.ask(await self.start(envoy(retry)))
         self.assertIn(b" 504 ", await client.closed)
@@ -163,17 +163,17 @@ class SettingsTests(EnvoyTestCase):
         return len(self.outcomes)
 
     async def test_retries_of_a_deadline(self) -> None:
-        """Told to retry on 5xx, it has the work of a deadline's 503 done all over again."""
+        """With retries on 5xx, Envoy has a deadline's 503 repeated as often as it may."""
         self.assertEqual(await self.count_tries("5xx"), 3)
         self.outcomes.clear()
         self.assertEqual(await self.count_tries("gateway-error"), 3)
 
     async def test_retries_of_connections_alone(self) -> None:
-        """Told to retry what cannot have begun, it asks once."""
+        """With retries of requests that cannot have begun, Envoy asks once for a deadline's 503."""
         self.assertEqual(await self.count_tries("connect-failure,refused-stream,reset"), 1)
 
     async def test_mirror(self) -> None:
-        """The copy for a mirror runs on: Envoy waits for its answer when the client has left."""
+        """The copy of a request for a mirror runs on when the client has left."""
         server = await self.start(envoy("request_mirror_policies: [{cluster: behind}]"))
         client = await self.ask(server)
         await self.until(lambda: len(self.pages) == 2)

@@ -44,7 +44,7 @@ RETRY = 'retry_policy: {retry_on: "5xx", num_retries: 3}'
 
 @frozen
 class Row:
-    """One row of the table.
+    """A row of the table.
 
     Attributes:
         between: what stands between, as the table says it.
@@ -97,12 +97,12 @@ ROWS = [
 
 
 class TableTests(FrontTestCase):
-    """The table, row by row."""
+    """A row of the table."""
 
     row: ClassVar[Row]
 
     async def leave(self, when: str, action: Callable[[Any], None]) -> Any:
-        """Something is done by a client that waits; returns the client."""
+        """Have a client that waits do something, check what Twisted is told, return the client."""
         server, client = await self.start(self.row.front)
         action(client)
         if when == AT_ONCE:
@@ -112,15 +112,15 @@ class TableTests(FrontTestCase):
         return client
 
     async def test_closes(self) -> None:
-        """A client that closes its connection is told of when the row says."""
+        """A client that closes its connection is reported to Twisted when the row says."""
         await self.leave(self.row.leaves, lambda client: client.leave())
 
     async def test_resets(self) -> None:
-        """So is one that resets it."""
+        """A client that resets its connection is reported to Twisted when the row says."""
         await self.leave(self.row.leaves, lambda client: client.transport.abortConnection())
 
     async def test_half_closes(self) -> None:
-        """So is one that only stops to send; it gets an answer where the row says so."""
+        """A client that only stops sending is reported, and answered, as the row says."""
         client = await self.leave(
             self.row.half_closes, lambda client: client.transport.loseWriteConnection()
         )
@@ -134,28 +134,28 @@ del TableTests
 
 
 class FurtherTests(FrontTestCase):
-    """What the table says besides."""
+    """What the docs say besides the table."""
 
     async def test_nginx_cache_that_is_bypassed(self) -> None:
-        """A cache of nginx hides the client also where it keeps nothing."""
+        """A cache of nginx hides a client that leaves even if it stores nothing."""
         server, client = await self.start(nginx(BYPASS))
         client.leave()
         await self.assert_never(server)
 
     async def test_haproxy_backend_small_post(self) -> None:
-        """With `abortonclose` in the backend only, HAProxy does not tell of a small POST either."""
+        """With `abortonclose` only in `backend`, HAProxy does not tell of a small POST."""
         server, client = await self.start(haproxy(backend=ABORT), b"POST", b"a form")
         client.leave()
         await self.assert_never(server)
 
     async def test_haproxy_backend_large_post(self) -> None:
-        """It tells of one whose body did not come together with the headers."""
+        """With `abortonclose` only in `backend`, HAProxy tells of a POST with a large body."""
         _, client = await self.start(haproxy(backend=ABORT), b"POST", bytes(2**17))
         client.leave()
         await self.assert_told()
 
     async def test_haproxy_in_mid_stream(self) -> None:
-        """With its defaults HAProxy lets the handler know by its next write."""
+        """With its defaults, HAProxy tells of a client that left only when the handler writes."""
         server, client = await self.start(haproxy())
         request = await self.asked
         request.write(b"the first part")
@@ -170,10 +170,10 @@ class FurtherTests(FrontTestCase):
 
 
 class ReservedPortTests(SynchronousTestCase):
-    """The port of a server in front."""
+    """The port that is reserved for a server in front."""
 
     def test_is_kept(self) -> None:
-        """No other socket gets it before the server has started; the server may listen on it."""
+        """A reserved port goes to no other socket, but a server may listen on it."""
         port = reserve_port(self)
         with socket.socket() as other:
             self.assertRaises(OSError, other.bind, (LOOPBACK, port))
@@ -182,7 +182,7 @@ class ReservedPortTests(SynchronousTestCase):
 
 
 class DocsTests(SynchronousTestCase):
-    """The tables in the docs."""
+    """The table in the docs."""
 
     def rows(self, page: str) -> dict[str, str]:
         """The rows of the page's table: what stands between, and when Twisted is told."""

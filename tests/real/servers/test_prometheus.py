@@ -39,7 +39,7 @@ def resolved(query: str) -> str:
 
 
 class QueriesTests(TestCase):
-    """What the dashboard and the docs ask.
+    """The queries of the dashboard and the docs.
 
     A Prometheus takes five seconds to begin: a test asks whatever it has made traffic for.
     """
@@ -47,7 +47,7 @@ class QueriesTests(TestCase):
     timeout = 30
 
     async def start(self) -> None:
-        """Serve, and be scraped once before anything happens."""
+        """Serve, and be scraped once before there is any traffic."""
         find_program("prometheus", REMEDY)
         self.site = Site(self)
         self.site.add(b"quick", lambda _: b"page")
@@ -55,7 +55,7 @@ class QueriesTests(TestCase):
         self.prometheus = await Prometheus.start(self, self.site)
 
     async def make_traffic(self) -> None:
-        """Have something of everything happen, and be scraped."""
+        """Make traffic of every kind, and wait until it is scraped."""
         site, stubborn, detached = self.site, Errand(obedient=False), Deferred[None]()
         self.addCleanup(stubborn.end)
         self.addCleanup(detached.callback, None)
@@ -83,7 +83,7 @@ class QueriesTests(TestCase):
         await self.prometheus.until("cancelweb_let_go == 1")
 
     async def test_find_what_has_happened(self) -> None:
-        """All of them find numbers, after some traffic."""
+        """All queries of the dashboard and the docs find numbers after some traffic."""
         await self.start()
         await self.make_traffic()
         for panel in dashboard()["panels"]:
@@ -97,7 +97,7 @@ class QueriesTests(TestCase):
         self.assertLessEqual({"none", "Disconnected"}, set(values["cause"]))
 
     async def check(self, query: str, legend: str) -> None:
-        """Insist that a panel has something to show, and the labels that its legend names."""
+        """Check that a panel has something to show, and the labels that its legend names."""
         found = await self.prometheus.ask(query)
         numbers = [value for _, value in found if isfinite(value)]
         self.assertTrue(numbers, query)
@@ -106,7 +106,7 @@ class QueriesTests(TestCase):
             self.assertEqual(set(labels), set(re.findall(r"{{(\w+)}}", legend)), query)
 
     async def values_of_variables(self) -> dict[str, list[str]]:
-        """What the variables of the dashboard may be, by their names."""
+        """The values of the dashboard's variables, by their names."""
         values = {}
         for variable in dashboard()["templating"]["list"]:
             if variable["type"] == "query":
@@ -116,7 +116,7 @@ class QueriesTests(TestCase):
         return values
 
     async def test_see_the_first_of_each_kind(self) -> None:
-        """The share of what was cancelled is 0 until a client leaves; the first is in each rate."""
+        """The share of cancelled requests begins at 0, and the rates see the first one."""
         await self.start()
         await self.site.ask(b"quick")
         await self.prometheus.until("sum(rate(cancelweb_requests_total[1m])) > 0")
@@ -134,10 +134,10 @@ class QueriesTests(TestCase):
 
 
 class PromtoolTests(TestCase):
-    """What the linter of Prometheus says."""
+    """The linter of Prometheus."""
 
     async def test_finds_nothing(self) -> None:
-        """Names, types and help texts are as Prometheus wants them."""
+        """The linter of Prometheus finds nothing wrong with the metrics."""
         tool, site = find_program("promtool", REMEDY), Site(self)
         site.add(b"slow", waiting)
         await site.leave(b"slow")
@@ -154,13 +154,13 @@ class GrafanaTests(SynchronousTestCase):
     """The dashboard, read with the types that Grafana publishes."""
 
     def test_knows_each_field(self) -> None:
-        """Read and written again, nothing is missing and nothing has changed."""
+        """The dashboard, read and written with Grafana's types, has lost and changed nothing."""
         register_default_plugins()
         read = Dashboard.from_json(dashboard())
         self.compare(dashboard(), json.loads(JSONEncoder().encode(read)), "")
 
     def compare(self, ours: Any, theirs: Any, at: str) -> None:
-        """Insist that all of ours is in theirs, which may have defaults besides."""
+        """Check that all of ours is in theirs, which may have defaults besides."""
         if isinstance(ours, dict):
             self.assertLessEqual(set(ours), set(theirs), at)
             for name, value in ours.items():

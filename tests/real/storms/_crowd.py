@@ -1,4 +1,4 @@
-"""A crowd of clients in a process of its own: they ask, and leave when they are told.
+"""A crowd of clients in a process of its own, which ask, and leave when the test says so.
 
 What belongs here: both ends of the pipe between a test and its crowd. What does not: what the
 clients can do, which is in `_leavers`, and what a test wants to prove.
@@ -30,23 +30,23 @@ AT_ONCE = 100
 
 
 def allow_many_files() -> tuple[int, int]:
-    """Let this process open as many files as it may; returns what the limits were."""
+    """Let this process open as many files as possible, and return what the limits were."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     return before
 
 
 class Crowd(LoggedProcess):
-    """The test's end."""
+    """The test's end of the pipe to a crowd."""
 
     @classmethod
     def call(cls, test: TestCase, server: Server, client_class: type[AnyClient]) -> "Crowd":
-        """Have a crowd for the length of a test.
+        """Start a crowd for the length of a test.
 
         Args:
-            test: The test, at whose end it goes.
-            server: Whom it asks.
-            client_class: What each of them is, a `Caller` or a `Multiplexer`.
+            test: The test, at whose end the crowd goes.
+            server: The server that the crowd asks.
+            client_class: The class of the clients, `Caller` or `Multiplexer`.
         """
         crowd = cls()
         arguments = [client_class.__name__, str(server.port)]
@@ -63,7 +63,7 @@ class Crowd(LoggedProcess):
         return crowd
 
     async def do(self, command: str, *arguments: int) -> None:
-        """Tell it to do something, and wait until it is done; see `Clients` for what there is."""
+        """Have the crowd do something, and wait until it is done; `Clients` has what it can do."""
         assert self.transport is not None
         self.log.lines.clear()
         self.transport.write(" ".join([command, *map(str, arguments)]).encode() + b"\n")
@@ -72,7 +72,7 @@ class Crowd(LoggedProcess):
 
 
 class Clients:
-    """The crowd itself, and what it can do."""
+    """The clients of the crowd, and what they can do."""
 
     def __init__(self, kind: str, port: str, certificate: str | None = None) -> None:
         self._class = CLIENTS[kind]
@@ -83,7 +83,7 @@ class Clients:
         self._there: list[AnyClient] = []
 
     async def ask(self, size: int) -> None:
-        """So many connect, and ask."""
+        """Have this number of clients connect and ask."""
         numbers = iter(range(size))
         queues = [Deferred.fromCoroutine(self._ask(numbers)) for _ in range(AT_ONCE)]
         await gatherResults(queues)
@@ -99,12 +99,12 @@ class Clients:
         return client
 
     async def leave(self) -> None:
-        """All leave, each in the next of the ways that there are."""
+        """Have all clients leave, in one after another of their ways."""
         for number, client in enumerate(self._there):
             client.leave(self._class.WAYS[number % len(self._class.WAYS)])
 
     async def close(self) -> None:
-        """What is still connected is closed, and all is over."""
+        """Close what is still connected, and wait until all connections have ended."""
         for client in self._there:
             if not client.lost.called:
                 client.transport.abortConnection()
@@ -113,7 +113,7 @@ class Clients:
         self._there.clear()
 
     async def reset(self, streams: int) -> None:
-        """One, who has connected before or does now, opens streams and resets them."""
+        """Have one client, connected before or now, open streams and reset them."""
         client = self._there[0] if self._there else await self._connect()
         for number in range(streams):
             client.reset(client.get("/slow"))
@@ -132,7 +132,7 @@ class Commands(LineOnlyReceiver):
         self._clients = clients
 
     def lineReceived(self, line: bytes) -> None:
-        """Do it, and tell when it is done."""
+        """Do what the line says, and tell when it is done."""
         name, *arguments = line.decode().split()
         done = Deferred.fromCoroutine(getattr(self._clients, name)(*map(int, arguments)))
         done.addCallbacks(self._tell, self._fail)
@@ -145,13 +145,13 @@ class Commands(LineOnlyReceiver):
             self.over.errback(failure)
 
     def connectionLost(self, reason: Any = None) -> None:
-        """The test is over."""
+        """End the crowd, as the test is over."""
         if not self.over.called:
             self.over.callback(None)
 
 
 def main(_: object, *arguments: str) -> Deferred[None]:
-    """Obey until the pipe is closed."""
+    """Obey the test until the pipe is closed."""
     allow_many_files()
     commands = Commands(Clients(*arguments))
     StandardIO(commands)

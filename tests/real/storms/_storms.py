@@ -1,4 +1,4 @@
-"""Storms: many clients that connect, ask, and leave; and of whom nothing may be left.
+"""Storms: many clients that connect, ask and leave, and must leave nothing behind.
 
 What belongs here: the storms, of any size. What does not: how large they are. The small ones are
 in `test_storms`, the full ones in `hammer`.
@@ -28,25 +28,25 @@ SPARE = 100
 
 
 async def traced_memory() -> int:
-    """How much of the memory is in use that was traced."""
+    """How much traced memory is in use."""
     await tidied()
     return tracemalloc.get_traced_memory()[0]
 
 
 async def traced_snapshot() -> tracemalloc.Snapshot:
-    """By which lines."""
+    """A snapshot of the traced memory, by line."""
     await tidied()
     return tracemalloc.take_snapshot()
 
 
 async def tidied() -> None:
-    """Leave no garbage behind, and the turn in which the reactor holds a list of events."""
+    """Collect all garbage, after the turn in which the reactor holds a list of events."""
     await deferLater(reactor, 0)
     gc.collect()
 
 
 class StormTestCase(LeaverTestCase):
-    """A server that waits for ever, and clients that do not."""
+    """A server that never answers, and clients that leave."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -54,7 +54,7 @@ class StormTestCase(LeaverTestCase):
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
 
     def serve_waiting(self) -> None:
-        """Serve a page that is never done, to a crowd."""
+        """Serve a page that is never done, and start a crowd for it."""
         self.serve(lambda _: Deferred())
         self.crowd = Crowd.call(self, self.server, self.client_class)
 
@@ -64,7 +64,7 @@ class StormTestCase(LeaverTestCase):
         return sum(isinstance(each, Connection) for each in reactor.getReaders())
 
     async def storm(self, size: int) -> None:
-        """So many clients are connected together, and leave together; nothing of them is left."""
+        """Have this number of clients connect and leave together; nothing of them is left."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         is_enough = limit == resource.RLIM_INFINITY or limit > size + SPARE
         self.assertTrue(
@@ -89,7 +89,7 @@ class StormTestCase(LeaverTestCase):
         self.assertEqual(self.alarms, [])
 
     async def three_storms(self, size: int) -> list[int]:
-        """One storm, and two more that must not use any memory; returns by how much they grew."""
+        """Storm once, and then three times with traced memory; returns how much it grew."""
         self.serve_waiting()
         await self.storm(size)
         tracemalloc.start()
@@ -113,11 +113,11 @@ class FloodTestCase(LeaverTestCase):
         self.cleanups: list[Deferred[None]] = []
 
     def note(self, outcome: Outcome) -> None:
-        """Count, and keep nothing: memory is to be looked at."""
+        """Count the outcome, and do not keep it, as memory is measured."""
         self.counts[outcome.ended.name, type(outcome.cause).__name__] += 1
 
     async def flood(self, streams: int) -> int:
-        """Reset so many streams; returns how many clean-ups were under way, and ends these."""
+        """Reset this number of streams; returns how many cleanups were under way, and ends them."""
         await self.crowd.do("reset", streams)
         under_way = len(self.cleanups)
         other = await self.connect()
@@ -128,7 +128,7 @@ class FloodTestCase(LeaverTestCase):
         return under_way
 
     async def subside(self) -> None:
-        """Who floods goes away, the clean-ups end, and nothing is left."""
+        """Close the flooding client, end the cleanups, and check that nothing is left."""
         await self.crowd.do("close")
         while self.cleanups:
             self.cleanups.pop().callback(None)
@@ -138,7 +138,7 @@ class FloodTestCase(LeaverTestCase):
         self.assertEqual(self.alarms, [])
 
     def serve_slow_cleanup(self, **options: Any) -> None:
-        """Serve a page, and one whose clean-up takes until the test ends it."""
+        """Serve a page, and another whose cleanup takes until the test ends it."""
 
         def handler(request: Request) -> object:
             return PAGE if request.path == b"/page" else Deferred()

@@ -1,4 +1,4 @@
-"""What takes too long for every day: `nox -s hammer`. Prints the figures that the docs have.
+"""The tests that take too long for every day: `nox -s hammer`, which prints the docs' figures.
 
 What belongs here: the sizes. What is done stands in `_orders` and `_storms`.
 """
@@ -26,15 +26,15 @@ NOT_OF_TRACING = tracemalloc.Filter(False, tracemalloc.__file__)
 
 
 def say(figure: str) -> None:
-    """Print a figure, though trial owns the line."""
+    """Print a figure, although trial is writing on the line."""
     sys.__stdout__.write(f"\n      {figure}\n")  # type: ignore[union-attr]
 
 
 class OrdersTests(SynchronousTestCase):
-    """Random histories, for long."""
+    """Random histories, for a long time."""
 
     def test_keep_the_promises(self) -> None:
-        """Whatever befalls a request, in whatever order, the promises are kept."""
+        """In random histories of a request, in any order, the promises are kept."""
 
         class Watched(Orders):
             flush = self.flushLoggedErrors
@@ -47,10 +47,10 @@ class OrdersTests(SynchronousTestCase):
 
 
 class TwinsTests(SynchronousTestCase):
-    """Random histories with the fast path and without it, for long."""
+    """Random histories with the fast path and without it, for a long time."""
 
     def test_cannot_be_told_apart(self) -> None:
-        """All that can be observed is the same, whatever makes a scope leave the fast path."""
+        """A scope on the fast path behaves as another does, whatever makes it leave the path."""
         counted = run_twins(self, TWINS, 40)
         self.assertGreater(counted["fast"], 0.15 * counted["histories"])
         self.assertEqual([each for each in REASONS if not counted[each]], [])
@@ -58,43 +58,43 @@ class TwinsTests(SynchronousTestCase):
 
 
 class FullStormTestCase(StormTestCase):
-    """Four storms each, of which the last two may not use any memory."""
+    """Four storms of clients, of which the last two must not use any memory."""
 
     timeout = 3600
 
     async def assert_flat(self, what: str) -> None:
-        """The traced memory does not grow by as much as a byte a connection."""
+        """The traced memory grows by less than a byte for each connection."""
         grown = await self.three_storms(CONNECTIONS)
         say(f"{what}: 4 storms of {CONNECTIONS} connections; memory grew by {grown} bytes")
         self.assertLess(max(grown), CONNECTIONS)
 
 
 class TCPTests(FullStormTestCase):
-    """HTTP/1.1 in the clear."""
+    """Full storms of HTTP/1.1 in the clear."""
 
     async def test_flat(self) -> None:
-        """Every request is stopped, nothing is alive afterwards, and no memory is lost."""
+        """A full storm over TCP is stopped, nothing of it is alive, and no memory is lost."""
         await self.assert_flat("HTTP/1.1")
 
 
 class TLSTests(FullStormTestCase):
-    """HTTP/1.1 over TLS."""
+    """Full storms of HTTP/1.1 over TLS."""
 
     is_secure = True
 
     async def test_flat(self) -> None:
-        """Every request is stopped, nothing is alive afterwards, and no memory is lost."""
+        """A full storm over TLS is stopped, nothing of it is alive, and no memory is lost."""
         await self.assert_flat("HTTP/1.1 over TLS")
 
 
 class HTTP2Tests(FullStormTestCase):
-    """HTTP/2."""
+    """Full storms of HTTP/2."""
 
     is_secure = True
     client_class = Multiplexer
 
     async def test_flat(self) -> None:
-        """Every request is stopped, nothing is alive afterwards, and no memory is lost."""
+        """A full storm over HTTP/2 is stopped, nothing of it is alive, and no memory is lost."""
         await self.assert_flat("HTTP/2")
 
 
@@ -104,7 +104,7 @@ class FloodTests(FloodTestCase):
     timeout = 3600
 
     async def test_bounded(self) -> None:
-        """Over many connections clean-up is bounded, others are answered, and memory is flat."""
+        """Resets on many connections have bounded cleanup and flat memory; others are answered."""
         self.serve_slow_cleanup()
         await self.flood(STREAMS_EACH)
         tracemalloc.start()
@@ -122,7 +122,7 @@ class FloodTests(FloodTestCase):
         self.assertLess(grown, STREAMS // 2)
 
     async def test_flat_while_it_lasts(self) -> None:
-        """On one connection more streams use no memory, but for what h2 remembers of each."""
+        """More resets on one connection use no memory, but for what h2 remembers of each stream."""
         self.serve_slow_cleanup()
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
@@ -142,7 +142,7 @@ class FloodTests(FloodTestCase):
 
 
 def sizes(snapshot: tracemalloc.Snapshot) -> tuple[int, int]:
-    """How much is in use, but for what the protocol's own libraries use, and how much these do."""
+    """The traced memory without that of the protocol's libraries, and that of these libraries."""
     protocol = {"h2", "hpack", "hyperframe"}
     others = of_protocol = 0
     for each in snapshot.filter_traces([NOT_OF_TRACING]).statistics("filename"):

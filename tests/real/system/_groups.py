@@ -58,7 +58,7 @@ class GroupTestCase(TestCase):
         return f"{sys.executable} -c 'import time; time.sleep(600)' $0"
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Look until it is so; the test's time limit is the limit."""
+        """Wait until the condition holds, or the test's time is up."""
         while not condition():
             await deferLater(reactor, 0.01)
 
@@ -67,7 +67,7 @@ class GroupTestCase(TestCase):
         await self.until(lambda: len(running(self.mark)) == count)
 
     async def settled(self) -> None:
-        """Wait until nothing is left of children that nobody waits for."""
+        """Wait until nothing is left of children whose stream was dropped."""
         await self.until(lambda: not self.is_at_work())
         self.assert_gone()
 
@@ -77,12 +77,12 @@ class GroupTestCase(TestCase):
         return timers or bool(running(self.mark)) or bool(zombies())
 
     def assert_gone(self) -> None:
-        """Nothing of it is left."""
+        """No marked process is running, and there are no zombies."""
         self.assertEqual(running(self.mark), [])
         self.assertEqual(zombies(), [])
 
     def visit(self, handler: Handler, **options: Any) -> tuple[Connection, Deferred[Outcome]]:
-        """One GET of the page that the handler makes, and its outcome."""
+        """The connection of a client that has asked a page with this handler, and its outcome."""
         told: Deferred[Outcome] = Deferred()
         decorate: Any = cancel_on_disconnect(observers=told.callback, **options)
         connection = connect(GetPage(decorate(handler)), reactor)

@@ -21,7 +21,7 @@ ADDRESSES = ("10.99.0.1", "10.99.0.2")
 
 @define(frozen=True)
 class Cable:
-    """A cable; the first end is the server's."""
+    """A cable between two namespaces, of which the first is the server's."""
 
     namespaces: tuple[str, str]
     _ip: str
@@ -31,8 +31,8 @@ class Cable:
         """Lay a cable for the length of a test.
 
         Raises:
-            SkipTest: This machine cannot, and is somebody's own; says what is missing.
-            FailTest: It cannot, and is CI, where a skip would go unseen.
+            SkipTest: This machine cannot, and is not CI; says what is missing.
+            FailTest: This machine cannot, and is CI, where a skip would go unseen.
         """
         ends = (f"cancelweb-{os.getpid()}-a", f"cancelweb-{os.getpid()}-b")
         cable = cls(ends, find_program("ip", "apt-get install iproute2"))
@@ -58,7 +58,7 @@ class Cable:
         subprocess.run([self._ip, *arguments], check=True, capture_output=True, text=True)
 
     def cut(self) -> None:
-        """Cut it: from now on nothing arrives at either end, and neither is told."""
+        """Cut the cable: from now on nothing arrives at either end, and neither is told."""
         self._run("-n", self.namespaces[1], "link", "set", "cable", "down")
 
     def spawn(self, end: int, process: ProcessProtocol, *arguments: str) -> None:

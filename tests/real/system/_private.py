@@ -59,7 +59,7 @@ def inherited(kind: ast.ClassDef, known: dict[str, ast.ClassDef]) -> set[str]:
 
 
 def foreign_names() -> Iterator[str]:
-    """Each use of a private name that no class of the package near it defines."""
+    """Each use of a private name that no class of the package in its module defines."""
     modules = trees()
     known = classes(modules.values())
     for path, module in modules.items():
@@ -83,7 +83,7 @@ def used_on_self(kind: ast.ClassDef) -> Iterator[tuple[int, str]]:
 
 
 def used(module: ast.Module) -> Iterator[tuple[int, str]]:
-    """Private attributes, by their names or as texts for ``getattr`` and its like."""
+    """The private attributes in a module, by name or as text for ``getattr`` and its like."""
     for node in ast.walk(module):
         match node:
             case ast.Attribute(attr=name) if is_private(name):

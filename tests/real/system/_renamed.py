@@ -1,4 +1,4 @@
-"""What the tests of Twisted's private names replace, and what is still to work without each.
+"""What the tests of Twisted's private names replace, and what must still work without each.
 
 What belongs here: the program that is run once for each of the `BATCHES`, with the number of one as
 its argument. It changes Twisted, imports cancelweb, and prints what it is warned of and what fails.
@@ -163,7 +163,7 @@ PATTERNS = {
 
 
 def patterns_of(names: list[str]) -> dict[str, list[str]]:
-    """What to replace in which modules, for these names."""
+    """The patterns to replace for these names, by module."""
     patterns: dict[str, list[str]] = {}
     for name in names:
         word = name.replace(":", ".").rpartition(".")[2]
@@ -189,7 +189,7 @@ OF_THE_DATABASE = (ADBAPI, "cancelweb._stoppable.adbapi", "cancelweb.database")
 
 
 def imported(names: tuple[str, ...]) -> list[str]:
-    """Import modules; returns the warnings of that."""
+    """Import modules, and return the warnings of that."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for name in names:
@@ -202,7 +202,7 @@ def imported(names: tuple[str, ...]) -> list[str]:
 
 
 async def attempt(scenario: Callable[[], Any]) -> str | None:
-    """Run a scenario; returns what is wrong."""
+    """Run a scenario, and return what is wrong."""
     try:
         found = scenario()
         if found is not None:
@@ -213,7 +213,7 @@ async def attempt(scenario: Callable[[], Any]) -> str | None:
 
 
 async def replaced(names: list[str]) -> dict[str, Any]:
-    """Import all, with these names replaced already, and try what is to work without each."""
+    """Import all with these names replaced, and try what must work without each."""
     told = imported(IMPORTED)
     without = import_module("tests.real.system._without")
     wrong = {"any": await attempt(without.serves)}
@@ -223,7 +223,7 @@ async def replaced(names: list[str]) -> dict[str, Any]:
 
 
 async def replaced_in_adbapi(name: str) -> dict[str, Any]:
-    """Import what is built on adbapi anew, with a name replaced, and try it."""
+    """Import what is built on adbapi again with a name replaced, and try it."""
     sys.meta_path.insert(0, Renaming(patterns_of([name])))
     import_module("cancelweb._twisted.checks").check.cache_clear()
     forget(*OF_THE_DATABASE)
@@ -234,7 +234,7 @@ async def replaced_in_adbapi(name: str) -> dict[str, Any]:
 
 
 async def results_of(reactor: object, batch: int) -> None:
-    """Print what comes of one of the batches, as JSON; behind the last is that of adbapi."""
+    """Print the results of one of the batches, or of adbapi behind the last, as JSON."""
     if batch < len(BATCHES):
         results = [await replaced(BATCHES[batch])]
     else:

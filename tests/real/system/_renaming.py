@@ -15,7 +15,7 @@ SUFFIX = "_renamed"
 
 
 class Renaming(MetaPathFinder):
-    """Finds modules whose source is to be changed, before all others do.
+    """A finder of modules whose source is changed, which comes before all others.
 
     Args:
         patterns: For each module, regular expressions; what they match is put before `SUFFIX`.
@@ -51,6 +51,6 @@ class _Loader(SourceFileLoader):
 
 
 def forget(*names: str) -> None:
-    """Have modules imported anew."""
+    """Have modules imported again."""
     for name in names:
         del sys.modules[name]

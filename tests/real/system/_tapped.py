@@ -49,7 +49,7 @@ class Lasting(Protocol):
 
 
 class Keen(Lasting):
-    """Asks again as soon as it was answered, for as long as the connection is left open.
+    """A client that asks again as soon as it was answered, while the connection is open.
 
     Attributes:
         lost: Fires when it is closed.
@@ -62,17 +62,17 @@ class Keen(Lasting):
         self.lost: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        """Begin."""
+        """Ask for the first time."""
         self._ask_again()
 
     def dataReceived(self, data: bytes) -> None:
-        """Ask again."""
+        """Ask again when an answer is complete."""
         super().dataReceived(data)
         if self.received.endswith(b"quick"):
             self._ask_again()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell."""
+        """Tell that the connection is closed."""
         self.lost.callback(None)
 
     def _ask_again(self) -> None:
@@ -83,7 +83,7 @@ class Keen(Lasting):
 
 
 class ServerTestCase(TestCase):
-    """What the tests below share."""
+    """A test of `twist cancelweb` as a process."""
 
     timeout = 60
 
@@ -92,11 +92,11 @@ class ServerTestCase(TestCase):
         return await launch(self, (*TWIST_CANCELWEB, *options), **settings)
 
     async def visit(self, server: Server, path: str) -> SocketVisit:
-        """Ask for a page; returns when the log tells that it is being made."""
+        """Ask for a page, and wait until the log tells that it is being made."""
         visit = await server.connect(SocketVisit(path))
         await server.log.expect(f"at {re.escape(path)}$")
         return visit
 
     def assert_quiet(self, process: LoggedProcess) -> None:
-        """Nothing has gone wrong."""
+        """The process has logged nothing alarming."""
         self.assertEqual(process.log.matching(ALARMING), [])

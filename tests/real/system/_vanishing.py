@@ -32,7 +32,7 @@ def tell(text: str) -> None:
 
 
 class Pages(Resource):
-    """/waiting… says one line and then nothing, /streaming… goes on for ever."""
+    """Pages: /waiting… says one line and then nothing, /streaming… goes on for ever."""
 
     isLeaf = True
 
@@ -52,7 +52,7 @@ class Pages(Resource):
 
 
 async def serve(seconds: str, address: str, certificate: str, key: str) -> None:
-    """Serve what is noticed, over TLS too, and what is not."""
+    """Serve pages on three ports: watched over TCP, watched over TLS, and not watched."""
     tcp, tls = "tcp:0", f"ssl:0:certKey={certificate}:privateKey={key}"
     ports = []
     for name, endpoint in ("plain", tcp), ("tcp", tcp), ("tls", tls):
@@ -66,7 +66,7 @@ async def serve(seconds: str, address: str, certificate: str, key: str) -> None:
 
 
 def visit(address: str, port: str, protocol: str, path: str) -> None:
-    """Ask for a page, read on for as long as there is something, and stay."""
+    """Ask for a page, read as long as something comes, and stay."""
     connection = socket.create_connection((address, int(port)))
     if protocol != "tcp":
         connection = over_tls(connection, protocol)
@@ -80,7 +80,7 @@ def visit(address: str, port: str, protocol: str, path: str) -> None:
 
 
 def over_tls(connection: socket.socket, protocol: str) -> socket.socket:
-    """Negotiate this protocol, with whomever."""
+    """Negotiate this protocol over TLS, with any certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([protocol])
@@ -90,13 +90,13 @@ def over_tls(connection: socket.socket, protocol: str) -> socket.socket:
 
 
 def ask(connection: socket.socket, path: str) -> Callable[[], bytes]:
-    """Ask over HTTP/1.1; returns what reads more."""
+    """Ask over HTTP/1.1, and return a function that reads more."""
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return lambda: connection.recv(100_000)
 
 
 def ask_over_http2(connection: socket.socket, path: str) -> Callable[[], bytes]:
-    """Ask over HTTP/2; returns what reads more."""
+    """Ask over HTTP/2, and return a function that reads more."""
     h2 = H2Connection(H2Configuration(client_side=True))
     names = (":method", ":path", ":scheme", ":authority")
     h2.initiate_connection()

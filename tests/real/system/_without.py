@@ -71,7 +71,7 @@ class Visit:
         self.client = Client(self.page, self.clock)
 
     def leave(self) -> Ended:
-        """Ask, leave, and tell how the work ended."""
+        """Ask, leave, and return how the work ended."""
         exchange = self.client.get()
         exchange.disconnect()
         return self.last
@@ -84,7 +84,7 @@ class Visit:
 
 
 def same(found: object, expected: object) -> None:
-    """Insist on a value."""
+    """Check that a value is the expected one."""
     if found != expected:
         raise AssertionError(f"{found!r} is not {expected!r}")
 
@@ -96,7 +96,7 @@ async def later(_: object, clock: Clock) -> bytes:
 
 
 def serves() -> None:
-    """A handler answers; a client that leaves stops its Deferred."""
+    """A handler answers, and a client that leaves stops its Deferred."""
     visit = Visit(later)
     exchange = visit.client.get()
     exchange.advance(1)
@@ -110,7 +110,7 @@ def serves() -> None:
 
 
 def unhandled_cancellation() -> None:
-    """A cancelled Deferred gives its failure to code that comes late; else it is logged."""
+    """A cancelled Deferred gives its failure to code that comes later, or else it is logged."""
     logged: list[Any] = []
     late: list[Any] = []
     for each in (late.append, None):
@@ -143,7 +143,7 @@ def chain() -> None:
 
 
 def unread_chain() -> None:
-    """So it is where what it waits for cannot be read."""
+    """A Deferred that waits for another that cannot be read is stopped by its own cancel."""
     waiting = succeed(None).addCallback(lambda _: Deferred())
     same(innermost(waiting) is waiting, True)
     chain()
@@ -174,7 +174,7 @@ name: ContextVar[str] = ContextVar("name", default="anonymous")
 
 
 def contexts() -> None:
-    """A hook sees what a coroutine handler sets; that waits, goes on, and is stopped as ever."""
+    """A hook sees what a coroutine handler sets, and that handler waits, goes on and stops."""
     seen: list[str] = []
 
     async def handler(_: object, clock: Clock) -> bytes:
@@ -196,7 +196,7 @@ def contexts() -> None:
 
 
 def reports() -> None:
-    """What a Deferred, and a generator, wait for is told, in general terms."""
+    """What a Deferred and a generator wait for is described in general terms."""
     leaf: Deferred[None] = Deferred(print)
     for each in (leaf, waiting_inside(leaf)):
         told = DeferredCanceller(each).where()
@@ -205,7 +205,7 @@ def reports() -> None:
 
 
 def raced() -> None:
-    """Both sides of a race are stopped, although it counts as failed."""
+    """The two sides of a race are stopped, although the race counts as failed."""
     stopped: list[object] = []
     visit = Visit(lambda *_: race([Deferred(stopped.append), Deferred(stopped.append)]))
     same(visit.leave(), Ended.FAILED)
@@ -213,7 +213,7 @@ def raced() -> None:
 
 
 def raced_away() -> None:
-    """A race is stopped, and counts as that, although code elsewhere holds a side of it."""
+    """A race is stopped and counts as such, although other code holds one of its sides."""
     held: Deferred[None] = Deferred()
     same(Visit(lambda *_: race([held, Deferred()])).leave(), Ended.STOPPED)
     same(held.called, True)
@@ -225,13 +225,13 @@ class Unabortable:
     code, phrase = 200, b"OK"
 
     def deliverBody(self, protocol: Protocol) -> None:
-        """Begin."""
+        """Begin to deliver the body."""
         self.protocol = protocol
         protocol.makeConnection(cast(Any, object()))
 
 
 def body() -> None:
-    """A wait for a body ends, and counts as stopped, although the body is read on."""
+    """A wait for a body ends and counts as stopped, although the body is read on."""
     response = Unabortable()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -239,7 +239,7 @@ def body() -> None:
 
 
 def template() -> None:
-    """A template that waits is stopped, though its Deferred is cancelled by Twisted alone."""
+    """A template that waits is stopped, although Twisted alone cancels its Deferred."""
     stopped: list[object] = []
 
     class Report(Element):
@@ -272,7 +272,7 @@ def timer() -> None:
 
 
 def loop() -> None:
-    """A loop that runs is stopped; one that ends with the response is over."""
+    """A running loop is stopped, and one that ends with the response completes it."""
     calls: list[object] = []
 
     def ticking(_: object, clock: Clock) -> object:
@@ -304,7 +304,7 @@ def loop() -> None:
 
 
 def unstarted_loop() -> None:
-    """A loop that was never started is waited for in vain, until the client leaves."""
+    """A loop that was never started keeps the request open until the client leaves."""
     visit = Visit(lambda *_: LoopingCall(print))
     exchange = visit.client.get()
     same(exchange.is_over, False)
@@ -314,7 +314,7 @@ def unstarted_loop() -> None:
 
 
 class Child(ProcessProtocol):
-    """Tells of its end."""
+    """A process that tells of its end."""
 
     def __init__(self) -> None:
         self.ended: Deferred[Any] = Deferred()
@@ -337,7 +337,7 @@ async def tracked_process() -> None:
 
 
 async def child_process() -> None:
-    """A program runs and is stopped, though not what it has started."""
+    """A program runs, and is stopped when it is cancelled."""
     completed = await run(["echo", Path("told")], env={"PATH": "/usr/bin:/bin"})
     same(completed.stdout, b"told\n")
     running = run(["sleep", "60"])
@@ -361,7 +361,7 @@ def aborted_at_the_deadline() -> None:
 
 
 def answered_at_the_deadline() -> None:
-    """A request that takes too long is answered 503, with what the handler said of its page."""
+    """A request that takes too long is answered 503, and its `notifyFinish` fires."""
 
     def handler(request: Any, clock: Clock) -> object:
         request.setETag(b"of-the-page")
@@ -378,7 +378,7 @@ def answered_at_the_deadline() -> None:
 
 
 def stream() -> None:
-    """A stream is sent whole; one that fails is broken off."""
+    """A stream is sent whole, and one that fails is broken off."""
 
     async def chunks(_: object, clock: Clock) -> Any:
         yield b"a"
@@ -400,7 +400,7 @@ def stream() -> None:
 
 
 def left_with_all() -> None:
-    """A client that leaves with the whole response counts as one that has left early."""
+    """A client that leaves with the whole response counts as having disconnected early."""
 
     async def handler(request: Any, clock: Clock) -> None:
         request.setHeader(b"content-length", b"4")
@@ -413,7 +413,7 @@ def left_with_all() -> None:
 
 
 def flowing(connect: Callable[[Client], Any] = lambda client: client) -> None:
-    """A response that flows is not cut, whatever the limits on what is stuck; one as a whole is."""
+    """A response that flows is cut by no limit but the total one."""
 
     async def chunks(_: object, clock: Clock) -> Any:
         for _ in range(8):
@@ -432,12 +432,12 @@ def flowing(connect: Callable[[Client], Any] = lambda client: client) -> None:
 
 
 def flowing_http2() -> None:
-    """So it is over HTTP/2."""
+    """A response that flows over HTTP/2 is cut by no limit but the total one."""
     flowing(lambda client: client.connect_http2())
 
 
 def faked_head() -> None:
-    """A HEAD is answered by a resource that has none."""
+    """A HEAD is answered by a resource without a method for HEAD."""
     visit = Visit(later, NoHead)
     exchange = visit.client.request(b"HEAD", b"/")
     assert exchange.response is not None
@@ -469,7 +469,7 @@ def access_log() -> None:
 
 
 def last_answer() -> None:
-    """In a drain the client is asked to close."""
+    """In a drain, an answer asks the client to close its connection."""
     clock = Clock()
     monitor = Monitor(clock)
     page: Any = GetPage(lambda _: deferLater(clock, 1, lambda: b"late"))
@@ -486,7 +486,7 @@ def last_answer() -> None:
 
 
 def http2(*, is_safe: bool = True) -> None:
-    """Streams are answered and stopped; one reset at once harms no other, if that is told."""
+    """Streams are answered and stopped, and one that is reset at once harms no other."""
     visit = Visit(later)
     connection = visit.client.connect_http2()
     answered, left = connection.get(), connection.get()
@@ -500,12 +500,12 @@ def http2(*, is_safe: bool = True) -> None:
 
 
 def http2_without_states() -> None:
-    """Streams are answered and stopped."""
+    """Streams are answered and stopped, where one reset at once is not tried."""
     http2(is_safe=False)
 
 
 def http2_broken_off() -> None:
-    """A stream that fails is reset all the same."""
+    """A stream that fails is reset."""
 
     async def failing(request: Any, clock: Clock) -> Any:
         request.write(b"a")
@@ -519,7 +519,7 @@ def http2_broken_off() -> None:
 
 
 def no_http2() -> None:
-    """The kit has no HTTP/2, and says so; over HTTP/1 it serves."""
+    """The test kit has no HTTP/2, and its error says so."""
     try:
         Visit(later).client.connect_http2()
     except ImportError as error:
@@ -529,7 +529,7 @@ def no_http2() -> None:
 
 
 async def drain() -> None:
-    """A drain ends, with a connection that is open and idle."""
+    """A drain ends although an idle connection is open."""
     port = reactor.listenTCP(0, Site(GetPage(lambda _: b"")), interface="127.0.0.1")
     where = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
     client: Any = await where.connect(Factory.forProtocol(Protocol))
@@ -544,7 +544,7 @@ async def drain() -> None:
 
 
 def sweeping() -> None:
-    """A sweep finds the points at which a handler waits."""
+    """A sweep finds points at which a handler waits, and the clock steps to its calls."""
     gc.collect()
     report = sweep(
         lambda clock: GetPage(lambda request: cancel_on_disconnect(later)(request, clock))
@@ -561,7 +561,7 @@ def sweeping() -> None:
 
 
 async def database() -> None:
-    """A query runs, in a pool of Twisted's own."""
+    """A query runs in a pool that is Twisted's own."""
     pool: Any = import_module("cancelweb.database").ConnectionPool("sqlite3", ":memory:")
     pool.start()
     try:
@@ -575,7 +575,7 @@ Scenario = Callable[[], Awaitable[None] | None]
 
 
 def cleanup() -> None:
-    """Cleanup begins work, in a generator of its own only where `cleaning` says so."""
+    """Cleanup begins work, but in a generator of its own only under `cleaning`."""
     begun: list[str] = []
 
     def update(name: str) -> Deferred[None]:

@@ -62,7 +62,7 @@ class AsyncioTestCase(TestCase):
         self.begun: Deferred[None] = Deferred()
 
     def visit(self, handler: Handler, **options: Any) -> Connection:
-        """One GET of the page that the handler makes."""
+        """The connection of a client that has asked a page with this handler."""
         decorate: Any = cancel_on_disconnect(observers=self.closed.callback, **options)
         connection = connect(GetPage(decorate(handler)), self.clock)
         connection.get()
@@ -71,7 +71,7 @@ class AsyncioTestCase(TestCase):
     def visit_task(
         self, work: Callable[[], Coroutine[Any, Any, object]], **options: Any
     ) -> Connection:
-        """One GET of a page that is the result of a task."""
+        """The connection of a client that has asked a page that is the result of a task."""
 
         def handler(_: Request) -> object:
             self.task = asyncio.ensure_future(work())
@@ -94,10 +94,10 @@ class AsyncioTestCase(TestCase):
 
 
 class FutureTests(AsyncioTestCase):
-    """A Future that a handler returns."""
+    """Futures that handlers return."""
 
     async def test_completes(self) -> None:
-        """Its result is the page."""
+        """The result of a Future that a handler returns is the page."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
         connection = self.visit(lambda _: future)
         future.set_result(PAGE)
@@ -105,7 +105,7 @@ class FutureTests(AsyncioTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     async def test_fails(self) -> None:
-        """Its exception is a 500, and is logged once."""
+        """The exception of a Future that a handler returns is a 500, and is logged once."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
         connection = self.visit(lambda _: future)
         future.set_exception(KeyError())
@@ -114,7 +114,7 @@ class FutureTests(AsyncioTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_stops(self) -> None:
-        """It is cancelled in the turn in which the client leaves."""
+        """A Future is cancelled in the turn in which its client leaves."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
         self.visit(lambda _: future).disconnect()
         self.assertTrue(future.cancelled())
@@ -122,7 +122,7 @@ class FutureTests(AsyncioTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_cancelled_by_other_code(self) -> None:
-        """Cancelled by somebody else, it is a 500."""
+        """A Future that other code cancels is a 500, and is logged."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
         connection = self.visit(lambda _: future)
         # Told after cancelweb, which has asked to be told before.
@@ -136,7 +136,7 @@ class FutureTests(AsyncioTestCase):
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
 
     async def test_through_a_deferred(self) -> None:
-        """One that was made a Deferred of is cancelled, and nobody complains."""
+        """A Future behind a Deferred is cancelled when its client leaves, and nothing is logged."""
         future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
         self.visit(lambda _: Deferred.fromFuture(future)).disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
@@ -145,10 +145,10 @@ class FutureTests(AsyncioTestCase):
 
 
 class TaskTests(AsyncioTestCase):
-    """A Task that a handler returns."""
+    """Tasks that handlers return."""
 
     async def test_completes(self) -> None:
-        """Its result is the page."""
+        """The result of a task that a handler returns is the page."""
 
         async def work() -> bytes:
             await asyncio.sleep(0)
@@ -159,7 +159,7 @@ class TaskTests(AsyncioTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     async def test_stops(self) -> None:
-        """It is cancelled when its client leaves, once, and settled when it has ended."""
+        """A task is cancelled once when its client leaves, and has ended when the scope closes."""
         connection = self.visit_task(self.wait)
         await self.begun
         connection.disconnect()
@@ -169,13 +169,13 @@ class TaskTests(AsyncioTestCase):
         self.assertTrue(self.task.cancelled())
 
     async def test_not_begun(self) -> None:
-        """One that has not begun when its client leaves never will."""
+        """A task that has not begun when its client leaves never begins."""
         self.visit_task(self.wait).disconnect()
         self.assertEqual(await self.ended(), Ended.STOPPED)
         self.assertFalse(self.begun.called)
 
     async def test_cleanup_is_not_cut(self) -> None:
-        """A `finally` that waits is waited for, also where somebody has cancelled before us."""
+        """A task's `finally` is waited for, even if other code had cancelled the task before."""
 
         cleaning: Deferred[None] = Deferred()
         go_on = asyncio.Event()
@@ -198,7 +198,7 @@ class TaskTests(AsyncioTestCase):
         self.assertEqual(self.steps, ["stopped", "cleaned"])
 
     async def test_swallowed(self) -> None:
-        """One that eats the cancellation and goes on is a survivor."""
+        """A task that swallows its cancellation and goes on is a survivor."""
         swallowed: Deferred[None] = Deferred()
         go_on = asyncio.Event()
 
@@ -219,7 +219,7 @@ class TaskTests(AsyncioTestCase):
         await Deferred.fromFuture(self.task)
 
     async def test_timeout(self) -> None:
-        """`asyncio.timeout` works inside of it."""
+        """A task can use `asyncio.timeout`."""
 
         async def work() -> bytes:
             try:
@@ -234,7 +234,7 @@ class TaskTests(AsyncioTestCase):
         self.assertEqual(connection.response.body, PAGE)
 
     async def test_timeout_and_disconnect(self) -> None:
-        """A disconnect inside an `asyncio.timeout` is no timeout."""
+        """A client that leaves inside an `asyncio.timeout` cancels the task, without a timeout."""
 
         async def work() -> None:
             async with asyncio.timeout(10):
@@ -247,7 +247,7 @@ class TaskTests(AsyncioTestCase):
         self.assertTrue(self.task.cancelled())
 
     async def test_task_group(self) -> None:
-        """A TaskGroup works inside of it."""
+        """A task can use a TaskGroup."""
 
         async def part() -> bytes:
             await asyncio.sleep(0)
@@ -263,7 +263,7 @@ class TaskTests(AsyncioTestCase):
         self.assertEqual(connection.response.body, PAGE * 2)
 
     async def test_task_group_and_disconnect(self) -> None:
-        """When the client leaves, all tasks of the group are stopped."""
+        """When the client leaves, a task and all tasks of its group are stopped."""
         parts: list[Deferred[None]] = [Deferred(), Deferred()]
 
         async def part(begun: Deferred[None]) -> None:
@@ -287,7 +287,7 @@ class TaskTests(AsyncioTestCase):
         self.assertEqual(sorted(map(str, self.steps)), ["part", "part", "stopped"])
 
     async def test_deadline(self) -> None:
-        """The deadline stops it, and the client gets 503."""
+        """A deadline stops the task, and the client gets a 503."""
         connection = self.visit_task(self.wait, timeout=3)
         await self.begun
         self.clock.advance(3)
@@ -295,7 +295,7 @@ class TaskTests(AsyncioTestCase):
         self.assertEqual(await self.ended(), Ended.STOPPED)
 
     async def test_scope(self) -> None:
-        """Inside of it, the current scope is that of its request."""
+        """In a task, the current scope is that of its request."""
 
         async def work() -> bytes:
             await asyncio.sleep(0)
@@ -326,11 +326,11 @@ class TaskTests(AsyncioTestCase):
         self.assertTrue(self.task.cancelled())
 
     async def test_check(self) -> None:
-        """In a tracked task that is stopped so, `check` raises: it was asked to stop."""
+        """In a tracked task that is stopped after the response, `check` raises."""
         await self.assert_check_raises(lambda task: task)
 
     async def test_check_behind_a_deferred(self) -> None:
-        """So it does in one of which a Deferred was made, whoever waits for that."""
+        """In a task behind a tracked Deferred or coroutine that is stopped, `check` raises."""
 
         async def awaiting(task: asyncio.Task[None]) -> None:
             await Deferred.fromFuture(task)
@@ -339,7 +339,7 @@ class TaskTests(AsyncioTestCase):
         await self.assert_check_raises(awaiting)
 
     async def assert_check_raises(self, made_of: Callable[[asyncio.Task[None]], object]) -> None:
-        """It does in a task of which something is made that is tracked."""
+        """`check` raises in a task that is stopped by way of what is made of it and tracked."""
         causes: list[object] = []
         self.begun, self.closed = Deferred(), Deferred()
 
@@ -368,10 +368,10 @@ class TaskTests(AsyncioTestCase):
 
 
 class CoroutineTests(AsyncioTestCase):
-    """An `async def` handler is Twisted's, not asyncio's: what works in it, and what does not."""
+    """What works in an `async def` handler, which is Twisted's and not asyncio's."""
 
     async def test_timeout(self) -> None:
-        """`asyncio.timeout` is refused there: it needs a task."""
+        """`asyncio.timeout` in an `async def` handler is a 500: it needs a task."""
 
         async def handler(_: Request) -> bytes:
             async with asyncio.timeout(10):
@@ -384,7 +384,7 @@ class CoroutineTests(AsyncioTestCase):
         self.assertEqual(str(failure.value), "Timeout should be used inside a task")
 
     async def test_task_group(self) -> None:
-        """So is a TaskGroup."""
+        """A TaskGroup in an `async def` handler is a 500: it needs a task."""
 
         async def handler(_: Request) -> bytes:
             async with asyncio.TaskGroup():
@@ -397,7 +397,7 @@ class CoroutineTests(AsyncioTestCase):
         self.assertIn("cannot determine the parent task", str(failure.value))
 
     async def test_future(self) -> None:
-        """To await a Future there is refused, too."""
+        """An `async def` handler that awaits a Future is a 500."""
 
         async def handler(_: Request) -> bytes:
             future: asyncio.Future[bytes] = asyncio.get_event_loop().create_future()
@@ -409,7 +409,7 @@ class CoroutineTests(AsyncioTestCase):
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     async def test_through_a_deferred(self) -> None:
-        """The Deferred of a Future can be awaited, and is stopped when the client leaves."""
+        """The Deferred of a task can be awaited, and is stopped when the client leaves."""
 
         async def handler(_: Request) -> object:
             self.task = asyncio.ensure_future(self.wait())
@@ -424,7 +424,7 @@ class CoroutineTests(AsyncioTestCase):
         self.assertEqual(self.steps, ["stopped"])
 
     async def test_returned_by_a_coroutine(self) -> None:
-        """A coroutine may return a Task, which is waited for and stopped."""
+        """A coroutine can return a task, which is stopped when the client leaves."""
 
         async def handler(_: Request) -> object:
             return asyncio.ensure_future(self.wait())
@@ -437,7 +437,7 @@ class CoroutineTests(AsyncioTestCase):
 
 
 class ThreadTests(AsyncioTestCase):
-    """A thread in which asyncio has begun a call runs on: it is let go, never "stopped"."""
+    """Threads that asyncio calls, which run on and are let go, never "stopped"."""
 
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
@@ -445,12 +445,12 @@ class ThreadTests(AsyncioTestCase):
         self.addCleanup(self.go_on.set)
 
     def compute(self) -> None:
-        """What the thread does: it says that it has begun, and takes its time."""
+        """Tell that the thread has begun, and compute until the test says so."""
         reactor.callFromThread(self.begun.callback, None)
         self.go_on.wait()
 
     async def leave_thread(self, handler: Handler) -> Ended:
-        """Ask for a page, leave while its thread computes, and wait until that has ended."""
+        """Ask for a page, leave while its thread computes, and wait until the thread has ended."""
         monitor = Monitor(reactor)
         observers = [self.closed.callback]
         root = CancellingResource(GetPage(handler), monitor=monitor, observers=observers)
@@ -470,11 +470,11 @@ class ThreadTests(AsyncioTestCase):
         return asyncio.get_running_loop().run_in_executor(None, self.compute)
 
     async def test_returned(self) -> None:
-        """Where a handler returns the future."""
+        """A thread whose future a handler returns is let go."""
         self.assertEqual(await self.leave_thread(lambda _: self.in_executor()), Ended.LET_GO)
 
     async def test_tracked(self) -> None:
-        """Where a handler tracks it."""
+        """A thread whose future a handler tracks is let go."""
 
         def handler(_: Request) -> int:
             current_scope().track(self.in_executor())
@@ -483,7 +483,7 @@ class ThreadTests(AsyncioTestCase):
         self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
 
     async def test_awaited(self) -> None:
-        """Where a coroutine awaits the Deferred of it."""
+        """A thread whose Deferred a coroutine awaits is let go."""
 
         async def handler(_: Request) -> None:
             await Deferred.fromFuture(self.in_executor())
@@ -491,7 +491,7 @@ class ThreadTests(AsyncioTestCase):
         self.assertEqual(await self.leave_thread(handler), Ended.LET_GO)
 
     async def test_task(self) -> None:
-        """Where a task awaits it."""
+        """A thread that a task awaits is let go."""
 
         def handler(_: Request) -> object:
             return asyncio.ensure_future(asyncio.to_thread(self.compute))
@@ -500,7 +500,7 @@ class ThreadTests(AsyncioTestCase):
 
 
 class ContextTests(AsyncioTestCase):
-    """Contexts leak under this reactor; scopes do not."""
+    """Contexts, which leak under this reactor, and scopes, which do not."""
 
     async def test_timer_in_an_old_context(self) -> None:
         """A request that is served in the context of an ended one has a scope of its own."""
@@ -530,5 +530,5 @@ class ContextTests(AsyncioTestCase):
         self.assertIs(await self.looked, None)
 
     def look(self) -> None:
-        """Tell the request of the scope in whose context this runs."""
+        """Tell the request of the scope in which this is called."""
         self.looked.callback(current_scope().request)

@@ -23,12 +23,12 @@ reactor: Any = _installed_reactor
 
 
 class AsyncioReactorTests(TestCase):
-    """The cases, in a process whose reactor is asyncio's."""
+    """The cases of asyncio, in a process whose reactor is asyncio's."""
 
     timeout = 120
 
     async def test_cases(self) -> None:
-        """All of them succeed, and there are some."""
+        """The cases of asyncio all succeed under its reactor, and there are some."""
         arguments = ["-m", "twisted.trial", "--reactor=asyncio", "--reporter=text"]
         arguments.append(f"--temp-directory={Path(self.mktemp()).absolute()}")
         output, errors, status = await getProcessOutputAndValue(
@@ -43,7 +43,7 @@ class AsyncioReactorTests(TestCase):
 
 
 class OtherReactorTests(VisitTestCase):
-    """Under any other reactor, nobody runs the event loop of a Future."""
+    """Futures under any other reactor, which does not run their event loop."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -57,7 +57,7 @@ class OtherReactorTests(VisitTestCase):
         self.assertIn("twist --reactor=asyncio", str(error))
 
     def test_done(self) -> None:
-        """So it is even where the Future is done: its callbacks never come."""
+        """A handler that returns a done Future is a 500, as the callbacks never come."""
 
         def handler(_: Request) -> object:
             future = self.loop.create_future()

@@ -29,7 +29,7 @@ class RealDrainTests(TestCase):
     """A Site on loopback, and its monitor."""
 
     def setUp(self) -> None:
-        """A monitor."""
+        """Make a monitor."""
         self.monitor = Monitor()
 
     async def connect(self, port: int) -> SocketConnection:
@@ -43,7 +43,7 @@ class RealDrainTests(TestCase):
         return listen(self, Site(CancellingResource(Page(handler), monitor=self.monitor)))
 
     async def test_all_clients_are_answered(self) -> None:
-        """Of many requests each has its whole 503 when the drain is over, and is disconnected."""
+        """When a drain is over, each of many requests has its whole 503 and a closed connection."""
         requests: list[Request] = []
         all_there: Deferred[None] = Deferred()
 
@@ -67,7 +67,7 @@ class RealDrainTests(TestCase):
         self.assertEqual(self.monitor.totals, {("Draining", "stopped"): 50})
 
     async def test_a_new_request_on_an_open_connection(self) -> None:
-        """It is answered 503 on a connection on which others were served, which is closed."""
+        """After a drain, a request on an open connection gets a 503, and the connection closes."""
         port = self.listen(lambda _: b"page")
         connection = await self.connect(port)
         connection.send(GET)
@@ -99,7 +99,7 @@ class RealDrainTests(TestCase):
         await connection.leave()
 
     async def test_but_not_for_ever(self) -> None:
-        """A client that does not read is waited for until the time is over, or for a second."""
+        """A client that does not read is waited for a second, even in a drain of no time."""
         port = self.listen(lambda _: LONG)
         connection: Any = await self.connect(port)
         connection.send(GET)
@@ -112,7 +112,7 @@ class RealDrainTests(TestCase):
         await connection.closed
 
     async def test_what_is_just_being_sent_is_answered(self) -> None:
-        """A request that comes in the moment of the drain, on a connection that was idle."""
+        """A request that comes just after a drain began, on an idle connection, gets a 503."""
         port = self.listen(lambda _: b"page")
         connection = await self.connect(port)
         connection.send(GET)
@@ -127,7 +127,7 @@ class RealDrainTests(TestCase):
         self.assertEqual(received.count(b"HTTP/1.1 503 "), 1)
 
     async def test_nothing_is_waited_for_without_connections(self) -> None:
-        """Where nobody is connected it is over in a turn."""
+        """A drain without connections does not wait."""
         connection = await self.connect(self.listen(lambda _: b"page"))
         connection.send(GET)
         await connection.until(b"page")
@@ -137,7 +137,7 @@ class RealDrainTests(TestCase):
         self.assertLess(reactor.seconds() - began, LINGER)
 
     async def test_clients_that_ask_without_end(self) -> None:
-        """They cannot hold it up for longer than a second, where the port stays open."""
+        """Clients that ask without end get a 503 each, and do not keep the drain from ending."""
         port = self.listen(lambda _: b"page")
         idle, connection = await self.connect(port), await self.connect(port)
         began, asked = reactor.seconds(), 0

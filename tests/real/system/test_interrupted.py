@@ -11,22 +11,22 @@ from .._interrupted import ANSWERED, PAGE, PATH, InterruptedTestCase
 
 
 class HTTP1Tests(InterruptedTestCase):
-    """HTTP/1.1, in the clear and over TLS."""
+    """Clients of HTTP/1.1, in the clear and over TLS."""
 
     async def test_leaving_cancels_under_twist(self) -> None:
-        """`twist web` cancels the call of who leaves, and sends the page to who waits."""
+        """`twist web` cancels the call of a client that leaves, and not that of one that waits."""
         server = await serve(self, TWIST)
         await self.leave_early(server)
         await self.assert_nothing_else(server)
 
     async def test_leaving_cancels_under_twistd(self) -> None:
-        """`twistd -n web` cancels the call of who leaves, and sends the page to who waits."""
+        """`twistd web` cancels the call of a client that leaves, and not that of one that waits."""
         server = await serve(self, TWISTD)
         await self.leave_early(server)
         await self.assert_nothing_else(server)
 
     async def test_leaving_cancels_over_tls(self) -> None:
-        """Over TLS the call of who leaves is cancelled, and who waits gets the page."""
+        """Over TLS, the call of a client that leaves is cancelled, not that of one that waits."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         server = await serve(self, TWIST, certificate)
         await self.leave_early(server)
@@ -34,10 +34,10 @@ class HTTP1Tests(InterruptedTestCase):
 
 
 class HTTP2Tests(InterruptedTestCase):
-    """HTTP/2, over TLS."""
+    """Clients of HTTP/2, over TLS."""
 
     async def test_reset_cancels_and_sibling_completes(self) -> None:
-        """Resetting a stream cancels its call, and not that of its sibling."""
+        """A stream that is reset has its call cancelled, and its sibling is answered."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         server = await serve(self, TWIST, certificate)
         client = await server.connect(HTTP2Client(), b"h2")

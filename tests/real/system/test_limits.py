@@ -33,17 +33,17 @@ CHUNK = bytes(2**17)
 
 
 class Reader(Protocol):
-    """A client that asks, and reads no more once the response has begun, until it is told to."""
+    """A client that stops reading when the response begins, until it is told to read."""
 
     has_begun = False
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the request."""
         transport: Any = self.transport
         transport.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     def dataReceived(self, data: bytes) -> None:
-        """Stop reading, the first time."""
+        """Stop reading when the first data comes."""
         transport: Any = self.transport
         if not self.has_begun:
             self.has_begun = True
@@ -61,13 +61,13 @@ class ReadersTestCase(TestCase):
         self.outcome: Deferred[Outcome] = Deferred()
 
     def make_request(self, *args: Any, **kwargs: Any) -> Request:
-        """A request, kept for the test."""
+        """Make a request, and keep it for the test."""
         self.requests.append(Request(*args, **kwargs))
         request: Request = self.requests[-1]
         return request
 
     async def connect(self, resource: Any, is_secure: bool) -> Any:
-        """A client that has asked, and reads nothing, once the server can send no more."""
+        """Connect a client that reads nothing, and wait until the server can send no more."""
         root = CancellingResource(
             resource, observers=self.outcome.callback, clock=self.clock, stall_timeout=10
         )
@@ -106,7 +106,7 @@ class ReadersTestCase(TestCase):
 
     @property
     def transport(self) -> Any:
-        """The server's, below TLS."""
+        """The server's transport, below TLS."""
         transport = self.requests[0].channel.transport
         while hasattr(transport, "transport"):
             transport = transport.transport
@@ -126,12 +126,12 @@ class SlowReaderTests(ReadersTestCase):
     """Promise 14: a client that reads slowly is not cut, one that reads nothing is."""
 
     async def plenty(self, request: Request) -> None:
-        """Send more than is taken, and wait."""
+        """Send more than the client takes, and wait."""
         request.write(PLENTY)
         await Deferred[None]()
 
     async def assert_cut(self, is_secure: bool) -> None:
-        """It is cut when it takes nothing, and not before."""
+        """A client is cut when it takes nothing, and not while it takes something."""
         await self.connect(GetPage(cancel_on_disconnect(self.plenty)), is_secure)
         for _ in range(3):
             self.clock.advance(10)
@@ -144,11 +144,11 @@ class SlowReaderTests(ReadersTestCase):
         self.client.transport.abortConnection()
 
     async def test_in_the_clear(self) -> None:
-        """Over TCP."""
+        """Over TCP, a client that reads slowly is not cut, and one that reads nothing is."""
         await self.assert_cut(is_secure=False)
 
     async def test_over_tls(self) -> None:
-        """Over TLS."""
+        """Over TLS, a client that reads slowly is not cut, and one that reads nothing is."""
         await self.assert_cut(is_secure=True)
 
 
@@ -161,7 +161,7 @@ class FlowsTests(ReadersTestCase):
             yield CHUNK
 
     def streamed(self) -> GetPage:
-        """A page that streams."""
+        """A page that streams without end."""
         turns = LoopingCall(self.clock.advance, 0)
         turns.start(0.001)
         self.addCleanup(turns.stop)
@@ -190,7 +190,7 @@ class FlowsTests(ReadersTestCase):
             await deferLater(reactor, 0)
 
     async def assert_flows(self, resource: Any, is_secure: bool) -> None:
-        """It is cut when the client reads nothing, and not before."""
+        """A client is cut when it stops reading, and not while it reads."""
         await self.connect(resource, is_secure)
         for _ in range(3):
             await self.read_on()
@@ -203,17 +203,17 @@ class FlowsTests(ReadersTestCase):
         self.client.transport.abortConnection()
 
     async def test_stream(self) -> None:
-        """A stream."""
+        """The reader of a stream is not cut while it reads, and is when it stops."""
         await self.assert_flows(self.streamed(), is_secure=False)
 
     async def test_stream_over_tls(self) -> None:
-        """A stream over TLS."""
+        """The reader of a stream over TLS is not cut while it reads, and is when it stops."""
         await self.assert_flows(self.streamed(), is_secure=True)
 
     async def test_file(self) -> None:
-        """A file."""
+        """The reader of a file is not cut while it reads, and is when it stops."""
         await self.assert_flows(self.file(), is_secure=False)
 
     async def test_file_over_tls(self) -> None:
-        """A file over TLS."""
+        """The reader of a file over TLS is not cut while it reads, and is when it stops."""
         await self.assert_flows(self.file(), is_secure=True)

@@ -19,22 +19,22 @@ CHUNK = b"x" * 2**16
 
 
 class TCPTests(LeaverTestCase):
-    """HTTP/1.1 in the clear."""
+    """Clients of HTTP/1.1 in the clear that leave."""
 
     async def gone(self, client: AnyClient) -> None:
-        """The client is gone; nothing of it is left, and nobody was alarmed."""
+        """Close the client; nothing of its request is left, and nothing alarming was logged."""
         await self.close(client)
         del client
         await self.until(lambda: not self.still_there())
         self.assertEqual(self.alarms, [])
 
     def still_there(self) -> list[object]:
-        """What is left of requests, but for what Twisted leaves to the collector."""
+        """What is left of requests after a run of the garbage collector."""
         gc.collect()
         return list(self.alive)
 
     async def stopped(self, client: AnyClient) -> None:
-        """The client's request was stopped."""
+        """The client's request was stopped because it disconnected."""
         outcome = await self.ended.get()
         self.assertEqual(outcome.ended, Ended.STOPPED)
         self.assertIsInstance(outcome.cause, Disconnected)
@@ -42,7 +42,7 @@ class TCPTests(LeaverTestCase):
         await self.gone(client)
 
     async def test_while_the_handler_waits(self) -> None:
-        """While the handler waits: it is stopped."""
+        """A handler whose client leaves while it waits is stopped."""
         self.serve(lambda _: Deferred())
         for way in self.client_class.WAYS:
             client = await self.connect()
@@ -52,7 +52,7 @@ class TCPTests(LeaverTestCase):
             await self.stopped(client)
 
     async def test_in_the_middle_of_its_body(self) -> None:
-        """In the middle of the body that it sends: no handler is called, and nothing is left."""
+        """A client that leaves in the middle of its body causes no call of the handler."""
         self.serve(lambda _: Deferred())
         for way in self.client_class.WAYS:
             client = await self.connect()
@@ -63,7 +63,7 @@ class TCPTests(LeaverTestCase):
         self.assertEqual(self.started.pending, [])
 
     async def test_in_the_middle_of_a_large_response(self) -> None:
-        """In the middle of a large response: its generator is closed."""
+        """A generator whose client leaves in the middle of the response is closed."""
         closed: list[str] = []
 
         async def handler(request: Any) -> AsyncIterator[bytes]:
@@ -84,7 +84,7 @@ class TCPTests(LeaverTestCase):
         self.assertEqual(len(closed), len(self.client_class.WAYS))
 
     async def test_during_the_second_of_two_requests(self) -> None:
-        """When the first of two requests was answered: the second is stopped, and only it."""
+        """A client that leaves after its first response stops only its second request."""
         works: dict[str, Deferred[bytes]] = {}
 
         def handler(request: Any) -> Deferred[bytes]:
@@ -113,7 +113,7 @@ class TCPTests(LeaverTestCase):
         return handler
 
     async def test_in_the_synchronous_part(self) -> None:
-        """While the handler has not given control back: what it returns is stopped."""
+        """A Deferred is stopped whose client left before the handler returned it."""
         for way in self.client_class.WAYS:
             clients: list[AnyClient] = []
             self.serve(self.leaving(clients, way, Deferred(lambda _: None)))
@@ -123,7 +123,7 @@ class TCPTests(LeaverTestCase):
             await self.stopped(client)
 
     async def test_in_the_synchronous_part_of_bytes(self) -> None:
-        """If what it returns then is bytes, it has completed."""
+        """Bytes complete a request even if the client left before the handler returned them."""
         for way in self.client_class.WAYS:
             clients: list[AnyClient] = []
             self.serve(self.leaving(clients, way, PAGE))
@@ -135,7 +135,7 @@ class TCPTests(LeaverTestCase):
             await self.gone(client)
 
     async def test_right_after_the_response(self) -> None:
-        """When it has its response: nothing is stopped."""
+        """A client that leaves when it has its response stops nothing."""
 
         async def handler(_: object) -> bytes:
             return PAGE
@@ -152,19 +152,19 @@ class TCPTests(LeaverTestCase):
 
 
 class TLSTests(TCPTests):
-    """HTTP/1.1 over TLS."""
+    """Clients of HTTP/1.1 over TLS that leave."""
 
     is_secure = True
 
 
 class HTTP2Tests(TCPTests):
-    """HTTP/2."""
+    """Clients of HTTP/2 that leave."""
 
     is_secure = True
     client_class = Multiplexer
 
     async def test_a_sibling_of_the_one_that_was_reset(self) -> None:
-        """One stream is reset: its sibling completes."""
+        """A stream that is reset ends, and its sibling is answered."""
         works: dict[bytes, Deferred[bytes]] = {
             b"/1": Deferred(lambda _: None),
             b"/2": Deferred(lambda _: None),

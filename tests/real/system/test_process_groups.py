@@ -29,10 +29,10 @@ reactor: Any = _installed_reactor
 
 
 class RunTests(GroupTestCase):
-    """A child whose output is collected."""
+    """Children whose output is collected."""
 
     async def test_output(self) -> None:
-        """Its output, its error output and its status are those of `subprocess.run`."""
+        """`run` has the output, the error output and the status of `subprocess.run`."""
         args = self.shell("cat; echo oops >&2; exit 3")
         ours = await run(args, stdin=b"hello", check=False)
         theirs = subprocess.run(args, input=b"hello", capture_output=True)
@@ -40,42 +40,42 @@ class RunTests(GroupTestCase):
         self.assertEqual(ours.stdout, b"hello")
 
     async def test_large(self) -> None:
-        """Input and output of any size pass."""
+        """A child can have input and output of any size."""
         data = os.urandom(OUTPUT)
         self.assertEqual((await run(["cat"], stdin=data)).stdout, data)
 
     async def test_input_is_not_read(self) -> None:
-        """A child that does not read its input is none the worse for it."""
+        """A child that does not read its large input succeeds."""
         self.assertEqual((await run(["true"], stdin=bytes(OUTPUT))).returncode, 0)
 
     async def test_no_input(self) -> None:
-        """Without input, a child that reads is at the end at once."""
+        """A child without input that reads is at its end at once."""
         self.assertEqual((await run(["cat"])).stdout, b"")
 
     async def test_where(self) -> None:
-        """It runs where it is told to, and with the environment that it is given."""
+        """A child runs in the directory, and with the environment, that it is given."""
         env = {**os.environ, "GREETING": "hello"}
         done = await run(self.shell("pwd; echo $GREETING"), cwd="/", env=env)
         self.assertEqual(done.stdout, b"/\nhello\n")
 
     async def test_kinds_of_arguments(self) -> None:
-        """The arguments may be bytes and paths, as for `subprocess.run`."""
+        """The arguments of a child may be bytes and paths, as for `subprocess.run`."""
         self.assertEqual((await run([Path("/bin/echo"), b"hello"])).stdout, b"hello\n")
 
     async def test_checked(self) -> None:
-        """A status other than 0 is an error that has the output with it."""
+        """A status other than 0 is an error that contains the output."""
         error = await self.assertFailure(
             run(self.shell("echo half; echo oops >&2; exit 3")), subprocess.CalledProcessError
         )
         self.assertEqual((error.returncode, error.stdout, error.stderr), (3, b"half\n", b"oops\n"))
 
     async def test_signal(self) -> None:
-        """A child that a signal has ended has its negative number for a status."""
+        """A child that a signal has ended has the negative number of that signal as its status."""
         done = await run(self.shell("kill -KILL $$"), check=False)
         self.assertEqual(done.returncode, -signal.SIGKILL)
 
     async def test_no_program(self) -> None:
-        """A program that is not there is an `OSError`, and no file is left open."""
+        """A program that does not exist is a FileNotFoundError, and leaves no file open."""
         before = open_files()
         await self.assertFailure(run(["/no/such/program"]), FileNotFoundError)
         self.assertEqual(open_files(), before)
@@ -89,21 +89,21 @@ class RunTests(GroupTestCase):
         self.assert_gone()
 
     async def test_own_session(self) -> None:
-        """The child leads a session and a group of its own."""
+        """A child leads a session and a group of its own."""
         script = "import os; print(os.getpid(), os.getpgrp(), os.getsid(0))"
         pid, group, session = (await run([sys.executable, "-c", script])).stdout.split()
         self.assertEqual((pid, pid), (group, session))
 
     async def test_reactor(self) -> None:
-        """The reactor may be given."""
+        """`run` can be given the reactor."""
         self.assertEqual((await run(["echo", "hello"], reactor=reactor)).stdout, b"hello\n")
 
 
 class HandlerTests(GroupTestCase):
-    """Children of a handler."""
+    """Children that handlers start."""
 
     async def assert_stopped(self, handler: Handler, count: int = 1) -> None:
-        """The client leaves, and the scope waits for the end of the group."""
+        """When the client leaves, the group is stopped before the scope closes."""
         client, outcome = self.visit(handler)
         await self.started(count)
         client.disconnect()
@@ -111,12 +111,12 @@ class HandlerTests(GroupTestCase):
         self.assert_gone()
 
     async def test_returned(self) -> None:
-        """A child whose result is the page's is stopped when the client leaves."""
+        """A child that a handler returns is stopped when the client leaves."""
         script = self.shell(f"{self.sleeper()} | {self.sleeper()}")
         await self.assert_stopped(lambda _: run(script), 3)
 
     async def test_awaited(self) -> None:
-        """So is one that is awaited."""
+        """A child that a handler awaits is stopped when the client leaves."""
 
         async def handler(_: object) -> bytes:
             return (await run(self.shell(f"exec {self.sleeper()}"))).stdout
@@ -124,11 +124,11 @@ class HandlerTests(GroupTestCase):
         await self.assert_stopped(handler)
 
     async def test_streamed(self) -> None:
-        """So is one that is streamed to the client."""
+        """A child whose stream a handler returns is stopped when the client leaves."""
         await self.assert_stopped(lambda _: stream(self.shell(f"exec {self.sleeper()}")))
 
     async def test_read_by_the_handler(self) -> None:
-        """So is one whose stream the handler reads itself."""
+        """A child whose stream a handler reads itself is stopped when the client leaves."""
 
         async def handler(_: object) -> bytes:
             chunks = stream(self.shell(f"exec {self.sleeper()}"))
@@ -137,21 +137,21 @@ class HandlerTests(GroupTestCase):
         await self.assert_stopped(handler)
 
     async def test_page(self) -> None:
-        """A client that stays gets the output."""
+        """A client that stays gets the output of the streamed child."""
         client, outcome = self.visit(lambda _: stream(["echo", "hello"]))
         await outcome
         self.assertEqual(client.response.body, b"hello\n")
         self.assertTrue(client.response.is_complete)
 
     async def test_broken_off(self) -> None:
-        """A stream whose child fails half-way is broken off, and logged."""
+        """A streamed child that fails breaks the response off, and its error is logged."""
         client, outcome = self.visit(lambda _: stream(self.shell("echo half; exit 3")))
         self.assertEqual((await outcome).ended, Ended.FAILED)
         self.assertFalse(client.response.is_complete)
         self.assertEqual(len(self.flushLoggedErrors(subprocess.CalledProcessError)), 1)
 
     async def test_other_clock(self) -> None:
-        """Where the scope's clock runs no processes, the reactor does."""
+        """On a clock that runs no processes, a child is run by the reactor."""
         clock = Clock()
         turns = LoopingCall(clock.advance, 0)
         turns.start(0)
@@ -162,23 +162,23 @@ class HandlerTests(GroupTestCase):
 
 
 class ArgumentTests(SynchronousTestCase):
-    """Arguments that are wrong are told at once."""
+    """Wrong arguments, which are errors at once."""
 
     def test_no_sequence(self) -> None:
-        """A shell's command line is no sequence of arguments; nor is an empty one."""
+        """Arguments that are a string, no sequence or empty are refused, with what to write."""
         for wrong in ["ls -l", b"ls", [], 1]:
             for function in [run, stream]:
                 with self.assertRaisesRegex(TypeError, r"args must be .* sh.*-c.* command"):
                     function(wrong)  # type: ignore[arg-type]
 
     def test_negative_grace(self) -> None:
-        """There is no grace period of less than no seconds, nor one without end."""
+        """A grace period that is negative, infinite or not a number is refused."""
         for wrong in [-1, inf, nan]:
             with self.assertRaisesRegex(ValueError, "grace must be 0 or more"):
                 run(["true"], grace=wrong)
 
     def test_input_that_is_not_bytes(self) -> None:
-        """A child reads bytes, so no text."""
+        """Input of a child that is not bytes is refused."""
         for wrong in ["text", None, 1]:
             with self.assertRaisesRegex(TypeError, f"stdin must be bytes, not {wrong!r}"):
                 run(["cat"], stdin=wrong)  # type: ignore[arg-type]

@@ -28,41 +28,41 @@ reactor: Any = _installed_reactor
 
 
 class CancelTests(GroupTestCase):
-    """A child that is cancelled."""
+    """Children that are cancelled."""
 
     async def cancelled(self, deferred: Deferred[Any]) -> None:
-        """Cancel it, and wait for its end."""
+        """Cancel a child, and wait until it and its group have ended."""
         deferred.cancel()
         await self.assertFailure(deferred, CancelledError)
         self.assert_gone()
 
     async def test_pipeline(self) -> None:
-        """All processes of a pipeline are gone when the Deferred fires."""
+        """All processes of a cancelled pipeline are gone when the Deferred fires."""
         child = run(self.shell(f"{self.sleeper()} | {self.sleeper()}"))
         await self.started(3)
         await self.cancelled(child)
 
     async def test_grandchild(self) -> None:
-        """So are those that its children have put into the background."""
+        """Processes that a cancelled child has put into the background are gone with it."""
         child = run(self.shell(f"({self.sleeper()} & {self.sleeper()} &) & wait; sleep 60"))
         await self.started(3)
         await self.cancelled(child)
 
     async def test_stubborn(self) -> None:
-        """One that ignores TERM gets KILL after the grace period."""
+        """A child that ignores TERM is ended after the grace period."""
         child = run(self.shell(f"trap '' TERM; {self.sleeper()}; {STUBBORN}"), grace=0.1)
         await self.started(2)
         await self.cancelled(child)
 
     async def test_stubborn_member(self) -> None:
-        """So does the rest of a group of which the first has obeyed."""
+        """A member of the group that ignores TERM is ended, though the first has obeyed."""
         stubborn = f'sh -c "{STUBBORN}" {self.mark} &'
         child = run(self.shell(f"{stubborn} exec {self.sleeper()}"), grace=0.1)
         await self.started(2)
         await self.cancelled(child)
 
     async def test_obedient(self) -> None:
-        """One that obeys may clean up before it ends, and is waited for."""
+        """A child may clean up after TERM before it ends, and is waited for."""
         done = Path(self.mktemp())
         cleanup = f"sleep 0.1; echo cleaned > {done}; exit"
         child = run(self.shell(f"trap '{cleanup}' TERM; sleep 60 & wait"))
@@ -72,7 +72,7 @@ class CancelTests(GroupTestCase):
         self.assertEqual(done.read_text(), "cleaned\n")
 
     async def test_waiting_output(self) -> None:
-        """What the child prints after TERM is thrown away."""
+        """What a child prints after TERM is discarded, and does not block its end."""
         script = f"trap 'head -c {OUTPUT} /dev/zero; exit' TERM; echo begun; sleep 60& wait"
         chunks = stream(self.shell(script))
         self.assertEqual(await anext(chunks), b"begun\n")
@@ -80,14 +80,14 @@ class CancelTests(GroupTestCase):
         self.assert_gone()
 
     async def test_exited_before(self) -> None:
-        """A child that has exited, but whose output is still open, is cancelled all the same."""
+        """A child that has exited, but whose output is open, can be cancelled."""
         child = run(self.shell(f"{self.sleeper()} & exit 0"))
         await self.started(1)
         await self.until(lambda: not zombies())
         await self.cancelled(child)
 
     async def test_cancelled_twice(self) -> None:
-        """Cancelled twice, by a timeout and its client, say, it waits for the group's end."""
+        """A child that is cancelled twice is still waited for."""
         child = run(self.shell(f"trap '' TERM; {self.sleeper()}; {STUBBORN}"), grace=0.1)
         await self.started(2)
         child.cancel()
@@ -122,7 +122,7 @@ class CancelTests(GroupTestCase):
         self.assert_gone()
 
     async def test_first_process_of_a_container(self) -> None:
-        """Where this process inherits the orphans, it collects them: there are no zombies."""
+        """A process that inherits orphans collects those of the group, and has no zombies."""
         inherit_orphans(True)
         self.addCleanup(inherit_orphans, False)
         child = run(self.shell(f"{self.sleeper()} & {self.sleeper()} & wait"))
@@ -130,7 +130,7 @@ class CancelTests(GroupTestCase):
         await self.cancelled(child)
 
     async def test_leaver_of_the_group(self) -> None:
-        """One that has left the group with an open pipe is out of reach, but not waited for."""
+        """A process that has left the group is out of reach, but is not waited for."""
         script = "import os, time\nif not os.fork(): os.setsid()\ntime.sleep(600)"
         child = run([sys.executable, "-c", script, self.mark])
         # Forked, it is still in the group for a moment.
@@ -141,13 +141,13 @@ class CancelTests(GroupTestCase):
         os.kill(left, signal.SIGKILL)
 
     async def test_leftovers(self) -> None:
-        """What a child that has ended has left in the background is stopped."""
+        """What a child that has ended leaves in the background is stopped."""
         script = f"{self.sleeper()} >/dev/null 2>&1 & echo done"
         self.assertEqual((await run(self.shell(script))).stdout, b"done\n")
         self.assert_gone()
 
     async def test_cancelled_among_leftovers(self) -> None:
-        """A cancel while these are being stopped waits for them."""
+        """A cancel that comes while leftovers are being stopped waits for their end."""
         stubborn = f'sh -c "{STUBBORN}" {self.mark} >/dev/null 2>&1 &'
         child = run(self.shell(f"{stubborn} echo done"), grace=0.3)
         await self.started(1)
@@ -156,7 +156,7 @@ class CancelTests(GroupTestCase):
 
 
 def inherit_orphans(yes: bool) -> None:
-    """Become what the first process of a container is to all others; see prctl(2)."""
+    """Have this process inherit orphans, as the first process of a container does; see prctl(2)."""
     pr_set_child_subreaper = 36
     if ctypes.CDLL(None).prctl(pr_set_child_subreaper, int(yes), 0, 0, 0) != 0:
         raise SkipTest("needs Linux")

@@ -24,10 +24,10 @@ reactor: Any = _installed_reactor
 
 
 class StreamTests(GroupTestCase):
-    """A child whose output is streamed."""
+    """Children whose output is streamed."""
 
     async def test_chunks(self) -> None:
-        """The chunks are its output, in their order, and then there are no more."""
+        """The chunks of a stream are the child's output, in its order, and then end."""
         data = os.urandom(OUTPUT)
         chunks = stream(["cat"], stdin=data)
         got = [chunk async for chunk in chunks]
@@ -36,14 +36,14 @@ class StreamTests(GroupTestCase):
         await self.assertFailure(Deferred.fromCoroutine(ended(chunks)), StopAsyncIteration)
 
     async def test_as_it_comes(self) -> None:
-        """A chunk is there before the child has ended."""
+        """A chunk of output comes before the child has ended."""
         chunks = stream(self.shell("echo begun; exec sleep 60"))
         self.assertEqual(await anext(chunks), b"begun\n")
         await chunks.aclose()
         self.assert_gone()
 
     async def test_back_pressure(self) -> None:
-        """A child whose output is not read has to wait."""
+        """A child whose output is not read has to wait until it is read."""
         counter = Path(self.mktemp())
         script = f"while :; do head -c 65536 /dev/zero; echo >> {counter}; done"
         chunks = stream(self.shell(script))
@@ -67,7 +67,7 @@ class StreamTests(GroupTestCase):
         await self.until(is_blocked)
 
     async def test_dropped(self) -> None:
-        """The child is stopped when nobody refers to its output any more."""
+        """A child is stopped when no reference to its stream is left."""
         gc.disable()
         self.addCleanup(gc.enable)
         async for _ in stream(self.shell(f"echo begun; exec {self.sleeper()}")):
@@ -75,7 +75,7 @@ class StreamTests(GroupTestCase):
         await self.settled()
 
     async def test_collected(self) -> None:
-        """It is stopped in the reactor's thread, whichever the garbage collector runs in."""
+        """A child whose stream is collected in another thread is stopped in the reactor's."""
         gc.disable()
         self.addCleanup(gc.enable)
         noting: Any = Noting()
@@ -89,7 +89,7 @@ class StreamTests(GroupTestCase):
         self.assertEqual(noting.threads, {get_ident()})
 
     async def test_closed(self) -> None:
-        """One that is closed has no more chunks, not even of what had come before."""
+        """A stream that is closed has no more chunks, not even what had come before."""
         chunks = stream(self.shell(f"head -c {2**16} /dev/zero; {self.sleeper()}"))
         await anext(chunks)
         await self.started(2)
@@ -99,7 +99,7 @@ class StreamTests(GroupTestCase):
             await self.assertFailure(Deferred.fromCoroutine(ended(chunks)), StopAsyncIteration)
 
     async def test_closed_while_it_is_read(self) -> None:
-        """Who waits for a chunk meanwhile is told that there are no more."""
+        """A reader that waits for a chunk of a stream that is closed gets the end."""
         chunks = stream(self.shell(f"exec {self.sleeper()}"))
         reading = Deferred.fromCoroutine(ended(chunks))
         await self.started(1)
@@ -107,7 +107,7 @@ class StreamTests(GroupTestCase):
         await self.assertFailure(reading, StopAsyncIteration)
 
     async def test_cancelled_while_it_is_closed(self) -> None:
-        """A cancel of who closes it comes when the group has gone."""
+        """A cancel of the closing of a stream takes effect when the group has gone."""
         chunks = stream(self.shell(f"trap '' TERM; echo begun; {STUBBORN}"), grace=0.1)
         await anext(chunks)
         closing = Deferred.fromCoroutine(chunks.aclose())
@@ -117,14 +117,14 @@ class StreamTests(GroupTestCase):
         self.assert_gone()
 
     async def test_not_asked_for(self) -> None:
-        """As long as nobody asks for a chunk there is no child."""
+        """A stream that is closed before a chunk was asked for has no chunks, and no child."""
         chunks = stream(self.shell(self.sleeper()))
         await chunks.aclose()
         await self.assertFailure(Deferred.fromCoroutine(ended(chunks)), StopAsyncIteration)
         self.assert_gone()
 
     async def test_checked(self) -> None:
-        """A status other than 0 is an error, after all output, with the end of the errors."""
+        """A status other than 0 is an error after all output, with the end of the error output."""
         noise = 2 * 2**16
         chunks = stream(
             self.shell(f"echo out; head -c {noise} /dev/zero >&2; echo end >&2; exit 3")
@@ -138,12 +138,12 @@ class StreamTests(GroupTestCase):
         self.assertTrue(error.stderr.endswith(b"end\n"))
 
     async def test_unchecked(self) -> None:
-        """Unless nobody wants to know."""
+        """A status other than 0 is no error of a stream with check=False."""
         self.assertEqual([chunk async for chunk in stream(["false"], check=False)], [])
 
 
 class Noting:
-    """The reactor, which notes in what threads its timers are set."""
+    """The reactor, which notes the threads in which its timers are set."""
 
     def __init__(self) -> None:
         self.threads: set[int] = set()

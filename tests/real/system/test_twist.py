@@ -20,23 +20,23 @@ from ._tapped import AT_ONCE, PAGES, ServerTestCase
 
 
 class ServingTests(ServerTestCase):
-    """What is served, and by what."""
+    """What `twist cancelweb` serves."""
 
     async def assert_stops_work(self, server: Server) -> None:
-        """A page is served, and the work of who leaves is stopped."""
+        """A page is served, and the work for a client that leaves is stopped."""
         quick = await server.connect(SocketVisit("/quick"))
         self.assertTrue((await quick.closed).endswith(b"\r\n\r\nquick"))
         (await self.visit(server, "/waiting")).leave()
         await server.log.expect("GET /waiting: stopped after .*disconnected", within=AT_ONCE)
 
     async def test_twist(self) -> None:
-        """`twist cancelweb` stops the work of who leaves."""
+        """`twist cancelweb` stops the work for a client that leaves."""
         process, server = await self.start(*PAGES)
         await self.assert_stops_work(server)
         self.assert_quiet(process)
 
     async def test_twistd(self) -> None:
-        """`twistd cancelweb` does so, too, and drains."""
+        """`twistd cancelweb` stops the work for a client that leaves, and drains."""
         process, server = await launch(self, (*TWISTD_CANCELWEB, *PAGES, "--drain", "20"))
         await self.assert_stops_work(server)
         visit = await self.visit(server, "/soon/1/3")
@@ -46,7 +46,7 @@ class ServingTests(ServerTestCase):
         self.assert_quiet(process)
 
     async def test_directory(self) -> None:
-        """`--path` serves a directory, with its scripts."""
+        """`--path` serves a directory with its scripts, under the timeout that is given."""
         _, server = await self.start("--path", "examples", "--timeout", "0.5")
         visit = await server.connect(SocketVisit("/interrupted.rpy"))
         self.assertIn(b"HTTP/1.1 503 ", await visit.closed)
@@ -80,7 +80,7 @@ class StartTests(ServerTestCase):
     """Servers that do not start."""
 
     async def fails(self, *command: str) -> list[str]:
-        """Run a command that fails; returns what it wrote."""
+        """Run a command that fails, and return what it wrote."""
         process = LoggedProcess()
         reactor.spawnProcess(process, sys.executable, [sys.executable, *command], env=None)
         self.addCleanup(process.stop)
@@ -89,13 +89,13 @@ class StartTests(ServerTestCase):
         return process.log.lines
 
     async def test_wrong_option(self) -> None:
-        """A wrong option is one line and exit status 1, under twist and twistd."""
+        """A wrong option gives one line and exit status 1, under twist and twistd."""
         for command in TWIST_CANCELWEB, TWISTD_CANCELWEB:
             lines = await self.fails(*command, "--timeout", "soon")
             self.assertEqual(lines, ["cancelweb: --timeout soon: must be a number of seconds"])
 
     async def test_port_in_use(self) -> None:
-        """So is a port that another server has."""
+        """A port that another server uses gives one line and exit status 1."""
         _, server = await self.start(*PAGES)
         lines = await self.fails(*TWIST_CANCELWEB, "--listen", f"tcp:{server.port}")
         (line,) = lines

@@ -28,7 +28,7 @@ class DrainTests(ServerTestCase):
     """Servers that are stopped while they work."""
 
     async def test_in_flight_is_finished(self) -> None:
-        """Requests in flight are answered in full, and the server ends after the last of them."""
+        """A server that is stopped answers all requests in flight, and then ends."""
         for name in "TERM", "INT":
             process, server = await self.start(*PAGES, "--drain", "20")
             visits = [await self.visit(server, f"/soon/1/3000000?{n}") for n in range(20)]
@@ -41,7 +41,7 @@ class DrainTests(ServerTestCase):
             self.assert_quiet(process)
 
     async def test_access_log_goes_on(self) -> None:
-        """What is answered while the server stops is in the access log."""
+        """A response that is sent while the server stops is in the access log."""
         process, server = await self.start(*PAGES)
         visit = await self.visit(server, "/soon/1/3")
         process.signal("TERM")
@@ -50,7 +50,7 @@ class DrainTests(ServerTestCase):
         self.assertEqual(len(process.log.matching('"GET /soon/1/3 HTTP/1.1" 200')), 1)
 
     async def test_the_rest_is_cancelled(self) -> None:
-        """What takes longer is cancelled, answered 503, and its hook is waited for."""
+        """A request that outlasts the drain is answered 503, and its hook is waited for."""
         options = (
             "--drain",
             "0.5",
@@ -72,7 +72,7 @@ class DrainTests(ServerTestCase):
         self.assert_quiet(process)
 
     async def test_no_client_is_left_without_an_answer(self) -> None:
-        """Clients who ask without end are all answered until they are told to go."""
+        """Clients that ask without end are all answered until the server closes them."""
         for slow in (), ("/soon/3/3",):
             process, server = await self.start(*PAGES, "--drain", "20")
             keen = [await server.connect(Keen()) for _ in range(30)]
@@ -89,7 +89,7 @@ class DrainTests(ServerTestCase):
             self.assert_quiet(process)
 
     async def test_detached_work_is_waited_for(self) -> None:
-        """Work that goes on without its request is over before the server ends."""
+        """Detached work is over before the server ends."""
         process, server = await self.start(*PAGES)
         await (await server.connect(SocketVisit("/detaching"))).closed
         process.signal("TERM")
@@ -97,7 +97,7 @@ class DrainTests(ServerTestCase):
         self.assertEqual(len(process.log.matching("the detached work is done")), 1)
 
     async def test_new_clients_are_refused(self) -> None:
-        """Nobody can connect any more; on open connections requests are answered 503."""
+        """A server that drains refuses connections, and answers 503 on those that are open."""
         process, server = await self.start(*PAGES, "--drain", "20")
         lasting = await server.connect(Lasting())
         visit = await self.visit(server, "/soon/2/3")
@@ -114,7 +114,7 @@ class DrainTests(ServerTestCase):
         self.assert_quiet(process)
 
     async def until_refused(self, server: Server) -> None:
-        """Wait until nobody can connect: the line in the log comes a moment before."""
+        """Wait until connections are refused: the line in the log comes a moment before."""
         endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, server.port)
         while True:
             try:
@@ -127,7 +127,7 @@ class DrainTests(ServerTestCase):
             client.transport.abortConnection()
 
     async def test_http2(self) -> None:
-        """Streams in flight are answered in full, or cancelled, too."""
+        """Over HTTP/2, a stream in flight is answered in full, or cancelled with a 503."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         process, server = await self.start(*PAGES, "--drain", "2", certificate=certificate)
         client = await server.connect(HTTP2Client(), b"h2")
@@ -142,7 +142,7 @@ class DrainTests(ServerTestCase):
         self.assert_quiet(process)
 
     async def test_large_answers_at_the_end_over_http2(self) -> None:
-        """The last answer is sent in full before the server ends."""
+        """Over HTTP/2, large responses are sent in full before the server ends."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         process, server = await self.start(*PAGES, "--drain", "20", certificate=certificate)
         client = await server.connect(HTTP2Client(), b"h2")
@@ -167,7 +167,7 @@ class DrainTests(ServerTestCase):
         self.assertEqual(process.log.matching("no longer waiting"), [])
 
     async def test_interrupted_behind_a_stuck_thread(self) -> None:
-        """Also when the drain is over, and a thread is left that cannot be stopped."""
+        """A SIGINT ends the process at once, even if a thread cannot be stopped."""
         process, server = await self.start(
             "--wsgi", "tests.operating._served.stuck", "--drain", "0"
         )
@@ -179,7 +179,7 @@ class DrainTests(ServerTestCase):
         self.assertEqual(reason.signal, signal.SIGINT)
 
     async def test_terminated_again(self) -> None:
-        """A second SIGTERM changes nothing."""
+        """A second SIGTERM during the drain changes nothing."""
         process, server = await self.start(*PAGES, "--drain", "20")
         visit = await self.visit(server, "/soon/1/3")
         process.signal("TERM")
@@ -190,7 +190,7 @@ class DrainTests(ServerTestCase):
         self.assert_quiet(process)
 
     async def test_idle(self) -> None:
-        """A server with nothing to do ends at once, whatever it would wait."""
+        """A server with nothing to do ends at once, however long it may drain."""
         process, server = await self.start(*PAGES, "--drain", "50")
         lasting = await server.connect(Lasting())
         lasting.ask("/quick")

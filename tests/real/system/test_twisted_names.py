@@ -35,7 +35,7 @@ TABLE = {name for row in NEEDED for name in row.names}
 
 
 def result_of(batch: int) -> list[dict[str, Any]]:
-    """What comes of replacing the names of a batch, in a process of its own."""
+    """The results of replacing the names of a batch, in a process of its own."""
     command = [sys.executable, "-m", "tests.real.system._renamed", str(batch)]
     source = str(PACKAGE.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, *sys.path])}
@@ -47,7 +47,7 @@ def result_of(batch: int) -> list[dict[str, Any]]:
 
 @cache
 def results() -> list[list[dict[str, Any]]]:
-    """Those of all batches, the last of which is adbapi's; on all cores."""
+    """The results of all batches, the last of which is adbapi's, made on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(result_of, range(len(BATCHES) + 1)))
 
@@ -68,26 +68,26 @@ class MissingTests(SynchronousTestCase):
     """A Twisted in which names are missing, as the next one may be."""
 
     def test_every_name_is_tried(self) -> None:
-        """The names that are replaced are those of the table."""
+        """The names that are replaced in these tests are those of the table."""
         tried = [name for batch in [*BATCHES, DATABASE] for name in batch]
         # Those of asyncio are compiled, and cannot be replaced.
         self.assertEqual(sorted(tried), sorted(n for n in TABLE if not n.startswith("asyncio")))
 
     def test_each_is_reported(self) -> None:
-        """Each name is warned of when what needs it is imported, and no other."""
+        """Each missing name is warned of when what needs it is imported, and no other."""
         for names, (result,) in zip(BATCHES, results(), strict=False):
             self.assertEqual(reported(result["told"]), lost_with(names))
         for name, result in zip(DATABASE, results()[-1], strict=True):
             self.assertEqual(reported(result["told"]), lost_with([name]))
 
     def test_the_rest_works(self) -> None:
-        """Handlers answer, clients that leave stop them, and each feature does what is promised."""
+        """Whatever name is missing, handlers, cancels and other features do what is promised."""
         wrong = [result["wrong"] for batch in results() for result in batch]
         found = {name: text for each in wrong for name, text in each.items()}
         self.assertEqual(found, {}, "\n".join(found.values()))
 
     def test_a_report_tells_all(self) -> None:
-        """It names the version, the name, what is lost and what to do."""
+        """The warning of a missing name has the version, the name, what is lost, and what to do."""
         (result,) = results()[0]
         (text,) = [each for each in result["told"] if "H2Stream._conn" in each]
         self.assertRegex(
@@ -101,7 +101,7 @@ class ReportTests(SynchronousTestCase):
     """How a name that is missing is reported."""
 
     def test_where_warnings_are_errors(self) -> None:
-        """It is logged instead: to import cancelweb never fails."""
+        """Where warnings are errors, a missing name is logged, and the import does not fail."""
         events = log_events(self)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -111,7 +111,7 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("has no twisted.web.http.Nothing, a name that", formatEvent(event))
 
     def test_where_no_version_is_known(self) -> None:
-        """As in a frozen application: then the package itself is asked."""
+        """Without metadata of Twisted, a warning has the version of the package itself."""
 
         def version(package: str) -> str:
             raise PackageNotFoundError(package)
@@ -124,7 +124,7 @@ class ReportTests(SynchronousTestCase):
         self.assertIn(f"twisted {twisted.__version__} has no", str(told[0].message))
 
     def test_of_asyncio(self) -> None:
-        """The version is that of Python."""
+        """The warning of a missing name of asyncio has the version of Python."""
         row = Needed("nothing", ("asyncio.futures:Future._nothing",), "it is as before")
         self.patch(checks, "NEEDED", [row])
         with self.assertWarnsRegex(RuntimeWarning, r"^asyncio of Python 3\S+ has no asyncio\.fut"):
@@ -135,7 +135,7 @@ class PresentTests(SynchronousTestCase):
     """The Twisted that is installed."""
 
     def test_has_all(self) -> None:
-        """No name is missing, and nothing is warned of."""
+        """In the installed Twisted, no name is missing, and nothing is warned of."""
         for each in IMPORTED:
             import_module(each)
         for row in NEEDED:
@@ -144,14 +144,14 @@ class PresentTests(SynchronousTestCase):
             self.assertEqual(told, [])
 
     def test_modules_that_are_not_in_use(self) -> None:
-        """Of a module that nothing has imported, only that it exists is looked at."""
+        """A name in a module of Twisted that is not imported is missing only if the module is."""
         self.assertFalse(is_missing("twisted.mail.pop3client:Nothing.at_all"))
         self.assertTrue(is_missing("twisted.web._http4:H4Stream.closed"))
         self.assertFalse(is_missing("h4.connection:H4Connection.streams"))
 
 
 def clashes() -> set[str]:
-    """Private names of our classes that their bases in Twisted have, too."""
+    """The private names of our classes that their bases in Twisted have as well."""
     return {
         f"{kind.__name__}.{name}"
         for kind in our_classes()
@@ -178,9 +178,9 @@ class OneWayInTests(SynchronousTestCase):
     """The source of the package: private names of others are read in `_twisted` alone."""
 
     def test_no_private_name_elsewhere(self) -> None:
-        """Whatever begins with an underscore is cancelweb's own."""
+        """No module outside of `_twisted` reads a private name that is not cancelweb's."""
         self.assertEqual(list(foreign_names()), [])
 
     def test_no_private_name_is_taken_twice(self) -> None:
-        """A class that inherits from one of Twisted's gives none of its names another meaning."""
+        """No class reuses a private name of its base in Twisted, but for one that means to."""
         self.assertEqual(sorted(clashes()), ["_Leader._fork"])
