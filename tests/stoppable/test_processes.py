@@ -40,11 +40,12 @@ class ReturnedTests(ProcessTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def test_kill(self) -> None:
-        """A process that ignores TERM gets KILL within three seconds."""
+        """A process that ignores TERM gets KILL three seconds later."""
         connection = self.visit(lambda _: self.start(STUBBORN))
         await self.child.begun
         connection.disconnect()
         self.clock.advance(2.9)
+        self.assertIn(3.0, [each.getTime() for each in self.clock.getDelayedCalls()])
         self.clock.advance(0.1)
         error = await self.child.ended
         self.assertEqual(error.signal, 9)

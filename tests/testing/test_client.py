@@ -160,7 +160,7 @@ class RequestTests(SynchronousTestCase):
         self.assertTrue(first.is_over)
         self.assertFalse(second.is_over)
 
-    def test_answer_that_ends_with_the_connection(self) -> None:
+    def test_connection_that_is_closed_behind_the_answer(self) -> None:
         """A request with "Connection: close" is answered, and its connection is closed."""
         connection = self.client.connect()
         exchange = connection.get(b"/x", {b"Connection": b"close"})

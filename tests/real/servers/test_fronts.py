@@ -124,7 +124,7 @@ class TableTests(FrontTestCase):
         client = await self.leave(
             self.row.half_closes, lambda client: client.transport.loseWriteConnection()
         )
-        self.assertEqual((await client.answer).endswith(b"the page"), self.row.answers)
+        self.assertEqual((await client.closed).endswith(b"the page"), self.row.answers)
 
 
 for _row in ROWS:

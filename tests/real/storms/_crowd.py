@@ -101,7 +101,7 @@ class Clients:
     async def leave(self) -> None:
         """Have all clients leave, in one after another of their ways."""
         for number, client in enumerate(self._there):
-            client.leave(self._class.WAYS[number % len(self._class.WAYS)])
+            client.leave_by(self._class.WAYS[number % len(self._class.WAYS)])
 
     async def close(self) -> None:
         """Close what is still connected, and wait until all connections have ended."""
