@@ -79,7 +79,7 @@ class FunctionTests(SynchronousTestCase):
     """The functions of cancelweb that a request runs."""
 
     def test_they_are_listed(self) -> None:
-        """The decorated handler's come first, each with its calls and its bytecodes, then all."""
+        """The functions of the decorated handler come first, each with calls and bytecodes, then all."""
         for table in ("deferred", "abandoned"):
             case = decorated(table)
             header, *rows, last = function_rows(case)
@@ -113,8 +113,7 @@ class ProgramTests(SynchronousTestCase):
                 self.assertEqual(found, [step.name for step in steps])
 
     def test_the_growth(self) -> None:
-        """A tiny run prints a line for each handler and each number of waiting requests, and one
-        for each handler whose clients leave at once."""
+        """A tiny run prints lines for requests that wait, and for those whose clients leave."""
         tiny = "--rounds 1 --closed 3 --held 3 --open 1 3 --leaving 3 --storms 2"
         finished = run("growth.py", *tiny.split())
         self.assertEqual((finished.returncode, finished.stderr), (0, ""))
@@ -128,7 +127,7 @@ class GrowthTests(SynchronousTestCase):
     """Requests that wait while others come and go."""
 
     def test_they_wait_and_are_stopped(self) -> None:
-        """They wait beside a request that is answered, and are all closed when their clients go."""
+        """Requests wait beside one that is answered, and are all closed when their clients leave."""
         for make in MAKERS.values():
             contender = Contender.of(make, Stage.end_work)
             waiting = wait(contender, 3)

@@ -79,7 +79,7 @@ class ContenderTests(SynchronousTestCase):
             self.assertEqual(contender.stage.running(), 0, name)
 
     def test_both_of_a_pair_send_the_same(self) -> None:
-        """The two of a case send the same headers; only Klein sends the page in chunks."""
+        """Both contenders of a case send the same headers; only Klein sends the page in chunks."""
         for case in CASES:
             ours, theirs = (self.answer(each) for each in (case.ours(), case.theirs()))
             if case.against == "Klein":
@@ -140,7 +140,7 @@ class FailingPage(DeferredByHand):
 
 
 class CarefulHandlerTests(SynchronousTestCase):
-    """What is called a careful handler is one."""
+    """The handler that is called careful is careful."""
 
     def setUp(self) -> None:
         """Serve a page."""
@@ -287,18 +287,18 @@ class SideBySideTests(SynchronousTestCase):
         self.assertTrue(second.endswith("| 0.98 |  |  | 1.04 |  |"), second)
 
     def test_a_ratio_above_its_target_is_bold(self) -> None:
-        """One that meets the target is not, nor one that has no target."""
+        """A ratio above its target is bold; one that meets it, or has none, is plain."""
         self.assertEqual(cell(1.021, 1.02), "**1.021**")
         self.assertEqual(cell(1.02, 1.02), "1.020")
         self.assertEqual(cell(9.0, None), "9.000")
 
     def test_the_readme_has_what_its_tables_say(self) -> None:
-        """If this fails, run `python benchmarks/pythons.py`."""
+        """The table of all Pythons is as `python benchmarks/pythons.py` would write it."""
         text = README.read_text()
         self.assertEqual(report_in(text, SIDE_BY_SIDE), side_by_side(text))
 
     def test_the_docs_have_the_same(self) -> None:
-        """If this fails, run `python benchmarks/pythons.py`."""
+        """The docs have the ratios of that table, as `python benchmarks/pythons.py` writes them."""
         with RATIOS.open(newline="") as file:
             self.assertEqual(
                 [*csv.reader(file)], for_docs(report_in(README.read_text(), SIDE_BY_SIDE))
@@ -320,7 +320,7 @@ class SpreadTests(SynchronousTestCase):
         self.assertEqual(Spread.of([3.0, 2.0, 4.0]), Spread(2.5, 3.0, 3.5))
 
     def test_of_one(self) -> None:
-        """One sample does not spread."""
+        """A single sample has no spread."""
         self.assertEqual(Spread.of([3.0]), Spread(3.0, 3.0, 3.0))
 
 

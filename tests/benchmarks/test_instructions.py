@@ -53,7 +53,7 @@ class CountTests(SynchronousTestCase):
     """What is made of the counts."""
 
     def test_the_ratio_in_the_middle_counts(self) -> None:
-        """Each of ours is compared with theirs of the same seed; the ratio is their median."""
+        """Each count of cancelweb is compared with the other of its seed; the ratio is the median."""
         count = Count(CASE, theirs=(100.0, 200.0, 100.0), ours=(150.0, 200.0, 120.0))
         self.assertEqual(count.ratios, [1.0, 1.2, 1.5])
         self.assertEqual(count.ratio, 1.2)
@@ -94,7 +94,7 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual(worsened([of_ratio(ratio)], {CASE.name: 1.2}), [], ratio)
 
     def test_more_is_told(self) -> None:
-        """One that is worse by more is told in a line: which, how much, and what it was."""
+        """A ratio that is worse by more is told in a line: the case, its ratio, and the old one."""
         [line] = worsened([of_ratio(1.26)], {CASE.name: 1.2})
         self.assertEqual(
             line,
@@ -107,7 +107,7 @@ class CheckTests(SynchronousTestCase):
         self.assertIn("--write-readme", line)
 
     def test_what_can_be_compared(self) -> None:
-        """Only the same Twisted and attrs on the same Python, whatever its patch."""
+        """Tables are compared for the same Twisted and attrs on the same minor version of Python."""
         report = f"Made with `python x` on {MADE_WITH}; Linux.\n"
         for same in (MADE_WITH, MADE_WITH.replace("3.11.7", "3.11.12")):
             self.assertTrue(is_comparable(report, same), same)

@@ -30,7 +30,7 @@ from stopping import (  # noqa: E402
 
 
 def spread(milliseconds: float) -> Spread:
-    """One that does not spread."""
+    """A median whose quartiles are equal to it."""
     return Spread(milliseconds, milliseconds, milliseconds)
 
 
@@ -59,7 +59,7 @@ class TableTests(SynchronousTestCase):
     """What is shown."""
 
     def stopping(self, number: int, milliseconds: float) -> Stopping:
-        """So much work, which takes so long, and half as long by hand."""
+        """A row: this much work takes this long, and half as long by hand."""
         ours, theirs = spread(milliseconds), spread(milliseconds / 2)
         return Stopping(number, ours, theirs, spread(2))
 

@@ -52,7 +52,7 @@ class WastedWorkTests(SynchronousTestCase):
             self.assertEqual(row["running, cancelweb"], "0", row)
 
     def test_the_others_are_counted(self) -> None:
-        """Without cancelweb a thread runs on; a coroutine does only if nobody cancels it."""
+        """Without cancelweb a thread runs on; a coroutine only if no code cancels it."""
         rows = self.run_benchmark("--kinds", "thread", "coroutine", "--ways", "by hand", "plain")
         found = {row["work"]: (row["running, by hand"], row["running, plain"]) for row in rows}
         self.assertEqual(found, {"thread": ("2", "2"), "coroutine": ("0", "2")})

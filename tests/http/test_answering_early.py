@@ -50,7 +50,7 @@ async def a_coroutine(_: Request) -> bytes:
 
 
 async def a_failing_coroutine(_: Request) -> bytes:
-    """One that fails."""
+    """A coroutine that fails."""
     raise HandlerError
 
 

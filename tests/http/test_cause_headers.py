@@ -27,28 +27,28 @@ class Later(Cause):
 
 
 class Last(Cause):
-    """One after which the connection is closed."""
+    """A cause after whose answer the connection is closed."""
 
     headers = {"connection": "Close"}  # noqa: RUF012
 
 
 @frozen
 class Held(Cause):
-    """One that is given its headers."""
+    """A cause that is given its headers."""
 
     headers: Any = field(factory=dict)
 
 
 @frozen
 class Annotated(Cause):
-    """The same, without a default."""
+    """A cause that must be given its headers."""
 
     headers: Mapping[str, str]
 
 
 @frozen
 class Counted(Cause):
-    """One that makes them."""
+    """A cause that computes its headers."""
 
     seconds: int
 

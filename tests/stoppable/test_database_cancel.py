@@ -200,11 +200,9 @@ class CancelTests(DatabaseTestCase):
         self.assertLessEqual(self.pool.threadpool.workers, 3)
 
     async def test_cursors_are_closed(self) -> None:
-        """A cancelled query and a failed one leave no open cursor to the garbage collector.
-
-        Freeing one there would wait for the connection's next statement, and the reactor could not
-        cancel that statement meanwhile.
-        """
+        """A cancelled query and a failed one leave no open cursor to the garbage collector."""
+        # Freeing one there would wait for the connection's next statement, and the reactor could
+        # not cancel that statement meanwhile.
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)

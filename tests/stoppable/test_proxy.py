@@ -126,7 +126,7 @@ class LeaveTests(ProxyTestCase):
         client.leave()
         await lost
         source = Endless(exchange.transport)
-        # More than the buffers hold is read by somebody.
+        # More than the buffers hold has been read.
         await self.until(lambda: source.said > PLENTY)
         exchange.transport.abortConnection()
         await self.until(lambda: "tcp.Client" not in str(reactor.getReaders()))

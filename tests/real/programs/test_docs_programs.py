@@ -252,7 +252,7 @@ class TutorialTests(TestCase):
         await self.follow_coroutine(server)
         self.assertIn(b"Here is your page.", await waiter.closed)
         await self.assert_logged(server, "A slow page", "1")
-        # One that nobody waited for, of the plain page; one of who waited.
+        # One of the plain page, whose client had left; one of the client that waited.
         self.assertEqual(len(server.log.matching("the page is ready")), 2)
 
     async def follow_coroutine(self, server: Server) -> None:

@@ -16,7 +16,7 @@ from ..._programs import find_program, refusal
 from ..._servers import REPOSITORY, reactor
 
 ADDRESSES = ("10.99.0.1", "10.99.0.2")
-"""Of the two ends; nobody outside the namespaces sees them."""
+"""The addresses of the two ends, which exist in the namespaces only."""
 
 
 @define(frozen=True)
