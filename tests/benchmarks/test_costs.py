@@ -79,7 +79,7 @@ class FunctionTests(SynchronousTestCase):
     """The functions of cancelweb that a request runs."""
 
     def test_they_are_listed(self) -> None:
-        """The functions of the decorated handler come first, each with calls and bytecodes, then all."""
+        """Functions of the decorated handler come first, each with calls and bytecodes."""
         for table in ("deferred", "abandoned"):
             case = decorated(table)
             header, *rows, last = function_rows(case)
@@ -127,7 +127,7 @@ class GrowthTests(SynchronousTestCase):
     """Requests that wait while others come and go."""
 
     def test_they_wait_and_are_stopped(self) -> None:
-        """Requests wait beside one that is answered, and are all closed when their clients leave."""
+        """Requests wait beside one that is answered, and are closed when their clients leave."""
         for make in MAKERS.values():
             contender = Contender.of(make, Stage.end_work)
             waiting = wait(contender, 3)

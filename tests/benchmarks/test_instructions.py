@@ -53,7 +53,7 @@ class CountTests(SynchronousTestCase):
     """What is made of the counts."""
 
     def test_the_ratio_in_the_middle_counts(self) -> None:
-        """Each count of cancelweb is compared with the other of its seed; the ratio is the median."""
+        """Counts of the same seed are compared; the ratio is the median of theirs."""
         count = Count(CASE, theirs=(100.0, 200.0, 100.0), ours=(150.0, 200.0, 120.0))
         self.assertEqual(count.ratios, [1.0, 1.2, 1.5])
         self.assertEqual(count.ratio, 1.2)
@@ -107,7 +107,7 @@ class CheckTests(SynchronousTestCase):
         self.assertIn("--write-readme", line)
 
     def test_what_can_be_compared(self) -> None:
-        """Tables are compared for the same Twisted and attrs on the same minor version of Python."""
+        """Tables of the same Twisted, attrs and minor version of Python are compared."""
         report = f"Made with `python x` on {MADE_WITH}; Linux.\n"
         for same in (MADE_WITH, MADE_WITH.replace("3.11.7", "3.11.12")):
             self.assertTrue(is_comparable(report, same), same)

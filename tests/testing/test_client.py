@@ -49,6 +49,8 @@ class RequestTests(SynchronousTestCase):
             ("headers", b"GET", b"/", {b"X-Mine": "1"}, b""),
             ("body", b"POST", b"/", {}, "data"),
         ]
+        error = self.assertRaises(TypeError, self.client.connect().request, b"GET", version=1.0)
+        self.assertIn("version must be bytes, not 1.0", str(error))
         for name, *request in requests:
             error = self.assertRaises(TypeError, client.request, *request)
             self.assertIn(f"{name} must be bytes, not '", str(error))
@@ -168,6 +170,70 @@ class RequestTests(SynchronousTestCase):
         exchange.advance(0)
         self.assertTrue(connection.is_closed)
         self.assertEqual(body_of(exchange), b"GET /x ")
+
+    def test_in_one_read(self) -> None:
+        """What is sent together arrives together, also from a client that then disconnects."""
+        asked: list[bytes] = []
+
+        def handler(request: Request) -> int:
+            asked.append(request.path)
+            request.notifyFinish().addErrback(lambda _: asked.append(b"lost"))
+            return NOT_DONE_YET
+
+        connection = Client(Page(handler)).connect()
+        with connection.in_one_read():
+            with connection.in_one_read():
+                connection.get(b"/1")
+            connection.send(b"GET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual(asked, [])
+            connection.disconnect()
+        self.assertEqual(asked, [b"/1", b"lost"])
+
+    def test_more_than_was_asked_for(self) -> None:
+        """Bytes behind the last answer are told, unless the client may have asked for them."""
+
+        def handler(request: Request) -> bytes:
+            transport: Any = request.channel
+            transport.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            return b""
+
+        connection = Client(Page(handler)).connect()
+        exchange = connection.request(b"HEAD")
+        error = self.assertRaises(AssertionError, lambda: exchange.response)
+        self.assertIn("more than was asked for: b'HTTP/1.1 200 OK", str(error))
+        connection.send(b"GET / HTTP/1.1\r\n")
+        self.assertIsNotNone(exchange.response)
+
+    def test_body_that_ends_with_the_connection(self) -> None:
+        """A body without a length is whole when all was read of a connection that was closed."""
+        requests: list[Request] = []
+
+        def begin(request: Request) -> int:
+            requests.append(request)
+            request.write(b"abc")
+            return NOT_DONE_YET
+
+        for is_aborted in False, True:
+            connection = Client(Page(begin)).connect()
+            exchange = connection.request(b"GET", version=b"HTTP/1.0")
+            connection.pause(full=True)
+            requests[-1].write(b"def")
+            if is_aborted:
+                transport: Any = requests[-1].transport
+                transport.abortConnection()
+            else:
+                requests[-1].finish()
+            self.assertFalse(connection.response.is_complete)
+            connection.resume()
+            exchange.advance(0)
+            self.assertIs(connection.response.is_complete, not is_aborted)
+
+    def test_length_that_is_there_twice(self) -> None:
+        """An answer with two lengths is read by the first; its header is told when it is asked."""
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nit"
+        [response], rest = parse(head, [b"GET"], False)
+        self.assertEqual((response.body, response.is_complete, rest), (b"it", True, b""))
+        self.assertRaises(AssertionError, response.header, b"content-length")
 
     def test_version(self) -> None:
         """A request can be one of HTTP/1.0, whose connection is closed after the answer."""

@@ -18,7 +18,11 @@ from cancelweb import Ended, cancel_on_disconnect
 from cancelweb.testing import Client, assert_stopped
 
 from .._pages import Page
+from .._visits import response_of
 from ._kit import body_of, echo
+
+HEADERS, GOAWAY = 1, 7
+"""Types of frames (RFC 9113, section 6)."""
 
 
 class StreamTests(SynchronousTestCase):
@@ -109,6 +113,48 @@ class StreamTests(SynchronousTestCase):
         stream.send(b"def")
         stream.advance(0)
         self.assertEqual(body_of(stream), b"POST / abcdef")
+
+    def test_more_than_was_announced(self) -> None:
+        """A body may be as long as announced and no longer, and is not sent after a reset."""
+        connection = Client(Page(echo)).connect_http2()
+        headers = {b"Content-Length": b"2"}
+        stream = connection.request(b"POST", headers=headers, body=b"a")
+        error = self.assertRaises(ValueError, stream.send, b"bc")
+        self.assertIn("b'bc' is more than the Content-Length of POST / has announced", str(error))
+        stream.send(b"b")
+        self.assertRaises(ValueError, stream.send, b"c")
+        left = connection.request(b"POST", headers=headers, body=b"a")
+        left.reset()
+        left.send(b"too late")
+        stream.advance(0)
+        self.assertEqual((body_of(stream), left.unsent), (b"POST / ab", b""))
+        self.assertEqual(response_of(stream).version, b"")
+        wrong = {b"Content-Length": b"many"}
+        self.assertRaises(ValueError, connection.request, b"POST", headers=wrong)
+
+    def test_disconnect_in_one_read(self) -> None:
+        """A client that disconnects sends what it has gathered first."""
+        with self.connection.in_one_read():
+            with self.connection.in_one_read():
+                stream = self.connection.get()
+            self.assertIsNone(stream.request)
+            self.connection.disconnect()
+        self.assertIsNotNone(stream.request)
+        assert_stopped(stream)
+
+    def test_goodbye_before_more(self) -> None:
+        """GOAWAY is sent before what the client sends after it."""
+        sent: list[bytes] = []
+        self.patch(self.connection._transport, "deliver", sent.append)
+        with self.connection.in_one_read():
+            self.connection.go_away()
+            self.connection.get()
+        data = b"".join(sent)
+        kinds = []
+        while data:
+            kinds.append(data[3])
+            data = data[9 + int.from_bytes(data[:3], "big") :]
+        self.assertEqual(kinds, [GOAWAY, HEADERS])
 
     def test_in_one_read(self) -> None:
         """A stream that is opened and reset in one read is dead before its handler is called."""

@@ -35,8 +35,10 @@ class Client:
             that of the Site, unless given.
         watch: False leaves requests just as they are in production: the kit is not told how they
             end, and keeps none of them alive. Then the ``request`` and the ``outcome`` of each
-            `Exchange` are None, and the assertions of this package raise ``ValueError``. For tests
-            of memory, and of what itself looks at requests and scopes.
+            `Exchange` are None, and the assertions of this package raise ``ValueError``. Producers
+            that are pulled, such as that of ``static.File``, run on the global reactor then, as
+            Twisted has it, and not on the clock. For tests of memory, and of what itself looks at
+            requests and scopes.
 
     Attributes:
         site: the Site.
@@ -76,11 +78,7 @@ class Client:
         Raises:
             ImportError: the extra ``cancelweb[http2]`` is not installed.
         """
-        try:
-            from ._http2 import HTTP2Connection
-        except ModuleNotFoundError as error:
-            raise ImportError("HTTP/2 needs an extra: pip install 'cancelweb[http2]'") from error
-        return HTTP2Connection(self)
+        return http2_connection_class()(self)
 
     @property
     def leaks(self) -> Leaks:
@@ -111,6 +109,19 @@ class Client:
             note(channel, served)
 
         return recording(factory, self.clock, note_twice)
+
+
+def http2_connection_class() -> type[HTTP2Connection]:
+    """The class, for which an extra is needed.
+
+    Raises:
+        ImportError: the extra is not installed; says which.
+    """
+    try:
+        from ._http2 import HTTP2Connection
+    except ModuleNotFoundError as error:
+        raise ImportError("HTTP/2 needs an extra: pip install 'cancelweb[http2]'") from error
+    return HTTP2Connection
 
 
 def _site(root: Any, clock: Clock, is_given: bool) -> Site:

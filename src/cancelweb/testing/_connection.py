@@ -36,7 +36,8 @@ class Connection:
     _sent: list[bytes] = field(factory=list, init=False)
     _served: list[Served] = field(factory=list, init=False)
     _later: list[IDelayedCall] = field(factory=list, init=False)
-    _gathered: list[bytes] | None = field(default=None, init=False)
+    _gathered: bytearray | None = field(default=None, init=False)
+    _has_sent_bytes: bool = field(default=False, init=False)
     _transport: Transport = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -85,7 +86,7 @@ class Connection:
             all_headers.setdefault(b"Content-Length", b"%d" % len(body))
         lines = [b"%s %s %s" % (method, path, version)]
         lines += [b"%s: %s" % header for header in all_headers.items()]
-        self.send(b"\r\n".join([*lines, b"", body]))
+        self._send(b"\r\n".join([*lines, b"", body]))
         return exchange
 
     def send(self, data: bytes, delay: float = 0.0) -> None:
@@ -95,26 +96,43 @@ class Connection:
             data: what to send.
             delay: how many seconds later, on the clock. A client that has left sends no more.
         """
+        self._has_sent_bytes = True
         if delay:
             later = self.client.clock.callLater(delay, self._transport.deliver, data)
             self._later.append(later)
-        elif self._gathered is not None:
-            self._gathered.append(data)
+        else:
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        if self._gathered is not None:
+            self._gathered += data
         else:
             self._transport.deliver(data)
 
     @contextmanager
     def in_one_read(self) -> Iterator[None]:
-        """Let all that is sent within arrive in one read of the server, at the end."""
-        self._gathered = []
+        """Let all that is sent within arrive in one read of the server, at the end.
+
+        Within another such block it is the end of that one. A client that disconnects within sends
+        what it has first.
+        """
+        if self._gathered is not None:
+            yield
+            return
+        self._gathered = bytearray()
         try:
             yield
         finally:
-            data, self._gathered = b"".join(self._gathered), None
+            self._send_gathered()
+
+    def _send_gathered(self) -> None:
+        if self._gathered is not None:
+            data, self._gathered = bytes(self._gathered), None
             self._transport.deliver(data)
 
     def disconnect(self, reason: Exception | None = None) -> None:
         """See `Exchange.disconnect`."""
+        self._send_gathered()
         for each in self._later:
             if each.active():
                 each.cancel()
@@ -150,8 +168,15 @@ class Connection:
 
     @property
     def responses(self) -> list[Response]:
-        """The answers until now, in the order of the requests; of the last, perhaps a part."""
-        return self._parse()[0]
+        """The answers until now, in the order of the requests; of the last, perhaps a part.
+
+        Raises:
+            AssertionError: more has come than was asked for, unless `send` may have asked for it.
+        """
+        responses, rest = self._parse()
+        if rest and len(responses) == len(self._sent) and not self._has_sent_bytes:
+            raise AssertionError(f"more than was asked for: {rest!r}, behind {responses}")
+        return responses
 
     @property
     def response(self) -> Response:
@@ -166,7 +191,7 @@ class Connection:
         return responses[0]
 
     def _parse(self) -> tuple[list[Response], bytes]:
-        return parse(self.received, self._sent, self._transport.disconnecting)
+        return parse(self.received, self._sent, self._transport.has_ended)
 
 
 @define(eq=False)

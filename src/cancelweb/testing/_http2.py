@@ -46,7 +46,7 @@ class HTTP2Connection:
     _transport: Transport = field(init=False)
     _h2: Any = field(init=False)
     _is_gathering: bool = field(default=False, init=False)
-    _goodbye: bytes = field(default=b"", init=False)
+    _unsent: bytearray = field(factory=bytearray, init=False)
     _received: bytearray = field(factory=bytearray, init=False)
     _sending: list[Stream] = field(factory=list, init=False)
 
@@ -88,6 +88,7 @@ class HTTP2Connection:
 
         Raises:
             TypeError: the method, the path, a header or the body is not bytes.
+            ValueError: ``Content-Length`` is no number.
         """
         check_bytes(method=method, path=path, body=body, headers=headers or {})
         number = self._h2.get_next_available_stream_id()
@@ -108,17 +109,23 @@ class HTTP2Connection:
 
     @contextmanager
     def in_one_read(self) -> Iterator[None]:
-        """Let all that is sent within arrive in one read of the server, at the end."""
+        """See `Connection.in_one_read`."""
+        if self._is_gathering:
+            yield
+            return
         self._is_gathering = True
         try:
             yield
         finally:
-            self._is_gathering = False
-            self.flush()
+            self._send_gathered()
+
+    def _send_gathered(self) -> None:
+        self._is_gathering = False
+        self.flush()
 
     def go_away(self) -> None:
         """Announce the end of the connection, with GOAWAY (RFC 9113, section 6.8), and stay."""
-        self._goodbye = GoAwayFrame(0).serialize()
+        self._unsent += self._h2.data_to_send() + GoAwayFrame(0).serialize()
         self.flush()
 
     def pause(self, *, full: bool = False) -> None:
@@ -136,6 +143,7 @@ class HTTP2Connection:
 
     def disconnect(self, reason: Exception | None = None) -> None:
         """Close the connection, with all its streams."""
+        self._send_gathered()
         self._transport.lose(Failure(done(reason)))
 
     @property
@@ -163,8 +171,9 @@ class HTTP2Connection:
     def flush(self) -> None:
         """Send what is to be sent, as far as the server takes it, and take the answers."""
         self._sending = [each for each in self._sending if self._send_body(each)]
+        self._unsent += self._h2.data_to_send()
         if not self._is_gathering:
-            data, self._goodbye = self._h2.data_to_send() + self._goodbye, b""
+            data, self._unsent = bytes(self._unsent), bytearray()
             self._transport.deliver(data)
             self.receive()
 

@@ -22,7 +22,8 @@ def _without_date(headers: Headers) -> list[tuple[bytes, Sequence[bytes]]]:
 class Response:
     """One answer, as far as it has come.
 
-    Two are equal if only their ``Date`` differs, which the clock on the wall decides.
+    Two of the same version are equal if only their ``Date`` differs, which the clock on the wall
+    decides.
 
     Attributes:
         code: the status code.
@@ -89,16 +90,21 @@ def _head(data: bytes) -> tuple[Response | None, bytes]:
 
 def _take_body(response: Response, data: bytes, method: bytes, at_end: bool) -> bytes:
     """Read the body; returns what follows it."""
-    length = response.header(b"content-length")
+    length = _first(response, b"content-length")
     if method == b"HEAD" or response.code in BODILESS:
         response.is_complete = True
         return data
-    if response.header(b"transfer-encoding") == b"chunked":
+    if _first(response, b"transfer-encoding") == b"chunked":
         return _take_chunks(response, data)
     size = len(data) if length is None else int(length)
     response.body = data[:size]
     response.is_complete = at_end if length is None else len(response.body) == size
     return data[size:]
+
+
+def _first(response: Response, name: bytes) -> bytes | None:
+    values = response.headers.getRawHeaders(name)
+    return values[0] if values else None
 
 
 def _take_chunks(response: Response, data: bytes) -> bytes:

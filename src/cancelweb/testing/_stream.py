@@ -36,7 +36,15 @@ class Stream(Exchange):
     _response: Response | None = None
 
     def send(self, data: bytes) -> None:
-        """Send more of the body of the request, which ends as its ``Content-Length`` says."""
+        """Send more of the body of the request; once the stream was reset, do nothing.
+
+        Raises:
+            ValueError: it is more than the request's ``Content-Length`` has announced.
+        """
+        if self.was_reset:
+            return
+        if len(self.unsent) + len(data) > self.left:
+            raise ValueError(f"{data!r} is more than the Content-Length of {self} has announced")
         self.unsent += data
         self.connection.flush()
 

@@ -61,6 +61,11 @@ class Transport(StringTransport):
         """
         return len(self._unsent)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server has closed the connection in order, and all that it sent was read."""
+        return self.disconnecting and not self.aborted and not self._unsent
+
     def connect(self, protocol: Any) -> None:
         """Connect the server's protocol."""
         self._protocol = protocol
