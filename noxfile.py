@@ -141,7 +141,10 @@ def tests(session: nox.Session) -> None:
     covered_trial(session, ["real.system", "real.programs", *QUICK])
     session.run("coverage", "report", "--fail-under=0")
     session.log("what is missing there is for the sessions with browsers, databases and servers")
-    session.log("the other folders of tests/real, benchmarks and versions: `nox -t ci`")
+    folders = {path.parent.name for path in Path("tests/real").glob("*/__init__.py")}
+    left = ", ".join(sorted(folders - {"programs", "system"}))
+    others = "benchmarks, compat, instructions, versions"
+    session.log(f"not run here, but by `nox -t ci`: {left}; {others}")
 
 
 @nox.session(default=False, reuse_venv=True, tags=["ci"])

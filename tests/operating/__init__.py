@@ -1,4 +1,4 @@
 """Running a site: drains, monitors, metrics, the status page, `twist cancelweb`.
 
-Of the package: `_operating`, `monitor`, `connections`, `observers`, `prometheus`, `status`, `tap`.
+Of the package: `_operating`, `monitor`, `observers`, `prometheus`, `status`, `tap`.
 """

@@ -109,7 +109,10 @@ class HTTP2Connection:
 
     @contextmanager
     def in_one_read(self) -> Iterator[None]:
-        """See `Connection.in_one_read`."""
+        """Let all that is sent within arrive in one read of the server, at the end.
+
+        See `Connection.in_one_read`.
+        """
         if self._is_gathering:
             yield
             return
@@ -158,7 +161,7 @@ class HTTP2Connection:
 
     @property
     def received(self) -> bytes:
-        """All bytes that the client has read: the frames that the server sent."""
+        """All bytes that the client has read, which are the frames that the server sent."""
         self.receive()
         return bytes(self._received)
 
