@@ -4,11 +4,13 @@ What belongs here: what tests of more than one module need. What does not: tests
 """
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -55,6 +57,12 @@ class Child(ProcessProtocol):
             self.request.finish()
 
 
+def kill(process: IProcessTransport) -> None:
+    """End a process that has not ended yet."""
+    with suppress(ProcessExitedAlready):
+        process.signalProcess("KILL")
+
+
 class ProcessTestCase(TestCase):
     """A test with child processes.
 
@@ -71,7 +79,10 @@ class ProcessTestCase(TestCase):
     def start(self, script: str, request: Any = None, child: Child | None = None) -> Any:
         """Start a shell."""
         self.child = Child(request) if child is None else child
-        return reactor.spawnProcess(self.child, "/bin/sh", ["sh", "-c", script], env=None)
+        process = reactor.spawnProcess(self.child, "/bin/sh", ["sh", "-c", script], env=None)
+        # A test that fails leaves no shell behind.
+        self.addCleanup(kill, process)
+        return process
 
     def visit(self, handler: Handler, **options: Any) -> Connection:
         """The connection of a client that has asked a page with this handler."""
