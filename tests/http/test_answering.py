@@ -65,9 +65,9 @@ class ErrorPageTests(SynchronousTestCase):
 
     def test_is_encoded_like_the_handlers_page(self) -> None:
         """An error page is compressed where Twisted compresses the handler's page."""
-        leaf = Page(cancel_on_disconnect(timeout=1)(lambda _: Deferred()))
+        page = Page(cancel_on_disconnect(timeout=1)(lambda _: Deferred()))
         clock = Clock()
-        connection = connect(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]), clock)
+        connection = connect(EncodingResourceWrapper(page, [GzipEncoderFactory()]), clock)
         connection.get(headers={b"Accept-Encoding": b"gzip"})
         clock.advance(1)
         self.assertEqual(connection.response.header(b"content-encoding"), b"gzip")
@@ -251,8 +251,8 @@ class SiblingTests(SynchronousTestCase):
                     scope_of(requests[b"/b"]).cancel(Draining())
 
         clock: Any = Clock()
-        leaf = Page(cancel_on_disconnect(observers=outcomes.append)(handler))
-        connection = connect_http2(leaf, clock)
+        page = Page(cancel_on_disconnect(observers=outcomes.append)(handler))
+        connection = connect_http2(page, clock)
         for path in (b"/a", b"/b", b"/c"):
             connection.get(path)
         connection.disconnect()
@@ -286,8 +286,8 @@ class SiblingTests(SynchronousTestCase):
             return NOT_DONE_YET
 
         clock: Any = Clock()
-        leaf = Page(cancel_on_disconnect(handler))
-        connection = connect_http2(leaf, clock)
+        page = Page(cancel_on_disconnect(handler))
+        connection = connect_http2(page, clock)
         connection.get()
         scope_of(requests[0]).cancel(Draining())
         requests[0].connectionLost(Failure(ConnectionDone()))

@@ -240,9 +240,9 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         """The access log has no 499 for a handler that fails: its client has not left."""
         log = FilePath(self.mktemp())
         log.touch()
-        leaf = Page(cancel_on_disconnect(on_exit=access_log_499)(Kinds().plain))
+        page = Page(cancel_on_disconnect(on_exit=access_log_499)(Kinds().plain))
         connection = connect(Page(lambda _: b""))
-        site = Site(leaf, logPath=log.path, reactor=connection.client.clock)
+        site = Site(page, logPath=log.path, reactor=connection.client.clock)
         site.startFactory()
         self.addCleanup(site.stopFactory)
         connection = connect(site, connection.client.clock)

@@ -83,9 +83,9 @@ class TransparentTests(SynchronousTestCase):
 
     def test_is_leaf_that_is_set(self) -> None:
         """The `isLeaf` that a wrapper is given is set on the wrapped resource."""
-        leaf = Page(lambda _: b"page")
-        CancellingResource(leaf).isLeaf = False
-        self.assertFalse(leaf.isLeaf)
+        page = Page(lambda _: b"page")
+        CancellingResource(page).isLeaf = False
+        self.assertFalse(page.isLeaf)
 
     def test_children_that_are_put_later(self) -> None:
         """A child that is put into a wrapper is put into the wrapped resource."""

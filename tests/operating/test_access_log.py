@@ -36,8 +36,8 @@ class AccessLogTests(SynchronousTestCase):
     def serve(self, handler: Any, **options: Any) -> Connection:
         """Ask for a page whose handler has the hook `access_log_499`."""
         clock: Any = Clock()
-        leaf = Page(cancel_on_disconnect(on_cancel=access_log_499, **options)(handler))
-        site = Site(leaf, logPath=self.log.path, reactor=clock)
+        page = Page(cancel_on_disconnect(on_cancel=access_log_499, **options)(handler))
+        site = Site(page, logPath=self.log.path, reactor=clock)
         site.startFactory()
         self.addCleanup(site.stopFactory)
         connection = connect(site, clock)

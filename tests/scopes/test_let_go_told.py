@@ -84,8 +84,8 @@ class LetGoIsLoggedTests(LetGoTestCase):
 
     def test_the_innermost_handler(self) -> None:
         """Where entry points meet, the log names the innermost handler."""
-        leaf = Page(lambda _: NOT_DONE_YET)
-        self.leave(CancellingResource(CancellingResource(leaf)).render)
+        page = Page(lambda _: NOT_DONE_YET)
+        self.leave(CancellingResource(CancellingResource(page)).render)
         [line] = self.lines()
         self.assertIn("stop it: NOT_DONE_YET of tests._pages.Page.render (", line or "")
 

@@ -115,8 +115,8 @@ class ResponseTests(SynchronousTestCase):
             return body
 
         for handler in (returning(body), later):
-            leaf = CancellingResource(Page(handler), observers=outcomes.append)
-            connection = connect(EncodingResourceWrapper(leaf, [GzipEncoderFactory()]))
+            page = CancellingResource(Page(handler), observers=outcomes.append)
+            connection = connect(EncodingResourceWrapper(page, [GzipEncoderFactory()]))
             connection.get(headers={b"Accept-Encoding": b"gzip"})
         ready.callback(None)
         at_once, late = outcomes
@@ -215,8 +215,8 @@ class HandlerTests(SynchronousTestCase):
     def test_wrapped(self) -> None:
         """The outcome names the class of a wrapped resource, and its `render`."""
         outcomes: list[Outcome] = []
-        leaf = Page(returning(b"page"))
-        connect(CancellingResource(leaf, observers=outcomes.append)).get()
+        page = Page(returning(b"page"))
+        connect(CancellingResource(page, observers=outcomes.append)).get()
         self.assertEqual(outcomes[0].handler, "tests._pages.Page.render")
 
     def test_without_a_name(self) -> None:

@@ -46,8 +46,8 @@ class CleanupStartsTests(Base):
         """Every form of cleanup does all its updates in a wrapped resource."""
         for name, count in UPDATES.items():
             self.begun.clear()
-            leaf = Page(getattr(self.cleanups, name))
-            connection = connect(CancellingResource(leaf, clock=self.clock))
+            page = Page(getattr(self.cleanups, name))
+            connection = connect(CancellingResource(page, clock=self.clock))
             connection.get()
             self.leave(connection)
             self.assertEqual((name, len(self.begun)), (name, count))

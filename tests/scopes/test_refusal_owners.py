@@ -166,8 +166,8 @@ class OthersAreNotRefusedTests(Locked):
     def test_in_a_wrapped_resource(self) -> None:
         """A wrapped resource answers if a cancelled request fires its callback."""
         first = self.visit(self.run_it)
-        leaf = Page(lambda _: self.lock.run(self.check).addCallback(lambda _: b"done"))
-        second = connect(CancellingResource(leaf, clock=self.clock))
+        page = Page(lambda _: self.lock.run(self.check).addCallback(lambda _: b"done"))
+        second = connect(CancellingResource(page, clock=self.clock))
         second.get()
         self.leave(first)
         self.assertEqual(second.response.body, b"done")
