@@ -31,8 +31,8 @@ class ShieldTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Place an order."""
         self.shop = Shop()
-        self.client = connect(run(SHIELD.read_text())["Order"](self.shop))
-        self.client.request(b"POST")
+        self.connection = connect(run(SHIELD.read_text())["Order"](self.shop))
+        self.connection.request(b"POST")
 
     def do(self, *names: str) -> None:
         """End these steps."""
@@ -41,13 +41,13 @@ class ShieldTests(SynchronousTestCase):
 
     def test_client_that_leaves_early(self) -> None:
         """A client that leaves during the check is not charged."""
-        self.client.disconnect()
+        self.connection.disconnect()
         self.assertEqual(list(self.shop.steps), ["check"])
 
     def test_client_that_leaves_while_paying(self) -> None:
         """A client that leaves while it is charged has its order saved, and gets no mail."""
         self.do("check")
-        self.client.disconnect()
+        self.connection.disconnect()
         self.do("charge", "save")
         self.assertEqual(list(self.shop.steps), ["check", "charge", "save"])
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -55,6 +55,6 @@ class ShieldTests(SynchronousTestCase):
     def test_client_that_stays(self) -> None:
         """A client that stays is answered while the mail is being sent."""
         self.do("check", "charge", "save")
-        self.assertEqual(self.client.response.body, b"Thank you.\n")
+        self.assertEqual(self.connection.response.body, b"Thank you.\n")
         self.do("send_mail")
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -98,8 +98,8 @@ class BrokenTestCase(SynchronousTestCase):
         )
         site: Any = Site(root, reactor=self.clock)
         site.requestFactory = factory
-        self.client = connect(site, self.clock)
-        self.client.get()
+        self.connection = connect(site, self.clock)
+        self.connection.get()
 
     def assert_closed(self) -> Outcome:
         """The scope has closed, its hook was run and its observer told, each once."""
@@ -112,7 +112,7 @@ class BrokenTestCase(SynchronousTestCase):
         """A drain ends, and nothing more is told."""
         done: list[None] = []
         with contextlib.suppress(*RAISED):
-            self.client.disconnect()
+            self.connection.disconnect()
         self.monitor.drain(1).addCallback(done.append)
         self.clock.pump([1] * 30)
         self.assertEqual((done, self.ran, len(self.outcomes)), ([None], ["exit"], 1))
@@ -141,7 +141,7 @@ class ListenerTests(BrokenTestCase):
         """If a listener raises when the page is sent, the scope closes, and one error is logged."""
         for _ in self.each():
             self.work.end(PAGE)
-            self.assertEqual(self.client.response.body, PAGE)
+            self.assertEqual(self.connection.response.body, PAGE)
             self.assertIs(self.assert_closed().cause, None)
             self.assertEqual(len(self.flushLoggedErrors(*RAISED)), 1)
             self.assert_drained()
@@ -159,7 +159,7 @@ class ListenerTests(BrokenTestCase):
         """If a listener raises at a disconnect, the work stops, at the latest with a drain."""
         for _ in self.each():
             with contextlib.suppress(*RAISED):
-                self.client.disconnect()
+                self.connection.disconnect()
             if self.scope.request is not None:
                 self.monitor.drain(0)
             self.clock.advance(0)
@@ -177,7 +177,7 @@ class ListenerTests(BrokenTestCase):
 
             self.visit(handler=handler, timeout=5)
             with contextlib.suppress(*RAISED):
-                self.client.disconnect()
+                self.connection.disconnect()
             self.assertEqual(self.outcomes, [])
             if not seconds:
                 self.work.end(PAGE)
@@ -195,7 +195,7 @@ class ListenerTests(BrokenTestCase):
         self.visit(handler=handler)
         self.monitor.drain(5)
         with contextlib.suppress(*RAISED):
-            self.client.disconnect()
+            self.connection.disconnect()
         self.clock.advance(5)
         self.assertIsInstance(self.assert_closed().cause, Disconnected)
 
@@ -203,7 +203,7 @@ class ListenerTests(BrokenTestCase):
         """If a listener raises at the deadline, the error is logged, and the client gets a 503."""
         for _ in self.each(timeout=5):
             self.clock.advance(5)
-            self.assertEqual(self.client.response.code, 503)
+            self.assertEqual(self.connection.response.code, 503)
             self.assertEqual(self.work.asked, [""])
             self.assertIsInstance(self.assert_closed().cause, TimedOut)
             self.assertEqual(len(self.flushLoggedErrors(*RAISED)), 1)
@@ -266,7 +266,7 @@ class FinishTests(BrokenTestCase):
         self.visit(Early)
         self.work.end(PAGE)
         self.clock.advance(0)
-        self.assertTrue(self.client.is_aborted)
+        self.assertTrue(self.connection.is_aborted)
         self.assert_closed()
         self.assertEqual(len(self.flushLoggedErrors(FinishError)), 1)
         self.assert_drained()
@@ -278,7 +278,7 @@ class FinishTests(BrokenTestCase):
             self.clock.pump([5, 0])
             self.assertEqual(self.work.asked, [""])
             self.assertIsInstance(self.assert_closed().cause, TimedOut)
-            self.assertEqual(self.client.is_aborted, factory is Early)
+            self.assertEqual(self.connection.is_aborted, factory is Early)
             self.assertEqual(len(self.flushLoggedErrors(FinishError, SystemExit)), 1)
             self.assert_drained()
 
@@ -289,7 +289,7 @@ class FinishTests(BrokenTestCase):
             self.request.write(PAGE)
             with contextlib.suppress(FinishError, SystemExit):
                 self.request.finish()
-            self.client.disconnect()
+            self.connection.disconnect()
             self.assertIs(self.assert_closed().cause, None)
             self.assert_drained()
 

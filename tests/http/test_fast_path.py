@@ -168,7 +168,7 @@ class DifferenceTests(SynchronousTestCase):
 
         events = log_events(self)
         work: Deferred[bytes] = Deferred()
-        client_of(Page(cancel_on_disconnect(lambda _: work)), Raising)
+        connection_of(Page(cancel_on_disconnect(lambda _: work)), Raising)
         work.callback(PAGE)
         (event,) = of_cancelweb(events)
         self.assertIn("test_finish_that_raises_behind_the_end", event["handler"])
@@ -185,7 +185,7 @@ class DifferenceTests(SynchronousTestCase):
 
         cancelled: list[bool] = []
         work: Deferred[bytes] = Deferred()
-        connection = client_of(Page(cancel_on_disconnect(lambda _: work)), Cancelling)
+        connection = connection_of(Page(cancel_on_disconnect(lambda _: work)), Cancelling)
         work.callback(PAGE)
         self.assertEqual(cancelled, [True])
         self.assertEqual(connection.response.code, 503)
@@ -252,7 +252,7 @@ class RaisingListener(Listener):
         raise ValueError("the listener's")
 
 
-def client_of(root: Any, kind: type[Request] = Request) -> Connection:
+def connection_of(root: Any, kind: type[Request] = Request) -> Connection:
     """A connection that has asked a Site with this class of requests for a page."""
     clock: Any = Clock()
     connection = connect(Site(root, requestFactory=kind, reactor=clock), clock)
@@ -274,7 +274,7 @@ class EscapeTests(SynchronousTestCase):
             request.notifications.append(listener)  # type: ignore[arg-type]
             return Deferred()
 
-        end(client_of(Page(cancel_on_disconnect(handler)), Unsettable), requests[0])
+        end(connection_of(Page(cancel_on_disconnect(handler)), Unsettable), requests[0])
         self.assertEqual(listener.told, [told])
         self.assertTrue(self.flushLoggedErrors(TypeError))
 
@@ -289,7 +289,9 @@ class EscapeTests(SynchronousTestCase):
     def test_a_monitor_that_raises(self) -> None:
         """A monitor that raises SystemExit when a scope closes is logged, and nothing escapes."""
         monitor = RaisingMonitor(Journal())
-        connection = client_of(CancellingResource(Page(returning(NOT_DONE_YET)), monitor=monitor))
+        connection = connection_of(
+            CancellingResource(Page(returning(NOT_DONE_YET)), monitor=monitor)
+        )
         connection.disconnect()
         self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
@@ -312,7 +314,7 @@ class AnswerTests(SynchronousTestCase):
         work: Deferred[bytes] = Deferred()
         ended: list[Ended] = []
         handler = cancel_on_disconnect(observers=lambda outcome: ended.append(outcome.ended))
-        connection = client_of(Page(handler(returning(work))), kind)
+        connection = connection_of(Page(handler(returning(work))), kind)
         work.callback(PAGE)
         if connection.is_aborted:
             connection.disconnect()
@@ -344,7 +346,7 @@ class AnswerTests(SynchronousTestCase):
             scope.request.write(b"the hook's")
             scope.request.finish()
 
-        connection = client_of(Page(cancel_on_disconnect(on_exit=hook)(returning(PAGE))))
+        connection = connection_of(Page(cancel_on_disconnect(on_exit=hook)(returning(PAGE))))
         self.assertEqual(connection.response.body, b"the hook's")
 
 
@@ -368,7 +370,7 @@ class RareTests(SynchronousTestCase):
             requests.append(request)
             return Deferred()
 
-        client_of(Page(cancel_on_disconnect(handler)), Unsettable)
+        connection_of(Page(cancel_on_disconnect(handler)), Unsettable)
         requests[0].finish()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
@@ -464,7 +466,7 @@ class NotifyFinishTests(SynchronousTestCase):
                 return super().notifyFinish()
 
         work: Deferred[bytes] = Deferred()
-        connection = client_of(Page(cancel_on_disconnect(returning(work))), Counting)
+        connection = connection_of(Page(cancel_on_disconnect(returning(work))), Counting)
         self.assert_is_cancelled(connection, work)
         self.assertEqual(len(asked), 1)
 
@@ -484,7 +486,7 @@ class NotifyFinishTests(SynchronousTestCase):
             request.notifyFinish = ask
             return entry_point(request)
 
-        self.assert_is_cancelled(client_of(Page(render)), work)
+        self.assert_is_cancelled(connection_of(Page(render)), work)
         self.assertEqual(len(asked), 1)
 
     def test_of_a_double(self) -> None:
@@ -552,7 +554,7 @@ class OrderTests(SynchronousTestCase):
             request.notifications.append(listener)  # type: ignore[arg-type]
             return Deferred()
 
-        plain = client_of(Page(lambda request: handler(request) and NOT_DONE_YET))
+        plain = connection_of(Page(lambda request: handler(request) and NOT_DONE_YET))
         self.assertRaises(ValueError, plain.disconnect)
         visit = Visit(handler)
         request: Any = visit.scope.request
@@ -609,7 +611,7 @@ class FreedTests(SynchronousTestCase):
 
             works: list[Deferred[bytes]] = []
             refs.append(ref(handler))
-            connection = client_of(Page(cancel_on_disconnect(handler)))
+            connection = connection_of(Page(cancel_on_disconnect(handler)))
             end(connection, works[0])
             connection.client.clock.advance(1)
             connection.disconnect()

@@ -185,8 +185,8 @@ class ContentOfADeadRequestTests(SynchronousTestCase):
                 raised.append(error)
             return b""
 
-        client, request = kept_request(b"POST")
-        client.disconnect()
+        connection, request = kept_request(b"POST")
+        connection.disconnect()
         CancellingResource(Page(handler)).render(request)
         self.assertEqual([str(each) for each in raised], ["the client disconnected"])
 
@@ -401,10 +401,10 @@ class ThreadContentTests(SynchronousTestCase):
 
     def test_misuse_of_an_open_file(self) -> None:
         """An error of a file that is still open is not taken for a loss."""
-        client, request = kept_request()
+        connection, request = kept_request()
         any_request: Any = request
         content = ThreadContent(any_request)
-        client.disconnect()
+        connection.disconnect()
         content._content = io.BytesIO(BODY)
         with self.assertRaisesRegex(ValueError, "negative"):
             content.seek(-1)
@@ -422,8 +422,8 @@ class ThreadContentTests(SynchronousTestCase):
 
     def test_a_request_that_was_kept(self) -> None:
         """A `ThreadContent` of a lost request without a scope raises ContentLost."""
-        client, request = kept_request()
+        connection, request = kept_request()
         content = ThreadContent(request)
-        client.disconnect()
+        connection.disconnect()
         with self.assertRaisesRegex(ContentLost, "^the client disconnected$"):
             content.read()

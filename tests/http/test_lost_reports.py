@@ -28,10 +28,10 @@ class OurFinishTests(NeighbourTestCase):
 
     def test_a_deferred(self) -> None:
         """The scope of a Deferred closes when its page is sent, though the next request raises."""
-        client = self.ask(self.wait)
+        connection = self.ask(self.wait)
         self.waiting.callback(BODY)
         self.assert_closes()
-        self.assertEqual(client.responses[0].body, BODY)
+        self.assertEqual(connection.responses[0].body, BODY)
 
     def test_a_coroutine(self) -> None:
         """The scope of a coroutine closes when its page is sent, though the next request raises."""
@@ -118,12 +118,12 @@ class OurFinishTests(NeighbourTestCase):
     def test_a_page_in_between(self) -> None:
         """The scopes of two pages that finish in a row close, though the next request raises."""
         results: list[Any] = [self.waiting, succeed(BODY)]
-        client = self.ask(lambda _: results.pop(0), neighbours=[b"/page", b"/neighbour"])
+        connection = self.ask(lambda _: results.pop(0), neighbours=[b"/page", b"/neighbour"])
         self.waiting.callback(BODY)
         self.assertEqual(self.monitor.scopes, ())
         self.assertEqual(self.ran, ["exit", "exit"])
         self.assertEqual(len(self.outcomes), 2)
-        self.assertEqual([each.body for each in client.responses[:2]], [BODY, BODY])
+        self.assertEqual([each.body for each in connection.responses[:2]], [BODY, BODY])
         self.flushLoggedErrors()
 
 
@@ -132,16 +132,16 @@ class AnsweredTests(NeighbourTestCase):
 
     def test_a_deadline(self) -> None:
         """A scope is cancelled at its deadline and closes, though the next request raises."""
-        client = self.ask(self.wait, timeout=5)
+        connection = self.ask(self.wait, timeout=5)
         self.clock.advance(5)
-        self.assertEqual(client.responses[0].code, 503)
+        self.assertEqual(connection.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_a_cause_of_the_users_own(self) -> None:
         """A scope that user code cancels is answered and closes, though the next request raises."""
-        client = self.ask(self.wait)
+        connection = self.ask(self.wait)
         self.scope.cancel(Cause())
-        self.assertEqual(client.responses[0].code, 503)
+        self.assertEqual(connection.responses[0].code, 503)
         self.assert_cancelled()
 
     def test_work_that_takes_its_time(self) -> None:

@@ -64,7 +64,7 @@ class PasswordTests(SynchronousTestCase):
         portal = Portal(Realm(Page(self.render)), [self.checker])
         factory: ICredentialFactory = BasicCredentialFactory(b"realm")
         guarded = HTTPAuthSessionWrapper(portal, [factory])
-        self.client = connect(CancellingResource(guarded, observers=self.outcomes.append))
+        self.connection = connect(CancellingResource(guarded, observers=self.outcomes.append))
 
     def render(self, request: Request) -> Deferred[bytes]:
         """Note the request, and wait."""
@@ -73,32 +73,32 @@ class PasswordTests(SynchronousTestCase):
 
     def log_in(self, password: bytes = b"dXNlcjpwYXNzd29yZA==") -> None:
         """Ask for the page, as user:password."""
-        self.client.get(headers={b"Authorization": b"Basic " + password})
+        self.connection.get(headers={b"Authorization": b"Basic " + password})
 
     def test_completes(self) -> None:
         """A wrapped page behind a password may return a Deferred."""
         self.log_in()
         self.checker.go.callback(None)
         self.result.callback(b"page")
-        self.assertEqual(self.client.response.body, b"page")
+        self.assertEqual(self.connection.response.body, b"page")
 
     def test_unauthorized(self) -> None:
         """A wrapped page behind a password answers with a 401 if there is no password."""
-        self.client.get()
-        self.assertEqual(self.client.response.code, 401)
+        self.connection.get()
+        self.assertEqual(self.connection.response.code, 401)
 
     def test_leaves_while_the_page_is_made(self) -> None:
         """The work of a page behind a password stops when the client leaves."""
         self.log_in()
         self.checker.go.callback(None)
-        self.client.disconnect()
+        self.connection.disconnect()
         self.assertTrue(self.result.called)
         self.assertEqual([each.ended for each in self.outcomes], [Ended.STOPPED])
 
     def test_leaves_while_the_password_is_checked(self) -> None:
         """A page is not made if its client leaves while the password is checked."""
         self.log_in()
-        self.client.disconnect()
+        self.connection.disconnect()
         self.checker.go.callback(None)
         self.assertEqual(self.ran, [])
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -113,12 +113,12 @@ class TemplateTests(RealTestCase):
 
     def test_a_request_that_is_dead_on_entry(self) -> None:
         """A template for a POST that is dead on entry sends nothing and raises nothing."""
-        page = Template()
+        template = Template()
         connection, request = kept_request(b"POST")
         connection.disconnect()
-        leaf = Page(lambda request: renderElement(request, page))
-        CancellingResource(leaf, observers=self.outcomes.append).render(request)
-        page.result.callback("late")
+        page = Page(lambda request: renderElement(request, template))
+        CancellingResource(page, observers=self.outcomes.append).render(request)
+        template.result.callback("late")
         self.assert_quiet(connection)
 
 
@@ -129,8 +129,8 @@ class ProxyTests(RealTestCase):
         """Ask a wrapped proxy, and connect it to an upstream that the test plays."""
         super().setUp()
         reactor: Any = MemoryReactorClock()
-        self.client = self.serve(ReverseProxyResource("upstream", 80, b"", reactor))
-        self.client.get(path=b"/")
+        self.connection = self.serve(ReverseProxyResource("upstream", 80, b"", reactor))
+        self.connection.get(path=b"/")
         factory = reactor.tcpClients[0][2]
         self.upstream: Any = factory.buildProtocol(None)
         self.upstream.makeConnection(StringTransport())
@@ -142,21 +142,21 @@ class ProxyTests(RealTestCase):
     def test_completes(self) -> None:
         """A wrapped proxy sends its upstream's answer to the client."""
         self.answer()
-        self.assertEqual(self.client.response.body, b"page")
+        self.assertEqual(self.connection.response.body, b"page")
 
     def test_a_client_that_leaves(self) -> None:
         """The answer of an upstream is dropped if the client of the proxy has left."""
-        self.client.disconnect()
+        self.connection.disconnect()
         self.answer()
-        self.assert_quiet(self.client)
+        self.assert_quiet(self.connection)
 
     def test_a_client_that_leaves_in_the_middle(self) -> None:
         """The rest of an upstream's answer is dropped if the client leaves in the middle of it."""
         self.upstream.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npa")
-        received = self.client.received
-        self.client.disconnect()
+        received = self.connection.received
+        self.connection.disconnect()
         self.upstream.dataReceived(b"ge")
-        self.assertEqual(self.client.received, received)
+        self.assertEqual(self.connection.received, received)
         self.assertEqual(self.flushLoggedErrors(), [])
 
 

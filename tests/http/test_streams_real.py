@@ -72,10 +72,10 @@ class SlowReaderTests(TestCase):
         decorate: Any = cancel_on_disconnect(observers=self.ended.callback)
         port = reactor.listenTCP(0, Site(GetPage(decorate(handler))), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        client = SlowReader()
-        factory = ClientFactory.forProtocol(lambda: client)
+        connection = SlowReader()
+        factory = ClientFactory.forProtocol(lambda: connection)
         await TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port).connect(factory)
-        return client
+        return connection
 
     async def standstill(self) -> int:
         """Wait until many turns have passed without a chunk; returns how many chunks there were."""
@@ -88,14 +88,14 @@ class SlowReaderTests(TestCase):
 
     async def assert_bounded(self, handler: Handler) -> None:
         """The buffers fill up, and then nothing is produced until the client reads."""
-        client = await self.connect(handler)
+        connection = await self.connect(handler)
         produced = await self.standstill()
         self.assertLess(produced, PLENTY)
-        client.transport.resumeProducing()
+        connection.transport.resumeProducing()
         while self.produced < produced + 20:
             await deferLater(reactor, 0)
-        self.assertGreater(client.received, len(CHUNK))
-        client.transport.abortConnection()
+        self.assertGreater(connection.received, len(CHUNK))
+        connection.transport.abortConnection()
         await self.closed
         await self.ended
 
@@ -109,8 +109,8 @@ class SlowReaderTests(TestCase):
 
     async def test_leaves(self) -> None:
         """A generator is closed when a client that has read nothing leaves."""
-        client = await self.connect(self.generator)
+        connection = await self.connect(self.generator)
         await self.standstill()
-        client.transport.abortConnection()
+        connection.transport.abortConnection()
         await self.closed
         self.assertEqual((await self.ended).ended, Ended.STOPPED)

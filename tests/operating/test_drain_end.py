@@ -27,11 +27,11 @@ class CleanupTests(DrainTestCase):
     def test_hooks(self) -> None:
         """A drain is over when the cleanup hooks of its cancelled requests have been run."""
         cleaned: Deferred[None] = Deferred()
-        client = self.connection(waiting, on_exit=lambda _: cleaned)
-        client.get()
+        connection = self.connection(waiting, on_exit=lambda _: cleaned)
+        connection.get()
         done = self.drain()
         self.advance(10, 5)
-        self.assertEqual((client.response.code, done), (503, []))
+        self.assertEqual((connection.response.code, done), (503, []))
         cleaned.callback(None)
         self.advance(0)
         self.assertEqual(done, [None])
@@ -43,9 +43,9 @@ class CleanupTests(DrainTestCase):
         async def hook(scope: Scope) -> None:
             await scope.track(step)
 
-        client = self.connection(waiting, on_exit=hook)
-        client.get()
-        client.disconnect()
+        connection = self.connection(waiting, on_exit=hook)
+        connection.get()
+        connection.disconnect()
         done = self.drain(5)
         self.advance(5, 4.5)
         self.assertEqual((step.called, done), (False, []))
@@ -219,31 +219,31 @@ class DryRunTests(DrainTestCase):
     def test_turns_no_request_away(self) -> None:
         """A new request during a drain is handled as usual in a dry run."""
         self.drain()
-        client = self.connection(lambda _: b"page", dry_run=True)
-        client.get()
-        self.assertEqual(client.response.code, 200)
+        connection = self.connection(lambda _: b"page", dry_run=True)
+        connection.get()
+        self.assertEqual(connection.response.code, 200)
 
     def test_says_nothing(self) -> None:
         """The answer to a request in flight keeps its connection open in a dry run."""
         answer: Deferred[bytes] = Deferred()
-        client = self.connection(returning(answer), dry_run=True)
-        client.get()
+        connection = self.connection(returning(answer), dry_run=True)
+        connection.get()
         self.drain()
         answer.callback(b"page")
-        self.assertIsNone(client.response.header(b"connection"))
-        self.assertFalse(client.is_closed)
+        self.assertIsNone(connection.response.header(b"connection"))
+        self.assertFalse(connection.is_closed)
 
     def test_cancels_nothing(self) -> None:
         """A drain in a dry run ends on time, and counts and logs what it would have cancelled."""
         events = log_events(self)
         errand = Errand()
-        client = self.connection(lambda _: errand, dry_run=True)
-        client.get()
+        connection = self.connection(lambda _: errand, dry_run=True)
+        connection.get()
         done = self.drain()
         self.advance(10)
-        self.assertEqual((done, errand.asked, client.received), ([None], [], b""))
+        self.assertEqual((done, errand.asked, connection.received), ([None], [], b""))
         errand.end(b"page")
-        self.assertEqual(client.response.code, 200)
+        self.assertEqual(connection.response.code, 200)
         self.assertEqual(self.monitor.totals, {("none", "completed"): 1})
         self.assertEqual(self.monitor.would_have_cancelled, {"Draining": 1})
         (event,) = of_cancelweb(events)
@@ -253,11 +253,11 @@ class DryRunTests(DrainTestCase):
         """What a dry run spares is counted by what would have cancelled it."""
         for timeout in None, 3:
             errand = Errand()
-            client = self.connection(returning(errand), dry_run=True, timeout=timeout)
-            client.get()
+            connection = self.connection(returning(errand), dry_run=True, timeout=timeout)
+            connection.get()
             if timeout:
                 self.clock.advance(3)
             else:
-                client.disconnect()
+                connection.disconnect()
             errand.end(b"page")
         self.assertEqual(self.monitor.would_have_cancelled, {"Disconnected": 1, "TimedOut": 1})

@@ -166,10 +166,10 @@ class ServingTests(StatusTestCase):
         names = run(STATUS.read_text())
         for name in "site", "status":
             names[name].reactor = self.clock
-        visitor, connection = connect(names["site"]), connect(names["status"])
-        visitor.get(path=b"/none")
-        connection.get(path=b"/json")
-        self.assertEqual(json.loads(connection.response.body)["opened"], 1)
+        connection, status = connect(names["site"]), connect(names["status"])
+        connection.get(path=b"/none")
+        status.get(path=b"/json")
+        self.assertEqual(json.loads(status.response.body)["opened"], 1)
         IService(names["application"]).startService()
         served = {factory: interface for _, factory, _, interface in reactor.tcpServers}
         self.assertEqual(served, {names["site"]: "", names["status"]: "127.0.0.1"})

@@ -115,12 +115,12 @@ class RunningTests(TestCase):
             parsed("--class", "tests.operating._served.Pages", "--listen", f"unix:{path}")
         )
         server.startService()
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(path)
-            client.sendall(b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            connection.sendall(b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await server.stopService()
-            client.settimeout(5)
-            self.assertTrue(client.recv(2000).startswith(b"HTTP/1.1 503 "))
+            connection.settimeout(5)
+            self.assertTrue(connection.recv(2000).startswith(b"HTTP/1.1 503 "))
 
     async def test_stopping_sends_what_http2_holds_back(self) -> None:
         """A service that is stopped ends after all of an answer over HTTP/2 was sent."""
@@ -130,10 +130,10 @@ class RunningTests(TestCase):
         server.startService()
         started = [re.search(r"starting on (\d+)", formatEvent(event)) for event in events]
         (port,) = [int(each[1]) for each in started if each]
-        client = await Server(port, Log(), certificate).connect(HTTP2Client(), b"h2")
-        self.addCleanup(client.close)
-        stream = client.get("/soon/0.1/3000000")
-        await client.ping()
+        connection = await Server(port, Log(), certificate).connect(HTTP2Client(), b"h2")
+        self.addCleanup(connection.close)
+        stream = connection.get("/soon/0.1/3000000")
+        await connection.ping()
         await server.stopService()
         # As the reactor does next.
         for each in reactor.getReaders():

@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request, Site
 
 from cancelweb import Disconnected, Ended, TimedOut, cancel_on_disconnect
-from cancelweb.testing import Client as MemoryClient
-from cancelweb.testing import Connection, Exchange, assert_not_cancelled
+from cancelweb.testing import Client, Connection, Exchange, assert_not_cancelled
 
 from .._pages import PAGE, Page
 from .._visits import VisitTestCase
@@ -86,7 +85,7 @@ class SilentTests(SynchronousTestCase):
 
         clock: Any = Clock()
         site = Site(Page(handler), reactor=clock, timeout=timeout)
-        stream = MemoryClient(site).connect_http2().get()
+        stream = Client(site).connect_http2().get()
         # A minute until Twisted says goodbye, and 15 seconds until it closes.
         clock.pump([60, 0, 15, 0])
         return stream
@@ -113,7 +112,7 @@ class UnsentTests(SynchronousTestCase):
         async def handler(_: Request) -> bytes:
             return b"x" * 200_000
 
-        connection = MemoryClient(Page(cancel_on_disconnect(handler))).connect()
+        connection = Client(Page(cancel_on_disconnect(handler))).connect()
         connection.pause()
         exchange = connection.get()
         exchange.disconnect()

@@ -185,11 +185,11 @@ class LeaverTestCase(TestCase):
         """Connect a client."""
         return await self.server.connect(self.client_class(), *self.client_class.OFFERED)
 
-    async def close(self, client: AnyClient) -> None:
+    async def close(self, connection: AnyClient) -> None:
         """Close the connection of a client that has not left yet."""
-        if not client.is_leaving:
-            client.transport.abortConnection()
-        await client.lost
+        if not connection.is_leaving:
+            connection.transport.abortConnection()
+        await connection.lost
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Let the reactor turn until a condition holds."""

@@ -28,8 +28,7 @@ from cancelweb import (
 )
 from cancelweb._scopes.refusal import begin
 from cancelweb.monitor import Monitor
-from cancelweb.testing import Client as TestClient
-from cancelweb.testing import Connection
+from cancelweb.testing import Client, Connection
 
 from .._pages import Page
 from .._visits import connect
@@ -70,9 +69,9 @@ class LoggedTestCase(SynchronousTestCase):
     def visit(self, handler: Any, **options: Any) -> Connection:
         """Ask for a page whose handler is this."""
         options.setdefault("observers", ())
-        client = connect(Page(cancel_on_disconnect(**options)(handler)), self.clock)
-        client.get()
-        return client
+        connection = connect(Page(cancel_on_disconnect(**options)(handler)), self.clock)
+        connection.get()
+        return connection
 
     def assert_seen(self, part: str, value: object = "ann") -> None:
         """A single line with this part was logged, where the variable had this value."""
@@ -300,7 +299,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         self.clock.advance(1)
         self.assert_seen("could not be stopped")
         self.logged.clear()
-        client = TestClient(Page(cancel_on_disconnect(observers=())(handler)), self.clock)
+        client = Client(Page(cancel_on_disconnect(observers=())(handler)), self.clock)
         client.connect_http2().get(b"/").reset()
         self.assert_seen("could not be stopped")
 
@@ -325,11 +324,11 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
 
         monitor = Monitor(self.clock)
         root = CancellingResource(Page(handler), monitor=monitor, observers=())
-        client = connect(root, self.clock)
-        client.get()
+        connection = connect(root, self.clock)
+        connection.get()
         monitor.drain(0)
         self.clock.advance(0)
-        self.assertEqual(client.received, b"")
+        self.assertEqual(connection.received, b"")
         self.assert_seen("could not be cancelled")
 
     def test_unanswerable(self) -> None:

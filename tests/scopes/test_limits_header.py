@@ -34,22 +34,22 @@ class ClientsTimeTests(VisitTestCase):
             deadlines.append(current_scope().deadline)
             return Deferred()
 
-        self.client = self.serve(handler, timeout_header=HEADER, **options)
+        self.connection = self.serve(handler, timeout_header=HEADER, **options)
         value = (b"\r\n" + NAME + b": ").join(values)
-        self.client.get(headers={NAME: value} if values else {})
+        self.connection.get(headers={NAME: value} if values else {})
         return deadlines[0]
 
     def test_alone(self) -> None:
         """The header sets the limit where the server has none."""
         for value, seconds in ((b"2", 2), (b"0.5", 0.5), (b".5", 0.5), (b"3.", 3), (b" 7 ", 7)):
             self.assertEqual(self.ask(value), seconds)
-            self.client.disconnect()
+            self.connection.disconnect()
 
     def test_cut(self) -> None:
         """The cause names the header, and the client is answered with `timeout_status`."""
         self.ask(b"2", timeout=30, timeout_status=504)
         self.clock.advance(2)
-        self.assertEqual(self.client.response.code, 504)
+        self.assertEqual(self.connection.response.code, 504)
         self.assertEqual(self.outcome().cause, TimedOut(2, HEADER))
         self.assertEqual(str(self.outcome().cause), "timed out after 2 s (X-Request-Timeout)")
 
@@ -57,9 +57,9 @@ class ClientsTimeTests(VisitTestCase):
         """Of the client's time and the server's limits the soonest holds."""
         for value in (b"3000", b"9"):
             self.assertEqual(self.ask(value, timeout=5), 5)
-            self.client.disconnect()
+            self.connection.disconnect()
             self.assertEqual(self.ask(value, total_timeout=5), 5)
-            self.client.disconnect()
+            self.connection.disconnect()
         self.assertEqual(self.ask(b"3", timeout=5, total_timeout=7), 3)
 
     def test_whole_response(self) -> None:
@@ -81,7 +81,7 @@ class ClientsTimeTests(VisitTestCase):
         wrong += [b"0x10", b"\xd9\xa3", b"1 2", b"9" * 400, b"+1", b"."]
         for value in wrong:
             self.assertEqual(self.ask(value, timeout=5), 5, value)
-            self.client.disconnect()
+            self.connection.disconnect()
         logged = [each for each in of_cancelweb(events) if each["log_level"] is LogLevel.debug]
         self.assertEqual(len(logged), len(wrong))
         self.assertEqual(

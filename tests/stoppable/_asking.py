@@ -79,9 +79,9 @@ class AskingTestCase(GatewayTestCase):
         answer: Deferred[Any] = HTTPClient(self.agent).get(self.url, **options)
         return answer
 
-    async def assert_dropped(self, exchange: Exchange, client: Any) -> None:
+    async def assert_dropped(self, exchange: Exchange, connection: Any) -> None:
         """When the client leaves, the exchange with the upstream is closed, and all is stopped."""
-        client.leave()
+        connection.leave()
         await exchange.lost
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])

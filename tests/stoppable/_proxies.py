@@ -32,18 +32,18 @@ class ProxyTestCase(GatewayTestCase):
     async def ask(self, *lines: bytes, proxy: Any = None, **kw: Any) -> tuple[Asker, Any]:
         """Ask the proxy; returns the client, and the exchange with the upstream."""
         self.server = self.serve(self.proxy() if proxy is None else proxy)
-        client = await self.server.connect(Asker(*(lines or [b"GET / HTTP/1.1"]), **kw))
-        client.closed.addErrback(lambda _: None)
+        connection = await self.server.connect(Asker(*(lines or [b"GET / HTTP/1.1"]), **kw))
+        connection.closed.addErrback(lambda _: None)
         exchange = await self.upstream.exchange()
         if self.upstream.reads:
             await exchange.asked()
-        return client, exchange
+        return connection, exchange
 
     async def answered(self, said: bytes, *lines: bytes, **kw: Any) -> tuple[bytes, list[bytes]]:
         """What the client gets when the upstream says this: the body, and the lines before it."""
         lines = lines or (b"GET / HTTP/1.1",)
-        client, exchange = await self.ask(*lines, b"Connection: close", **kw)
+        connection, exchange = await self.ask(*lines, b"Connection: close", **kw)
         exchange.say(said)
         exchange.close()
-        head, _, body = (await client.closed).partition(b"\r\n\r\n")
+        head, _, body = (await connection.closed).partition(b"\r\n\r\n")
         return body, head.split(b"\r\n")

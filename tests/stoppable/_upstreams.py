@@ -194,9 +194,9 @@ class GatewayTestCase(TestCase):
 
     async def visit(self, server: Server, path: str = "/") -> SocketVisit:
         """The connection of a client that has asked the gateway."""
-        client = await server.connect(SocketVisit(path))
-        client.closed.addErrback(lambda _: None)
-        return client
+        connection = await server.connect(SocketVisit(path))
+        connection.closed.addErrback(lambda _: None)
+        return connection
 
 
 class Deaf:

@@ -35,9 +35,9 @@ from ._upstreams import HEAD, Asker, Deaf, Endless, Exchange, reactor
 class LeaveTests(ProxyTestCase):
     """Clients that leave, and the upstream behind the proxy."""
 
-    async def assert_dropped(self, client: Any, exchange: Exchange) -> None:
+    async def assert_dropped(self, connection: Any, exchange: Exchange) -> None:
         """When the client leaves, the exchange with the upstream is closed, and all is stopped."""
-        client.leave()
+        connection.leave()
         exchange.transport.resumeProducing()  # type: ignore[union-attr]
         await exchange.lost
         outcome = await self.outcome
@@ -49,9 +49,9 @@ class LeaveTests(ProxyTestCase):
         """When the client leaves, the proxy gives up its attempt to connect."""
         deaf = Deaf()
         self.addCleanup(deaf.close)
-        client = await self.visit(self.serve(self.proxy(deaf.port)))
+        connection = await self.visit(self.serve(self.proxy(deaf.port)))
         await self.until(deaf.connecting)
-        client.leave()
+        connection.leave()
         await self.until(lambda: not deaf.connecting())
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
@@ -64,25 +64,25 @@ class LeaveTests(ProxyTestCase):
     async def test_while_body_is_relayed(self) -> None:
         """A request whose client leaves while its body is relayed is dropped."""
         self.upstream.reads = False
-        client, exchange = await self.ask(b"POST / HTTP/1.1", body=bytes(PLENTY))
-        await self.assert_dropped(client, exchange)
+        connection, exchange = await self.ask(b"POST / HTTP/1.1", body=bytes(PLENTY))
+        await self.assert_dropped(connection, exchange)
         self.assertLess(len(exchange.received), PLENTY)
 
     async def test_while_answer_is_relayed(self) -> None:
         """A response whose client leaves in the middle of its body is dropped."""
-        client, exchange = await self.ask()
+        connection, exchange = await self.ask()
         exchange.say(HEAD + b"the first part")
-        await self.until(partial(client.has, b"the first part"))
-        await self.assert_dropped(client, exchange)
+        await self.until(partial(connection.has, b"the first part"))
+        await self.assert_dropped(connection, exchange)
 
     async def test_while_it_does_not_read(self) -> None:
         """A response that waits for a slow client is dropped when that client leaves."""
-        client, exchange = await self.ask(reads=False)
+        connection, exchange = await self.ask(reads=False)
         exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
         source = Endless(exchange.transport)
         await self.standstill(lambda: source.said)
-        client.transport.abortConnection()
-        await self.assert_dropped(client, exchange)
+        connection.transport.abortConnection()
+        await self.assert_dropped(connection, exchange)
 
     async def test_rendered_by_work_without_a_scope(self) -> None:
         """A proxy rendered by detached or shared work drops its request when the client leaves."""
@@ -102,18 +102,18 @@ class LeaveTests(ProxyTestCase):
         for handler in [render, wait]:
             self.outcome = Deferred()
             decorate: Any = cancel_on_disconnect(observers=self._tell)
-            client, exchange = await self.ask(proxy=GetPage(decorate(handler)))
+            connection, exchange = await self.ask(proxy=GetPage(decorate(handler)))
             exchange.say(HEAD + b"the first part")
-            await self.until(partial(client.has, b"the first part"))
-            await self.assert_dropped(client, exchange)
+            await self.until(partial(connection.has, b"the first part"))
+            await self.assert_dropped(connection, exchange)
 
     async def test_deadline(self) -> None:
         """A deadline drops the request, and the client gets the configured status 504."""
         proxy: Any = ReverseProxyResource(LOOPBACK, self.port, b"")
         root = CancellingResource(proxy, timeout=0.1, timeout_status=504)
-        client, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close", proxy=root)
+        connection, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close", proxy=root)
         await exchange.lost
-        answer = await client.closed
+        answer = await connection.closed
         self.assertTrue(answer.startswith(b"HTTP/1.1 504 "), answer)
 
     async def test_twisteds_leaves_it_open(self) -> None:
@@ -121,9 +121,9 @@ class LeaveTests(ProxyTestCase):
         proxy: Any = TwistedsResource(LOOPBACK, self.port, b"", reactor)
         lost: Deferred[Any] = Deferred()
         root = CancellingResource(proxy, observers=lost.callback)
-        client, exchange = await self.ask(proxy=root)
+        connection, exchange = await self.ask(proxy=root)
         exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
-        client.leave()
+        connection.leave()
         await lost
         source = Endless(exchange.transport)
         # More than the buffers hold has been read.
@@ -137,14 +137,14 @@ class PressureTests(ProxyTestCase):
 
     async def test_slow_client(self) -> None:
         """The upstream waits for a client that does not read, and goes on when it does."""
-        client, exchange = await self.ask(reads=False)
+        connection, exchange = await self.ask(reads=False)
         exchange.say(b"HTTP/1.1 200 OK\r\n\r\n")
         source = Endless(exchange.transport)
         before = await self.standstill(lambda: source.said)
         self.assertLess(before, PLENTY)
-        client.transport.resumeProducing()
+        connection.transport.resumeProducing()
         await self.until(lambda: source.said > 2 * before)
-        client.leave()
+        connection.leave()
         await exchange.lost
 
     async def kept_body(self, kept: list[Request]) -> Any:
@@ -163,7 +163,7 @@ class PressureTests(ProxyTestCase):
                 super().process()
 
         site = Site(self.proxy(), requestFactory=Kept)
-        client = await Server(self.listen(site), None).connect(  # type: ignore[arg-type]
+        connection = await Server(self.listen(site), None).connect(  # type: ignore[arg-type]
             Asker(b"POST / HTTP/1.1", b"Connection: close", body=bytes(PLENTY))
         )
         exchange = await self.upstream.exchange()
@@ -172,7 +172,7 @@ class PressureTests(ProxyTestCase):
         exchange.transport.resumeProducing()  # type: ignore[union-attr]
         await exchange.until(lambda received: len(received) > PLENTY)
         exchange.say(ANSWER)
-        self.assertTrue((await client.closed).endswith(b"hello"))
+        self.assertTrue((await connection.closed).endswith(b"hello"))
         self.assertEqual(len(exchange.body), PLENTY)
 
 
@@ -183,8 +183,8 @@ class FailureTests(ProxyTestCase):
         """The client gets this status, and the log has one warning."""
         events = log_events(self)
         server = self.serve(root)
-        client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
-        answer = await client.closed
+        connection = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
+        answer = await connection.closed
         self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), answer)
         self.assertEqual([each["log_level"].name for each in of_cancelweb(events)], ["warn"])
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -224,11 +224,11 @@ class FailureTests(ProxyTestCase):
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
         ]:
             self.outcome = Deferred()
-            client, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close")
+            connection, exchange = await self.ask(b"GET / HTTP/1.1", b"Connection: close")
             exchange.say(said)
-            await self.until(partial(client.has, b"\r\n\r\n"))
+            await self.until(partial(connection.has, b"\r\n\r\n"))
             exchange.close()
-            self.assertFalse((await client.closed).endswith(b"0\r\n\r\n"))
+            self.assertFalse((await connection.closed).endswith(b"0\r\n\r\n"))
             outcome = await self.outcome
             self.assertEqual((outcome.ended, outcome.cause), (Ended.FAILED, None))
             self.assertEqual(len(self.flushLoggedErrors(ResponseFailed)), 1)
@@ -237,6 +237,6 @@ class FailureTests(ProxyTestCase):
         """An error that is not the upstream's is a 500, and is logged."""
         proxy = self.proxy(agent=object())
         server = self.serve(proxy)
-        client = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
-        self.assertTrue((await client.closed).startswith(b"HTTP/1.1 500 "))
+        connection = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
+        self.assertTrue((await connection.closed).startswith(b"HTTP/1.1 500 "))
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)

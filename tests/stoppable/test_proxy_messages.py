@@ -24,8 +24,8 @@ class RequestTests(ProxyTestCase):
 
     async def relayed(self, *lines: bytes, proxy: Any = None, **kw: Any) -> list[bytes]:
         """The lines of the head, without those that differ by design."""
-        client, exchange = await self.ask(*lines, proxy=proxy, **kw)
-        client.leave()
+        connection, exchange = await self.ask(*lines, proxy=proxy, **kw)
+        connection.leave()
         exchange.close()
         await exchange.lost
         lines = tuple(bytes(exchange.received).partition(b"\r\n\r\n")[0].split(b"\r\n"))
@@ -75,14 +75,14 @@ class RequestTests(ProxyTestCase):
         for method in [b"POST", b"PUT", b"GET"]:
             self.outcome = Deferred()
             body = method * 1000
-            client, exchange = await self.ask(
+            connection, exchange = await self.ask(
                 method + b" / HTTP/1.1", b"Expect: 100-continue", body=body
             )
             await exchange.until(lambda received, body=body: received.endswith(body))
             self.assertEqual(exchange.body, body)
             self.assertIn(b"\r\nContent-Length: %d\r\n" % len(body), exchange.received)
             self.assertNotIn(b"100-continue", exchange.received)
-            client.leave()
+            connection.leave()
             await exchange.lost
 
     async def test_empty_body(self) -> None:
@@ -115,9 +115,9 @@ class RequestTests(ProxyTestCase):
                 return Deferred()
 
         proxy: Any = ReverseProxyResource("example.org", 80, b"", agent=Noting())
-        client = await self.visit(self.serve(proxy), "/a")
+        connection = await self.visit(self.serve(proxy), "/a")
         await self.until(lambda: asked)
-        client.leave()
+        connection.leave()
         method, uri, headers, body = asked[0]
         self.assertEqual((method, uri, body), (b"GET", b"http://example.org/a", None))
         self.assertEqual(headers.getRawHeaders(b"host"), [b"example.org"])
@@ -127,13 +127,13 @@ class RequestTests(ProxyTestCase):
         pool = HTTPConnectionPool(reactor)
         self.addCleanup(pool.closeCachedConnections)
         agent = Agent(reactor, pool=pool)
-        client, exchange = await self.ask(proxy=self.proxy(agent=agent))
+        connection, exchange = await self.ask(proxy=self.proxy(agent=agent))
         exchange.say(ANSWER)
         await self.outcome
         self.outcome = Deferred()
-        client.transport.write(b"GET /again HTTP/1.1\r\n\r\n")
+        connection.transport.write(b"GET /again HTTP/1.1\r\n\r\n")
         await exchange.until(lambda received: b"GET /again" in received)
-        client.leave()
+        connection.leave()
         await exchange.lost
 
 
@@ -204,8 +204,8 @@ class ResponseTests(ProxyTestCase):
 
     async def test_streamed(self) -> None:
         """The client gets the first part of a body before the upstream sends the rest."""
-        client, exchange = await self.ask()
+        connection, exchange = await self.ask()
         exchange.say(HEAD + b"the first part")
-        await self.until(partial(client.has, b"the first part"))
-        client.leave()
+        await self.until(partial(connection.has, b"the first part"))
+        connection.leave()
         await exchange.lost

@@ -33,9 +33,9 @@ class PhaseTests(AskingTestCase):
         self.url = f"http://127.0.0.1:{deaf.port}/"
         for ask in [self.get, self.treq, self.plain]:
             self.outcome = Deferred()
-            client = await self.visit(self.page(always(ask)))
+            connection = await self.visit(self.page(always(ask)))
             await self.until(deaf.connecting)
-            client.leave()
+            connection.leave()
             self.assertEqual((await self.outcome).ended, Ended.STOPPED)
             await self.until(lambda: not deaf.connecting())
 
@@ -43,10 +43,10 @@ class PhaseTests(AskingTestCase):
         """A request that is not answered yet is dropped, also by a plain agent."""
         for ask in [self.get, self.treq, self.plain]:
             self.outcome = Deferred()
-            client = await self.visit(self.page(always(ask)))
+            connection = await self.visit(self.page(always(ask)))
             exchange = await self.upstream.exchange()
             await exchange.asked()
-            await self.assert_dropped(exchange, client)
+            await self.assert_dropped(exchange, connection)
 
     async def test_several_at_once(self) -> None:
         """Several requests are dropped, whether they are awaited together or tracked."""
@@ -62,11 +62,11 @@ class PhaseTests(AskingTestCase):
 
         for handler in [gathered, tracked]:
             self.outcome = Deferred()
-            client = await self.visit(self.page(handler))
+            connection = await self.visit(self.page(handler))
             exchanges = [await self.upstream.exchange() for _ in range(2)]
             for exchange in exchanges:
                 await exchange.asked()
-            client.leave()
+            connection.leave()
             for exchange in exchanges:
                 await exchange.lost
             self.assertEqual((await self.outcome).ended, Ended.STOPPED)
@@ -79,10 +79,10 @@ class PhaseTests(AskingTestCase):
             self.get().addErrback(lambda _: None)
             return await Deferred()
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.asked()
-        client.leave()
+        connection.leave()
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         exchange.say(HEAD + b"the first part")
         await exchange.lost
@@ -97,9 +97,9 @@ class PhaseTests(AskingTestCase):
         ]
         for each in ask:
             self.outcome = Deferred()
-            client = await self.visit(self.page(always(each)))
+            connection = await self.visit(self.page(always(each)))
             exchange: Any = await self.upstream.exchange()
-            client.leave()
+            connection.leave()
             self.assertEqual((await self.outcome).ended, Ended.STOPPED)
             exchange.transport.resumeProducing()
             await exchange.lost
@@ -123,12 +123,12 @@ class PhaseTests(AskingTestCase):
             reactor.callLater(0, begun.callback, None)
             return bytes(await read(response))
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.asked()
         exchange.say(HEAD + b"the first part")
         await begun
-        await self.assert_dropped(exchange, client)
+        await self.assert_dropped(exchange, connection)
 
     async def test_unread(self) -> None:
         """A response whose body is not being read is dropped when the client leaves."""
@@ -139,12 +139,12 @@ class PhaseTests(AskingTestCase):
             reactor.callLater(0, answered.callback, None)
             return await Deferred()
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.asked()
         exchange.say(HEAD)
         await answered
-        await self.assert_dropped(exchange, client)
+        await self.assert_dropped(exchange, connection)
 
     async def test_asked_for_too_late(self) -> None:
         """Reading the body of a response that was dropped raises a CancelledError."""
@@ -162,11 +162,11 @@ class PhaseTests(AskingTestCase):
                     told.callback(error)
                 return b""
 
-            client = await self.visit(self.page(handler))
+            connection = await self.visit(self.page(handler))
             exchange = await self.upstream.exchange()
             await exchange.asked()
             exchange.say(HEAD + b"the first part")
-            client.leave()
+            connection.leave()
             await exchange.lost
             await told
             await self.outcome

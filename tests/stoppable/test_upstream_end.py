@@ -59,12 +59,12 @@ class EndTests(AskingTestCase):
         async def handler(_: Request) -> bytes:
             return b"%d" % (await self.get()).code
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.asked()
         exchange.say(HEAD)
         await exchange.lost
-        self.assertTrue((await client.closed).endswith(b"200"))
+        self.assertTrue((await connection.closed).endswith(b"200"))
         outcome = await self.outcome
         self.assertEqual((outcome.cause, outcome.leftovers), (None, 1))
 
@@ -76,8 +76,8 @@ class EndTests(AskingTestCase):
             asked.append(self.get())
             return b"done"
 
-        client = await self.visit(self.page(handler))
-        await client.closed
+        connection = await self.visit(self.page(handler))
+        await connection.closed
         exchange = await self.upstream.exchange()
         await exchange.asked()
         exchange.say(HEAD)
@@ -94,12 +94,12 @@ class EndTests(AskingTestCase):
             first = await readBody(await self.get())
             return first + await readBody(await self.get())
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await self.answer(exchange, b"one")
         await exchange.until(lambda received: received.count(b"\r\n\r\n") == 2)
         exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")
-        self.assertTrue((await client.closed).endswith(b"onetwo"))
+        self.assertTrue((await connection.closed).endswith(b"onetwo"))
 
     async def test_body_is_sent(self) -> None:
         """The body of a request arrives whole at the upstream."""
@@ -107,11 +107,11 @@ class EndTests(AskingTestCase):
         def handler(_: Request) -> Any:
             return HTTPClient(self.agent).post(self.url, data=plenty()).addCallback(treq.content)
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.until(lambda received: len(received) > len(plenty()))
         await self.answer(exchange)
-        self.assertTrue((await client.closed).endswith(b"hello"))
+        self.assertTrue((await connection.closed).endswith(b"hello"))
         self.assertEqual(exchange.body, plenty())
 
     async def test_body_cannot_be_read(self) -> None:

@@ -65,9 +65,9 @@ class OutlivingTests(AskingTestCase):
             detach(self.fetch())
             return b"done"
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.begin()
-        self.assertTrue((await client.closed).endswith(b"done"))
+        self.assertTrue((await connection.closed).endswith(b"done"))
         self.assertEqual((await self.outcome).ended, Ended.COMPLETED)
         await self.assert_goes_on(exchange)
 
@@ -78,9 +78,9 @@ class OutlivingTests(AskingTestCase):
             detach(self.fetch())
             return await Deferred()
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.begin()
-        client.leave()
+        connection.leave()
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         await self.assert_goes_on(exchange)
 
@@ -93,19 +93,19 @@ class OutlivingTests(AskingTestCase):
             detach(asked[0])
             return await Deferred()
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.asked()
-        client.leave()
+        connection.leave()
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         exchange.say(FIRST)
         await exchange.lost
 
     async def test_shielded(self) -> None:
         """A shielded coroutine reads its body to the end, and the scope waits for it."""
-        client = await self.visit(self.page(always(lambda: shield(self.fetch()))))
+        connection = await self.visit(self.page(always(lambda: shield(self.fetch()))))
         exchange = await self.begin()
-        client.leave()
+        connection.leave()
         await self.assert_goes_on(exchange)
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
@@ -120,8 +120,8 @@ class OutlivingTests(AskingTestCase):
             reactor.callLater(0, self.begun.callback, None)
             return await readBody(response)
 
-        client = await self.visit(self.page(handler))
-        await self.assert_dropped(await self.begin(), client)
+        connection = await self.visit(self.page(handler))
+        await self.assert_dropped(await self.begin(), connection)
 
     async def test_shielded_twice(self) -> None:
         """A response that shielded work gets from other shielded work is read to its end."""
@@ -134,9 +134,9 @@ class OutlivingTests(AskingTestCase):
             reactor.callLater(0, self.begun.callback, None)
             return await readBody(response).addBoth(self.told)
 
-        client = await self.visit(self.page(always(lambda: shield(outer()))))
+        connection = await self.visit(self.page(always(lambda: shield(outer()))))
         exchange = await self.begin()
-        client.leave()
+        connection.leave()
         await self.assert_goes_on(exchange)
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
@@ -158,9 +158,9 @@ class OutlivingTests(AskingTestCase):
             detach(self.fetch())
             return b"done"
 
-        client = await self.visit(self.page(always(lambda: shield(outer()))))
+        connection = await self.visit(self.page(always(lambda: shield(outer()))))
         exchange = await self.begin()
-        self.assertTrue((await client.closed).endswith(b"done"))
+        self.assertTrue((await connection.closed).endswith(b"done"))
         await self.assert_goes_on(exchange)
 
     async def test_shared(self) -> None:
@@ -176,16 +176,16 @@ class OutlivingTests(AskingTestCase):
 
     async def test_shared_until_the_last_client_leaves(self) -> None:
         """A shared run whose last caller leaves while the body comes drops its request."""
-        client = await self.visit(self.page(always(Shared(self.fetch))))
+        connection = await self.visit(self.page(always(Shared(self.fetch))))
         exchange = await self.begin()
-        await self.assert_dropped(exchange, client)
+        await self.assert_dropped(exchange, connection)
 
     async def test_shared_before_the_headers(self) -> None:
         """A shared run whose last caller leaves before the headers come drops its request."""
-        client = await self.visit(self.page(always(Shared(self.fetch))))
+        connection = await self.visit(self.page(always(Shared(self.fetch))))
         exchange = await self.upstream.exchange()
         await exchange.asked()
-        await self.assert_dropped(exchange, client)
+        await self.assert_dropped(exchange, connection)
 
     async def test_shared_stream(self) -> None:
         """A shared run whose last caller leaves while it streams a body drops its request."""
@@ -195,8 +195,8 @@ class OutlivingTests(AskingTestCase):
             reactor.callLater(0, self.begun.callback, None)
             return b"".join([chunk async for chunk in chunks])
 
-        client = await self.visit(self.page(always(Shared(fetch))))
-        await self.assert_dropped(await self.begin(), client)
+        connection = await self.visit(self.page(always(Shared(fetch))))
+        await self.assert_dropped(await self.begin(), connection)
 
     async def test_detached_before_the_headers(self) -> None:
         """A detached coroutine waits for its headers after the client has left, and reads on."""
@@ -205,10 +205,10 @@ class OutlivingTests(AskingTestCase):
             detach(self.fetch())
             return await Deferred()
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.upstream.exchange()
         await exchange.asked()
-        client.leave()
+        connection.leave()
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         exchange.say(FIRST)
         await self.assert_goes_on(exchange)
@@ -224,17 +224,17 @@ class OutlivingTests(AskingTestCase):
             detach(wait())
             return await fetch()
 
-        client = await self.visit(self.page(handler))
+        connection = await self.visit(self.page(handler))
         exchange = await self.begin()
-        client.leave()
+        connection.leave()
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         await self.assert_goes_on(exchange)
 
     async def test_shared_by_shielded_work(self) -> None:
         """A shared run reads on for shielded work after the client has left; the scope waits."""
-        client = await self.visit(self.page(always(lambda: shield(Shared(self.fetch)()))))
+        connection = await self.visit(self.page(always(lambda: shield(Shared(self.fetch)()))))
         exchange = await self.begin()
-        client.leave()
+        connection.leave()
         await self.assert_goes_on(exchange)
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
@@ -245,9 +245,9 @@ class OutlivingTests(AskingTestCase):
             detach(self.fetch())
             return await Deferred()
 
-        client = await self.visit(self.page(always(Shared(run))))
+        connection = await self.visit(self.page(always(Shared(run))))
         exchange = await self.begin()
-        client.leave()
+        connection.leave()
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
         await self.assert_goes_on(exchange)
 
@@ -257,9 +257,9 @@ class OutlivingTests(AskingTestCase):
         async def run() -> bytes:
             return await shield(self.fetch())
 
-        client = await self.visit(self.page(always(Shared(run))))
+        connection = await self.visit(self.page(always(Shared(run))))
         exchange = await self.begin()
-        client.leave()
+        connection.leave()
         await self.assert_goes_on(exchange)
         self.assertEqual((await self.outcome).ended, Ended.STOPPED)
 
@@ -270,5 +270,5 @@ class OutlivingTests(AskingTestCase):
         async def outer() -> bytes:
             return await inner()
 
-        client = await self.visit(self.page(always(Shared(outer))))
-        await self.assert_dropped(await self.begin(), client)
+        connection = await self.visit(self.page(always(Shared(outer))))
+        await self.assert_dropped(await self.begin(), connection)

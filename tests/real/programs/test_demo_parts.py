@@ -117,19 +117,19 @@ class ServerTests(SynchronousTestCase):
         """Each kind of work answers a client that waits, with cancelweb and without."""
         for way in ("with", "without"):
             for kind in ("timer", "Deferred", "coroutine", "stream"):
-                client = self.visit(way, kind)
+                transport = self.visit(way, kind)
                 self.assertEqual(self.state_of(kind), "running")
                 self.work_on()
-                self.assertFalse(client.connected, (way, kind))
-                self.assertIn(b" 200 OK\r\n", client.value(), (way, kind))
+                self.assertFalse(transport.connected, (way, kind))
+                self.assertIn(b" 200 OK\r\n", transport.value(), (way, kind))
                 self.assertEqual(self.state_of(kind), "completed")
 
     def test_work_has_begun_when_first_bytes_are_sent(self) -> None:
         """Each kind of work sends its first bytes as soon as it has begun."""
         for kind in ("timer", "Deferred", "coroutine", "stream"):
-            client = self.visit("with", kind)
-            self.assertNotEqual(client.value().partition(b"\r\n\r\n")[2], b"", kind)
-            client.loseConnection()
+            transport = self.visit("with", kind)
+            self.assertNotEqual(transport.value().partition(b"\r\n\r\n")[2], b"", kind)
+            transport.loseConnection()
 
     def test_work_stops_with_cancelweb(self) -> None:
         """With cancelweb, each kind of work stops when its client leaves."""

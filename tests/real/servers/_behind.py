@@ -50,9 +50,9 @@ class FrontTestCase(GatewayTestCase):
         server = await front(self, behind.port)
         line = method + b" /page HTTP/1.1"
         lines = (line, b"Host: localhost", b"Connection: close")
-        client = await server.connect(Asker(*lines, body=body))
+        connection = await server.connect(Asker(*lines, body=body))
         await self.asked
-        return server, client
+        return server, connection
 
     def _tell(self, outcome: Any) -> None:
         if outcome.path == b"/page":

@@ -61,18 +61,18 @@ class Site:
 
     async def ask(self, path: bytes) -> bytes:
         """The answer to a client that waits for it."""
-        client = await connect(self._test, self.port)
-        client.send(request(b"/" + path))
-        return await client.closed
+        connection = await connect(self._test, self.port)
+        connection.send(request(b"/" + path))
+        return await connection.closed
 
     async def leave(self, path: bytes) -> None:
         """Have a client leave when its request has come."""
-        client = await connect(self._test, self.port)
-        client.send(request(b"/" + path))
+        connection = await connect(self._test, self.port)
+        connection.send(request(b"/" + path))
         before = self.monitor.opened
         while self.monitor.opened == before:
             await deferLater(reactor, 0.001)
-        await client.leave()
+        await connection.leave()
 
 
 class Prometheus:

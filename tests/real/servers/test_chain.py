@@ -67,10 +67,10 @@ class ChainTests(GatewayTestCase):
 
     async def assert_gone(self, front: Front) -> None:
         """When the client leaves, every hop is stopped, and the query at the far end is gone."""
-        client = await self.ask(await self.chain(front, SLOW))
+        connection = await self.ask(await self.chain(front, SLOW))
         [session] = await self.database.running(self.name)
         self.assertEqual(session.query, SLOW)
-        client.leave()
+        connection.leave()
         for told in self.outcomes.values():
             self.assertEqual((await told).ended, Ended.STOPPED)
         # Not even a transaction is open.
@@ -95,7 +95,7 @@ class ChainTests(GatewayTestCase):
 
     async def test_patient_client(self) -> None:
         """A client that stays gets the answer of the query."""
-        client = await self.ask(await self.chain(nginx(), "SELECT 6 * 7"))
-        self.assertTrue((await client.closed).endswith(b"[(42,)]"))
+        connection = await self.ask(await self.chain(nginx(), "SELECT 6 * 7"))
+        self.assertTrue((await connection.closed).endswith(b"[(42,)]"))
         for told in self.outcomes.values():
             self.assertEqual((await told).ended, Ended.COMPLETED)

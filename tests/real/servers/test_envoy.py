@@ -32,10 +32,10 @@ class LeavingTests(FrontTestCase):
 
     async def test_in_mid_stream(self) -> None:
         """Envoy tells Twisted of a client that leaves with a part of its answer."""
-        _, client = await self.start(envoy())
+        _, connection = await self.start(envoy())
         (await self.asked).write(b"the first part")
-        await self.until(lambda: client.has(b"the first part"))
-        client.leave()
+        await self.until(lambda: connection.has(b"the first part"))
+        connection.leave()
         await self.assert_told()
 
     async def test_settings_of_the_docs(self) -> None:
@@ -44,8 +44,8 @@ class LeavingTests(FrontTestCase):
         [route] = re.findall(r"^ +cluster: twisted\n((?: {7}.+\n)+)", page, re.M)
         settings = [line.strip() for line in route.splitlines()]
         self.assertEqual(len(settings), 2)
-        _, client = await self.start(envoy(", ".join(settings)))
-        client.leave()
+        _, connection = await self.start(envoy(", ".join(settings)))
+        connection.leave()
         await self.assert_told()
 
 
@@ -97,10 +97,10 @@ class HTTP2Tests(EnvoyTestCase):
     async def test_client_resets_a_stream(self) -> None:
         """Envoy tells Twisted of a stream that is reset, and the other stream gets its answer."""
         server = await self.start(envoy())
-        client = await server.connect(HTTP2Client())
-        left, stays = client.get("/left"), client.get("/stays")
+        connection = await server.connect(HTTP2Client())
+        left, stays = connection.get("/left"), connection.get("/stays")
         await self.until(lambda: len(self.pages) == 2)
-        client.reset(left)
+        connection.reset(left)
         await self.until(lambda: self.outcomes)
         self.assertEqual([each.path for each in self.outcomes], [b"/left"])
         self.assertEqual(self.fates(), [LEFT])
@@ -110,11 +110,11 @@ class HTTP2Tests(EnvoyTestCase):
     async def test_client_closes_its_connection(self) -> None:
         """Envoy tells Twisted of each stream on a connection that its client closes."""
         server = await self.start(envoy())
-        client = await server.connect(HTTP2Client())
+        connection = await server.connect(HTTP2Client())
         for path in ("/one", "/two"):
-            client.get(path)
+            connection.get(path)
         await self.until(lambda: len(self.pages) == 2)
-        await client.close()
+        await connection.close()
         await self.until(lambda: len(self.outcomes) == 2)
         self.assertEqual(self.fates(), [LEFT, LEFT])
 
@@ -141,24 +141,24 @@ class SettingsTests(EnvoyTestCase):
 
     async def test_timeout(self) -> None:
         """Envoy answers 504 when its own timeout passes, and leaves Twisted as a client does."""
-        client = await self.ask(await self.start(envoy("timeout: 0.3s")))
-        self.assertIn(b" 504 ", await client.closed)
+        connection = await self.ask(await self.start(envoy("timeout: 0.3s")))
+        self.assertIn(b" 504 ", await connection.closed)
         await self.until(lambda: self.outcomes)
         self.assertEqual(self.fates(), [LEFT])
 
     async def test_timeout_of_each_try(self) -> None:
         """Envoy leaves Twisted when the timeout of a try passes, and asks again."""
         retry = 'retry_policy: {retry_on: "5xx", num_retries: 1, per_try_timeout: 0.3s}'
-        client = await self.ask(await self.start(envoy(retry)))
-        self.assertIn(b" 504 ", await client.closed)
+        connection = await self.ask(await self.start(envoy(retry)))
+        self.assertIn(b" 504 ", await connection.closed)
         await self.until(lambda: len(self.outcomes) == 2)
         self.assertEqual(self.fates(), [LEFT, LEFT])
 
     async def count_tries(self, conditions: str) -> int:
         """How often the handler is run for a client whose page takes longer than the deadline."""
         retry = f'retry_policy: {{retry_on: "{conditions}", num_retries: 2}}'
-        client = await self.ask(await self.start(envoy(retry), timeout=0.1))
-        self.assertIn(b" 503 ", await client.closed)
+        connection = await self.ask(await self.start(envoy(retry), timeout=0.1))
+        self.assertIn(b" 503 ", await connection.closed)
         self.assertEqual(set(self.fates()), {(TimedOut, Ended.STOPPED)})
         return len(self.outcomes)
 
@@ -175,9 +175,9 @@ class SettingsTests(EnvoyTestCase):
     async def test_mirror(self) -> None:
         """The copy of a request for a mirror runs on when the client has left."""
         server = await self.start(envoy("request_mirror_policies: [{cluster: behind}]"))
-        client = await self.ask(server)
+        connection = await self.ask(server)
         await self.until(lambda: len(self.pages) == 2)
-        client.leave()
+        connection.leave()
         await self.until(lambda: self.outcomes)
         # By then Envoy has seen the client go.
         [copy] = [page for _, page in self.pages if not page.called]

@@ -103,28 +103,28 @@ class TableTests(FrontTestCase):
 
     async def leave(self, when: str, action: Callable[[Any], None]) -> Any:
         """Have a client that waits do something, check what Twisted is told, return the client."""
-        server, client = await self.start(self.row.front)
-        action(client)
+        server, connection = await self.start(self.row.front)
+        action(connection)
         if when == AT_ONCE:
             await self.assert_told()
         else:
             await self.assert_never(server)
-        return client
+        return connection
 
     async def test_closes(self) -> None:
         """A client that closes its connection is reported to Twisted when the row says."""
-        await self.leave(self.row.leaves, lambda client: client.leave())
+        await self.leave(self.row.leaves, lambda connection: connection.leave())
 
     async def test_resets(self) -> None:
         """A client that resets its connection is reported to Twisted when the row says."""
-        await self.leave(self.row.leaves, lambda client: client.transport.abortConnection())
+        await self.leave(self.row.leaves, lambda connection: connection.transport.abortConnection())
 
     async def test_half_closes(self) -> None:
         """A client that only stops sending is reported, and answered, as the row says."""
-        client = await self.leave(
-            self.row.half_closes, lambda client: client.transport.loseWriteConnection()
+        connection = await self.leave(
+            self.row.half_closes, lambda connection: connection.transport.loseWriteConnection()
         )
-        self.assertEqual((await client.closed).endswith(b"the page"), self.row.answers)
+        self.assertEqual((await connection.closed).endswith(b"the page"), self.row.answers)
 
 
 for _row in ROWS:
@@ -138,29 +138,29 @@ class FurtherTests(FrontTestCase):
 
     async def test_nginx_cache_that_is_bypassed(self) -> None:
         """A cache of nginx hides a client that leaves even if it stores nothing."""
-        server, client = await self.start(nginx(BYPASS))
-        client.leave()
+        server, connection = await self.start(nginx(BYPASS))
+        connection.leave()
         await self.assert_never(server)
 
     async def test_haproxy_backend_small_post(self) -> None:
         """With `abortonclose` only in `backend`, HAProxy does not tell of a small POST."""
-        server, client = await self.start(haproxy(backend=ABORT), b"POST", b"a form")
-        client.leave()
+        server, connection = await self.start(haproxy(backend=ABORT), b"POST", b"a form")
+        connection.leave()
         await self.assert_never(server)
 
     async def test_haproxy_backend_large_post(self) -> None:
         """With `abortonclose` only in `backend`, HAProxy tells of a POST with a large body."""
-        _, client = await self.start(haproxy(backend=ABORT), b"POST", bytes(2**17))
-        client.leave()
+        _, connection = await self.start(haproxy(backend=ABORT), b"POST", bytes(2**17))
+        connection.leave()
         await self.assert_told()
 
     async def test_haproxy_in_mid_stream(self) -> None:
         """With its defaults, HAProxy tells of a client that left only when the handler writes."""
-        server, client = await self.start(haproxy())
+        server, connection = await self.start(haproxy())
         request = await self.asked
         request.write(b"the first part")
-        await self.until(lambda: client.has(b"the first part"))
-        client.leave()
+        await self.until(lambda: connection.has(b"the first part"))
+        connection.leave()
         await self.look(server)
         self.assertFalse(self.outcome.called)
         while not self.outcome.called:

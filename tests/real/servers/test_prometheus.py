@@ -76,8 +76,8 @@ class QueriesTests(TestCase):
         for path in (b"slow", b"cleaned", b"stubborn", b"dry", b"unstoppable"):
             await site.leave(path)
         await self.prometheus.until("rate(cancelweb_would_have_cancelled_total[1m]) > 0")
-        client = await connect(self, site.port)
-        client.send(request(b"/slow"))
+        connection = await connect(self, site.port)
+        connection.send(request(b"/slow"))
         await self.prometheus.until("cancelweb_requests_in_flight == 1")
         await self.prometheus.until("cancelweb_survivors == 1")
         await self.prometheus.until("cancelweb_let_go == 1")

@@ -90,36 +90,36 @@ class Clients:
 
     async def _ask(self, numbers: Any) -> None:
         for _ in numbers:
-            client = await self._connect()
-            client.ask("/")
+            connection = await self._connect()
+            connection.ask("/")
 
     async def _connect(self) -> AnyClient:
-        client = await self._endpoint.connect(Factory.forProtocol(self._class))
-        self._there.append(client)
-        return client
+        connection = await self._endpoint.connect(Factory.forProtocol(self._class))
+        self._there.append(connection)
+        return connection
 
     async def leave(self) -> None:
         """Have all clients leave, in one after another of their ways."""
-        for number, client in enumerate(self._there):
-            client.leave_by(self._class.WAYS[number % len(self._class.WAYS)])
+        for number, connection in enumerate(self._there):
+            connection.leave_by(self._class.WAYS[number % len(self._class.WAYS)])
 
     async def close(self) -> None:
         """Close what is still connected, and wait until all connections have ended."""
-        for client in self._there:
-            if not client.lost.called:
-                client.transport.abortConnection()
-        for client in self._there:
-            await client.lost
+        for connection in self._there:
+            if not connection.lost.called:
+                connection.transport.abortConnection()
+        for connection in self._there:
+            await connection.lost
         self._there.clear()
 
     async def reset(self, streams: int) -> None:
         """Have one client, connected before or now, open streams and reset them."""
-        client = self._there[0] if self._there else await self._connect()
+        connection = self._there[0] if self._there else await self._connect()
         for number in range(streams):
-            client.reset(client.get("/slow"))
+            connection.reset(connection.get("/slow"))
             if number % 10 == 0:
-                await client.ping()
-        await client.ping()
+                await connection.ping()
+        await connection.ping()
 
 
 class Commands(LineOnlyReceiver):

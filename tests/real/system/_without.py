@@ -532,11 +532,11 @@ async def drain() -> None:
     """A drain ends although an idle connection is open."""
     port = reactor.listenTCP(0, Site(GetPage(lambda _: b"")), interface="127.0.0.1")
     where = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
-    client: Any = await where.connect(Factory.forProtocol(Protocol))
+    connection: Any = await where.connect(Factory.forProtocol(Protocol))
     try:
         await Monitor(reactor).drain(0)
     finally:
-        client.transport.abortConnection()
+        connection.transport.abortConnection()
         await port.stopListening()
 
 

@@ -84,8 +84,8 @@ class ReadersTestCase(TestCase):
         endpoint: Any = TCP4ClientEndpoint(reactor, LOOPBACK, port.getHost().port)
         if is_secure:
             endpoint = wrapClientTLS(certificate.trusting(), endpoint)
-        self.client: Any = Reader()
-        await endpoint.connect(ClientFactory.forProtocol(lambda: self.client))
+        self.connection: Any = Reader()
+        await endpoint.connect(ClientFactory.forProtocol(lambda: self.connection))
         await self.standstill()
 
     async def standstill(self) -> None:
@@ -115,10 +115,10 @@ class ReadersTestCase(TestCase):
     async def read_some(self) -> None:
         """Have the client read until the kernel has taken more, and then nothing again."""
         before = self.sent
-        self.client.transport.resumeProducing()
+        self.connection.transport.resumeProducing()
         while self.sent == before:
             await deferLater(reactor, 0)
-        self.client.transport.pauseProducing()
+        self.connection.transport.pauseProducing()
         await self.standstill()
 
 
@@ -141,7 +141,7 @@ class SlowReaderTests(ReadersTestCase):
         self.assertFalse(self.outcome.called)
         self.clock.advance(10)
         self.assertEqual((await self.outcome).cause, TimedOut(10, "stall_timeout"))
-        self.client.transport.abortConnection()
+        self.connection.transport.abortConnection()
 
     async def test_in_the_clear(self) -> None:
         """Over TCP, a client that reads slowly is not cut, and one that reads nothing is."""
@@ -185,7 +185,7 @@ class FlowsTests(ReadersTestCase):
             is_paused: bool = request.channel._waitingForTransport
             return is_paused and request.sentLength > before and not transport.dataBuffer
 
-        self.client.transport.resumeProducing()
+        self.connection.transport.resumeProducing()
         while not self.outcome.called and not is_alike():
             await deferLater(reactor, 0)
 
@@ -196,11 +196,11 @@ class FlowsTests(ReadersTestCase):
             await self.read_on()
             self.clock.advance(10)
         self.assertFalse(self.outcome.called)
-        self.client.transport.pauseProducing()
+        self.connection.transport.pauseProducing()
         await self.standstill()
         self.clock.pump([10, 10])
         self.assertEqual((await self.outcome).cause, TimedOut(10, "stall_timeout"))
-        self.client.transport.abortConnection()
+        self.connection.transport.abortConnection()
 
     async def test_stream(self) -> None:
         """The reader of a stream is not cut while it reads, and is when it stops."""

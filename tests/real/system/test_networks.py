@@ -21,10 +21,10 @@ CHUNK = b"x" * 2**16
 class TCPTests(LeaverTestCase):
     """Clients of HTTP/1.1 in the clear that leave."""
 
-    async def gone(self, client: AnyClient) -> None:
+    async def gone(self, connection: AnyClient) -> None:
         """Close the client; nothing of its request is left, and nothing alarming was logged."""
-        await self.close(client)
-        del client
+        await self.close(connection)
+        del connection
         await self.until(lambda: not self.still_there())
         self.assertEqual(self.alarms, [])
 
@@ -33,33 +33,33 @@ class TCPTests(LeaverTestCase):
         gc.collect()
         return list(self.alive)
 
-    async def stopped(self, client: AnyClient) -> None:
+    async def stopped(self, connection: AnyClient) -> None:
         """The client's request was stopped because it disconnected."""
         outcome = await self.ended.get()
         self.assertEqual(outcome.ended, Ended.STOPPED)
         self.assertIsInstance(outcome.cause, Disconnected)
         del outcome
-        await self.gone(client)
+        await self.gone(connection)
 
     async def test_while_the_handler_waits(self) -> None:
         """A handler whose client leaves while it waits is stopped."""
         self.serve(lambda _: Deferred())
         for way in self.client_class.WAYS:
-            client = await self.connect()
-            client.ask("/")
+            connection = await self.connect()
+            connection.ask("/")
             await self.started.get()
-            client.leave_by(way)
-            await self.stopped(client)
+            connection.leave_by(way)
+            await self.stopped(connection)
 
     async def test_in_the_middle_of_its_body(self) -> None:
         """A client that leaves in the middle of its body causes no call of the handler."""
         self.serve(lambda _: Deferred())
         for way in self.client_class.WAYS:
-            client = await self.connect()
-            client.begin_post()
+            connection = await self.connect()
+            connection.begin_post()
             await self.until(lambda: self.alive)
-            client.leave_by(way)
-            await self.gone(client)
+            connection.leave_by(way)
+            await self.gone(connection)
         self.assertEqual(self.started.pending, [])
 
     async def test_in_the_middle_of_a_large_response(self) -> None:
@@ -75,12 +75,12 @@ class TCPTests(LeaverTestCase):
 
         self.serve(handler)
         for way in self.client_class.WAYS:
-            client = await self.connect()
-            client.ask("/")
-            await client.until(CHUNK[:1000])
-            client.leave_by(way)
+            connection = await self.connect()
+            connection.ask("/")
+            await connection.until(CHUNK[:1000])
+            connection.leave_by(way)
             await self.ended.get()
-            await self.gone(client)
+            await self.gone(connection)
         self.assertEqual(len(closed), len(self.client_class.WAYS))
 
     async def test_during_the_second_of_two_requests(self) -> None:
@@ -92,22 +92,22 @@ class TCPTests(LeaverTestCase):
 
         self.serve(handler)
         for way in self.client_class.WAYS:
-            client = await self.connect()
-            client.ask("/1", "/2")
+            connection = await self.connect()
+            connection.ask("/1", "/2")
             await self.started.get()
             works.pop("/1").callback(PAGE)
             await self.started.get()
             first = await self.ended.get()
             self.assertEqual((first.path, first.ended), (b"/1", Ended.COMPLETED))
-            client.leave_by(way)
-            await self.stopped(client)
+            connection.leave_by(way)
+            await self.stopped(connection)
             works.clear()
 
-    def leaving(self, clients: list[AnyClient], way: str, result: object) -> Handler:
+    def leaving(self, connections: list[AnyClient], way: str, result: object) -> Handler:
         """A handler during whose call its client leaves."""
 
         def handler(_: object) -> object:
-            clients[0].leave_by(way)
+            connections[0].leave_by(way)
             return result
 
         return handler
@@ -115,24 +115,24 @@ class TCPTests(LeaverTestCase):
     async def test_in_the_synchronous_part(self) -> None:
         """A Deferred is stopped whose client left before the handler returned it."""
         for way in self.client_class.WAYS:
-            clients: list[AnyClient] = []
-            self.serve(self.leaving(clients, way, Deferred(lambda _: None)))
-            client = await self.connect()
-            clients.append(client)
-            client.ask("/")
-            await self.stopped(client)
+            connections: list[AnyClient] = []
+            self.serve(self.leaving(connections, way, Deferred(lambda _: None)))
+            connection = await self.connect()
+            connections.append(connection)
+            connection.ask("/")
+            await self.stopped(connection)
 
     async def test_in_the_synchronous_part_of_bytes(self) -> None:
         """Bytes complete a request even if the client left before the handler returned them."""
         for way in self.client_class.WAYS:
-            clients: list[AnyClient] = []
-            self.serve(self.leaving(clients, way, PAGE))
-            client = await self.connect()
-            clients.append(client)
-            client.ask("/")
+            connections: list[AnyClient] = []
+            self.serve(self.leaving(connections, way, PAGE))
+            connection = await self.connect()
+            connections.append(connection)
+            connection.ask("/")
             outcome = await self.ended.get()
             self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
-            await self.gone(client)
+            await self.gone(connection)
 
     async def test_right_after_the_response(self) -> None:
         """A client that leaves when it has its response stops nothing."""
@@ -142,13 +142,13 @@ class TCPTests(LeaverTestCase):
 
         self.serve(handler)
         for way in self.client_class.WAYS:
-            client = await self.connect()
-            client.ask("/")
-            await client.until(PAGE)
-            client.leave_by(way)
+            connection = await self.connect()
+            connection.ask("/")
+            await connection.until(PAGE)
+            connection.leave_by(way)
             outcome = await self.ended.get()
             self.assertEqual((outcome.ended, outcome.cause), (Ended.COMPLETED, None))
-            await self.gone(client)
+            await self.gone(connection)
 
 
 class TLSTests(TCPTests):
@@ -170,13 +170,13 @@ class HTTP2Tests(TCPTests):
             b"/2": Deferred(lambda _: None),
         }
         self.serve(lambda request: works[request.path])
-        client = await self.connect()
-        left, sibling = client.get("/1"), client.get("/2")
+        connection = await self.connect()
+        left, sibling = connection.get("/1"), connection.get("/2")
         await self.started.get()
         await self.started.get()
-        client.reset(left)
+        connection.reset(left)
         self.assertEqual((await self.ended.get()).path, b"/1")
         works[b"/2"].callback(PAGE)
         await sibling.until(lambda stream: stream.ended)
         self.assertEqual(sibling.body, PAGE)
-        await self.close(client)
+        await self.close(connection)

@@ -104,9 +104,9 @@ class HandlerTests(GroupTestCase):
 
     async def assert_stopped(self, handler: Handler, count: int = 1) -> None:
         """When the client leaves, the group is stopped before the scope closes."""
-        client, outcome = self.visit(handler)
+        connection, outcome = self.visit(handler)
         await self.started(count)
-        client.disconnect()
+        connection.disconnect()
         self.assertEqual((await outcome).ended, Ended.STOPPED)
         self.assert_gone()
 
@@ -138,16 +138,16 @@ class HandlerTests(GroupTestCase):
 
     async def test_page(self) -> None:
         """A client that stays gets the output of the streamed child."""
-        client, outcome = self.visit(lambda _: stream(["echo", "hello"]))
+        connection, outcome = self.visit(lambda _: stream(["echo", "hello"]))
         await outcome
-        self.assertEqual(client.response.body, b"hello\n")
-        self.assertTrue(client.response.is_complete)
+        self.assertEqual(connection.response.body, b"hello\n")
+        self.assertTrue(connection.response.is_complete)
 
     async def test_broken_off(self) -> None:
         """A streamed child that fails breaks the response off, and its error is logged."""
-        client, outcome = self.visit(lambda _: stream(self.shell("echo half; exit 3")))
+        connection, outcome = self.visit(lambda _: stream(self.shell("echo half; exit 3")))
         self.assertEqual((await outcome).ended, Ended.FAILED)
-        self.assertFalse(client.response.is_complete)
+        self.assertFalse(connection.response.is_complete)
         self.assertEqual(len(self.flushLoggedErrors(subprocess.CalledProcessError)), 1)
 
     async def test_other_clock(self) -> None:
@@ -156,9 +156,9 @@ class HandlerTests(GroupTestCase):
         turns = LoopingCall(clock.advance, 0)
         turns.start(0)
         self.addCleanup(turns.stop)
-        client, outcome = self.visit(lambda _: stream(["echo", "hello"]), clock=clock)
+        connection, outcome = self.visit(lambda _: stream(["echo", "hello"]), clock=clock)
         await outcome
-        self.assertEqual(client.response.body, b"hello\n")
+        self.assertEqual(connection.response.body, b"hello\n")
 
 
 class ArgumentTests(SynchronousTestCase):

@@ -118,21 +118,21 @@ class DrainTests(ServerTestCase):
         endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, server.port)
         while True:
             try:
-                client: Any = await endpoint.connect(Factory.forProtocol(Protocol))
+                connection: Any = await endpoint.connect(Factory.forProtocol(Protocol))
             except ConnectionRefusedError:
                 return
             except ConnectError:
                 # Reset, by a port that closes while it connects: ask again.
                 continue
-            client.transport.abortConnection()
+            connection.transport.abortConnection()
 
     async def test_http2(self) -> None:
         """Over HTTP/2, a stream in flight is answered in full, or cancelled with a 503."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         process, server = await self.start(*PAGES, "--drain", "2", certificate=certificate)
-        client = await server.connect(HTTP2Client(), b"h2")
-        soon, waiting = client.get("/soon/1/3000"), client.get("/waiting")
-        await client.ping()
+        connection = await server.connect(HTTP2Client(), b"h2")
+        soon, waiting = connection.get("/soon/1/3000"), connection.get("/waiting")
+        await connection.ping()
         process.signal("TERM")
         await soon.until(lambda stream: stream.ended)
         self.assertEqual((soon.headers[b":status"], len(soon.body)), (b"200", 3000))
@@ -145,9 +145,9 @@ class DrainTests(ServerTestCase):
         """Over HTTP/2, large responses are sent in full before the server ends."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         process, server = await self.start(*PAGES, "--drain", "20", certificate=certificate)
-        client = await server.connect(HTTP2Client(), b"h2")
-        streams = [client.get("/soon/1/3000000") for _ in range(5)]
-        await client.ping()
+        connection = await server.connect(HTTP2Client(), b"h2")
+        streams = [connection.get("/soon/1/3000000") for _ in range(5)]
+        await connection.ping()
         process.signal("TERM")
         for stream in streams:
             await stream.until(lambda stream: stream.ended)

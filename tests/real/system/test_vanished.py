@@ -122,10 +122,10 @@ class OptionsTests(TestCase):
         """A connection over TLS has its options, and HTTP/2 is negotiated as ever."""
         certificate = SelfSigned.make(Path(self.mktemp()))
         server = await self.listen(certificate.listen(), certificate)
-        client = await server.connect(HTTP2Client(), b"h2")
-        stream = await client.get("/").until(lambda stream: stream.ended)
+        connection = await server.connect(HTTP2Client(), b"h2")
+        stream = await connection.get("/").until(lambda stream: stream.ended)
         self.assertEqual((stream.body, self.options), (PAGE, SET))
-        await client.close()
+        await connection.close()
 
     async def test_over_tls_and_http1(self) -> None:
         """A connection over TLS that speaks HTTP/1.1 has its options."""
