@@ -61,7 +61,7 @@ LARGE = BODY * 20_000
 
 
 class ContentOfADeadRequestTests(SynchronousTestCase):
-    """Reading the content of a lost request raises the disconnect (promise 2)."""
+    """Promise 2: reading the content of a lost request raises the disconnect."""
 
     def left(self, page: Any, *, version: int = 1, body: bytes = BODY) -> None:
         """Post a body, and leave."""

@@ -4,7 +4,9 @@ What belongs here: that they are complete, and that what they name exists. What 
 of traps (`test_traps`).
 """
 
+import ast
 import re
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import cancelweb
 
-from ._cases import CASES, TESTS
+from ._cases import CASES, TESTS, dotted
 
 PACKAGE = Path(cancelweb.__file__).parent
 GUIDE = (TESTS / "README.md").read_text()
@@ -38,6 +40,17 @@ def names_of_package() -> set[str]:
     """Each module of the package with something in it to be tested, as a name below the package."""
     paths = [path for path in PACKAGE.rglob("*.py") if path.stem not in IN_NONE]
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in paths}
+
+
+def promises_named() -> Iterator[tuple[str, str]]:
+    """The numbers of the promises that docstrings of classes name, each with the class."""
+    for path in TESTS.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                said = ast.get_docstring(node) or ""
+                named = " ".join(re.findall(r"\bpromises? ([\d, and]+)", said, re.I))
+                for number in re.findall(r"\d+", named):
+                    yield number, f"{dotted(path)}.{node.name}"
 
 
 class ByModuleTests(SynchronousTestCase):
@@ -96,3 +109,11 @@ class PromisesTests(SynchronousTestCase):
         for _, tests in PROMISES:
             for module, case in re.findall(r"`([\w.]+)\.(\w+)`", tests):
                 self.assertIn(case, CASES[module], module)
+
+    def test_has_each_class_that_names_a_promise(self) -> None:
+        """Each class of tests whose docstring names a promise is in the row of that promise."""
+        rows, named = dict(PROMISES), list(promises_named())
+        self.assertTrue(named)
+        for number, name in named:
+            advice = f"add {name} to row {number} of tests/promises.md"
+            self.assertIn(f"`{name}`", rows[number], advice)

@@ -181,7 +181,7 @@ class TheLogSeesNoValuesOfTheHandlerThatEndsItTests(LoggedTestCase):
 
 
 class OnlyItsOwnWorkIsMarkedTests(SharedTestCase):
-    """Promise 5: `check` raises in a piece of work that was asked to stop, and in no other."""
+    """Promise 15: `check` does not raise in one request's work because another's was stopped."""
 
     def test_leftover_work_of_another(self) -> None:
         """`check` does not raise in Ann's work while Bob's leftover work waits for it."""

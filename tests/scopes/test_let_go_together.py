@@ -17,7 +17,7 @@ from ._let_go import LetGoTestCase
 
 
 class WhatItWaitedForIsStoppedTests(LetGoTestCase):
-    """Promise 2: the cancel reaches all that the work of a scope waits for."""
+    """Promise 1: the cancel reaches all that the work of a scope waits for."""
 
     def setUp(self) -> None:
         super().setUp()

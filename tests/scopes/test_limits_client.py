@@ -164,7 +164,7 @@ class NoteTests(LimitsTestCase):
 
 
 class OverTests(LimitsTestCase):
-    """Promise 5: a request that is over is not cut any more."""
+    """Promise 2: a limit does not cut a request whose client has left."""
 
     def test_unreported(self) -> None:
         """When the time is up, the cause is the disconnect if the client has left unreported."""

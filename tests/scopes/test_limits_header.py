@@ -109,7 +109,7 @@ class ClientsTimeTests(VisitTestCase):
 
 
 class NestedTests(NestTestCase):
-    """Promise 7: entry points that name one header each."""
+    """Promise 7: where entry points name one header each, both count."""
 
     def test_soonest(self) -> None:
         """The header of each entry point is read, and the soonest limit holds."""

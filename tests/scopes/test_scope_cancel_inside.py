@@ -18,7 +18,7 @@ from .._work import Errand
 
 
 class AnsweredTests(SynchronousTestCase):
-    """Promise 5, in the handler's own call: finished beats cancelled."""
+    """Promise 5: finished beats cancelled, also in the handler's own call."""
 
     def test_after_the_finish(self) -> None:
         """A cancel after the handler has finished the response in the same call does nothing."""
