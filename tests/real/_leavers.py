@@ -108,8 +108,8 @@ class Multiplexer(HTTP2Client):
             self.transport.loseConnection()
 
 
-AnyClient = Any
-"""A `Caller` or a `Multiplexer`."""
+AnyClient = Caller | Multiplexer
+"""A client of either version of HTTP."""
 
 
 class NotingRequest(Request):

@@ -94,7 +94,7 @@ class Clients:
             connection.ask("/")
 
     async def _connect(self) -> AnyClient:
-        connection = await self._endpoint.connect(Factory.forProtocol(self._class))
+        connection: AnyClient = await self._endpoint.connect(Factory.forProtocol(self._class))
         self._there.append(connection)
         return connection
 
@@ -115,6 +115,7 @@ class Clients:
     async def reset(self, streams: int) -> None:
         """Have one client, connected before or now, open streams and reset them."""
         connection = self._there[0] if self._there else await self._connect()
+        assert isinstance(connection, Multiplexer)
         for number in range(streams):
             connection.reset(connection.get("/slow"))
             if number % 10 == 0:

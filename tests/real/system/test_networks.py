@@ -171,6 +171,7 @@ class HTTP2Tests(TCPTests):
         }
         self.serve(lambda request: works[request.path])
         connection = await self.connect()
+        assert isinstance(connection, Multiplexer)
         left, sibling = connection.get("/1"), connection.get("/2")
         await self.started.get()
         await self.started.get()
