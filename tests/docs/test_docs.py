@@ -32,9 +32,9 @@ from cancelweb import (
 from cancelweb._scopes.parts import Subject
 from cancelweb.testing import Connection
 
+from .._docs import DOCS, EXAMPLES, OWN_PROGRAMS, PAGES, README, directives, included, run, section
 from .._servers import REPOSITORY
 from .._visits import connect
-from ._docs import DOCS, EXAMPLES, OWN_PROGRAMS, PAGES, README, directives, included, run, section
 
 MEMBERS = (FunctionType, property)
 """What a class has for its users."""

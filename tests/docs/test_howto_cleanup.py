@@ -8,9 +8,9 @@ from twisted.internet.task import Clock, deferLater
 
 from cancelweb import CancellingResource
 
+from .._docs import CLEANUP, run
 from .._visits import connect
 from ..stoppable._databases import DatabaseTestCase
-from ._docs import CLEANUP, run
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor

@@ -5,8 +5,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from .._docs import SHIELD, run
 from .._visits import connect
-from ._docs import SHIELD, run
 
 
 class Shop:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb._scopes.states import TRANSITIONS, Event, State
 
-from ._docs import DOCS, section
+from .._docs import DOCS, section
 
 PAGE = DOCS / "explanation" / "life.rst"
 PICTURE = DOCS / "explanation" / "life.svg"

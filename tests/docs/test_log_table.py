@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from .._docs import DOCS, section
 from .._servers import REPOSITORY
-from ._docs import DOCS, section
 
 SOURCE = REPOSITORY / "src" / "cancelweb"
 

@@ -28,10 +28,10 @@ from cancelweb import (
 from cancelweb._http.lost_content import ThreadContent, tell_threads_of_loss
 from cancelweb.testing import Client
 
+from .._docs import WSGI_INPUT, run
 from .._logs import log_events
 from .._pages import Page
 from .._visits import kept_request
-from ..docs._docs import WSGI_INPUT, run
 
 READINGS: dict[str, Callable[[Any], object]] = {
     "read": lambda content: content.read(),

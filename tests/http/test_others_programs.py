@@ -22,10 +22,10 @@ from twisted.web.wsgi import WSGIResource
 
 from cancelweb import Disconnected, Ended
 
+from .._docs import STOP_PROGRAM, run
 from .._loopback import request
 from .._pages import Page
 from .._servers import reactor
-from ..docs._docs import STOP_PROGRAM, run
 from ._others import Script
 from ._others_left import LeavingTestCase
 

@@ -17,9 +17,9 @@ from cancelweb import Ended, ICancellable, ICancellableDetails, Scope, scope_of
 from cancelweb._kinds.own_kinds import UserCanceller
 from cancelweb._kinds.registry import canceller_for, find_canceller
 
+from .._docs import CANCELLER_DETAILS, run
 from .._logs import log_events, of_cancelweb
 from .._pages import PAGE
-from ..docs._docs import CANCELLER_DETAILS, run
 from ..scopes._tracking import Query, TrackingTestCase, finish
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from ..docs._docs import DOCS, EXAMPLES
+from .._docs import DOCS, EXAMPLES
 
 
 def dashboard() -> Any:

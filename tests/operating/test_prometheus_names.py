@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import CancellingResource, Ended
 
+from .._docs import DOCS
 from .._pages import Page, waiting
 from .._visits import connect
-from ..docs._docs import DOCS
 from ._dashboard import dashboard, queries, queries_of_docs
 from ._scraped import Scraped
 

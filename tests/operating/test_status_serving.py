@@ -19,9 +19,9 @@ from cancelweb.status._resource import HEADERS
 from cancelweb.testing import Connection
 
 from .._cycles import no_cycles
+from .._docs import DOCS, STATUS, run
 from .._logs import log_events, of_cancelweb
 from .._visits import connect
-from ..docs._docs import DOCS, STATUS, run
 from ._statuses import PATHS, StatusTestCase
 
 

@@ -23,11 +23,11 @@ from cancelweb import Outcome, Scope, tap
 from cancelweb.monitor import Monitor
 from cancelweb.testing import Connection
 
+from .._docs import DOCS, EXAMPLES, PAGES, README
 from .._logs import log_events, of_cancelweb
 from .._pages import Page, waiting
 from .._servers import REPOSITORY
 from .._visits import connect
-from ..docs._docs import DOCS, EXAMPLES, PAGES, README
 
 ENDPOINT = "tcp:0:interface=127.0.0.1"
 

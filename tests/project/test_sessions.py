@@ -9,8 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from .._docs import README
 from .._servers import REPOSITORY
-from ..docs._docs import README
 from ._cases import CASES, TESTS, methods
 
 NOXFILE = (REPOSITORY / "noxfile.py").read_text()

@@ -15,9 +15,9 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource, Ended, Outcome
 from cancelweb.monitor import Monitor
 
+from .._docs import PURE_WAIT, run
 from .._pages import Page
 from .._visits import Visit, connect
-from ..docs._docs import PURE_WAIT, run
 from ..stoppable._asking import AskingTestCase
 from ..stoppable._upstreams import HEAD, reactor
 from ._let_go import LetGoTestCase

@@ -15,9 +15,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Cause, Scope, TimedOut, cancel_on_disconnect, current_scope, scope_of
 
+from .._docs import LIMITS, run
 from .._pages import PAGE, GetPage
 from .._visits import VisitTestCase, connect
-from ..docs._docs import LIMITS, run
 from ..http._nests import NESTS, NestTestCase
 
 Options = dict[str, Any]

@@ -13,9 +13,9 @@ from twisted.web.server import Site
 
 from cancelweb.status import StatusResource
 
+from ..._docs import DOCS
 from ..._loopback import listen_for_browser
 from ..._visits import connect
-from ...docs._docs import DOCS
 from ...operating._monitored import Monitored
 from .._chromium import launch
 from .test_status import until

@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from ..._docs import DOCS
 from ..._servers import LoggedProcess, reactor
-from ...docs._docs import DOCS
 from .._postgres import Session, postgres
 
 SETTING = "client_connection_check_interval = '300ms'"

@@ -22,11 +22,7 @@ from twisted.web.server import Request
 from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb._stoppable.drivers import interruptible
 
-from ..._logs import log_events, of_cancelweb
-from ..._servers import LOOPBACK, LoggedProcess, Server
-from ..._sockets import SocketVisit
-from ..._visits import connect
-from ...docs._docs import (
+from ..._docs import (
     ACQUIRE,
     ASYNCIO,
     DOCS,
@@ -40,6 +36,10 @@ from ...docs._docs import (
     section,
     shown_log,
 )
+from ..._logs import log_events, of_cancelweb
+from ..._servers import LOOPBACK, LoggedProcess, Server
+from ..._sockets import SocketVisit
+from ..._visits import connect
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor

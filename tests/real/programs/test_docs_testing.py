@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb.testing import Problem, SweepFailed, sweep
 
+from ..._docs import DOCS, LEAVING, directives
 from ..._servers import REPOSITORY
-from ...docs._docs import DOCS, LEAVING, directives
 
 BEFORE, AFTER, TESTS = LEAVING
 HOWTO = DOCS / "howto" / "test-leaving.rst"

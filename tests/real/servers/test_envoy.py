@@ -15,10 +15,10 @@ from twisted.web.server import Request, Site
 
 from cancelweb import Disconnected, Ended, Outcome, TimedOut, cancel_on_disconnect
 
+from ..._docs import DOCS
 from ..._http2 import HTTP2Client
 from ..._pages import Page
 from ..._servers import SelfSigned, Server
-from ...docs._docs import DOCS
 from ...stoppable._upstreams import Asker, GatewayTestCase
 from ._behind import FrontTestCase
 from ._fronts import Front, envoy

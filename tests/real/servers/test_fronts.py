@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
+from ..._docs import DOCS
 from ..._servers import LOOPBACK
-from ...docs._docs import DOCS
 from ._behind import FrontTestCase
 from ._fronts import (
     Front,

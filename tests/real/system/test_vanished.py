@@ -24,12 +24,12 @@ from zope.interface import providedBy
 from cancelweb import connections
 from cancelweb.connections import notice_vanished
 
+from ..._docs import VANISHED, run
 from ..._http2 import HTTP2Client
 from ..._logs import log_events, of_cancelweb
 from ..._pages import PAGE, GetPage
 from ..._servers import LOOPBACK, Log, LoggedProcess, SelfSigned, Server, reactor
 from ..._sockets import SocketVisit
-from ...docs._docs import VANISHED, run
 from ._namespaces import ADDRESSES, Cable
 
 SECONDS = 3

@@ -1,0 +1,116 @@
+"""The documentation as data: its pages, the code that they show, and the parts of a page.
+
+What belongs here: finding things in README and docs. What does not: knowing what they should be.
+"""
+
+import re
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from attrs import define
+
+from ._servers import REPOSITORY
+
+README = REPOSITORY / "README.md"
+DOCS = REPOSITORY / "docs"
+EXAMPLES = REPOSITORY / "examples"
+PAGES = sorted(path for path in DOCS.rglob("*.rst") if "_build" not in path.parts)
+
+# The code in docs that test_docs_programs runs.
+TUTORIAL = {
+    "A slow page": DOCS / "tutorial" / "1_plain.rpy",
+    "Make it stop": DOCS / "tutorial" / "2_returned.rpy",
+    "Stop a coroutine": DOCS / "tutorial" / "3_coroutine.rpy",
+    "Set a deadline": DOCS / "tutorial" / "4_deadline.rpy",
+}
+TRACK = DOCS / "howto" / "snippets" / "track.py"
+WSGI_INPUT = DOCS / "howto" / "snippets" / "wsgi_input.py"
+HOOKS = DOCS / "howto" / "snippets" / "hooks.py"
+ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
+CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
+PURE_WAIT = DOCS / "howto" / "snippets" / "pure_wait.py"
+STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
+DRIVER = DOCS / "howto" / "snippets" / "driver.py"
+SHIELD = DOCS / "howto" / "snippets" / "shield.py"
+CLEANUP = DOCS / "howto" / "snippets" / "cleanup.py"
+STATUS = DOCS / "howto" / "snippets" / "status.py"
+ERROR_PAGE_FILE = DOCS / "howto" / "snippets" / "error_page_file.py"
+ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
+LIMITS = DOCS / "howto" / "snippets" / "limits.py"
+VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
+ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
+LEAVING = [
+    DOCS / "howto" / "snippets" / name
+    for name in ("leaving_before.py", "leaving_after.py", "test_leaving.py")
+]
+OWN_PROGRAMS = {
+    *TUTORIAL.values(),
+    TRACK,
+    HOOKS,
+    WSGI_INPUT,
+    ACQUIRE,
+    CANCELLER_DETAILS,
+    PURE_WAIT,
+    STOP_PROGRAM,
+    DRIVER,
+    SHIELD,
+    CLEANUP,
+    STATUS,
+    ERROR_PAGE,
+    ERROR_PAGE_FILE,
+    LIMITS,
+    VANISHED,
+    ASYNCIO,
+    *LEAVING,
+}
+
+
+@define(frozen=True)
+class Directive:
+    """A directive of a page that shows code: its name, its argument, and what is under it."""
+
+    name: str
+    argument: str
+    body: str
+
+
+def directives(text: str) -> list[Directive]:
+    """The directives of a text that show code, in their order."""
+    found = re.finditer(
+        r"^( *)\.\. (literalinclude|code-block):: *(\S+)\n((?:\1 +.*\n|\n)*)", text + "\n", re.M
+    )
+    return [Directive(each[2], each[3], dedent(each[4])) for each in found]
+
+
+def included(page: Path) -> list[tuple[Path, Directive]]:
+    """The files that a page includes, or includes parts of."""
+    return [
+        ((page.parent / each.argument).resolve(), each)
+        for each in directives(page.read_text())
+        if each.name == "literalinclude"
+    ]
+
+
+def section(page: Path, title: str) -> str:
+    """The text between this title of a page and the next."""
+    parts = re.split(r"^(.+)\n[-=~]{3,}\n", page.read_text(), flags=re.M)
+    return parts[parts.index(title) + 1]
+
+
+def shown_log(text: str) -> list[str]:
+    """The lines of log that a part of a page shows."""
+    blocks = [each.body for each in directives(text) if each.argument == "text"]
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def as_pattern(line: str) -> str:
+    """A pattern for a line of a log that leaves its times open."""
+    return re.sub(r"\d+\\\.\d+", r"\\d+\\.\\d+", re.escape(line))
+
+
+def run(source: str, **names: Any) -> dict[str, Any]:
+    """Run code as a module; returns its names."""
+    namespace = {"__name__": "snippet", **names}
+    exec(source, namespace)
+    return namespace
