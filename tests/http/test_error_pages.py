@@ -23,9 +23,9 @@ from cancelweb import (
 )
 from cancelweb.monitor import Monitor
 
+from .._docs import ERROR_PAGE, ERROR_PAGE_FILE, run
 from .._pages import Page, waiting
 from .._visits import connect, response_of
-from ..docs._docs import ERROR_PAGE, ERROR_PAGE_FILE, run
 from ._answers import AS_TODAY, AnswerTestCase, evicted
 from ._multiplexed import HTTP2TestCase
 
