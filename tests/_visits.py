@@ -99,6 +99,7 @@ class VisitTestCase(SynchronousTestCase):
         connection.get()
         return connection
 
+    @property
     def outcome(self) -> Outcome:
         """The only outcome."""
         self.assertEqual(len(self.outcomes), 1, self.outcomes)

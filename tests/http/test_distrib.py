@@ -58,7 +58,7 @@ class DistribTests(TestCase):
         return await connection.closed
 
     async def test_wrapped_front(self) -> None:
-        """A wrapped front answers the same bytes as a plain one, and its scope completes."""
+        """A wrapped `ResourceSubscription` answers as a plain one; its scope completes."""
         plain = await self.ask(self.subscribe(Page(lambda _: b"page")))
         answer = await self.ask(self.wrap(self.subscribe(Page(lambda _: b"page"))))
         self.assertIn(b"page", answer)

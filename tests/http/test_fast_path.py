@@ -100,7 +100,7 @@ class DifferenceTests(SynchronousTestCase):
     """Differences between the paths that random histories have found."""
 
     def test_canceller_that_answers(self) -> None:
-        """Work whose canceller gives it a result has completed when the client leaves."""
+        """Work that its canceller gives a result counts as completed when its client leaves."""
         visit = Visit(lambda _: Deferred(lambda deferred: deferred.callback(PAGE)))
         visit.disconnect()
         self.assertEqual(visit.outcome.ended, Ended.COMPLETED)
@@ -112,7 +112,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertIs(visit.scope.request, None)
 
     def test_answered_by_hand_and_nonsense_returned(self) -> None:
-        """A result that is no response is an error, even if the response is already finished."""
+        """A result that cannot be sent is an error, even if the response is finished already."""
         work: Deferred[Any] = Deferred()
         visit = Visit(returning(work))
         visit.scope.request.finish()

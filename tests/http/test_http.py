@@ -118,7 +118,7 @@ class FakedHeadTests(VisitTestCase):
         connection = self.serve(lambda _: Deferred[bytes](stopped.append), NoHead)
         connection.request(b"HEAD")
         self.assertEqual(len(stopped), 1)
-        self.assertIs(self.outcome().ended, Ended.COMPLETED)
+        self.assertIs(self.outcome.ended, Ended.COMPLETED)
 
     def test_tracked_work(self) -> None:
         """Work that was tracked for a HEAD that Twisted fakes is stopped as leftover work."""
@@ -131,7 +131,7 @@ class FakedHeadTests(VisitTestCase):
         connection = self.serve(handler, NoHead)
         connection.request(b"HEAD")
         self.assertEqual(len(stopped), 1)
-        self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
+        self.assertEqual((self.outcome.ended, self.outcome.leftovers), (Ended.COMPLETED, 1))
 
     def test_late_page(self) -> None:
         """Work that swallows its cancellation under a faked HEAD is dropped without a warning."""
@@ -241,7 +241,7 @@ class LeavingWhileRenderingTests(VisitTestCase):
         stopped: list[object] = []
         self.leaving(Deferred(stopped.append))
         self.assertEqual(len(stopped), 1)
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_not_done_yet(self) -> None:
         """The scope of a handler that returns NOT_DONE_YET after its client has left closes."""

@@ -138,7 +138,7 @@ class AtOnceTests(RapidResetTestCase):
         with self.connection.in_one_read():
             self.connection.request(b"POST").reset()
         self.settle()
-        self.assertEqual(self.outcome().would_have_cancelled, Disconnected())
+        self.assertEqual(self.outcome.would_have_cancelled, Disconnected())
         self.assertEqual(response_of(self.get()).body, PAGE)
 
     def test_a_sibling_that_answers_it(self) -> None:

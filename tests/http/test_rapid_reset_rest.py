@@ -53,9 +53,9 @@ class RestTests(RapidResetTestCase):
     def test_observers_are_told(self) -> None:
         """The observers are told that a request beyond the bound was refused, and why."""
         self.overrun()
-        self.assertEqual(self.outcome().ended, Ended.REFUSED)
-        self.assertEqual(self.outcome().cause, RapidReset())
-        self.assertEqual(self.outcome().path, b"/late")
+        self.assertEqual(self.outcome.ended, Ended.REFUSED)
+        self.assertEqual(self.outcome.cause, RapidReset())
+        self.assertEqual(self.outcome.path, b"/late")
 
     def test_log(self) -> None:
         """A request beyond the bound has one line in the log, at info, and none above."""

@@ -168,7 +168,7 @@ class ResultTests(VisitTestCase):
 
         self.visit(handler).disconnect()
         self.assertEqual(stopped, [work])
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_nested_delayed_call_stops(self) -> None:
         """A delayed call that a Deferred results in is cancelled when the client leaves."""

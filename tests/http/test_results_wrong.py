@@ -106,8 +106,8 @@ class ExceptionTests(VisitTestCase):
 
         self.assert_as_plain(handler)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
-        self.assertIs(cast(Any, self.outcome().failure).type, ZeroDivisionError)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
+        self.assertIs(cast(Any, self.outcome.failure).type, ZeroDivisionError)
 
     def test_traceback(self) -> None:
         """The log shows the line of the handler that raised."""
@@ -134,7 +134,7 @@ class ExceptionTests(VisitTestCase):
             raise UnsupportedMethod((b"PUT",))
 
         self.assert_as_plain(handler)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_default_log(self) -> None:
         """By default the log has the error of a handler, and one line that names the request."""

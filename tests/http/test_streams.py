@@ -255,7 +255,7 @@ class HeadTests(StreamTestCase):
         connection.request(b"HEAD")
         self.assertEqual(self.produced, [b"chunk", "closed"])
         self.assertTrue(connection.response.is_complete)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_faked(self) -> None:
         """A HEAD that Twisted fakes asks a stream for no chunk."""

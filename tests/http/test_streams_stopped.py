@@ -27,8 +27,8 @@ class StoppingTests(StreamTestCase):
 
     def assert_stopped(self, *, ended: Ended = Ended.STOPPED) -> None:
         """The outcome has a disconnect as its cause, and no timer is left."""
-        self.assertEqual(self.outcome().ended, ended)
-        self.assertIsInstance(self.outcome().cause, Disconnected)
+        self.assertEqual(self.outcome.ended, ended)
+        self.assertIsInstance(self.outcome.cause, Disconnected)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_generator(self) -> None:
@@ -212,8 +212,8 @@ class StoppingTests(StreamTestCase):
         connection.pause(full=True)
         connection.disconnect()
         self.turn(5)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
-        self.assertIs(self.outcome().cause, None)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
+        self.assertIs(self.outcome.cause, None)
 
     def test_finished_by_other_code(self) -> None:
         """A stream whose response is finished by other code has completed, and is not cancelled."""
@@ -227,7 +227,7 @@ class StoppingTests(StreamTestCase):
         self.request.finish()
         self.turn(5)
         self.assertEqual(connection.response.body, CHUNKS[0])
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
 
 class DeadlineTests(StreamTestCase):
@@ -239,7 +239,7 @@ class DeadlineTests(StreamTestCase):
         self.clock.advance(3)
         self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.produced, ["stopped", "closed"])
-        self.assertEqual(self.outcome().cause, TimedOut(3))
+        self.assertEqual(self.outcome.cause, TimedOut(3))
 
     def test_later(self) -> None:
         """A stream that misses its total timeout is closed, and the connection is aborted."""
@@ -249,7 +249,7 @@ class DeadlineTests(StreamTestCase):
         self.assertTrue(connection.is_aborted)
         self.assertFalse(connection.response.is_complete)
         self.turn()
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
 
 class LeftoverTests(StreamTestCase):

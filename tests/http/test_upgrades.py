@@ -34,8 +34,8 @@ class UpgradeTests(VisitTestCase):
     def test_taken_over(self) -> None:
         """The scope of a handler that takes over the connection ends when the handler returns."""
         connection = self.visit(self.take_over)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
-        self.assertIs(self.outcome().cause, None)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
+        self.assertIs(self.outcome.cause, None)
         self.assertEqual((connection.response.code, connection.response.body), (101, b""))
         connection.disconnect()
         self.assertEqual(len(self.channel_lost), 1)
@@ -50,7 +50,7 @@ class UpgradeTests(VisitTestCase):
 
         connection = self.visit(handler, timeout=3)
         allowed.callback(None)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
         self.clock.advance(3)
         self.assertFalse(connection.is_closed)
 
@@ -67,7 +67,7 @@ class UpgradeTests(VisitTestCase):
         self.visit(handler)
         allowed.callback(None)
         requests[0].connectionLost(Failure(ConnectionDone()))
-        self.assertEqual(self.outcome().cause, None)
+        self.assertEqual(self.outcome.cause, None)
 
     def test_asked_for(self) -> None:
         """A request that asks for an upgrade in vain keeps its scope and its deadline."""
@@ -85,7 +85,7 @@ class UpgradeTests(VisitTestCase):
             return NOT_DONE_YET
 
         self.visit(handler)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_asked_for_in_vain(self) -> None:
         """Work stops when a client that has asked for an upgrade in vain leaves."""

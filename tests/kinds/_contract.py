@@ -55,7 +55,7 @@ class Contract(VisitTestCase):
         self.assertEqual(ours.response, plain.response)
         self.assertTrue(ours.response.is_complete)
         self.assertEqual(ours.is_closed, plain.is_closed)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_completes(self) -> None:
         """Work that completes is answered like a plain Twisted handler."""
@@ -85,8 +85,8 @@ class Contract(VisitTestCase):
         self.assertTrue(self.is_running())
         connection.disconnect()
         self.assertFalse(self.is_running())
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
-        self.assertIsInstance(self.outcome().cause, Disconnected)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
+        self.assertIsInstance(self.outcome.cause, Disconnected)
         self.assertEqual(connection.received, b"")
 
     def test_nothing_of_stopped_work_stays(self) -> None:
@@ -101,7 +101,7 @@ class Contract(VisitTestCase):
         self.fail_with(Broken("by design"))
         self.clock.advance(0)
         self.assert_failed(connection, Broken)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
 
     def test_deadline_stops(self) -> None:
         """The deadline stops the work and answers 503 in the same turn."""
@@ -109,8 +109,8 @@ class Contract(VisitTestCase):
         self.clock.advance(0.5)
         self.assertFalse(self.is_running())
         self.assertEqual(connection.response.code, 503)
-        self.assertEqual(self.outcome().cause, TimedOut(0.5))
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.cause, TimedOut(0.5))
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_answered_otherwise(self) -> None:
         """Work runs on, even without its client, if other code has finished its response."""
@@ -127,8 +127,8 @@ class Contract(VisitTestCase):
         self.assertEqual(self.outcomes, [])
         self.complete()
         self.assertFalse(self.is_running())
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
-        self.assertIs(self.outcome().cause, None)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
+        self.assertIs(self.outcome.cause, None)
 
     def test_faked_head(self) -> None:
         """A HEAD for which Twisted calls render_GET gets an empty 200, and its work is stopped."""
@@ -137,7 +137,7 @@ class Contract(VisitTestCase):
         self.assertFalse(self.is_running())
         self.assertEqual(connection.response.code, 200)
         self.assertEqual(connection.response.body, b"")
-        self.assertEqual((self.outcome().ended, self.outcome().leftovers), (Ended.COMPLETED, 1))
+        self.assertEqual((self.outcome.ended, self.outcome.leftovers), (Ended.COMPLETED, 1))
 
     def test_late_in_a_cancelled_scope(self) -> None:
         """Work returned after a timeout of its scope is stopped within a turn, and answered 503."""
@@ -162,7 +162,7 @@ class Contract(VisitTestCase):
         connections.append(self.serve(handler))
         connections[0].get()
         self.assertFalse(self.is_running())
-        self.assertEqual(self.outcome().cause, Disconnected())
+        self.assertEqual(self.outcome.cause, Disconnected())
 
     def test_leaves_nothing_behind(self) -> None:
         """Completed or abandoned, work leaves no scope, no request and no reference cycle."""

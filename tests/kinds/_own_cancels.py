@@ -48,7 +48,7 @@ class OwnCancelTestCase(VisitTestCase):
         self.visit(handler).disconnect()
         self.clock.advance(seconds)
         gc.collect()
-        return self.outcome().ended
+        return self.outcome.ended
 
     def assert_quiet(self, handler: Handler, seconds: float = 0) -> None:
         """The work is stopped, and no error is logged."""

@@ -46,8 +46,8 @@ class DisguiseTests(VisitTestCase):
         events = log_events(self)
         self.visit(lambda _: begin()).disconnect()
         gc.collect()
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
-        self.assertIs(self.outcome().failure, None)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
+        self.assertIs(self.outcome.failure, None)
         self.assertEqual(of_cancelweb(events), [])
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -69,7 +69,7 @@ class DisguiseTests(VisitTestCase):
     def test_lost_race(self) -> None:
         """A cancelled `race` of which a member has failed with a real error counts as failed."""
         self.visit(lambda _: race([fail(KeyError()), Deferred[None]()])).disconnect()
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
         self.logged_error(FailureGroup)
 
     def test_connecting(self) -> None:
@@ -97,7 +97,7 @@ class DisguiseTests(VisitTestCase):
 
         self.visit(lambda _: Report()).disconnect()
         gc.collect()
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_exception_group(self) -> None:
@@ -121,7 +121,7 @@ class DisguiseTests(VisitTestCase):
                 raise ExceptionGroup("both", [error, KeyError()]) from None
 
         self.visit(work).disconnect()
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
         self.logged_error(ExceptionGroup)
 
 
@@ -136,7 +136,7 @@ class ForeignCancellationTests(VisitTestCase):
         self.assertEqual(connection.received, b"")
         self.clock.advance(0)
         self.assert_failed(connection, CancelledError)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
 
     def test_answered_in_the_same_turn(self) -> None:
         """Work that its owner cancels is no error if the response is finished in the same turn."""
@@ -153,7 +153,7 @@ class ForeignCancellationTests(VisitTestCase):
         requests[0].finish()
         self.clock.advance(0)
         self.assertEqual(connection.response.body, PAGE)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_client_leaves_in_the_same_turn(self) -> None:
         """Work that its owner cancels is no error if the client leaves in the same turn."""
@@ -162,7 +162,7 @@ class ForeignCancellationTests(VisitTestCase):
         work.cancel()
         connection.disconnect()
         self.clock.advance(0)
-        self.assertIsInstance(self.outcome().cause, Disconnected)
+        self.assertIsInstance(self.outcome.cause, Disconnected)
         self.assertEqual(connection.received, b"")
 
     def test_before_the_handler_returned(self) -> None:

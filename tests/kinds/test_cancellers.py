@@ -37,7 +37,7 @@ class DeferredTests(TrackingTestCase):
         work.errback(KeyError())
         self.failureResultOf(work, KeyError)
         finish(self.request)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
 
     def test_fired_already(self) -> None:
         """A tracked Deferred that has fired already keeps its result or failure for its owner."""
@@ -54,7 +54,7 @@ class DeferredTests(TrackingTestCase):
         work.cancel()
         finish(self.request)
         self.assertEqual(connection.response.body, PAGE)
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
         self.failureResultOf(work, CancelledError)
 
 
@@ -88,7 +88,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assertEqual(self.cleaned, 0)
         self.clock.advance(5)
         self.assertEqual(self.cleaned, 1)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
         self.logged_error(KeyError)
         bad.settled.callback(None)
 
@@ -104,7 +104,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assertEqual(self.cleaned, 0)
         self.clock.advance(5)
         self.assertEqual(self.cleaned, 1)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
         bad.settled.callback(None)
 
@@ -118,7 +118,7 @@ class BadCancellerTests(TrackingTestCase):
         self.assertEqual(self.cleaned, 0)
         self.assertEqual(self.outcomes, [])
         self.clock.advance(5)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
         self.logged_error(KeyError)
 
     def test_raises_when_settled(self) -> None:
@@ -130,7 +130,7 @@ class BadCancellerTests(TrackingTestCase):
                 raise KeyError
 
         self.leave(Raising())
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
         self.logged_error(KeyError)
 
     def test_slow(self) -> None:
@@ -146,7 +146,7 @@ class BadCancellerTests(TrackingTestCase):
         self.clock.advance(4.9)
         bad.settled.errback(CancelledError())
         self.assertEqual(self.cleaned, 1)
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
         self.assertEqual(of_cancelweb(self.events), [])
 
     def test_never_settles(self) -> None:
@@ -159,7 +159,7 @@ class BadCancellerTests(TrackingTestCase):
         self.leave(Endless())
         self.clock.advance(5)
         self.assertEqual(self.cleaned, 1)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
         (event,) = of_cancelweb(self.events, LogLevel.warn)
         self.assertIn("Endless", str(event["canceller"]))
 
@@ -225,4 +225,4 @@ class BadCancellerTests(TrackingTestCase):
         work.settled.errback(Failure(KeyError()))
         self.logged_error(KeyError)
         finish(self.request)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)

@@ -99,7 +99,7 @@ class InterfaceTests(DetailsTestCase):
         self.leave(work)
         self.assertEqual((work.cancels, self.outcomes), (1, []))
         self.clock.advance(5)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
         [line] = self.lines()
         name = "tests.kinds.test_cancellers_details.Plain"
         self.assertEqual(line, f"{name} of GET / still runs 5 s after it was asked to stop")
@@ -113,7 +113,7 @@ class InterfaceTests(DetailsTestCase):
         work.settled.errback(CancelledError())
         self.assertEqual(((work.clock, work.where), self.lines()), (own, []))
         self.assertEqual(canceller_for(work).where(), "tests.kinds.test_cancellers_details.Plain")
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_is_wrapped(self) -> None:
         """Scopes see a `UserCanceller`, which has the work and the user's own canceller."""
@@ -172,7 +172,7 @@ class PatienceTests(DetailsTestCase):
         self.clock.advance(29)
         self.assertEqual(self.outcomes, [])
         self.clock.advance(1)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
 
     def test_less_than_the_scopes(self) -> None:
         """The scope waits the usual 5 s for work whose ``survivor_after`` is 1."""
@@ -180,7 +180,7 @@ class PatienceTests(DetailsTestCase):
         self.clock.advance(4)
         self.assertEqual(self.outcomes, [])
         self.clock.advance(1)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
 
     def test_wrong(self) -> None:
         """A ``survivor_after`` that is no number of seconds is logged and ignored."""
@@ -194,7 +194,7 @@ class PatienceTests(DetailsTestCase):
                 f"of seconds, 0 or more, or None, not {wrong!r}",
             )
             self.clock.advance(5)
-            self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+            self.assertEqual(self.outcome.ended, Ended.SURVIVED)
 
     def test_set_by_a_cancel_that_raises(self) -> None:
         """A ``survivor_after`` that is set by a ``cancel`` which then raises is read."""
@@ -228,7 +228,7 @@ class ObservableTests(DetailsTestCase):
 
         self.visit(handler).disconnect()
         self.assertEqual(work.cancels, 1)
-        self.assertEqual(self.outcome().ended, Ended.LET_GO)
+        self.assertEqual(self.outcome.ended, Ended.LET_GO)
         self.clock.advance(5)
         self.assertEqual(self.lines(), [])
         told, described = self.lines(LogLevel.info), canceller_for(work).describe()
@@ -342,7 +342,7 @@ class ResponseOverTests(DetailsTestCase):
         connection = self.visit(handler)
         finish(self.request)
         self.assertEqual((connection.response.body, work.cancels), (PAGE, 0))
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_raises(self) -> None:
         """A ``response_over()`` that raises is logged."""
@@ -391,7 +391,7 @@ class ShownTests(DetailsTestCase):
         self.assertEqual(job.orders, ["abort"])
         self.clock.advance(19)
         job.ended.errback(CancelledError())
-        self.assertEqual((self.outcome().ended, self.lines()), (Ended.STOPPED, []))
+        self.assertEqual((self.outcome.ended, self.lines()), (Ended.STOPPED, []))
         self.clock.advance(1)
         self.assertEqual(job.orders, ["abort"])
 

@@ -60,7 +60,7 @@ class LoopingCallTests(TrackingTestCase):
         connection = self.visit(handler)
         finish(self.request)
         self.assertEqual(connection.response.body, PAGE)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_never_started(self) -> None:
         """To return or track a loop that was never started is a RuntimeError that says so."""
@@ -79,7 +79,7 @@ class LoopingCallTests(TrackingTestCase):
         connection.disconnect()
         self.assertEqual(self.outcomes, [])
         turn.callback(None)
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_asked_in_a_round(self) -> None:
         """A loop whose client leaves while a round waits begins no other round."""
@@ -95,7 +95,7 @@ class LoopingCallTests(TrackingTestCase):
         turns[0].callback(None)
         self.clock.advance(2)
         self.assertEqual(len(turns), 1)
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_no_warnings(self) -> None:
         """A tracked loop that is stopped issues no warning."""
@@ -148,7 +148,7 @@ class CooperativeTaskTests(TrackingTestCase):
         task = self.cooperator.cooperate(self.count())
         task.pause()
         self.track(task).disconnect()
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
         self.assertRaises(TaskStopped, task.stop)
 
     def test_stopped_by_other_code(self) -> None:
@@ -171,4 +171,4 @@ class CooperativeTaskTests(TrackingTestCase):
         self.clock.pump([1, 1])
         self.logged_error(KeyError)
         finish(self.request)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)

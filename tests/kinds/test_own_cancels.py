@@ -151,7 +151,7 @@ class OwnCancelOfARaceIsNoErrorTests(OwnCancelTestCase):
         """A cancelled race is one piece of stopped work, and a member that ends later no error."""
         slow = self.slowly
         self.assert_quiet(lambda _: race([Deferred.fromCoroutine(slow()), wait()]), 1)
-        self.assertEqual(self.outcome().stopped, 1)
+        self.assertEqual(self.outcome.stopped, 1)
 
     def test_without_an_observer(self) -> None:
         """A member that ends after its cancelled race is no error in a scope without observers."""

@@ -55,7 +55,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
             connection.disconnect()
             self.scope.on_cancel(hook)
             self.clock.advance(1)
-            self.assertEqual(self.outcome().ended, Ended.STOPPED)
+            self.assertEqual(self.outcome.ended, Ended.STOPPED)
             self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_added_before(self) -> None:
@@ -66,7 +66,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
             self.work = wait()
             self.visit(self.handler, on_exit=hook).disconnect()
             self.clock.advance(1)
-            self.assertEqual(self.outcome().ended, Ended.STOPPED)
+            self.assertEqual(self.outcome.ended, Ended.STOPPED)
         self.assertEqual(self.flushLoggedErrors(), [])
         lines = [formatEvent(event) for event in of_cancelweb(events)]
         self.assertRegex(
@@ -84,7 +84,7 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
             self.outcomes.clear()
             self.work = wait()
             self.visit(handler, on_exit=hook)
-            self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+            self.assertEqual(self.outcome.ended, Ended.COMPLETED)
             self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_real_error(self) -> None:

@@ -87,7 +87,7 @@ class OwnCancelOfATemplateIsNoErrorTests(OwnCancelTestCase):
         """A template ends when the work in it has, and that is no error for being late."""
         slow = self.slowly
         self.assert_quiet(lambda _: Page(lambda: Deferred.fromCoroutine(slow())), 1)
-        self.assertEqual(self.outcome().stopped, 1)
+        self.assertEqual(self.outcome.stopped, 1)
 
     def test_a_real_error(self) -> None:
         """The real error of work in a cancelled template is logged, and the outcome is FAILED."""

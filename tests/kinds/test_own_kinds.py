@@ -131,7 +131,7 @@ class OwnKindTests(TrackingTestCase):
         job.query = ICancellable(call)
         self.visit(lambda _: job).disconnect()
         self.assertFalse(call.active())
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     async def coroutine(self) -> bytes:
         """A coroutine that waits for ever."""
@@ -164,7 +164,7 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual(len(of_cancelweb(events, LogLevel.warn)), 1)
         scope.track(work)
         work.settled.callback(None)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
 
     def test_returned_and_tracked(self) -> None:
         """Work that is tracked after it was returned is asked to stop once."""
@@ -178,7 +178,7 @@ class OwnKindTests(TrackingTestCase):
         connection = self.visit(handler)
         scopes[0].track(work)
         connection.disconnect()
-        self.assertEqual((work.cancels, self.outcome().ended), (1, Ended.STOPPED))
+        self.assertEqual((work.cancels, self.outcome.ended), (1, Ended.STOPPED))
 
     def test_begun_anew(self) -> None:
         """A loop that was stopped, was started anew and is tracked again is stopped again."""

@@ -30,7 +30,7 @@ class DelayedCallTests(TrackingTestCase):
         call = self.clock.callLater(1, self.fail)
         self.track(call).disconnect()
         self.assertFalse(call.active())
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_tracked_and_finished(self) -> None:
         """A tracked call is cancelled when the response is finished."""
@@ -84,7 +84,7 @@ class DelayedCallTests(TrackingTestCase):
         with self.assertRaises(KeyError):
             self.clock.advance(1)
         finish(self.request)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
 
     def test_cancelled_by_other_code(self) -> None:
         """A returned call that other code cancels is answered 500 and logged, a turn later."""
@@ -109,7 +109,7 @@ class DelayedCallTests(TrackingTestCase):
         finish(self.request)
         self.clock.advance(0)
         self.assertEqual(connection.response.body, PAGE)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_already_called(self) -> None:
         """A call that is over when it is returned leaves the answer to other code."""
@@ -187,7 +187,7 @@ class DelayedCallTests(TrackingTestCase):
         self.track(self.clock.callLater(1, raising))
         with self.assertRaises(KeyError):
             self.clock.advance(1)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
 
 
 @implementer(IDelayedCall)
@@ -231,20 +231,20 @@ class ForeignDelayedCallTests(TrackingTestCase):
         connection = self.visit_foreign()
         self.clock.advance(1)
         self.assertEqual(connection.response.body, PAGE)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_stops(self) -> None:
         """A foreign call is cancelled when the client leaves."""
         self.visit_foreign().disconnect()
         self.assertFalse(self.call.active())
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_answered_by_other_code(self) -> None:
         """A foreign call is not waited for when other code has answered, and runs on."""
         connection = self.visit_foreign()
         self.request.finish()
         self.assertTrue(self.call.active())
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
         connection.disconnect()
         self.assertTrue(self.call.active())
 
@@ -257,7 +257,7 @@ class ForeignDelayedCallTests(TrackingTestCase):
             return self.call
 
         self.visit(handler)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def noop(self) -> None:
         """The function of a call, which does nothing."""
@@ -268,7 +268,7 @@ class ForeignDelayedCallTests(TrackingTestCase):
         call.cancel()
         connection = self.visit(lambda _: call)
         connection.disconnect()
-        self.assertEqual(self.outcome().ended, Ended.LET_GO)
+        self.assertEqual(self.outcome.ended, Ended.LET_GO)
 
     def test_over_when_asked(self) -> None:
         """A foreign call that is over when the client leaves is not cancelled again."""

@@ -63,13 +63,13 @@ class BlindTests(VisitTestCase):
         """The work runs on after its client leaves if the server does not read from it."""
         self.blind()
         self.work.callback(PAGE)
-        self.assertIsNone(self.outcome().cause)
+        self.assertIsNone(self.outcome.cause)
 
     def test_the_deadline_is_the_net(self) -> None:
         """The deadline stops work whose client's leaving cannot be seen."""
         self.blind(timeout=3)
         self.clock.advance(3)
-        self.assertEqual(self.outcome().cause, TimedOut(3))
+        self.assertEqual(self.outcome.cause, TimedOut(3))
         self.assertTrue(self.work.called)
 
 

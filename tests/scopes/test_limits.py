@@ -30,7 +30,7 @@ class DeadlineCutsWhatIsStuckTests(LimitsTestCase):
         connection = self.visit(self.handler, timeout=10)
         self.clock.advance(10)
         self.assertEqual(connection.response.code, 503)
-        self.assertEqual(self.outcome().cause, TimedOut(10, "timeout"))
+        self.assertEqual(self.outcome.cause, TimedOut(10, "timeout"))
 
     def test_flows(self) -> None:
         """A response that flows is not cut, however long it takes."""
@@ -204,7 +204,7 @@ class HeldUpTests(LimitsTestCase):
         self.step(30)
         connection.resume()
         self.assertTrue(32 <= self.cut_at(connection) <= 34)
-        self.assertEqual(self.outcome().cause, TimedOut(2))
+        self.assertEqual(self.outcome.cause, TimedOut(2))
 
     def test_without_producer(self) -> None:
         """A handler without a producer is cut though its client does not read."""

@@ -42,7 +42,7 @@ class StalledClientTests(LimitsTestCase):
         self.assertFalse(connection.is_aborted)
         connection.pause(full=True)
         self.assertTrue(17 <= self.cut_at(connection) <= 22)
-        outcome = self.outcome()
+        outcome = self.outcome
         self.assertEqual(outcome.cause, TimedOut(5, "stall_timeout"))
         self.assertEqual(outcome.ended, Ended.STOPPED)
 
@@ -73,7 +73,7 @@ class StalledClientTests(LimitsTestCase):
         connection = self.visit(self.slow_stream, stall_timeout=5, timeout=2)
         connection.pause(full=True)
         self.assertTrue(5 <= self.cut_at(connection) <= 10)
-        self.assertEqual(self.outcome().cause, TimedOut(5, "stall_timeout"))
+        self.assertEqual(self.outcome.cause, TimedOut(5, "stall_timeout"))
 
     def test_handler_that_does_not_care(self) -> None:
         """A client that takes nothing is cut even if the handler goes on writing."""
@@ -104,7 +104,7 @@ class TotalTests(LimitsTestCase):
         """`total_timeout` cuts a response that flows."""
         connection = self.visit(self.slow_stream, total_timeout=10, timeout=3)
         self.assertEqual(self.cut_at(connection), 10)
-        self.assertEqual(self.outcome().cause, TimedOut(10, "total_timeout"))
+        self.assertEqual(self.outcome.cause, TimedOut(10, "total_timeout"))
 
     def test_answered(self) -> None:
         """A response that has not begun at `total_timeout` is answered with `timeout_status`."""
@@ -123,7 +123,7 @@ class TotalTests(LimitsTestCase):
             self.work = Deferred(lambda _: None)
             self.visit(self.handler, timeout=timeout, total_timeout=total)
             self.clock.advance(3)
-            self.assertEqual(self.outcome().cause, cause)
+            self.assertEqual(self.outcome.cause, cause)
 
 
 class NoteTests(LimitsTestCase):
@@ -142,7 +142,7 @@ class NoteTests(LimitsTestCase):
         self.clock.pump([3, 3])
         self.work.callback(PAGE)
         self.assertEqual(connection.response.body, PAGE)
-        outcome = self.outcome()
+        outcome = self.outcome
         self.assertIsNone(outcome.cause)
         self.assertEqual(outcome.would_have_cancelled, TimedOut(3))
 
@@ -152,7 +152,7 @@ class NoteTests(LimitsTestCase):
         self.clock.advance(3)
         self.work.callback(PAGE)
         self.assertEqual(connection.response.body, PAGE)
-        self.assertEqual(self.outcome().would_have_cancelled, TimedOut(3, "total_timeout"))
+        self.assertEqual(self.outcome.would_have_cancelled, TimedOut(3, "total_timeout"))
 
     def test_no_deadline(self) -> None:
         """Spared requests and dry runs have no deadline, for nothing will cut them."""
@@ -172,7 +172,7 @@ class OverTests(LimitsTestCase):
         self.request.notifications.clear()
         connection.disconnect()
         self.clock.advance(3)
-        self.assertIsInstance(self.outcome().cause, Disconnected)
+        self.assertIsInstance(self.outcome.cause, Disconnected)
 
     def test_met_too_late(self) -> None:
         """The limit of an entry point that is met after the client has left does nothing."""

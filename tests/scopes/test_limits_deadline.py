@@ -48,7 +48,7 @@ class AnswerTests(DeadlineTestCase):
         self.assertEqual(response.code, 503)
         self.assertIn(b"Service Unavailable", response.body)
         self.assertTrue(response.is_complete)
-        self.assertEqual(self.outcome().cause, TimedOut(3))
+        self.assertEqual(self.outcome.cause, TimedOut(3))
 
     def test_other_status(self) -> None:
         """`timeout_status` gives another status."""
@@ -86,7 +86,7 @@ class AnswerTests(DeadlineTestCase):
         self.assertTrue(connection.is_aborted)
         self.assertFalse(connection.response.is_complete)
         self.assertEqual(connection.response.body, PAGE)
-        self.assertEqual(self.outcome().cause, TimedOut(3, "total_timeout"))
+        self.assertEqual(self.outcome.cause, TimedOut(3, "total_timeout"))
 
     def test_headers_of_the_page(self) -> None:
         """Headers that the handler has set for its page are not sent with the error page."""
@@ -158,7 +158,7 @@ class AfterwardsTests(DeadlineTestCase):
         connection = self.visit(self.handler, timeout=3)
         self.clock.advance(3)
         self.assertEqual(connection.response.code, 503)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_late_result(self) -> None:
         """The page of a survivor is not sent."""
@@ -168,7 +168,7 @@ class AfterwardsTests(DeadlineTestCase):
         self.clock.pump([3, 5])
         rest.callback(PAGE)
         self.assertEqual(connection.response.code, 503)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
 
     def test_its_own_answer(self) -> None:
         """A handler that answers the request when it is cancelled has its answer sent, alone."""
@@ -210,7 +210,7 @@ class AfterwardsTests(DeadlineTestCase):
         self.clock.advance(3)
         self.assertEqual(connection.response.code, 503)
         self.logged_error(ZeroDivisionError)
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
 
     def test_aborted_result(self) -> None:
         """The page of cancelled work is not sent on a connection that was aborted."""
@@ -257,7 +257,7 @@ class ArmedTests(DeadlineTestCase):
         connection = self.visit(lambda _: PAGE, timeout=3)
         connection.disconnect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_disarmed_by_error(self) -> None:
         """The deadline is disarmed when the handler has raised."""

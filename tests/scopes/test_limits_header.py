@@ -50,8 +50,8 @@ class ClientsTimeTests(VisitTestCase):
         self.ask(b"2", timeout=30, timeout_status=504)
         self.clock.advance(2)
         self.assertEqual(self.connection.response.code, 504)
-        self.assertEqual(self.outcome().cause, TimedOut(2, HEADER))
-        self.assertEqual(str(self.outcome().cause), "timed out after 2 s (X-Request-Timeout)")
+        self.assertEqual(self.outcome.cause, TimedOut(2, HEADER))
+        self.assertEqual(str(self.outcome.cause), "timed out after 2 s (X-Request-Timeout)")
 
     def test_never_extends(self) -> None:
         """Of the client's time and the server's limits the soonest holds."""

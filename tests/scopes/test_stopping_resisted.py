@@ -43,7 +43,7 @@ class ResistanceTests(VisitTestCase):
         self.assertEqual(self.outcomes, [])
         cleaned.callback(None)
         self.assertEqual(steps, ["stopped", "cleaned"])
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_tracked_generator_is_not_cut(self) -> None:
         """A tracked `inlineCallbacks` generator that waits in its `finally` is not cut."""
@@ -63,7 +63,7 @@ class ResistanceTests(VisitTestCase):
         self.visit(handler).disconnect()
         self.assertEqual(steps, ["stopped"])
         cleaned.callback(None)
-        self.assertEqual(self.outcome().ended, Ended.STOPPED)
+        self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     def test_swallowed(self) -> None:
         """A handler that swallows its cancellation and goes on is a survivor, and is logged."""
@@ -79,7 +79,7 @@ class ResistanceTests(VisitTestCase):
         self.clock.advance(4.9)
         self.assertEqual(self.outcomes, [])
         self.clock.advance(0.1)
-        self.assertEqual(self.outcome().ended, Ended.SURVIVED)
+        self.assertEqual(self.outcome.ended, Ended.SURVIVED)
         self.assertEqual(len(of_cancelweb(events, LogLevel.warn)), 1)
         self.assertFalse(rest.called)
         rest.callback(PAGE)
@@ -107,8 +107,8 @@ class ResistanceTests(VisitTestCase):
         connection = self.visit(handler)
         connection.disconnect()
         self.assertEqual(connection.received, b"")
-        self.assertIsInstance(self.outcome().cause, Disconnected)
-        self.assertEqual(self.outcome().ended, Ended.COMPLETED)
+        self.assertIsInstance(self.outcome.cause, Disconnected)
+        self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_real_failure(self) -> None:
         """A failure in a handler's cleanup is logged; the outcome has it without its variables."""
@@ -120,9 +120,9 @@ class ResistanceTests(VisitTestCase):
                 raise KeyError("by design")
 
         self.visit(handler).disconnect()
-        self.assertEqual(self.outcome().ended, Ended.FAILED)
+        self.assertEqual(self.outcome.ended, Ended.FAILED)
         self.logged_error(KeyError)
-        failure = self.outcome().failure
+        failure = self.outcome.failure
         assert failure is not None
         self.assertIs(failure.type, KeyError)
         self.assertEqual([frame[3:] for frame in failure.frames if frame[3]], [])
