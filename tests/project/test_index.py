@@ -68,6 +68,14 @@ class ByModuleTests(SynchronousTestCase):
             for pattern in patterns:
                 self.assertTrue(any(fnmatch(name, pattern) for name in MODULES), (module, pattern))
 
+    def test_topics_exist(self) -> None:
+        """Each pattern in the table of topics stands for modules that there are."""
+        topics, _, _ = GUIDE.partition("## By topic")[2].partition("## By module")
+        patterns = re.findall(r"`([\w/]+test_[\w*]+\.py)`", topics)
+        self.assertGreater(len(patterns), 50)
+        for pattern in patterns:
+            self.assertTrue(any(fnmatch(name, pattern) for name in MODULES), pattern)
+
     def test_has_each_module_of_tests(self) -> None:
         """Each module of tests in a mirroring folder is about some module of the package."""
         patterns = {pattern for each in BY_MODULE.values() for pattern in each}
