@@ -43,7 +43,7 @@ class OneAnswerInTheClientsFormatTests(AnswerTestCase):
             self.assertEqual(response.header(b"cache-control"), b"no-store")
 
     def test_problem(self) -> None:
-        """A JSON client gets a problem as in RFC 9457, whatever headers the handler has set."""
+        """A client that asks for JSON gets a problem (RFC 9457) when its deadline has passed."""
 
         def handler(request: Request) -> Deferred[bytes]:
             request.setHeader("Content-Type", "application/json")
