@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import Outcome, Scope, cancel_on_disconnect, current_scope
-from cancelweb.testing import Client, Connection, Exchange, Response
-from cancelweb.testing._http2 import HTTP2Connection
+from cancelweb.testing import Client, Connection, Exchange, HTTP2Connection, Response
 
 from ._pages import GetPage, Handler, Page
 

@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from cancelweb import cancel_on_disconnect
-from cancelweb.testing._stream import Stream
+from cancelweb.testing import Stream
 
 from .._pages import GetPage, Handler
 from .._visits import connect_http2, response_of

@@ -24,7 +24,7 @@ from cancelweb import (
     current_scope,
 )
 from cancelweb.monitor import Monitor
-from cancelweb.testing._stream import Stream
+from cancelweb.testing import Stream
 
 from .._pages import Page
 from .._servers import LOOPBACK, SelfSigned, reactor

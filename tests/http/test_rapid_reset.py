@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Disconnected, Ended, Scope, scope_of
-from cancelweb.testing._stream import Stream
+from cancelweb.testing import Stream
 
 from .._pages import PAGE, GetPage
 from .._visits import response_of

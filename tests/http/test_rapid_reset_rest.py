@@ -7,7 +7,7 @@ from twisted.logger import LogLevel
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, Ended, RapidReset, scope_of
-from cancelweb.testing._stream import Stream
+from cancelweb.testing import Stream
 
 from .._logs import log_events
 from .._pages import PAGE, GetPage, NoHead

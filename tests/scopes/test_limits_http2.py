@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from cancelweb import TimedOut
-from cancelweb.testing._stream import Stream
+from cancelweb.testing import Stream
 
 from .._pages import PAGE
 from .._visits import response_of

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from twisted.web.static import File
 
-from cancelweb import Ended, cancel_on_disconnect
+from cancelweb import Ended, cancel_on_disconnect, testing
 from cancelweb.testing import Client, assert_stopped
 
 from .._pages import Page
@@ -276,5 +276,14 @@ class StreamTests(SynchronousTestCase):
         client = Client(Resource())
         hidden = {"h2": None, "h2.config": None, "cancelweb.testing._http2": None}
         with patch.dict(sys.modules, hidden):
-            error = self.assertRaises(ImportError, client.connect_http2)
-        self.assertIn("cancelweb[http2]", str(error))
+            for needing in client.connect_http2, lambda: testing.HTTP2Connection:
+                error = self.assertRaises(ImportError, needing)
+                self.assertIn("cancelweb[http2]", str(error))
+
+    def test_names(self) -> None:
+        """The class of the connections is a name of the kit; a name that it has not is an error."""
+        self.assertIsInstance(self.connection, testing.HTTP2Connection)
+        error = self.assertRaises(AttributeError, getattr, testing, "HTTP3Connection")
+        self.assertEqual(
+            str(error), "module 'cancelweb.testing' has no attribute 'HTTP3Connection'"
+        )
