@@ -4,7 +4,6 @@ What belongs here: that they are complete, and that what they name exists. What 
 of traps (`test_traps`).
 """
 
-import ast
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -16,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import cancelweb
 
-from ._cases import CASES, TESTS, dotted
+from ._cases import CASES, TESTS
 
 PACKAGE = Path(cancelweb.__file__).parent
 GUIDE = (TESTS / "README.md").read_text()
@@ -44,13 +43,11 @@ def names_of_package() -> set[str]:
 
 def promises_named() -> Iterator[tuple[str, str]]:
     """The numbers of the promises that docstrings of classes name, each with the class."""
-    for path in TESTS.rglob("*.py"):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef):
-                said = ast.get_docstring(node) or ""
-                named = " ".join(re.findall(r"\bpromises? ([\d, and]+)", said, re.I))
-                for number in re.findall(r"\d+", named):
-                    yield number, f"{dotted(path)}.{node.name}"
+    for module, cases in CASES.items():
+        for name, case in cases.items():
+            named = " ".join(re.findall(r"\bpromises? ([\d, and]+)", case.docstring, re.I))
+            for number in re.findall(r"\d+", named):
+                yield number, f"{module}.{name}"
 
 
 class ByModuleTests(SynchronousTestCase):
