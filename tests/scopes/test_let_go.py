@@ -4,6 +4,7 @@ What belongs here: how requests end. What does not: what is told of it, see `tes
 """
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
@@ -125,6 +126,14 @@ class StoppedMeansStoppedTests(LetGoTestCase):
 
     def test_nothing_behind_it_and_caught(self) -> None:
         """Work with nothing behind it is not let go if its handler catches the cancellation."""
+        self.assert_caught_and_not_let_go(lambda: None)
+
+    def test_caught_while_the_collector_runs(self) -> None:
+        """What a caught cancellation refers to may have survived one run of the collector."""
+        self.assert_caught_and_not_let_go(lambda: gc.collect(0))
+
+    def assert_caught_and_not_let_go(self, meanwhile: Callable[[], object]) -> None:
+        """Handlers that catch the cancellation, and have this happen then, let nothing go."""
         caught: list[type[Exception]] = []
 
         def catching(way: Await, then: Callable[[], Awaitable[Any]]) -> Handler:
@@ -133,6 +142,7 @@ class StoppedMeansStoppedTests(LetGoTestCase):
                     await way(Deferred())
                 except Exception as error:
                     caught.append(type(error))
+                    meanwhile()
                 await then()
                 return b""
 

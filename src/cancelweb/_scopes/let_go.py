@@ -108,8 +108,9 @@ class LettingGo:
         if not all(unstopped.has_ended for unstopped, *_ in found):
             # From Python 3.12 on, an error that a coroutine has caught is in a cycle: from its
             # traceback to frames, on to their callers, and back. The cycle keeps the Deferred as
-            # well, as if something were to fire it. It is as young as the error.
-            collect_garbage(0)
+            # well, as if something were to fire it. It is as young as the error; the collector may
+            # have run once since, and then finds it in the second generation.
+            collect_garbage(1)
         for unstopped, since, cause, ended in found:
             if not unstopped.has_ended:
                 self._ended = max(self._ended, ended)
