@@ -63,6 +63,14 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertRegex(late, rf"^cleanup hook \S+ still runs, and {USED_UP}: going on without it")
         self.assertRegex(others, rf"^{USED_UP}: not waiting for these cleanup hooks: \S+noting$")
 
+    def test_three_are_named(self) -> None:
+        """The log names three hooks that are not waited for, where there are no more."""
+        visit = Visit(waiting, on_cancel=self.hooks(4))
+        visit.disconnect()
+        visit.clock.advance(10)
+        [_, others] = self.errors
+        self.assertRegex(others, r"hooks: (\S+noting, ){2}\S+noting$")
+
     def test_many_are_counted(self) -> None:
         """The log names three of the hooks that are not waited for, and counts the others."""
         visit = Visit(waiting, on_cancel=self.hooks(18_000))
