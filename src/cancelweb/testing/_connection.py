@@ -36,7 +36,6 @@ class Connection:
     _sent: list[bytes] = field(factory=list, init=False)
     _served: list[Served] = field(factory=list, init=False)
     _later: list[IDelayedCall] = field(factory=list, init=False)
-    _gathered: bytearray | None = field(default=None, init=False)
     _has_sent_bytes: bool = field(default=False, init=False)
     _transport: Transport = field(init=False)
 
@@ -86,7 +85,7 @@ class Connection:
             all_headers.setdefault(b"Content-Length", b"%d" % len(body))
         lines = [b"%s %s %s" % (method, path, version)]
         lines += [b"%s: %s" % header for header in all_headers.items()]
-        self._send(b"\r\n".join([*lines, b"", body]))
+        self._transport.deliver(b"\r\n".join([*lines, b"", body]))
         return exchange
 
     def send(self, data: bytes, delay: float = 0.0) -> None:
@@ -101,12 +100,6 @@ class Connection:
             later = self.client.clock.callLater(delay, self._transport.deliver, data)
             self._later.append(later)
         else:
-            self._send(data)
-
-    def _send(self, data: bytes) -> None:
-        if self._gathered is not None:
-            self._gathered += data
-        else:
             self._transport.deliver(data)
 
     @contextmanager
@@ -116,23 +109,11 @@ class Connection:
         Within another such block it is the end of that one. A client that disconnects within sends
         what it has first.
         """
-        if self._gathered is not None:
+        with self._transport.in_one_read():
             yield
-            return
-        self._gathered = bytearray()
-        try:
-            yield
-        finally:
-            self._send_gathered()
-
-    def _send_gathered(self) -> None:
-        if self._gathered is not None:
-            data, self._gathered = bytes(self._gathered), None
-            self._transport.deliver(data)
 
     def disconnect(self, reason: Exception | None = None) -> None:
         """See `Exchange.disconnect`."""
-        self._send_gathered()
         for each in self._later:
             if each.active():
                 each.cancel()

@@ -45,8 +45,6 @@ class HTTP2Connection:
     served: dict[int, Served] = field(factory=dict, init=False)
     _transport: Transport = field(init=False)
     _h2: Any = field(init=False)
-    _is_gathering: bool = field(default=False, init=False)
-    _unsent: bytearray = field(factory=bytearray, init=False)
     _received: bytearray = field(factory=bytearray, init=False)
     _sending: list[Stream] = field(factory=list, init=False)
 
@@ -113,22 +111,13 @@ class HTTP2Connection:
 
         See `Connection.in_one_read`.
         """
-        if self._is_gathering:
+        with self._transport.in_one_read():
             yield
-            return
-        self._is_gathering = True
-        try:
-            yield
-        finally:
-            self._send_gathered()
-
-    def _send_gathered(self) -> None:
-        self._is_gathering = False
-        self.flush()
+        self.receive()
 
     def go_away(self) -> None:
         """Announce the end of the connection, with GOAWAY (RFC 9113, section 6.8), and stay."""
-        self._unsent += self._h2.data_to_send() + GoAwayFrame(0).serialize()
+        self._transport.deliver(self._h2.data_to_send() + GoAwayFrame(0).serialize())
         self.flush()
 
     def pause(self, *, full: bool = False) -> None:
@@ -146,7 +135,6 @@ class HTTP2Connection:
 
     def disconnect(self, reason: Exception | None = None) -> None:
         """Close the connection, with all its streams."""
-        self._send_gathered()
         self._transport.lose(Failure(done(reason)))
 
     @property
@@ -174,11 +162,8 @@ class HTTP2Connection:
     def flush(self) -> None:
         """Send what is to be sent, as far as the server takes it, and take the answers."""
         self._sending = [each for each in self._sending if self._send_body(each)]
-        self._unsent += self._h2.data_to_send()
-        if not self._is_gathering:
-            data, self._unsent = bytes(self._unsent), bytearray()
-            self._transport.deliver(data)
-            self.receive()
+        self._transport.deliver(self._h2.data_to_send())
+        self.receive()
 
     def _send_body(self, stream: Stream) -> bool:
         """Send of its body what the server takes now; returns whether more is to come."""

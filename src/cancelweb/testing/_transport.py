@@ -5,7 +5,8 @@ What HTTP makes of the bytes is for others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -52,6 +53,7 @@ class Transport(StringTransport):
         self._room = BUFFER_SIZE
         self._has_paused = False
         self._is_resuming = False
+        self._is_gathering = False
 
     @property
     def _tempDataLen(self) -> int:  # noqa: N802
@@ -79,8 +81,23 @@ class Transport(StringTransport):
             self._unread += data
             self._flush_unread()
 
+    @contextmanager
+    def in_one_read(self) -> Iterator[None]:
+        """Have what is delivered within arrive in one piece: at the end, or before the loss.
+
+        Within another such block it is the end of that one.
+        """
+        was_gathering, self._is_gathering = self._is_gathering, True
+        try:
+            yield
+        finally:
+            self._is_gathering = was_gathering
+            self._flush_unread()
+
     def lose(self, reason: Failure) -> None:
         """The connection is lost, unless the server does not look."""
+        self._is_gathering = False
+        self._flush_unread()
         self._lost = self._lost or reason
         if self.producerState == "producing" or self.disconnecting:
             self._lose()
@@ -150,6 +167,8 @@ class Transport(StringTransport):
 
     def _flush_unread(self) -> None:
         # The protocol may pause, close, or be told to, at any byte it is given.
+        if self._is_gathering:
+            return
         if self._unread and self.producerState == "producing" and self.connected:
             data, self._unread = bytes(self._unread), bytearray()
             self._protocol.dataReceived(data)
