@@ -82,11 +82,15 @@ class VisitTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.outcomes: list[Outcome] = []
 
-    def serve(self, handler: Handler, page: type[GetPage] = GetPage, **options: Any) -> Connection:
-        """A connection to the page that the handler makes, once it is decorated."""
+    def decorated(self, handler: Handler, page: type[GetPage] = GetPage, **options: Any) -> GetPage:
+        """The page that the handler makes, once it is decorated."""
         options.setdefault("observers", self.outcomes.append)
         decorate: Any = cancel_on_disconnect(**options)
-        return connect(page(decorate(handler)), self.clock)
+        return page(decorate(handler))
+
+    def serve(self, handler: Handler, page: type[GetPage] = GetPage, **options: Any) -> Connection:
+        """A connection to such a page."""
+        return connect(self.decorated(handler, page, **options), self.clock)
 
     def serve_plain(self, handler: Handler, page: type[GetPage] = GetPage) -> Connection:
         """A connection to the page that the handler makes in plain Twisted."""

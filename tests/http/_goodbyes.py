@@ -13,26 +13,17 @@ from twisted.web.server import NOT_DONE_YET, Request
 from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 
+from .._frames import frames
 from .._pages import PAGE, GetPage, Handler
 from ..scopes._tracking import finish
 from ._multiplexed import HTTP2TestCase
 
-DATA, HEADERS, RST_STREAM = 0, 1, 3
-"""The types of the frames that belong to a stream."""
-
-GOAWAY = 7
-"""The type of the frame that says goodbye."""
+OF_STREAMS = {"DataFrame", "HeadersFrame", "RstStreamFrame"}
+"""The frames that belong to a stream."""
 
 
 class HandlerError(Exception):
     """What a handler fails with."""
-
-
-def frames(data: bytes) -> Iterator[int]:
-    """The types of the frames in what was sent."""
-    while data:
-        yield data[3]
-        data = data[9 + int.from_bytes(data[:3], "big") :]
 
 
 def returns_bytes(_: Request) -> bytes:
@@ -147,7 +138,7 @@ class GoodbyeTestCase(HTTP2TestCase):
     def assert_nothing_written(self) -> None:
         """The server has sent nothing of any stream since the last `settle`."""
         written = set(frames(self.connection.received[self._seen :]))
-        self.assertEqual(written & {DATA, HEADERS, RST_STREAM}, set())
+        self.assertEqual(written & OF_STREAMS, set())
 
     def assert_told_once(self) -> None:
         """There was one scope, which has closed; its hook was run once."""

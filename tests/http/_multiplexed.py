@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from cancelweb import cancel_on_disconnect
 from cancelweb.testing import Stream
 
 from .._pages import GetPage, Handler
@@ -44,9 +43,7 @@ class HTTP2TestCase(StreamTestCase):
 
     def connect(self, handler: Handler, page: type[GetPage] = GetPage, **options: Any) -> None:
         """Connect to a page that the decorated handler makes."""
-        options.setdefault("observers", self.outcomes.append)
-        decorate: Any = cancel_on_disconnect(**options)
-        self.page = page(decorate(handler))
+        self.page = self.decorated(handler, page, **options)
         self.open(self.page)
 
     def open(self, page: Resource) -> None:

@@ -14,9 +14,10 @@ from twisted.web.server import Request
 
 from cancelweb import Cause, Disconnected, Ended
 
+from .._frames import frames
 from .._pages import PAGE, returning
 from .._work import Errand
-from ._goodbyes import GOAWAY, GoodbyeTestCase, HandlerError, frames
+from ._goodbyes import GoodbyeTestCase, HandlerError
 
 RESULTS: list[object] = [PAGE, Failure(HandlerError())]
 
@@ -93,7 +94,7 @@ class ServerTests(GoodbyeTestCase):
     def assert_over(self, *errors: type[Exception]) -> None:
         """Nothing was written, and only these errors were logged; the scope closes in the end."""
         self.connection.resume()
-        self.assertIn(GOAWAY, frames(self.connection.received))
+        self.assertIn("GoAwayFrame", frames(self.connection.received))
         self.assert_nothing_written()
         self.assert_logged(*errors)
         self.connection.disconnect()

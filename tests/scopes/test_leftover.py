@@ -284,6 +284,14 @@ class CheckTests(SynchronousTestCase):
         connection.request(b"HEAD")
         self.assertEqual(self.told, [ResponseFinished()])
 
+    def drain(self, handler: Handler) -> None:
+        """Ask for a page, and have its site drained at once."""
+        monitor = Monitor()
+        connection = connect(CancellingResource(Page(handler), monitor=monitor))
+        connection.get()
+        monitor.drain(0)
+        connection.client.clock.advance(0)
+
     def test_in_returned_work_at_the_end_of_a_drain(self) -> None:
         """`check` tells the cause in returned work that is stopped at the end of a drain."""
 
@@ -291,11 +299,7 @@ class CheckTests(SynchronousTestCase):
             request.finish()
             await self.stubborn()
 
-        monitor = Monitor()
-        connection = connect(CancellingResource(Page(handler), monitor=monitor))
-        connection.get()
-        monitor.drain(0)
-        connection.client.clock.advance(0)
+        self.drain(handler)
         self.assertEqual(self.told, [ResponseFinished()])
 
     def test_in_hooks(self) -> None:
@@ -307,11 +311,7 @@ class CheckTests(SynchronousTestCase):
             request.finish()
             await self.stubborn()
 
-        monitor = Monitor()
-        connection = connect(CancellingResource(Page(handler), monitor=monitor))
-        connection.get()
-        monitor.drain(0)
-        connection.client.clock.advance(0)
+        self.drain(handler)
         self.assertEqual((self.told, hooked), ([ResponseFinished()], [None]))
 
     def test_of_another_scope(self) -> None:

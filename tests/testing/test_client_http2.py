@@ -6,7 +6,6 @@ from typing import Any
 from unittest.mock import patch
 
 from h2.errors import ErrorCodes
-from hyperframe.frame import Frame
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,12 +16,10 @@ from twisted.web.static import File
 from cancelweb import Ended, cancel_on_disconnect, testing
 from cancelweb.testing import Client, assert_stopped
 
+from .._frames import frames
 from .._pages import Page
 from .._visits import response_of
 from ._kit import body_of, echo
-
-HEADERS, GOAWAY = 1, 7
-"""Types of frames (RFC 9113, section 6)."""
 
 
 class StreamTests(SynchronousTestCase):
@@ -149,12 +146,7 @@ class StreamTests(SynchronousTestCase):
         with self.connection.in_one_read():
             self.connection.go_away()
             self.connection.get()
-        data = b"".join(sent)
-        kinds = []
-        while data:
-            kinds.append(data[3])
-            data = data[9 + int.from_bytes(data[:3], "big") :]
-        self.assertEqual(kinds, [GOAWAY, HEADERS])
+        self.assertEqual(list(frames(b"".join(sent))), ["GoAwayFrame", "HeadersFrame"])
 
     def test_in_one_read(self) -> None:
         """A stream that is opened and reset in one read is dead before its handler is called."""
@@ -221,11 +213,7 @@ class StreamTests(SynchronousTestCase):
         self.connection.get()
         self.asked[0].callback(b"answer")
         self.connection.client.clock.advance(0)
-        data, names = memoryview(self.connection.received), []
-        while data:
-            frame, length = Frame.parse_frame_header(data[:9])
-            names.append(type(frame).__name__)
-            data = data[9 + length :]
+        names = list(frames(self.connection.received))
         self.assertEqual(names[0], "SettingsFrame")
         self.assertEqual(names[-3:], ["HeadersFrame", "DataFrame", "DataFrame"])
 
