@@ -1,15 +1,25 @@
 """How Sphinx builds the documentation: `nox -s docs`."""
 
+import re
 import tomllib
 from pathlib import Path
 
-_PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+from sphinx.application import Sphinx
+
+_HERE = Path(__file__).parent
+_PYPROJECT = _HERE.parent / "pyproject.toml"
 
 project = "cancelweb"
 copyright = "cancelweb contributors"
 version = release = tomllib.loads(_PYPROJECT.read_text())["project"]["version"]
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"cancelweb {release}"
@@ -19,11 +29,77 @@ html_css_files = ["custom.css"]
 # The theme's own choice underlines the name of every class.
 pygments_dark_style = "github-dark"
 
-# What stands between single backquotes in the docstrings.
+# A copied command has no prompt and no output.
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+# Single backquotes in docstrings mean this role.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
-# The build needs no network, so it cannot know what the documentation of others defines.
-nitpick_ignore_regex = [(r"py:.*", r"(asyncio|collections|concurrent|twisted|typing|zope)\..*")]
-nitpick_ignore = [("py:obj", name) for name in ("IDelayedCall", "IResource")]
-nitpick_ignore += [("py:class", "cancelweb._scopes.checks.NotGiven")]
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+
+# `nox -s docs` makes Twisted's inventory from the Twisted that is installed: the build needs no network.
+intersphinx_mapping = {
+    "twisted": (
+        "https://docs.twisted.org/en/stable/api/",
+        (str(_HERE / "_build" / "twisted" / "objects.inv"), None),
+    )
+}
+nitpick_ignore_regex = [
+    (r"py:.*", r"(asyncio|collections|concurrent|os|prometheus_client|subprocess|typing|zope)\..*"),
+    (
+        r"py:class",
+        r"(cancelweb\..*\.)?[A-Z]\w*",
+    ),  # type variables, and what stands for private classes
+]
+
+
+def _refer_to_options(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Let the table of options stand in for the arguments of the entry points."""
+    if name in ("cancelweb.cancel_on_disconnect", "cancelweb.CancellingResource"):
+        text = "\n".join(lines)
+        lines[:] = re.sub(
+            r"^Args:\n(?: .*\n|\n)+", "All options are in :doc:`options`.\n\n", text, flags=re.M
+        ).split("\n")
+
+
+_UNREADABLE = {
+    r"~?\b(?:collections|concurrent|os|subprocess|typing|cancelweb\.(?:\w+\.)*_)[\w.]*\.(\w+)": r"\1",
+    r"~(?=\w)": "",
+    r"<InterfaceClass ([\w.]+)>": r"\1",
+    r"<function <lambda>>|NOTHING": "...",
+    r"operator\.methodcaller": "methodcaller",
+    r"[\w.]*NotGiven \| ": "",
+    r"[\w.]*NOT_GIVEN": "...",
+}
+"""What Sphinx prints of zope's interfaces, of attrs and of our defaults, and what to show instead."""
+
+
+def _make_readable(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Return a signature as a user would write it."""
+    shown = []
+    for each in (signature, returns):
+        for pattern, text in _UNREADABLE.items():
+            each = re.sub(pattern, text, each) if each else each
+        shown.append(each)
+    return shown[0], shown[1]
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what this file adds to Sphinx."""
+    # Before napoleon, which makes the sections into fields.
+    app.connect("autodoc-process-docstring", _refer_to_options, priority=400)
+    app.connect("autodoc-process-signature", _make_readable)
