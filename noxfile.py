@@ -319,5 +319,6 @@ def mutation(session: nox.Session) -> None:
 def release(session: nox.Session) -> None:
     """Turn the news fragments into the changelog, and build what is to be uploaded."""
     session.install(*group("release"))
-    session.run("towncrier", "build", "--yes", "--version", PYPROJECT["project"]["version"])
+    version = session.run("hatch", "version", silent=True) or ""
+    session.run("towncrier", "build", "--yes", "--version", version.strip())
     session.run("python", "-m", "build")

@@ -1,17 +1,17 @@
 """How Sphinx builds the documentation: `nox -s docs`."""
 
 import re
-import tomllib
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
+import cancelweb
+
 _HERE = Path(__file__).parent
-_PYPROJECT = _HERE.parent / "pyproject.toml"
 
 project = "cancelweb"
 copyright = "cancelweb contributors"
-version = release = tomllib.loads(_PYPROJECT.read_text())["project"]["version"]
+version = release = cancelweb.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -41,7 +41,7 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 
-# `nox -s docs` makes Twisted's inventory from the Twisted that is installed: the build needs no network.
+# `nox -s docs` makes Twisted's inventory from the installed Twisted: the build needs no network.
 intersphinx_mapping = {
     "twisted": (
         "https://docs.twisted.org/en/stable/api/",
@@ -50,10 +50,8 @@ intersphinx_mapping = {
 }
 nitpick_ignore_regex = [
     (r"py:.*", r"(asyncio|collections|concurrent|os|prometheus_client|subprocess|typing|zope)\..*"),
-    (
-        r"py:class",
-        r"(cancelweb\..*\.)?[A-Z]\w*",
-    ),  # type variables, and what stands for private classes
+    # Type variables, and the short names of private classes.
+    (r"py:class", r"(cancelweb\..*\.)?[A-Z]\w*"),
 ]
 
 
@@ -68,8 +66,9 @@ def _refer_to_options(
         ).split("\n")
 
 
+_ELSEWHERE = r"collections|concurrent|os|subprocess|typing|cancelweb\.(?:\w+\.)*_"
 _UNREADABLE = {
-    r"~?\b(?:collections|concurrent|os|subprocess|typing|cancelweb\.(?:\w+\.)*_)[\w.]*\.(\w+)": r"\1",
+    rf"~?\b(?:{_ELSEWHERE})[\w.]*\.(\w+)": r"\1",
     r"~(?=\w)": "",
     r"<InterfaceClass ([\w.]+)>": r"\1",
     r"<function <lambda>>|NOTHING": "...",
@@ -77,7 +76,7 @@ _UNREADABLE = {
     r"[\w.]*NotGiven \| ": "",
     r"[\w.]*NOT_GIVEN": "...",
 }
-"""What Sphinx prints of zope's interfaces, of attrs and of our defaults, and what to show instead."""
+"""What Sphinx prints of interfaces, of attrs and of private names, and what to show instead."""
 
 
 def _make_readable(

@@ -44,7 +44,9 @@ LEAVING = [
     DOCS / "howto" / "snippets" / name
     for name in ("leaving_before.py", "leaving_after.py", "test_leaving.py")
 ]
+LANDING = [DOCS / "landing" / name for name in ("before.py", "after.py")]
 OWN_PROGRAMS = {
+    *LANDING,
     *TUTORIAL.values(),
     TRACK,
     HOOKS,

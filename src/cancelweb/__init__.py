@@ -27,6 +27,8 @@ from .causes import (
 from .interfaces import ICancellable, ICancellableDetails
 from .observers import access_log_499, log_outcome
 
+__version__ = "0.1.0"
+
 __all__ = [
     "CancellingResource",
     "Cause",

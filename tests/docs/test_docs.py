@@ -32,10 +32,24 @@ from cancelweb import (
 from cancelweb._scopes.parts import Subject
 from cancelweb.testing import Connection
 
-from .._docs import DOCS, EXAMPLES, OWN_PROGRAMS, PAGES, README, directives, included, run, section
+from .._docs import (
+    DOCS,
+    EXAMPLES,
+    LANDING,
+    OWN_PROGRAMS,
+    PAGES,
+    README,
+    directives,
+    included,
+    run,
+)
 from .._servers import REPOSITORY
 from .._visits import connect
 
+API = DOCS / "reference" / "api.rst"
+SITE = "https://cancelweb.readthedocs.io/en/stable/"
+FILES = "https://github.com/cancelweb/cancelweb/blob/main/"
+RAW = "https://raw.githubusercontent.com/cancelweb/cancelweb/main/"
 MEMBERS = (FunctionType, property)
 """What a class has for its users."""
 
@@ -85,7 +99,7 @@ class ShownCodeTests(SynchronousTestCase):
         """Each picture that README and docs show exists and is small, and no other does."""
         shown = {
             README.parent / each
-            for each in re.findall(r"(?:src|srcset)=\"(\S+)\"", README.read_text())
+            for each in re.findall(rf"(?:src|srcset)=\"{RAW}(\S+)\"", README.read_text())
         }
         for page in PAGES:
             names = re.findall(r"^ *\.\. (?:image|figure):: (\S+\.webp)$", page.read_text(), re.M)
@@ -93,6 +107,13 @@ class ShownCodeTests(SynchronousTestCase):
         self.assertEqual(shown, {*DOCS.glob("screenshots/*.webp")})
         for picture in shown:
             self.assertLess(picture.stat().st_size, 100_000, picture)
+
+    def test_all_examples_are_listed(self) -> None:
+        """The page of the examples has each program once, and no other."""
+        page = (DOCS / "examples.rst").read_text()
+        [table] = re.findall(r"\.\. list-table::\n(.*?)^\S", page, re.M | re.S)
+        listed = re.findall(r"``(\w+\.\w+)``", table)
+        self.assertEqual(sorted(listed), sorted(each.name for each in EXAMPLES.glob("*.*")))
 
     def test_doctests(self) -> None:
         """The doctests in README and docs give the results that they show."""
@@ -135,46 +156,31 @@ class ListTests(SynchronousTestCase):
         self.assertLess(set(of_decorator), set(of_wrapper))
         return {name: name in of_decorator for name in of_wrapper}
 
-    def readme_table(self) -> list[tuple[str, str, str]]:
-        """The rows of the README's table: option, default, text."""
-        return re.findall(r"^\| `(\w+)` \| `?(.*?)`? \| (.*) \|$", README.read_text(), re.M)
-
-    def reference_table(self) -> list[tuple[str, str, str]]:
-        """The rows of the reference's table: option, default, text."""
-        rows = re.findall(
-            r"^   \* - ``(\w+)``\n     - (.*)\n     - ((?:.*\n     *)*.*)$",
-            section(DOCS / "reference.rst", "Options"),
+    def table(self) -> list[tuple[str, str, str, str]]:
+        """The rows of the table of options: option, for the command line, default, effect."""
+        return re.findall(
+            r"^   \* - ``(\w+)``\n     -(?: ``(--.*)``)?\n     - (.*)\n     - ((?:.*\n     *)*.*)$",
+            (DOCS / "reference" / "options.rst").read_text(),
             re.M,
         )
-        return [
-            (name, re.sub(r"^:func:`(.*)`$", r"\1", default), text) for name, default, text in rows
-        ]
 
-    def test_option_tables_are_complete(self) -> None:
-        """The README's and the reference's tables have each option, marked if for wrappers only."""
-        for rows, mark in [
-            (self.readme_table(), "wrapper only"),
-            (self.reference_table(), "``CancellingResource`` only"),
-        ]:
-            listed = {name: not text.startswith(mark) for name, _, text in rows}
-            self.assertEqual(listed, self.options())
-            self.assertEqual(len(listed), len(rows))
-
-    def test_option_tables_agree(self) -> None:
-        """The README's and the reference's tables have the same defaults in the same order."""
-        readme, reference = self.readme_table(), self.reference_table()
-        self.assertEqual([row[:2] for row in readme], [row[:2] for row in reference])
+    def test_option_table_is_complete(self) -> None:
+        """The table of options has each option once, marked if it is for wrappers only."""
+        mark = "``CancellingResource`` only"
+        listed = {name: not text.startswith(mark) for name, _, _, text in self.table()}
+        self.assertEqual(listed, self.options())
+        self.assertEqual(len(listed), len(self.table()))
 
     def test_defaults_are_those_of_docstrings(self) -> None:
-        """The numbers in the README's table are those in the decorator's docstring."""
+        """The numbers in the table of options are those in the decorator's docstring."""
         docstring = inspect.getdoc(cancel_on_disconnect) or ""
         documented = re.findall(r"^ +(\w+): (?:.|\n(?! +\w+: ))*?; (\d+) unless", docstring, re.M)
-        numbers = [row[:2] for row in self.readme_table() if row[1].isdigit()]
+        numbers = [(name, default) for name, _, default, _ in self.table() if default.isdigit()]
         self.assertEqual(sorted(numbers), sorted(documented))
 
     def test_reference_is_complete(self) -> None:
         """The reference has each public name, and each member of the cancellers' interfaces."""
-        reference = (DOCS / "reference.rst").read_text()
+        reference = API.read_text()
         found = re.findall(r"^\.\. (?:auto\w+|py:class):: (?:([\w.]+)\.)?(\w+)", reference, re.M)
         for module in [cancelweb, processes, proxy, testing, upstream]:
             of_package = "" if module is cancelweb else module.__name__
@@ -186,6 +192,8 @@ class ListTests(SynchronousTestCase):
     def test_reference_of_modules_is_complete(self) -> None:
         """A module's own page in the reference has its public names and interface methods."""
         for page in (DOCS / "reference").glob("*.rst"):
+            if page.stem in {"api", "index", "log", "options"}:
+                continue
             module = import_module(f"cancelweb.{page.stem}")
             listed = re.findall(r"^\.\. (?:auto\w+|py:class):: (\w+)", page.read_text(), re.M)
             self.assertEqual(sorted(listed), sorted(module.__all__), page)
@@ -195,7 +203,7 @@ class ListTests(SynchronousTestCase):
 
     def test_scope_is_documented(self) -> None:
         """The reference has each public method and property of a scope that is for users."""
-        members = re.findall(r":members: (track.*)", (DOCS / "reference.rst").read_text())
+        members = re.findall(r":members: (track.*)", API.read_text())
         members_of_scope = vars(cancelweb.Scope).items()
         named = {name for name, each in members_of_scope if isinstance(each, MEMBERS)}
         # What the parts of a scope ask of it is no business of users, but for how it ended.
@@ -239,16 +247,39 @@ class ReadmeTests(SynchronousTestCase):
             leaver.disconnect()
             self.assertNotIn(5, [call.getTime() for call in clock.getDelayedCalls()])
 
+    def test_landing_page(self) -> None:
+        """The handlers on the landing page are the README's, and cancel their call like these."""
+        for path, snippet in zip(LANDING, snippets_of_readme("python"), strict=False):
+            self.assertIn(snippet.strip(), path.read_text())
+
     def test_wrapping(self) -> None:
         """The README's line wraps the root of a site."""
         line = snippets_of_readme("python")[2]
         names = run(line, Site=Site, CancellingResource=CancellingResource, root=Resource())
         self.assertIsInstance(names["site"].resource, CancellingResource)
 
+    def test_links_are_absolute(self) -> None:
+        """Each link of the README is absolute, so that a package index can render it."""
+        text = README.read_text()
+        links = re.findall(r"^\[.*\]: (\S+)$", text, re.M) + re.findall(r"\]\((\S+)\)", text)
+        self.assertGreater(len(links), 10)
+        for link in links + re.findall(r"(?:src|srcset)=\"(\S+)\"", text):
+            self.assertRegex(link, "^https://")
+
+    def test_links_lead_somewhere(self) -> None:
+        """Each link of the README to the docs or to the repository names a page or file of it."""
+        text = README.read_text()
+        pages = re.findall(rf"{SITE}(\S+)\.html", text)
+        files = re.findall(rf"(?:{FILES}|{RAW})([^\s\"]+)", text)
+        self.assertTrue(pages and files)
+        for path in [*(DOCS / f"{page}.rst" for page in pages), *(REPOSITORY / f for f in files)]:
+            self.assertTrue(path.exists(), path)
+
     def test_sessions_exist(self) -> None:
-        """The noxfile has each session that the README names."""
+        """The noxfile has each session that the guide for contributors names."""
         noxfile = (REPOSITORY / "noxfile.py").read_text()
-        sessions = re.findall(r"nox -s (\w+)", README.read_text())
+        guide = (REPOSITORY / "CONTRIBUTING.md").read_text()
+        sessions = " ".join(re.findall(r"nox -s ((?:\w+ ?)+)", guide)).split()
         self.assertTrue(sessions)
         for session in sessions:
             self.assertIn(f"def {session}(session", noxfile)
