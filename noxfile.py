@@ -146,8 +146,9 @@ def make_inventory_of_twisted(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
+    """Check the prose of the product and build the documentation; a warning is an error."""
     session.install(".", *group("docs"))
+    session.run("python", "docs/prose.py")
     make_inventory_of_twisted(session)
     session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build/html")
 

@@ -1,35 +1,41 @@
-"""Check the prose of the product: `python docs/prose.py`, or with the names of files.
+"""Check the prose of the product: `python docs/prose.py`, or with the names of some files.
 
-Prints `file:line: what is wrong, and what to write instead`, and exits with 1 if there is anything.
-The rules are in `prose.toml`, and with them the checks of proselint that apply.
+Prints `file:line: what is wrong: what to write instead`, and exits with 1 if anything is wrong.
+The rules are in `prose.toml`. They run as checks of proselint, together with some of its own.
 """
 
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from passages import Line, prose_of
 from proselint.checks import __register__ as proselint_checks
-from proselint.config import Config
-from proselint.registry import CheckRegistry
-from proselint.registry.checks import Check, CheckFlags, CheckResult
-from proselint.tools import LintFile
+from proselint.registry.checks import Check, CheckResult
 
 ROOT = Path(__file__).parents[1]
 
 START = r"(?<=\n\n)"
 """Where a paragraph begins, as a regular expression."""
 
+SENTENCE = re.compile(
+    r"""
+    \S (?: (?!\n\n) [\s\S] )*?     # within one paragraph,
+    (?: [.!?:] ["')]*              # up to the end of a sentence,
+        (?= \s+ [^a-z\s] | \s* $ ) # which what looks like the beginning of another follows,
+      | (?= \n\n ) | $ )           # or up to the end of the paragraph
+    """,
+    re.VERBOSE,
+)
+
 
 class Rule(TypedDict):
-    """A rule of ours: the pattern that it finds, and what the author reads."""
+    """What a rule finds, what to write instead, and an example of each."""
 
-    why: str
     pattern: str
     write: str
     bad: str
@@ -47,82 +53,83 @@ class Rules(TypedDict):
     words: dict[str, str]
 
 
-RULES: Rules = tomllib.loads(Path(__file__).with_name("prose.toml").read_text())  # type: ignore[assignment]
+RULES = cast(Rules, tomllib.loads(Path(__file__).with_name("prose.toml").read_text()))
 
 
-def matching(
+def found_by(
     pattern: re.Pattern[str], write: str, text: str, check: Check
 ) -> Iterator[CheckResult]:
     """Find a pattern of ours."""
     for found in pattern.finditer(text):
-        quoted = " ".join(found[0].split()).strip(".,:;( ")
-        # A finding that begins with the end of the last sentence belongs to the next line.
-        start = found.end() - len(found[0].lstrip(".,:;( \n"))
-        yield CheckResult(check.path, f"'{quoted}': write {write}", (start, found.end()), None)
+        # What comes before the first word may be at the end of another line.
+        words = re.sub(r"^\W+", "", found[0])
+        span = (found.end() - len(words), found.end())
+        message = f"'{' '.join(words.split())}': write {write}"
+        yield CheckResult(check.path, message, span, None)
 
 
-def too_long(longest: int, text: str, check: Check) -> Iterator[CheckResult]:
-    """Find sentences with too many words."""
-    for sentence in re.finditer(
-        r"\S(?:(?!\n\n)[\s\S])*?(?:[.!?:][\"')]*(?=\s+[^a-z\s]|\s*$)|(?=\n\n)|$)", text
-    ):
-        count = sum(bool(re.search(r"\w", word)) for word in sentence[0].split())
-        if count > longest:
-            message = f"a sentence of {count} words: cut it in two, {longest} at most"
+def too_long(text: str, check: Check) -> Iterator[CheckResult]:
+    """Find sentences of too many words."""
+    longest = RULES["longest_sentence"]
+    for sentence in SENTENCE.finditer(text):
+        words = [word for word in sentence[0].split() if re.search(r"\w", word)]
+        if len(words) > longest:
+            message = f"a sentence of {len(words)} words: write two, of {longest} at most"
             yield CheckResult(check.path, message, sentence.span(), None)
 
 
-def own(name: str, function: Callable[[str, Check], Iterator[CheckResult]]) -> Check:
-    """Return a check of ours, as proselint runs it."""
-    return Check(check_type=function, path=f"cancelweb.{name}", flags=CheckFlags(allow_quotes=True))
+def own(name: str, pattern: str, write: str) -> Check:
+    """Return the check that finds a pattern of ours."""
+    compiled = re.compile(pattern.replace(" ", r"\s").replace("^", START), re.IGNORECASE)
+    return Check(path=name, check_type=partial(found_by, compiled, write))
 
 
-def register(rules: Rules) -> None:
-    """Hand proselint's checks and ours to proselint's registry, which is global."""
-    registry = CheckRegistry()
-    registry.register_many(proselint_checks)
-    for name, rule in rules["rules"].items():
-        pattern = re.compile(rule["pattern"].replace(" ", r"\s").replace("^", START), re.I)
-        registry.register(own(name, partial(matching, pattern, rule["write"])))
-    for word, write in rules["words"].items():
-        pattern = re.compile(rf"\b{word}\b".replace(" ", r"\s"), re.I)
-        registry.register(own("word", partial(matching, pattern, write)))
-    registry.register(own("long-sentence", partial(too_long, rules["longest_sentence"])))
+WORDS: list[Check] = [
+    *(own(name, rule["pattern"], rule["write"]) for name, rule in RULES["rules"].items()),
+    *(own("word", rf"\b({word})\b", write) for word, write in RULES["words"].items()),
+]
+"""The checks that all prose has to pass."""
+
+ALL: list[Check] = [
+    *WORDS,
+    Check(path="long-sentence", check_type=too_long),
+    *(check for check in proselint_checks if any(map(check.matches_partial, RULES["proselint"]))),
+]
+"""The checks that the prose for users has to pass."""
 
 
-def lint(name: str, lines: list[Line], words_only: bool = False) -> Iterator[str]:
-    """Yield what is wrong with these lines."""
-    checks = {"cancelweb.long-sentence": not words_only, "cancelweb": True}
-    checks |= dict.fromkeys(RULES["proselint"], not words_only)
-    file = LintFile(name, "\n" + "\n".join(text for _, text in lines))
-    for found in file.lint(Config(max_errors=sys.maxsize, checks=checks)):
-        number = lines[found.pos[0] - 2][0]
-        rule = found.check_result.check_path.removeprefix("cancelweb.")
-        yield f"{name}:{number}: {found.check_result.message} [{rule}]"
+def lint(lines: list[Line], checks: Iterable[Check]) -> list[tuple[int, str]]:
+    """Return what is wrong, with the number of its line."""
+    # As many empty lines in front let a pattern see where the first paragraph begins.
+    text = "\n\n" + "\n".join(line for _, line in lines)
+    results = [result for check in checks for result in check.check_with_flags(text)]
+    return sorted(
+        (lines[text.count("\n", 0, each.span[0]) - 2][0], f"{each.message} [{each.check_path}]")
+        for each in results
+    )
 
 
-def read(path: Path) -> Iterator[str]:
+def lint_file(path: Path) -> Iterator[str]:
     """Yield what is wrong with the prose of a file."""
     path = path.resolve()
     name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
     words_only = any(fnmatch(name, pattern) for pattern in RULES["words_only"])
-    return lint(name, prose_of(path, messages=not words_only), words_only)
+    lines = prose_of(path, messages=not words_only)
+    for number, message in lint(lines, WORDS if words_only else ALL):
+        yield f"{name}:{number}: {message}"
 
 
-def product() -> Iterable[Path]:
+def product() -> list[Path]:
     """Return the files of the product that have prose."""
     return sorted({path for pattern in RULES["files"] for path in ROOT.glob(pattern)})
 
 
 def main(names: list[str]) -> int:
-    """Check some files, or all."""
-    register(RULES)
-    found = 0
-    for path in [Path(name) for name in names] or product():
-        for message in read(path):
-            print(message)
-            found += 1
-    return bool(found)
+    """Check some files, or the whole product."""
+    paths = [Path(name) for name in names] or product()
+    wrong = [message for path in paths for message in lint_file(path)]
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    return bool(wrong)
 
 
 if __name__ == "__main__":
