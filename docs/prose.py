@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict, cast
 
-from passages import Line, prose_of
+from markup import Line
+from passages import prose_of
 from proselint.checks import __register__ as proselint_checks
 from proselint.registry.checks import Check, CheckResult
 
