@@ -126,6 +126,7 @@ def without_fences(lines: Iterable[Line]) -> Iterator[Line]:
         text = line.strip()
         if text.startswith(("```", "~~~")):
             fenced = not fenced
+            yield number, ""
         elif text.startswith(("#", "|")) and not fenced:
             for cell in text.strip("#|").split("|"):
                 yield from ((number, cell.strip("-: ")), (number, ""))

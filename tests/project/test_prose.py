@@ -149,7 +149,7 @@ class ReadingTests(SynchronousTestCase):
         )
 
     def test_python(self) -> None:
-        """Docstrings, comments and messages of Python are prose; names and short strings are not."""
+        """Docstrings, comments and messages in Python are prose; names and short strings not."""
         module = '''\
             """A module of `nobody`.
 
