@@ -25,10 +25,10 @@ START = r"(?<=\n\n)"
 
 SENTENCE = re.compile(
     r"""
-    \S (?: (?!\n\n) [\s\S] )*?     # within one paragraph,
-    (?: [.!?:] ["')]*              # up to the end of a sentence,
-        (?= \s+ [^a-z\s] | \s* $ ) # which what looks like the beginning of another follows,
-      | (?= \n\n ) | $ )           # or up to the end of the paragraph
+    \S (?: (?!\n\n) [\s\S] )*?                     # within one paragraph,
+    (?: (?<!e\.g) (?<!i\.e) [.!?] ["')]* (?= \s )  # up to the end of a sentence,
+      | : (?= \s+ [^a-z\s] )                       # up to a colon with a sentence after it,
+      | (?= \n\n ) | $ )                           # or up to the end of the paragraph
     """,
     re.VERBOSE,
 )

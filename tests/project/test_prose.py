@@ -60,6 +60,7 @@ class RulesTests(SynchronousTestCase):
         """The words of two sentences, or of two paragraphs, do not add up."""
         half = "Work " + "and then " * 10
         self.assertEqual(rules_against(f"{half}stops. {half}stops."), set())
+        self.assertEqual(rules_against(f"{half}stops. cancelweb ends {half}."), set())
         lines = [(1, half), (1, ""), (3, half), (3, "")]
         self.assertEqual(lint(lines, ALL), [])
 
