@@ -1,7 +1,7 @@
 """What is checked, and how: `nox -l` lists the sessions.
 
 Plain `nox` runs what every change must pass, on this Python; `nox -t ci` runs the rest, which CI
-runs as well. Which tests a session runs is a matter of the folder below `tests` that they are in.
+runs as well. The folder below `tests` that a test is in decides which session runs it.
 """
 
 import os
@@ -17,12 +17,12 @@ import nox
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "uv|venv"
-# A Python that is not there is skipped with a message, in CI too.
+# A missing Python is skipped with a message, in CI too.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-# The Python that runs nox is always among them: whatever it is, the tests do run.
+# The Python that runs nox is always among them, so that the tests run on any Python.
 PYTHON = "{}.{}".format(*sys.version_info)
 PYTHONS = list(dict.fromkeys([*nox.project.python_versions(PYPROJECT), PYTHON]))
 DEPENDENCIES = {
@@ -40,11 +40,11 @@ QUICK = sorted({path.parent.name for path in Path("tests").glob("*/__init__.py")
 real time, and take a moment."""
 
 MEASURED = ("browsers", "databases", "servers", "tests")
-"""The sessions that tell what they cover: the others cover nothing that these do not."""
+"""The sessions that measure coverage: the others cover nothing that these do not."""
 
 NO_VALGRIND = "instructions are counted with valgrind: apt-get install valgrind"
 CACHES = ("__pycache__/", "/dropin.cache")
-"""What Python and Twisted leave beside the modules that they import."""
+"""What Python and Twisted leave next to the modules that they import."""
 
 
 def group(*names: str) -> tuple[str, ...]:
@@ -53,9 +53,9 @@ def group(*names: str) -> tuple[str, ...]:
 
 
 def strange_files(session: nox.Session) -> set[str]:
-    """Return the files in the tree that git does not track, but for caches.
+    """Return the files in the tree that git does not track, except caches.
 
-    Those that git ignores are among them. Changes of tracked files are not: you may be editing.
+    Files that git ignores are among them. Changes of tracked files are not: you may be editing.
     """
     command = ("git", "status", "--porcelain", "--ignored=matching", "--untracked-files=all")
     try:
@@ -69,7 +69,7 @@ def strange_files(session: nox.Session) -> set[str]:
 
 @contextmanager
 def clean_tree(session: nox.Session) -> Iterator[None]:
-    """Fail the session if what it does here leaves files in the tree, whatever else comes of it."""
+    """Fail the session if the code in this block leaves files in the tree, even if it raises."""
     before = strange_files(session)
     try:
         yield
@@ -79,7 +79,7 @@ def clean_tree(session: nox.Session) -> Iterator[None]:
 
 
 def trial(session: nox.Session, *arguments: str, command: tuple[str, ...] = ("python",)) -> None:
-    """Run trial with these arguments, or with what stands after `--` in their place."""
+    """Run trial with these arguments, or with what you wrote after `--` instead."""
     temporary = Path(session.create_tmp()).resolve() / "trial"
     options = ("-m", "twisted.trial", f"--temp-directory={temporary}")
     session.run(*command, *options, *(session.posargs or arguments))
@@ -155,7 +155,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, but for those that take long or need other projects' programs."""
+    """Run the tests, except slow tests and tests that need other projects' programs."""
     covered_trial(session, ["real.system", "real.programs", *QUICK])
     session.run("coverage", "report", "--fail-under=0")
     session.log("what is missing there is for the sessions with browsers, databases and servers")
@@ -283,7 +283,7 @@ def bench(session: nox.Session) -> None:
     session.install(".", *group("bench"))
     for program in ("inprocess.py", "growth.py", "stopping.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)
-    # These only show: what is committed of them is to be made anew on purpose.
+    # These only show their tables: the committed ones must be made anew on purpose.
     session.run("python", "benchmarks/instructions.py")
     tables = session.create_tmp()
     session.run("python", "benchmarks/costs.py", "--directory", tables)
@@ -301,7 +301,7 @@ def screenshots(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def hammer(session: nox.Session) -> None:
-    """Run random histories and storms of clients for long; prints the figures of the docs."""
+    """Run many random histories and storms of clients; prints the figures of the docs."""
     session.install(".", *group("test"))
     with clean_tree(session):
         trial(session, "tests.real.storms.hammer")
@@ -310,7 +310,7 @@ def hammer(session: nox.Session) -> None:
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
     """Change the core in many small ways, and list the changes that no quick test notices."""
-    # Not cancelweb itself: what is tested is a copy with all the changes in it.
+    # Do not install cancelweb itself: mutmut tests a copy with all the changes in it.
     session.install(*DEPENDENCIES["newest"], *group("mutation"))
     session.run("mutmut", "run", *session.posargs)
     session.run("mutmut", "results")
@@ -318,7 +318,7 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def release(session: nox.Session) -> None:
-    """Turn the news fragments into the changelog, and build what is to be uploaded."""
+    """Turn the news fragments into the changelog, and build the files to upload."""
     session.install(*group("release"))
     version = session.run("hatch", "version", silent=True) or ""
     session.run("towncrier", "build", "--yes", "--version", version.strip())

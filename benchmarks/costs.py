@@ -16,7 +16,7 @@ from statistics import median
 from types import CodeType
 
 from cases import Case
-from handlers import log_to_nobody
+from handlers import discard_log
 from instructions import Count, count
 from measure import time_in_turn
 from report import TABLES, Parser, heading, write
@@ -31,7 +31,7 @@ STEP_HEADER = ("", "µs", "over the floor", "instructions", "over the floor")
 def main(arguments: Sequence[str]) -> None:
     """Measure all steps, and write the tables."""
     options = parse(arguments)
-    log_to_nobody()
+    discard_log()
     options.directory.mkdir(exist_ok=True)
     counts = iter(count(list(chain(*STEPS.values())), options.requests, options.seeds))
     for name, steps in STEPS.items():

@@ -1,9 +1,9 @@
 """What runs under valgrind for `instructions.py`: each contender in a process of its own.
 
 Each is a fork of the same process, so none finds anything that another has left: no warm cache of
-the interpreter, no memory in use. What is counted stands between two calls of `getppid`, which
+the interpreter, no memory in use. The count begins and ends with a call of `getppid`, which
 nothing else here calls, and at which callgrind writes down its count. At `getpgrp` it forgets what
-it has counted: each process would write down what the imports took.
+it has counted: otherwise each process would write down what the imports took.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cache
 
 from cases import CASES, Case
 from contenders import Contender, End, MakeRoot
-from handlers import log_to_nobody
+from handlers import discard_log
 from measure import Runner, no_collector
 from steps import STEPS
 
@@ -29,7 +29,7 @@ a burst is counted and no more logged one by one (`FIRST` in cancelweb's `bursts
 
 def main(requests: int, cases: Sequence[Case]) -> None:
     """Run the cases; prints the process numbers of each: theirs, then ours."""
-    log_to_nobody()
+    discard_log()
     os.getpgrp()
     # The processes need not look for garbage in what has been imported.
     with no_collector():
@@ -42,13 +42,13 @@ def main(requests: int, cases: Sequence[Case]) -> None:
 
 
 def place_of(case: Case) -> str:
-    """Where a case stands: the name of its table, and its place there."""
+    """The place of a case: the name of its table, and its index there."""
     [place] = [f"{name}:{cases.index(case)}" for name, cases in TABLES.items() if case in cases]
     return place
 
 
 def find_case(place: str) -> Case:
-    """The case that stands there."""
+    """The case in a place."""
     name, _, index = place.partition(":")
     return TABLES[name][int(index)]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 from cases import wrapped_deferred
 from contenders import REQUEST, Connection, Contender, MakeRoot
-from handlers import DecoratedDeferred, DeferredByHand, Stage, UnobservedDeferred, log_to_nobody
+from handlers import DecoratedDeferred, DeferredByHand, Stage, UnobservedDeferred, discard_log
 from measure import Runner, no_collector
 from report import Parser, Spread, deliver, heading, spread, table, verdict, yes_or_no
 from twisted.internet.defer import Deferred
@@ -78,8 +78,8 @@ class Growth:
     Attributes:
         name: whose they are.
         open: how many requests were waiting.
-        request: those that one more request took.
-        closing: those that it took to stop one of the waiting ones, when all left.
+        request: how long one more request took.
+        closing: how long it took to stop one of the waiting requests, when all clients left.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Growth:
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print or write the table."""
     options = parse(arguments)
-    log_to_nobody()
+    discard_log()
     held = memory(options.held)
     parts = [
         heading(PROGRAM, arguments),
@@ -208,9 +208,9 @@ def memory_table(held: float, waiting: int) -> str:
     header = ("bytes of cancelweb's, for a request that waits for its `Deferred`", "target", "met")
     row = (f"{held:,.0f}", f"≤ {BYTES_AT_MOST}", yes_or_no(held <= BYTES_AT_MOST))
     note = (
-        f"{waiting:,} requests wait, each on a connection that has had a page before. Counted is "
-        "what cancelweb's own lines have allocated, as tracemalloc sees it, and not what they have "
-        "Twisted allocate."
+        f"{waiting:,} requests wait, each on a connection that has served a page before. The figure "
+        "is what cancelweb's own lines have allocated, as tracemalloc sees it, and not what they "
+        "make Twisted allocate."
     )
     return f"{table(header, [row])}\n\n{note}"
 

@@ -29,14 +29,14 @@ DEADLINE = 30
 log = Logger()
 
 
-def log_to_nobody() -> None:
-    """Give the log a reader who does nothing: while it has none, it keeps the events."""
-    globalLogBeginner.beginLoggingTo([nobody], discardBuffer=True, redirectStandardIO=False)
+def discard_log() -> None:
+    """Give the log an observer that does nothing: without one, it keeps the events."""
+    globalLogBeginner.beginLoggingTo([discard], discardBuffer=True, redirectStandardIO=False)
 
 
 @provider(ILogObserver)
-def nobody(event: LogEvent) -> None:
-    """Read the log, and do nothing."""
+def discard(event: LogEvent) -> None:
+    """Do nothing with an event of the log."""
 
 
 def clean_up(scope: Scope) -> None:
@@ -120,7 +120,7 @@ class CallPage(Page):
 
 
 class BareCall(CallPage):
-    """The least there can be: who leaves is not noticed."""
+    """The least there can be: a client that leaves is not noticed."""
 
     def render_GET(self, request: Request) -> int:
         self.stage.clock.callLater(DELAY, self._delayedRender, request)
@@ -128,7 +128,7 @@ class BareCall(CallPage):
 
 
 class NotifiedCall(CallPage):
-    """The floor: who leaves is noticed, and nothing is done about it."""
+    """The floor: a client that leaves is noticed, and nothing is done about it."""
 
     def render_GET(self, request: Request) -> int:
         request.notifyFinish().addErrback(self._left)
@@ -160,7 +160,7 @@ class DecoratedCall(CallPage):
 
 
 class UnobservedCall(CallPage):
-    """The same, with nobody told of the outcome."""
+    """The same, without observers."""
 
     @cancel_on_disconnect(observers=())
     def render_GET(self, request: Request) -> object:
@@ -171,7 +171,7 @@ class UnobservedCall(CallPage):
 
 
 class BareDeferred(Page):
-    """The least there can be: who leaves is not noticed, and no error is answered."""
+    """The least there can be: a client that leaves is not noticed, and no error is answered."""
 
     def render_GET(self, request: Request) -> int:
         self.stage.begin().addCallback(self._send, request)
@@ -184,7 +184,7 @@ class BareDeferred(Page):
 
 
 class NotifiedDeferred(BareDeferred):
-    """The floor: who leaves is noticed, and nothing is done about it."""
+    """The floor: a client that leaves is noticed, and nothing is done about it."""
 
     def render_GET(self, request: Request) -> int:
         request.notifyFinish().addErrback(self._left)
@@ -195,8 +195,8 @@ class NotifiedDeferred(BareDeferred):
 
 
 class DeferredByHand(Page):
-    """A careful handler: it cancels the work of who has left, touches no dead request, answers
-    failures, and leaves no error unconsumed."""
+    """A careful handler: it cancels the work of a client that has left, touches no dead request,
+    answers failures, and leaves no error unconsumed."""
 
     def render_GET(self, request: Request) -> int:
         work = self.begin()
@@ -282,7 +282,7 @@ class UndecoratedDeferred(Page):
 
 
 class UnobservedDeferred(Page):
-    """The same, with nobody told of the outcome."""
+    """The same, without observers."""
 
     @cancel_on_disconnect(observers=())
     def render_GET(self, request: Request) -> Deferred[bytes]:
@@ -311,7 +311,7 @@ class DecoratedCoroutine(Page):
 
 
 class UnobservedCoroutine(Page):
-    """The same, with nobody told of the outcome."""
+    """The same, without observers."""
 
     @cancel_on_disconnect(observers=())
     async def render_GET(self, request: Request) -> bytes:

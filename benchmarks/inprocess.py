@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from cases import CASES, Case
-from handlers import log_to_nobody
+from handlers import discard_log
 from measure import Leftovers, Timing, find_leftovers, time_case
 from pythons import TIMED, deliver_here
 from report import Parser, heading, spread, table, verdict, yes_or_no
@@ -23,7 +23,7 @@ NOTHING = Leftovers(garbage=0, scopes=0, requests=0)
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print or write the tables."""
     options = parse(arguments)
-    log_to_nobody()
+    discard_log()
     report = "\n\n".join(
         [
             heading(PROGRAM, arguments),
@@ -52,7 +52,7 @@ def times(rounds: int, requests: int) -> str:
 
 
 def time_row(case: Case, timing: Timing) -> tuple[str, ...]:
-    """What there is to tell of one case."""
+    """The row of one case."""
     return (
         case.name,
         case.against,
@@ -76,7 +76,7 @@ def leftovers(requests: int) -> str:
 
 
 def leftover_row(case: Case, requests: int) -> tuple[str, ...]:
-    """What there is to tell of one case; cancelweb is to leave nothing."""
+    """The row of one case. cancelweb must leave nothing."""
     theirs = find_leftovers(case.theirs(), requests, case.is_abandoned)
     ours = find_leftovers(case.ours(), requests, case.is_abandoned)
     return (

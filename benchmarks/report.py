@@ -78,12 +78,12 @@ def with_report(text: str, place: str, report: str) -> str:
 
 
 def report_in(text: str, place: str) -> str:
-    """The report that stands in this place."""
+    """The report in this place."""
     return divide(text, place)[1].strip()
 
 
 def divide(text: str, place: str) -> tuple[str, str, str]:
-    """What stands before the report in this place, the report, and what stands after it."""
+    """The text before the report in this place, the report, and the text after it."""
     if begin(place) not in text:
         raise SystemExit(f"README.md has no place for {place}: put this there: {begin(place)}{END}")
     before, rest = text.split(begin(place))
@@ -92,7 +92,7 @@ def divide(text: str, place: str) -> tuple[str, str, str]:
 
 
 def begin(place: str) -> str:
-    """The mark behind which the report in a place stands."""
+    """The mark in front of the report in a place."""
     return f"<!-- written by {place} from here -->"
 
 

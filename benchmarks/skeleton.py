@@ -19,7 +19,7 @@ current: ContextVar[Any] = ContextVar("skeleton", default=None)
 
 
 class Skeleton:
-    """What a request has: its work, and who is told of its end."""
+    """What a request has: its work, and what happens at its end."""
 
     request: Any
     work: Any
@@ -51,8 +51,8 @@ class Skeleton:
 
 
 class Guarding(Skeleton):
-    """With three promises of cancelweb: a dead request is left alone, a timer that fails or is
-    cancelled by somebody else is noticed, and it is known when it all began."""
+    """With three promises of cancelweb: a dead request is left alone, a timer that fails or that
+    other code cancels is noticed, and it is known when it all began."""
 
     _func: Callable[..., object]
     _canceller: Callable[..., object]

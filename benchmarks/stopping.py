@@ -14,7 +14,7 @@ from functools import partial
 
 from attrs import define, field, frozen
 from contenders import REQUEST, Contender
-from handlers import Page, Stage, log_to_nobody
+from handlers import Page, Stage, discard_log
 from measure import no_collector
 from report import Parser, Spread, deliver, heading, spread, table, yes_or_no
 from twisted.internet.defer import CancelledError, Deferred
@@ -114,7 +114,7 @@ class Stopping:
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print or write the table."""
     options = parse(arguments)
-    log_to_nobody()
+    discard_log()
     with no_collector():
         found = [measure(number, options.rounds) for number in options.work]
     report = f"{heading(PROGRAM, arguments)}\n\n{stopping_table(found)}\n\n{notes(options.rounds)}"
@@ -184,7 +184,7 @@ def verdict(stopping: Stopping) -> tuple[str, str]:
 
 
 def notes(rounds: int) -> str:
-    """What stands below the table."""
+    """The notes below the table."""
     return (
         f"Milliseconds of the processor's time, in one turn of the reactor: medians of {rounds} "
         "rounds, with the quartiles behind."

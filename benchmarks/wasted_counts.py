@@ -42,7 +42,7 @@ def marked(mark: str) -> set[int]:
 
 
 def read(path: Path) -> bytes:
-    """A file of a process; nothing of one that is gone, is a zombie, or is somebody else's."""
+    """A file of a process; nothing if it is gone, is a zombie, or belongs to another user."""
     try:
         return path.read_bytes()
     except OSError:
@@ -63,16 +63,16 @@ def thread_times(pid: int) -> dict[int, int]:
 
 
 def adopt_orphans() -> None:
-    """From now on, who outlives the parents that this process has started becomes its child.
+    """Make this process the parent of all descendants that outlive their own parents.
 
-    So that the time of those that end is in somebody's account: prctl(2).
+    So the time of each process that ends is in some account: prctl(2).
     """
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 
 
 def bury_orphans() -> None:
-    """Forget those that have ended."""
+    """Forget the children that have ended."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -90,7 +90,7 @@ def processor_seconds() -> float:
 
 
 def fields(process: Path) -> list[bytes]:
-    """What proc(5) tells of a process, from its state on; the 12th to 15th are times.
+    """What proc(5) says about a process, from its state on; the 12th to 15th are times.
 
     These are utime, stime and, of children that have ended and were waited for, cutime and cstime.
     """
@@ -98,7 +98,7 @@ def fields(process: Path) -> list[bytes]:
 
 
 def in_reactor(port: int) -> int:
-    """What a server tells of itself."""
+    """How much work a server says is running."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/running") as answer:
         return len(json.load(answer))
 

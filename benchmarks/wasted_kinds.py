@@ -84,7 +84,7 @@ steps: dict[object, float] = {}
 timers: list[Any] = []
 """All that were set."""
 unready: list[Deferred[Any]] = []
-"""What has to be over before anybody may ask."""
+"""What has to be over before a client may ask."""
 
 
 def step(work: object) -> None:
@@ -207,7 +207,7 @@ def thread(setting: Setting) -> Work:
 
 
 def sqlite(setting: Setting) -> Work:
-    """A query of a file of SQLite that takes longer than anybody waits."""
+    """A query of a file of SQLite that takes longer than any client waits."""
     pool = pool_of(
         setting, "sqlite3", os.path.join(setting.directory, "file"), check_same_thread=False
     )

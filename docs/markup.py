@@ -72,23 +72,31 @@ def paragraph(lines: list[Line]) -> Iterator[Line]:
     yield lines[-1][0], ""
 
 
+def depth(line: str, marks: str = r"(?:(?:[-*+]|\d+\.|#\.) +)*") -> int:
+    """Return the column in which the text of a line begins, behind marks of a list."""
+    found = re.match(rf"\s*{marks}", line)
+    return found.end() if found and line.strip() else FAR
+
+
+def begins(line: str, before: str) -> bool:
+    """Return whether a line begins a paragraph, an item, an entry, a row or a definition."""
+    is_term = not ENTRY.match(before) and FAR > depth(line, marks="") > depth(before)
+    return bool(is_term or not line.strip() or MARK.match(line) or ENTRY.match(line))
+
+
 def paragraphs(lines: Iterable[Line]) -> Iterator[Line]:
     """Yield paragraphs; so are items of lists, entries of docstrings and rows of tables."""
     gathered: list[Line] = []
+    before = ""
     for number, line in lines:
-        if gathered and (not line.strip() or MARK.match(line) or ENTRY.match(line)):
+        if gathered and begins(line, before):
             yield from paragraph(gathered)
             gathered = []
         if text := MARK.sub("", line).strip():
             gathered.append((number, text))
+        before = line
     if gathered:
         yield from paragraph(gathered)
-
-
-def depth(line: str, marks: str = r"(?:[-*] +)*") -> int:
-    """Return the column in which the text of a line begins, behind marks of a list."""
-    found = re.match(rf"\s*{marks}", line)
-    return found.end() if found and line.strip() else FAR
 
 
 def prose_and_code(line: str) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""An asynchronous driver: psycopg's AsyncConnection, in an asyncio task, under asyncio's reactor.
+"""An asynchronous database driver: psycopg in an asyncio task, under asyncio's reactor.
 
 Run it, with ``pip install cancelweb[postgres]``, and the server's address in PGHOST, PGUSER, ...::
 
@@ -18,7 +18,7 @@ from cancelweb import cancel_on_disconnect
 
 
 async def report() -> bytes:
-    """Ask the database; a cancelled task has psycopg cancel the query, and roll back."""
+    """Ask the database. When the task is cancelled, psycopg cancels the query and rolls back."""
     async with await AsyncConnection.connect() as connection:
         cursor = await connection.execute("SELECT 42, pg_sleep(5)")
         ((number, _),) = await cursor.fetchall()

@@ -1,10 +1,10 @@
-"""A kind of work that cancelweb does not know, and the canceller that teaches it.
+"""A kind of work that cancelweb does not know, and a canceller that knows how to stop it.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=canceller.Simulations
 
-`curl http://localhost:8080/` gets its answer after two seconds; leave before, and the log tells
+`curl http://localhost:8080/` gets its answer after two seconds. Interrupt it before: the log says
 that the job was stopped.
 """
 
@@ -21,7 +21,7 @@ from cancelweb import ICancellable, cancel_on_disconnect
 
 
 class Job:
-    """Your own code: runs in a thread, and ends soon after `abort` was set."""
+    """Your own code: it runs in a thread, and ends soon after `abort` is set."""
 
     def __init__(self) -> None:
         self.abort = Event()

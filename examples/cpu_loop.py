@@ -4,7 +4,7 @@ Run it::
 
     PYTHONPATH=examples twist web --class=cpu_loop.Primes
 
-`curl http://localhost:8080/` takes some seconds. Interrupt it: the log tells how far it came.
+`curl http://localhost:8080/` takes some seconds. Interrupt it: the log says how far it came.
 """
 
 from twisted.internet.defer import Deferred
@@ -19,13 +19,13 @@ log = Logger()
 
 
 def count_primes(limit: int) -> bytes:
-    """Compute; runs in a thread."""
+    """Compute, in a thread."""
     scope = current_scope()
     found = 0
     log.info("counting begins")
     try:
         for number in range(2, limit):
-            # Raises ScopeCancelled once nobody waits any more. It costs next to nothing.
+            # Raises ScopeCancelled once the client has left. It costs next to nothing.
             scope.check()
             found += all(number % each for each in range(2, int(number**0.5) + 1))
     finally:
@@ -34,7 +34,7 @@ def count_primes(limit: int) -> bytes:
 
 
 class Primes(Resource):
-    """Counts them for each request anew."""
+    """Counts the primes anew for each request."""
 
     isLeaf = True
 

@@ -1,11 +1,11 @@
-"""A deadline that travels: taken from a header, bounded by the server's own, and passed on.
+"""A deadline that travels: read from a header, limited by the server, and passed on.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=deadline.Hop
 
-`curl -i -H 'X-Timeout: 2' http://localhost:8080/3` goes over three hops to something that takes
-five seconds. The log tells what each hop has left; after two seconds all have stopped.
+`curl -i -H 'X-Timeout: 2' http://localhost:8080/3` goes over three hops to a page that takes
+five seconds. The log says how much time each hop has left. After two seconds all have stopped.
 """
 
 from treq.client import HTTPClient
@@ -25,13 +25,13 @@ client = HTTPClient(CancellingAgent(Agent(reactor)))
 
 
 class Hop(Resource):
-    """One server on the way; what is asked for is the number of hops that are left."""
+    """One server on the way. The path has the number of hops that are left."""
 
     isLeaf = True
 
     @cancel_on_disconnect(timeout=30, timeout_header="X-Timeout", timeout_status=GATEWAY_TIMEOUT)
     async def render_GET(self, request: IRequest) -> bytes:
-        """The client's limit cannot be later than ours; the agent passes on what is left."""
+        """Ask the next hop. The client can shorten our limit; the agent passes on the rest."""
         hops = int(request.postpath[0])
         left = f"{current_scope().remaining():.3f}"
         log.info("{hops} hops to go, {left} s left", hops=hops, left=left)

@@ -1,11 +1,11 @@
-"""A report from a slow source, for as long as somebody waits for it.
+"""A report from a slow source, made for as long as its client waits.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=decorated.Report
 
 `curl http://localhost:8080/` waits two seconds for its answer. `curl -m 1 http://localhost:8080/`
-leaves after one: no further quarter is asked for, and the connection goes back at once.
+leaves after one: the report asks for no further quarter, and returns its connection at once.
 """
 
 from twisted.internet import reactor
@@ -33,7 +33,7 @@ class Report(Resource):
 
     @cancel_on_disconnect(timeout=30)
     async def render_GET(self, request: IRequest) -> bytes:
-        """Ask one quarter after the other; nothing here cares whether the client is still there."""
+        """Ask for one quarter after the other. If the client leaves, the `await` is cancelled."""
         try:
             total = sum([await query(quarter) for quarter in range(1, 5)])
         finally:

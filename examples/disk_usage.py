@@ -1,11 +1,11 @@
-"""What takes the space in a directory: a pipeline of three programs, gone when the client is.
+"""What takes up the space in a directory: a pipeline of programs that stops with its client.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=disk_usage.DiskUsage
 
 `curl -N http://localhost:8080/` shows the largest entries of `/usr` first, after some work.
-Interrupt it: `ps` shows neither the shell nor what it has started.
+Interrupt it: `ps` shows neither the shell nor the programs that it has started.
 """
 
 from twisted.web.iweb import IRequest

@@ -1,10 +1,10 @@
-"""A Django application in Twisted's threads, which sees that its client has left.
+"""A Django application in Twisted's threads that stops when its client leaves.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=django_app.root
 
-`curl http://localhost:8080/3` gets its answer after three seconds. Interrupt it, and the log tells
+`curl http://localhost:8080/3` gets its answer after three seconds. Interrupt it: the log says
 that the thread has stopped.
 """
 
@@ -34,14 +34,14 @@ class ContextPool(ThreadPool):
 
 
 def work(request: HttpRequest, seconds: int) -> HttpResponse:
-    """Ask now and then whether anybody is still waiting."""
+    """Work step by step, and stop if the client has left."""
     try:
         for _ in range(10 * seconds):
             current_scope().check()
             time.sleep(0.1)
     except ScopeCancelled as error:
         log.info("the thread has stopped: {cause}", cause=error.cause)
-        # For nobody. Let go on, the exception would be an error that Django mails to the admins.
+        # The client has left. Without this answer, Django would mail an error to the admins.
         return HttpResponse(status=499)
     return HttpResponse("done\n")
 

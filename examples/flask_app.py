@@ -1,10 +1,10 @@
-"""A Flask application in Twisted's threads, which sees that its client has left.
+"""A Flask application in Twisted's threads that stops when its client leaves.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=flask_app.root
 
-`curl http://localhost:8080/3` gets its answer after three seconds. Interrupt it, and the log tells
+`curl http://localhost:8080/3` gets its answer after three seconds. Interrupt it: the log says
 that the thread has stopped.
 """
 
@@ -30,14 +30,14 @@ class ContextPool(ThreadPool):
     def callInThreadWithCallback(
         self, onResult: Any, func: Callable[..., object], *args: Any, **kw: Any
     ) -> None:
-        """Have the function called in a copy of the caller's context."""
+        """Call the function in a copy of the caller's context."""
         run = copy_context().run
         super().callInThreadWithCallback(onResult, run, func, *args, **kw)
 
 
 @app.get("/<int:seconds>")
 def work(seconds: int) -> str:
-    """Ask now and then whether anybody is still waiting."""
+    """Work step by step, and stop if the client has left."""
     for _ in range(10 * seconds):
         current_scope().check()
         time.sleep(0.1)
@@ -46,7 +46,7 @@ def work(seconds: int) -> str:
 
 @app.errorhandler(ScopeCancelled)
 def stopped(error: ScopeCancelled) -> tuple[str, int]:
-    """Answer nobody. Without this, Flask would log an error."""
+    """Return an empty answer: the client has left. Without this, Flask would log an error."""
     log.info("the thread has stopped: {cause}", cause=error.cause)
     return "", 503
 

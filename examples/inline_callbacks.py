@@ -1,11 +1,11 @@
-"""A generator with inlineCallbacks, cancelled where it waits.
+"""An inlineCallbacks handler that is cancelled where it waits.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=inline_callbacks.Report
 
-`curl http://localhost:8080/` waits two seconds. Interrupt it: no further quarter is asked for, and
-the log tells that the connection was given back.
+`curl http://localhost:8080/` waits two seconds. Interrupt it: the report asks for no further
+quarter, and the log says that the connection was given back.
 """
 
 from collections.abc import Generator
@@ -25,7 +25,7 @@ log = Logger()
 
 @inlineCallbacks
 def query(quarter: int) -> Generator[Deferred[Any], Any, int]:
-    """Stand for a slow query, in a function that was never told of the request."""
+    """Stand for a slow query. This function does not know the request."""
     log.info("quarter {quarter} is asked for", quarter=quarter)
     yield deferLater(reactor, 0.5)
     return 100 * quarter
@@ -39,7 +39,7 @@ class Report(Resource):
     @cancel_on_disconnect
     @inlineCallbacks
     def render_GET(self, request: IRequest) -> Generator[Deferred[Any], Any, bytes]:
-        """The decorator of cancelweb stands above; a `finally` may still wait."""
+        """Put cancelweb's decorator first. A `finally` block may still wait."""
         current_scope().on_cancel(lambda scope: log.info("a hook was told: {c}", c=scope.cause))
         total = 0
         try:

@@ -5,7 +5,7 @@ Run it::
     PYTHONPATH=examples twist web --class=klein_database.root
 
 `curl http://localhost:8080/count/10000000` takes some seconds, and `top` shows what it costs.
-Interrupt it: the processor is free at once, and the log tells that the query has stopped.
+Interrupt it: the processor is free at once, and the log says that the query has stopped.
 """
 
 from klein import Klein
@@ -17,7 +17,7 @@ from cancelweb import CancellingResource, Scope, current_scope
 from cancelweb.database import ConnectionPool
 
 log, app = Logger(), Klein()
-# SQLite wants to be told that the pool closes connections from another thread.
+# The pool closes connections from another thread, so SQLite must not check the thread.
 pool = ConnectionPool("sqlite3", ":memory:", check_same_thread=False, cp_reactor=reactor)
 
 SLOW_SQL = """
@@ -28,16 +28,16 @@ SLOW_SQL = """
 
 @app.route("/count/<int:limit>")
 async def count(request: IRequest, limit: int) -> bytes:
-    """Ask the database, through as many functions as there are: none has to pass the scope on."""
+    """Ask the database. No function on the way has to pass the scope on."""
     return b"%d\n" % await total(limit)
 
 
 async def total(limit: int) -> int:
-    """The query, and a hook, although this function is given no request."""
+    """Run the query, and add a hook. This function does not need the request."""
     scope = current_scope()
     scope.on_cancel(given_up)
     log.info("the query begins")
-    # Klein cancels what a view awaits. What is tracked as well is waited for before the hooks run.
+    # Klein cancels what a view awaits. The scope waits for tracked work before it runs the hooks.
     ((number,),) = await scope.track(pool.runQuery(SLOW_SQL, (limit,)))
     return int(number)
 

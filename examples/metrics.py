@@ -1,11 +1,11 @@
-"""A site whose numbers Prometheus can read.
+"""A site with metrics for Prometheus.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=metrics.root
 
-`curl http://localhost:8080/` takes five seconds; interrupt one or two. What became of them is in
-`curl http://localhost:8080/metrics`.
+`curl http://localhost:8080/` takes five seconds. Interrupt one or two, then see
+`curl http://localhost:8080/metrics` for how they ended.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ class Slow(Resource):
 
 
 def root() -> Resource:
-    """The page, and beside it the metrics: a request for these is not counted."""
+    """The page, and the metrics beside it. Requests for the metrics are not counted."""
     monitor = Monitor()
     MonitorCollector(monitor)
     page: Any = CancellingResource(Slow(), monitor=monitor)

@@ -1,12 +1,12 @@
-"""A monitor: who is at work, how it ended for the others, and a shutdown that lets them finish.
+"""A monitor: the requests in flight, how others ended, and a shutdown that lets them finish.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=monitored.root
 
-Ask for `curl http://localhost:8080/report/3` a few times, and leave some of them; then
-`curl http://localhost:8080/monitor` tells. Stop the server while someone waits: he has five seconds
-more, and a newcomer on an open connection is sent away.
+Run `curl http://localhost:8080/report/3` a few times, and interrupt some of them. Then run
+`curl http://localhost:8080/monitor`. Stop the server while a client waits: it gets five more
+seconds, and new requests on open connections are turned away.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ class Report(Resource):
     isLeaf = True
 
     async def render_GET(self, request: IRequest) -> bytes:
-        """A report; wrapped, so that it may be a coroutine."""
+        """A report. It may be a coroutine because it is wrapped."""
         await deferLater(reactor, float(request.postpath[0]))
         return b"done\n"
 
@@ -41,7 +41,7 @@ class Overview(Resource):
         self._monitor = monitor
 
     def render_GET(self, request: IRequest) -> bytes:
-        """A line for each scope that is open, and one for each way in which others ended."""
+        """One line for each open scope, and one for each way in which other scopes ended."""
         scopes, totals = self._monitor.scopes, self._monitor.totals
         lines = [f"{scope.request.path!r}: {where_it_waits(scope)}" for scope in scopes]
         lines += [f"{ended}, cause: {cause}: {n}" for (cause, ended), n in totals.items()]

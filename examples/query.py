@@ -1,4 +1,4 @@
-"""A query that takes long, and stops in the database when its client leaves.
+"""A slow query that stops in the database when its client leaves.
 
 Run it::
 
@@ -31,14 +31,14 @@ class Report(Resource):
 
     def __init__(self) -> None:
         super().__init__()
-        # SQLite wants to be told that the pool closes connections from another thread.
+        # The pool closes connections from another thread, so SQLite must not check the thread.
         self.pool = ConnectionPool(
             "sqlite3", ":memory:", check_same_thread=False, cp_reactor=reactor
         )
 
     @cancel_on_disconnect
     async def render_GET(self, request: IRequest) -> bytes:
-        """Await the rows; there is nothing else to do."""
+        """Await the rows. Nothing else is necessary."""
         log.info("the query begins")
         try:
             ((total,),) = await self.pool.runQuery(SLOW_SQL, (30_000_000,))

@@ -1,11 +1,11 @@
-"""A slow report that is made once for all who ask for it at the same time.
+"""A slow report that is made once for all clients that ask for it at the same time.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=shared_report.Reports
 
-Ask twice, `curl http://localhost:8080/2026 & curl http://localhost:8080/2026`: the log tells of one
-report. Interrupt one of the two, and the other gets it; interrupt both, and it is stopped.
+Ask twice, `curl http://localhost:8080/2026 & curl http://localhost:8080/2026`: the log names one
+report. Interrupt one of the two, and the other gets it. Interrupt both, and the report stops.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ log = Logger()
 
 @partial(Shared, linger=0.5)
 async def report(year: str) -> bytes:
-    """Stand for something slow; it is given half a second for a client who asks again."""
+    """Stand for a slow report. It runs on for half a second, in case a client asks again."""
     log.info("the report of {year} is begun", year=year)
     try:
         await deferLater(reactor, 3)
@@ -39,6 +39,6 @@ class Reports(Resource):
 
     @cancel_on_disconnect
     async def render_GET(self, request: IRequest) -> bytes:
-        """Wait for the report, whoever was the first to ask."""
+        """Wait for the report, even if another request has started it."""
         year: bytes = request.postpath[0]
         return await report(year.decode())

@@ -1,10 +1,10 @@
-"""A stream of server-sent events, for as long as somebody listens.
+"""A stream of server-sent events that ends when its client leaves.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=stream.Ticker
 
-`curl -N http://localhost:8080/` shows a tick each half second. Interrupt it: the log tells that
+`curl -N http://localhost:8080/` shows a tick each half second. Interrupt it: the log says that
 the ticker has ended.
 """
 
@@ -22,13 +22,13 @@ log = Logger()
 
 
 class Ticker(Resource):
-    """Ticks for whoever asks."""
+    """Ticks for each client."""
 
     isLeaf = True
 
     @cancel_on_disconnect
     async def render_GET(self, request: IRequest) -> AsyncIterator[bytes]:
-        """Yield event after event; a client that reads slowly slows the generator down."""
+        """Yield event after event. A client that reads slowly slows the generator down."""
         request.setHeader(b"content-type", b"text/event-stream")
         number = 0
         try:

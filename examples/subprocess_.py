@@ -1,4 +1,4 @@
-"""A child process that writes to the client, and is gone when the client is.
+"""A child process that writes to the client, and stops when the client leaves.
 
 Run it::
 
@@ -39,7 +39,7 @@ class ToClient(ProcessProtocol):
         self.request.write(data)
 
     def processEnded(self, reason: Failure) -> None:
-        """Finish the response. Where the client has left, this does nothing."""
+        """Finish the response. If the client has left, this does nothing."""
         self.request.finish()
 
 
@@ -50,6 +50,6 @@ class Count(Resource):
 
     @cancel_on_disconnect
     def render_GET(self, request: IRequest) -> IProcessTransport:
-        """Return the process: TERM is sent to it when the client leaves, and KILL if need be."""
+        """Return the process. If the client leaves, it gets TERM, and KILL if need be."""
         command = [sys.executable, "-c", PROGRAM]
         return reactor.spawnProcess(ToClient(request), command[0], command)

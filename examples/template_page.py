@@ -1,4 +1,4 @@
-"""A page of twisted.web.template, part of which is slow.
+"""A twisted.web.template page with a slow part.
 
 Run it::
 
@@ -22,7 +22,7 @@ log = Logger()
 
 
 class Page(Element):
-    """A headline, and the news."""
+    """A headline and the news."""
 
     loader = XMLString(
         '<html xmlns:t="http://twistedmatrix.com/ns/twisted.web.template/0.1">'
@@ -41,11 +41,11 @@ class Page(Element):
 
 
 class Front(Resource):
-    """Returns the element itself: renderElement would not tell when it has ended."""
+    """Returns the element itself. With renderElement, cancelweb could not see its end."""
 
     isLeaf = True
 
     @cancel_on_disconnect
     def render_GET(self, request: IRequest) -> Page:
-        """The doctype is written by cancelweb, as renderElement would."""
+        """Return the element. cancelweb writes the doctype, as renderElement does."""
         return Page()

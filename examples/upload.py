@@ -1,4 +1,4 @@
-"""An upload that is checked before it is kept, and removed if its client leaves meanwhile.
+"""An upload that is checked before it is kept. If the client leaves, the file is removed.
 
 Run it::
 

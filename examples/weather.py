@@ -1,12 +1,12 @@
-"""A handler that asks another server with treq, and hangs up when its own client does.
+"""A handler that asks another server with treq, and hangs up when its own client leaves.
 
 Run it, with `pip install 'cancelweb[treq]'`::
 
     PYTHONPATH=examples twist web --class=weather.Weather
 
-Run `python -m http.server 8000`, or anything slow, behind it; `$UPSTREAM_PORT` may name another
-port. `curl http://localhost:8080/` shows how much it has said. Interrupt it while it is still
-speaking: its connection is closed.
+Run `python -m http.server 8000`, or a slower server, behind it; `$UPSTREAM_PORT` may name another
+port. `curl http://localhost:8080/` shows how much that server has sent. Interrupt it while it is
+still sending: its connection is closed.
 """
 
 import os
@@ -25,12 +25,12 @@ client = HTTPClient(CancellingAgent(Agent(reactor)))
 
 
 class Weather(Resource):
-    """Asks for each request anew."""
+    """Asks the other server anew for each request."""
 
     isLeaf = True
 
     @cancel_on_disconnect
     async def render_GET(self, request: IRequest) -> bytes:
-        """Ask, and read all that is said."""
+        """Ask, and read the whole answer."""
         response = await client.get(URL)
         return b"%d bytes of weather\n" % len(await response.content())

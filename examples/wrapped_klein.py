@@ -1,11 +1,11 @@
-"""A Klein application, wrapped whole: each of its requests has a scope, and a time limit.
+"""A wrapped Klein application: each of its requests has a scope and a time limit.
 
 Run it::
 
     PYTHONPATH=examples twist web --class=wrapped_klein.root
 
-`curl http://localhost:8080/3` gets its answer after three seconds. When the client leaves before,
-Klein cancels what the view awaits, and cancelweb stops what the view has started beside.
+`curl http://localhost:8080/3` gets its answer after three seconds. If the client leaves before,
+Klein cancels what the view awaits, and cancelweb stops the other work of the view.
 """
 
 from klein import Klein
@@ -22,10 +22,10 @@ app = Klein()
 
 @app.route("/<int:seconds>")
 async def wait(request: IRequest, seconds: int) -> bytes:
-    """Report the progress while something slow goes on."""
+    """Report the progress of slow work."""
     progress = LoopingCall(log.info, "still at it")
     progress.start(0.5)
-    # A cancelled coroutine leaves a LoopingCall running. One that is tracked ends with its request.
+    # A cancelled coroutine leaves a LoopingCall running. A tracked one stops with its request.
     current_scope().track(progress)
     current_scope().on_cancel(lambda scope: log.info("given up: {cause}", cause=scope.cause))
     await deferLater(reactor, seconds)
@@ -33,5 +33,5 @@ async def wait(request: IRequest, seconds: int) -> bytes:
 
 
 def root() -> CancellingResource:
-    """Wrap the application; its views stay as they are."""
+    """Wrap the application. Its views stay as they are."""
     return CancellingResource(app.resource(), timeout=30)

@@ -90,7 +90,7 @@ class HTTP2Client(Protocol):
         self._flush()
 
     def get(self, path: str, method: str = "GET", *, is_whole: bool = True) -> Stream:
-        """Open a stream with a request without a body, or with one that is still to come."""
+        """Open a stream with a request that has no body, or whose body is still to come."""
         stream = Stream(self._h2.get_next_available_stream_id())
         self.streams[stream.stream_id] = stream
         self._h2.send_headers(

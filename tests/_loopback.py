@@ -1,6 +1,6 @@
 """Sites on loopback in the test's own process, connections to them, and requests as bytes.
 
-What belongs here: real sockets for one test, of which nothing is left at its end. What does
+What belongs here: real sockets for one test, closed at its end. What does
 not: servers in a process of their own, which `_servers` starts.
 """
 
@@ -47,7 +47,7 @@ class Connections(WrappingFactory):
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
             await waiting
-        # What is wrapped is told of the end after us.
+        # What is wrapped is told about the end after us.
         await deferLater(reactor, 0)
 
 

@@ -47,7 +47,7 @@ class NoHead(GetPage):
 
 
 def waiting(request: Request) -> Deferred[bytes]:
-    """A handler that waits for ever."""
+    """A handler that waits forever."""
     return Deferred()
 
 

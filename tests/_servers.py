@@ -49,7 +49,7 @@ _TWIST = ("-m", "twisted", "--log-format=text")
 _TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=")
 
 ALARMING = r"#(warn|error|critical)\]|Traceback"
-"""What stands in each line of a log that tells of trouble."""
+"""What each line of a log contains that reports trouble."""
 
 TWIST, TWISTD = (*_TWIST, "web"), (*_TWISTD, "web")
 TWIST_CANCELWEB, TWISTD_CANCELWEB = (*_TWIST, "cancelweb"), (*_TWISTD, "cancelweb")
@@ -221,7 +221,7 @@ class Server:
         return f"{scheme}://{LOOPBACK}:{self.port}"
 
     async def connect(self, protocol: _Client, *offered: bytes) -> _Client:
-        """Connect a client; over TLS, one that offers these protocols."""
+        """Connect a client; over TLS, it offers these protocols."""
         endpoint: IStreamClientEndpoint
         endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, self.port)
         if self.certificate is not None:

@@ -33,14 +33,14 @@ def connect_http2(root: Any, clock: Clock | None = None) -> HTTP2Connection:
 
 
 def response_of(exchange: Exchange) -> Response:
-    """The answer to a request, of which at least the head must have come."""
+    """The answer to a request. At least its head must have come."""
     response = exchange.response
     assert response is not None, f"{exchange} was not answered"
     return response
 
 
 class Visit(Connection):
-    """A connection with one request to one decorated handler, and what observers were told of it.
+    """A connection with one request to one decorated handler, and what observers heard about it.
 
     Attributes:
         clock: the Site's.

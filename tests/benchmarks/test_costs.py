@@ -113,7 +113,7 @@ class ProgramTests(SynchronousTestCase):
                 self.assertEqual(found, [step.name for step in steps])
 
     def test_the_growth(self) -> None:
-        """A tiny run prints lines for requests that wait, and for those whose clients leave."""
+        """A tiny run prints lines for requests that wait, and for requests whose clients leave."""
         tiny = "--rounds 1 --closed 3 --held 3 --open 1 3 --leaving 3 --storms 2"
         finished = run("growth.py", *tiny.split())
         self.assertEqual((finished.returncode, finished.stderr), (0, ""))

@@ -54,7 +54,7 @@ ARGUMENTS = ("--rounds", "2", "--requests", "1", "--leftovers", "3")
 
 
 def contenders(*, abandoned: bool) -> Iterator[tuple[str, Contender]]:
-    """The contenders of the cases whose clients leave, or of those whose clients wait."""
+    """The contenders of the cases whose clients leave, or of the cases whose clients wait."""
     for case in CASES:
         if case.is_abandoned is abandoned:
             yield f"{case.name}: ours", case.ours()

@@ -70,7 +70,7 @@ class ProofTests(SynchronousTestCase):
         self.assertEqual(list(wasted_work.unproven("thread", wastes)), [])
 
     def test_what_has_not_started(self) -> None:
-        """Work that does not begin, or begins too often, is no row."""
+        """Work that does not begin, or begins too often, has no row."""
         self.patch(wasted_work, "PATIENCE", 0.0)
         for started in ([1], [1, 2, 3]):
             with self.assertRaisesRegex(

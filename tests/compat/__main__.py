@@ -59,7 +59,7 @@ def run(mode: str, directory: Path) -> Run:
 
 
 def differences(plain: Run, wrapped: Run) -> list[str]:
-    """The tests of which something else came."""
+    """The tests that came out differently."""
     tests = {**plain.outcomes, **wrapped.outcomes}
     return sorted(test for test in tests if plain.kinds(test) != wrapped.kinds(test))
 

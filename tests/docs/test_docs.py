@@ -206,7 +206,7 @@ class ListTests(SynchronousTestCase):
         members = re.findall(r":members: (track.*)", API.read_text())
         members_of_scope = vars(cancelweb.Scope).items()
         named = {name for name, each in members_of_scope if isinstance(each, MEMBERS)}
-        # What the parts of a scope ask of it is no business of users, but for how it ended.
+        # What the parts of a scope ask of it does not concern users, except how it ended.
         public = {name for name in named - set(vars(Subject)) if not name.startswith("_")}
         self.assertEqual(set(members[0].split(", ")), public | {"ended"})
 

@@ -25,7 +25,7 @@ NO_KEYS = {"failure", "line", "text"}
 
 
 def logged() -> Iterator[Event]:
-    """The events that are logged in the package, but for its test kit and demonstration."""
+    """The events that are logged in the package, except its test kit and demonstration."""
     for path in SOURCE.rglob("*.py"):
         if path.relative_to(SOURCE).parts[0] not in OF_TESTS:
             for node in ast.walk(ast.parse(path.read_text())):

@@ -24,7 +24,7 @@ class HTTP2TestCase(StreamTestCase):
         page: what was decorated last.
         connection: the connection that was opened last.
         works: what the requests wait for, by their paths.
-        stopped: the paths of those that were stopped.
+        stopped: the paths of the requests that were stopped.
         idle_timeout: the seconds of silence after which Twisted says goodbye; None for never.
     """
 

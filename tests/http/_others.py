@@ -1,7 +1,7 @@
 """Resources of Twisted and of other projects, as the tests serve them: plain and wrapped.
 
-What belongs here: making each of them, with fixed content. What does not: anything that knows
-of cancelweb.
+What belongs here: making each of them, with fixed content. What does not: anything that
+knows about cancelweb.
 """
 
 import os
@@ -76,7 +76,7 @@ def files(directory: Path) -> File:
     for name, content in contents.items():
         path = directory / name
         path.write_bytes(content)
-        # Made twice, perhaps in two seconds: Last-Modified is to be the same.
+        # Made twice, perhaps in two seconds: Last-Modified must be the same.
         os.utime(path, (LONG_AGO, LONG_AGO))
     root = File(str(directory))
     processors: Any = {".rpy": ResourceScript, ".cgi": Script}

@@ -157,10 +157,10 @@ class FailureTests(SynchronousTestCase):
 
 
 class BrokenRequestTests(SynchronousTestCase):
-    """A request of the site's own class, of which one method raises."""
+    """A request of the site's own class; one of its methods raises."""
 
     def visit(self, broken: str, result: object, **options: Any) -> Visit:
-        """Ask for a page that is waited for, with a request of which one method raises."""
+        """Ask for a page that is waited for, with a request that has a method that raises."""
 
         def handler(request: Any) -> object:
             def fail(*_: object) -> None:

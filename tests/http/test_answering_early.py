@@ -40,7 +40,7 @@ def failing(_: Request) -> Deferred[bytes]:
 
 
 def unsupported(_: Request) -> bytes:
-    """Have no such method, which is no error of the handler's."""
+    """Have no such method, which is not the handler's error."""
     raise UnsupportedMethod((b"POST",))
 
 

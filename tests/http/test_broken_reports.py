@@ -283,7 +283,7 @@ class FinishTests(BrokenTestCase):
             self.assert_drained()
 
     def test_by_the_handler(self) -> None:
-        """If `finish` raises when the handler calls it, a later loss is no disconnect."""
+        """If `finish` raises when the handler calls it, a later loss is not a disconnect."""
         for factory in (Half, Late, Exiting):
             self.visit(factory, lambda _: NOT_DONE_YET)
             self.request.write(PAGE)

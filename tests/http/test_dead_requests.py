@@ -231,7 +231,7 @@ class InTheMiddleTests(SynchronousTestCase):
 
 
 class InTheTransportTests(SynchronousTestCase):
-    """Code that Twisted tells of a loss before it tells cancelweb."""
+    """Code that Twisted tells about a loss before it tells cancelweb."""
 
     def test_a_producer_that_cancels_the_work(self) -> None:
         """A producer that cancels the work when a disconnect stops it causes no error."""

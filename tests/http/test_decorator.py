@@ -95,7 +95,7 @@ class KindsTests(SynchronousTestCase):
         self.assertEqual(connection.response.body, b"Hi, you: /")
 
     def test_a_callable_without_a_name(self) -> None:
-        """A callable that is no function, such as a partial, can be decorated."""
+        """A callable that is not a function, such as a partial, can be decorated."""
 
         def page(name: bytes, request: Request) -> bytes:
             return name

@@ -52,7 +52,7 @@ user: ContextVar[str] = ContextVar("user", default="anonymous")
 
 
 def yielding(_: object) -> Generator[Deferred[None], None, None]:
-    """A generator that waits for ever."""
+    """A generator that waits forever."""
     yield Deferred(lambda _: None)
 
 
@@ -230,7 +230,7 @@ class RaisingMonitor(Watcher):
 
 @define(eq=False)
 class Listener:
-    """A listener of `notifyFinish` that is no Deferred, and notes what it is told."""
+    """A listener of `notifyFinish` that is not a Deferred, and notes what it is told."""
 
     told: list[str] = field(factory=list)
 
@@ -264,7 +264,7 @@ class EscapeTests(SynchronousTestCase):
     """Errors in cancelweb at the end of a request are logged, and do not escape into Twisted."""
 
     def assert_tells_the_others(self, end: Callable[[Connection, Any], object], told: str) -> None:
-        """Another listener is told of the end, though cancelweb's own listener fails."""
+        """Another listener is told about the end, though cancelweb's own listener fails."""
         listener = Listener()
 
         requests: list[Request] = []
@@ -279,11 +279,11 @@ class EscapeTests(SynchronousTestCase):
         self.assertTrue(self.flushLoggedErrors(TypeError))
 
     def test_a_loss_that_cannot_be_handled(self) -> None:
-        """Other listeners are told of a loss if the request cannot be guarded."""
+        """Other listeners are told about a loss if the request cannot be guarded."""
         self.assert_tells_the_others(lambda connection, _: connection.disconnect(), "lost")
 
     def test_a_finish_that_cannot_be_handled(self) -> None:
-        """Other listeners are told of a finish if the request cannot be guarded."""
+        """Other listeners are told about a finish if the request cannot be guarded."""
         self.assert_tells_the_others(lambda _, request: request.finish(), "finished")
 
     def test_a_monitor_that_raises(self) -> None:
@@ -500,7 +500,7 @@ class NotifyFinishTests(SynchronousTestCase):
 
 
 class OrderTests(SynchronousTestCase):
-    """When other listeners are told of an end, and in which state they find the request."""
+    """When other listeners are told about an end, and in which state they find the request."""
 
     def setUp(self) -> None:
         """Note what happens."""
@@ -576,7 +576,7 @@ class OrderTests(SynchronousTestCase):
         self.assertTrue(work.called)
 
     def test_a_deadline(self) -> None:
-        """At a deadline, other listeners are told of a loss after the work is cancelled."""
+        """At a deadline, other listeners are told about a loss after the work is cancelled."""
         visit = self.visit()
         request: Any = visit.scope.request
         inside: Any = cancel_on_disconnect(timeout=1)(returning(NOT_DONE_YET))

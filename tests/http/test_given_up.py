@@ -112,7 +112,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
         return Visit(handler, on_cancel=self.cancelled.append, **options)
 
     def assert_failed(self, visit: Visit) -> None:
-        """The response is broken off, and the outcome tells of a failure and nothing else."""
+        """The response is broken off, and the outcome reports a failure and nothing else."""
         for _ in range(4):
             visit.clock.advance(0)
         self.assertTrue(visit.is_aborted)
@@ -136,7 +136,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
             self.assert_failed(visit)
 
     def test_in_a_dry_run_and_for_any_method(self) -> None:
-        """Where a disconnect cancels nothing, a failure is no cancel that would have been."""
+        """Where a disconnect cancels nothing, a failure is not a cancel that would have been."""
         for options in ({"dry_run": True}, {"methods": ()}):
             kinds, outcomes = Kinds(), list[Any]()
             wrapped = CancellingResource(

@@ -1,7 +1,7 @@
 """A client that opens a stream over HTTP/2 and says goodbye, with GOAWAY, in the same read.
 
 The connection is closed by then, though Twisted still hands the request on, and whatever answers it
-raises. What belongs here: requests that are gone on entry. What does not: those that are being
+raises. What belongs here: requests that are gone on entry. What does not: requests that are being
 handled when one side says goodbye (`test_http2_goodbye`).
 """
 
@@ -87,7 +87,7 @@ class RefusedTests(GoodbyeTestCase):
         self.assertEqual(self.monitor.scopes, ())
 
     def test_half_a_body(self) -> None:
-        """A request of which half the body is missing at the goodbye never comes to a handler."""
+        """A request that lacks half its body at the goodbye never comes to a handler."""
         self.wrap(raises)
         with self.connection.in_one_read():
             self.connection.post(b"/", b"half", {b"Content-Length": b"8"})

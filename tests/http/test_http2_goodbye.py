@@ -1,6 +1,6 @@
 """Requests over HTTP/2 that are being handled when one side says goodbye, with GOAWAY.
 
-From then on nothing can be written, though Twisted may tell of the loss much later. What belongs
+From then on nothing can be written, though Twisted may report the loss much later. What belongs
 here: what follows for work that runs. What does not: requests that come in the same read
 (`test_http2_goaway`).
 """

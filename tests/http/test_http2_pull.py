@@ -137,7 +137,7 @@ class FileTests(TestCase):
         self.connection = connect_http2(wrapped)
 
     def ask(self) -> Any:
-        """Ask for the file, of which nothing is read yet; returns what the server has open."""
+        """Ask for the file, and read nothing yet; returns what the server has open."""
         self.stream = self.connection.get()
         self.connection.client.clock.advance(0)
         self.addCleanup(lambda: Deferred.fromCoroutine(turns()))

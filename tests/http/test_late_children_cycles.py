@@ -188,7 +188,7 @@ class WithinRenderTests(CycleTestCase):
         self.assert_nothing_left(handler)
 
     def test_is_asked_for_the_head(self) -> None:
-        """A late child of which Twisted fakes the HEAD leaves nothing behind."""
+        """A late child whose HEAD Twisted fakes leaves nothing behind."""
 
         async def a_coroutine(_: Request) -> bytes:
             return PAGE

@@ -1,7 +1,7 @@
 """New entry points, and late children without the method, that meet a dead request.
 
-What belongs here: how they end, and what is told of them. What does not: handlers of entry points
-that had met the request when it was alive (`test_late_children_told`).
+What belongs here: how they end, and what is told about them. What does not: handlers of entry
+points that had met the request when it was alive (`test_late_children_told`).
 """
 
 from typing import Any
@@ -55,7 +55,7 @@ class UnsupportedMethodTests(SecondScopeTestCase):
     """A late child that lacks the method of its request, whose client has left: no error."""
 
     def test_is_quiet(self) -> None:
-        """A method that a late child lacks is no error once the client has left."""
+        """A method that a late child lacks is not an error once the client has left."""
         self.leave()
         self.late.callback(GetPage(self.working))
         self.assertEqual(self.flushLoggedErrors(), [])

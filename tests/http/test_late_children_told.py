@@ -1,6 +1,6 @@
-"""Late children on dead requests: observers and monitors are told of the second scope.
+"""Late children on dead requests: observers and monitors are told about the second scope.
 
-What belongs here: handlers that are run although their request is over, and what is told of them.
+What belongs here: handlers that run although their request is over, and what is told about them.
 What does not: whether they are run (`test_late_children`), and what else may meet a dead request
 (`test_late_children_further`).
 """
@@ -58,7 +58,7 @@ class FailureInALateChildIsReportedTests(SecondScopeTestCase):
 
 
 class SecondScopeIsToldTests(SecondScopeTestCase):
-    """Promise 7: a second scope runs no hooks, but observers and monitors are told of it."""
+    """Promise 7: a second scope runs no hooks, but observers and monitors are told about it."""
 
     def test_its_outcome(self) -> None:
         """A second scope has its own times, and its outcome names the disconnect."""
@@ -112,7 +112,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.assertEqual(self.second().ended, Ended.COMPLETED)
 
     def test_all_entry_points_are_told(self) -> None:
-        """Outer entry points that a late child does not pass again are told of its second scope."""
+        """Outer entry points that a late child does not pass again hear about its second scope."""
         outer: list[Outcome] = []
         monitor = Monitor(self.clock)
         wrapper = self.wrap(DeferredResource(self.late))

@@ -71,7 +71,7 @@ ASKED_FOR_SOME = {
     "text/html;q=0, */*": TEXT,
     "\xff/\xff": TEXT,
 }
-"""What else has the form for these: it names none of the forms, or only those that it dislikes."""
+"""What else has the form for these: it names none of the forms, or only forms that it dislikes."""
 
 
 class AcceptTests(SynchronousTestCase):

@@ -23,7 +23,7 @@ from ._nests import (
 
 
 class OptionsTests(NestTestCase):
-    """Options of which each entry point may have its own."""
+    """Options that each entry point may set for itself."""
 
     def test_the_innermost_for_the_rest(self) -> None:
         """Of two entry points with a `timeout_status`, the innermost decides."""
@@ -66,7 +66,7 @@ class OptionsTests(NestTestCase):
 
 
 class PolicyTests(NestTestCase):
-    """Entry points of which some may cancel, and some may not."""
+    """Entry points, some that may cancel and some that may not."""
 
     def test_decorated_inside_methods(self) -> None:
         """A decorated handler can be cancelled whatever the wrapper's `methods` say."""

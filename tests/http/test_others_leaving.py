@@ -31,7 +31,7 @@ class ProxyTests(LeavingTestCase):
     """`ReverseProxyResource`, which keeps its connection to the upstream to itself."""
 
     async def test_leaving(self) -> None:
-        """The upstream of a wrapped proxy is not told of a loss, and its late answer is dropped."""
+        """A wrapped proxy's upstream is not told about a loss, and its late answer is dropped."""
         asked: Deferred[Request] = Deferred()
         upstream_ended: Deferred[Any] = Deferred()
 
@@ -76,7 +76,7 @@ class KleinTests(LeavingTestCase):
 
 
 class WebSocketTests(LeavingTestCase):
-    """A connection that was taken over has no scope: its own protocol is told of the loss."""
+    """A connection that was taken over has no scope: its own protocol is told about the loss."""
 
     async def leave(self, resource: Any, lost: Deferred[None]) -> None:
         """Shake hands, speak, and leave without a goodbye."""

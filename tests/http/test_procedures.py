@@ -1,4 +1,4 @@
-"""XML-RPC: a procedure whose request is cancelled is no error, and its client is told why.
+"""XML-RPC: a procedure whose request is cancelled is not an error, and its client is told why.
 
 What belongs here: what `twisted.web.xmlrpc` makes of a cancel. What does not: that it answers as in
 plain Twisted (`test_others_same_bytes`), and procedures that run on (`test_others_twisted`).

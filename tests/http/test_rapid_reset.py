@@ -108,7 +108,7 @@ class BoundTests(RapidResetTestCase):
 
 
 class AtOnceTests(RapidResetTestCase):
-    """Streams that are opened and reset in one read: the server hears of both at once.
+    """Streams that are opened and reset in one read: the server hears about both at once.
 
     In plain Twisted even a page of bytes raises there, where another stream follows, and the
     connection is lost with a traceback in the log.

@@ -73,7 +73,7 @@ class RestTests(RapidResetTestCase):
         self.assertEqual(self.handled, MOST + 1)
 
     def test_late_hooks_give_way(self) -> None:
-        """Clean-up that hangs is not waited for for ever: the connection is served again."""
+        """Cleanup that hangs is not waited for forever: the connection is served again."""
         self.overrun()
         self.clock.advance(60)
         self.get()
@@ -116,7 +116,7 @@ class OthersTests(RapidResetTestCase):
         self.assertEqual(self.handled, 100)
 
     def test_the_outermost_entry_point_decides(self) -> None:
-        """Where entry points meet, the bound of the outermost is the only one that counts."""
+        """Where entry points meet, only the bound of the outermost counts."""
         self.serve_slow_cleanup(max_cleanups=1)
         wrapped: Any = CancellingResource(self.page, max_cleanups=MOST)
         self.open(wrapped)

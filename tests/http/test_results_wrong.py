@@ -1,4 +1,4 @@
-"""What handlers get wrong: results that are no response, and exceptions.
+"""What handlers get wrong: results that are not a response, and exceptions.
 
 What belongs here: errors of a handler, at once and later, in memory. What does not: errors of
 streams, and what fails after the client has left.
@@ -45,19 +45,19 @@ class MistakeTests(VisitTestCase):
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
 
     def test_str(self) -> None:
-        """A str is no response, so the handler that returns it is named in the log."""
+        """A str is not a response, so the handler that returns it is named in the log."""
         self.assert_mistake("page", "'page', a builtins.str")
 
     def test_int(self) -> None:
-        """A number other than NOT_DONE_YET is no response, so its handler is named in the log."""
+        """A number other than NOT_DONE_YET is not a response, so the log names its handler."""
         self.assert_mistake(404, "404, a builtins.int")
 
     def test_iterable(self) -> None:
-        """A list is no response, since only iterators are streamed."""
+        """A list is not a response, since only iterators are streamed."""
         self.assert_mistake([PAGE], "[b'<p>A report.</p>'], a builtins.list")
 
     def test_instance(self) -> None:
-        """An object of a class that is not registered is no response."""
+        """An object of a class that is not registered is not a response."""
 
         class Report:
             def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class ExceptionTests(VisitTestCase):
         self.failureResultOf(part, KeyError)
 
     def test_unsupported_method(self) -> None:
-        """UnsupportedMethod is answered as in plain Twisted, and is no error."""
+        """UnsupportedMethod is answered as in plain Twisted, and is not an error."""
 
         def handler(_: Request) -> object:
             raise UnsupportedMethod((b"PUT",))

@@ -282,7 +282,7 @@ class LeftoverTests(StreamTestCase):
         connection.disconnect()
 
     def test_abandoned(self) -> None:
-        """A stream whose client leaves leaves nothing behind."""
+        """A stream leaves nothing behind if its client leaves."""
         self.assert_nothing_left(self.generator, self.leave)
         self.assert_nothing_left(self.async_generator, self.leave)
 

@@ -122,7 +122,7 @@ class DeadStreamTests(UncancelledTestCase):
 
 
 class TraceTests(UncancelledTestCase):
-    """What tells of a disconnect that did not cancel its request."""
+    """What reports a disconnect that did not cancel its request."""
 
     def test_outcome(self) -> None:
         """The outcome of a spared request names the disconnect."""

@@ -55,7 +55,7 @@ class UpgradeTests(VisitTestCase):
         self.assertFalse(connection.is_closed)
 
     def test_lost_after_all(self) -> None:
-        """A loss that a request is told of after a takeover changes nothing."""
+        """A loss that a request is told about after a takeover changes nothing."""
         allowed: Deferred[None] = Deferred()
         requests: list[Any] = []
 
@@ -145,5 +145,5 @@ class UpgradeTests(VisitTestCase):
         connection = self.visit(handler)
         self.assertIs(self.scope.request, None)
         del connection, self.scope
-        gc.collect()  # Twisted itself leaves a cycle: its channel is not told of the end.
+        gc.collect()  # Twisted itself leaves a cycle: its channel is not told about the end.
         self.assertEqual(memory.alive(), [])

@@ -95,7 +95,7 @@ class WholeMeansWholeTests(WholeTestCase):
         self.assertIsInstance(self.outcome().cause, Disconnected)
 
     def test_only_a_head(self) -> None:
-        """A response of which nothing was written is not whole, though its length is 0."""
+        """A response is not whole if nothing of it was written, though its length is 0."""
 
         async def handler(request: Request) -> bytes:
             request.setHeader(b"content-length", b"0")

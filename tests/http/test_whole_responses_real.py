@@ -40,19 +40,19 @@ class DeliveredOverSocketsTests(TestCase):
     """A client that closes with the whole response has not left early.
 
     Attributes:
-        lost: fires when Twisted has told of the loss.
+        lost: fires when Twisted has reported the loss.
         ended: fires with the outcome.
     """
 
     timeout = 30
 
     def setUp(self) -> None:
-        """Create the Deferreds that tell of the loss and the outcome."""
+        """Create the Deferreds that report the loss and the outcome."""
         self.lost: Deferred[None] = Deferred()
         self.ended: Deferred[Outcome] = Deferred()
 
     def tell_loss(self, request: Request) -> None:
-        """Fire `lost` when Twisted tells of the loss of this request."""
+        """Fire `lost` when Twisted reports the loss of this request."""
         request.notifyFinish().addErrback(lambda _: self.lost.callback(None))
 
     async def page(self, request: Request) -> None:

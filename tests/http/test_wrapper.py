@@ -1,4 +1,4 @@
-"""`CancellingResource` around resources that know nothing of cancelweb.
+"""`CancellingResource` around resources that know nothing about cancelweb.
 
 What is delivered late has a module of its own, as has the meeting of entry points.
 """
@@ -30,7 +30,7 @@ from .._visits import connect
 
 
 class Where(Resource):
-    """A resource that tells what it knows of its path; its child `leaf` is a leaf."""
+    """A resource that tells what it knows about its path; its child `leaf` is a leaf."""
 
     def __init__(self, depth: int = 2) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Where(Resource):
         return Where(0) if path.startswith(b"x") else super().getChild(path, request)
 
     def render_GET(self, request: Request) -> bytes:
-        """Send what the resource knows of its path."""
+        """Send what the resource knows about its path."""
         return repr((request.prepath, request.postpath, request.childLink(b"c"))).encode()
 
 

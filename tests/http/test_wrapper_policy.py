@@ -108,7 +108,7 @@ class DryRunTests(SynchronousTestCase):
     """`dry_run=True` only tells what would have been."""
 
     def setUp(self) -> None:
-        """A wrapped resource that waits, and what is told of it."""
+        """A wrapped resource that waits, and what is told about it."""
         self.outcomes: list[Outcome] = []
         self.ran: list[str] = []
         self.scopes: list[Scope] = []

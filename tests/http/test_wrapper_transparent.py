@@ -58,7 +58,7 @@ RAISING: list[Handler] = [at_once, after_a_write, after_a_promise, with_a_produc
 
 
 def returning() -> Iterator[Handler]:
-    """Handlers that return what is no response, before and after a write."""
+    """Handlers that return what is not a response, before and after a write."""
     values: list[object] = [None, "page", 404, [b"page"], bytearray(b"page")]
     for value in values:
         yield partial(_return, value)

@@ -1,6 +1,6 @@
 """What holds of every kind of work that a handler may return.
 
-What belongs here: the tests that each kind inherits, and what a kind must tell of itself.
+What belongs here: the tests that each kind inherits, and what a kind must say about itself.
 What does not: what is peculiar to one kind.
 """
 

@@ -67,7 +67,7 @@ class DisguiseTests(VisitTestCase):
         self.assert_stopped(lambda: race([Deferred[None](), Deferred()]))
 
     def test_lost_race(self) -> None:
-        """A cancelled `race` of which a member has failed with a real error counts as failed."""
+        """A cancelled `race` counts as failed if a member has failed with a real error."""
         self.visit(lambda _: race([fail(KeyError()), Deferred[None]()])).disconnect()
         self.assertEqual(self.outcome.ended, Ended.FAILED)
         self.logged_error(FailureGroup)
@@ -139,7 +139,7 @@ class ForeignCancellationTests(VisitTestCase):
         self.assertEqual(self.outcome.ended, Ended.FAILED)
 
     def test_answered_in_the_same_turn(self) -> None:
-        """Work that its owner cancels is no error if the response is finished in the same turn."""
+        """Work that its owner cancels is not an error if the response finishes in the same turn."""
         requests: list[Any] = []
         work: Deferred[bytes] = Deferred()
 
@@ -156,7 +156,7 @@ class ForeignCancellationTests(VisitTestCase):
         self.assertEqual(self.outcome.ended, Ended.COMPLETED)
 
     def test_client_leaves_in_the_same_turn(self) -> None:
-        """Work that its owner cancels is no error if the client leaves in the same turn."""
+        """Work that its owner cancels is not an error if the client leaves in the same turn."""
         work: Deferred[bytes] = Deferred()
         connection = self.visit(lambda _: work)
         work.cancel()

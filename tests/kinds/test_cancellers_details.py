@@ -183,7 +183,7 @@ class PatienceTests(DetailsTestCase):
         self.assertEqual(self.outcome.ended, Ended.SURVIVED)
 
     def test_wrong(self) -> None:
-        """A ``survivor_after`` that is no number of seconds is logged and ignored."""
+        """A ``survivor_after`` that is not a number of seconds is logged and ignored."""
         for wrong in "30", True, -1, float("inf"), float("nan"):
             self.outcomes.clear()
             self.leave_patient(wrong)
@@ -213,7 +213,7 @@ class ObservableTests(DetailsTestCase):
     """The detail ``is_end_observable`` of a canceller."""
 
     def test_false(self) -> None:
-        """Work whose end cannot be observed is let go, which is logged, and is no survivor."""
+        """Work whose end cannot be observed is let go, which is logged, and is not a survivor."""
 
         class Unseen(Detailed):
             def cancel(self) -> None:
@@ -242,7 +242,7 @@ class ObservableTests(DetailsTestCase):
         self.assertEqual(late, [f"a request that is over: {let_go} (logged once)"])
 
     def test_wrong(self) -> None:
-        """An ``is_end_observable`` that is no bool is logged, and the scope waits as usual."""
+        """An ``is_end_observable`` that is not a bool is logged, and the scope waits as usual."""
         work = Detailed()
         work.is_end_observable = None
         self.leave(work)
@@ -361,7 +361,7 @@ class ResponseOverTests(DetailsTestCase):
 
 
 class SettledTests(DetailsTestCase):
-    """The method ``when_settled()`` of a canceller, and what the log tells of its faults."""
+    """The method ``when_settled()`` of a canceller, and what the log says about its faults."""
 
     def test_wrong(self) -> None:
         """A ``when_settled()`` that returns no Deferred is logged with what it returned: 500."""

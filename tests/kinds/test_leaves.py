@@ -225,7 +225,7 @@ class SharedTests(LeafTestCase):
     def test_reached_by_other_work_of_the_batch(self) -> None:
         """A Deferred for which three works of a batch wait is cancelled once, by the first."""
         wait = self.leaf()
-        # The coroutine is the first to be told of the failure, and takes it away from the others.
+        # The coroutine is told about the failure first, and takes it away from the others.
         awaited, chained = coroutine(wait), fired_on(wait)
         works = [canceller_for(each) for each in (chained, awaited, wait)]
         reached: set[int] = set()

@@ -80,7 +80,7 @@ class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
         self.assert_quiet(lambda _: DeferredList([wait(), both()], fireOnOneErrback=True))
 
     def test_around_a_list(self) -> None:
-        """Cancelled members of a list are no error, wherever the list is below what is returned."""
+        """Cancelled members of a list are not errors, however deep in the result the list is."""
         handlers: list[Handler] = [
             lambda _: gatherResults([both(), gatherResults([both(), wait()])]),
             lambda _: awaited(both),
@@ -95,7 +95,7 @@ class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
             self.assert_quiet(handler)
 
     def test_tracked(self) -> None:
-        """Cancelled members of a tracked list are no error, whether they are tracked or not."""
+        """Cancelled members of a tracked list are not errors, whether they are tracked or not."""
 
         def handler(_: Request) -> int:
             scope = current_scope()
@@ -105,7 +105,7 @@ class OwnCancelOfAListIsNoErrorTests(OwnCancelTestCase):
         self.assert_quiet(handler)
 
     def test_tracked_below(self) -> None:
-        """Cancelled members of a list are no error if the work they await is tracked beside it."""
+        """Cancelled members of a list are not errors if the work they await is tracked, too."""
         for options in ({}, {"fireOnOneErrback": True}):
             inner = [wait(), wait()]
             make: Any = DeferredList
@@ -154,7 +154,7 @@ class OwnCancelOfARaceIsNoErrorTests(OwnCancelTestCase):
         self.assertEqual(self.outcome.stopped, 1)
 
     def test_without_an_observer(self) -> None:
-        """A member that ends after its cancelled race is no error in a scope without observers."""
+        """A member that outlives its cancelled race logs no error in a scope without observers."""
         slow = self.slowly
         self.visit(
             lambda _: race([Deferred.fromCoroutine(slow()), wait()]), observers=()

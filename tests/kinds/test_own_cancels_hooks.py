@@ -20,7 +20,7 @@ Hook = Callable[[Scope], object]
 
 
 class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
-    """A hook that waits for tracked work is told of its cancel, and may end with it."""
+    """A hook that waits for tracked work is told about its cancel, and may end with it."""
 
     def setUp(self) -> None:
         super().setUp()

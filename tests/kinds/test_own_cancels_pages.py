@@ -39,7 +39,7 @@ def flattening(begin: Begin, request: Request) -> Deferred[bytes]:
 
 
 class OwnCancelOfATemplateIsNoErrorTests(OwnCancelTestCase):
-    """A Deferred in a template keeps the failure of which the template awaits a copy."""
+    """A Deferred in a template keeps its failure, and the template awaits a copy of it."""
 
     def test_flatten_string(self) -> None:
         """The cancel of a template in `flattenString`, returned or awaited, logs no error."""
@@ -84,7 +84,7 @@ class OwnCancelOfATemplateIsNoErrorTests(OwnCancelTestCase):
         )
 
     def test_what_takes_its_time(self) -> None:
-        """A template ends when the work in it has, and that is no error for being late."""
+        """A template ends when the work in it has, and that is not an error for being late."""
         slow = self.slowly
         self.assert_quiet(lambda _: Page(lambda: Deferred.fromCoroutine(slow())), 1)
         self.assertEqual(self.outcome.stopped, 1)

@@ -40,7 +40,7 @@ class Delegating:
 
 @define(eq=False)
 class Job:
-    """Work of a user's own kind, which knows nothing of cancelweb."""
+    """Work of a user's own kind, which knows nothing about cancelweb."""
 
     query: Query = Factory(Query)
 
@@ -134,7 +134,7 @@ class OwnKindTests(TrackingTestCase):
         self.assertEqual(self.outcome.ended, Ended.STOPPED)
 
     async def coroutine(self) -> bytes:
-        """A coroutine that waits for ever."""
+        """A coroutine that waits forever."""
         return await Deferred[bytes]()
 
     def test_tracked_and_returned(self) -> None:

@@ -97,7 +97,7 @@ class DelayedCallTests(TrackingTestCase):
         self.assertRaises(AlreadyCancelled, call.cancel)
 
     def test_cancelled_and_answered(self) -> None:
-        """A returned call that other code cancels, and answers for in that turn, is no error."""
+        """A returned call that other code cancels and answers in that turn is not an error."""
         call: Any = self.clock.callLater(1, self.fail)
 
         def handler(request: Any) -> object:

@@ -130,7 +130,7 @@ class OtherKindTests(SynchronousTestCase):
         self.assertEqual(canceller.describe(), "cooperative task")
 
     def test_cooperative_task_of_an_iterator(self) -> None:
-        """A cooperative task of an iterator that is no generator tells no line."""
+        """A cooperative task of an iterator that is not a generator tells no line."""
         clock = Clock()
         cooperator = Cooperator(scheduler=lambda call: clock.callLater(0, call))
         canceller = canceller_for(cooperator.cooperate(iter([None])))
@@ -253,7 +253,7 @@ class NameTests(SynchronousTestCase):
 
 
 class ReportTests(ReportTestCase):
-    """What the log and the status page tell of where work waits."""
+    """What the log and the status page say about where work waits."""
 
     def test_of_a_timer(self) -> None:
         """`where_it_waits` of a request that returned a timer tells its function and its time."""

@@ -19,7 +19,7 @@ from .._visits import connect
 
 
 async def rows(request: Request) -> bytes:
-    """A handler that waits for ever, at a line that can be told."""
+    """A handler that waits forever, at a line that can be told."""
     return await Deferred[bytes]()
 
 

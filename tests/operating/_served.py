@@ -46,7 +46,7 @@ class Waiting(Resource):
     isLeaf = True
 
     async def render(self, request: Request) -> bytes:
-        """Wait for ever, and log the begin and the end of the wait."""
+        """Wait forever, and log the begin and the end of the wait."""
         tell("at {uri}", uri=request.uri.decode())
         try:
             return await Deferred[bytes]()

@@ -1,4 +1,4 @@
-"""A drain: who is turned away from then on, and how it is called for.
+"""A drain: which requests are turned away from then on, and how it is called for.
 
 What belongs here: drains of requests in memory. What does not: those of real connections
 (`real.system.test_drain`).
@@ -140,7 +140,7 @@ class CallTests(DrainTestCase):
         self.assertTrue(self.monitor.is_draining)
 
     def test_wrong_seconds(self) -> None:
-        """To drain for what is no number of seconds is an error, and begins no drain."""
+        """To drain for what is not a number of seconds is an error, and begins no drain."""
         wrong: list[tuple[Any, type[Exception]]] = [
             ("10", TypeError),
             (True, TypeError),

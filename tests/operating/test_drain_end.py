@@ -162,7 +162,7 @@ class DetachedTests(DrainTestCase):
 
     def fail_to_cancel(self) -> None:
         """Raise asyncio's CancelledError, as a canceller at fault."""
-        raise asyncio.CancelledError  # which is no Exception
+        raise asyncio.CancelledError  # which is not an Exception
 
 
 class AnsweredTests(DrainTestCase):

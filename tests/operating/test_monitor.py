@@ -154,10 +154,10 @@ class TotalsTests(MonitorTestCase):
 
 
 class OutcomesTests(MonitorTestCase):
-    """The observers that a monitor tells of each scope that closes."""
+    """The observers that a monitor tells about each scope that closes."""
 
     def test_are_told_to_observers(self) -> None:
-        """A monitor's observer is told of requests that were left and of those that completed."""
+        """A monitor's observer is told about requests that were left and that completed."""
         outcomes: list[Outcome] = []
         connection = self.connection(waiting)
         connection.get()
@@ -279,7 +279,7 @@ class WhereTests(MonitorTestCase):
         self.assertEqual(where, f"{__file__}:{line} in {inner.__qualname__}")
 
     def test_other_work(self) -> None:
-        """The place of work that is no coroutine is its description."""
+        """The place of work that is not a coroutine is its description."""
         errand = Errand()
         self.connection(lambda _: errand).get()
         self.assertEqual(where_it_waits(self.monitor.scopes[0]), "tests._work.Errand")

@@ -64,7 +64,7 @@ class BlindSpotTests(TestCase):
         await self.begun
 
     def handler(self, request: Request) -> Deferred[bytes]:
-        """Say that the handler has begun, and wait for ever."""
+        """Say that the handler has begun, and wait forever."""
         self.begun.callback(None)
         return waiting(request)
 
@@ -77,7 +77,7 @@ class BlindSpotTests(TestCase):
         return self.monitor.blind_spots()[-1]
 
     async def test_a_usual_request(self) -> None:
-        """A request whose connection is read is no blind spot, and logs nothing."""
+        """A request whose connection is read is not a blind spot, and logs nothing."""
         self.assertEqual(self.monitor.blind_spots(), ())
         self.assertEqual(of_cancelweb(self.events), [])
 

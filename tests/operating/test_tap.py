@@ -145,7 +145,7 @@ class WrongOptionTests(SynchronousTestCase):
         self.assertEqual(line, "cancelweb: You can only use --mime_type after --path.")
 
     def test_certificate_that_is_none(self) -> None:
-        """A ``--listen`` with a file that is no certificate ends with the TLS library's error."""
+        """A ``--listen`` with a file that is not a certificate shows the TLS library's error."""
         line = self.line("--listen", f"ssl:0:privateKey={Path(__file__).resolve()}")
         self.assertRegex(line, r"^cancelweb: --listen ssl:0:privateKey=.*: Error\(")
 

@@ -171,7 +171,7 @@ class RunningTests(TestCase):
 
 
 class AcceptTests(TestCase):
-    """Accepting clients that wait in the moment in which ports are closed."""
+    """Accepting clients that are waiting when ports are closed."""
 
     def test_reactor_that_tells_of_no_ports(self) -> None:
         """A reactor that does not tell what it reads from has no ports to accept on."""

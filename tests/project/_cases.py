@@ -1,7 +1,7 @@
 """Which classes and functions the modules of tests have, read without importing them.
 
 What belongs here: what is needed to see whether a test exists that some list names, and what it
-says of itself. What does not: the lists.
+says about itself. What does not: the lists.
 """
 
 import ast
@@ -24,7 +24,7 @@ class Case:
 
     Attributes:
         methods: the names of its own.
-        bases: of those that are named without their module.
+        bases: of the classes that are named without their module.
         docstring: its own.
     """
 
@@ -69,6 +69,6 @@ del _path, _tree
 
 
 def methods(case: Case) -> frozenset[str]:
-    """The names of a case's methods, and of those that it inherits from classes of the tests."""
+    """The names of a case's methods, with those inherited from classes of the tests."""
     found = (classes[base] for classes in CASES.values() for base in case.bases & classes.keys())
     return case.methods.union(*map(methods, found))

@@ -60,7 +60,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def is_any(annotation: ast.expr | None) -> bool:
-    """Whether a type checker knows nothing of what is annotated, or of what it holds."""
+    """Whether a type checker knows nothing about what is annotated, or about what it holds."""
     match annotation:
         case ast.Constant(str() as text):
             return is_any(ast.parse(text, mode="eval").body)

@@ -1,6 +1,6 @@
 """The list of traps names tests that exist; and the traps that have no better place.
 
-What belongs here: the list in `traps.md`, and connections that do not tell of a loss, or tell of
+What belongs here: the list in `traps.md`, and connections that do not report a loss, or report
 an unwanted one.
 """
 

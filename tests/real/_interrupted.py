@@ -22,7 +22,7 @@ ANSWERED = r'"GET /interrupted\.rpy HTTP/[\d.]+" 200 '
 
 
 class InterruptedTestCase(TestCase):
-    """A test whose server tells of its requests in its log."""
+    """A test whose server reports its requests in its log."""
 
     timeout = 60
 

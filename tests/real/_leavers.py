@@ -162,7 +162,7 @@ class LeaverTestCase(TestCase):
             return result
 
         decorate: Any = cancel_on_disconnect(**{"observers": self.note, **options})
-        # Over HTTP/2 an idle timeout would strike those who wait for long.
+        # Over HTTP/2 an idle timeout would strike clients that wait for long.
         site: Any = Site(Page(decorate(noting)), timeout=None)
         site.requestFactory = NotingRequest
         certificate = None

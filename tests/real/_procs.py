@@ -1,4 +1,4 @@
-"""The system's own list of processes, to look for those that should be gone.
+"""The system's own list of processes, to look for processes that should be gone.
 
 What belongs here: reading `/proc`, or asking `ps` where there is none. What does not: starting and
 stopping processes.

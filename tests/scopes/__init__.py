@@ -1,4 +1,4 @@
-"""How requests are tied to work: scopes, states, hooks, limits, and what is told of them.
+"""How requests are tied to work: scopes, states, hooks, limits, and what is told about them.
 
 Of the package: `_scopes` and `causes`.
 """

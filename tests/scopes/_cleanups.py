@@ -48,13 +48,13 @@ class Doing:
 
 
 def wait() -> Deferred[Any]:
-    """Wait for ever, until it is cancelled."""
+    """Wait forever, until it is cancelled."""
     return Deferred(lambda _: None)
 
 
 @inlineCallbacks
 def wait_below() -> Steps:
-    """Wait for ever in a generator, whose failure comes out of an ``except`` of Twisted's."""
+    """Wait forever in a generator, whose failure comes out of an ``except`` of Twisted's."""
     yield wait()
 
 

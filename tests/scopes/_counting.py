@@ -30,7 +30,7 @@ Prepare = Callable[[int], Callable[[], object]]
 
 @define(eq=False)
 class Steps:
-    """How many instructions of Python code in cancelweb were executed, but for the test kit.
+    """How many instructions of Python code in cancelweb, without the test kit, were executed.
 
     The number is the same on every run, whatever else the machine does. What a function in C does
     with a whole list or dict counts as one.

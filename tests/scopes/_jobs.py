@@ -134,7 +134,7 @@ class Bare(Wire):
 
 
 class Listening(Wire):
-    """A Deferred that fires when the request ends, before the scope is told of it."""
+    """A Deferred that fires when the request ends, before the scope is told about it."""
 
     def start(self) -> Deferred[Any]:
         request: Any = self._request

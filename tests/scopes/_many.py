@@ -22,7 +22,7 @@ Make = Callable[[Scope], object]
 
 
 async def waiting_coroutine() -> None:
-    """Wait for ever."""
+    """Wait forever."""
     await Deferred()
 
 
@@ -32,7 +32,7 @@ def a_deferred(scope: Scope) -> object:
 
 
 def a_coroutine(scope: Scope) -> object:
-    """A coroutine that waits for ever."""
+    """A coroutine that waits forever."""
     return waiting_coroutine()
 
 

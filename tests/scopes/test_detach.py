@@ -185,7 +185,7 @@ class TrackedTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)
 
     def test_when_it_was_asked(self) -> None:
-        """Work that is detached after it was asked is no survivor, and the rest is waited for."""
+        """Work that is detached after it was asked is not a survivor; the rest is waited for."""
         first, second = Errand(obedient=False), Errand(obedient=False)
         visit = Visit(waiting)
         for work in first, second:
@@ -308,7 +308,7 @@ class MonitorTests(SynchronousTestCase):
         self.assertEqual((self.monitor.detached, inner.detached), ((), ()))
 
     def test_something_else(self) -> None:
-        """A `monitor` that is no Monitor is a TypeError."""
+        """A `monitor` that is not a Monitor is a TypeError."""
         wrong: Any = object()
         with self.assertRaisesRegex(TypeError, "monitor must be a cancelweb.monitor.Monitor"):
             CancellingResource(Page(waiting), monitor=wrong)

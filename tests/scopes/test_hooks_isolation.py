@@ -185,7 +185,7 @@ class IsolationTests(HookTestCase):
         self.assertEqual(visit.clock.getDelayedCalls(), [])
 
     def test_what_it_returns_otherwise_is_of_no_account(self) -> None:
-        """A hook may return what is no work."""
+        """A hook may return what is not work."""
         visit = Visit(waiting, on_cancel=self.hook("hook", 5))
         visit.disconnect()
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)

@@ -55,7 +55,7 @@ class AllHooksShareOneTimeLimitTests(HookTestCase):
         self.assertEqual(visit.clock.getDelayedCalls(), [])
 
     def test_what_is_logged(self) -> None:
-        """The log has a line for the hook that was waited for, and one for those that were not."""
+        """The log has a line for the hook that was waited for, and one for the other hooks."""
         visit = Visit(waiting, on_cancel=self.hooks(2))
         visit.disconnect()
         visit.clock.advance(10)

@@ -116,7 +116,7 @@ class EqualHooksTests(HookTestCase):
         self.assertEqual(self.ran, [])
 
     def test_without_a_hash(self) -> None:
-        """A hook without a hash is withdrawn when it is given itself, not one that equals it."""
+        """A hook without a hash is withdrawn when it is given itself, not an equal hook."""
 
         @define
         class Unhashable:

@@ -1,7 +1,7 @@
 """Work that still runs when the response is finished is stopped, and nothing was cancelled.
 
-What belongs here: what hooks, observers, monitors and `check` tell of leftover work. What does not:
-in which order it is stopped (`test_tracking`).
+What belongs here: what hooks, observers, monitors and `check` say about leftover work. What does
+not: in which order it is stopped (`test_tracking`).
 """
 
 from collections.abc import Generator
@@ -49,7 +49,7 @@ def reason() -> Cause | None:
 
 
 class CancelledMeansTheRequestWasCancelledTests(SynchronousTestCase):
-    """Promises 3, 5 and 12: what is told of a request that was answered."""
+    """Promises 3, 5 and 12: what is told about a request that was answered."""
 
     def test_hooks(self) -> None:
         """Beside leftover work no hook for a cancel is run; the others are, and see no cause."""
@@ -177,7 +177,7 @@ class ReturnedWorkRunsToItsEndTests(SynchronousTestCase):
         self.assertEqual([each.leftovers for each in self.outcomes], [1])
 
     def test_what_waits_for_it(self) -> None:
-        """Tracked work that waits for returned work goes on with it, and is no leftover work."""
+        """Tracked work that waits for returned work goes on with it, and is not leftover work."""
 
         async def tell(work: Deferred[int]) -> None:
             await work

@@ -1,6 +1,6 @@
 """Which work is let go: that which nothing can stop, and for which something still runs.
 
-What belongs here: how requests end. What does not: what is told of it, see `test_let_go_told`.
+What belongs here: how requests end. What does not: what is told about it, see `test_let_go_told`.
 """
 
 import contextlib

@@ -143,7 +143,7 @@ class AThreadRunsOnTests(FutureTestCase):
             self.assertTrue(self.call.cancelled())
 
     def test_just_ended(self) -> None:
-        """A call that has ended counts as stopped, though asyncio has not been told of its end."""
+        """A call that has ended counts as stopped, though asyncio does not know about its end."""
         future = self.begin()
         connection = self.visit(lambda _: Deferred.fromFuture(future))
         self.call.set_exception(ValueError())

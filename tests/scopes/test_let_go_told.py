@@ -1,4 +1,4 @@
-"""What the log, monitors and the status page tell of work that was let go."""
+"""What the log, monitors and the status page say about work that was let go."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ from ._survivors import line_of
 
 
 class LetGoIsLoggedTests(LetGoTestCase):
-    """The log tells of work that was let go, with the place where it waited."""
+    """The log reports work that was let go, with the place where it waited."""
 
     async def handler(self, _: Request) -> None:
         """Wait for what nothing stops."""
@@ -137,11 +137,11 @@ class LetGoIsCountedTests(LetGoTestCase):
         self.assertEqual(self.monitor.let_go, ())
 
     def causes(self) -> list[type]:
-        """Why the listed work was to be stopped."""
+        """Why the listed work should have stopped."""
         return [type(each.cause) for each in self.monitor.let_go]
 
     def test_why(self) -> None:
-        """A monitor tells why work that was let go was to be stopped, or would have been."""
+        """A monitor tells why work that was let go should have stopped, or would have."""
 
         def leftover(_: Request) -> bytes:
             current_scope().track(self.wait())
@@ -173,7 +173,7 @@ class LetGoIsCountedTests(LetGoTestCase):
         self.assertEqual(self.monitor.totals, {("Disconnected", "let_go"): 1})
 
     def test_in_another_thread(self) -> None:
-        """A monitor whose clock is a reactor is told of the end later, in the reactor's thread."""
+        """A monitor whose clock is a reactor hears about the end later, in the reactor's thread."""
         calls: list[Any] = []
         self.clock.callFromThread = calls.append  # type: ignore[attr-defined]
         self.leave(lambda _: self.wait())

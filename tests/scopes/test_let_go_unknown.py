@@ -15,7 +15,7 @@ from ._let_go import LetGoTestCase
 
 
 class NotDoneYetTests(LetGoTestCase):
-    """Promise 9: what cancelweb does not know of was not stopped, and did not complete."""
+    """Promise 9: what cancelweb does not know about was not stopped, and did not complete."""
 
     def test_unanswered(self) -> None:
         """A request that is left with ``NOT_DONE_YET`` and no known work is let go."""

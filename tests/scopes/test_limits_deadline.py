@@ -1,4 +1,4 @@
-"""The deadline: what the client gets, and what is heard of the work afterwards.
+"""The deadline: what the client gets, and what is heard about the work afterwards.
 
 What belongs here: `timeout=`, `timeout_status=`, `deadline` and `remaining()`, in memory. What
 does not: how work is stopped, and which of two deadlines wins.

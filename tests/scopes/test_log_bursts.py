@@ -125,7 +125,7 @@ class ObserverTests(BurstTestCase):
     """`log_outcome` as the default, beside other observers, and called by other code."""
 
     def test_others_are_told_of_each(self) -> None:
-        """Other observers are told of every request in a burst."""
+        """Other observers are told about every request in a burst."""
         told: list[Outcome] = []
         self.leave(50, observers=[log_outcome, told.append])
         self.assertEqual((len(told), len(self.lines())), (50, FIRST))

@@ -1,4 +1,4 @@
-"""The Outcome: what it tells of each end, and which observers are told.
+"""The Outcome: what it says about each end, and which observers are told.
 
 The package's own observers are for `test_logging`.
 """
@@ -254,7 +254,7 @@ class OutcomeTests(SynchronousTestCase):
 
 
 class ObserverTests(SynchronousTestCase):
-    """Observers are told of the outcome."""
+    """Observers are told about the outcome."""
 
     def test_all_in_order_and_once(self) -> None:
         """Each observer is told once, in the order given, after the scope let go of its request."""

@@ -1,4 +1,4 @@
-"""What an outcome tells of the response and the handler, and what users add to it.
+"""What an outcome says about the response and the handler, and what users add to it.
 
 What belongs here: `status`, `sent`, `handler` and `notes`. What does not: how a request ended.
 """

@@ -163,7 +163,7 @@ class NothingStartsTests(Base):
         self.assertEqual(len(self.told), 1)
 
     def test_what_it_says(self) -> None:
-        """A StartRefused is no Exception, carries the cause, says why, and names `cleaning`."""
+        """A StartRefused is not an Exception, carries the cause, says why, and names `cleaning`."""
         visit = self.visit(self.go_on)
         self.leave(visit)
         [error] = self.told
@@ -227,7 +227,7 @@ class NothingStartsTests(Base):
         self.assertEqual((self.begun, self.flushLoggedErrors()), ([], []))
 
     def test_cancelled_meanwhile(self) -> None:
-        """Code that cancels a refused call before it is told of the refusal is told at once."""
+        """Code that cancels a refused call before it is told about the refusal is told at once."""
 
         async def handler(_: object) -> None:
             with contextlib.suppress(CancelledError):

@@ -18,7 +18,7 @@ class AskingTests(SynchronousTestCase):
     """A scope asks its work to stop."""
 
     def test_in_the_turn_of_the_disconnect(self) -> None:
-        """All work has been asked to stop when the call that tells of the disconnect returns."""
+        """All work has been asked to stop when the call that reports the disconnect returns."""
         asked: list[str] = []
         visit = Visit(lambda _: Errand(asked, "returned"))
         visit.scope.track(Errand(asked, "tracked"))

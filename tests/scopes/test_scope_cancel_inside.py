@@ -1,4 +1,4 @@
-"""A cancel that comes from inside the handler that is to be stopped.
+"""A cancel that comes from inside the handler that it stops.
 
 Other cancels are for `test_scope` and `test_scope_cancel`.
 """

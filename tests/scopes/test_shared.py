@@ -55,7 +55,7 @@ class RunTests(Base):
         self.assertEqual(len(self.reports.running), 3)
 
     def test_a_run_that_has_ended(self) -> None:
-        """`Shared` is no cache: a call after the run has ended begins a new run."""
+        """`Shared` is not a cache: a call after the run has ended begins a new run."""
         self.shared("year")
         self.reports.running[0].callback(1)
         self.assertNoResult(self.shared("year"))
@@ -102,7 +102,7 @@ class RunTests(Base):
         self.assertEqual(told, [0, 1, 2])
 
     def test_one_waiter_cancels_another_on_delivery(self) -> None:
-        """A waiter that is cancelled while others are told is told only of its cancellation."""
+        """A waiter that is cancelled while others are told is told only about its cancellation."""
         waiting: list[Deferred[Any]] = []
         for _ in range(2):
             waiting.append(self.shared("year").addCallback(lambda _: waiting[1].cancel()))

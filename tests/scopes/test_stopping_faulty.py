@@ -112,7 +112,7 @@ class SoonTests(FaultyTestCase):
             self.assert_logged_once()
 
     def test_whatever_it_raises(self) -> None:
-        """Work is waited for even if what its canceller raises is no Exception."""
+        """Work is waited for even if what its canceller raises is not an Exception."""
         for error in (asyncio.CancelledError, SystemExit, KeyboardInterrupt):
             for kind in KINDS:
                 errand = faulty()

@@ -81,7 +81,7 @@ class SurvivorTests(SynchronousTestCase):
         self.assertEqual(visit.outcome.ended, Ended.SURVIVED)
 
     def test_that_ends_in_time_is_none(self) -> None:
-        """Work that stops within five seconds is waited for, and is no survivor."""
+        """Work that stops within five seconds is waited for, and is not a survivor."""
         work = Errand(obedient=False)
         visit = Visit(lambda _: work)
         visit.disconnect()
@@ -137,7 +137,7 @@ class FaultyCancellerTests(SynchronousTestCase):
         raise ValueError("a canceller's bug")
 
     def test_that_raises_when_its_work_has_stopped(self) -> None:
-        """A canceller that raises is logged; its work, which has stopped, is no survivor."""
+        """A canceller that raises is logged; its work, which has stopped, is not a survivor."""
         visit, slow = Visit(lambda _: self.raises), Errand(obedient=False)
         visit.scope.track(slow)
         visit.disconnect()

@@ -1,4 +1,4 @@
-"""What is told of survivors, and when; `kinds.test_where` shows where they wait.
+"""What is told about survivors, and when; `kinds.test_where` shows where they wait.
 
 What belongs here: the report and the monitor's list. What does not: which work is a survivor, and
 what becomes of its scope (`test_survivors`).
@@ -17,7 +17,7 @@ from ._survivors import ReportTestCase
 
 
 class SurvivorTests(ReportTestCase):
-    """The log and the monitor tell of a survivor."""
+    """The log and the monitor report a survivor."""
 
     def test_is_known_to_the_monitor_until_it_ends(self) -> None:
         """The monitor lists a survivor after its scope has closed, until the survivor ends."""

@@ -90,7 +90,7 @@ class LateWorkTests(SynchronousTestCase):
         visit.clock.advance(5)
 
     def test_a_deferred_on_a_closed_scope(self) -> None:
-        """The cancellation of a Deferred tracked on a closed scope is no unhandled error."""
+        """The cancellation of a Deferred tracked on a closed scope is not an unhandled error."""
         Visit(lambda _: b"page").scope.track(Deferred[None]())
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -50,7 +50,7 @@ class Child(ProcessProtocol):
         self.output += data
 
     def processEnded(self, reason: Failure) -> None:
-        # Tells of it when all who are told with this call have been.
+        # Reports it when everything that this call tells has been told.
         reactor.callLater(0, self.ended.callback, reason.value)
         if self.request is not None and reason.check(ProcessDone):
             self.request.write(self.output)

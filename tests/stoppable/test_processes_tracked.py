@@ -99,7 +99,7 @@ class ForeignTests(ProcessTestCase):
 
 
 class ResponseOverTests(SynchronousTestCase):
-    """A child process whose protocol tells of its end."""
+    """A child process whose protocol reports its end."""
 
     def test_the_response_is_over(self) -> None:
         """A child process is still waited for when the response is over."""

@@ -141,7 +141,7 @@ class ResponseTests(ProxyTestCase):
     """What the client gets of a response."""
 
     async def test_whole(self) -> None:
-        """Status, phrase and headers are the upstream's, but for those of the hop."""
+        """Status, phrase and headers are the upstream's, except those of the hop."""
         body, head = await self.answered(
             b"HTTP/1.1 418 Short and stout\r\nServer: teapot\r\nDate: today\r\n"
             b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nKeep-Alive: timeout=5\r\nTrailer: X\r\n"

@@ -1,4 +1,4 @@
-"""Functions in threads: begun or not, told of the cancel, and waited for.
+"""Functions in threads: begun or not, told about the cancel, and waited for.
 
 What belongs here: `cancelweb.threads`, with real threads. What does not: handlers, which have
 `test_threads_scope`, and the pool of database connections.

@@ -24,7 +24,7 @@ class WithoutScopeTests(AskingTestCase):
     """Requests to an upstream without a scope."""
 
     async def begun(self, head: bytes = HEAD) -> tuple[Any, Exchange]:
-        """A response of which the first part has come."""
+        """A response whose first part has come."""
         asking = self.get()
         exchange = await self.upstream.exchange()
         await exchange.asked()

@@ -42,7 +42,7 @@ class Notes:
         for count, waiting in list(self._waiting):
             if len(self.lines) >= count:
                 self._waiting.remove((count, waiting))
-                # The code that notes something is not to be interrupted.
+                # The code that notes something must not be interrupted.
                 reactor.callLater(0, waiting.callback, None)
 
     def until(self, count: int) -> Deferred[None]:

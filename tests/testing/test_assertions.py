@@ -175,7 +175,7 @@ class AssertionTests(SynchronousTestCase):
         )
 
     def test_what_is_logged_is_not_kept(self) -> None:
-        """A client keeps no object alive that is logged, but tells of the failure."""
+        """A client keeps no object alive that is logged, but reports the failure."""
         client = self.visit(self.later)
         things = [Errand(), Errand()]
         left = [ref(each) for each in things]

@@ -1,4 +1,4 @@
-"""The public client in memory: how it leaves, and what it tells of the handler."""
+"""The public client in memory: how it leaves, and what it reports about the handler."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from ._kit import Slow, echo, waiting
 
 
 class OutcomeTests(SynchronousTestCase):
-    """What the client knows of handlers under cancelweb, and of plain handlers."""
+    """What the client knows about handlers under cancelweb, and about plain handlers."""
 
     def setUp(self) -> None:
         """Make a clock."""

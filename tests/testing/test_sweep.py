@@ -166,7 +166,7 @@ class EndlessTests(SweepTestCase):
     """Requests that do not end."""
 
     def ticks(self, request: Request, clock: Clock) -> Iterator[bytes]:
-        """A stream that goes on for ever."""
+        """A stream that goes on forever."""
         while True:
             yield b"tick"
 

@@ -1,4 +1,4 @@
-"""The sweep finds what other clients notice of one that leaves."""
+"""The sweep finds what other clients notice of a client that leaves."""
 
 from collections.abc import Generator
 from typing import Any
@@ -21,7 +21,7 @@ from ._sweeps import SweepTestCase, resource, sleep
 
 
 class OthersTests(SweepTestCase):
-    """What other clients notice of one that leaves."""
+    """What other clients notice of a client that leaves."""
 
     def test_forced_lock(self) -> None:
         """A semaphore gets back what a forced await or yield had acquired when it was cancelled."""

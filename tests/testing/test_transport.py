@@ -53,7 +53,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.told, [b"data", ConnectionLost])
 
     def test_end_is_told_once(self) -> None:
-        """The protocol is told once of the end, whatever ends the connection, and how often."""
+        """The protocol is told once about the end, whatever ends the connection, and how often."""
         self.transport.loseConnection()
         self.transport.loseConnection()
         self.transport.lose(Failure(ConnectionLost()))

@@ -1,6 +1,6 @@
 """The pictures in the docs, taken from the real pages: `nox -s screenshots`.
 
-What belongs here: what is to be seen on each, and how large it is. They are the same each time, as
+What belongs here: what each shows, and how large it is. They are the same each time, as
 far as the browser's fonts are: the sites run on a clock that stands still.
 """
 
@@ -79,7 +79,7 @@ class StatusTests(TestCase):
         return self.site
 
     def pass_second(self, second: int) -> None:
-        """Have some clients come, and some of those that are there leave."""
+        """Have some clients come, and some of the earlier ones leave."""
         for _ in range(self.random.randrange(3)):
             number = self.random.randrange(1000, 10000)
             if self.random.random() < 0.5:

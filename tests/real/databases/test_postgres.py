@@ -33,7 +33,7 @@ from .._postgres import postgres
 reactor: Any = _installed_reactor
 
 CLIENTS = 4
-"""Those that query the pool at the same time."""
+"""The clients that query the pool at the same time."""
 
 
 class Contract:

@@ -114,7 +114,7 @@ class MainTests(SynchronousTestCase):
         self.patch(clients, "run", run)
         with redirect_stdout(StringIO()):
             failure = self.failureResultOf(Deferred.fromCoroutine(main(Clock())), SystemExit)
-        # The interpreter prints a message that is no number, and exits with 1.
+        # The interpreter prints a message that is not a number, and exits with 1.
         self.assertIn("timer, with cancelweb: 1 still running", failure.value.code)
 
 

@@ -44,7 +44,7 @@ class Watcher(SocketConnection):
         return self._found
 
     def dataReceived(self, data: bytes) -> None:
-        """Look at each message once, and tell of one that is waited for."""
+        """Look at each message once, and report the message that is waited for."""
         super().dataReceived(data)
         *messages, self.received = self.received.split(b"\n\n")
         for state in (json.loads(each[6:]) for each in messages if each.startswith(b"data: ")):

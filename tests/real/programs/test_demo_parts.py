@@ -25,7 +25,7 @@ from ..._servers import LOOPBACK, reactor
 
 
 class RunTests(SynchronousTestCase):
-    """What a piece of work tells of its state."""
+    """What a piece of work says about its state."""
 
     def test_timer_that_is_cancelled(self) -> None:
         """A timer that is cancelled counts as stopped work."""
@@ -147,7 +147,7 @@ class ServerTests(SynchronousTestCase):
 
 
 class ServerProcessTests(SynchronousTestCase):
-    """What the server's process tells of its port and its end."""
+    """What the server's process says about its port and its end."""
 
     def test_port_comes_in_pieces(self) -> None:
         """The port of the server is known once its line is whole."""

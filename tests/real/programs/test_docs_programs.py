@@ -104,7 +104,7 @@ class HowToTests(SynchronousTestCase):
         self.assertIn("export stopped: the client disconnected", formatEvent(events[0]) or "")
 
     def test_hooks_of_an_export_that_fails(self) -> None:
-        """The hook of an export that fails is told of the failure."""
+        """The hook of an export that fails is told about the failure."""
 
         def write_part(number: int) -> Deferred[Path]:
             return fail(OSError("the disk is full"))

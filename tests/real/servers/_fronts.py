@@ -128,7 +128,7 @@ _ENVOY_HTTP2 = """
 """
 
 Front = Callable[[TestCase, int], Any]
-"""Starts a server in front of one that listens on this port; awaited, it is that `Server`."""
+"""Starts a server in front of the one at this port; awaited, it is that `Server`."""
 
 
 def nginx(settings: str = "") -> Front:
@@ -161,7 +161,7 @@ def envoy_filter(kind: str, settings: str) -> str:
 
 
 def envoy_tcp() -> Front:
-    """Envoy as a proxy of TCP, which knows nothing of HTTP."""
+    """Envoy as a proxy of TCP, which knows nothing about HTTP."""
     return _envoy("tcp_proxy.v3.TcpProxy", "cluster: behind")
 
 

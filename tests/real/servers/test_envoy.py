@@ -1,7 +1,7 @@
 """What Envoy does between a client and Twisted, besides the rows of the table.
 
 What belongs here: settings that Envoy alone has, and HTTP/2 on either side of it. What does not:
-whether Envoy tells of a client that has left at all, which `test_fronts` looks at.
+whether Envoy reports a client that has left at all, which `test_fronts` looks at.
 """
 
 import re
@@ -31,7 +31,7 @@ class LeavingTests(FrontTestCase):
     """Clients that leave Envoy."""
 
     async def test_in_mid_stream(self) -> None:
-        """Envoy tells Twisted of a client that leaves with a part of its answer."""
+        """Envoy tells Twisted about a client that leaves with a part of its answer."""
         _, connection = await self.start(envoy())
         (await self.asked).write(b"the first part")
         await self.until(lambda: connection.has(b"the first part"))
@@ -39,7 +39,7 @@ class LeavingTests(FrontTestCase):
         await self.assert_told()
 
     async def test_settings_of_the_docs(self) -> None:
-        """With the settings of the how-to, Envoy tells Twisted of a client that leaves."""
+        """With the settings of the how-to, Envoy tells Twisted about a client that leaves."""
         page = (DOCS / "howto" / "behind-a-proxy.rst").read_text()
         [route] = re.findall(r"^ +cluster: twisted\n((?: {7}.+\n)+)", page, re.M)
         settings = [line.strip() for line in route.splitlines()]
@@ -95,7 +95,7 @@ class HTTP2Tests(EnvoyTestCase):
     """HTTP/2 in front of Envoy, and behind it."""
 
     async def test_client_resets_a_stream(self) -> None:
-        """Envoy tells Twisted of a stream that is reset, and the other stream gets its answer."""
+        """Envoy tells Twisted about a reset stream, and the other stream gets its answer."""
         server = await self.start(envoy())
         connection = await server.connect(HTTP2Client())
         left, stays = connection.get("/left"), connection.get("/stays")
@@ -108,7 +108,7 @@ class HTTP2Tests(EnvoyTestCase):
         self.assertEqual((await stays.until(lambda it: it.ended)).body, b"the page")
 
     async def test_client_closes_its_connection(self) -> None:
-        """Envoy tells Twisted of each stream on a connection that its client closes."""
+        """Envoy tells Twisted about each stream on a connection that its client closes."""
         server = await self.start(envoy())
         connection = await server.connect(HTTP2Client())
         for path in ("/one", "/two"):
@@ -119,7 +119,7 @@ class HTTP2Tests(EnvoyTestCase):
         self.assertEqual(self.fates(), [LEFT, LEFT])
 
     async def test_behind(self) -> None:
-        """Over HTTP/2 to Twisted, Envoy tells of the one client that leaves, by a reset."""
+        """Over HTTP/2 to Twisted, Envoy reports the one client that leaves, by a reset."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         behind = serverFromString(reactor, certificate.listen())
         port = await behind.listen(Site(self.page()))

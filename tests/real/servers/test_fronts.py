@@ -47,7 +47,7 @@ class Row:
     """A row of the table.
 
     Attributes:
-        between: what stands between, as the table says it.
+        between: what is between the client and Twisted, as the table says it.
         front: how to start it.
         leaves: when Twisted is told that a client which waits for a GET has closed.
         half_closes: when it is told that such a client has only stopped to send.
@@ -143,19 +143,19 @@ class FurtherTests(FrontTestCase):
         await self.assert_never(server)
 
     async def test_haproxy_backend_small_post(self) -> None:
-        """With `abortonclose` only in `backend`, HAProxy does not tell of a small POST."""
+        """With `abortonclose` only in `backend`, HAProxy does not report a small POST."""
         server, connection = await self.start(haproxy(backend=ABORT), b"POST", b"a form")
         connection.leave()
         await self.assert_never(server)
 
     async def test_haproxy_backend_large_post(self) -> None:
-        """With `abortonclose` only in `backend`, HAProxy tells of a POST with a large body."""
+        """With `abortonclose` only in `backend`, HAProxy reports a POST with a large body."""
         _, connection = await self.start(haproxy(backend=ABORT), b"POST", bytes(2**17))
         connection.leave()
         await self.assert_told()
 
     async def test_haproxy_in_mid_stream(self) -> None:
-        """With its defaults, HAProxy tells of a client that left only when the handler writes."""
+        """With its defaults, HAProxy reports a client that left only when the handler writes."""
         server, connection = await self.start(haproxy())
         request = await self.asked
         request.write(b"the first part")
@@ -185,7 +185,7 @@ class DocsTests(SynchronousTestCase):
     """The table in the docs."""
 
     def rows(self, page: str) -> dict[str, str]:
-        """The rows of the page's table: what stands between, and when Twisted is told."""
+        """The rows of the page's table: what is in between, and when Twisted is told."""
         text = (DOCS / page).read_text()
         return dict(re.findall(r"^ +\* - (.+)\n +- (.+)$", text, re.M))
 

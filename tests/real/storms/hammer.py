@@ -58,7 +58,7 @@ class TwinsTests(SynchronousTestCase):
 
 
 class FullStormTestCase(StormTestCase):
-    """Four storms of clients, of which the last two must not use any memory."""
+    """Four storms of clients. The last two must not use any memory."""
 
     timeout = 3600
 
@@ -122,7 +122,7 @@ class FloodTests(FloodTestCase):
         self.assertLess(grown, STREAMS // 2)
 
     async def test_flat_while_it_lasts(self) -> None:
-        """More resets on one connection use no memory, but for what h2 remembers of each stream."""
+        """More resets on one connection use no memory, except what h2 remembers of each stream."""
         self.serve_slow_cleanup()
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)

@@ -21,7 +21,7 @@ ADDRESSES = ("10.99.0.1", "10.99.0.2")
 
 @define(frozen=True)
 class Cable:
-    """A cable between two namespaces, of which the first is the server's."""
+    """A cable between two namespaces. The first is the server's."""
 
     namespaces: tuple[str, str]
     _ip: str

@@ -22,7 +22,7 @@ def is_private(name: str) -> bool:
 
 
 def trees() -> dict[str, ast.Module]:
-    """The modules of the package, by their paths in it, but for those that read private names."""
+    """The modules of the package, by their paths in it, except those that read private names."""
     paths = sorted(PACKAGE.rglob("*.py"))
     return {
         str(path.relative_to(PACKAGE)): ast.parse(path.read_bytes())

@@ -22,7 +22,7 @@ from ..._sockets import SocketVisit
 PAGES = ("--class", "tests.operating._served.Pages")
 
 
-# Far less than what is not to be waited for.
+# Far less than the time that must not be waited for.
 AT_ONCE = 2.5
 
 

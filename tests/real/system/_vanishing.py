@@ -32,7 +32,7 @@ def tell(text: str) -> None:
 
 
 class Pages(Resource):
-    """Pages: /waiting… says one line and then nothing, /streaming… goes on for ever."""
+    """Pages: /waiting… says one line and then nothing, /streaming… goes on forever."""
 
     isLeaf = True
 

@@ -314,7 +314,7 @@ def unstarted_loop() -> None:
 
 
 class Child(ProcessProtocol):
-    """A process that tells of its end."""
+    """A process that reports its end."""
 
     def __init__(self) -> None:
         self.ended: Deferred[Any] = Deferred()

@@ -1,7 +1,7 @@
 """Futures and Tasks of asyncio, as `test_asyncio` runs them: under the asyncio reactor.
 
 What belongs here: what can be shown only while asyncio's event loop runs. The name of this
-module is not one that trial collects by itself, since no other reactor runs that loop.
+trial does not collect this module by itself, since no other reactor runs that loop.
 
     python -m twisted.trial --reactor=asyncio tests.real.system.asyncio_cases
 """

@@ -1,6 +1,6 @@
 """The tutorial's example, on real servers, with real clients that wait or leave.
 
-Those that are a browser are in `real.browsers.test_interrupted`.
+Tests with a browser are in `real.browsers.test_interrupted`.
 """
 
 from pathlib import Path
@@ -14,19 +14,19 @@ class HTTP1Tests(InterruptedTestCase):
     """Clients of HTTP/1.1, in the clear and over TLS."""
 
     async def test_leaving_cancels_under_twist(self) -> None:
-        """`twist web` cancels the call of a client that leaves, and not that of one that waits."""
+        """`twist web` cancels the call of a client that leaves, and not of a client that waits."""
         server = await serve(self, TWIST)
         await self.leave_early(server)
         await self.assert_nothing_else(server)
 
     async def test_leaving_cancels_under_twistd(self) -> None:
-        """`twistd web` cancels the call of a client that leaves, and not that of one that waits."""
+        """`twistd web` cancels the call of a client that leaves, and not of a client that waits."""
         server = await serve(self, TWISTD)
         await self.leave_early(server)
         await self.assert_nothing_else(server)
 
     async def test_leaving_cancels_over_tls(self) -> None:
-        """Over TLS, the call of a client that leaves is cancelled, not that of one that waits."""
+        """Over TLS, the call of a client that leaves is cancelled, not of a client that waits."""
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         server = await serve(self, TWIST, certificate)
         await self.leave_early(server)

@@ -138,7 +138,7 @@ class StreamTests(GroupTestCase):
         self.assertTrue(error.stderr.endswith(b"end\n"))
 
     async def test_unchecked(self) -> None:
-        """A status other than 0 is no error of a stream with check=False."""
+        """A status other than 0 is not an error of a stream with check=False."""
         self.assertEqual([chunk async for chunk in stream(["false"], check=False)], [])
 
 

@@ -1,6 +1,6 @@
 """`notice_vanished`: clients that vanish without closing their connection.
 
-What belongs here: real connections, one of which is really cut. What does not: clients who leave
+What belongs here: real connections, one of which is really cut. What does not: clients that leave
 in an orderly way.
 """
 
@@ -33,7 +33,7 @@ from ..._sockets import SocketVisit
 from ._namespaces import ADDRESSES, Cable
 
 SECONDS = 3
-"""After which the loss of a client is to be noticed."""
+"""The seconds after which the loss of a client must be noticed."""
 
 
 class CutTests(TestCase):
@@ -49,7 +49,7 @@ class CutTests(TestCase):
         return process
 
     async def cut_off(self) -> LoggedProcess:
-        """Clients of two pages in four ways, who vanish; returns the server."""
+        """Clients of two pages in four ways, that vanish; returns the server."""
         self.cable = Cable.lay(self)
         certificate = SelfSigned.make(Path(self.mktemp()).resolve())
         files = (str(certificate.certificate), str(certificate.private_key))
