@@ -122,6 +122,12 @@ class ReadingTests(SynchronousTestCase):
             ],
         )
 
+    def test_definitions(self) -> None:
+        """A term and its definition are two paragraphs, and an entry of a docstring is one."""
+        path = Path(self.mktemp()).with_suffix(".rst")
+        path.write_text("term\n   Its definition.\n\nentry: its\n   description.\n")
+        self.assertEqual([text for _, text in prose_of(path)].count(""), 3)
+
     def test_markdown(self) -> None:
         """Code, literals and addresses of Markdown are not prose; titles, text and cells are."""
         page = """\
