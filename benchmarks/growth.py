@@ -208,9 +208,9 @@ def memory_table(held: float, waiting: int) -> str:
     header = ("bytes of cancelweb's, for a request that waits for its `Deferred`", "target", "met")
     row = (f"{held:,.0f}", f"≤ {BYTES_AT_MOST}", yes_or_no(held <= BYTES_AT_MOST))
     note = (
-        f"{waiting:,} requests wait, each on a connection that has served a page before. The figure "
-        "is what cancelweb's own lines have allocated, as tracemalloc sees it, and not what they "
-        "make Twisted allocate."
+        f"{waiting:,} requests wait, each on a connection that has served a page before. The "
+        "figure is what cancelweb's own lines have allocated, as tracemalloc sees it, and not what "
+        "they make Twisted allocate."
     )
     return f"{table(header, [row])}\n\n{note}"
 
