@@ -1,6 +1,6 @@
-"""Classes whose instances are frozen: the check of those that would set attributes all the same.
+"""Frozen classes: an early error for an initialiser that would set attributes on a frozen instance.
 
-What the attributes are is for `causes`.
+The frozen classes themselves are in `causes`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _INITIALISERS = ("__init__", "__attrs_post_init__")
 
 
 def check_initialisers(cls: type, frozen: object) -> None:
-    """Raise a TypeError if what initialises instances sets attributes of theirs, for that fails.
+    """Raise a TypeError if an initialiser of the class assigns to an attribute of ``self``.
 
-    What it calls in turn may do so as well, or ``self.n += 1``, or what is written when the class
-    is there; these fail on the first instance.
+    Only plain assignments are found. An augmented assignment, an assignment in a function that the
+    initialiser calls, or an initialiser added later fails when the first instance is made.
 
     Args:
-        cls: the class; what it inherits was checked before.
-        frozen: the ``__setattr__`` of frozen instances. A class that has another is left alone.
+        cls: the class. Its base classes were checked when they were made.
+        frozen: the ``__setattr__`` of frozen instances. A class with another one is not checked.
     """
     if cls.__setattr__ is not frozen:
         return
@@ -35,7 +35,7 @@ def check_initialisers(cls: type, frozen: object) -> None:
 def _attribute_set_by(function: object) -> str | None:
     if not isinstance(function, FunctionType):
         return None
-    # In the code, so that the class fails where it is written, and not the first request.
+    # Reading the bytecode makes the class statement fail, instead of the first request.
     instance = next(iter(function.__code__.co_varnames), None)
     for before, each in pairwise(get_instructions(function)):
         if each.opname == "STORE_ATTR" and _is_load_of(instance, before):
@@ -44,9 +44,10 @@ def _attribute_set_by(function: object) -> str | None:
 
 
 def _is_load_of(variable: str | None, instruction: Instruction) -> bool:
-    """Whether this puts a local variable on top; from Python 3.13 on, maybe with another below."""
+    """Whether this instruction leaves the local variable on top of the stack."""
+    # From Python 3.13 on, one instruction may load two variables; the last one ends up on top.
     loaded: object = instruction.argval
     if "LOAD_FAST" in instruction.opname:
         return variable == (loaded[-1] if isinstance(loaded, tuple) else loaded)
-    # So it is with one that an inner function uses, too.
+    # A variable that an inner function uses, too, lives in a cell.
     return instruction.opname == "LOAD_DEREF" and variable == loaded

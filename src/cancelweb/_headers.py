@@ -1,6 +1,7 @@
-"""Which headers a cause may give its answer: the check, which both it and the answer use.
+"""Checks of the headers that a cause adds to its answer.
 
-Sending them is for `_http`.
+`causes` checks a class when it is defined, and `_http.error_pages` checks an answer before it is
+sent.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OF_THE_BODY = frozenset(
     {"content-encoding", "content-length", "content-type", "transfer-encoding"}
 )
-"""What makes the body says these of it."""
+"""Headers that describe the body. They are set together with the body, never by a cause."""
 
 
 def check_headers(name: str, value: object) -> None:

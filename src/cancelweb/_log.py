@@ -1,6 +1,6 @@
-"""The package's log, and the line that tells how a request ended.
+"""The package's logger, and the log line that tells how a request ended.
 
-The one place that puts client-chosen bytes into log text.
+Only this module puts bytes chosen by a client into log text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INFO = LogLevel.info
 
 @define(eq=False)
 class Line:
-    """What the log says of an outcome; put into words only where somebody reads it."""
+    """The log line of an outcome. The text is made only if a log observer formats the event."""
 
     outcome: Outcome
 
@@ -34,11 +34,11 @@ class Line:
 
 
 def log_one(outcome: Outcome) -> None:
-    """Log how one request ended, in a line of its own.
+    """Log how one request ended, in one line at level info.
 
-    Of one that failed, too, at level info: its traceback is the one error event.
+    A failed request is logged at level info, too: its traceback is the error event.
     """
-    # What `log.info` does, which looks its level up among all; that takes thrice as long.
+    # `log.info` would look up its level by name first, which makes it three times as slow.
     log.observer(
         {
             "log_logger": log,
@@ -63,20 +63,20 @@ def log_one(outcome: Outcome) -> None:
 
 
 def seconds_of(outcome: Outcome) -> float:
-    """How long its scope was open."""
+    """How many seconds the scope of a request was open."""
     return outcome.closed - outcome.opened
 
 
 def is_worth_a_line(outcome: Outcome) -> bool:
-    """Whether a request was cancelled, or would have been, or failed."""
+    """Whether the log gets a line: the request was cancelled, or would have been, or failed."""
     if outcome.failure is not None or outcome.ended >= Ended.SURVIVED:
         return True
-    # A request that was answered is not worth one, for all that was stopped beside it.
+    # An answered request gets no line, even if leftover work was stopped.
     return outcome.cause is not None or outcome.would_have_cancelled is not None
 
 
 def why(outcome: Outcome) -> str:
-    """Why a request was cancelled, or would have been, and with what it failed."""
+    """Why a request was cancelled, or would have been, and the error that it failed with."""
     parts = []
     if outcome.cause is not None:
         parts.append(safe_str(outcome.cause))
@@ -91,20 +91,20 @@ def why(outcome: Outcome) -> str:
 
 
 def ended_text(ended: Ended) -> str:
-    """How logs and reports call a way to end: ``let go``."""
+    """The name of a way to end in logs and reports, such as ``let go``."""
     return ended.name.lower().replace("_", " ")
 
 
 def name_of(function: object) -> str:
-    """How logs and errors call a handler or a hook."""
+    """The name of a handler or a hook in logs and errors."""
     return str(getattr(function, "__qualname__", None) or safe_repr(function))
 
 
 def full_name_of(function: Any) -> str:
-    """The name of a handler with its module; a method goes by the class of its object.
+    """The name of a handler with its module; a method is named after the class of its object.
 
-    What a script defines that Twisted runs (``.rpy``) has no module. What has no name, such as a
-    ``partial``, is shown as it is.
+    A function defined in a script that Twisted runs (``.rpy``) has no module. A callable without a
+    name, such as a ``partial``, is shown by its ``repr``.
     """
     kind, name = function, getattr(function, "__qualname__", None)
     owner = getattr(function, "__self__", None)
@@ -118,8 +118,9 @@ def full_name_of(function: Any) -> str:
 
 
 def printable(text: bytes | str) -> str:
-    """Text that is safe to log."""
-    # A client may have chosen these: no control character may reach a terminal or forge a line.
+    """The text with every control character escaped, so that it is safe to log."""
+    # A client may have chosen this text. A control character could forge a log line or steer a
+    # terminal.
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
     if text.isprintable():

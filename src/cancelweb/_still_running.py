@@ -1,6 +1,6 @@
-"""What is told of work that was asked to stop, and still runs or may do so.
+"""Records of work that is still running, or may be: `Survivor` and `LetGo`.
 
-Frozen records; what users know of them stands in `monitor`.
+Users find both in `cancelweb.monitor`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ from .causes import Cause
 
 @frozen(eq=False)
 class Survivor:
-    """Work that outlived its cancellation, as it was when that was noticed.
+    """Work that was asked to stop and was still running some seconds later.
+
+    The record describes the work at the moment when it was found to be still running.
 
     Attributes:
-        method: the method of its request, such as ``b"GET"``.
-        path: the target of its request, still quoted, without the query.
-        cause: why it was asked to stop: the cause of its scope, or that the response was finished.
-        since: when it was; seconds, on the scope's clock.
-        where: what it waits at, as far as Python can tell: a chain of awaits, one ``file:line in
-            function`` a line, the innermost last; a thread's or process's id; or a description.
+        method: the method of the request, such as ``b"GET"``.
+        path: the target of the request, still quoted, without the query.
+        cause: why the work was asked to stop: the cause of its scope, or
+            `cancelweb.ResponseFinished`.
+        since: when the work was asked to stop, in seconds on the scope's clock.
+        where: where the work waits, as far as Python can tell. This is a chain of awaits, one
+            ``file:line in function`` per line, the innermost last; or the id of a thread or
+            process; or a description of the work.
     """
 
     method: bytes
@@ -32,16 +36,18 @@ class Survivor:
 
 @frozen(eq=False)
 class LetGo:
-    """Work that nothing could stop, as it was when its scope ceased to wait for it.
+    """Work that nothing could stop. It may still be running.
+
+    The record describes the work at the moment when its scope stopped waiting for it.
 
     Attributes:
-        method: the method of its request, such as ``b"GET"``.
-        path: the target of its request, still quoted, without the query.
-        cause: why it was to be stopped: as that of a `Survivor`, or, of a request that was spared,
-            what would have cancelled it.
-        since: when its scope ceased to wait; seconds, on the scope's clock.
-        where: the place where it waited, in one line: ``file:line in function``, as far as Python
-            can tell.
+        method: the method of the request, such as ``b"GET"``.
+        path: the target of the request, still quoted, without the query.
+        cause: why the work had to stop: the cause of its scope, or `cancelweb.ResponseFinished`.
+            If the request was spared, this is the cause that would have cancelled it.
+        since: when the scope stopped waiting, in seconds on the scope's clock.
+        where: the place where the work waited, in one line, as far as Python can tell:
+            ``file:line in function``.
     """
 
     method: bytes

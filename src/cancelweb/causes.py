@@ -1,6 +1,6 @@
-"""The facts of a scope's life: why it was cancelled, and how it ended.
+"""Causes and outcomes: why a scope was cancelled, and how it ended.
 
-Frozen records and the exception that carries one; nothing here acts.
+Frozen records, and the exceptions that carry a cause; nothing here acts.
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ def check_status(name: str, value: object) -> None:
 
 
 _FIELD = type(field())
-"""What stands in a class of attrs for a field, until the class is made."""
+"""The placeholder for a field in the body of an attrs class, until attrs has made the class."""
 
 
 @frozen
 class Cause:
-    """Why a scope was cancelled. To give a reason of your own, subclass it with ``@attrs.frozen``.
+    """Why a scope was cancelled. To define a cause of your own, subclass it with ``@attrs.frozen``.
 
     Attributes:
-        status: the HTTP status code of the answer, from 400 to 599, where the client is still
-            there to be answered and nothing has been written yet.
-        headers: further headers of that answer, by name; there are none here. In a subclass this is
-            a mapping, or a property or field that is one.
+        status: the HTTP status code of the answer, from 400 to 599. The answer is sent if the
+            client is still connected and no part of a response has been written.
+        headers: further headers of that answer, by name; none unless a subclass defines them, as a
+            mapping, a property or a field.
     """
 
     status: ClassVar[int] = SERVICE_UNAVAILABLE
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Further headers of that answer, such as ``{"Retry-After": "5"}``; there are none here.
+        """Further headers of the answer, such as ``{"Retry-After": "5"}``; none by default.
 
-        A subclass may have a mapping in its place, a property or a field. ``Connection: close``
-        closes the connection behind the answer; over HTTP/2 it is left out.
+        A subclass may define a mapping, a property or a field instead. ``Connection: close``
+        closes the connection after the answer; over HTTP/2 it is left out.
         """
         return {}
 
     def __init_subclass__(cls) -> None:
-        """Check the class where it is written, not where it is needed."""
+        """Check the subclass when it is defined, not when it is first used."""
         super().__init_subclass__()
         check_initialisers(cls, Cause.__setattr__)
         check_status(f"{cls.__name__}.status", cls.status)
         headers: object = cls.headers
-        # What each instance has of its own, in a property or a field, is checked when it is used.
+        # A property or a field may differ for each instance, so it is checked when it is used.
         if callable(headers) or not (hasattr(headers, "__get__") or isinstance(headers, _FIELD)):
             check_headers(f"{cls.__name__}.headers", headers)
 
@@ -83,8 +83,8 @@ class Disconnected(Cause):
     """The client left before it had the whole response.
 
     Attributes:
-        failure: what ``Request.notifyFinish`` failed with. None where the client had left before
-            anybody could ask: ``notifyFinish`` never fires then (Twisted ticket 4899).
+        failure: the failure of ``Request.notifyFinish``. None if the client left before cancelweb
+            could call ``notifyFinish``, which then never fires (Twisted ticket 4899).
     """
 
     failure: Failure | None = None
@@ -96,11 +96,11 @@ class Disconnected(Cause):
 
 @frozen
 class TimedOut(Cause):
-    """A time limit is over.
+    """A time limit has expired.
 
     Attributes:
-        seconds: what the limit is.
-        limit: the name of the option, or of the header in which the client has asked for it.
+        seconds: the limit, in seconds.
+        limit: the name of the option that set it, or of the header in which the client sent it.
     """
 
     seconds: float
@@ -115,14 +115,14 @@ class Draining(Cause):
     """The server is shutting down.
 
     Attributes:
-        retry_after: the seconds that the answer's ``Retry-After`` asks the client to wait.
+        retry_after: how many seconds ``Retry-After`` asks the client to wait.
     """
 
     retry_after: int = 1
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """See `Cause`: when to come again, and that this server will not be there."""
+        """See `Cause`: ``Retry-After``, and ``Connection: close``, as the server is going away."""
         return {"Retry-After": str(self.retry_after), "Connection": "close"}
 
     def __str__(self) -> str:
@@ -131,7 +131,10 @@ class Draining(Cause):
 
 @frozen
 class RapidReset(Cause):
-    """The client abandons requests faster than they can be cleaned up; see ``max_cleanups``."""
+    """Rapid resets: the client abandons requests faster than they can be cleaned up.
+
+    The option ``max_cleanups`` sets the limit.
+    """
 
     status: ClassVar[int] = 429
 
@@ -141,10 +144,10 @@ class RapidReset(Cause):
 
 @frozen
 class ResponseFinished(Cause):
-    """The response was finished while work that was tracked beside it still ran.
+    """The response was finished while tracked work was still running.
 
-    No scope is cancelled for that: it is what `Scope.check` raises in such work, and what is told
-    of a survivor of it.
+    This never cancels a scope. `Scope.check` raises it in leftover work, and it is the cause of
+    leftover work that survives.
     """
 
     def __str__(self) -> str:
@@ -155,7 +158,7 @@ class ScopeCancelled(CancelledError):
     """Raised in work whose scope has been cancelled.
 
     Attributes:
-        cause: why.
+        cause: why the scope was cancelled.
     """
 
     def __init__(self, cause: Cause) -> None:
@@ -164,10 +167,10 @@ class ScopeCancelled(CancelledError):
 
 
 class ContentLost(CancelledError, OSError):
-    """Raised where ``request.content`` is read after the client has left.
+    """Raised when a handler reads ``request.content`` after the client has left.
 
-    Twisted has closed it by then. This is a ``CancelledError``, because work that ends with it was
-    stopped, and an ``OSError``, because it is the error of a file that cannot be read.
+    Twisted closes the content when the client leaves. This is a ``CancelledError``, because work
+    that ends with it was stopped, and an ``OSError``, because a file could not be read.
 
     Attributes:
         cause: the disconnect.
@@ -182,50 +185,47 @@ class Ended(IntEnum):
     """How the work of a request ended, from best to worst."""
 
     COMPLETED = 0
-    """It ran to its end, or there was none."""
+    """The work ran to its end, or there was none."""
     STOPPED = 1
-    """It was asked to stop, and its end was observed. Leftover work does not count."""
+    """The work was asked to stop, and its end was observed. Leftover work does not count."""
     LET_GO = 2
-    """It may still be running, as nothing could stop it, or tell whether it has stopped."""
+    """The work may still be running, as nothing could stop it or tell whether it has stopped."""
     FAILED = 3
-    """It failed, with an error that is not the cancellation."""
+    """The work failed with an error that is not the cancellation."""
     SURVIVED = 4
-    """It still ran ``survivor_after`` seconds after it was asked to stop."""
+    """The work was still running ``survivor_after`` seconds after it was asked to stop."""
     REFUSED = 5
-    """It never began, since its client had gone or was turned away."""
+    """The work never began, because the client had left or was turned away."""
 
 
-@frozen(slots=False)  # It is much faster to make.
+@frozen(slots=False)  # Without slots, instances are much faster to make.
 class Outcome:
-    """How one request ended; what an observer is given.
+    """How one request ended. Observers receive it.
 
-    A request has a second outcome if its handler is found only when the client has left, and is run
-    all the same: the request's method is spared, and its scope has cleaned up by then. The times
-    are those of the second scope.
+    A request has a second outcome if its scope closes before its handler is found, and the handler
+    still runs because its method is spared. The second outcome has the times of a second scope.
 
     Attributes:
         method: the request's method, such as ``b"GET"``.
         path: the request's target, still quoted, without the query.
-        cause: why the scope was cancelled, or None where it was not.
-        ended: how the work ended, the worst over all that was tracked.
-        opened: when the scope was opened; seconds, on its clock (of a reactor ``time.time``).
-        cancelled: when it was cancelled, or None.
-        stopped: when its work had ended, or been named a survivor: then the hooks begin.
-        closed: when it was closed, after the hooks.
-        failure: the first real failure, cleaned of its frames, or None.
-        would_have_cancelled: the cause that would have cancelled the scope, but for a dry run; or
-            that the client left, where the request's method may not be cancelled for that.
-        leftovers: how many pieces of work still ran when the response was finished, and were asked
-            to stop for that. The request was not cancelled: ``cause`` and ``cancelled`` are None.
-        status: the status code of the response; None if nothing of one was sent. Where the result
-            of a handler needs no waiting, or the request was turned away, that is what Twisted is
-            about to send.
-        sent: how many bytes of its body were written; what the client has received is not known.
-            A result that needs no waiting counts uncompressed. Not counted is a page that Twisted
-            is still to write in place of the handler's.
-        handler: the name of what was called for the request, such as ``shop.Report.render_GET``;
-            for a wrapped resource that of its class and ``render``. Where entry points meet it is
-            the innermost handler. None if nothing was called.
+        cause: why the scope was cancelled, or None if it was not.
+        ended: how the work ended: the worst end of all tracked work.
+        opened: when the scope was opened, in seconds on its clock (``time.time`` for a reactor).
+        cancelled: when the scope was cancelled, or None.
+        stopped: when all work had ended, been let go or been named a survivor, and hooks began.
+        closed: when the scope closed, after its hooks.
+        failure: the first failure that is not a cancellation, without its frames, or None.
+        would_have_cancelled: the cause that would have cancelled the scope, if this were not a dry
+            run, or if a disconnect or a time limit could cancel the request's method.
+        leftovers: how many pieces of work were still running when the response was finished, and
+            were then asked to stop. That cancels nothing: ``cause`` and ``cancelled`` are None.
+        status: the status code of the response, or None if no part of one was sent. After a result
+            that was returned at once, or for a request turned away, Twisted is about to send it.
+        sent: how many bytes of the body were written; how many arrived is unknown. A result that
+            was returned at once counts uncompressed. A page that Twisted has yet to write in place
+            of the handler's does not count.
+        handler: the name of the innermost handler, such as ``shop.Report.render_GET``, or of the
+            wrapped resource's class and ``render``. None if no handler was called.
         notes: the facts that were added with ``Scope.note``.
     """
 
@@ -247,4 +247,4 @@ class Outcome:
 
 
 Observer = Callable[[Outcome], object]
-"""Any callable with one argument, the `Outcome`. It only watches: what it raises is logged."""
+"""Any callable with one argument, the `Outcome`. An exception that it raises is logged."""

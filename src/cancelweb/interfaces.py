@@ -1,6 +1,6 @@
-"""What users implement: a canceller for their own kind of work (`ICancellable`), or a monitor.
+"""Interfaces that users implement: a canceller (`ICancellable`) for a kind of work, or a monitor.
 
-Interfaces, and a fact that monitors are told; no logic. Of the package it knows `causes`.
+Interfaces and protocols only, without logic.
 """
 
 from __future__ import annotations
@@ -18,78 +18,77 @@ __all__ = ["ICancellable", "ICancellableDetails", "IMonitor", "LetGo"]
 
 
 class ICancellable(Interface):
-    """Something that runs and can be asked to stop: the canceller of one piece of work.
+    """A canceller: the adapter that knows how to stop one piece of work.
 
-    Register an adapter from your own kind of work with
-    ``twisted.python.components.registerAdapter(factory, type_or_interface, ICancellable)``;
-    the factory is called with the work, once for each time that it is returned or tracked. Of
-    several cancellers for the same work on one scope only the first is used.
+    Register an adapter for your own kind of work with
+    ``twisted.python.components.registerAdapter(factory, type_or_interface, ICancellable)``.
+    cancelweb calls the factory with the work each time that the work is returned or tracked. If
+    the same work is added to one scope several times, only the first canceller is used.
 
-    `ICancellableDetails` has what a canceller may do besides.
+    `ICancellableDetails` lists what else a canceller may define.
     """
 
     def cancel() -> None:
-        """Ask the work to stop; return without waiting for it.
+        """Ask the work to stop, and return without waiting for its end.
 
-        Called at most once, in the reactor's thread and the context of the handler; from inside
-        ``track`` where the scope has been cancelled already. May be called when the work is over,
-        and must then do nothing. Whatever it raises is logged.
+        Called at most once, in the reactor's thread and in the context of the handler. If the scope
+        has already been cancelled, ``track`` calls it before it returns. cancelweb may call it when
+        the work is over; it must then do nothing. An exception that it raises is logged.
         """
 
     def when_settled() -> Deferred[Any]:
-        """Tell when the work has really ended, cancelled or not.
+        """Return a Deferred that fires when the work has really ended, cancelled or not.
 
         Called once, before ``cancel``.
 
         Returns:
             A Deferred that fires once: with the work's result, or with its failure (a
-            ``CancelledError`` where the work was stopped by ``cancel``). The result of work that
-            a handler returned is used as that of a Deferred would be.
+            ``CancelledError`` if ``cancel`` stopped the work). If a handler returned the work,
+            cancelweb uses the result as it would use that of a Deferred.
         """
 
 
 class ICancellableDetails(Interface):
-    """What a canceller may have besides `ICancellable`.
+    """Optional attributes and methods of a canceller, besides `ICancellable`.
 
-    Each of these is optional, and is looked for by its name: there is no need to declare this
-    interface, nor to have all of it. What is wrong with one of them is logged, and then taken for
-    not there.
+    Each of them is optional, and cancelweb finds it by its name. A canceller need not declare this
+    interface. If one of them fails or has a wrong value, cancelweb logs that and ignores it.
     """
 
     clock = Attribute(
-        "None in a new canceller. Set to an IReactorTime before cancel() is called: the clock of "
-        "the scope, for the canceller's own timers. An attribute that is not None is left alone."
+        "The scope's clock, an IReactorTime, for the canceller's own timers. None in a new "
+        "canceller; cancelweb sets it before it calls cancel(), unless it is not None by then."
     )
     survivor_after = Attribute(
-        "How many seconds the work may take to stop, or None. The scope waits for as long as that, "
-        "or as its own survivor_after, whichever is longer. Read when cancel() has returned."
+        "How many seconds the work may take to stop, or None. The scope waits for this time or its "
+        "own survivor_after, whichever is longer. Read when cancel() has returned."
     )
     is_end_observable = Attribute(
-        "False if the work was asked to stop and nothing will tell when it does, so that "
-        "when_settled() may never fire. The scope then waits no longer, and does not say that the "
-        "work has stopped. Read when cancel() has returned."
+        "False if nothing will tell when the work stops, so that when_settled() may never fire. "
+        "The scope then waits no longer, and does not report the work as stopped. Read when "
+        "cancel() has returned."
     )
 
     def where() -> str:
-        """Tell where the work waits: ``render farm, job 17``, say, or several such lines.
+        """Describe where the work waits, such as ``render farm, job 17``.
 
-        For the report of a survivor and the status page, in place of the ``repr`` of the work.
-        Called at any time, and often: be quick.
+        The report of a survivor and the status page show this text instead of the ``repr`` of the
+        work. This method is called at any time, and often, so it must be fast.
 
         Returns:
-            Lines of text, the innermost last.
+            One or more lines of text, the innermost last.
         """
 
     def response_over() -> None:
-        """The response is finished or lost: fire ``when_settled`` now, if nothing else will.
+        """Fire ``when_settled`` if nothing else will: the response is finished or lost.
 
-        Called at most once, and not if the work has been asked to stop. For work whose end cannot
-        be told otherwise; the scope then waits for it no longer.
+        Called at most once, and never after the work was asked to stop. This is for work whose end
+        shows in no other way; the scope then stops waiting for it.
         """
 
 
 class MonitoredScope(Protocol):
-    """What a monitor may ask a `Scope`."""
+    """A `Scope`, as a monitor sees it."""
 
     @property
     def request(self) -> Any:
@@ -101,19 +100,19 @@ class MonitoredScope(Protocol):
 
     @property
     def ended(self) -> Ended:
-        """How its work has ended, so far."""
+        """How the work has ended so far."""
 
     @property
     def would_have_cancelled(self) -> Cause | None:
-        """What would have cancelled it, but for a dry run or its method."""
+        """The cause that a dry run, or the request's method, kept from cancelling the scope."""
 
 
 class DetachedWork(Protocol):
-    """What a monitor may do with work that goes on outside its request.
+    """Detached work, which goes on outside its request, as a monitor sees it.
 
     Attributes:
-        work: what was detached.
-        clock: where time is taken from while it is being stopped; set it before `cancel`.
+        work: the work that was detached.
+        clock: the clock to use while the work is being stopped. Set it before `cancel`.
     """
 
     @property
@@ -122,71 +121,73 @@ class DetachedWork(Protocol):
     clock: IReactorTime | None
 
     def describe(self) -> str:
-        """Tell what the work is, in a few words."""
+        """Describe the work in a few words."""
 
     def where(self) -> str:
-        """Tell where the work waits: a line or more, the innermost last."""
+        """Describe where the work waits, in one or more lines, the innermost last."""
 
     def cancel(self) -> None:
         """Ask the work to stop."""
 
 
 class IMonitor(Interface):
-    """What an entry point tells the monitor that it was given, and asks it.
+    """A monitor: the methods that an entry point calls, and the attributes that it reads.
 
-    Called in the reactor's thread; must not raise. Each request that an entry point meets is told
+    The methods are called in the reactor's thread and must not raise. Each request is reported
     once, in the order of these methods.
     """
 
-    is_draining = Attribute("Whether new requests are to be answered 503, without their handler.")
-    retry_after = Attribute("Whole seconds that a client is told to wait then, 1 or more.")
+    is_draining = Attribute("Whether new requests are answered 503, without running the handler.")
+    retry_after = Attribute("How many whole seconds such a client is told to wait, 1 or more.")
 
     def scope_opened(scope: MonitoredScope) -> None:  # noqa: N805 - an interface has no self
-        """An entry point that has this monitor has met a request.
+        """An entry point with this monitor has received a request.
 
         Args:
-            scope: the `Scope`. Hold it until it has closed.
+            scope: the scope of the request. Keep it until it has closed.
         """
 
     def scope_closed(scope: MonitoredScope) -> tuple[Observer, ...]:  # noqa: N805
-        """A scope closes: its work has ended, its hooks have been run.
+        """A scope closes: its work has ended and its hooks have run.
 
         Args:
-            scope: has its request, ``cause``, ``ended`` and ``would_have_cancelled`` still.
+            scope: still has its ``request``, ``cause``, ``ended`` and ``would_have_cancelled``.
 
         Returns:
-            The observers that are told its `Outcome`, besides those of the entry point.
+            The observers that receive the `Outcome`, besides those of the entry point.
         """
 
     def scope_withdrawn(scope: MonitoredScope) -> None:  # noqa: N805
-        """As if there had been no such scope: its request is rendered once more, in another."""
+        """Forget this scope: its request is rendered again, in another scope."""
 
     def work_survives(survivor: Survivor) -> None:  # noqa: N805
-        """Work has outlived its cancellation.
+        """Work was asked to stop and is still running some seconds later.
 
         Args:
-            survivor: a `Survivor`. Hold it until it has ended, which may be after its scope closed.
+            survivor: describes the work. Keep it until the work has ended, which may be after its
+                scope has closed.
         """
 
     def survivor_ended(survivor: Survivor) -> None:  # noqa: N805
-        """This survivor, of which it was told, has ended."""
+        """A reported survivor has ended."""
 
     def work_let_go(let_go: LetGo) -> None:  # noqa: N805
-        """A scope waits no longer for work that nothing can stop.
+        """A scope has stopped waiting for work that nothing can stop.
 
         Args:
-            let_go: a `LetGo`. Hold it until it has ended, which may be after its scope closed.
+            let_go: describes the work. Keep it until the work has ended, which may be after its
+                scope has closed.
         """
 
     def let_go_ended(let_go: LetGo) -> None:  # noqa: N805
-        """This work, of which it was told, has ended, or its end cannot be observed."""
+        """Work that was reported as let go has ended, or its end cannot be observed."""
 
     def work_detached(work: DetachedWork) -> None:  # noqa: N805
-        """Work goes on outside its request: a drain is to wait for it.
+        """Work goes on outside its request, and a drain must wait for it.
 
         Args:
-            work: has a ``cancel()``, which asks it to stop. Hold it until it has ended.
+            work: the work; its ``cancel()`` asks it to stop. Keep it until it has ended.
         """
 
     def detached_work_ended(work: DetachedWork) -> None:  # noqa: N805
-        """This work, of which it was told, has ended, however; told once."""
+        """Detached work has ended, in whatever way. Called once for each."""

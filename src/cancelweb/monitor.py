@@ -1,7 +1,7 @@
-"""The open scopes of a site, what became of the others, and how to have them all come to an end.
+"""Monitor requests and drain the server: open scopes, counts of closed ones, survivors.
 
-What entry points tell is kept here, and nothing of a scope that has closed. The steps of a drain
-are in `_operating.draining`.
+A monitor keeps what the entry points report, and no reference to a scope that has closed. The
+steps of a drain are in `_operating.draining`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ __all__ = ["LetGo", "Monitor", "Survivor", "where_it_waits"]
 
 @implementer(IMonitor)
 class Monitor:
-    """What goes on in the entry points that were given it, and what has.
+    """Lists the open requests of its entry points, counts those that have ended, and drains them.
 
-    One monitor may be given to several entry points; where these meet on a request, it counts once.
-    For the reactor's thread.
+    Several entry points may share one monitor. A request that passes through several of them counts
+    once. Use a monitor in the reactor's thread only.
 
     Args:
-        clock: where a drain takes its time from; the Site's reactor unless given.
+        clock: the clock of a drain; by default the reactor of the Site.
 
     Attributes:
-        is_draining: whether `drain` has been called: new requests are turned away.
+        is_draining: whether `drain` has been called, so that new requests are turned away.
     """
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
@@ -55,7 +55,7 @@ class Monitor:
         self._survivors: dict[Survivor, None] = {}
         self._let_go: dict[LetGo, None] = {}
         self._places: Counter[str] = Counter()
-        # By identity: a user's own kind of work may be equal to another, or have no hash.
+        # Keyed by identity: work of a user's own kind may equal other work, or have no hash.
         self._detached: dict[int, DetachedWork] = {}
         self._totals: Counter[tuple[str, str]] = Counter()
         self._would_have: Counter[str] = Counter()
@@ -65,48 +65,48 @@ class Monitor:
     def __repr__(self) -> str:
         return f"<Monitor: {len(self._scopes)} of {self.opened} scopes open>"
 
-    # --- what users ask ---
+    # --- for users ---
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """The scopes that are open, the oldest first."""
-        # Entry points open no other kind of scope; the interface stands below them.
+        """The open scopes, the oldest first."""
+        # Every scope that an entry point reports is a `Scope`; `IMonitor` cannot import that class.
         return cast("tuple[Scope, ...]", tuple(self._scopes))
 
     @property
     def survivors(self) -> tuple[Survivor, ...]:
-        """The work that has outlived its cancellation and still runs, the oldest first.
+        """The survivors that are still running, the oldest first.
 
-        Its scope may have closed long ago.
+        The scope of a survivor may have closed long ago.
         """
         return tuple(self._survivors)
 
     @property
     def let_go(self) -> tuple[LetGo, ...]:
-        """The work that was let go, as nothing could stop it, and still runs; the oldest first."""
+        """The work that was let go and may still be running, the oldest first."""
         return tuple(self._let_go)
 
     @property
     def let_go_at(self) -> Mapping[str, int]:
-        """How often work was let go, by the place where it waited; of a hundred places."""
+        """How often work was let go, by the place where it waited; the first 100 places count."""
         return MappingProxyType(Counter(self._places))
 
     @property
     def detached(self) -> tuple[DetachedWork, ...]:
-        """The detached work that still runs, the oldest first; each has a ``cancel()``."""
+        """The detached work that is still running, the oldest first; each has a ``cancel()``."""
         return tuple(self._detached.values())
 
     @property
     def opened(self) -> int:
-        """How many scopes there ever were."""
+        """How many scopes were ever opened."""
         return len(self._scopes) + self._totals.total()
 
     @property
     def totals(self) -> Mapping[tuple[str, str], int]:
         """How many scopes have closed, by cause and by how their work ended.
 
-        The keys are pairs of strings: the name of the cause's class, or ``"none"``; and the name
-        of a `cancelweb.Ended`, in lower case. What has not happened has no key.
+        Each key is a pair of strings: the name of the cause's class, or ``"none"``; and the name of
+        a `cancelweb.Ended` in lower case. A pair that has not occurred has no key.
         """
         return MappingProxyType(Counter(self._totals))
 
@@ -114,49 +114,48 @@ class Monitor:
     def would_have_cancelled(self) -> Mapping[str, int]:
         """How many closed scopes would have been cancelled, by the name of the cause's class.
 
-        In a dry run; also requests of methods that a disconnect or a time limit may not cancel.
+        A dry run kept them from being cancelled, or the method of the request.
         """
         return MappingProxyType(Counter(self._would_have))
 
     @property
     def retry_after(self) -> int:
-        """The seconds that clients who are turned away are asked to wait: what a drain has left."""
+        """How many seconds turned-away clients are asked to wait, the rest of the drain or 1."""
         return 1 if self._drain is None else max(1, ceil(self._drain.remaining()))
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell an observer the `cancelweb.Outcome` of each scope, besides those of the entry point.
+        """Add an observer, which receives the `cancelweb.Outcome` of each scope.
 
         Args:
-            observer: what it raises is logged.
+            observer: a callable with one argument. An exception that it raises is logged.
 
         Raises:
-            TypeError: it cannot be called with one argument.
+            TypeError: ``observer`` cannot be called with one argument.
         """
         self._observers += observers_from(observer)
 
     def drain(self, seconds: float) -> Deferred[None]:
-        """Turn new requests away, let the others finish, and cancel those that take too long.
+        """Turn new requests away, let open ones finish, and cancel those that take too long.
 
-        From now on, for good, what comes to the entry points of this monitor is answered 503, with
-        ``Retry-After`` and ``Connection: close``, and no handler is run for it. After ``seconds``
-        what is left is cancelled with `cancelweb.Draining`, whatever its method, and answered
-        likewise. Then the cleanup hooks are waited for, and what was detached: for ten seconds from
-        when the last scope has closed. What of it then still runs is asked to stop, and has five
-        seconds more. What is not over by then is logged, and left.
+        From now on the entry points of this monitor answer new requests with 503, ``Retry-After``
+        and ``Connection: close``, without running a handler. After ``seconds`` the open requests
+        are cancelled with `cancelweb.Draining`, whatever their method, and answered likewise. The
+        drain then waits for cleanup hooks and detached work. Ten seconds after the last scope has
+        closed, it asks detached work to stop, and waits five more seconds. It logs what is still
+        running then, and leaves it.
 
-        In a dry run nothing is turned away or cancelled, and nothing is waited for after
-        ``seconds``.
+        In a dry run the drain turns away and cancels nothing, and waits ``seconds`` at most.
 
-        Ports are not closed, and signals are not touched: have it called, and waited for, with
-        ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30)``.
+        A drain closes no ports and installs no signal handlers. To drain before the process exits,
+        call ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30)``.
 
         Args:
             seconds: how long requests may go on; 0 or more.
 
         Returns:
-            A Deferred that fires with None when it is all over and what was answered has been
-            handed to the network. A drain cannot be stopped, and is the same for all who call
-            for it: the ``seconds`` of the first count.
+            A Deferred that fires with None when the drain is over and its answers have been handed
+            to the network. A drain cannot be stopped. Later calls return a Deferred for the same
+            drain, and their ``seconds`` are ignored.
 
         Raises:
             TypeError, ValueError: ``seconds`` is not a number of seconds.
@@ -171,17 +170,20 @@ class Monitor:
         return self._drain.when_done()
 
     def blind_spots(self) -> tuple[Scope, ...]:
-        """The open scopes whose clients could leave unseen, because nobody reads from them.
+        """The open scopes whose client could leave unnoticed, because Twisted has stopped reading.
 
-        Twisted stops reading a connection on which more than 16 KiB wait behind a request that is
-        not answered yet. Whether its client has left shows when it reads on, or writes; until then
-        only a ``timeout`` stops the work. For each such connection a warning is logged, the first
-        time. Call this every few seconds to have it in the log.
+        Twisted stops reading from a connection when more than 16 KiB of pipelined data wait behind
+        an unanswered request. It then notices that the client has left only when it reads again or
+        writes; until then, only a time limit stops the work. The first call that finds such a
+        connection logs a warning. Call this every few seconds to see such connections in the log.
 
-        Only for HTTP/1.1 and reactors that provide ``IReactorFDSet``, as all do but IOCP's.
+        This works for HTTP/1.1, and for reactors that provide ``IReactorFDSet`` (all except IOCP).
+
+        Returns:
+            The scopes, the oldest first.
         """
         for scope in self.scopes:
-            # Twisted may never report the end of a request. This is an occasion to see it.
+            # Twisted may fail to report the end of a request; this notices it.
             scope.catch_up()
         blind = find_blind(self.scopes)
         for scope, connection in blind:
@@ -194,7 +196,7 @@ class Monitor:
         scope = next(iter(self.scopes), None)
         return global_reactor() if scope is None else scope.clock
 
-    # --- what entry points tell ---
+    # --- for entry points ---
 
     def scope_opened(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""

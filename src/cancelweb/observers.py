@@ -1,7 +1,4 @@
-"""Ready-made observers, and the hook that writes the 499 line of the access log.
-
-Each is small and needs nothing but what it is given.
-"""
+"""Ready-made observers, and the hook that writes a 499 line to the access log."""
 
 from __future__ import annotations
 
@@ -15,18 +12,23 @@ from .causes import Disconnected
 __all__ = ["access_log_499", "log_outcome"]
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status that nginx made customary in access logs for a client that left."""
+"""The status that nginx writes to its access log for a client that left."""
 
 
 def access_log_499(scope: Scope) -> None:
-    """Write the access-log line of a request whose client left; an ``on_exit`` hook.
+    """Write the access-log line of a request whose client left, with status 499.
 
-    Twisted logs a request when it is finished, so one that was abandoned leaves no line. This
-    hook has the site write it with its own formatter (Combined Log Format unless it was given
-    another), with status 499. If the client had the whole response by then, the line has the status
-    of that. The hook does nothing for a request that was finished, or whose connection was aborted
-    at this end; as an ``on_cancel`` hook, for one that a disconnect may not cancel. It sets the
-    request's ``code`` for as long as the site writes, and needs its ``site``.
+    Use this function as an ``on_exit`` hook. Twisted logs a request when its response is finished,
+    so an abandoned request leaves no line. This hook makes the site write the line with the site's
+    own log formatter (by default the Combined Log Format). If the client left with the whole
+    response, the line has the status of that response.
+
+    The hook does nothing if the response was finished or this server aborted the connection. An
+    ``on_cancel`` hook does not run for requests that a disconnect may not cancel, so they get no
+    line. While the site writes the line, ``request.code`` is 499.
+
+    Args:
+        scope: the scope of the request, which must have a ``site``.
     """
     request = scope.request
     if left_with_whole_response(request):
@@ -35,7 +37,7 @@ def access_log_499(scope: Scope) -> None:
     was_spared = scope.cause is None and scope.would_have_cancelled is not None
     left = was_spared or isinstance(scope.cause, Disconnected)
     if left and fate_of(request) is Fate.LOST and not scope.life.is_given_up:
-        # What the outcome tells is what was sent.
+        # The outcome reports `request.code` as the status that was sent, so restore it.
         sent, request.code = getattr(request, "code", None), CLIENT_CLOSED_REQUEST
         try:
             request.site.log(request)

@@ -174,7 +174,9 @@ class ListTests(SynchronousTestCase):
     def test_defaults_are_those_of_docstrings(self) -> None:
         """The numbers in the table of options are those in the decorator's docstring."""
         docstring = inspect.getdoc(cancel_on_disconnect) or ""
-        documented = re.findall(r"^ +(\w+): (?:.|\n(?! +\w+: ))*?; (\d+) unless", docstring, re.M)
+        documented = re.findall(
+            r"^ +(\w+): (?:.|\n(?! +\w+: ))*?; (\d+)\s+by\s+default", docstring, re.M
+        )
         numbers = [(name, default) for name, _, default, _ in self.table() if default.isdigit()]
         self.assertEqual(sorted(numbers), sorted(documented))
 

@@ -130,7 +130,9 @@ class CauseHeadersTests(AnswerTestCase):
             self.assertIsNone(response.header(b"retry-after"))
             self.assertIsNotNone(response.header(b"content-type"))
             [event] = of_cancelweb(events)
-            self.assertRegex(str(formatEvent(event)), r"^the headers of .* are left out$")
+            self.assertRegex(
+                str(formatEvent(event)), r"^the headers of .* are wrong and were left out$"
+            )
             self.assertEqual(len(self.flushLoggedErrors()), 1)
 
 

@@ -104,7 +104,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         [event] = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
-            f"{half.__qualname__} failed behind a part of its page, so the response is broken off",
+            f"{half.__qualname__} failed after a part of its page, so the response is broken off",
         )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -139,7 +139,7 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         [event] = of_cancelweb(events)
         self.assertEqual(
             formatEvent(event),
-            f"{half.__qualname__} failed behind a part of its page, so the response is broken off",
+            f"{half.__qualname__} failed after a part of its page, so the response is broken off",
         )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
@@ -210,7 +210,10 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
             self.assertEqual((connection.received, connection.is_aborted), (b"", is_aborted))
             self.assertEqual(
                 [formatEvent(each) for each in of_cancelweb(events)],
-                ["a request that is turned away cannot be answered: the server is shutting down"],
+                [
+                    "a request that was turned away could not be answered: "
+                    "the server is shutting down"
+                ],
             )
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 

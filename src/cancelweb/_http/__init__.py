@@ -1,1 +1,1 @@
-"""Requests and responses: the entry points, answering, and what is peculiar to Twisted Web."""
+"""Requests and responses: the entry points, the answers, and the quirks of Twisted Web."""

@@ -1,6 +1,6 @@
-"""What receives the result of a handler: the seam between a scope and Twisted, or a framework.
+"""The answerer: receives a handler's result, and passes it to Twisted or to another framework.
 
-One protocol; `answering` has the answerer that writes to Twisted's requests.
+This module has the protocol only. `answering` has the answerer for Twisted's requests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..causes import Cause
 
 
 class Later(Enum):
-    """Stands for a result that is still to come."""
+    """The placeholder for a result that is still to come."""
 
     LATER = auto()
 
@@ -22,12 +22,12 @@ LATER = Later.LATER
 
 
 class NoResponse(TypeError):
-    """A handler returned what is neither a response nor work.
+    """A handler returned a value that is neither a response nor work.
 
     Attributes:
-        returned: that.
-        is_callers: whether the caller is to be given that, as the handler is a wrapped resource.
-            For an entry point outside that of a decorated handler, it is an error like any other.
+        returned: the value.
+        is_callers: whether the caller receives the value, because the handler is a wrapped
+            resource. From a decorated handler it is an error like any other.
     """
 
     def __init__(self, message: str, returned: object = None) -> None:
@@ -36,46 +36,47 @@ class NoResponse(TypeError):
 
 
 class Call(Protocol):
-    """The call of a handler, which has returned."""
+    """The call of a handler that has returned."""
 
     @property
     def answerer(self) -> Answerer:
-        """Receives what it comes to."""
+        """The answerer that receives the result."""
 
     def arrived(self, result: object) -> None:
-        """What it has returned has come to its end, after the call."""
+        """The work that the handler returned has ended, after the call returned."""
 
 
 class Answerer(Protocol):
-    """Receives what one handler came to.
+    """Receives the result of one handler.
 
-    A result is bytes, None, ``NOT_DONE_YET`` or a `Failure`; that of a framework may take others.
+    A result is bytes, None, ``NOT_DONE_YET`` or a `Failure`. An answerer for another framework may
+    accept further results.
     """
 
     def canceller_of(self, work: object) -> Canceller:
-        """How to wait for what a handler returned, or for what that came to, and to stop it.
+        """The canceller for work that a handler returned, or that other returned work resulted in.
 
         Raises:
-            TypeError: it is nothing that can be waited for; says what to return instead.
+            TypeError: the value is not work; the message says what to return instead.
         """
 
     def is_result(self, value: object) -> bool:
-        """Whether this is a result, and no work to wait for."""
+        """Whether the value is a result, rather than work to wait for."""
 
     def give_back(self, result: object, is_callers: bool) -> object:
-        """The handler's call has returned, with a result or with `LATER`.
+        """Answer when the handler's call has returned, with a result or with `LATER`.
 
         Args:
-            result: what it has come to so far.
-            is_callers: a wrapped resource has raised or returned this without waiting, so that the
-                caller is to deal with it as if cancelweb were not there.
+            result: the result so far.
+            is_callers: whether a wrapped resource raised or returned this at once. The caller then
+                receives it as if cancelweb were not there.
 
         Returns:
-            What to return for the call; a `Failure` is raised.
+            What the call returns to the caller; the caller raises a `Failure`.
         """
 
     def deliver(self, result: object) -> None:
-        """The result has come after the call."""
+        """Answer with a result that came after the handler's call had returned."""
 
     def answer_cancel(self, cause: Cause) -> None:
-        """The request was cancelled, and no result will come: answer a client that still waits."""
+        """Answer a client that still waits; the request was cancelled, so no result will come."""

@@ -1,7 +1,7 @@
-"""The answerer of Twisted Web: writes a response whole, or an error page, or breaks one off.
+"""The answerer for Twisted Web: sends a response or an error page, or breaks a response off.
 
-With `pages`, `error_pages`, `breaking_off` and `streams`, which it uses, and `turned_away`, the
-only code that writes to a request or finishes it. When work is stopped is not decided here.
+Nothing else writes to a request or finishes it, except `turned_away`, and `pages`, `error_pages`,
+`site_pages`, `breaking_off` and `streams`, which this module uses.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from .request_scope import RequestScope
 from .streams import Stream, close_stream
 
 Rendered = bytes | int
-"""What Twisted takes from a render method: the body, or ``NOT_DONE_YET``."""
+"""What Twisted accepts from a render method: the body, or ``NOT_DONE_YET``."""
 
 
 @define(eq=False)
 class TwistedAnswerer:
-    """Answers a request with what a handler came to. See `Answerer`.
+    """Answers a request with the result of a handler. See `Answerer`.
 
     Attributes:
         scope: the scope of the request.
-        request: the request; the scope forgets it when it closes.
-        handler: what errors name.
-        is_outermost: whether its call is made by Twisted, whose business the result is.
+        request: the request, kept here because the scope drops it when it closes.
+        handler: the handler that errors name.
+        is_outermost: whether Twisted itself makes the call and receives the result.
     """
 
     scope: RequestScope
@@ -58,7 +58,7 @@ class TwistedAnswerer:
     handler: object
     is_outermost: bool
 
-    # --- what can be waited for ---
+    # --- work ---
 
     def is_result(self, value: object) -> bool:
         """See `Answerer`."""
@@ -93,7 +93,7 @@ class TwistedAnswerer:
 
     @property
     def _innermost(self) -> object:
-        """The handler that the log names, as the outcome does."""
+        """The handler that the log names; the outcome names the same one."""
         return self.scope.inner_handler or self.handler
 
     @property
@@ -102,7 +102,7 @@ class TwistedAnswerer:
         return is_open and fate_of(self.request) is Fate.OPEN
 
     def give_back(self, result: object, is_callers: bool) -> object:
-        """See `Answerer`: a failure is raised, for Twisted to answer."""
+        """See `Answerer`: a returned failure is raised, and Twisted answers it."""
         if self._is_answerable:
             if isinstance(result, bytes):
                 return self._hand_over(result)
@@ -140,13 +140,13 @@ class TwistedAnswerer:
         return NOT_DONE_YET
 
     def _withdraw(self) -> None:
-        """Close without hooks and observers: the handler is called once more."""
+        """Close the scope without hooks and observers, because Twisted calls the handler again."""
         for monitor in self.scope.options.monitors:
             monitor.scope_withdrawn(self.scope)
         self.scope.life.close()
 
     def _is_answered_by_hook(self) -> bool:
-        """Whether a hook has finished the request meanwhile; then Twisted must not raise."""
+        """Whether a hook has finished the request meanwhile, so that Twisted must not answer."""
         return guarded_fate_of(self.request) is not Fate.OPEN
 
     def deliver(self, result: object) -> None:
@@ -164,7 +164,7 @@ class TwistedAnswerer:
 
     @property
     def _is_upgraded(self) -> bool:
-        """Whether another protocol has the connection, so that no report of an end will come."""
+        """Whether the connection was upgraded, so that ``notifyFinish`` will never fire."""
         is_open = self.scope.handler is not None and self.scope.fate is Fate.OPEN
         return is_open and is_taken_over(self.request, self.scope.general.channel)
 
@@ -176,7 +176,7 @@ class TwistedAnswerer:
                 self._failed(Failure())
 
     def _written(self) -> None:
-        """The handler has written it all, unless it has left the rest to a producer."""
+        """Finish a response that the handler has written, unless a producer writes the rest."""
         if self._is_answerable and getattr(self.request, "producer", None) is None:
             try:
                 self.request.finish()
@@ -187,7 +187,7 @@ class TwistedAnswerer:
 
     def _failed(self, failure: Failure) -> None:
         if self._is_answerable and is_fault_if_unanswered(failure):
-            # The code that has cancelled it, or was told of the exit status, may answer itself.
+            # Code that cancelled the work, or saw its exit status, may still answer in this turn.
             self.scope.clock.callLater(0, self._answer_failure, failure)
         else:
             self._answer_failure(failure)
@@ -208,24 +208,24 @@ class TwistedAnswerer:
         self.scope.catch_up()
 
     def _note_unanswered(self, failure: Failure) -> None:
-        # An unsupported method is the client's own fault, which nobody is left to be told of.
+        # An unsupported method is the client's mistake, and the client can no longer be told.
         if not is_fault_if_unanswered(failure) and not failure.check(UnsupportedMethod):
             self._note(failure)
             log_failure_in(self.scope.context, self._innermost, failure)
         elif is_cancellation(failure):
-            self._note(failure)  # By its owner, for a reason of the owner's: we have not asked it.
+            self._note(failure)  # Other code has cancelled this work, not cancelweb.
 
     def _note(self, failure: Failure) -> None:
         if self.scope.state is not State.CLOSED:
             self.scope.life.record.note(failure)
 
     def _break_off(self) -> None:
-        """What a request of the user's own kind has raised stands in the way of an answer."""
+        """Break off, because a request of the user's own class raised while being answered."""
         self.scope.life.record.fail(Failure())
-        name = full_name_of(self._innermost)
-        log_in(self.scope.context, log.failure, "{handler} cannot be answered for", handler=name)
+        text, name = "the request of {handler} could not be answered", full_name_of(self._innermost)
+        log_in(self.scope.context, log.failure, text, handler=name)
         if fate_of(self.request) is Fate.OPEN:
-            # Otherwise it was raised behind a whole answer.
+            # Otherwise the whole answer was out before the request raised.
             break_off(self.scope, self.request)
 
     # --- a cancel ---

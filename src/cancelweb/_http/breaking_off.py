@@ -1,7 +1,7 @@
-"""Breaking a response off at this end, so that half of one never looks like a whole one.
+"""Break a response off: abort the HTTP/1 connection or reset the HTTP/2 stream.
 
-Over HTTP/1 the connection is aborted, over HTTP/2 the stream is reset. Why is for `answering`,
-`turned_away` and `error_pages`.
+A client must see that a truncated response is truncated. `answering`, `turned_away` and
+`site_pages` decide when a response is broken off.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .request_scope import RequestScope
 
 
 def break_off(scope: RequestScope, request: Any) -> None:
-    """Break off what has begun. From now on nothing is written to the request."""
+    """Break off a response that has begun; later writes to the request do nothing."""
     scope.life.give_up()
-    # Over HTTP/2 nothing else stops a producer, and one that is pulled would be pulled for ever.
-    # Over HTTP/2, whose streams are reset in the next turn, a `finish` would come before the reset.
+    # Over HTTP/2 nothing else stops a producer, and Twisted would pull a pull producer forever.
+    # The request is guarded now, because a `finish` would reach an HTTP/2 stream before the reset,
+    # which comes in the next turn.
     drop_producer(request, scope.context, Fate.LOST)
     transport = getattr(request, "transport", None)
     if transport is not None:
         transport.abortConnection()
     else:
-        # A stream that goes while its connection tells its siblings of a loss would break
-        # Twisted's loop over them.
+        # While Twisted loops over the streams of a lost connection, none of them may be removed.
         scope.clock.callLater(0, _reset, request, getattr(request, "channel", None))
 
 
@@ -37,7 +37,8 @@ def _reset(request: Any, stream: Any) -> None:
     if stream is None or fate_of(request) is not Fate.OPEN:
         return
     if not reset_with_error(stream):
-        # Without Request.transport this may be a connection over HTTP/1, which can only be closed.
+        # A request without a transport may still be an HTTP/1 one, whose channel can only be
+        # closed.
         getattr(stream, "abortConnection", stream.loseConnection)()
-    # Twisted tells nobody that this side has reset it.
+    # Twisted reports no loss to the request when this side resets the stream.
     request.connectionLost(Failure(ConnectionAborted()))

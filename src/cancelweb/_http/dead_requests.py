@@ -1,6 +1,6 @@
-"""Dead requests: what is done to one that is finished or lost does nothing, instead of raising.
+"""Guard dead requests: calls on a finished or lost request do nothing, instead of raising.
 
-Also the producers of such requests, which nothing asks for more.
+This module also stops the producers of such requests.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from .request_facts import fate_of
 
 
 def ignore(*args: object) -> None:
-    """Stands where a dead request would raise."""
+    """Replaces a method that would raise on a dead request."""
 
 
 def _refuse_producer(producer: Any, streaming: bool) -> None:
-    """There is nobody left to produce for."""
+    """Replaces ``registerProducer``: stop the producer at once."""
     _stop_producer(producer, None)
 
 
 class _ClosedChannel:
-    """Stands for the channel that a finished request has given up."""
+    """Replaces the channel that a finished request has given up."""
 
-    isSecure = staticmethod(lambda: False)  # what Twisted says without a channel
+    isSecure = staticmethod(lambda: False)  # as a Twisted request without a channel answers
     registerProducer = staticmethod(_refuse_producer)
     unregisterProducer = loseConnection = staticmethod(ignore)
 
@@ -36,7 +36,7 @@ CLOSED_CHANNEL = _ClosedChannel()
 
 
 def guarded_fate_of(request: Any) -> Fate:
-    """What has become of a request; one that is over is guarded."""
+    """The fate of a request; a request that is finished or lost is guarded first."""
     fate = fate_of(request)
     if fate is not Fate.OPEN:
         guard(request, fate)
@@ -44,10 +44,10 @@ def guarded_fate_of(request: Any) -> Fate:
 
 
 def guard(request: Any, fate: Fate) -> None:
-    """The request is finished or lost: what is done to it from now on does nothing.
+    """Make every later call on a finished or lost request do nothing.
 
-    No-ops in the request's own ``__dict__``, from the moment of its death: no proxy, and no cost
-    while it lives.
+    The no-ops go into the request's own ``__dict__`` when it dies. There is no proxy, and no cost
+    while the request is alive.
     """
     if fate is Fate.FINISHED:
         guard_finished(request)
@@ -56,15 +56,15 @@ def guard(request: Any, fate: Fate) -> None:
 
 
 def guard_finished(request: Any) -> None:
-    """See `guard`. ``finish`` is left alone: called twice, it warns, as in Twisted."""
-    # Most requests end here, and few keys in a dict are cheap.
+    """See `guard`. ``finish`` stays as it is: a second call warns, as in plain Twisted."""
+    # Nearly all requests end here, and each attribute that is set costs time.
     request.write, request.channel = ignore, CLOSED_CHANNEL
 
 
 def guard_answered(request: Any) -> None:
-    """See `guard`: cancelweb has answered in the place of the handler, which cannot know of it.
+    """See `guard`: cancelweb has answered instead of the handler.
 
-    So the handler's own ``finish`` is its first, and no mistake to warn of.
+    The handler does not know that, so its ``finish`` must not warn.
     """
     guard_finished(request)
     request.finish = ignore
@@ -79,12 +79,12 @@ def guard_lost(request: Any) -> None:
 
 
 def drop_producer(request: Any, context: Context | None, fate: Fate = Fate.OPEN) -> None:
-    """Stop the producer of a living request: it cannot be finished with one.
+    """Stop the producer of a living request, which Twisted cannot finish while it has one.
 
     Args:
-        request: may have one.
-        context: that of the handler, for the log.
-        fate: what becomes of the request; it is guarded before the producer can call ``finish``.
+        request: the request, with or without a producer.
+        context: the context of the handler, for the log.
+        fate: if not OPEN, the request is guarded so before its producer can call ``finish``.
     """
     producer = getattr(request, "producer", None)
     if producer is not None:
@@ -96,17 +96,17 @@ def drop_producer(request: Any, context: Context | None, fate: Fate = Fate.OPEN)
 
 
 def release_producer(request: Any, channel: Any, context: Context | None) -> Any:
-    """A request was lost: stop its producer, if Twisted does not; returns it, or None."""
+    """Stop the producer of a lost request, if Twisted does not; returns the producer, or None."""
     producer = getattr(request, "producer", None)
     if producer is not None and request.transport is None:
-        # Over HTTP/2 nothing else stops it, and a pull producer would be pulled for ever.
+        # Over HTTP/2 nothing else stops a producer, and Twisted would pull a pull producer forever.
         channel.unregisterProducer()
         _stop_producer(producer, context)
     return producer
 
 
 def _stop_producer(producer: Any, context: Context | None) -> None:
-    """Stop a producer, which may fail for itself."""
+    """Stop a producer; log an exception that it raises."""
     try:
         producer.stopProducing()
     except BaseException:

@@ -1,6 +1,6 @@
-"""The decorator: runs a render method in the scope of its request.
+"""The decorator `cancel_on_disconnect`: runs a render method in the scope of its request.
 
-Finding the request among the arguments; the rest is for `serving`.
+It finds the request among the arguments; `serving` does the rest.
 """
 
 from __future__ import annotations
@@ -68,59 +68,59 @@ def cancel_on_disconnect(
     max_cleanups: int | None = None,
     clock: IReactorTime | None = None,
 ) -> Any:
-    """Stop what a render method returns when its client leaves; a decorator, bare or with options.
+    """Stop the work of a render method when its client leaves. Use it bare or with options.
 
-    It goes on functions and methods, ``def``, ``@inlineCallbacks`` (outside it) and ``async
-    def``, async generators included. The request is the first positional argument that has a
-    ``notifyFinish``. The undecorated handler stays reachable as ``__wrapped__``.
+    It decorates functions and methods: ``def``, ``async def`` (async generators included), and
+    ``@inlineCallbacks``, above which it goes. The request is the first positional argument with a
+    ``notifyFinish`` method. The undecorated handler stays reachable as ``__wrapped__``.
 
-    Where entry points meet on one request they share one scope: their hooks and observers add up,
-    the soonest ``total_timeout`` holds, and for the rest the innermost that was given an option
-    decides. A limit counts from when its entry point is met. A disconnect or a limit cancels a
+    Nested entry points share one scope per request. Their hooks and observers add up, and the
+    soonest ``total_timeout`` counts. For other options, the innermost entry point that sets one
+    wins. A limit counts from when its own entry point is reached. A disconnect or a limit cancels a
     decorated handler whatever the method of its request.
 
     Args:
-        handler: may return bytes, ``NOT_DONE_YET``, a Deferred, a coroutine or another awaitable,
-            an `IDelayedCall`, a LoopingCall, a CooperativeTask, a process transport, an asyncio
-            or concurrent Future, a ``twisted.web.template`` renderable, an iterator or async
-            iterator of bytes, or anything that adapts to `ICancellable`.
-        timeout: for how many seconds the handler may write nothing: before it sends the head, and
-            then between writes. Then the scope is cancelled with `TimedOut`, and the client gets
-            an error page, or, if a part of the response is out, its connection is aborted. What
-            gets stuck is cut within twice that time. None for no limit, also in place of that of
-            an entry point outside.
-        total_timeout: seconds until the whole response is written, a long download too.
-        stall_timeout: for how many seconds the client may take nothing of a response that is still
-            being written. For as long as it holds a producer up, ``timeout`` does not count. None
+        handler: may return a response: bytes, ``NOT_DONE_YET``, an iterator or async iterator of
+            bytes, or a ``twisted.web.template`` renderable. Or it may return work: a Deferred, a
+            coroutine or another awaitable, an `IDelayedCall`, a LoopingCall, a CooperativeTask, a
+            process transport, or an asyncio or concurrent Future. Anything else must adapt to
+            `ICancellable`.
+        timeout: how many seconds the handler may write nothing, first until it sends the head and
+            then between writes. When they are over, the scope is cancelled with `TimedOut`, and
+            the client gets an error page; if part of the response is out, the connection is aborted
+            instead. A stuck response ends within twice that time. None means no limit, and also
+            lifts the limit of an outer entry point.
+        total_timeout: seconds until the whole response must be written, even a long download.
+        stall_timeout: how many seconds the client may take nothing of a response that is still
+            being written. While the client holds up a producer, ``timeout`` does not count. None
             as for ``timeout``.
-        timeout_header: the name of a header in which the client tells for how many seconds it will
-            wait, which count as a ``total_timeout``. A value that is no number above 0 is ignored.
-        timeout_status: the status of the answer when time is up; 503 unless given.
-        error_page: makes the answer where a time limit, a drain or a cause of yours ends a request
-            whose client still waits. It is called with the request and the `Cause`, when the status
-            and the headers are set, which it may change. It returns bytes, a resource, whose
-            ``render`` must answer at once, or None for the default: a JSON problem (RFC 9457),
-            plain text or HTML, whichever the client's ``Accept`` asks for. If it fails, that is
-            logged, and the default is sent. It is not called for `RapidReset`.
-        on_cancel: a hook, or several, for when the scope is cancelled.
-        on_exit: a hook, or several, for when the scope ends, however it ends.
-        observers: an observer, or several, told the `Outcome` of every request; given any, or
-            ``()``, the default `log_outcome` is not used.
-        cleanup_timeout: seconds that all hooks of a request together are waited for; 10 unless
-            given. When they are used up, the remaining hooks are called, but not waited for.
-        survivor_after: seconds after which work that was asked to stop and still runs is named
-            a survivor and no longer waited for; 5 unless given.
-        max_cleanups: how many requests that a client has abandoned on one HTTP/2 connection may
-            still be stopping or cleaning up; 100 unless given. While there are as many, the
-            connection's further requests are answered 429, and their handlers are not run. Where
-            entry points meet, the outermost decides.
-        clock: where time is taken from; the Site's reactor unless given.
+        timeout_header: the name of a request header in which the client says how many seconds it
+            will wait; they count as a ``total_timeout``. It is ignored if not a number above 0.
+        timeout_status: the status of the answer after a time limit; 503 by default.
+        error_page: makes the answer when a time limit, a drain or your own cause ends a request
+            whose client still waits. It is called with the request and the `Cause`, after the
+            status and the headers are set, and may change these. It returns bytes, a resource
+            whose ``render`` answers at once, or None for the default page: a JSON problem (RFC
+            9457), plain text or HTML, as the client's ``Accept`` asks. If it fails, the failure is
+            logged and the default page is sent. It is not called for `RapidReset`.
+        on_cancel: one or more hooks to run when the scope is cancelled.
+        on_exit: one or more hooks to run when the scope ends, however it ends.
+        observers: one or more observers, called with the `Outcome` of every request. They replace
+            the default, `log_outcome`; ``()`` removes it.
+        cleanup_timeout: how many seconds cancelweb waits for all hooks of a request together; 10
+            by default. After that it still calls the remaining hooks, but does not wait for them.
+        survivor_after: how many seconds work may take to stop; 5 by default. Work that is still
+            running then is named a survivor and no longer waited for.
+        max_cleanups: how many abandoned requests of one HTTP/2 connection may still be stopping or
+            cleaning up; 100 by default. While that many are, new requests on the connection are
+            answered 429 without running their handlers. The outermost entry point's limit counts.
+        clock: the clock of the scope; by default the Site's reactor.
 
     Returns:
         A handler of the same signature that returns bytes or ``NOT_DONE_YET``.
 
     Raises:
-        TypeError, ValueError: an option is wrong; at once, not on the first request.
+        TypeError, ValueError: an option is wrong. Raised at once, not on the first request.
     """
     options = checked_options(
         timeout=timeout,

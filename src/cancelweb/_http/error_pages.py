@@ -1,8 +1,8 @@
-"""The answer to a request that is cancelled or turned away: the site's own page, or the default.
+"""Error pages: the answer to a cancelled or turned-away request, from the site or by default.
 
-When there is one is for `answering` and `turned_away`; how the site is asked is for `site_pages`.
-Of a cause of the user's own the default has only the status and the headers: its text may be meant
-for the log alone.
+`answering` and `turned_away` decide when a page is sent; `site_pages` calls the site's
+``error_page``. The default page shows the status and headers of a user's cause but not its text,
+which may be meant for the log alone.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ _OF_THE_PAGE = (
     b"trailer",
     b"transfer-encoding",
 )
-"""Headers in which the handler tells of its own page. They are not true of an error page."""
+"""Headers that describe the handler's own page, and would be wrong for an error page."""
 
 
 @frozen
 class Form:
-    """One form of the default page.
+    """One form of the default page: HTML, JSON or plain text.
 
     Attributes:
-        content_type: what the answer says of it.
-        names: what clients call it.
-        make: makes it of a status, its phrase, and a sentence.
+        content_type: the ``Content-Type`` of the answer.
+        names: the media types by which clients ask for this form.
+        make: makes the page from a status, its phrase, and a sentence.
     """
 
     content_type: str
@@ -77,7 +77,7 @@ def _html(status: int, title: str, detail: str) -> str:
 
 
 def _problem(status: int, title: str, detail: str) -> str:
-    """RFC 9457."""
+    """A JSON problem as in RFC 9457."""
     members = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     return json.dumps(members)
 
@@ -93,14 +93,14 @@ PROBLEM = Form(
 TEXT = Form("text/plain; charset=utf-8", ("text/plain",), _text)
 
 _FORMS = (HTML, PROBLEM, TEXT)
-"""Those of the default. Of several that a client likes and names equally, the first is sent."""
+"""The forms of the default page. If a client prefers several equally, it gets the first."""
 
 
 def answer_in_place(scope: RequestScope, request: Any, cause: Cause) -> None:
-    """Answer an open request in the place of its handler, which may still try to finish it.
+    """Answer an open request instead of its handler, which may still try to finish it.
 
     Raises:
-        BaseException: what a request of the user's own kind has raised.
+        BaseException: a request of the user's own class raised it.
     """
     try:
         page = page_for(scope, request, cause, STOPPED, HTML)
@@ -117,18 +117,18 @@ def page_for(
     """Set the status and the headers of the answer to an open request, and make its body.
 
     Args:
-        scope: that of the request.
-        request: nothing of a response has been written.
-        cause: why it is answered.
-        detail: what the default says.
-        otherwise: the form of the default for clients that ask for none in particular.
+        scope: the scope of the request.
+        request: an open request, of whose response no part has been written.
+        cause: why the request is answered.
+        detail: the sentence on the default page.
+        otherwise: the form of the default page for clients that ask for none in particular.
 
     Returns:
-        The body; None if the answer was sent, or what makes the page has ended the request
-        otherwise, or has failed behind a part of it, so that the response was broken off.
+        The body. None if nothing is left to send: ``error_page`` has sent the answer, ended the
+        request in another way, or failed after writing a part, so that it was broken off.
 
     Raises:
-        BaseException: what a request of the user's own kind has raised.
+        BaseException: a request of the user's own class raised it.
     """
     error_page: ErrorPage | None = scope.options.error_page
     if error_page is not None and not isinstance(cause, RapidReset):
@@ -147,7 +147,8 @@ def page_for(
 
 
 def phrase_of(status: int) -> str:
-    """What a status code is called; Twisted knows fewer of them than the standard library."""
+    """The reason phrase of a status code."""
+    # Twisted knows fewer status codes than the standard library.
     if status in RESPONSES:
         return RESPONSES[status].decode("ascii")
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Stopped"
@@ -176,12 +177,10 @@ def _prepare(scope: RequestScope, request: Any, cause: Cause, content_type: str)
 
 
 def _unless_without_body(request: Any, page: bytes) -> bytes | None:
-    """The page, unless the site has set a status that has none: then the head is sent, and that.
-
-    Whoever sends bytes says how long they are, which must not be said of no body (RFC 9110, 8.6).
-    """
+    """The page; None after sending only the head, if the site has set a status without a body."""
     if request.code not in NO_BODY_CODES:
         return page
+    # A page is sent with a Content-Length, which a 204 must not have (RFC 9110, section 8.6).
     request.responseHeaders.removeHeader(b"content-type")
     request.finish()
     return None
@@ -192,8 +191,8 @@ def _headers_of(scope: RequestScope, cause: Cause) -> Mapping[str, str]:
         headers = cause.headers
         check_headers(f"{type(cause).__name__}.headers", headers)
     except BaseException:
-        # A property may fail, or a field hold anything. The client is answered all the same.
-        text = "the headers of {cause} are left out"
+        # A property may raise, and a field may hold anything. The client is answered anyway.
+        text = "the headers of {cause} are wrong and were left out"
         log_in(scope.context, log.failure, text, cause=safe_repr(cause))
         return {}
     return headers

@@ -1,13 +1,14 @@
-"""Faked HEAD requests: Twisted renders a GET for a HEAD where a resource has no ``render_HEAD``.
+"""Faked HEAD requests: Twisted renders a GET if a resource has no ``render_HEAD``.
 
-It calls the handler for HEAD first, which raises `UnsupportedMethod`, then for GET, and finishes
-the request as soon as it is given ``NOT_DONE_YET``. What cancelweb does, by the questions below:
+Twisted first calls the handler for HEAD, which raises `UnsupportedMethod`. It then calls the
+handler for GET, and finishes the request as soon as that returns ``NOT_DONE_YET``. cancelweb does
+the following:
 
-* The scope of the first call is withdrawn, without hooks and observers (`will_be_faked`).
-* During the second, what the handler has written by itself is not finished, and a stream is closed
-  unread (`is_faked_head`). A result that is there at once is given back as ever.
-* When Twisted has finished the request, what the handler returned is leftover work, and is stopped
-  (`was_faked_head`).
+* It withdraws the scope of the first call, without hooks and observers (`will_be_faked`).
+* During the second call it does not finish a response that the handler has written itself, and
+  closes a stream unread (`is_faked_head`). A result that is returned at once is passed on as usual.
+* Once Twisted has finished the request, the work that the handler returned is leftover work and is
+  stopped (`was_faked_head`).
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from .._twisted.access import is_in_fake_head
 
 
 def is_faked_head(request: Any) -> bool:
-    """Whether a GET is rendered for a HEAD just now.
+    """Whether Twisted is rendering a GET for a HEAD at this moment.
 
-    What the handler has written by itself must not be finished then: Twisted does that. A stream is
-    closed unread, since nothing of it would be sent.
+    Twisted then finishes the response itself. A stream is closed unread, because none of it would
+    be sent.
     """
     return is_in_fake_head(request)
 
 
 def was_faked_head(request: Any, method: bytes) -> bool:
-    """Whether a handler was called with this method for a HEAD: it runs on for nothing.
+    """Whether the handler was called with this method for a HEAD request.
 
-    Its response is finished, and what it returned is stopped as leftover work.
+    The response is then finished, and the work that the handler returned is leftover work.
     """
     return bool(request.method == b"HEAD" and method != b"HEAD")
 
 
 def will_be_faked(error: object, method: bytes) -> bool:
-    """Whether Twisted answers this error of a handler by calling it once more, with a GET."""
+    """Whether Twisted will answer this error by calling the handler again, as for a GET."""
     if not isinstance(error, UnsupportedMethod):
         return False
     return method == b"HEAD" and b"GET" in error.allowedMethods

@@ -1,6 +1,6 @@
-"""How far the response of a request of Twisted has come, for the limits of its scope.
+"""Progress of a response, for the time limits: written by the handler, taken by the client.
 
-Facts only: what has been written, what the client has taken, and how long it says it will wait.
+Also reads how long the client says it will wait. Facts only; the limits are in `_scopes.limits`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _SECONDS = re.compile(rb"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 
 class ResponseGauge(Gauge):
-    """Looks at a request of Twisted, or at a double that may lack anything."""
+    """Reads the progress of a Twisted request, or of a test double that may lack any attribute."""
 
     def produced(self, request: Any) -> object:
         """See `Gauge`: None while the client has paused the producer of the response."""
         if not has_begun(request):
             return 0
-        # A handler without a producer is never held up, however slow the client is.
+        # A handler without a producer is never held up by a slow client.
         if getattr(request, "producer", None) is not None and _is_full(request):
             return None
         return 1 + _sent(request) + _dropped(request)
@@ -46,15 +46,15 @@ class ResponseGauge(Gauge):
             return None
         if stream_connection_of(request.channel) is not None:
             return _taken_of_stream(request)
-        # A producer writes only after the client has made room. Between two writes the transport
-        # may look the same each time.
+        # A producer writes only after the client has made room, so its writes count as taken. The
+        # transport alone may look the same at each check, if the producer refills it in between.
         written = None if getattr(request, "producer", None) is None else _sent(request)
         return _unsent(request.channel.transport), written
 
     has_begun = staticmethod(has_begun)
 
     def seconds_asked(self, request: Any, header: str) -> float | None:
-        """See `Gauge`. What makes no sense is ignored."""
+        """See `Gauge`. A value that is not one number above 0 is ignored."""
         values = request.requestHeaders.getRawHeaders(header.encode("ascii"), ())
         if len(values) == 1 and _SECONDS.fullmatch(values[0].strip()):
             seconds = float(values[0])
@@ -70,15 +70,16 @@ class ResponseGauge(Gauge):
 
 
 def _sent(request: Any) -> int:
-    # The sum is a new object: a NaN, which stands in for a missing name, must not equal itself.
+    # A NaN stands in for a missing private name and must never equal an earlier one. Tuples compare
+    # their members by identity first, so this returns a new object each time.
     sent: int = getattr(request, "sentLength", 0) + 0
     return sent
 
 
 class _Dropped:
-    """The ``write`` of a response without a body, as to a HEAD: Twisted drops all of it.
+    """Counts the calls of ``write`` on a response without a body, such as one to a HEAD.
 
-    To write is what counts for ``timeout``, not what comes of it, so this counts the calls.
+    Twisted drops what is written there, yet each write counts for ``timeout``.
     """
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
@@ -91,8 +92,8 @@ class _Dropped:
 
 
 def _dropped(request: Any) -> int:
-    """How often a response without a body was written to, since this was first asked."""
-    # Twisted replaces the method once such a response has begun.
+    """How often a response without a body was written to, since the first call of this function."""
+    # Twisted replaces ``write`` on the instance when such a response begins.
     write = getattr(request, "__dict__", {}).get("write")
     if write is None:
         return 0
@@ -102,7 +103,7 @@ def _dropped(request: Any) -> int:
 
 
 def _is_full(request: Any) -> bool:
-    """Whether what was written waits for the client, so that Twisted pauses producers."""
+    """Whether written data waits for the client, so that Twisted pauses producers."""
     channel: Any = getattr(request, "channel", None)
     connection = stream_connection_of(channel)
     if connection is None or not _KNOWS_PAUSES:
@@ -111,18 +112,18 @@ def _is_full(request: Any) -> bool:
 
 
 def _taken_of_stream(request: Any) -> object:
-    """What differs as soon as the client gives a stream room, or takes what there is room for."""
+    """A value that changes when the client gives a stream room, or takes data that has room."""
     channel = request.channel
     connection, window = stream_connection_of(channel), window_of(channel)
     queued = window - connection.remainingOutboundWindow(channel.streamID)
-    # While there is room, the stream waits for the transport. Otherwise what the transport sends
-    # is of other streams, which do not save this one.
+    # While the window is open, the stream waits for the transport. While it is closed, the
+    # transport sends data of other streams only, which says nothing about this one.
     unsent = _unsent(connection.transport) if window > 0 else None
     return window, _sent(request) - queued, unsent
 
 
 def _unsent(transport: Any) -> tuple[int, int]:
-    """What differs as soon as a connection sends some of what waits in it."""
+    """A value that changes when a connection sends some of its waiting data."""
     while (below := getattr(transport, "transport", None)) is not None:
-        transport = below  # from TLS to what is below it
+        transport = below  # from TLS to the transport below it
     return len(getattr(transport, "dataBuffer", b"")), getattr(transport, "offset", 0)

@@ -1,8 +1,8 @@
-"""The general way of a request's scope: all that one on the fast path does without.
+"""The general way of a request's scope: everything that the fast path does without.
 
-Who receives the result, and how the scope hears of the end of its request where Twisted does not
-tell: ``notifyFinish`` tells nothing of what was before (Twisted ticket 4899), nor does it where an
-exception of other code comes between. What comes of an end is for the scope's `life`.
+This module passes the result to the answerer. It also notices the end of a request that Twisted
+does not report: ``notifyFinish`` never fires for an end that came before the call (Twisted ticket
+4899), or if an exception in other code interrupts the report. The scope's `life` acts on the end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .whole import (
 
 
 class Traveller(Protocol):
-    """A `RequestScope`, as far as it is needed here."""
+    """The part of a `RequestScope` that this module uses."""
 
     request: Any
     method: bytes
@@ -57,15 +57,14 @@ class Traveller(Protocol):
 
 
 class GeneralWay:
-    """What one scope has besides, once it has left the fast path, or never was on it.
+    """The further state and methods of a scope that is not, or no longer, on the fast path.
 
     Attributes:
-        channel: the request's; over HTTP/2, its stream. A lost request has forgotten it.
-        answerer: receives what the outermost handler came to; None until its call has returned.
-        subscription: what the request has handed out, if it keeps its listeners in a way of its
-            own.
-        to_come: the status that Twisted is about to answer with, and the length of the body, see
-            `answer_to_come`; None where that is not known yet.
+        channel: the channel of the request; over HTTP/2, its stream. A lost request drops it.
+        answerer: receives the result of the outermost handler; None until its call has returned.
+        subscription: the Deferred from ``notifyFinish``, if the request's class overrides that.
+        to_come: the status and the body length with which Twisted is about to answer, see
+            `answer_to_come`; None if these are not known yet.
     """
 
     def __init__(self, scope: Traveller) -> None:
@@ -75,11 +74,11 @@ class GeneralWay:
         self.to_come: tuple[int, int] | None = None
         self._scope = scope
         self._second_look: IDelayedCall | None = None
-        # The requests of this connection that are still cleaned up, if this is one of them.
+        # The abandoned requests of this connection that still clean up, if this is one of them.
         self._abandoned: set[object] | None = None
 
     def call(self) -> Call:
-        """The call of the handler, whose work the fast path has watched so far."""
+        """The call of the handler whose work the fast path has watched so far."""
         scope = self._scope
         call = scope.make_call(scope.handler)
         self.answerer = call.answerer
@@ -87,14 +86,15 @@ class GeneralWay:
 
     def answer_cancel(self, cause: Cause) -> None:
         """See `Answerer`."""
-        # There is none yet where the fast path is in the middle of its answer.
+        # The fast path makes no answerer, and may be in the middle of its answer.
         answerer = self.answerer or self.call().answerer
         answerer.answer_cancel(cause)
 
     def clean_up_before(self, body: bytes) -> bytes | int:
-        """Run the hooks, and give back what Twisted writes then; a hook may have answered.
+        """Run the hooks before Twisted writes the body of a handler that has begun no work.
 
-        The handler has returned the body and begun no work.
+        Returns:
+            The body, or ``NOT_DONE_YET`` if a hook has answered the request.
         """
         scope, request = self._scope, self._scope.request
         self.to_come = answer_to_come(request, body)
@@ -112,10 +112,10 @@ class GeneralWay:
         return self.to_come if is_to_come and self.to_come else answer_of(request)
 
     def subscribe(self) -> None:
-        """Hear of the request's end; at once, if that was before.
+        """Listen for the end of the request, or handle it now if it has already ended.
 
-        A scope whose hooks still run when a result is handed to Twisted wants to hear of it, too:
-        from then on they find the request dead.
+        A scope whose hooks still run when Twisted receives the result listens, too: from the end of
+        the request on, those hooks must find it guarded.
         """
         request = self._scope.request
         fate = fate_of(request)
@@ -129,15 +129,15 @@ class GeneralWay:
             self.subscription.addCallbacks(lambda _: self.finished(), self.lost)
 
     def finished_after_others(self) -> None:
-        """Twisted tells the request's listeners, ours first, that the response is finished."""
+        """Handle the finished response after the request's other listeners; ours is told first."""
         after_others(self._scope.request, self.finished)
 
     def lost_after_others(self, failure: Failure) -> None:
-        """Twisted tells the request's listeners, ours first, that the client has left."""
+        """Handle the loss of the client after the request's other listeners; ours is told first."""
         request = self._scope.request
         self._look_whether_whole()
         if len(request.notifications) > 1:
-            # One that raises keeps Twisted from telling the rest.
+            # If another listener raises, Twisted does not call the rest, so look again next turn.
             self.see(LOST, is_reported_by_now=False)
         after_others(request, partial(self.lost, failure))
 
@@ -146,7 +146,8 @@ class GeneralWay:
         request, method = self._scope.request, self._scope.method
         if request is not None:
             guard(request, FINISHED)
-            # A handler that goes on writing no body may go on for ever.
+            # The client has the head of a response without a body. Its handler would write for
+            # nothing, maybe forever, so the work is leftover.
             is_bodiless = left_with_whole_response(request) and has_no_body(request)
             self._scope.life.finished(was_faked_head(request, method) or is_bodiless)
 
@@ -156,16 +157,15 @@ class GeneralWay:
             return
         self._look_whether_whole()
         if self._scope.fate is OPEN:
-            # Otherwise it was seen before it was reported.
+            # Otherwise the loss was noticed before Twisted reported it.
             self._end_with_loss(failure)
 
     def _look_whether_whole(self) -> None:
-        """Guard a request whose client has left, maybe with the whole response."""
+        """Guard a lost request; count it as finished if the client has the whole response."""
         request = self._scope.request
         if fate_of(request) is not FINISHED:
-            # Otherwise only the report of that was missing.
             guard(request, LOST)
-            # Where it was cancelled or given up, this side has broken it off.
+            # If the request was cancelled or given up, this side has broken the response off.
             if self._scope.state is RUNNING and has_whole_response(request, self.channel):
                 count_as_finished(request)
 
@@ -179,29 +179,29 @@ class GeneralWay:
         if scope.state is not CLOSED:
             self.note_abandoned()
         if isinstance(producer, Stream):
-            # If it was not cancelled, it runs to its end, unheard.
+            # A stream that was not cancelled runs to its end, although nothing receives it.
             producer.resumeProducing()
 
     def lost_after_all(self, failure: Failure) -> None:
-        """The fast path was about to stop the work, and has done nothing."""
+        """Handle the loss here: the fast path was about to stop the work, and has done nothing."""
         scope = self._scope
         scope.fate, scope.state, scope.cause, scope.cancelled = OPEN, RUNNING, None, None
         self.lost(failure)
 
     def note_abandoned(self) -> None:
-        """The client has left: count the request for as long as it is cleaned up."""
+        """Count this abandoned request against ``max_cleanups`` until its scope has closed."""
         self._abandoned = abandoned_beside(self.channel)
         if self._abandoned is not None:
             self._abandoned.add(self._scope)
 
     def see(self, fate: Fate, is_reported_by_now: bool) -> None:
-        """The request was found to be over, and that was not reported.
+        """Handle the end of a request that was noticed, but not reported.
 
-        The next pipelined request is rendered inside the ``finish`` of this one. If that raises,
-        Twisted tells no listener of this request that it is finished.
+        Twisted renders the next pipelined request inside the ``finish`` of this one. If that
+        rendering raises, Twisted does not call the listeners of this request.
 
         Args:
-            fate: what has become of it.
+            fate: whether the request is finished or lost.
             is_reported_by_now: see `Subject.catch_up`.
         """
         if fate is FINISHED or is_reported_by_now:
@@ -220,8 +220,9 @@ class GeneralWay:
             self.lost(None)
 
     def close(self) -> None:
-        """The scope has closed."""
-        # These refer to the request, whose list of listeners stays as it is if one of them raises.
+        """Drop every reference to the request, because the scope has closed."""
+        # The request refers to this object through its list of listeners, which Twisted does not
+        # clear if one of them raises.
         self.answerer = self.channel = None
         if self._second_look is not None and self._second_look.active():
             self._second_look.cancel()

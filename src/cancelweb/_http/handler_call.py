@@ -1,6 +1,6 @@
-"""What one handler's call comes to: bytes, a failure, or work whose result is waited for.
+"""The call of one handler: runs it, and waits for the work that it returned.
 
-Who receives the result is an `Answerer`'s business, what stops the work is the scope's.
+An `Answerer` receives the result; the scope stops the work.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from .request_scope import RequestScope
 
 @define(eq=False)
 class HandlerCall:
-    """One call of a handler, and the answerer that receives what it comes to.
+    """One call of a handler, and the answerer that receives its result.
 
     Attributes:
-        is_transparent: whether the caller is to see what the handler raises, or returns without
-            waiting, as if cancelweb were not there: the handler is a wrapped resource. Once there
-            is work to wait for, it is not.
+        scope: the scope of the request.
+        answerer: receives the result.
+        is_transparent: whether the caller receives what the handler raises or returns at once, as
+            if cancelweb were not there. True for a wrapped resource until there is work to wait
+            for.
     """
 
     scope: RequestScope
@@ -36,27 +38,29 @@ class HandlerCall:
     _given: object = field(default=LATER, init=False)
 
     def run(self, handler: Callable[..., object], args: Any, kwargs: Any) -> None:
-        """Call the handler, in its scope's context."""
-        # Not bound to a variable: a failure refers to this frame, as the one that calls `_called`.
+        """Call the handler in the context of its scope."""
+        # The result is bound to no variable: a failure refers to this frame, so that would be a
+        # cycle.
         if current.get() is self.scope:
-            # Inside another handler's call: what one sets, the other sees.
+            # An outer handler of this scope is calling: both run in one context and see each
+            # other's context variables.
             self.returned(_called(handler, args, kwargs))
         else:
             if not self.scope.is_in_call:
-                # Code of another handler may go on later; what that has set is seen here.
+                # The outer handler has returned. Its context variables are visible in this one.
                 find_context(self.scope)
             context = context_to_enter(self.scope)
             self.returned(context.run(_called, handler, args, kwargs))
 
     def returned(self, result: object) -> None:
-        """The handler's call has returned, or failed."""
+        """Take what the handler's call returned, or its failure."""
         scope = self.scope
         if scope.state is not State.CLOSED and scope.opened is None:
             scope.opened = scope.clock.seconds()
         self._given = self._follow(result)
 
     def give_back(self, handler: object, is_outermost: bool) -> object:
-        """What to return for the handler's call, or the `Failure` to raise."""
+        """Return what the entry point returns for the call, or the `Failure` that it raises."""
         result, self._given = self._given, LATER
         if is_outermost:
             self._has_returned(handler, result)
@@ -79,18 +83,19 @@ class HandlerCall:
             self.scope.general.subscribe()
 
     def _follow(self, value: object) -> object:
-        """Wait for a value, and for what that comes to, as far as it has come by now."""
+        """Return the result of a value that may be work, or `LATER` if that is still running."""
         if self.answerer.is_result(value):
             return value
-        # Not bound to a variable: a failure refers to this frame, which calls `_wait_for`.
+        # Not bound to a variable: a failure refers to this frame, so that would be a cycle.
         return self._come_to(self._wait_for(value))
 
     def _come_to(self, value: object) -> object:
-        """What work has come to. None is a result only here: a handler that returns it errs."""
+        """The result of work. None is a valid result of work, but not of a handler's call."""
         return value if value is None or value is LATER else self._follow(value)
 
     def _wait_for(self, value: object) -> object:
-        # While the call is on the stack, its result is returned; later it is delivered.
+        # Work that has ended by now puts its result into `arrivals`; a later result goes to
+        # `arrived`.
         arrivals: list[object] = []
         life = self.scope.life
         try:
@@ -112,7 +117,7 @@ class HandlerCall:
 
     @property
     def _is_dropped_by_twisted(self) -> bool:
-        """Whether Twisted says nothing of what is returned: a resource has finished a HEAD."""
+        """Whether Twisted ignores what is returned: a wrapped resource has finished a HEAD."""
         return self.is_transparent and self.scope.method == b"HEAD" and self.scope.is_answered
 
     def arrived(self, result: object) -> None:
@@ -126,7 +131,7 @@ class HandlerCall:
             self._note_result(result)
 
     def _note_result(self, result: object) -> None:
-        """The client of a spared request has left, and what it had asked for is there."""
+        """Tell a spared scope that its result is there, although its client has left."""
         if self.scope.state is State.SPARED and result is not LATER and result is not NOT_DONE_YET:
             self.scope.life.result_arrived()
 

@@ -1,18 +1,17 @@
-"""How cancelweb is told of the end of a request: as a listener of ``notifyFinish``.
+"""How cancelweb notices the end of a request: as a listener of ``notifyFinish``.
 
-A request keeps the Deferreds that ``notifyFinish`` has given out in its list ``notifications``, and
-calls ``callback`` or ``errback`` of each. Ours is no Deferred, but the scope itself, which has both
-methods: a Deferred with two callbacks would take three times as long.
+A request keeps the Deferreds that ``notifyFinish`` returned in its list ``notifications``, and
+calls ``callback`` or ``errback`` of each. Our listener is not a Deferred but the scope itself,
+which has both methods: a Deferred with two callbacks would take three times as long.
 
-* Ours is the first in the list, so that a request that was lost is guarded before any other
-  listener is told, whenever that was added.
-* What is to be done last waits for the others: Twisted goes through the list itself, and so reaches
-  what is appended meanwhile (`after_others`).
-* Where it cannot be in that list, because the request hands out listeners in a way of its own, a
-  guard is (`guard_before_others`).
-* Nothing may escape from a listener, as nothing does from a Deferred: Twisted would tell no more of
-  the others (`log_escape`).
-* A request that hands out listeners in a way of its own is asked for one (`takes_listeners`).
+* Our listener is the first in the list, so that a lost request is guarded before any other listener
+  runs, whenever that listener was added.
+* Steps that must come last wait for the other listeners. Twisted iterates over the live list, so it
+  reaches a listener that is appended meanwhile (`after_others`).
+* If the request's class overrides ``notifyFinish``, cancelweb calls that method
+  (`takes_listeners`), and puts only a guard into the list (`guard_before_others`).
+* No exception may escape from our listener, because Twisted would not call the remaining ones
+  (`log_escape`).
 """
 
 from __future__ import annotations
@@ -39,16 +38,16 @@ def takes_listeners(request: Any) -> bool:
     try:
         return request.notifyFinish.__func__ is _NOTIFY_FINISH
     except AttributeError:
-        # It is an attribute of the instance, or there is none: on a test double, say.
+        # ``notifyFinish`` is set on the instance, or missing, as on a test double.
         return False
 
 
 def after_others(request: Any, told: Callable[[], object]) -> None:
-    """Call when the other listeners of a request have been told, in the same turn.
+    """Call a function after the other listeners of a request, in the same turn.
 
     Args:
-        request: the one whose listeners are being told, ours first.
-        told: what to call.
+        request: Twisted is calling its listeners, ours first.
+        told: the function to call.
     """
     if len(request.notifications) > 1:
         request.notifications.append(_Last(told))
@@ -57,29 +56,29 @@ def after_others(request: Any, told: Callable[[], object]) -> None:
 
 
 def guard_before_others(request: Any) -> None:
-    """Have a request guarded when it was lost, before those in its list are told.
+    """Guard a request on its loss, before the listeners in its list run.
 
-    For one that hands out listeners in a way of its own, as far as it still keeps that list.
+    For a request whose class overrides ``notifyFinish``, if it keeps the list ``notifications``.
     """
     getattr(request, "notifications", []).insert(0, _Guard(ref(request)))
 
 
 def log_escape() -> None:
-    """Log what was raised just now, instead of letting it go on to Twisted."""
+    """Log the current exception instead of raising it into Twisted."""
     log.failure("the end of a request could not be handled")
 
 
 @define(eq=False)
 class _Guard:
-    """Guards a request that was lost."""
+    """Guards a lost request."""
 
     _request: ReferenceType[Any]
 
     def callback(self, _: object) -> None:
-        """The response is finished: the others see what Twisted shows them."""
+        """Do nothing: after a finished response other listeners see the request as Twisted does."""
 
     def errback(self, _: Failure) -> None:
-        """The client has left, or the request is cancelled and lives."""
+        """Guard the request, unless it was cancelled and is still open."""
         request = self._request()
         if request is not None and fate_of(request) is Fate.LOST:
             guard(request, Fate.LOST)
@@ -87,12 +86,12 @@ class _Guard:
 
 @define(eq=False)
 class _Last:
-    """Is told when all others have been."""
+    """The listener that is called after all others."""
 
     told: Callable[[], object]
 
     def callback(self, _: object) -> None:
-        """The request is over."""
+        """Call the function."""
         try:
             self.told()
         except BaseException:

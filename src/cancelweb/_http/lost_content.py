@@ -1,7 +1,7 @@
-"""What stands for ``request.content``, so that reading it after the loss tells of the loss.
+"""Replacements of ``request.content``: reading it after a disconnect raises `ContentLost`.
 
-Twisted closes the content of a request whose client has left. To read it raises a ValueError then,
-as reading any closed file does, and looks like a bug. After a normal end all is as in Twisted.
+Twisted closes the content of a request whose client has left. Reading a closed file raises a
+ValueError, which looks like a bug. After a finished response ``content`` is as in plain Twisted.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .request_facts import fate_of
 
 
 class LostContent:
-    """The content of every request that was lost. It can be closed, and nothing else."""
+    """The content of every lost request. ``close`` does nothing; any other method raises."""
 
     closed = True
 
     def close(self) -> None:
-        """Twisted's own, and the user's, are closed already."""
+        """Do nothing: Twisted has closed the content."""
 
     def read(self, *args: object, **kwargs: object) -> NoReturn:
-        """Raise, because an empty result would look like an empty upload."""
+        """Raise `ContentLost`, because an empty result would look like an empty upload."""
         raise ContentLost(_cause_in(scope_or_none()))
 
     __enter__ = __exit__ = __iter__ = __next__ = read
@@ -42,10 +42,10 @@ LOST_CONTENT = LostContent()
 
 
 class ThreadContent:
-    """The content of a request that code in a thread reads, which holds on to it beyond the loss.
+    """The content of a request for code in a thread, which may keep it after the client has left.
 
     Args:
-        request: the request; its content is an open file.
+        request: the request, whose content is an open file.
     """
 
     def __init__(self, request: Any) -> None:
@@ -82,19 +82,19 @@ class ThreadContent:
 
 
 def _is_lost(request: Any) -> bool:
-    # A client that has left with the whole response has left, too.
+    # A client that left with the whole response counts as finished, but its content is closed, too.
     return fate_of(request) is Fate.LOST or request.content is LOST_CONTENT
 
 
 def tell_threads_of_loss(request: Any) -> None:
-    """Have code that keeps a request's content be told of a loss; idempotent."""
+    """Make ``request.content`` raise `ContentLost` even in code that keeps it; idempotent."""
     content = getattr(request, "content", None)  # Test doubles may have none.
     if not isinstance(content, ThreadContent | LostContent | None):
         request.content = ThreadContent(request)
 
 
 def _cause_in(scope: Scope | None) -> Disconnected:
-    """The disconnect that cancelled a scope, or would have; without details if there is none."""
+    """The disconnect that cancelled a scope, or would have; if there is none, a new one."""
     if scope is not None:
         for cause in (scope.cause, scope.would_have_cancelled):
             if isinstance(cause, Disconnected):

@@ -1,7 +1,7 @@
-"""Which of several forms of an answer a client prefers, by its Accept header.
+"""Content negotiation: which form of an answer a client prefers, by its Accept header.
 
-RFC 9110, section 12.5.1. Neither Twisted nor the standard library has a parser for it. Which forms
-there are is for `error_pages`.
+See RFC 9110, section 12.5.1. Neither Twisted nor the standard library has a parser for it.
+`error_pages` defines the forms.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# A string that nothing closes goes to the end. So each quote begins a match, which never goes back:
-# a client cannot have the same text read twice.
+# A quoted string without an end quote matches up to the end of the header. So each quote begins a
+# match that never backtracks, and the header is read in linear time.
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.?)*+"?')
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 _LONGEST = 4096
-"""A browser sends about 150 characters."""
+"""The most characters of Accept that are read. A browser sends about 150."""
 
 Names = tuple[str, ...]
-"""The media types by which a client may ask for one form."""
+"""The media types with which a client may ask for one form."""
 
 
 def preferred(accept: Sequence[bytes], offers: Sequence[Names], otherwise: int = 0) -> int:
     """The index of the form that a client prefers.
 
-    Of several that it likes equally it is the one that it has named most exactly, then the first:
-    clients that name JSON often add ``*/*``, and ``text/plain`` too.
+    Among forms of equal quality, the most exactly named one wins, then the first. Clients that name
+    JSON often add ``*/*`` and ``text/plain``.
 
     Args:
-        accept: the values of the request's Accept headers. More than 4,096 characters are not read,
-            and count as none.
-        offers: what there is.
-        otherwise: the index of the form for clients that ask for nothing in particular, or like
-            none of these.
+        accept: the values of the request's Accept headers. If they have more than 4,096 characters
+            in total, they are ignored.
+        offers: the available forms, each with its media types.
+        otherwise: the index of the form for clients that ask for nothing in particular, or accept
+            none of the forms.
     """
     text = b",".join(accept).decode("latin-1")
     ranges = _ranges(text) if len(text) <= _LONGEST else {}
@@ -45,7 +45,7 @@ def preferred(accept: Sequence[bytes], offers: Sequence[Names], otherwise: int =
 
 
 def _ranges(text: str) -> dict[str, float]:
-    """Media ranges, in lower case, and how much each is liked; what is malformed is left out."""
+    """The media ranges in lower case, each with its quality; malformed ones are left out."""
     ranges: dict[str, float] = {}
     for part in _QUOTED.sub("", text).lower().split(","):
         media, *parameters = (each.strip() for each in part.split(";"))
@@ -56,7 +56,7 @@ def _ranges(text: str) -> dict[str, float]:
 
 
 def _liking(ranges: dict[str, float], names: Names) -> tuple[float, int]:
-    """How much a form is liked, and how exactly it was named; the most exact range counts."""
+    """The quality of a form and how exactly the client named it; the most exact range counts."""
     exact = [ranges[name] for name in names if name in ranges]
     if exact:
         return max(exact), 2

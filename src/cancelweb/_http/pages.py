@@ -1,6 +1,6 @@
-"""What is sent to a client: a whole body, and that it was the last of its connection.
+"""Send a whole body, close the connection after it, and tell the listeners of ``notifyFinish``.
 
-When, and to which request, is for `answering` and `turned_away`; error pages are for `error_pages`.
+`answering` and `turned_away` decide when; `error_pages` makes error pages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CAN_CLOSE = check("last answers")
 
 
 def send(request: Any, body: bytes) -> None:
-    """Answer with a whole body."""
+    """Send a whole body and finish the request."""
     if body or request.method != b"HEAD":
         request.setHeader(b"content-length", b"%d" % len(body))
     request.write(body)
@@ -30,9 +30,9 @@ def send(request: Any, body: bytes) -> None:
 
 
 def make_last(request: Any) -> None:
-    """Have the client told that its connection is closed behind this answer, and close it."""
+    """Close an HTTP/1.1 connection after this answer, and announce that to the client."""
     channel: Any = getattr(request, "channel", None)
-    # A stream of HTTP/2 is over with its response, and may not have a header of connections.
+    # HTTP/2 forbids the Connection header.
     if hasattr(channel, "persistent"):
         request.setHeader(b"connection", b"close")
         channel.persistent = False
@@ -45,14 +45,15 @@ def tell_listeners(
 ) -> None:
     """Tell the other listeners of ``notifyFinish`` that the request was cancelled.
 
-    Work that no handler has returned to us has no other ear: a Klein view, or the tutorial's own
-    recipe. What is sent next would tell them of a success, which stops nothing.
+    Work that no handler returned to cancelweb listens there, such as a Klein view or the recipe of
+    Twisted's tutorial. The answer that is sent next would fire these Deferreds with success, which
+    stops nothing.
 
     Args:
-        request: the one that is cancelled.
-        ours: what cancelweb itself has among the listeners.
-        failure: what the others are told.
-        context: that of the handler, for the log.
+        request: the cancelled request.
+        ours: cancelweb's own listeners, which are not called.
+        failure: the failure for the other listeners.
+        context: the context of the handler, for the log.
     """
     listeners = getattr(request, "notifications", [])
     others = [each for each in listeners if each not in ours]
@@ -62,7 +63,7 @@ def tell_listeners(
         try:
             each.errback(failure)
         except BaseException:
-            # It was fired by hand, say. The client is answered all the same.
+            # Other code may have fired this Deferred already. The client is answered anyway.
             log_in(context, log.failure, "a listener of {request} failed", request=request)
         if isinstance(each, Deferred):
             forgive(each)

@@ -1,8 +1,8 @@
-"""XML-RPC: a procedure that is cancelled with its request is no error to log.
+"""XML-RPC procedures: report a cancellation as a fault, which Twisted does not log as an error.
 
-`twisted.web.xmlrpc` logs what its procedures fail with, unless that is a fault that they tell their
-client of. So a cancellation of ours is made one, on its way from the procedure to the resource. By
-public names alone; where and when procedures are stopped is not decided here.
+`twisted.web.xmlrpc` logs every failure of a procedure except a ``Fault``, which it sends to the
+client. This module turns cancelweb's own cancellations into faults before the resource sees them.
+It uses public names of Twisted only.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from twisted.web.xmlrpc import XMLRPC
 
 MODULE = "twisted.web.xmlrpc"
-"""Where the resource is defined. As long as nothing has imported it, there are no procedures."""
+"""The module of `XMLRPC`. Until something imports it, there are no procedures."""
 
 
 def told_as_faults(resource: object, render: Callable[..., object]) -> Callable[..., object]:
-    """A render method, with the cancels of the procedures that it calls told as faults.
+    """Wrap a render method, so that its procedures report cancellations as faults.
 
     Args:
-        resource: the one whose method it is.
-        render: is returned as it is where the resource has no procedures.
+        resource: the resource that the method belongs to.
+        render: the method. It is returned unchanged if the resource has no procedures.
     """
     from twisted.web.xmlrpc import XMLRPC
 
@@ -43,7 +43,7 @@ def told_as_faults(resource: object, render: Callable[..., object]) -> Callable[
         with _found_procedures(resource, partial(_called, resource, current.get())):
             return render(*args, **kwargs)
 
-    # By this the log finds the class of the object.
+    # `full_name_of` finds the class of the resource through this attribute.
     vars(render_procedure)["__self__"] = getattr(render, "__self__", None)
     return render_procedure
 
@@ -52,9 +52,9 @@ def told_as_faults(resource: object, render: Callable[..., object]) -> Callable[
 def _found_procedures(
     resource: XMLRPC, calling: Callable[[Callable[..., object]], Callable[..., object]]
 ) -> Iterator[None]:
-    """Replace the procedures that are found by what ``calling`` makes of them.
+    """Wrap each procedure that the resource looks up in ``calling``, during one call.
 
-    For the time of one call: Twisted finds and calls a procedure at once.
+    One call is enough, because Twisted calls a procedure as soon as it has looked it up.
     """
     attributes: dict[str, object] = vars(resource)
     own = {key: each for key, each in attributes.items() if key == "lookupProcedure"}
@@ -79,7 +79,7 @@ def _called(
 
 
 def _fault_of(failure: Failure, resource: XMLRPC, scope: Subject | None) -> object:
-    """The fault to tell a client whose request was cancelled; other failures stay as they are."""
+    """A fault in place of cancelweb's own cancellation; any other failure is returned unchanged."""
     from twisted.web.xmlrpc import Fault
 
     cause = None if scope is None else scope.cause

@@ -1,7 +1,7 @@
-"""Rapid resets: clients that abandon requests over HTTP/2 faster than these are cleaned up.
+"""Rapid resets: HTTP/2 clients that abandon requests faster than these can be cleaned up.
 
-Only the count and its limit; the answer is in `turned_away`. Over HTTP/1 there is nothing to count:
-a request that is lost takes its connection along.
+This module counts abandoned requests per connection; `turned_away` answers 429. HTTP/1 needs no
+count, because a client abandons a request by closing its connection.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 from .._twisted.access import stream_connection_of
 
 MAX_CLEANUPS = 100
-"""As many as a client may have open at once over HTTP/2, in Twisted as in most servers."""
+"""The default limit: as many requests as an HTTP/2 client may have open at once in Twisted."""
 
 ABANDONED = "_cancelweb_abandoned"
-"""Where a connection keeps the scopes of its lost requests, for as long as they are not closed."""
+"""The attribute in which a connection keeps the scopes of its lost requests until they close."""
 
 
 def abandoned_beside(channel: Any) -> set[object] | None:
-    """The scopes of a connection's lost requests that are still cleaned up; None over HTTP/1.
+    """The scopes of a connection's lost requests that still clean up; None over HTTP/1.
 
     Args:
-        channel: that of a request.
+        channel: the channel of a request; over HTTP/2, its stream.
     """
     connection = stream_connection_of(channel)
     if connection is None:
@@ -31,6 +31,6 @@ def abandoned_beside(channel: Any) -> set[object] | None:
 
 
 def is_overrun(connection: object, max_cleanups: int | None) -> bool:
-    """Whether the limit is reached: no more requests may be cleaned up at once."""
+    """Whether a connection has reached the limit, so that further requests are turned away."""
     abandoned: set[object] = getattr(connection, ABANDONED, set())
     return len(abandoned) >= (max_cleanups or MAX_CLEANUPS)

@@ -1,6 +1,7 @@
-"""What can be told of a request of Twisted, without knowing its scope: facts, not reports.
+"""Facts about a Twisted request, read from its attributes without knowing its scope.
 
-Reports may be missing: ``notifyFinish`` tells nothing of what was before (Twisted ticket 4899).
+cancelweb reads these facts at each event, because ``notifyFinish`` never fires for an end that came
+before the call (Twisted ticket 4899).
 """
 
 from __future__ import annotations
@@ -28,31 +29,32 @@ check("requests")
 
 
 def fate_of(request: Any) -> Fate:
-    """What has become of a request: ``notifyFinish`` does not tell late-comers (ticket 4899)."""
-    # Test doubles may have neither this nor a channel; a lost request has None for a channel.
+    """Whether a request is open, finished or lost."""
+    # Test doubles may lack ``finished`` and ``channel``.
     if getattr(request, "finished", False):
         return Fate.FINISHED
-    # To write to a stream of HTTP/2
-    # that was reset in the read in which it was opened would raise out of Twisted's dataReceived,
-    # which costs all its siblings their connection.
+    # Twisted sets the channel of a lost request to None. An HTTP/2 stream can be reset earlier, in
+    # the same read that opened it. A write to it would raise in ``dataReceived``, and so close the
+    # connection with all other streams.
     channel = getattr(request, "channel", request)
     return Fate.LOST if channel is None or is_reset(channel) else Fate.OPEN
 
 
 def has_begun(request: Any) -> bool:
-    """Whether something of the response has been written."""
+    """Whether part of the response has been written."""
     return bool(getattr(request, "startedWriting", False))
 
 
 def answer_to_come(request: Any, result: object) -> tuple[int, int] | None:
-    """What Twisted is about to answer: the status, and the length of the body of a handler's own.
+    """The status with which Twisted is about to answer, and the length of the handler's body.
 
     Args:
-        request: nothing of its response has been written.
-        result: what is given back for the handler's call.
+        request: a request of whose response no part has been written.
+        result: the result that is returned for the handler's call.
 
     Returns:
-        None if that is no answer yet.
+        The status and the length; None if the result is not an answer. The length is 0 if Twisted
+        writes the body itself.
     """
     if isinstance(result, Failure):
         return _status_of(result, request.method), 0
@@ -70,34 +72,33 @@ def _status_of(failure: Failure, method: bytes) -> int:
 
 
 def answer_of(request: Any) -> tuple[int | None, int]:
-    """The status of a request's response, None if nothing of it was written; and how many bytes."""
+    """The status of a response, None if no part was written; and how many bytes were written."""
     if not getattr(request, "startedWriting", False):
         return None, 0
     return getattr(request, "code", None), getattr(request, "sentLength", 0)
 
 
 def h2_connection_of(request: Any) -> Any:
-    """The connection of a request over HTTP/2; None for others, and for what was lost."""
+    """The connection of a request over HTTP/2; None for other requests, and for lost ones."""
     return stream_connection_of(getattr(request, "channel", None))
 
 
 def has_streams(protocol: Any) -> bool:
-    """Whether a connection has streams of HTTP/2 that are not over.
+    """Whether a connection has HTTP/2 streams that are not over.
 
-    Twisted keeps what is written to them, and hands it to the transport in pieces, as fast as the
-    client takes it; a stream is over when its last piece has been handed on.
+    Twisted buffers the data of a stream, and passes it to the transport as fast as the client takes
+    it. A stream is over when its last piece has been passed on.
     """
     while isinstance(protocol, ProtocolWrapper):
-        protocol = protocol.wrappedProtocol  # from TLS to what is in it
+        protocol = protocol.wrappedProtocol  # from TLS to the protocol inside it
     return bool(streams_of(protocol))
 
 
 def is_taken_over(request: Any, channel: Any) -> bool:
-    """Whether another protocol has the connection: ``notifyFinish`` will never fire.
+    """Whether the connection was upgraded to another protocol, so ``notifyFinish`` never fires.
 
-    Twisted's WebSocket puts the ``connectionLost`` of its own protocol on the channel; others,
-    such as Autobahn's, take the transport away from it. What the client has asked for proves
-    nothing.
+    Twisted's WebSocket puts the ``connectionLost`` of its own protocol on the channel. Others, such
+    as Autobahn's, take the transport away from the channel. An Upgrade header alone proves nothing.
     """
     if "connectionLost" in getattr(channel, "__dict__", ()):
         return True
@@ -106,10 +107,10 @@ def is_taken_over(request: Any, channel: Any) -> bool:
 
 
 def have_copy_notice(request: Any) -> None:
-    """Have a worker's copy of a request notice its own end, as any other request does.
+    """Make the copy of a request in a `twisted.web.distrib` worker report its own end.
 
-    `twisted.web.distrib` puts the ``finish`` of the front's request on the copy, so that neither
-    ``finished`` nor ``notifyFinish`` of the copy ever tell.
+    Twisted puts the ``finish`` of the front server's request on the copy. Without this function
+    ``finished`` of the copy is never set, and its ``notifyFinish`` never fires.
     """
     remote_finish = getattr(request, "__dict__", {}).get("finish")
     if remote_finish is None or hasattr(request, "channel"):
@@ -122,12 +123,12 @@ def have_copy_notice(request: Any) -> None:
         for each in listeners:
             each.callback(None)
 
-    # Those of the front, if they were sent along, cannot be told from here.
+    # The front server's listeners may have been copied along. They cannot be called from here.
     listeners = getattr(request, "notifications", [])
     own = [each for each in listeners if hasattr(each, "errback")]
     request.finish, request.notifications = finish, own
 
 
 def cause_of_death(fate: Fate) -> Cause | None:
-    """The cause for a request that was over before anybody could be told why; None: answered."""
+    """The cause for a request that was over before its scope began; None if it was finished."""
     return None if fate is Fate.FINISHED else Disconnected()

@@ -1,8 +1,8 @@
-"""The scope of a request of Twisted Web, and the one fast path.
+"""The scope of a request of Twisted Web, and the fast path.
 
-A scope that waits for no more than what its handler returned is one object: it is itself what
-Twisted tells of the end of the request (`listeners`), and what is told of the end of the work
-(`watched`). Where more is asked of it, all goes the general way (`life` and `general_way`).
+A scope that waits only for what its handler returned is a single object. It is itself the listener
+that Twisted calls at the end of the request (`listeners`), and its method `settled` is the callback
+of the work (`watched`). Any other scope takes the general way (`life` and `general_way`).
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class RequestScope(Scope):
     """The lifetime of one request of Twisted Web."""
 
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
-    """Makes the `Call` of a handler, where the fast path hands over; set by `serving`."""
-    _suspended: object = None  # The coroutine of what is watched.
+    """Makes the `Call` of a handler that leaves the fast path; `serving` sets this."""
+    _suspended: object = None  # The coroutine behind the watched Deferred, if there is one.
     _general: GeneralWay | None = None
 
     def __init__(self, request: Any, options: Options) -> None:
-        self.request = request  # All as in `Scope`, without another call.
+        self.request = request  # The same as `Scope.__init__`, without the cost of a call.
         self.options = options
         try:
             self.clock: IReactorTime = options.clock or request.site.reactor
@@ -63,7 +63,7 @@ class RequestScope(Scope):
 
     @property
     def general(self) -> GeneralWay:
-        """What it has in the general way; made on demand, as `life` is, and with it."""
+        """The state that only the general way needs, made on demand together with `life`."""
         if self._general is None:
             self._general, _ = GeneralWay(self), self.life
         return self._general
@@ -118,9 +118,9 @@ class RequestScope(Scope):
         self._life, self._general, self.began = None, None, NOTHING_BEGAN
 
     def take(self, result: Any, handler: object) -> object:
-        """Take the outermost handler's result; returns what is left of it.
+        """Take the outermost handler's result, and return what the call returns.
 
-        While `is_in_call` is true, that is for the general way; else it ends the call.
+        If `is_in_call` is still true then, this is instead a result for the general way.
         """
         if (kind := type(result)) is CoroutineType:
             self._suspended, result = result, start_for(self, result)
@@ -134,14 +134,14 @@ class RequestScope(Scope):
             return unwatched(result, self._suspended)
         self.handler = handler
         if life is not None:
-            find_context_of(self, result)  # Where there is no life yet, `hand_over` does.
+            find_context_of(self, result)  # Without a life, `hand_over` does this later.
         if self.opened is None:
             self.opened = self.clock.seconds()
         request.notifications.insert(0, self)
         return NOT_DONE_YET
 
     def _give_back(self, body: bytes, handler: object) -> bytes | int:
-        # Nothing is left to wait for: Twisted writes the body at once.
+        # There is nothing to wait for, and Twisted writes the body at once.
         if self._life is not None:
             self.handler = handler
             return self.general.clean_up_before(body)
@@ -149,7 +149,7 @@ class RequestScope(Scope):
         return body
 
     def settled(self, result: object) -> object:
-        """What is watched here, or was handed over, has come to its end."""
+        """Handle the end of the returned work; the callback and errback of that work."""
         if self.watched is None or self.state is not RUNNING or type(result) is not bytes:
             return self._settled_otherwise(result)
         request, handler, self.watched = self.request, self.handler, None
@@ -169,7 +169,7 @@ class RequestScope(Scope):
                 self._all_ended(Ended.COMPLETED)
                 return None
             if self.state is STOPPING and is_our_cancellation(result, True):
-                self.watched = None  # `_stop` goes on.
+                self.watched = None  # `_stop`, which is on the stack, does the rest.
                 clean(result)
                 return None
             find_context_at_end(self)
@@ -178,7 +178,7 @@ class RequestScope(Scope):
         return self.handed_over.settled(result)
 
     def callback(self, _: object) -> None:
-        """Twisted tells its listeners that the response is finished."""
+        """Handle the finished response, as a listening Deferred would."""
         request = self.request
         try:
             if request is None:
@@ -197,7 +197,7 @@ class RequestScope(Scope):
             log_escape()
 
     def errback(self, failure: Failure) -> None:
-        """Twisted tells its listeners that the client has left. Keeps no reference to the work."""
+        """Handle the loss of the client, as a listening Deferred would. Refers to no work."""
         request = self.request
         try:
             if request is None:
@@ -233,7 +233,7 @@ class RequestScope(Scope):
             self.life.stopping.was_asked(self.handed_over)
             self.life.go_on()
         elif self.state is not CLOSED:
-            # Otherwise the work was handed over meanwhile, and has ended.
+            # If the scope has closed, the work was handed over meanwhile and has ended.
             self._all_ended(Ended.STOPPED)
 
     def _all_ended(self, ended: Ended) -> None:

@@ -1,6 +1,6 @@
-"""The one way in: run a handler in the scope of its request.
+"""Serve a request: decide whether to run its handler and in which scope, and run it.
 
-Whether it is run, and in which scope; what follows is for `handler_call` and the scope.
+Both entry points call `serve`. `handler_call` and the scope handle what the handler returns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .request_scope import RequestScope
 from .turned_away import refuse, turn_away, why_turned_away, why_turned_away_inside
 
 MakeAnswerer = Callable[[RequestScope, Any, object, bool], Answerer]
-"""Makes an answerer of a scope, its request, a handler, and whether this is the outermost."""
+"""Makes an answerer from a scope, its request, a handler, and whether that is the outermost one."""
 
 
 def serve(
@@ -40,11 +40,11 @@ def serve(
     """Run a handler in the scope of its request.
 
     Args:
-        options: those of the entry point.
-        request: of Twisted, or of a framework, or a test double.
-        handler: is called with the next two.
-        args: the positional arguments.
-        kwargs: the others.
+        options: the options of the entry point.
+        request: a request of Twisted or of a framework, or a test double.
+        handler: the function to call.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
 
     Returns:
         Bytes or ``NOT_DONE_YET``.
@@ -53,7 +53,7 @@ def serve(
     if scope is None:
         return serve_for(TwistedAnswerer, options, request, handler, args, kwargs)
     try:
-        # It has a context.
+        # `_enter_simply` has set the context.
         result = scope.context.run(handler, *args, **kwargs)  # type: ignore[union-attr]
     except BaseException:
         result = Failure()
@@ -65,7 +65,7 @@ def serve(
         call.is_transparent = not options.any_method
         call.returned(result)
     finally:
-        # A failure refers to this frame.
+        # The result may be a failure, which refers to this frame, so that would be a cycle.
         result = None
     return _returned(call.give_back(handler, True))
 
@@ -78,11 +78,10 @@ def serve_for(
     args: Any,
     kwargs: Any,
 ) -> object:
-    """The same, always in the general way.
+    """Do the same as `serve`, but always in the general way.
 
     Args:
-        make_answerer: makes what receives the handler's result: Twisted, or a framework which
-            awaits it.
+        make_answerer: makes the answerer that receives the handler's result.
         options: as in `serve`.
         request: as in `serve`.
         handler: as in `serve`.
@@ -90,7 +89,7 @@ def serve_for(
         kwargs: as in `serve`.
 
     Returns:
-        What the answerer gives back.
+        What `Answerer.give_back` returns.
     """
     scope, is_outermost = _enter(options, request)
     if not isinstance(scope, RequestScope):
@@ -110,19 +109,22 @@ def _returned(result: object) -> object:
     error: Any = result.value
     frames = result.getTracebackObject()
     try:
-        # Before Twisted 24.10 it may be a fake.
+        # Before Twisted 24.10 a failure may have a fake traceback.
         raise error.with_traceback(frames if isinstance(frames, TracebackType) else None)
     finally:
-        # Through its traceback the error refers to this frame.
+        # The traceback of the error refers to this frame, so these references would form a cycle.
         del result, error, frames
 
 
 SIMPLE_CHANNEL: type = HTTPChannel
-"""The channels whose requests may take the fast path: those of HTTP/1."""
+"""The class of channel whose requests may take the fast path: that of HTTP/1."""
 
 
 def _enter_simply(options: Options, request: Any) -> RequestScope | None:
-    """The scope of a request over HTTP/1 that is open and has met no entry point, as nearly all."""
+    """Open the scope of an ordinary request; None if it needs the checks of `_enter`.
+
+    An ordinary request is an open HTTP/1 one that has reached no other entry point.
+    """
     if getattr(request, SCOPE, None) is not None or not takes_listeners(request):
         return None
     if type(getattr(request, "channel", None)) is not SIMPLE_CHANNEL or request.finished:
@@ -133,7 +135,7 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
     scope.context = context = copy_context()
     if context:
         if context.get(current) is not None:
-            # It is rendered in the context of another's handler.
+            # This request is rendered inside the handler of another request.
             return None
         scope.base = context.copy()
     context.run(current.set, scope)
@@ -144,9 +146,9 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
 
 
 def _enter(options: Options, request: Any) -> tuple[RequestScope | bytes | int, bool]:
-    """The scope in which to run the handler, or what to return; and whether this opened it."""
+    """The scope in which to run the handler, or what to return; and whether the scope is new."""
     met = getattr(request, SCOPE, None)
-    # On a copy that `twisted.web.distrib` has made of a request, there is a stand-in.
+    # A copy of a request made by `twisted.web.distrib` has another object in this attribute.
     if not isinstance(met, RequestScope):
         have_copy_notice(request)
         return _open(options, request, None), True
@@ -156,12 +158,12 @@ def _enter(options: Options, request: Any) -> tuple[RequestScope | bytes | int, 
 
 
 def _only_cleans_up(scope: RequestScope, request: Any) -> bool:
-    """Whether all that is left of a scope is its hooks, with which all late work would end."""
+    """Whether a scope has only hooks left to run, so that late work would end with these."""
     return scope.state is State.CLEANING and guarded_fate_of(request) is not Fate.OPEN
 
 
 def _call_of(scope: RequestScope, handler: object) -> HandlerCall:
-    """The call of a handler that took the fast path so far."""
+    """The call of a handler that leaves the fast path."""
     return HandlerCall(scope, TwistedAnswerer(scope, scope.request, handler, True))
 
 
@@ -173,7 +175,7 @@ CALLERS.add(id(serve.__code__))
 def _open(
     options: Options, request: Any, former: RequestScope | None
 ) -> RequestScope | bytes | int:
-    """The scope of a request that has none, or whose scope has closed; else what to return."""
+    """A new scope for a request without an open one; or what to return instead of running it."""
     if former is None and (why := why_turned_away(options, request)) is not None:
         return turn_away(_new_scope(options.only_told(), request), request, why)
     fate = guarded_fate_of(request)
@@ -186,14 +188,14 @@ def _open(
 def _open_again(
     options: Options, request: Any, fate: Fate, former: RequestScope
 ) -> RequestScope | int:
-    """The second scope of a request that was over when its handler was called; or what to return.
+    """A second scope for a request that ended before its handler was called; or what to return.
 
-    Observers and monitors are told of this one, too. Hooks have been run, but for those that a new
-    entry point brings.
+    The second scope has an outcome of its own, for observers and monitors. It runs only the hooks
+    of an entry point that the first scope did not know.
     """
     spent = former.options.spent()
     if spent.includes(options) and _is_refused(spent, request, fate):
-        # No handler is run, and all have been told of this request.
+        # No handler runs, and every observer and monitor has seen this request before.
         return NOT_DONE_YET
     scope = _new_scope(spent, request)
     join(scope, options)
@@ -211,14 +213,14 @@ def _new_scope(options: Options, request: Any) -> RequestScope:
     scope = RequestScope(request, options)
     begin(scope)
     setattr(request, SCOPE, scope)
-    # A request that is lost forgets its channel.
+    # Make this now: it keeps the channel, which a lost request drops.
     _ = scope.general
     enter(scope, options)
     return scope
 
 
 def _join(options: Options, request: Any, scope: RequestScope) -> RequestScope | int:
-    """The scope in which an entry point inside another runs its handler; else what to return."""
+    """Join the scope of an outer entry point; returns it, or what to return instead of running."""
     why = why_turned_away_inside(options, scope)
     join(scope, options)
     if why is not None:
@@ -229,6 +231,6 @@ def _join(options: Options, request: Any, scope: RequestScope) -> RequestScope |
 
 
 def _is_refused(options: Options, request: Any, fate: Fate) -> bool:
-    """Whether the request is gone, and with it the reason to run its handler."""
+    """Whether the handler is not run because the request is already over."""
     is_gone = fate is not Fate.OPEN
     return is_gone and not options.dry_run and options.may_cancel(request.method)

@@ -1,6 +1,6 @@
-"""The page that a site makes itself for an error: its ``error_page`` is called, and may fail.
+"""Call the site's ``error_page``, and handle its failures.
 
-What is sent for which request is for `error_pages`.
+`error_pages` decides which page is sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .request_facts import fate_of, has_begun
 from .request_scope import RequestScope
 
 ErrorPage = Callable[[Any, Cause], bytes | IResource | None]
-"""Makes the answer to a request for a cause; with None, the default is sent."""
+"""Makes the answer to a request, given its cause; for None, the default page is sent."""
 
 
 def page_of_site(
@@ -32,19 +32,20 @@ def page_of_site(
 ) -> bytes | None:
     """The page that the site makes for an open request.
 
-    What its ``error_page`` raises is logged, and what has begun is broken off.
+    An exception in ``error_page`` is logged. If it has written part of a page, that is broken off.
 
     Returns:
-        The body. None if it has failed, wants the default, or has written to the request itself.
+        The body. None if ``error_page`` has failed, wants the default page, or has written to the
+        request itself.
     """
     page = None
     try:
-        # In the context of the handler, so that its variables are seen.
+        # ``error_page`` sees the context variables of the handler.
         page = in_copy(scope, _rendered, error_page, request, cause)
     except BaseException:
         _page_failed(scope, error_page, request)
     if fate_of(request) is Fate.OPEN:
-        # What is sent next cannot be finished with it.
+        # Twisted cannot finish the request while it has a producer.
         drop_producer(request, scope.context)
     return page
 
@@ -55,12 +56,12 @@ def _page_failed(scope: RequestScope, error_page: ErrorPage, request: Any) -> No
     if fate_of(request) is not Fate.OPEN:
         text = "{error_page} failed"
     elif has_begun(request):
-        text = "{error_page} failed behind a part of its page, so the response is broken off"
+        text = "{error_page} failed after a part of its page, so the response is broken off"
     else:
         text = "{error_page} failed, so the default page is sent"
     log_in(scope.context, log.failure, text, error_page=name_of(error_page))
     if has_begun(request) and fate_of(request) is Fate.OPEN:
-        # Twisted would end the half of a page as if it were whole.
+        # Otherwise half a page would end as if it were whole.
         break_off(scope, request)
 
 
@@ -73,7 +74,7 @@ def _rendered(error_page: ErrorPage, request: Any, cause: Cause) -> bytes | None
     if isinstance(page, bytes):
         return page
     if fate_of(request) is not Fate.OPEN:
-        # Twisted's own pages write themselves.
+        # The page has finished the request itself, as Twisted's own error pages do.
         return None
     kind = type(page)
     what = f"{safe_repr(page)}, a {kind.__module__}.{kind.__qualname__}"

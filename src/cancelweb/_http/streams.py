@@ -1,7 +1,7 @@
-"""Streaming a response from an iterator or an async iterator of bytes, with back-pressure.
+"""Stream a response from an iterator or an async iterator of bytes, with back-pressure.
 
-A producer for Twisted's transports, and the coroutine that feeds it; what becomes of the request
-before and after is `answering`'s business.
+A stream is a producer for Twisted's transports and a coroutine that writes to the request;
+`answering` finishes the request.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Stream:
     """One streamed response.
 
     Attributes:
-        request: whom it is written to.
-        clock: between two chunks of a plain iterator, other work gets its turn.
-        is_cancelled: tells whether to break off, for generators that swallow the cancellation.
+        request: the request to write to.
+        clock: gives other work a turn between two chunks.
+        is_cancelled: whether the scope was cancelled, for generators that catch the cancellation.
     """
 
     request: Any
@@ -40,11 +40,13 @@ class Stream:
     _gate: Deferred[None] | None = field(default=None, init=False)
 
     async def run(self, chunks: Iterator[object] | AsyncIterator[object]) -> None:
-        """Write the chunks as fast as the client takes them; always closes the iterator.
+        """Write the chunks as fast as the client takes them, then close the iterator.
+
+        The iterator is closed after an error, too.
 
         Raises:
             TypeError: a chunk is not bytes.
-            CancelledError: the cancellation, or, where a generator has swallowed that, our own.
+            CancelledError: the stream was cancelled, even if the generator caught that.
         """
         try:
             self.request.registerProducer(self, True)
@@ -56,16 +58,17 @@ class Stream:
         try:
             await self._write_all(chunks)
         finally:
-            # First of all: whoever finishes a request with a producer on it is told off.
+            # This comes first, because a request with a producer cannot be finished.
             self.request.unregisterProducer()
-            # A request that was lost goes on referring to its producer.
+            # A lost request keeps its producer, so a reference back would form a cycle.
             self.request = None
             await close_stream(chunks)
 
     async def _write_all(self, chunks: AsyncIterator[object]) -> None:
         async for chunk in chunks:
             if self.is_cancelled():
-                # It is closed, and so stopped: only what ends by itself has completed.
+                # The generator caught the cancellation and goes on. `run` closes it, and the
+                # outcome says stopped: only a stream that ends by itself has completed.
                 raise CancelledError
             if not isinstance(chunk, bytes):
                 raise TypeError(
@@ -78,30 +81,30 @@ class Stream:
                 return
             if fate_of(self.request) is Fate.OPEN and _is_closed_over_tls(self.request):
                 self.request.transport.abortConnection()
-            # A turn even where nobody pauses us: it is in another one that a loss is told.
+            # Yield to the reactor even if the stream is not paused, so that a loss can be noticed.
             await (self._gate or deferLater(self.clock, 0))
 
     def pauseProducing(self) -> None:
-        """See `IPushProducer`: the client is slow."""
+        """See `IPushProducer`: stop writing, because the client is slow."""
         if self._gate is None:
             self._gate = Deferred(lambda _: None)
 
     def resumeProducing(self) -> None:
-        """See `IPushProducer`: there is room again."""
+        """See `IPushProducer`: go on writing, because there is room again."""
         gate, self._gate = self._gate, None
         if gate is not None and not gate.called:
             gate.callback(None)
 
     def stopProducing(self) -> None:
-        """See `IProducer`: the connection is lost. The scope, which is told next, stops us."""
+        """See `IProducer`: the connection is lost. The scope, which is told next, cancels `run`."""
         self.pauseProducing()
 
 
 def _is_closed_over_tls(request: Any) -> bool:
-    """Whether the client has closed its TLS connection in good order.
+    """Whether the client has closed its TLS connection with a close alert.
 
-    All that is written is dropped then, but Twisted tells nobody before the producer is through,
-    which an endless one never is.
+    Twisted then drops all writes, but reports the loss only after the producer has ended, which an
+    endless stream never does.
     """
     transport = getattr(getattr(request, "transport", None), "transport", None)
     return bool(getattr(transport, "disconnecting", False))
@@ -116,7 +119,7 @@ async def _as_async(chunks: Iterator[object]) -> AsyncIterator[object]:
 
 
 async def close_stream(chunks: object) -> None:
-    """Close an iterator of either kind, if it can be closed."""
+    """Close a plain or async iterator, if it has ``close`` or ``aclose``."""
     if hasattr(chunks, "aclose"):
         await chunks.aclose()
     elif hasattr(chunks, "close"):

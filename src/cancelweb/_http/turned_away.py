@@ -1,9 +1,9 @@
-"""Requests that are turned away: 503 during a drain, 429 where a client resets too rapidly.
+"""Requests that are turned away: 503 during a drain, 429 for rapid resets.
 
-Whether a request is, and its answer: neither its handler nor hooks are run. (One that is dead on
-arrival is refused here, too, and has no answer.) A 503 has the headers of `Draining`: a Retry-After
-and, over HTTP/1.1, ``Connection: close``. A drain itself is for `monitor`, the count of abandoned
-requests for `rapid_resets`.
+Neither the handler nor hooks run for a request that is turned away. A 503 has the headers of
+`Draining`: ``Retry-After`` and, over HTTP/1.1, ``Connection: close``. A request that is dead on
+arrival is refused here, too, without an answer. `monitor` has the drain, and `rapid_resets` the
+count of abandoned requests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .request_scope import RequestScope
 
 
 def why_turned_away(options: Options, request: Any) -> Cause | None:
-    """Why a new request is answered without its handler, or None."""
+    """Why a new request is turned away; None if it is not."""
     connection = h2_connection_of(request)
     if not options.dry_run and is_overrun(connection, options.max_cleanups):
         return RapidReset()
@@ -35,9 +35,10 @@ def why_turned_away(options: Options, request: Any) -> Cause | None:
 
 
 def why_turned_away_inside(options: Options, scope: RequestScope) -> Cause | None:
-    """The same for an entry point inside another: only monitors count that do not know the request.
+    """Why an inner entry point turns a request away; None if it does not.
 
-    For the others it is a request in flight, which a drain lets finish.
+    Only a monitor of the inner entry point alone counts. To any other monitor this is an open
+    request, which a drain lets finish.
     """
     known = scope.options.monitors
     return _draining(options, tuple(each for each in options.monitors if each not in known))
@@ -51,7 +52,12 @@ def _draining(options: Options, monitors: tuple[IMonitor, ...]) -> Draining | No
 
 
 def refuse(scope: RequestScope, cause: Cause | None) -> None:
-    """The handler is not run: its client has gone; None: was answered."""
+    """Close the scope of a request that is already over, without running its handler.
+
+    Args:
+        scope: the scope of the request.
+        cause: why the request is over; None if its response was finished.
+    """
     _begin_to_refuse(scope, cause)
     scope.life.go_on()
 
@@ -66,18 +72,19 @@ def _begin_to_refuse(scope: RequestScope, cause: Cause | None) -> None:
 
 
 def turn_away(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
-    """Answer without the handler and without hooks: too many requests, or no time.
+    """Answer a request without running its handler or hooks.
+
+    For `RapidReset` the site's ``error_page`` is not called, so that the answer costs little.
 
     Returns:
-        The whole answer; or ``NOT_DONE_YET`` where nothing can be answered, or it has been, or was
-        broken off, since the site's ``error_page`` has failed behind a part of its page. That of
-        too many requests costs little: the site's ``error_page`` is not called.
+        The whole answer; or ``NOT_DONE_YET`` if the request is already over, ``error_page`` has
+        answered it, or the answer was broken off.
     """
     _begin_to_refuse(scope, cause)
     try:
         return _answer(scope, request, cause)
     finally:
-        # Observers are told what was answered, so they are told now.
+        # The outcome has the status of the answer, so the scope closes only now.
         scope.life.go_on()
 
 
@@ -87,8 +94,8 @@ def _answer(scope: RequestScope, request: Any, cause: Cause) -> bytes | int:
     try:
         page = page_for(scope, request, cause, str(cause), TEXT)
     except BaseException:
-        # What a request of the user's own kind has raised.
-        text = "a request that is turned away cannot be answered: {cause}"
+        # A request of the user's own class has raised.
+        text = "a request that was turned away could not be answered: {cause}"
         log_in(scope.context, log.failure, text, cause=cause)
         if fate_of(request) is Fate.OPEN:
             break_off(scope, request)

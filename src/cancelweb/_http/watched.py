@@ -1,7 +1,7 @@
-"""What the fast path of a `RequestScope` watches: a plain Deferred, or a timer of Twisted.
+"""Work on the fast path of a `RequestScope`: a plain Deferred, or a timer of Twisted.
 
-A Deferred is watched as it is; a canceller for it is made only where the scope takes the general
-way. Each function asks which of the two it is.
+A Deferred is watched directly; it gets a canceller only if its scope takes the general way. Each
+function distinguishes the two kinds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ Watched = Deferred[Any] | DelayedCallCanceller
 
 
 def watch(result: Any, settled: Callable[[object], object]) -> Watched | None:
-    """Have ``settled`` called with the end of the work; None if it is of another kind, or over."""
+    """Call ``settled`` when the work ends.
+
+    Returns:
+        The watched work; None if it is of another kind or has already ended.
+    """
     kind = type(result)
     if kind is Deferred and not result.called:
         result.addCallbacks(settled, settled)
@@ -38,28 +42,29 @@ def watch(result: Any, settled: Callable[[object], object]) -> Watched | None:
 
 
 def unwatched(result: Any, suspended: object) -> object:
-    """What a handler returned, and the fast path does not watch: for the general way.
+    """What the handler returned, for the general way, because the fast path does not watch it.
 
     Args:
-        result: what it is.
-        suspended: the coroutine that it is the Deferred of, which must not be started once more.
+        result: the handler's result; if it was a coroutine, the Deferred made from that.
+        suspended: the coroutine, or None. It has been started, and must not be started again.
     """
     return result if suspended is None else DeferredCanceller(result, suspended)
 
 
 def is_answer(result: object) -> bool:
-    """Whether the work has come to something that is not to be waited for, and is no failure."""
+    """Whether the result of work is neither a failure nor further work."""
     return result is NOT_DONE_YET or result is None or isinstance(result, bytes)
 
 
 def can_stop(watched: Watched, suspended: object, may_be_below: bool) -> bool:
-    """Whether it can be stopped at once, and in the context that its scope knows.
+    """Whether the work can be stopped at once, in the context that its scope knows.
 
-    Not where code of it is on the stack, nor where it waits for what other code has started.
+    It cannot while its own code is on the stack, or while it waits for work that other code has
+    started.
 
     Args:
-        watched: what it is.
-        suspended: the coroutine that the Deferred was made of, or None.
+        watched: the work.
+        suspended: the coroutine from which the Deferred was made, or None.
         may_be_below: see `WorkSet.is_running`.
     """
     if isinstance(watched, DelayedCallCanceller):
@@ -70,16 +75,17 @@ def can_stop(watched: Watched, suspended: object, may_be_below: bool) -> bool:
 
 
 def stop(watched: Watched | None, suspended: object, context: Context | None) -> bool | None:
-    """Ask it to stop, as the only work of its scope.
+    """Ask the only work of a scope to stop.
 
     Args:
-        watched: what it is; it can be stopped.
-        suspended: the coroutine that the Deferred was made of, or None.
-        context: that of the handler, in which cancellers run.
+        watched: the work, for which `can_stop` is true.
+        suspended: the coroutine from which the Deferred was made, or None.
+        context: the context of the handler, in which cancellers run.
 
     Returns:
-        Whether it has ended, and does not tell so. None if nothing was done: it has to take the
-        general way, since a part of it may be let go.
+        True if the work has ended without calling ``settled``, False if ``settled`` reports its
+        end. None if nothing was done: part of the work may be let go, so the scope must take the
+        general way.
     """
     assert context is not None
     if isinstance(watched, Deferred):
@@ -98,11 +104,11 @@ def stop(watched: Watched | None, suspended: object, context: Context | None) ->
 
 
 def canceller_of(watched: Watched, suspended: object) -> Canceller:
-    """What stops it in the general way.
+    """The canceller of watched work, for the general way.
 
     Args:
-        watched: is watched already.
-        suspended: the coroutine that the Deferred was made of, or None.
+        watched: the work.
+        suspended: the coroutine from which the Deferred was made, or None.
     """
     if isinstance(watched, Deferred):
         return DeferredCanceller(watched, suspended)

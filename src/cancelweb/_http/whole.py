@@ -1,7 +1,7 @@
-"""Whole responses: a client may leave with all of one before the handler calls ``finish``.
+"""Whole responses: a client may leave with the whole response before the handler finishes it.
 
-Clients such as curl close as soon as they have what ``Content-Length`` announces, and Twisted calls
-that a loss. cancelweb counts the response as finished then.
+Clients such as curl close the connection as soon as they have received ``Content-Length`` bytes.
+Twisted reports that as a loss; cancelweb counts such a response as finished.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ _CAN_TELL = check("whole responses")
 def has_whole_response(request: Any, stream: Any) -> bool:
     """Whether a client that has left may have the whole response, which is not finished yet.
 
-    Neither the transport nor a stream of HTTP/2 held any of it. What the kernel has taken counts as
-    received, as it does behind a ``finish``.
+    That is so if all of it was written, and neither the transport nor an HTTP/2 stream still holds
+    any of it. Data that the kernel has taken counts as received, as it does after a ``finish``.
 
     Args:
-        request: is lost.
-        stream: its channel, if that is a stream of HTTP/2.
+        request: a lost request.
+        stream: the channel that the request had; over HTTP/2, its stream.
     """
-    # Test doubles have no transport, and may lack what is looked at then.
+    # The order matters: test doubles have no transport, and lack what `_is_written` reads.
     return has_begun(request) and _CAN_TELL and _is_sent(request, stream) and _is_written(request)
 
 
 def count_as_finished(request: Any) -> None:
-    """Have a lost request, which is guarded, count as one whose response was finished."""
+    """Mark a lost and guarded request as one whose response was finished."""
     request.finished, request.finish = 1, _finish_late
 
 
 def left_with_whole_response(request: Any) -> bool:
-    """Whether the client has left so; the handler has not finished the response, nor will it."""
+    """Whether `count_as_finished` has marked the request; its handler has not finished it."""
     return getattr(request, "finish", None) is _finish_late
 
 
 def _finish_late(*args: object) -> None:
-    """Stands for the ``finish`` of such a request, which comes too late to do anything."""
+    """Replaces the ``finish`` of such a request, which comes too late to do anything."""
 
 
 def has_no_body(request: Any) -> bool:
-    """Whether the response consists of its head: what is written besides reaches nobody."""
+    """Whether the response has no body, so that Twisted drops what the handler writes."""
     return request.method == b"HEAD" or getattr(request, "code", 0) in NO_BODY_CODES
 
 
 def _is_written(request: Any) -> bool:
-    """Whether all that the response's head announces has been written; what follows is no body."""
+    """Whether the whole body that the head announces has been written."""
     if has_no_body(request):
         return True
     values = request.responseHeaders.getRawHeaders(b"content-length", ())
-    # Without one, the end of a body is what ``finish`` writes, or the end of the connection.
+    # Without a length, only ``finish`` or the end of the connection marks the end of a body.
     is_known = len(values) == 1 and values[0].strip().isdigit()
     return is_known and bool(getattr(request, "sentLength", 0) >= int(values[0]))
 
@@ -65,7 +65,7 @@ def _is_sent(request: Any, stream: Any) -> bool:
     if connection is None:
         transport = getattr(request, "transport", None)
         return transport is not None and _is_empty(transport)
-    # What the connection holds may be of other streams. That cannot be told.
+    # The connection may hold data of other streams only; that cannot be distinguished.
     return not queue_of(stream) and _is_empty(connection.transport)
 
 
@@ -73,5 +73,5 @@ def _is_empty(transport: Any) -> bool:
     while transport is not None:
         if unsent_bytes(transport):
             return False
-        transport = getattr(transport, "transport", None)  # from TLS to what is below it
+        transport = getattr(transport, "transport", None)  # from TLS to the transport below it
     return True

@@ -1,6 +1,6 @@
-"""The wrapper: a resource that serves another, its children included, in scopes.
+"""The wrapper `CancellingResource`: serves an existing resource and its children in scopes.
 
-Being the resource that is wrapped; the rest is for `serving`.
+It behaves like the wrapped resource in all other respects; `serving` does the rest.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from .site_pages import ErrorPage
 
 @implementer(IResource)
 class CancellingResource:
-    """A resource that stops the work of another, its children included, when clients leave.
+    """Wraps a resource, and stops its work and that of its children when clients leave.
 
-    For resources that you cannot change; everything else about them stays as it is: children,
-    paths, encoders, and the interfaces they provide. A disconnect or a time limit cancels only
-    requests whose method is safe, unless ``methods`` says otherwise; for all others the dead
-    request is guarded and hooks and observers are served.
+    Use it for resources that you cannot change. Their children, paths, encoders and interfaces stay
+    as they are. A disconnect or a time limit cancels only requests with a safe method, unless
+    ``methods`` says otherwise. Any other request runs on; when its client leaves, cancelweb guards
+    the dead request, and runs ``on_exit`` hooks and observers at the end.
 
     Args:
-        resource: what to wrap.
-        methods: the names of the methods that a disconnect or a time limit may cancel, str or
-            bytes; GET, HEAD and OPTIONS unless given. Of others the outcome tells what would have
-            been cancelled; ``()`` allows none.
-        monitor: a `cancelweb.monitor.Monitor`, which knows what goes on and can drain it. Where
-            entry points meet, each of their monitors is told of the request, once.
-        dry_run: cancel nothing, answer nothing, run no ``on_cancel`` hook; outcomes tell what
+        resource: the resource to wrap.
+        methods: the names of the methods that a disconnect or a time limit may cancel, as str or
+            bytes; GET, HEAD and OPTIONS by default, and ``()`` for none. The outcome of any other
+            request says what would have cancelled it.
+        monitor: a `cancelweb.monitor.Monitor`, which lists open requests and can drain them. Of
+            nested entry points, each monitor counts a request once.
+        dry_run: cancel nothing, answer nothing, and run no ``on_cancel`` hooks. Outcomes say what
             would have been cancelled.
         timeout: this option, and those not named here, are as in `cancel_on_disconnect`.
 
     Raises:
-        TypeError, ValueError: an option is wrong; at once, not on the first request.
+        TypeError, ValueError: an option is wrong. Raised at once, not on the first request.
     """
 
-    # For type checkers alone: it is the wrapped resource's own, as is all else.
+    # Declared for type checkers only: `__getattr__` returns the wrapped resource's method.
     putChild: Callable[[bytes, IResource], None]
 
     def __init__(
@@ -98,11 +98,11 @@ class CancellingResource:
         )
 
     def getChildWithDefault(self, name: bytes, request: Any) -> CancellingResource:
-        """See `IResource`: the wrapped resource's child, wrapped."""
+        """See `IResource`: returns the wrapped resource's child, wrapped, too."""
         return _wrapped(self._resource.getChildWithDefault(name, request), self._options)
 
     def render(self, request: Any) -> Rendered:
-        """See `IResource`: the wrapped resource's rendering, in a scope."""
+        """See `IResource`: renders the wrapped resource in a scope."""
         reference = ref(request)
         request.render = partial(_render_late, reference, self._options)
         loaded = sys.modules
@@ -113,12 +113,12 @@ class CancellingResource:
         render = self._resource.render
         if procedures.MODULE in loaded:
             render = procedures.told_as_faults(self._resource, render)
-        # For a type checker alone: a cast would be called for each request.
+        # A cast would satisfy the type checker, but cost a call per request.
         return serve(self._options, request, render, (request,), {})  # type: ignore[return-value]
 
     @property
     def isLeaf(self) -> bool:
-        """See `IResource`; asked for each request, for which `__getattr__` would be slow."""
+        """See `IResource`. Read for each request, for which `__getattr__` would be too slow."""
         is_leaf: bool = self._resource.isLeaf
         return is_leaf
 
@@ -132,7 +132,7 @@ class CancellingResource:
 
     def __getattr__(self, name: str) -> Any:
         if name == "_resource":
-            # Asked for by copy and pickle, before it is there.
+            # copy and pickle ask for it before it is set.
             raise AttributeError(name)
         return getattr(self._resource, name)
 
@@ -141,26 +141,26 @@ class CancellingResource:
 
 
 def _wrapped(resource: Any, options: Options) -> CancellingResource:
-    # As __init__, for options that were checked already.
+    # Unlike `__init__`, this does not check the options again.
     wrapper = CancellingResource.__new__(CancellingResource)
     wrapper._resource, wrapper._options = resource, options
     return wrapper
 
 
 _COPIES_REQUESTS = "twisted.web.distrib"
-"""The only module that copies requests; most sites never import it."""
+"""The only module that copies requests. Most sites never import it."""
 
 _READS_IN_THREADS = "twisted.web.wsgi"
-"""The only module that hands a request's content to a thread, which then keeps it."""
+"""The only module that passes a request's content to a thread, which keeps it."""
 
 _OURS = frozenset(("render", "getStateToCopyFor", SCOPE))
-"""What is put into the attributes of a request that is alive."""
+"""The attributes that cancelweb sets on a living request."""
 
 
 def _render_late(reference: ReferenceType[Any], options: Options, resource: Any) -> None:
-    """Stands for ``request.render``, which renders what a wrapped resource delivers late.
+    """Replaces ``request.render``, so that a resource that arrives late is wrapped, too.
 
-    A DeferredResource calls it, and so would get round the wrapper at the root.
+    A ``DeferredResource`` calls it, and would otherwise bypass the wrapper.
     """
     request = reference()
     if request is not None:
@@ -168,10 +168,10 @@ def _render_late(reference: ReferenceType[Any], options: Options, resource: Any)
 
 
 def _state_to_copy(reference: ReferenceType[Any], issuer: object) -> dict[str, object]:
-    """Stands for ``getStateToCopyFor``: `twisted.web.distrib` sends a request's attributes.
+    """Replaces ``getStateToCopyFor``, so that `twisted.web.distrib` copies no attributes of ours.
 
-    Ours would arrive as stand-ins that hide the copy's own, and cannot be called; nor can the
-    Deferreds of those who wait for the end on this side.
+    On the copy, our attributes would be uncallable placeholders that hide the copy's own methods.
+    The Deferreds of this side's ``notifyFinish`` could not be called there either.
     """
     request: Any = reference()
     state = type(request).getStateToCopyFor(request, issuer)
