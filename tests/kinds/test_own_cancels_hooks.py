@@ -70,7 +70,8 @@ class OwnCancelInAHookIsNoErrorTests(OwnCancelTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
         lines = [formatEvent(event) for event in of_cancelweb(events)]
         self.assertRegex(
-            lines[0], "^cleanup hook .*awaiting ended with the work that it waited for$"
+            lines[0],
+            "^cleanup hook .*awaiting ended, because the work that it waited for was stopped$",
         )
 
     def test_leftover_work(self) -> None:

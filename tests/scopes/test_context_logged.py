@@ -252,7 +252,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
             await forever()
 
         self.visit(handler).disconnect()
-        self.assert_seen("ended with the work that it waited for")
+        self.assert_seen("the work that it waited for was stopped")
 
     def test_refusal(self) -> None:
         """Work that was not started is logged in the handler's context."""

@@ -68,7 +68,7 @@ class LineTests(BurstTestCase):
             self.lines(),
             [
                 f"1 more request was cancelled in 1.0 s: stopped: {LEFT}: 1 GET /page",
-                "3 more requests were left alone in 1.0 s: completed: would have been cancelled: "
+                "3 more requests were spared in 1.0 s: completed: would have been cancelled: "
                 "the client disconnected: 2 GET /page; completed: would have been cancelled: "
                 "timed out after 5 s (timeout): 1 GET /page",
             ],

@@ -46,7 +46,7 @@ class CleanupEndsTests(Base):
         self.assertEqual(len(self.begun), 1)
         assert isinstance(text, str)
         self.assertTrue(
-            text.endswith("; cleanup_timeout, 3 s, has passed: shield() cleanup that takes longer")
+            text.endswith("; cleanup_timeout (3 s) has passed: put longer cleanup into `shield()`")
         )
 
     def test_of_a_survivor(self) -> None:

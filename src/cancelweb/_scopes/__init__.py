@@ -1,1 +1,1 @@
-"""What belongs to a request, and how that ends: work, hooks, limits, a record. Knows no HTTP."""
+"""Scopes: the work, hooks, time limits and record of one request. No module here knows HTTP."""

@@ -1,6 +1,6 @@
-"""Awaiting a resource so that it is not lost when it arrives too late.
+"""Acquire a resource, such as a connection, without losing it if it arrives after the cancel.
 
-Knows no scope; the scope tracks an acquisition as it tracks any other work.
+An acquisition knows no scope; the scope tracks it like any other work.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .._kinds.registry import find_canceller
 
 @define(eq=False)
 class Acquisition(Canceller):
-    """One resource on its way.
+    """The acquisition of one resource.
 
     Attributes:
-        source: the canceller of what comes to the resource. Nobody calls it: Twisted drops the
-            late result of a cancelled Deferred that has no canceller, and with it whatever was
-            acquired.
-        release: called with what has come too late.
-        arrived: what the user awaits.
+        source: the canceller of the work that yields the resource. Its ``cancel`` is never called:
+            Twisted drops the late result of a cancelled Deferred that has no canceller, and with it
+            the resource.
+        release: called with a resource that arrives too late.
+        arrived: the Deferred that the user awaits.
     """
 
     source: Canceller
@@ -37,22 +37,22 @@ class Acquisition(Canceller):
 
     @property
     def work(self) -> object:  # type: ignore[override]
-        """Itself: to detach what the user awaits must not lose the resource."""
+        """The acquisition itself, so that it stays tracked if the user detaches `arrived`."""
         return self
 
     def __attrs_post_init__(self) -> None:
         if not callable(self.release):
             raise TypeError(f"release must be callable with the resource, not {self.release!r}")
-        # A canceller that does nothing: the Deferred then fails with CancelledError by itself.
+        # The canceller does nothing, so the Deferred fails with CancelledError by itself.
         self.arrived = Deferred(lambda _: None)
 
     def start(self) -> Deferred[Any]:
-        """Begin to wait; returns what the user awaits."""
+        """Begin to wait for the resource; returns the Deferred that the user awaits."""
         self.source.watch(self._arrived)
         return self.arrived
 
     def watch(self, settled: Settled) -> None:
-        """See `Canceller.watch`; settled after a late arrival has been released, too."""
+        """See `Canceller.watch`: settles after a resource that arrives late has been released."""
         self._settled.addBoth(lambda result: drop(settled(result)))
 
     def cancel(self) -> None:
@@ -68,7 +68,7 @@ class Acquisition(Canceller):
         return f"acquired {self.source.describe()}"
 
     def forget(self) -> None:
-        """The scope closes. A cancellation that nobody has handled by now is no error."""
+        """See `Canceller.forget`: an unhandled cancellation is not logged."""
         forgive(self.arrived)
 
     def _arrived(self, result: Any) -> None:

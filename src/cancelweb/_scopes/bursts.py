@@ -1,6 +1,6 @@
-"""The default log: one line per request, and in a burst or storm one line per second for the rest.
+"""The default observer `log_outcome`: one line per request, or per second in a burst.
 
-Each clock has a log of its own. Nothing here formats text for a request that is only counted.
+Each clock has its own log and counts. No text is formatted for a request that is only counted.
 """
 
 from __future__ import annotations
@@ -21,24 +21,28 @@ from ..causes import Cause, Ended, Outcome
 from .tallies import Tally, log_counts
 
 FIRST = 100
-"""How many requests of a second get a line of their own. The others are counted."""
+"""How many requests per second get a line of their own. The others are counted."""
 
 MOST_PLACES = 100
-"""How many places at which work was let go get a line each. A ``repr`` may be new each time."""
+"""How many places at which work was let go get a line. A place may be a ``repr``, so their number
+must be bounded."""
 
 SECOND = 1.0
 
 
 def log_outcome(outcome: Outcome) -> None:
-    """Log requests that were cancelled or that failed, one line each, at level info.
+    """Log a request that was cancelled or that failed, in one line at level info.
 
-    The event's keys are those of the `Outcome`, plus ``seconds``, how long the scope was open.
-    The failure's traceback is not in it: that is an error event of its own, and the only one.
+    The event has the fields of the `Outcome` as keys, and ``seconds``, how long the scope was open.
+    It has no traceback: that is in the error event of the failure, which is logged separately.
 
-    In a burst only the first hundred requests get a line of their own. The others are counted by
-    cause and path, one line per second, until a second has no more than a hundred.
+    In a burst, only the first hundred requests of a second get a line of their own. One line per
+    second counts the others by cause and path, until a second has at most a hundred.
+
+    Args:
+        outcome: how the request ended. Requests that completed are not logged.
     """
-    # Elsewhere no timer would write the count: every request gets its line.
+    # Without a running reactor, or in another thread, no timer would write the counts.
     if threadable.isInIOThread() and global_reactor().running:
         log_on(global_reactor(), outcome)
     elif is_worth_a_line(outcome):
@@ -46,9 +50,9 @@ def log_outcome(outcome: Outcome) -> None:
 
 
 def log_on(clock: IReactorTime, outcome: Outcome, context: Context | None = None) -> None:
-    """As `log_outcome`, where the clock of the scope is known, and the context of its handler.
+    """Do the same as `log_outcome`, on the clock of the scope and in the context of its handler.
 
-    A request that is only counted need not enter the context.
+    A request that is only counted does not enter the context.
     """
     if is_worth_a_line(outcome):
         own = _LOGS.get(id(clock)) or _new_log(clock)
@@ -58,13 +62,16 @@ def log_on(clock: IReactorTime, outcome: Outcome, context: Context | None = None
 def is_counted_with_others(
     clock: IReactorTime, now: float, kind: tuple[object, ...], page: tuple[bytes, bytes]
 ) -> bool:
-    """Count a request in a burst if another of its kind was counted; returns whether it is.
+    """Count a request if another of its kind was counted in this second.
 
     Args:
-        clock: that of its scope.
-        now: the time on it.
+        clock: the clock of its scope.
+        now: the time on that clock.
         kind: see `kind_of`.
         page: its method and path.
+
+    Returns:
+        Whether the request was counted.
     """
     own = _LOGS.get(id(clock))
     if own is None or not own.is_in_second(now) or kind not in own.counted:
@@ -76,25 +83,25 @@ def is_counted_with_others(
 def kind_of(
     cause: Cause | None, ended: Ended, spared: Cause | None, failure: Failure | None
 ) -> tuple[object, ...]:
-    """What a line of counts distinguishes."""
+    """The key by which requests are counted together."""
     return type(cause), ended, type(spared), None if failure is None else failure.type
 
 
 def write_counts(clock: IReactorTime) -> None:
-    """Write at once what is counted on a clock, and end its burst: a drain is over, say."""
+    """Write the counts of a clock now and end its burst, for example at the end of a drain."""
     own = _LOGS.get(id(clock))
     if own is not None:
-        # Also where the second that has just begun has none: it would be counted as a whole.
+        # End it even if nothing is counted yet, because a burst counts the next second as a whole.
         own.end_burst(clock.seconds())
 
 
 def is_end_of_second(function: object) -> bool:
-    """Whether a delayed call with this function is there to write the line of a second."""
+    """Whether this function, of a delayed call, writes the counts of a second."""
     return isinstance(getattr(function, "__self__", None), BurstLog)
 
 
 def is_new_place(place: str, clock: IReactorTime) -> bool:
-    """Whether a place, of which one line is to be logged, is new on a clock."""
+    """Whether a place at which work was let go is new on a clock, and so gets a line."""
     places = (_LOGS.get(id(clock)) or _new_log(clock)).places
     is_new = place not in places and len(places) < MOST_PLACES
     if is_new:
@@ -104,18 +111,18 @@ def is_new_place(place: str, clock: IReactorTime) -> bool:
 
 @define(eq=False)
 class BurstLog:
-    """What is logged of the requests on one clock.
+    """The log of the requests on one clock.
 
-    While something is counted there is a timer, and only then. Nothing here refers to the clock,
-    so that it can be collected in the middle of a burst.
+    There is a timer exactly while something is counted. Nothing here refers to the clock, so that
+    it can be garbage-collected in the middle of a burst.
 
     Attributes:
         began: when the current second began, on the clock.
-        logged: how many requests have had their own line in it. While a burst goes on, a second
-            begins with `FIRST`: all of it is counted.
-        counted: the others, by what a line distinguishes.
-        places: those at which work was let go, and that have had their line; `MOST_PLACES` at most.
-        is_at_shutdown: whether the reactor calls us when it stops.
+        logged: how many requests of this second got their own line. While a burst goes on, each
+            second begins with `FIRST`, so that all its requests are counted.
+        counted: the other requests, by `kind_of`.
+        places: the places at which work was let go and that got a line; at most `MOST_PLACES`.
+        is_at_shutdown: whether the reactor will call `_shut_down` when it stops.
     """
 
     began: float = float("-inf")
@@ -126,7 +133,7 @@ class BurstLog:
     _timer: Callable[[], IDelayedCall | None] = lambda: None
 
     def add(self, outcome: Outcome, clock: IReactorTime, context: Context | None) -> None:
-        """Log it, or count it."""
+        """Log a request in its own line, or count it."""
         now = clock.seconds()
         if not self.is_in_second(now):
             self._next_second(now)
@@ -140,11 +147,11 @@ class BurstLog:
             self._count(outcome, clock, now)
 
     def is_in_second(self, now: float) -> bool:
-        """Whether the current second goes on."""
+        """Whether this time is in the current second."""
         return self.began <= now < self.began + SECOND
 
     def _next_second(self, now: float) -> None:
-        # If something is counted, its timer is late: the turn of the reactor is long.
+        # If something is still counted, a long reactor turn has made the timer late.
         if self.counted:
             self._write(now)
         else:
@@ -162,25 +169,24 @@ class BurstLog:
         tally.add((outcome.method, outcome.path))
 
     def _arm(self, clock: IReactorTime, now: float) -> None:
-        # In an empty context: a reactor of asyncio keeps the one that this is called in, and with
-        # it the request.
+        # An asyncio reactor keeps the context of this call, so an empty one keeps no request alive.
         arm = Context().run
         delay = self.began + SECOND - now
         timer = arm(clock.callLater, delay, self._second_over, clock, self.counted)
         self._timer = ref(timer)
         if not self.is_at_shutdown and IReactorCore.providedBy(clock):
             self.is_at_shutdown = True
-            # Clients whose connections are closed by the shutdown are counted "during" it.
+            # Requests are still counted "during" the shutdown, which closes their connections.
             core = cast(IReactorCore, clock)
             arm(core.addSystemEventTrigger, "after", "shutdown", self._shut_down, clock)
 
     def _second_over(self, clock: IReactorTime, counted: object) -> None:
-        # A late timer may find that its second has been written.
+        # The counts of this second may have been written before a late timer.
         if counted is self.counted:
             self._write(clock.seconds())
 
     def end_burst(self, now: float) -> None:
-        """Write what is counted; the next requests have lines of their own."""
+        """Write the counts; the next requests get lines of their own again."""
         timer = self._timer()
         if timer is not None and timer.active():
             timer.cancel()
@@ -199,7 +205,7 @@ class BurstLog:
 
 
 _LOGS: dict[int, BurstLog] = {}
-"""By the id of the clock, which is in here for as long as it lives: not all can be hashed."""
+"""The logs by the id of their clock, as not every clock has a hash. A finalizer removes each."""
 
 
 def _new_log(clock: IReactorTime) -> BurstLog:
@@ -207,7 +213,8 @@ def _new_log(clock: IReactorTime) -> BurstLog:
     try:
         finalize(clock, _LOGS.pop, id(clock), None).atexit = False
     except TypeError:
-        # Nothing would tell of its end. It has a new log for each request, and so a line for each.
+        # This clock has no weak references, so its log could never be removed. It gets a new log,
+        # and so a line, for each request.
         return own
     _LOGS[id(clock)] = own
     return own

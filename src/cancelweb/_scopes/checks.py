@@ -1,7 +1,7 @@
-"""Validation: each check of a value that a user passes, as an option or as an argument.
+"""Validation of options and arguments that users pass.
 
 A check raises a TypeError or ValueError that names the option, shows what was passed, and says
-what to pass instead. What the values mean is for `options`.
+what to pass instead. `options` defines the options.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..interfaces import IMonitor
 from .hook_index import Hook
 
 TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-"""What the name of a method or a header is made of (RFC 9110, section 5.6.2)."""
+"""The characters of the name of a method or a header (RFC 9110, section 5.6.2)."""
 
 Check = Callable[[str, object], None]
-"""Takes the name of an option and the value."""
+"""A check; it takes the name of an option and the value."""
 
 
 class NotGiven(Enum):
-    """Stands for an option that was not given, where None means "no limit here"."""
+    """The default of options for which None means "no limit here"."""
 
     NOT_GIVEN = "not given"
 
@@ -39,7 +39,7 @@ NOT_GIVEN = NotGiven.NOT_GIVEN
 
 
 def validator(check: Check) -> Callable[[object, Attribute[Any], object], None]:
-    """A check as attrs wants it; None and `NOT_GIVEN` are always right."""
+    """Turn a check into an attrs validator, which accepts None and `NOT_GIVEN`, too."""
 
     def validate(_: object, attribute: Attribute[Any], value: object) -> None:
         if value is not None and value is not NOT_GIVEN:
@@ -52,13 +52,13 @@ def validator(check: Check) -> Callable[[object, Attribute[Any], object], None]:
 
 
 def check_seconds(name: str, value: object) -> None:
-    """A time that may be 0."""
+    """Raise unless the value is a finite number of seconds, 0 or more."""
     if not 0 <= _number(name, value) < math.inf:
         raise ValueError(f"{name} must be 0 or more and finite, not {value!r}")
 
 
 def check_limit(name: str, value: object) -> None:
-    """A time limit, which leaves some time."""
+    """Raise unless the value is a finite number of seconds, more than 0."""
     if not 0 < _number(name, value) < math.inf:
         raise ValueError(f"{name} must be more than 0 and finite, not {value!r}")
 
@@ -70,7 +70,7 @@ def _number(name: str, value: object) -> float:
 
 
 def check_count(name: str, value: object) -> None:
-    """How many of something, at least one."""
+    """Raise unless the value is an int, 1 or more."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
     if value < 1:
@@ -81,19 +81,19 @@ def check_count(name: str, value: object) -> None:
 
 
 def check_flag(name: str, value: object) -> None:
-    """True or False, and nothing that only counts as one of them."""
+    """Raise unless the value is True or False itself."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 def check_clock(name: str, value: object) -> None:
-    """A reactor, or anything else that tells the time and calls later."""
+    """Raise unless the value provides IReactorTime."""
     if not IReactorTime.providedBy(value):
         raise TypeError(f"{name} must provide IReactorTime, as reactors do; {value!r} does not")
 
 
 def check_monitor(name: str, value: object) -> None:
-    """A monitor."""
+    """Raise unless the value provides `IMonitor`."""
     if not IMonitor.providedBy(value):
         raise TypeError(
             f"{name} must be a cancelweb.monitor.Monitor, or provide IMonitor; {value!r} does not"
@@ -107,8 +107,8 @@ INSTEAD = "; to have work waited for, pass a function that returns it: lambda sc
 
 
 def check_callable(name: str, function: object) -> None:
-    """Something to call; the commonest mistake is a hook that was called when it was passed."""
-    # A LoopingCall can be called, by its clock.
+    """Raise unless the value is a callable; the hint is for a hook that was called when passed."""
+    # A LoopingCall is callable only for its clock.
     if not callable(function) or isinstance(function, LoopingCall):
         is_work = isinstance(function, Awaitable | Future | LoopingCall)
         instead = INSTEAD if is_work and name in ("on_cancel", "on_exit") else ""
@@ -116,19 +116,19 @@ def check_callable(name: str, function: object) -> None:
 
 
 def hooks_from(name: str, given: object) -> tuple[Hook, ...]:
-    """One function, or an iterable of them, as a tuple.
+    """Check one hook, or an iterable of hooks, and return a tuple of them.
 
     Raises:
-        TypeError: something in it cannot be called with one argument, or is a generator.
+        TypeError: one of them cannot be called with one argument, or is a generator function.
     """
     if callable(given) or not _is_collection(given):
         return (_checked_hook(name, given),)
-    # One after the other: the first that is wrong may come from something endless.
+    # Each is checked before the next is taken, because the iterable may be endless.
     return tuple(_checked_hook(name, each) for each in given)
 
 
 def _is_collection(given: object) -> TypeGuard[Iterable[object]]:
-    """Whether a value holds others. Deferreds and futures can be iterated, to be awaited."""
+    """Whether a value is an iterable of others; Deferreds and futures only iterate to await."""
     return isinstance(given, Iterable) and not isinstance(given, str | bytes | Awaitable)
 
 
@@ -142,7 +142,7 @@ def _checked_hook(name: str, function: object) -> Hook:
 
 
 def observers_from(given: object) -> tuple[Observer, ...]:
-    """One observer, or an iterable of them, as a tuple.
+    """Check one observer, or an iterable of observers, and return a tuple of them.
 
     Raises:
         TypeError: as for `hooks_from`, or an observer is a coroutine function.
@@ -163,11 +163,11 @@ def _check_signature(name: str, function: Callable[..., object]) -> None:
 
 
 def _signature_unless(function: Callable[..., object], count: int) -> inspect.Signature | None:
-    """The signature of a function, if it cannot be called with so many arguments."""
+    """The signature of a function if it cannot take this number of arguments, else None."""
     try:
         signature = inspect.signature(function)
     except ValueError:
-        return None  # Some builtins do not tell.
+        return None  # Some builtins have no signature.
     try:
         signature.bind(*(None,) * count)
     except TypeError:
@@ -179,7 +179,7 @@ def _signature_unless(function: Callable[..., object], count: int) -> inspect.Si
 
 
 def check_error_page(name: str, function: object) -> None:
-    """What makes a page at once; the commonest mistake is a coroutine function."""
+    """Raise unless the value is a plain function of two arguments."""
     if not callable(function):
         raise TypeError(f"{name} takes a function of a request and a cause, not {function!r}")
     signature = _signature_unless(function, 2)
@@ -198,7 +198,7 @@ def check_error_page(name: str, function: object) -> None:
 
 
 def check_header(name: str, value: object) -> None:
-    """The name of a header."""
+    """Raise unless the value is the name of a header."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str such as 'X-Request-Timeout', not {value!r}")
     if not re.fullmatch(TOKEN, value):
@@ -206,11 +206,11 @@ def check_header(name: str, value: object) -> None:
 
 
 def methods_from(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None:
-    """Request methods as the bytes that a request has.
+    """Check the names of request methods, and return them as bytes, as requests have them.
 
     Raises:
-        TypeError: not an iterable of str or bytes.
-        ValueError: a name that no request has, such as one in lower case.
+        TypeError: the value is not an iterable of str or bytes.
+        ValueError: a name is not a method's, for example because it is in lower case.
     """
     if given is None:
         return None

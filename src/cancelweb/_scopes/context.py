@@ -1,7 +1,6 @@
-"""Which scope the code that runs belongs to, and whether its own piece of work was asked to stop.
+"""Context variables: the current scope, and whether the current work was asked to stop.
 
-Two context variables, the context that a request has of its own, and how to call something as if
-the handler did.
+This module also makes the context of each request, and calls functions in the context of a handler.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from .telling import NOWHERE, Telling
 R = TypeVar("R")
 
 current: ContextVar[Subject | None] = ContextVar("cancelweb_scope", default=None)
-"""The scope in whose handler, hook or canceller the code runs."""
+"""The scope whose handler, hook or canceller is running."""
 
 
 def never_asked() -> bool:
-    """Stands in the code of what the handler returned, until that is asked."""
+    """The default of `was_asked`: the current work was not asked to stop."""
     return False
 
 
@@ -35,44 +34,44 @@ def _asked() -> bool:
 
 
 was_asked: ContextVar[Callable[[], bool]] = ContextVar("cancelweb_asked", default=never_asked)
-"""Tells whether the piece of work that the code belongs to was asked to stop; from any thread.
+"""Tells, in any thread, whether the current piece of work was asked to stop as leftover work.
 
-Only what is known without asking the scope, whose cause tells of all its work: leftover work."""
+The cause of the scope tells that for all of its work, if the request was cancelled."""
 
 
 def contexts_of(scope: Subject | None, canceller: Canceller) -> Iterator[Context]:
-    """The live contexts in which coroutines and generators of a scope, or of none, run for work.
+    """The live contexts in which coroutines and generators of a scope (or of none) do this work.
 
-    The work may wait for what other requests have begun; the contexts of those are left out.
+    The work may wait for work of other requests, whose contexts are left out.
     """
     return (each for each in canceller.live_contexts() if each.get(current) is scope)
 
 
 def mark_asked(scope: Subject, canceller: Canceller) -> None:
-    """A piece of work is about to be asked to stop."""
+    """Set `was_asked` in a piece of work that is about to be asked to stop."""
     for context in contexts_of(scope, canceller):
-        # One that is entered belongs to code on the stack, which no cancel reaches either.
+        # A context that is entered belongs to code on the stack, which a cancel cannot reach.
         with suppress(RuntimeError):
             context.run(was_asked.set, _asked)
 
 
 def telling_of(scope: Subject | None, canceller: Canceller) -> Telling:
-    """For what is logged of a piece of work whose scope may have closed by then.
+    """A `Telling` for log lines about work, which may come after its scope has closed.
 
     Args:
-        scope: the scope, which has not closed yet; None for work outside of one.
-        canceller: that of the work. A coroutine or generator of the scope runs in a context that
-            counts more than the scope's own.
+        scope: the scope, which has not closed yet; None for work outside a scope.
+        canceller: the canceller of the work. The context of the work's coroutine or generator is
+            preferred to that of the scope.
     """
     context = next(contexts_of(scope, canceller), None if scope is None else scope.context)
     return NOWHERE if context is None else Telling(ref(context))
 
 
 def base_here() -> Context:
-    """A copy of the context for a request that is about to be handled.
+    """A copy of the current context for a new request, without variables of another handler.
 
-    It may be handled inside another's ``finish``, in the context of that; what the handler of that
-    has set is left out.
+    Twisted renders a pipelined request inside the ``finish`` of the one before, in that one's
+    context.
     """
     other = current.get()
     if other is None:
@@ -81,17 +80,17 @@ def base_here() -> Context:
 
 
 def begin(scope: Subject) -> None:
-    """Give a scope a context of its own; its base is as it was before the handler ran."""
+    """Give a scope a context of its own, and keep a copy from before the handler as its base."""
     scope.base = base_here()
     scope.context = scope.base.copy()
     scope.context.run(current.set, scope)
 
 
 def context_to_enter(scope: Subject) -> Context:
-    """A context that can be entered, for code of the handler; that of its scope from now on.
+    """A context for code of the handler, which becomes the context of its scope.
 
-    It is a copy where the former one is entered just now: the handler's call may be on the stack;
-    or where code of the handler goes on in it, maybe while this code has it entered.
+    It is a copy if the current one is entered now, because the handler's call is on the stack. It
+    is also a copy if a coroutine of the handler owns the current one, and may enter it at any time.
     """
     context = base_here() if scope.context is None else scope.context
     if scope.has_own_context or _is_entered(context):
@@ -101,7 +100,7 @@ def context_to_enter(scope: Subject) -> Context:
 
 
 def start_for(scope: Subject, coroutine: Any) -> Deferred[Any]:
-    """Start a coroutine of the handler's; its context is that of its scope from now on."""
+    """Start a coroutine of the handler in a context that becomes the context of its scope."""
     context = context_to_enter(scope)
     scope.has_own_context = True
     return start(context, coroutine)
@@ -118,9 +117,9 @@ def _is_entered(context: Context) -> bool:
 def call_in(
     scope: Subject | None, context: Context | None, function: Callable[..., R], *args: Any
 ) -> R:
-    """Call in a copy of the context, or of the caller's: no context can be entered twice.
+    """Call a function in a copy of the context, because no context can be entered twice.
 
-    In the handler's context the scope is current already.
+    Without a context this copies the caller's, and makes the scope current there.
     """
     if context is not None:
         return context.copy().run(function, *args)
@@ -130,10 +129,10 @@ def call_in(
 
 
 def in_copy(scope: Subject, function: Callable[..., R], *args: Any) -> R:
-    """Call so that the handler's context variables are seen; what is set is not seen elsewhere."""
+    """Call a function that sees the handler's context variables; variables it sets are lost."""
     return call_in(scope, scope.context, function, *args)
 
 
 def in_context(scope: Subject, function: Callable[..., R], *args: Any) -> R:
-    """The same, or as it is where the handler's code runs already."""
+    """Call a function in the handler's context: directly if that is current, else in a copy."""
     return function(*args) if current.get() is scope else in_copy(scope, function, *args)

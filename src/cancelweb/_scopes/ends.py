@@ -1,6 +1,6 @@
-"""What the end of one piece of work means to its scope: what is noted, and who has the result.
+"""The end of one piece of work: record how it ended, and pass its result on.
 
-That the scope may then go on is for `life`.
+`life` decides whether the scope then enters another state.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from .work_set import WorkSet
 def work_ended(
     scope: Subject, record: Record, works: WorkSet, work: Work, result: object
 ) -> object:
-    """Work has ended, in a scope that is open.
+    """Handle the end of work in a scope that has not closed.
 
     Args:
-        scope: may have been cancelled, or may have had leftover work stopped; then a cancellation
-            that any of its work ends with is its own.
-        record: its record.
-        works: all its work.
-        work: what has ended.
-        result: what it has come to.
+        scope: the scope. Once it has asked any work to stop, every cancellation of its work counts
+            as its own.
+        record: the record of the scope.
+        works: all work of the scope.
+        work: the work that has ended.
+        result: the result of the work.
 
     Returns:
-        What is left of the result for the next callback.
+        The result for the next callback.
     """
     is_ours = is_our_cancellation(result, scope.life.has_asked)
     if not is_ours or work.is_returned:
-        # Otherwise the work is held, lest Twisted log a cancellation that nothing has handled.
+        # Other work is kept, because Twisted would log its unhandled cancellation.
         works.drop(work)
     if isinstance(result, Failure) and (is_ours or not work.is_returned):
         record.note(result, is_leftover=is_ours and scope.cause is None)
@@ -45,7 +45,7 @@ def work_ended(
 
 
 def _arrived(arrived: Callable[[object], object], result: object, is_ours: bool) -> None:
-    """What a handler returned has ended: the result is the response, but for our cancellation."""
+    """Use the result of returned work as the response, unless it is our own cancellation."""
     if is_ours:
         assert isinstance(result, Failure)
         clean(result)

@@ -1,6 +1,6 @@
-"""What an entry point brings to the scope of a request: hooks, limits, monitors.
+"""Add the hooks, time limits and monitors of an entry point to the scope of a request.
 
-How the options of several entry points add up is for `options`.
+`options` joins the options of nested entry points.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from .states import RUNNING
 
 
 def enter(scope: Scope, options: Options) -> None:
-    """An entry point has brought its request here: take on what it has given."""
-    life = scope.life  # Without one, nobody would be told of its end.
+    """Take on the options of an entry point that has received the request."""
+    life = scope.life  # The scope needs a life, which reports its end to monitors and observers.
     for hook, for_cancelled in options.hooks:
         life.hooks.add(hook, for_cancelled)
     has_limits = options.has_limits or scope.limits is not None
@@ -27,7 +27,7 @@ def enter(scope: Scope, options: Options) -> None:
 
 
 def join(scope: Scope, options: Options) -> None:
-    """Another entry point has met the same request."""
+    """Take on the options of another entry point that has received the same request."""
     if not scope.options.includes(options):
         scope.options = scope.options.joined(options)
         scope.clock = options.clock or scope.clock

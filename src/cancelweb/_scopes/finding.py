@@ -1,4 +1,4 @@
-"""Which scope belongs to the code that runs, and which to a request."""
+"""Find the current scope (`current_scope`), or the scope of a request (`scope_of`)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from .context import current
 from .scope import Scope
 
 SCOPE = "_cancelweb_scope"
-"""Where a request keeps its scope."""
+"""The attribute in which a request keeps its scope."""
 
 
 def scope_or_none() -> Scope | None:
-    """The scope of the request for which the code runs, or None."""
+    """The scope of the request that the calling code works for, or None."""
     scope = current.get()
     return scope if isinstance(scope, Scope) else None
 
 
 def current_scope() -> Scope:
-    """The scope of the request for which the code runs.
+    """The scope of the request that the calling code works for.
 
-    For handlers, what they await, cleanup hooks and cancellers; use `scope_of` elsewhere. Twisted
-    renders a pipelined request inside the context of the one before: where no entry point has met
-    the second one, this is the scope of the first.
+    Call it in handlers, in coroutines that they await, in cleanup hooks and in cancellers; use
+    `scope_of` elsewhere. Twisted renders a pipelined request inside the context of the one before.
+    If no entry point serves the second request, this is the scope of the first.
 
     Raises:
-        LookupError: the code runs for no request, or in a callback or timer, where Twisted keeps
-            no context.
+        LookupError: the code works for no request, or it is in a callback or timer, for which
+            Twisted keeps no context.
     """
     scope = scope_or_none()
     if scope is None:
@@ -39,10 +39,13 @@ def current_scope() -> Scope:
 
 
 def scope_of(request: Any) -> Scope:
-    """The scope of a request, from anywhere.
+    """The scope of a request. Call it from anywhere, also in callbacks and timers.
+
+    Args:
+        request: a request that an entry point serves.
 
     Raises:
-        LookupError: no entry point of cancelweb has met this request.
+        LookupError: no entry point of cancelweb has served this request.
     """
     scope = getattr(request, SCOPE, None)
     if not isinstance(scope, Scope):

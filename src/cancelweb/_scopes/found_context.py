@@ -1,7 +1,7 @@
-"""Finding the context in which a handler's code runs, where it is not the one of its scope.
+"""Find the context in which a handler's code runs, if it is not the context of its scope.
 
-An ``inlineCallbacks`` handler, or a coroutine that the handler has started itself, runs in a copy
-that Twisted has made; what it sets is seen there alone.
+An ``inlineCallbacks`` handler, or a coroutine that the handler started itself, runs in a copy of
+the context that Twisted has made. Variables that it sets are visible only in that copy.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from .parts import Subject
 NOTHING_BEGAN = (None, None)
 
 CALLERS: set[int] = set()
-"""The ids of the codes that call handlers: what is on the stack behind these is not theirs."""
+"""The ids of the code objects that call handlers. Frames outside theirs are not the handler's."""
 
 
 def find_context(scope: Subject, frame: FrameType | None = None) -> None:
-    """Have the context of a scope be the one in which its handler runs.
+    """Make the context in which the handler runs the context of its scope.
 
-    Called when there is something to see it: a hook that is added, or a canceller.
+    Called before hooks or cancellers can see that context.
 
     Args:
         scope: the scope.
-        frame: that of the code which adds a hook.
+        frame: the frame of the method that adds a hook.
     """
     if scope.has_own_context:
         return
     if scope.is_in_call:
         if frame is not None and _is_called_by_handler(frame):
             return
-        # The outermost driver is all that tells of a generator that comes to its end in the call.
+        # A generator that ends during the call leaves no other trace than its outermost driver.
         for driver, context in drivers_on_stack(frame, CALLERS):
             if context.get(current) is scope:
                 scope.began = driver, context
@@ -48,7 +48,7 @@ def find_context(scope: Subject, frame: FrameType | None = None) -> None:
 
 
 def _is_called_by_handler(frame: FrameType) -> bool:
-    """Whether a function was called by a plain one that is the handler itself, as most are."""
+    """Whether the caller of this frame is the handler itself and a plain function, as usual."""
     caller = frame.f_back
     if caller is None or caller.f_code.co_flags & CO_GENERATOR or caller.f_back is None:
         return False
@@ -56,19 +56,19 @@ def _is_called_by_handler(frame: FrameType) -> bool:
 
 
 def find_context_of(scope: Subject, returned: object) -> None:
-    """The same, for what the handler has returned; called as soon as it has.
+    """Find the context of work that the handler returned.
 
-    When it has come to its end, its context is not to be found any more.
+    Called as soon as the handler has returned, because the context of ended work cannot be found.
     """
     if type(returned) is Deferred and not returned.called and driver_of(returned) is None:
-        # As most are. None waits for what runs in a context of the handler's.
+        # Most handlers return such a plain Deferred, which runs no code in a context.
         return
     if isinstance(returned, Deferred) and not scope.has_own_context:
         _find_context_of(scope, returned)
 
 
 def find_context_at_end(scope: Subject) -> None:
-    """The same, for what is coming to its end just now: what drives it is on the stack."""
+    """Find the context of work that is ending now, so that its driver is on the stack."""
     if scope.has_own_context:
         return
     for _, context in drivers_on_stack(None, CALLERS):

@@ -1,6 +1,6 @@
-"""What limits look at: how far the response of a scope has come. A seam; knows no HTTP.
+"""The progress of a response, as time limits read it: the interface, without HTTP.
 
-This gauge is for a scope without a response. That of Twisted's requests is in `_http.gauge`.
+This gauge is for a scope without a response. `_http.gauge` has the gauge of Twisted's requests.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from typing import Any
 
 
 class Gauge:
-    """Tells how far a response has come. Any thread may ask whether it has begun."""
+    """Reads the progress of a response. Any thread may call `has_begun`."""
 
     def produced(self, request: Any) -> object:
-        """What differs after each write; None while the client holds the next one up."""
+        """A value that changes with each write; None while the client holds up the next one."""
         return 0
 
     def taken(self, request: Any) -> object:
-        """What differs as soon as the client takes something; None while it need not."""
+        """A value that changes when the client takes data; None while none waits for it."""
         return None
 
     def has_begun(self, request: Any) -> bool:
-        """Whether something of the response has been written."""
+        """Whether part of the response has been written."""
         return False
 
     def seconds_asked(self, request: Any, header: str) -> float | None:
-        """How long the client will wait, as this header tells; None where it tells nothing."""
+        """How many seconds the client will wait, by this header; None if it does not say."""
         return None

@@ -1,7 +1,7 @@
-"""Cleanup hooks from which any may be withdrawn, in constant time.
+"""An index of cleanup hooks, from which any hook can be withdrawn in constant time.
 
-Stands for the list of a `hooks.HookStack` from the moment at which a hook is withdrawn: most scopes
-withdraw none, and a list is cheaper.
+It replaces the list in a `hooks.HookStack` when a hook is withdrawn for the first time. Most scopes
+withdraw no hook, and a list is cheaper.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 Hook = Callable[[Any], object]
 
 Entry = tuple[Hook, bool]
-"""A hook, and whether it is for a cancelled scope only."""
+"""A hook, and whether it runs only if the scope was cancelled."""
 
 
 class HookIndex:
-    """A stack of hooks, as a list is one, in which hooks are found."""
+    """A stack of hooks, like a list, that finds each hook by equality."""
 
     def __init__(self, entries: list[Entry]) -> None:
         self._added = 0
         # By serial number, the newest last.
         self._entries: dict[int, Entry] = {}
-        # The serial numbers of equal hooks, the newest last. Those of hooks that are gone may be
-        # among them: no serial number is given twice, and nothing is found under such a one.
+        # The serial numbers of equal hooks, the newest last. A hook that was popped leaves its
+        # number here, which is never used again and has no entry.
         self._numbers: dict[object, list[int]] = {}
         for entry in entries:
             self.append(entry)
@@ -38,12 +38,12 @@ class HookIndex:
         self._added += 1
 
     def pop(self) -> Entry:
-        """Take the newest hook off."""
+        """Remove and return the newest hook."""
         _, entry = self._entries.popitem()
         return entry
 
     def withdraw(self, hook: Hook) -> bool:
-        """Take the newest hook that equals this one out; returns whether there was one."""
+        """Remove the newest hook that equals this one; returns whether there was one."""
         key = _key_of(hook)
         numbers, was_there = self._numbers.pop(key, []), False
         while numbers and not was_there:
@@ -54,7 +54,7 @@ class HookIndex:
 
 
 def _key_of(hook: Hook) -> object:
-    """What equal hooks have in common; one that has no hash equals itself alone."""
+    """The key that equal hooks share; a hook without a hash equals only itself."""
     try:
         hash(hook)
     except TypeError:

@@ -1,6 +1,6 @@
-"""Cleanup hooks: one stack, run one at a time, each isolated, with one time limit for all.
+"""Cleanup hooks: a stack, run one at a time, each isolated, with one time limit for all.
 
-When they are run is the scope's business.
+`life` decides when the hooks run.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from .telling import Telling, log_in
 CLEANUP_TIMEOUT = 10.0
 
 NAMED = 3
-"""How many of the hooks that are not waited for are named in the log."""
+"""How many hooks that are no longer waited for the log names."""
 
 
 hook_here: ContextVar[tuple[Subject, float] | None] = ContextVar("cancelweb_hook", default=None)
-"""Of the hook that the code which runs is a part of: its scope, and when its time began."""
+"""In code of a hook: the scope, and when the time limit of its hooks began."""
 
 
 def cleanup_seconds(scope: Subject) -> float:
-    """Seconds that cleanup is given: that of hooks, and that of handlers after a cancel."""
+    """How many seconds hooks may take together, and a handler's own cleanup after a cancel."""
     return scope.options.cleanup_timeout or CLEANUP_TIMEOUT
 
 
 @frozen
 class _Called:
-    """A hook that was called, as the log tells of it: what runs on must not refer to the scope.
+    """A hook that was called, for the log. A hook that runs on must not refer to the scope.
 
     Attributes:
-        name: what the log calls it.
+        name: the name of the hook in the log.
         has_asked: see `Life`.
-        telling: logs for the scope.
+        telling: logs in the context of the hook.
     """
 
     name: str
@@ -55,14 +55,15 @@ class _Called:
     telling: Telling
 
     def log_failure(self, result: object) -> None:
-        """Log what it has failed with.
+        """Log the failure of the hook, if it failed.
 
-        To end with work that its scope has stopped is no error; that it needed more time is one.
+        It is not an error if the hook waited for work that its scope has stopped. It is an error if
+        the hook needed more time.
         """
         if not isinstance(result, Failure):
             return
         if is_our_cancellation(result, self.has_asked) and not result.check(StartRefused):
-            text = "cleanup hook {hook} ended with the work that it waited for"
+            text = "cleanup hook {hook} ended, because the work that it waited for was stopped"
             self.telling.log(log.info, text, hook=self.name)
         else:
             text = "cleanup hook {hook} failed"
@@ -70,22 +71,22 @@ class _Called:
 
 
 class HookStack:
-    """The hooks of one scope that were not run yet.
+    """The hooks of one scope that have not run yet.
 
-    They share one time limit, which begins with the first of them. Once it is used up, the rest is
-    still called, but nothing is waited for any more.
+    They share one time limit, which begins with the first of them. When it is used up, the
+    remaining hooks are still called, but not waited for.
 
     Attributes:
-        began: when the first was run, in seconds on the scope's clock.
+        began: when the first hook was run, in seconds on the scope's clock.
     """
 
     began: float | None = None
-    # Those that were called when the time was used up, and have not ended.
+    # The hooks that were called after the time was used up, and did not end at once.
     _unawaited: list[str] | None = None
 
     def __init__(self, scope: Subject) -> None:
         self._scope = scope
-        # Most scopes withdraw no hook: it is a list until one does.
+        # A list until a hook is withdrawn, which most scopes never do.
         self._hooks: list[Entry] | HookIndex = []
 
     def add(self, hook: Hook, for_cancelled: bool) -> None:
@@ -93,20 +94,20 @@ class HookStack:
         if self._scope.state is not CLOSED:
             self._hooks.append((hook, for_cancelled))
         elif not for_cancelled or self._is_cancelled:
-            # It shares its time with no other: nothing waits for it.
+            # The time limit of this hook begins now, because the shared one is over.
             self._run(hook, self._scope.clock.seconds())
 
     def withdraw(self, hook: Hook) -> bool:
-        """Take the newest hook that equals this one out; returns whether there was one."""
+        """Remove the newest hook that equals this one; returns whether there was one."""
         if isinstance(self._hooks, list):
             self._hooks = HookIndex(self._hooks)
         return self._hooks.withdraw(hook)
 
     def run_all(self, done: Callable[[], object]) -> None:
-        """Run all, the last first, each when the one before has ended, or at once if time is up.
+        """Run all hooks, the newest first, each after the one before has ended or time is up.
 
         Args:
-            done: called when there are no more.
+            done: called after the last hook.
         """
         if self.began is None:
             self.began = self._scope.clock.seconds()
@@ -122,24 +123,24 @@ class HookStack:
         done()
 
     def _run(self, hook: Hook, began: float) -> Deferred[None] | None:
-        """Run a hook; log whatever goes wrong.
+        """Run a hook; log its failure.
 
         Args:
             hook: the hook.
-            began: when its time began.
+            began: when its time limit began.
 
         Returns:
-            None if there is nothing to wait for, else a Deferred that fires once the hook has
-            ended, or once its time is up.
+            None if there is nothing to wait for; else a Deferred that fires when the hook has
+            ended or its time is up.
         """
         scope = self._scope
         try:
             if scope.context is None:
                 running = in_copy(scope, _result_of, hook, scope, began)
             else:
-                # As `in_copy` does, and much faster.
+                # The same as `in_copy`, but much faster.
                 running = scope.context.copy().run(_result_of, hook, scope, began)
-        except BaseException:  # asyncio's CancelledError is no Exception.
+        except BaseException:  # asyncio's CancelledError is not an Exception.
             log_in(scope.context, log.failure, "cleanup hook {hook} failed", hook=name_of(hook))
             return None
         if running is None:
@@ -176,20 +177,20 @@ class HookStack:
 
     @property
     def _limit(self) -> float:
-        """The seconds that all of them have."""
+        """The time limit for all hooks together, in seconds."""
         return cleanup_seconds(self._scope)
 
     @property
     def _is_cancelled(self) -> bool:
-        # In a dry run the only cause is that the response was finished.
+        # An inner entry point may have turned on a dry run after the scope was cancelled.
         return self._scope.cause is not None and not self._scope.options.dry_run
 
 
 def _result_of(hook: Hook, scope: Subject, began: float) -> Canceller | None:
-    """Call the hook; returns the canceller of what it returned, or None if that was nothing.
+    """Call a hook; returns the canceller of the work that it returned, or None.
 
     Raises:
-        TypeError: it is a generator, of which nothing has run.
+        TypeError: the hook is a generator function, so that nothing of it has run.
     """
     hook_here.set((scope, began))
     result = hook(scope)

@@ -1,7 +1,8 @@
-"""Work that was let go: what its scope's outcome says of it, and what logs and monitors are told.
+"""Work that was let go: report it to the outcome, the log and the monitors.
 
-Which work nothing can stop, `_kinds.let_go` finds out before it is asked. Whether it is to be
-called so shows later: a Deferred that is gone when all has settled had nothing behind it.
+`_kinds.let_go` finds the work that nothing can stop before it is asked to stop. Whether it may
+still be running shows later: if a Deferred is garbage when all work has settled, nothing can fire
+it any more.
 """
 
 from __future__ import annotations
@@ -37,29 +38,29 @@ _GONE = Canceller()
 _GONE.work = None
 
 _NOT_DONE_YET = "NOT_DONE_YET"
-"""What is let go where the handler has returned it."""
+"""The work that is let go if the handler returned ``NOT_DONE_YET``."""
 
 _UNFINISHED = "an unfinished response"
-"""What is let go where the returned work has ended: it may have begun what is to finish it."""
+"""The work that is let go if the returned work ended without finishing the response."""
 
 
 @define(eq=False)
 class LettingGo:
-    """What of one scope's work may have to be let go."""
+    """The work of one scope that may have to be let go."""
 
     _scope: Subject
-    # Of work that has settled: since when, why it was asked, and what that makes of the outcome.
+    # Work that has settled: what it is, since when, why it was asked, and how that makes it end.
     _settled: list[tuple[Unstopped, float, Cause, Ended]] = field(factory=list, init=False)
     _ended: Ended = field(default=Ended.COMPLETED, init=False)
 
     def was_asked(self, work: Work, works: WorkSet) -> None:
-        """Work was asked to stop; it may have ended by now."""
+        """Note what nothing could stop in work that was asked to stop, and may have ended."""
         if not (found := work.canceller.unstopped()):
             return
         listeners = getattr(self._scope.request, "notifications", ())
         work.unstopped = [each for each in found if not _is_among(listeners, each)]
         if work.step is ENDED:
-            # Whether it is gone can be seen only if no reference of ours keeps it.
+            # Our own references must not keep the Deferred alive, or it would never be garbage.
             work.canceller.forget()
             works.drop(work)
             work.canceller = _GONE
@@ -67,26 +68,25 @@ class LettingGo:
             self.settled(work)
 
     def settled(self, work: Work) -> None:
-        """Work that was asked to stop has ended, or nothing will tell when it does."""
+        """Handle work that was asked to stop and has ended, or whose end nothing will report."""
         if not work.unstopped:
             return
-        # Leftover work says nothing of how its request has ended.
+        # Leftover work does not change how its request has ended.
         ended = Ended.COMPLETED if self._scope.state is ANSWERED else Ended.LET_GO
         found, work.unstopped = work.unstopped, ()
         cause = asked_for(self._scope)
         self._settled += [(each, work.asked_at, cause, ended) for each in found]
 
     def left_open(self, works: WorkSet) -> None:
-        """The request is over, and the handler may have left it to code that is not known to us.
+        """Let go the unknown code to which the handler left the response of a request that is over.
 
-        Twisted stops a producer; of a process it only closes the pipes.
+        Twisted stops a producer; but if that is a process, Twisted only closes its pipes.
         """
         request = self._scope.request
         if works.is_waited_for or self._scope.left_open is LeftOpen.NO:
             return
         if self._scope.ended is not Ended.COMPLETED:
-            # What was tracked has ended with the loss, before it was asked: a framework's own
-            # listener has stopped it.
+            # A framework's own listener has stopped the tracked work before we asked it.
             return
         producer = getattr(request, "producer", None)
         if producer is None:
@@ -95,7 +95,7 @@ class LettingGo:
         elif IProcessProtocol.providedBy(producer):
             unstopped = Unstopped("a process", runs=ref(producer))
         else:
-            # Of a request that is spared only the response is cut.
+            # The producer was stopped. In a spared request only the response is cut by that.
             self._ended = Ended.COMPLETED if self._scope.cause is None else Ended.STOPPED
             return
         cause = self._scope.cause or self._scope.would_have_cancelled
@@ -103,13 +103,13 @@ class LettingGo:
         self._settled.append((unstopped, self._scope.clock.seconds(), cause, Ended.LET_GO))
 
     def verdict(self) -> Ended:
-        """Tell of what was let go; returns how that makes the work end."""
+        """Report what was let go; returns how the work of the scope has ended because of that."""
         found, self._settled = self._settled, []
         if not all(unstopped.has_ended for unstopped, *_ in found):
-            # From Python 3.12 on, an error that a coroutine has caught is in a cycle: from its
-            # traceback to frames, on to their callers, and back. The cycle keeps the Deferred as
-            # well, as if something were to fire it. It is as young as the error; the collector may
-            # have run once since, and then finds it in the second generation.
+            # From Python 3.12 on, an error that a coroutine has caught is in a cycle with frames
+            # and their callers. That cycle keeps the Deferred alive as if something could still
+            # fire it. The cycle is as young as the error; if the collector has run once since, it
+            # is in the second generation.
             collect_garbage(1)
         for unstopped, since, cause, ended in found:
             if not unstopped.has_ended:
@@ -133,12 +133,12 @@ class LettingGo:
 
 
 def is_unknown(let_go: LetGo) -> bool:
-    """Whether it is code that is not known to us, which may have been stopped by other code."""
+    """Whether this is unknown code, which other code may have stopped."""
     return let_go.where.startswith((_NOT_DONE_YET, _UNFINISHED))
 
 
 def _of(handler: object) -> str:
-    """Where a handler is defined; of a method, whose it is: many classes inherit ``render``."""
+    """Where a handler is defined; for a method, its class, as many classes inherit ``render``."""
     if handler is None:
         return ""
     is_method = getattr(handler, "__self__", None) is not None
@@ -146,21 +146,21 @@ def _of(handler: object) -> str:
 
 
 def _is_among(listeners: Iterable[object], unstopped: Unstopped) -> bool:
-    """Whether it is one of the request's own Deferreds, which tell that it is over."""
+    """Whether this is a ``notifyFinish`` Deferred of the request, which Twisted fires."""
     runs = unstopped.runs
     return runs is not None and any(each is runs() for each in listeners)
 
 
 @frozen(eq=False)
 class _Watch:
-    """Waits for the end of work that was let go. Refers to no request."""
+    """Waits for the end of work that was let go. It refers to no request."""
 
     let_go: LetGo
     monitors: tuple[IMonitor, ...]
     clock: IReactorTime
 
     def begin(self, unstopped: Unstopped) -> None:
-        """Have the monitors told as soon as nothing will fire the Deferred any more."""
+        """Tell the monitors as soon as nothing can fire the Deferred any more."""
         runs = None if unstopped.runs is None else unstopped.runs()
         if runs is None:
             # There is nothing to watch.
@@ -169,7 +169,7 @@ class _Watch:
             finalize(runs, self._gone).atexit = False
 
     def _gone(self) -> None:
-        # It may be dropped in any thread, and by a garbage collection in the middle of anything.
+        # The last reference may be dropped in any thread, or by the collector at any point.
         call = getattr(self.clock, "callFromThread", None)
         if call is None:
             self._ended()

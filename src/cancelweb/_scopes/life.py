@@ -1,6 +1,6 @@
-"""What happens in a scope: each event, and what is done on entering each state.
+"""The life of a scope: handles each event, and acts on entering each state.
 
-The table of states and events is `states.TRANSITIONS`; what users ask of a scope is in `scope`.
+The table of states and events is `states.TRANSITIONS`. `scope` has the methods for users.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from .work_set import NO_WORK
 
 
 class Life:
-    """What is under way in a scope: made on demand, and dropped when the scope closes.
+    """The work, hooks and record of a scope. Made on demand, and dropped when the scope closes.
 
     Attributes:
-        record: what is noted for the outcome.
-        is_without_work: whether there is no work but what the scope may watch itself.
-        is_given_up: whether the response was broken off at this end.
+        scope: the scope.
+        record: the facts for the outcome.
+        is_without_work: whether there is no work, except for what the scope may watch itself.
+        is_given_up: whether cancelweb has broken the response off.
     """
 
     is_given_up = False
@@ -42,7 +43,7 @@ class Life:
 
     @property
     def stopping(self) -> Stopping:
-        """Its work. Takes over what the scope has watched itself."""
+        """The work of the scope, including what the scope has watched itself; made on demand."""
         if self._stopping is None:
             self._stopping, self.is_without_work = Stopping(self.scope), False
             self.scope.hand_over(self._stopping)
@@ -63,20 +64,20 @@ class Life:
 
     @property
     def hooks(self) -> HookStack:
-        """Its cleanup hooks; made on demand."""
+        """The cleanup hooks; made on demand."""
         self._hooks = self._hooks or HookStack(self.scope)
         return self._hooks
 
     # --- events ---
 
     def finished(self, is_faked_head: bool = False) -> None:
-        """The response is finished, or another protocol has taken the connection over."""
+        """Handle the finished response, or an upgrade of the connection to another protocol."""
         scope = self.scope
         if scope.fate is not OPEN:
             return
         scope.fate = FINISHED
         if scope.state is RUNNING and not self._has_work():
-            # Nothing is left to wait for: no need to stop over in ANSWERED.
+            # There is nothing to wait for, so the scope skips ANSWERED.
             self._go_to(CLEANING)
             return
         if is_faked_head:
@@ -85,7 +86,7 @@ class Life:
         self._request_is_over()
 
     def lost(self, cause: Cause) -> None:
-        """The client has left, or the response was given up."""
+        """Handle the loss of the client."""
         self.scope.fate = Fate.LOST
         if self.scope.is_interruptible and not self.scope.options.dry_run:
             self._cancelled(cause, Event.LOST)
@@ -101,7 +102,7 @@ class Life:
         self.go_on()
 
     def give_up(self) -> None:
-        """The response is broken off at this end: after a failure, unless it was cancelled."""
+        """Note that cancelweb breaks the response off, after a failure or a cancel."""
         self.is_given_up = True
         self.stopping.is_returned_leftover = not self.scope.options.dry_run
         self._become(Event.GIVEN_UP)
@@ -122,7 +123,8 @@ class Life:
         self.scope.cause = cause
         find_context(self.scope)
         self._become(event)
-        # Work that the scope hands over was not asked yet, so it comes before the time.
+        # `stopping` takes over work of the scope that was not asked yet, so it is read before the
+        # time of the cancel is set.
         stopping, self.scope.cancelled = self.stopping, self.scope.clock.seconds()
         stopping.ask_all()
         return True
@@ -135,7 +137,7 @@ class Life:
             self.record.spare(cause)
 
     def drain(self, cause: Cause) -> None:
-        """A drain is at its end: cancel the scope, or stop even what the handler returned."""
+        """End a drain: cancel the scope, or, if it is answered, stop even the returned work."""
         self.scope.catch_up(is_reported_by_now=True)
         if not self.stop(cause) and self.scope.state is State.ANSWERED:
             self.stopping.is_returned_leftover = not self.scope.options.dry_run
@@ -156,7 +158,7 @@ class Life:
             mark_asked(self.scope, work.canceller)
 
     def result_arrived(self) -> None:
-        """What the handler was asked for is there: the rest is leftover work."""
+        """Handle the result of a spared request; all other work is leftover work now."""
         self._become(Event.RESULT)
         self.go_on()
 
@@ -166,7 +168,7 @@ class Life:
         return in_copy(self.scope, survive, work, self.scope, seconds)
 
     def go_on(self) -> None:
-        """Go on, if there is nothing left to wait for."""
+        """Enter the next state, if there is nothing left to wait for."""
         scope = self.scope
         works = self.stopping.works if self._has_work() else NO_WORK
         if scope.state is STOPPING and works.is_waited_for:
@@ -193,7 +195,7 @@ class Life:
             _ENTER[state](self)
 
     def _stop_leftover_work(self) -> None:
-        """Work that still runs beside a finished response is stopped; nothing is cancelled."""
+        """Stop the leftover work of a finished response; this cancels nothing."""
         if self.scope.state is not State.ANSWERED or not self._has_work():
             return
         if not self.stopping.is_pending and self.stopping.leftover_work():
@@ -203,7 +205,7 @@ class Life:
                 self.stopping.ask_all()
 
     def ask_now(self) -> None:
-        """See `parts.Life`: it is the turn of the work to be asked."""
+        """See `parts.Life`."""
         if self.scope.state is State.ANSWERED:
             self.stopping.ask(self.stopping.leftover_work())
         elif self.scope.state is STOPPING and self.scope.cause is not None:
@@ -223,13 +225,13 @@ class Life:
         self.record.tell(self.scope, self._hooks.began if self._hooks else None, self.close)
 
     def close(self) -> None:
-        """Let go of everything, and have what still runs stopped."""
+        """Close the scope: stop the work that still runs, and drop every reference."""
         if self.scope.limits is not None and self.scope.state is RUNNING:
             self.scope.limits.stop()
         self.scope.state = CLOSED
         if self._has_work():
             self.stopping.close()
-        # It refers to frames, and these may refer to this life.
+        # A failure refers to frames, which may refer to this life.
         self.record.failure = None
         self.scope.end()
 

@@ -1,6 +1,6 @@
-"""The kinds of time limits: what must change before each is over.
+"""The kinds of time limits: ``timeout``, ``stall_timeout`` and ``total_timeout``.
 
-When they are looked at is for `limits`.
+Each defines what must change before it expires. `limits` sets the timer.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from .gauge import Gauge
 
 
 class Total:
-    """How long the whole response may take.
+    """A limit on how long the whole response may take.
 
     Attributes:
-        name: that of the option, or of the header in which the client has asked for it.
-        seconds: how long.
-        at: when it is over, unless a look before notices a change.
-        seen: what the last look has returned; before the first, what one returns of a response
-            that has not begun.
+        name: the name of the option, or of the header in which the client sent the limit.
+        seconds: the limit, in seconds.
+        at: when the limit expires, unless a check before then notices a change.
+        seen: what `look` returned at the last check. Initially what it returns for a response that
+            has not begun.
     """
 
     seen: object = True
@@ -29,21 +29,21 @@ class Total:
         self.at = now + seconds
 
     def update(self, gauge: Gauge, request: Any, now: float) -> None:
-        """Count from now if something has changed, or if nothing need change now.
+        """Start the limit again if something has changed, or if nothing needs to change now.
 
-        So what gets stuck is cut after one to two times `seconds`.
+        So a stuck response ends within one to two times `seconds`.
         """
         seen = self.look(gauge, request)
         if seen is None or seen != self.seen:
             self.seen, self.at = seen, now + self.seconds
 
     def look(self, gauge: Gauge, request: Any) -> object:
-        """What must change, or None while it need not. The whole is the whole."""
+        """The value that must change, or None while it need not. For the total it never changes."""
         return True
 
 
 class Timeout(Total):
-    """How long nothing may be written."""
+    """A limit on how long the handler may write nothing."""
 
     seen = 0
 
@@ -53,7 +53,7 @@ class Timeout(Total):
 
 
 class Stall(Total):
-    """How long the client may take nothing."""
+    """A limit on how long the client may take nothing."""
 
     seen = None
 
@@ -63,4 +63,4 @@ class Stall(Total):
 
 
 KINDS = {"total_timeout": Total, "stall_timeout": Stall, "timeout": Timeout}
-"""By their options. Where several are over, the first of these is named."""
+"""The kinds by the names of their options. If several expire at once, the first one is named."""

@@ -1,8 +1,8 @@
-"""The time limits of a scope: those of its entry points and of its handler, with one timer for all.
+"""The time limits (deadlines) of a scope, from its entry points and its handler, with one timer.
 
-A write costs nothing. When time is up, the limits look at what has changed since they last looked;
-if nothing has, the scope is cancelled with `TimedOut`. What follows is for `life`. How the client
-is answered, before or after the headers went out, is in `_http.answering`, ``answer_cancel``.
+A write costs nothing. When the timer fires, each limit checks what has changed since its last
+check. If nothing has, the scope is cancelled with `TimedOut`. `_http.answering` then answers the
+client, or breaks off a response that has begun.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .states import RUNNING
 
 
 class Limits:
-    """The limits of one scope while it is RUNNING. Then they let go of it.
+    """The limits of one scope while it is RUNNING; afterwards they drop it.
 
-    Of each kind the innermost holds, but the soonest of those on the whole response.
+    The innermost ``timeout`` and ``stall_timeout`` count, and the soonest ``total_timeout``.
     """
 
     def __init__(self, scope: Subject) -> None:
         self._scope: Subject | None = scope
         self._clock = scope.clock
         self._timer: IDelayedCall | None = None
-        # Most requests end before time is up: from these the limits are made, should it come to it.
+        # The limits are made from these only when they are needed; most requests end before that.
         self._outermost: Options | None = None
         self._since = 0.0
         self._made: dict[str, Total] | None = None
@@ -40,7 +40,7 @@ class Limits:
         now = scope.clock.seconds()
         if self._timer is None and self._made is None and options.soonest is not None:
             self._outermost, self._since = options, now
-            # It is told the time that is due: the clock may show a little less when it is called.
+            # `_look` receives the due time, because the clock may show a little less by then.
             due = now + options.soonest
             self._timer = self._clock.callLater(options.soonest, self._look, due)
         else:
@@ -51,7 +51,7 @@ class Limits:
     def _add(self, scope: Subject, options: Options, now: float) -> None:
         limits = self._limits
         if scope.clock is not self._clock:
-            # What has passed on the former clock has passed on this one, too.
+            # Time that has passed on the former clock counts on the new one.
             shift = now - self._clock.seconds()
             for limit in limits.values():
                 limit.at += shift
@@ -67,7 +67,7 @@ class Limits:
             self._set_timer(now)
 
     def set_timeout(self, seconds: float | None) -> None:
-        """Set anew how long nothing may be written, counting from now; None for no limit."""
+        """Replace ``timeout``, counting from now; None removes it."""
         now = self._clock.seconds()
         if seconds is None:
             self._limits.pop("timeout", None)
@@ -77,7 +77,7 @@ class Limits:
 
     @property
     def _limits(self) -> dict[str, Total]:
-        """By the options; made on demand."""
+        """The limits by the names of their options; made on demand."""
         if self._made is None:
             self._made = self._make()
         return self._made
@@ -99,7 +99,7 @@ class Limits:
     def _look(self, due: float) -> None:
         self._timer, scope = None, self._scope
         assert scope is not None, "the timer is stopped with the limits"
-        # If the request is found to be over, nothing holds any more.
+        # This may find that the request is over, and then stops all limits.
         scope.catch_up(is_reported_by_now=True)
         if self._scope is None:
             return
@@ -120,18 +120,18 @@ class Limits:
             timer.cancel()
 
     def stop(self) -> None:
-        """The scope is not RUNNING any more, and none of them holds; idempotent."""
+        """Stop all limits, because the scope leaves RUNNING; idempotent."""
         self._scope = None
         if self._timer is not None:
             self._stop_timer()
 
     def deadline(self, has_begun: bool) -> float | None:
-        """When they cancel the scope if nothing is written till then; or when they did.
+        """When the limits cancel the scope, if nothing is written until then; or when they did.
 
-        Any thread may ask, so this makes nothing.
+        Any thread may call this, so it stores nothing.
 
         Args:
-            has_begun: whether the response has; then it depends on the total alone.
+            has_begun: whether the response has begun, so that only ``total_timeout`` counts.
         """
         if self._was_over_at is not None:
             return self._was_over_at
@@ -143,7 +143,7 @@ class Limits:
 
 
 def _put(limits: dict[str, Total], options: Options, now: float) -> None:
-    """Have the limits of an entry point that is met now hold among others."""
+    """Add the limits of an entry point that is reached now."""
     for option, seconds in options.limits:
         if seconds is None:
             limits.pop(option, None)
@@ -164,17 +164,17 @@ def set_timeout(scope: Subject, seconds: float | None) -> None:
     if seconds is not None:
         check_limit("limit", seconds)
     if scope.state is RUNNING:
-        # Every end of a scope that has a life goes through the life, which stops them.
+        # The scope needs a life, which stops the limits at the end of the scope.
         scope.limits, _ = scope.limits or Limits(scope), scope.life
         scope.limits.set_timeout(seconds)
 
 
 def deadline_of(scope: Subject) -> float | None:
-    """See `Scope`."""
+    """See `Scope.deadline`."""
     limits, request = scope.limits, scope.request
     if limits is None or scope.options.dry_run or not scope.is_interruptible:
         return None
-    # A scope has a request until it closes, which may be in another thread.
+    # This may run in another thread than the reactor's, while the scope closes and drops `request`.
     return limits.deadline(request is None or scope.gauge.has_begun(request))
 
 

@@ -1,6 +1,6 @@
-"""The settings of an entry point, and how those of several that meet on a request add up.
+"""The options of an entry point, and how the options of nested entry points are joined.
 
-Frozen facts; nothing here acts on a request. How a value is checked is for `checks`.
+Frozen records; nothing here acts on a request. `checks` validates the values.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from .checks import (
 T = TypeVar("T")
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-"""The methods that a `CancellingResource` lets a disconnect cancel: those that RFC 9110,
-section 9.2.1, calls safe and Twisted Web is commonly asked for."""
+"""The methods that a disconnect or a time limit may cancel in a `CancellingResource` by default.
+These are the safe methods of RFC 9110, section 9.2.1, except TRACE."""
 
 
 @frozen(eq=False)
 class Options:
-    """The settings of one entry point, or of several that met on one request.
+    """The options of one entry point, or of several nested ones that share a request.
 
-    None stands for "not given", but for the limits that have `NOT_GIVEN` for that: where entry
-    points meet, the innermost that gives one decides.
+    None means that an option was not given. Only ``timeout`` and ``stall_timeout`` have `NOT_GIVEN`
+    for that, because None lifts these limits. Of nested entry points, the innermost one wins.
     """
 
     timeout: float | NotGiven | None = field(default=NOT_GIVEN, validator=validator(check_limit))
@@ -55,12 +55,12 @@ class Options:
         default=None, validator=validator(check_error_page)
     )
     hooks: tuple[tuple[Callable[[Any], object], bool], ...] = ()
-    """Each with whether it is for a cancelled scope only; the last is run first."""
+    """Each hook with whether it runs only if the scope was cancelled; the last one runs first."""
     observers: tuple[Observer, ...] | None = None
     cleanup_timeout: float | None = field(default=None, validator=validator(check_limit))
     survivor_after: float | None = field(default=None, validator=validator(check_limit))
     max_cleanups: int | None = field(default=None, validator=validator(check_count))
-    """Of the entry point that meets a request first; asked before there is a scope."""
+    """Only the outermost entry point's counts, because it is read before there is a scope."""
     clock: IReactorTime | None = field(default=None, validator=validator(check_clock))
     methods: frozenset[bytes] | None = None
     any_method: bool = False
@@ -68,13 +68,13 @@ class Options:
     monitors: tuple[IMonitor, ...] = ()
     parts: tuple[Options, ...] = ()
     limits: tuple[tuple[str, float | None], ...] = field(init=False)
-    """The limits that were given, by their names; None lifts one."""
+    """The names and seconds of the limits that were given; None lifts a limit."""
     soonest: float | None = field(init=False)
-    """The least seconds among them."""
+    """The shortest of these limits, in seconds."""
     has_limits: bool = field(init=False)
-    """Whether time may be limited, so that there is something to lift."""
+    """Whether this entry point may limit the time; lifting a limit does not count."""
     is_demanding: bool = field(init=False)
-    """Whether a scope has more to do for these than to stop the work, and to log that."""
+    """Whether a scope must do more for these options than stop the work and log that."""
 
     @limits.default
     def _given(self) -> tuple[tuple[str, float | None], ...]:
@@ -101,19 +101,19 @@ class Options:
         return self.any_method or method in (SAFE_METHODS if self.methods is None else self.methods)
 
     def status_of(self, cause: Cause) -> int:
-        """The status code of the answer to a request that was cancelled while its client waits."""
+        """The status code of the answer to a client that still waits after the cancel."""
         if isinstance(cause, TimedOut) and self.timeout_status is not None:
             return self.timeout_status
         return cause.status
 
     def spent(self) -> Options:
-        """These options for a second scope of a request whose hooks have been run: `only_told`."""
+        """These options for a second scope of a request whose hooks have run; see `only_told`."""
         return evolve(self.only_told(), parts=(self, *self.parts))
 
     def only_told(self) -> Options:
-        """These options where there is nothing to clean up: only monitors and observers are told.
+        """These options without hooks and limits, so that only monitors and observers are told.
 
-        For requests that are turned away.
+        Used for requests that are turned away.
         """
         return evolve(
             self,
@@ -125,13 +125,13 @@ class Options:
         )
 
     def includes(self, other: Options) -> bool:
-        """Whether ``other`` is these options, or one of those that were joined to them."""
+        """Whether ``other`` is these options, or was joined to them."""
         return other is self or other in self.parts
 
     def joined(self, inner: Options) -> Options:
-        """These options with those of an entry point inside: the innermost that gave one decides.
+        """Join the options of an inner entry point to these; for each option the inner one wins.
 
-        Observers and monitors add up; the scope takes on the hooks and limits of each.
+        Observers and monitors add up. The scope takes on the hooks and limits of each entry point.
         """
         return Options(
             timeout_header=_inner_first(inner.timeout_header, self.timeout_header),
@@ -156,14 +156,14 @@ def _inner_first(inner: T | None, outer: T | None) -> T | None:
 def _observers_added(
     outer: tuple[Observer, ...] | None, inner: tuple[Observer, ...] | None
 ) -> tuple[Observer, ...] | None:
-    # The default is told of nothing twice.
+    # None means the default observer, which applies only if no entry point has given any.
     if outer is None or inner is None:
         return outer if inner is None else inner
     return added(outer, inner)
 
 
 def added(outer: tuple[T, ...], inner: tuple[T, ...]) -> tuple[T, ...]:
-    """The observers or monitors of two entry points: what both were given counts once."""
+    """The observers or monitors of two entry points; those that both have count once."""
     return (*outer, *(each for each in inner if each not in outer))
 
 
@@ -177,10 +177,10 @@ def checked_options(
     dry_run: bool = False,
     **settings: Any,
 ) -> Options:
-    """The options as a user gives them, checked.
+    """Check the options that a user gives, and return them as `Options`.
 
     Raises:
-        TypeError, ValueError: one of them is wrong; says which, and what to give instead.
+        TypeError, ValueError: an option is wrong; the message says which, and what to pass instead.
     """
     check_flag("dry_run", dry_run)
     if monitor is not None:

@@ -1,7 +1,7 @@
-"""Whose code it is that begins work: it may run in the context of another request.
+"""Find the scope that owns the code which begins work, even in the context of another request.
 
-Twisted calls a callback in the context of the code that fires its Deferred: of that which releases
-a lock, say, or puts something into a queue. Whose it is, shows in what waits for its result.
+Twisted calls a callback in the context of the code that fires its Deferred, for example code of
+another request that releases a lock. The owner is the scope whose work waits for the result.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _FIRING = {id(each.__code__) for each in (Deferred.callback, Deferred.errback, D
 
 @frozen
 class Owner:
-    """The scope to which work belongs that is about to begin.
+    """The scope that owns work which is about to begin.
 
     Attributes:
         scope: the scope.
-        is_asked: whether what waits for the work was asked to stop: by the cancel of the scope, or
-            because the response is finished.
+        is_asked: whether the code that waits for the work was asked to stop, because the scope was
+            cancelled or the response is finished.
     """
 
     scope: Scope
@@ -46,17 +46,19 @@ class Owner:
 
 
 def owner_here() -> Owner | None:
-    """The scope in whose context the code runs."""
+    """The owner by the current context; None outside a scope."""
     return _owner(current.get(), was_asked.get()())
 
 
 def owner_of(deferred: Deferred[Any]) -> Owner | None:
-    """The scope whose work waits for a Deferred; of several, one that was not asked to stop.
+    """The scope whose work waits for a Deferred.
 
     Returns:
-        None if nothing of a scope is known to wait for it.
+        The owner; of several, one that was not asked to stop. None if no work of a scope is known
+        to wait for the Deferred.
     """
-    # A coroutine that a callback has started has the context of that; what a scope watches is its.
+    # Work that a scope watches comes first: a coroutine that was started in a callback has the
+    # context of that callback, which may be another request's.
     waiting = list(all_waiting_for(deferred))
     owners = [*filter(None, _owners_of_work(waiting))] or filter(None, _owners_of_drivers(waiting))
     return min(owners, key=lambda owner: owner.is_asked, default=None)
@@ -65,7 +67,7 @@ def owner_of(deferred: Deferred[Any]) -> Owner | None:
 def _owners_of_work(waiting: list[object]) -> Iterator[Owner | None]:
     for each in waiting:
         scope = each if isinstance(each, Scope) else None
-        # What a scope has watched itself it may have handed over.
+        # A scope that was on the fast path may have handed its work over.
         work: object = each if scope is None else scope.handed_over
         is_asked = isinstance(work, Work) and work.step is not UNASKED
         yield _owner(scope or getattr(getattr(work, "holder", None), "scope", None), is_asked)
@@ -86,7 +88,7 @@ def _owner(scope: object, is_asked: bool) -> Owner | None:
 
 
 def context_of(scope: Scope) -> Context:
-    """A copy of the context of its handler, for what other code has begun for it."""
+    """A copy of the context of a scope's handler, for work that other code begins for it."""
     found = scope.base if scope.context is None else scope.context
     context = Context() if found is None else found.copy()
     context.run(current.set, scope)
@@ -94,10 +96,11 @@ def context_of(scope: Scope) -> Context:
 
 
 def is_own(scope: Scope) -> bool:
-    """Whether the code that runs in the context of a scope is that scope's own, for certain.
+    """Whether the code that runs in the context of a scope certainly belongs to it.
 
-    A callback may be another's. Not so a step of a coroutine or generator for which the scope
-    waits, or no scope; nor what cancelweb has called, as a hook.
+    A callback may belong to another scope. A step of a coroutine or generator certainly belongs to
+    this one, if this scope waits for it, or no scope does. So does code that cancelweb has called,
+    such as a hook.
     """
     is_users_seen = False
     for frame in frames():
@@ -114,16 +117,17 @@ def is_own(scope: Scope) -> bool:
 
 
 def _resuming(frame: FrameType) -> object:
-    """The driver that resumes a coroutine or generator here, which has been suspended before.
+    """The driver that resumes a coroutine or generator in this frame, or None.
 
-    Its first steps are taken in a copy of the context in which it is started, be that another's.
+    None for its first step, too, which runs in the context of the code that starts it, maybe of
+    another request.
     """
     driver = frame.f_locals.get("status") if frame.f_code is DRIVING else None
     return None if awaited_by_driver(driver) is None else driver
 
 
 def is_users(frame: FrameType) -> bool:
-    """Whether this is neither cancelweb's code nor Twisted's."""
+    """Whether this frame is neither cancelweb's nor Twisted's."""
     return _root_of(frame) not in ("cancelweb", "twisted")
 
 

@@ -1,6 +1,6 @@
-"""What the parts of a scope need of each other: protocols only.
+"""Protocols for the parts of a scope, as the parts see each other.
 
-A scope has a life while it is open; the life has work, which is stopped, hooks, and a record.
+A scope has a life while it is open; the life has the work, the hooks and the record.
 """
 
 from __future__ import annotations
@@ -24,79 +24,79 @@ R = TypeVar("R")
 
 
 class Life(Protocol):
-    """What the parts of a life ask of it."""
+    """The life of a scope, as its parts see it."""
 
     @property
     def has_asked(self) -> bool:
-        """Whether it has asked work to stop; then cancellations of its work are its own."""
+        """Whether any work was asked to stop; then every cancellation of work counts as ours."""
 
     @property
     def returned(self) -> object:
-        """What the handler has returned and still runs; None if the scope itself has started it."""
+        """The work that the handler returned and that still runs; None if the scope started it."""
 
     def work_ended(self, work: Work, result: object) -> object:
-        """Work has ended; returns what is left of its result for the next callback."""
+        """Handle the end of work; returns the result for the next callback."""
 
     def work_survived(self, work: Work, seconds: float) -> Callable[[], object]:
-        """Work still runs so long after it was asked; returns what to call when it has ended."""
+        """Report a survivor, some seconds after it was asked; returns what to call at its end."""
 
     def expired(self, cause: Cause) -> None:
-        """A time limit of the running scope is over."""
+        """Handle a time limit that expired while the scope was RUNNING."""
 
     def leftover_asked(self, works: list[Work]) -> None:
-        """Leftover work is about to be asked to stop; the request was not cancelled."""
+        """Note leftover work that is about to be asked to stop; the request is not cancelled."""
 
     def ask_now(self) -> None:
-        """It is the turn of the work to be asked to stop."""
+        """Ask the work to stop, and answer a client that still waits."""
 
     def go_on(self) -> None:
-        """There may be nothing left to wait for."""
+        """Enter the next state, if there is nothing left to wait for."""
 
 
 class Stopping(Protocol):
-    """What takes a scope's work over."""
+    """The work of a scope, as the scope sees it."""
 
     def adopt(
         self, canceller: Canceller, arrived: Callable[[Any], object], asked_at: float | None
     ) -> Work:
-        """Take over the returned work that a scope has watched itself, and goes on watching.
+        """Take over the returned work that the scope watches itself; the scope goes on watching.
 
         Args:
-            canceller: how it is stopped.
-            arrived: takes its result.
-            asked_at: when the scope has asked it to stop, or None.
+            canceller: the canceller of the work.
+            arrived: takes the result of the work.
+            asked_at: when the scope asked the work to stop, or None.
 
         Returns:
-            What the scope tells of the end of this work.
+            The work. The scope calls its ``settled`` at the end.
         """
 
 
 class Limits(Protocol):
-    """What a scope asks of its time limits."""
+    """The time limits, as the scope sees them."""
 
     def take_on(self, options: Options) -> None:
-        """An entry point has met the request of a RUNNING scope: its limits count from now."""
+        """Add the limits of an entry point to a RUNNING scope; they count from now."""
 
     def set_timeout(self, seconds: float | None) -> None:
-        """Set anew how long nothing may be written, counting from now; None for no limit."""
+        """Replace ``timeout``, counting from now; None removes it."""
 
     def stop(self) -> None:
-        """The scope is not RUNNING any more, and none of them holds; idempotent."""
+        """Stop all limits, because the scope leaves RUNNING; idempotent."""
 
     def deadline(self, has_begun: bool) -> float | None:
-        """When they cancel the scope if nothing is written till then; or when they did.
+        """When the limits cancel the scope, if nothing is written until then; or when they did.
 
-        Any thread may ask.
+        Any thread may call this.
 
         Args:
-            has_begun: whether the response has; then it depends on the total alone.
+            has_begun: whether the response has begun, so that only ``total_timeout`` counts.
         """
 
 
 class Subject(Protocol):
-    """A scope, as far as its life and the parts of that need it.
+    """A scope, as its life and the parts of that see it.
 
-    The parts refer to the scope alone: it drops its life when it closes, and no cycle is left.
+    The parts refer to the scope only, which drops its life when it closes. So no cycle remains.
     """
 
     request: Any
@@ -118,26 +118,26 @@ class Subject(Protocol):
 
     @property
     def gauge(self) -> Gauge:
-        """Tells how far its response has come."""
+        """Reads the progress of the response."""
 
     @property
     def life(self) -> Life:
-        """What is under way in it."""
+        """The life of the scope; made on demand."""
 
     @property
     def watched(self) -> object:
-        """The one piece of work that it watches itself, if there is one; not handed over yet."""
+        """The piece of work that the scope watches itself and has not handed over, or None."""
 
     def hand_over(self, stopping: Stopping) -> None:
-        """Have this piece of work, if there is one, be stopped and waited for with the rest."""
+        """Hand the watched work over, if there is any, to be stopped with the rest."""
 
     @property
     def ended(self) -> Ended:
-        """How its work has ended, so far."""
+        """How the work has ended so far."""
 
     @property
     def would_have_cancelled(self) -> Cause | None:
-        """What would have cancelled it, but for a dry run or its method."""
+        """The cause that a dry run, or the request's method, kept from cancelling the scope."""
 
     @property
     def is_in_call(self) -> bool:
@@ -145,37 +145,37 @@ class Subject(Protocol):
 
     @property
     def is_answered(self) -> bool:
-        """Whether the response is finished, though nothing may have told so yet."""
+        """Whether the response is finished, even if that was not reported yet."""
 
     @property
     def is_interruptible(self) -> bool:
-        """Whether a disconnect or a time limit may cancel it."""
+        """Whether a disconnect or a time limit may cancel the request."""
 
     def answer_cancel(self, cause: Cause) -> None:
-        """It was cancelled, and its work was asked to stop: answer a client that still waits."""
+        """Answer a client that still waits, after the work was asked to stop."""
 
     def catch_up(self, is_reported_by_now: bool = False) -> None:
-        """A report that the request is over may be missing: look whether it is.
+        """Notice the end of a request that was not reported.
 
         Args:
-            is_reported_by_now: a loss that has not been reported never will be. Otherwise one of
-                the listeners that Twisted is telling may have called us.
+            is_reported_by_now: whether a loss that was not reported yet never will be. If False,
+                the caller may be a listener that Twisted calls before ours.
         """
 
     def answered_with(self) -> tuple[int | None, int]:
         """The status of the response, None if there was none; and how many bytes were written."""
 
     def end(self) -> None:
-        """It has closed: let go of the request and of this life."""
+        """Drop the request and the life, because the scope has closed."""
 
 
 class BareSubject:
-    """A scope that watches no work itself and has no response to look after."""
+    """A scope that watches no work itself and has no response."""
 
     gauge: ClassVar[Gauge] = Gauge()
     limits: Limits | None = None
     watched: object = None
-    # Defaults of the class: a request pays for no more than it changes.
+    # Defaults on the class, so that a request pays only for the attributes that it changes.
     cause: Cause | None = None
     cancelled: float | None = None
     base: Context | None = None

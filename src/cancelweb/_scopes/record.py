@@ -1,6 +1,6 @@
-"""What is noted of a scope on its way, and what monitors and observers are told of it in the end.
+"""The record of a scope: collects the facts for the `Outcome`, and reports it to observers.
 
-The default observer is told only of what it would log.
+The default observer is called only for outcomes that it would log.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ONLY_LOGGED: tuple[Observer, ...] = (log_outcome,)
 
 @define(eq=False)
 class Record:
-    """The parts of an `Outcome` that come together over time.
+    """The facts of an `Outcome` that are collected while the scope is open.
 
     Attributes:
-        ended: how the work has ended so far; the worst counts.
-        failure: the first real failure.
-        would_have_cancelled: the cause that would have cancelled the scope, but for a dry run or
-            the method of its request; the first counts.
-        leftovers: how many pieces of work were stopped beside a finished response.
+        ended: how the work has ended so far; the worst end counts.
+        failure: the first failure that is not a cancellation.
+        would_have_cancelled: the first cause that a dry run, or the request's method, kept from
+            cancelling the scope.
+        leftovers: how many pieces of leftover work were asked to stop.
         notes: facts that the user has added.
     """
 
@@ -44,20 +44,20 @@ class Record:
     notes: dict[str, object] | None = None
 
     def worsen(self, ended: Ended) -> None:
-        """Some work ended so."""
+        """Note how some work ended."""
         self.ended = max(self.ended, ended)
 
     def fail(self, failure: Failure) -> None:
-        """There was a real failure."""
+        """Note a failure that is not a cancellation."""
         self.worsen(Ended.FAILED)
         self.failure = self.failure or failure
 
     def note(self, failure: Failure, is_leftover: bool = False) -> None:
-        """Work has failed, or was cancelled: by its scope, or by its owner for other reasons.
+        """Note the failure or the cancellation of work.
 
         Args:
-            failure: what it ended with.
-            is_leftover: it was stopped because the response is finished: no worse for the request.
+            failure: the failure that the work ended with.
+            is_leftover: whether this is a cancellation of leftover work, which does not count.
         """
         if not is_cancellation(failure):
             self.fail(failure)
@@ -65,7 +65,7 @@ class Record:
             self.worsen(Ended.STOPPED)
 
     def spare(self, cause: Cause) -> None:
-        """There was a cause, and the scope was not cancelled for it."""
+        """Note a cause that did not cancel the scope."""
         self.would_have_cancelled = self.would_have_cancelled or cause
 
     def tell(
@@ -73,7 +73,7 @@ class Record:
     ) -> None:
         """Tell monitors that the scope closes, close it, and tell observers how it ended.
 
-        Observers come last: what one raises or does reaches no request any more.
+        Observers come last, so that nothing they raise or do can reach the request.
         """
         observers = self._observers(scope)
         if not observers:
@@ -94,7 +94,7 @@ class Record:
                 elif context is None:
                     call_in(None, None, observer, outcome)
                 else:
-                    # As `call_in` does, and much faster.
+                    # The same as `call_in`, but much faster.
                     context.copy().run(observer, outcome)
             except BaseException:
                 text = "observer {observer} failed"
@@ -109,12 +109,12 @@ class Record:
         return observers
 
     def _is_eventful(self, scope: Subject) -> bool:
-        """Whether there is anything to tell the default observer."""
-        # All but `COMPLETED` is true.
+        """Whether the default observer would log this outcome."""
+        # Every `Ended` except `COMPLETED` is true.
         return bool(self.ended or scope.cancelled is not None or self.would_have_cancelled)
 
     def _is_counted(self, scope: Subject, now: float) -> bool:
-        """Whether the log only counts it. Then no outcome is made, which takes long."""
+        """Whether the log only counts this request, so that no `Outcome` has to be made."""
         kind = kind_of(scope.cause, self.ended, self.would_have_cancelled, self.failure)
         page = scope.request.method, path_of(scope.request)
         return is_counted_with_others(scope.clock, now, kind, page)
@@ -122,7 +122,7 @@ class Record:
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
         status, sent = scope.answered_with()
         handler = scope.inner_handler or scope.handler
-        # In the order of its fields: to give them by name takes much longer.
+        # Positional arguments, because keyword arguments take much longer.
         return Outcome(
             scope.request.method,
             path_of(scope.request),
@@ -144,8 +144,9 @@ class Record:
     def _cleaned_failure(self) -> Failure | None:
         if self.failure is None:
             return None
-        # Of a copy of the exception, where it can be copied: whoever else holds it may yet raise
-        # or log it with its frames, and an observer who keeps an outcome is not to keep those.
+        # An observer may keep the outcome, which must not keep the frames. Other code may still
+        # raise or log the exception with its frames. So the frames are removed from a copy of the
+        # exception, if it can be copied.
         try:
             error = copy(self.failure.value)
         except Exception:
@@ -156,7 +157,7 @@ class Record:
 
 
 def asked_for(scope: Subject) -> Cause:
-    """Why work of a scope is asked to stop: unless that was cancelled, it is leftover work."""
+    """Why work is asked to stop: the cause of its scope, or that the response is finished."""
     return scope.cause or ResponseFinished()
 
 

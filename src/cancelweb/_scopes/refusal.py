@@ -1,6 +1,6 @@
-"""Nothing starts for a dead request: whether cancelweb's own helpers may begin more work.
+"""Refuse to start work for a dead request: queries, processes, threads, upstream requests.
 
-What they begin is theirs. One function for all of them, `begin`, and `cleaning` for users.
+cancelweb's own helpers call `begin` before they start work. Users permit cleanup with `cleaning`.
 """
 
 from __future__ import annotations
@@ -36,59 +36,61 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
-"""Seconds that the second refusal of a scope takes, doubled each time: code that catches even a
-BaseException, and tries again, must not keep the reactor busy."""
+"""How many seconds the second refusal of a scope takes, doubled with each further one. Code that
+catches even a BaseException and tries again must not keep the reactor busy."""
 
 _PLACES = 100
-"""At so many places of the code a refusal is logged, once each."""
+"""At how many places in the code a refusal is logged, once each."""
 
 _cleaning_for: ContextVar[Scope | None] = ContextVar("cancelweb_cleaning", default=None)
 _refusals: WeakKeyDictionary[Scope, int] = WeakKeyDictionary()
 _asked_first: WeakKeyDictionary[Scope, float] = WeakKeyDictionary()
-"""When leftover work that was asked to stop has first asked for more."""
+"""When leftover work that was asked to stop first tried to start more work."""
 
 _told: set[str] = set()
 
 
 @contextmanager
 def cleaning() -> Iterator[None]:
-    """Let queries, child processes, calls in threads and upstream requests start inside.
+    """Permit queries, child processes, calls in threads and upstream requests in a ``with`` block.
 
-    In a scope that has been cancelled, and in leftover work that was asked to stop, cancelweb's own
-    helpers refuse to start them, and new runs of `Shared` functions, with `StartRefused`. Cleanup
-    in an ``except`` or ``finally`` block needs no permission: it is recognised. Use this for other
-    cleanup, as in an errback, or behind a block that has caught the cancellation. The permission
-    ends ``cleanup_timeout`` seconds after the cancel, or after leftover work has first asked for
-    more; what may take longer belongs into `shield` or a hook. Elsewhere this does nothing.
+    In a cancelled scope, and in leftover work that was asked to stop, cancelweb's own helpers
+    refuse to start these, and new runs of `Shared` functions, with `StartRefused`. Cleanup in an
+    ``except`` or ``finally`` block is recognised and needs no permission. Use this for other
+    cleanup, for example in an errback, or after a block that has caught the cancellation.
+
+    The permission ends ``cleanup_timeout`` seconds after the cancel; for leftover work, after it
+    first tried to start more work. Put longer cleanup into `shield` or a hook. In any other code
+    this does nothing.
     """
     former = _cleaning_for.get()
     _cleaning_for.set(scope_or_none())
     try:
         yield
     finally:
-        # Not by the token: a generator may be closed in another context.
+        # A token cannot be used, because a generator may be closed in another context.
         _cleaning_for.set(former)
 
 
 def begin(
     what: str, start: Callable[P, Deferred[R]], /, *args: P.args, **kwargs: P.kwargs
 ) -> Deferred[R]:
-    """Start work, unless the code that asks was asked to stop, and the work is no cleanup.
+    """Start work, unless the calling code was asked to stop and the work is not cleanup.
 
-    A callback may run in the context of another request, and then is not refused for that. It is
-    refused only if work of a scope that was asked to stop waits for what it begins. What it begins
-    for another scope is started in the context of that.
+    A callback may run in the context of another request, whose cancel does not count. Its work is
+    refused only if the code that waits for the work was asked to stop. Work for another scope is
+    started in the context of that scope.
 
     Args:
-        what: names the work in the message.
-        start: starts it.
-        *args: what it is called with.
-        **kwargs: and by name.
+        what: the name of the work in the message.
+        start: starts the work.
+        *args: positional arguments of ``start``.
+        **kwargs: keyword arguments of ``start``.
 
     Returns:
-        What ``start`` has returned; or a Deferred that fails with `StartRefused` in a later turn.
-        What waits for it, and whether that handles a cancellation, can only be told in the next
-        turn. If it may be started, it is started then.
+        What ``start`` returns; or a Deferred that fails with `StartRefused` in a later turn. Only
+        in the next turn is it known which code waits for the Deferred, and whether that handles a
+        cancellation. If the work is permitted, it starts then.
     """
     owner = owner_here()
     if owner is None or not owner.is_asked:
@@ -102,12 +104,12 @@ def begin(
 
 
 class _Permit(Enum):
-    """Why the code that asks may begin work in a scope that was asked to stop."""
+    """Why code that was asked to stop may start work."""
 
-    ALWAYS = "it is a hook, or shielded"
+    ALWAYS = "it is a hook or shielded"
     IN_TIME = "it is cleanup"
-    PERHAPS = "a cancellation is seen, which other code may be handling"
-    NONE = "nothing is known of it"
+    PERHAPS = "a cancellation is being handled, maybe by other code"
+    NONE = "nothing permits it"
 
 
 def _permit_here(scope: Scope, is_certain: bool) -> _Permit:
@@ -126,7 +128,7 @@ def _is_in_force(permit: _Permit, scope: Scope) -> bool:
 
 def _is_late(scope: Scope) -> bool:
     now = scope.clock.seconds()
-    # Where no scope was cancelled, the time begins with the first that leftover work asks for.
+    # For leftover work the time begins when it first tries to start more work.
     cancelled = scope.cancelled
     since = _asked_first.setdefault(scope, now) if cancelled is None else cancelled
     return now >= since + cleanup_seconds(scope)
@@ -136,7 +138,7 @@ def _is_in_hook(scope: Scope) -> bool:
     hook_scope, began = hook_here.get() or (None, 0.0)
     if hook_scope is not scope:
         return False
-    # A hook may be run late, or be gone on without, when the scope has closed.
+    # A hook may run after its scope has closed, because it was added late or took too long.
     return scope.state is not CLOSED or scope.clock.seconds() < began + cleanup_seconds(scope)
 
 
@@ -145,13 +147,13 @@ class _Attempt:
     """Work that was not started at once.
 
     Attributes:
-        owner: in whose context it was asked for; that was asked to stop.
-        what: names the work.
-        start: starts it.
-        permit: of the code that has asked for it.
-        is_certain: whether that code belongs to the owner for certain.
-        where: the place in the code that has asked for it.
-        deferred: what the caller gets.
+        owner: the owner by the context of the call, which was asked to stop.
+        what: the name of the work.
+        start: starts the work.
+        permit: why the calling code may start work.
+        is_certain: whether the calling code certainly belongs to the owner.
+        where: the place of the call.
+        deferred: the Deferred that the caller receives.
     """
 
     owner: Owner
@@ -169,12 +171,12 @@ class _Attempt:
         self.deferred = Deferred(self._cancelled)
         self.deferred.addCallback(lambda _: self._context.run(self.start))
         scope = self.owner.scope
-        # What is asked for together is refused together.
+        # Attempts of the same turn get the same pause, so they are refused together.
         self._pause = _pause_after(_refusals.get(scope, 0))
         self._timer = scope.clock.callLater(0, self._decide)
 
     def _decide(self) -> None:
-        self._timer = None  # It refers to this.
+        self._timer = None  # The timer refers to this object, so that would be a cycle.
         if self._may_start():
             self.deferred.callback(None)
         elif self._pause:
@@ -191,7 +193,7 @@ class _Attempt:
         return self.permit is _Permit.PERHAPS if is_handled is None else is_handled
 
     def _find_owner(self) -> bool:
-        """Whether the work belongs to a scope for certain, and is to end with it."""
+        """Whether the work certainly belongs to a scope that was asked to stop."""
         owner = owner_of(self.deferred)
         if owner is None:
             return self.is_certain
@@ -215,24 +217,24 @@ class _Attempt:
             _told.add(self.where)
             text = "{where}: {refusal}"
             log_in(self._context, log.info, text, where=self.where, refusal=message)
-        # There an errback that tries again is refused again.
+        # In this context, an errback that tries again is refused again.
         self._context.run(self.deferred.errback, StartRefused(message, cause))
         forgive(self.deferred)
 
     def _advice(self) -> str:
         if _is_late(self.owner.scope):
             seconds = cleanup_seconds(self.owner.scope)
-            return f"cleanup_timeout, {seconds:g} s, has passed: shield() cleanup that takes longer"
+            return f"cleanup_timeout ({seconds:g} s) has passed: put longer cleanup into `shield()`"
         return "if it is cleanup, put it inside `with cancelweb.cleaning():`"
 
 
 def _pause_after(refusals: int) -> float:
-    """Seconds to wait with the next refusal, behind the next turn."""
+    """How many seconds the next refusal is delayed, beyond the next turn."""
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(refusals, 10)) if refusals else 0.0
 
 
 def _place_of_caller() -> str:
-    """The innermost line that is neither cancelweb's nor Twisted's."""
+    """The innermost line of code that is neither cancelweb's nor Twisted's."""
     for frame in frames():
         if is_users(frame):
             return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"

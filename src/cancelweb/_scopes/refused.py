@@ -1,6 +1,6 @@
-"""What work fails with that was not started, since the code that asked was to stop itself.
+"""`StartRefused`: the failure of work that was not started for a dead request.
 
-When that is stands in `refusal`.
+`refusal` decides when work is refused.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from ..causes import Cause
 
 
 class StartRefused(asyncio.CancelledError):
-    """Work was not started, since the code that asked for it had been asked to stop itself.
+    """Work was not started, because the code that tried to start it had been asked to stop.
 
-    Like asyncio's CancelledError it is a BaseException and not an Exception, so that code that
-    tries again after each ``except Exception`` comes to its end.
+    Like asyncio's CancelledError, this is a BaseException and not an Exception, so that a retry
+    loop with ``except Exception`` ends.
 
     Attributes:
-        cause: why the request was cancelled; `ResponseFinished` in work beside its response.
+        cause: why the request was cancelled; in leftover work, `ResponseFinished`.
     """
 
     def __init__(self, message: str, cause: Cause) -> None:

@@ -1,6 +1,6 @@
-"""The scope as its users see it: its facts, and what they ask of it.
+"""The class `Scope`, with the methods and attributes that users have.
 
-What happens in it, event by event, is in `life`. It knows no HTTP.
+`life` handles the events of a scope. A scope knows no HTTP.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ HookT = TypeVar("HookT", bound=Callable[["Scope"], object])
 class Scope(BareSubject):
     """The lifetime of one request.
 
-    Get it with `current_scope` or `scope_of`. It is for the reactor's thread; any may use `check`,
-    `cause`, `deadline` and `remaining`. What is not documented here belongs to the package.
+    Get it with `current_scope` or `scope_of`. Use it in the reactor's thread only, except `check`,
+    `cause`, `deadline` and `remaining`, which any thread may use. All other names are private.
 
     Attributes:
         request: the request; None once the scope has closed.
@@ -56,7 +56,7 @@ class Scope(BareSubject):
 
     @property
     def life(self) -> Life:
-        """What is under way in it; once it has closed, a new one for whatever comes late."""
+        """The life of the scope; after it has closed, a new one for each late call."""
         if self._life is not None:
             return self._life
         life = Life(self)
@@ -66,18 +66,18 @@ class Scope(BareSubject):
 
     @property
     def ended(self) -> Ended:
-        """How its work has ended so far, and once it has closed, in the end. The worst counts."""
+        """How the work has ended so far; the worst end counts. Final once the scope has closed."""
         if self._ended is not None:
             return self._ended
         if self._life is not None:
             return self._life.record.ended
-        # Where there never was a life, only work that has stopped leaves a cause.
+        # Without a life, a closed scope has a cause only if its work was stopped.
         was_stopped = self.state is State.CLOSED and self.cause is not None
         return Ended.STOPPED if was_stopped else Ended.COMPLETED
 
     @property
     def failure(self) -> Failure | None:
-        """The first failure of its work that is no cancellation, for hooks; None once closed."""
+        """The first failure that is not a cancellation, for hooks; None on a closed scope."""
         return None if self._life is None else self._life.record.failure
 
     @property
@@ -90,7 +90,7 @@ class Scope(BareSubject):
         self._ended = self._life.record.ended if self._life else self._ended
         self.request = self.context = self._life = None
 
-    # --- what users ask for ---
+    # --- for users ---
 
     @overload
     def track(self, work: Coroutine[Any, Any, R]) -> Deferred[R]: ...
@@ -99,42 +99,42 @@ class Scope(BareSubject):
     def track(self, work: T) -> T: ...
 
     def track(self, work: Any) -> Any:
-        """Have the work stopped when the scope is cancelled, or when the response is finished.
+        """Stop this work when the scope is cancelled, or when the response is finished.
 
-        Track a Deferred after its own callbacks were added. Its result stays its owner's.
+        Add callbacks to a Deferred before you track it. Its result still belongs to your code.
 
         Args:
-            work: anything that a handler may return, but for streams and templates. On a scope
-                that has been cancelled or closed it is stopped at once. In a cleanup hook it is
-                left to run for as long as the hooks do.
+            work: anything that a handler may return, except streams and templates. On a scope that
+                has been cancelled or has closed, it is asked to stop at once. Work that a cleanup
+                hook tracks may run as long as the hooks do.
 
         Returns:
-            The work; for a coroutine or another awaitable, which is started, the Deferred of its
-            result.
+            The work itself. A coroutine or another awaitable is started; for it, this returns the
+            Deferred of its result.
 
         Raises:
-            TypeError: cancelweb does not know how to stop it; says how to register a canceller.
-            RuntimeError: it is an asyncio future whose event loop does not run, or a LoopingCall
-                that was never started.
+            TypeError: cancelweb cannot stop this kind; the message says how to add a canceller.
+            RuntimeError: ``work`` is an asyncio future whose event loop does not run, or a
+                LoopingCall that was never started.
         """
         return track(self, work)
 
     def on_cancel(self, hook: HookT) -> HookT:
-        """Have the hook called with the scope if it is cancelled, once nothing is waited for.
+        """Call the hook with the scope if it is cancelled, once no work is waited for any more.
 
-        Hooks are run one at a time, the last first. One that returns a Deferred, a coroutine or any
-        other work is waited for. All hooks of a scope together have ``cleanup_timeout`` seconds;
-        after that the rest is called, but not waited for. What a hook raises is logged.
+        Hooks run one at a time, the newest first. If a hook returns work, such as a Deferred or a
+        coroutine, the next hook waits for it. All hooks share ``cleanup_timeout`` seconds; then the
+        remaining hooks are called but not waited for. An exception in a hook is logged.
 
         Args:
-            hook: on a closed scope, where `request` is None, it is called at once if the scope
-                was cancelled, and else never.
+            hook: the function. A closed scope, whose `request` is None, calls it at once if it was
+                cancelled, and never otherwise.
 
         Returns:
-            The hook, so that this serves as a decorator.
+            The hook, so that this method can be a decorator.
 
         Raises:
-            TypeError: it cannot be called.
+            TypeError: ``hook`` is not callable.
         """
         check_callable("on_cancel", hook)
         find_context(self, currentframe())
@@ -142,10 +142,10 @@ class Scope(BareSubject):
         return hook
 
     def on_exit(self, hook: HookT) -> HookT:
-        """Have the hook called with the scope when it ends, however it ends.
+        """Call the hook with the scope when that ends, however it ends. Otherwise as `on_cancel`.
 
-        As `on_cancel`; called at once where the scope has closed already. Where a handler returns
-        a result that needs no waiting, that is before Twisted writes the response.
+        A closed scope calls it at once. If the handler returns its result at once, the hook is
+        called before Twisted writes the response.
         """
         check_callable("on_exit", hook)
         find_context(self, currentframe())
@@ -153,16 +153,16 @@ class Scope(BareSubject):
         return hook
 
     def withdraw(self, hook: Callable[[Scope], object]) -> bool:
-        """Take a hook back, because there is nothing left for it to clean up.
+        """Remove a hook that has nothing left to clean up.
 
         Args:
-            hook: the hook, or one that equals it. If it was added twice, the newer is withdrawn.
+            hook: the hook, or an equal one. If it was added twice, the newer one is removed.
 
         Returns:
-            Whether it was there; it is not once it has been called.
+            Whether the hook was removed; False if it was never added or was already called.
 
         Raises:
-            TypeError: it cannot be called, and so can be no hook.
+            TypeError: ``hook`` is not callable.
         """
         check_callable("withdraw", hook)
         return self._life is not None and self._life.hooks.withdraw(hook)
@@ -170,31 +170,30 @@ class Scope(BareSubject):
     def acquire(
         self, source: Awaitable[T] | Future[T], release: Callable[[T], object]
     ) -> Deferred[T]:
-        """Await a resource, and do not lose it if it arrives after the cancel.
+        """Wait for a resource, and release it if it arrives after the cancel.
 
         Args:
-            source: a Deferred, a coroutine, or other work that comes to the resource, such as a
-                connection or a file. It is never cancelled: Twisted drops the late result of a
-                cancelled Deferred.
-            release: called with a resource that came too late; may return a Deferred.
+            source: a Deferred, a coroutine, or other work that results in the resource, such as a
+                connection or a file. It is never cancelled, because Twisted drops the late result
+                of a cancelled Deferred.
+            release: called with a resource that arrives too late; may return a Deferred.
 
         Returns:
-            A Deferred that fires with the resource, which is from then on the caller's to
-            release, so await it at once; or fails as ``source`` did; or, when it is cancelled,
-            with CancelledError.
+            A Deferred that fires with the resource. Await it at once, because from then on your
+            code must release it. It fails as ``source`` does, or with CancelledError if cancelled.
 
         Raises:
-            TypeError: ``source`` is no such work, or ``release`` cannot be called.
+            TypeError: ``source`` is not such work, or ``release`` is not callable.
         """
         self.track(acquisition := Acquisition(canceller_for(source), release))
         return acquisition.start()
 
     def note(self, **facts: object) -> None:
-        """Add facts to the outcome, and to the event of the log's line: a user's name, say.
+        """Add facts, such as a user's name, to the outcome and to the event of the log line.
 
         Args:
-            **facts: by name; a later one replaces an earlier one of the same name. Observers may
-                keep them, so do not give the request. On a closed scope they are told to nobody.
+            **facts: facts by name; a later one replaces an earlier one. Observers may keep them, so
+                do not pass the request. On a closed scope they are dropped.
         """
         record = self.life.record
         record.notes = {**(record.notes or {}), **facts}
@@ -202,16 +201,15 @@ class Scope(BareSubject):
     def cancel(self, cause: Cause) -> bool:
         """Cancel the scope: ask all its work to stop, and answer a client that still waits.
 
-        From inside the handler, or from code that its coroutine has just had resumed, the scope is
-        marked at once, and the work is asked in the next turn of the reactor: a coroutine that runs
-        cannot be interrupted.
+        A running coroutine cannot be interrupted. So if code of the handler is on the stack,
+        `cause` is set at once, and the work is asked to stop in the next reactor turn.
 
         Args:
-            cause: why. Its ``status`` is that of the answer.
+            cause: why. Its ``status`` is the status of the answer.
 
         Returns:
-            Whether this call cancelled it; it did not where the scope was cancelled before, where
-            its response is finished, and in a dry run.
+            Whether this call cancelled the scope. False if it was already cancelled, if its
+            response is finished, and in a dry run.
 
         Raises:
             TypeError: ``cause`` is not a `Cause`.
@@ -224,9 +222,9 @@ class Scope(BareSubject):
     def check(self) -> None:
         """Raise `ScopeCancelled` if the scope has been cancelled.
 
-        It also does, with `ResponseFinished` as the cause, in work that was asked to stop because
-        the response is finished: in its coroutines, generators, calls of ``cancelweb.threads`` and,
-        from Python 3.12 on, asyncio tasks; not in what the handler returned, which goes on.
+        In leftover work that was asked to stop, raise it with `ResponseFinished` as the cause. This
+        works in its coroutines, generators, calls of ``cancelweb.threads`` and, from Python 3.12
+        on, asyncio tasks. It does not raise in the work that the handler returned, which goes on.
         """
         if self.cause is not None:
             raise ScopeCancelled(self.cause)
@@ -234,17 +232,17 @@ class Scope(BareSubject):
             raise ScopeCancelled(ResponseFinished())
 
     def limit(self, seconds: float | None) -> None:
-        """Set ``timeout`` anew in a handler, counting from now; None lifts it. Checks the value."""
+        """Replace ``timeout``, counting from now; None lifts it. Raises for a wrong value."""
         set_timeout(self, seconds)
 
     @property
     def deadline(self) -> float | None:
-        """When a limit will cancel it, on its clock, or None; see `remaining`."""
+        """When a limit will cancel the scope, in seconds on its clock, or None; see `remaining`."""
         return deadline_of(self)
 
     def remaining(self) -> float | None:
-        """Seconds until the sooner of ``timeout`` and ``total_timeout``, 0 if it is over; or None.
+        """Seconds until the sooner of ``timeout`` and ``total_timeout``; 0 when over, or None.
 
-        Once something is sent, only the latter counts.
+        Once part of the response has been sent, only ``total_timeout`` counts.
         """
         return remaining_of(self)

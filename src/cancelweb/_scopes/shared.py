@@ -1,6 +1,6 @@
-"""One run of a function for many requests.
+"""Share one run of a function between requests that ask for the same at the same time.
 
-Built on `waits`; what else a request does is its scope's business.
+Each request waits with a `waits.Wait`, which can be cancelled on its own.
 """
 
 from __future__ import annotations
@@ -36,37 +36,36 @@ S = TypeVar("S")
 
 
 class Shared(Generic[P, R]):
-    """A function of which one run serves all who ask for the same at the same time.
+    """A function with one run for all requests that call it with the same arguments.
 
-    Call it as the function: each call returns a Deferred of its own. The first call with some
-    arguments begins a run, and those that come before it has ended wait for the same run. A
-    waiter that is cancelled takes only its own wait along. When the last has left, and ``linger``
-    seconds have passed, the run is cancelled; who comes within ``linger`` joins it, who comes
-    later begins a new one. Nothing is kept of a run that has ended, so this is no cache.
+    Call it like the function. Each call returns its own Deferred. The first call with some
+    arguments begins a run; calls before the run has ended wait for the same run. A request that is
+    cancelled ends only its own wait. When the last request has left and ``linger`` seconds have
+    passed, the run is cancelled; a call within ``linger`` joins it, and a later call begins a new
+    run. The result is not cached.
 
-    A run belongs to no request. It has an empty context: `current_scope` raises a LookupError, and
-    context variables have their defaults. So give it what it needs as arguments, which are hashed
-    and compared to tell the runs apart; not the request. One that waits for itself never ends.
+    A run belongs to no request and has an empty context: `current_scope` raises a LookupError, and
+    context variables have their defaults. So pass what it needs as arguments, except the request.
+    Arguments are hashed and compared to find the run. A run that waits for itself never ends.
 
-    All waiters get the same result. Of an exception each gets a copy, so that their tracebacks do
-    not mix, if it can be copied. A failure for which nobody waits is logged.
+    All calls get the same result. If the run fails, each gets a copy of the exception, if it can
+    be copied, so that tracebacks do not mix. A failure after the last request has left is logged.
 
-    The wait of who leaves last ends when the run has really stopped, and his scope waits for that.
-    With ``linger`` his wait ends at once; a run that is then still there five seconds after it was
-    asked to stop is logged.
+    The wait of the request that leaves last ends when the run has stopped, and its scope waits for
+    that. With ``linger`` the wait ends at once; if the run still runs five seconds after it was
+    asked to stop, that is logged.
 
-    It decorates functions and methods; with options, write ``@partial(Shared, linger=2)``.
+    Use it as a decorator of functions and methods; for options: ``@partial(Shared, linger=2)``.
 
     Args:
-        function: returns a Deferred, or is a coroutine function. A plain result is given to who
-            has asked.
-        linger: seconds, 0 or more.
-        clock: where the seconds are taken from; unless given, that of the scope in which a run is
-            begun, or else the global reactor.
+        function: a coroutine function, or a function that returns a Deferred or a plain result.
+        linger: how many seconds a run goes on after the last request has left; 0 or more.
+        clock: measures these seconds. By default the clock of the scope that begins the run, or
+            the global reactor.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; says which. A call raises a TypeError if an
-            argument of the function cannot be hashed.
+        TypeError, ValueError: an argument is wrong; the message says which. A call raises TypeError
+            if an argument of the function is not hashable.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Shared(Generic[P, R]):
         return f"<Shared {name_of(self._function)}, {len(self._runs)} running>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
-        """Wait for the run with these arguments; begin it if there is none."""
+        """Wait for the run with these arguments, or begin one."""
         key = self._key(args, kwargs)
         join = partial(self._join, key, partial(self._function, *args, **kwargs))
         return join() if key in self._runs else begin("a shared run", join)
@@ -112,7 +111,7 @@ class Shared(Generic[P, R]):
     ) -> Callable[Q, Deferred[R]]: ...
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        """As a method: shared by the instance, too, so by those that are equal."""
+        """Bind a method: equal instances share its runs, as ``self`` is one of the arguments."""
         return self if instance is None else MethodType(self, instance)
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
@@ -135,11 +134,11 @@ class Shared(Generic[P, R]):
 
 @define(eq=False)
 class Run:
-    """One call of a shared function, and all who wait for it.
+    """One call of a shared function, and all waits for it.
 
     Attributes:
-        clock: None where nothing lingers.
-        forget: has the next who asks begin a new run.
+        clock: the clock for ``linger``; may be None if that is 0.
+        forget: makes the next call with the same arguments begin a new run.
     """
 
     linger: float
@@ -152,7 +151,7 @@ class Run:
     _is_stopped: bool = field(default=False, init=False)
 
     def join(self) -> Deferred[Any]:
-        """Wait for the result, as one more."""
+        """Add a wait for the result; returns its Deferred."""
         self._disarm()
         wait: Wait[Any] = Wait(self._leave)
         self._waits[wait] = None
@@ -175,7 +174,7 @@ class Run:
     def _leave(self, wait: Wait[Any]) -> None:
         is_last = len(self._waits) == 1 and not self._is_over
         if is_last and not self.linger:
-            # The wait goes on until the run has stopped.
+            # The last wait goes on until the run has stopped.
             setattr(wait.deferred, LET_GO, self._stop())
             return
         del self._waits[wait]
@@ -192,7 +191,7 @@ class Run:
         assert canceller is not None
         canceller.clock = self.clock
         try:
-            # In the context of no waiter, not even of the last.
+            # An empty context, so that no canceller runs in the context of a request.
             Context().run(canceller.cancel)
         except BaseException:
             text, name = "the canceller {canceller} failed", canceller.describe()
@@ -214,12 +213,12 @@ class Run:
     def _settled(self, result: Any) -> None:
         self._is_over = True
         if not self._is_stopped:
-            # Later, there may be another under the same key.
+            # A run that was stopped is already forgotten; its key may belong to a newer run.
             self.forget()
         self._disarm()
         if not self._waits and isinstance(result, Failure):
             self._failed_unheard(result)
-        # The first that came is the first that is told. One that is told may cancel others.
+        # The oldest wait ends first. Code that it resumes may cancel other waits.
         self._waits = dict(reversed(self._waits.items()))
         while self._waits:
             wait, _ = self._waits.popitem()
@@ -236,7 +235,7 @@ class Run:
 
 
 def _copied(result: object) -> object:
-    """The result; a failure with an exception of its own, that others cannot raise."""
+    """The result; if it is a failure, one with a copy of the exception, if that can be copied."""
     if not isinstance(result, Failure):
         return result
     original = result.value

@@ -1,6 +1,6 @@
-"""Work that a cancellation does not stop at once: shielded, detached, or shared by requests.
+"""Shield or detach work, so that a cancellation does not stop it at once.
 
-Built on scopes, which know nothing of it but that it is work.
+To a scope, shielded work is work like any other.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ R = TypeVar("R")
 
 @define(eq=False)
 class Shielded(OneShot):
-    """Work that goes on when its scope is cancelled, and for which the scope waits.
+    """Work that goes on when its scope is cancelled; the scope waits for it.
 
-    How it ends is the business of the code that awaits it.
+    Its result belongs to the code that awaits it, not to the scope.
 
     Attributes:
         scope: the scope, or None.
-        above: tracks, once it has ended, what it has begun and left to run.
-        work: its canceller; None until it has been started.
-        is_over: whether it has ended. What it has left to run is shielded no longer.
+        above: the outer shield or the scope, which tracks work that is left when this has ended.
+        work: the canceller of the work; None until the work has been started.
+        is_over: whether the work has ended. Work that it has left running is no longer shielded.
     """
 
     scope: Scope | None
@@ -48,7 +48,7 @@ class Shielded(OneShot):
     _left: list[object] = field(factory=list, init=False, repr=False)
 
     def start(self, find: Callable[[], Canceller]) -> Canceller:
-        """Find its canceller, in a copy of the caller's context: that starts a coroutine."""
+        """Find the canceller in a copy of the caller's context, which starts a coroutine there."""
         canceller = self.work = copy_context().run(self._start, find)
         return canceller
 
@@ -57,7 +57,7 @@ class Shielded(OneShot):
         return find()
 
     def track(self, work: object) -> object:
-        """Have it stopped by the scope, as far as there is one, but not before this has ended."""
+        """Keep work until this has ended, then let the outer shield or the scope track it."""
         if not self.is_over:
             self._left.append(work)
         elif self.above is not None:
@@ -68,7 +68,7 @@ class Shielded(OneShot):
         self._settled = settled
 
     def cancel(self) -> None:
-        """Asked for nothing: the work is to run to its end."""
+        """Do nothing, because the work must run to its end."""
 
     def where(self) -> str:
         return self.describe() if self.work is None else self.work.where()
@@ -77,7 +77,7 @@ class Shielded(OneShot):
         return "shielded work" if self.work is None else f"shielded {self.work.describe()}"
 
     def over(self) -> None:
-        """The work has ended."""
+        """Handle the end of the work."""
         self.is_over = True
         left, self._left = self._left, []
         for work in left:
@@ -86,21 +86,21 @@ class Shielded(OneShot):
 
 
 shielded_here: ContextVar[Shielded | None] = ContextVar("cancelweb_shielded", default=None)
-"""The shielded work that the code which runs is a part of."""
+"""The shielded work that the running code is part of."""
 
 
 Tracker = Scope | Shielded
-"""What tracks work."""
+"""A scope or shielded work; both can track work."""
 
 
 def tracker_here() -> Tracker | None:
-    """What tracks work that the code which runs begins: its shielded work, its scope, or None."""
+    """The shielded work or the scope that tracks work of the running code, or None."""
     scope, shielded = scope_or_none(), shielded_here.get()
     return shielded if shielded is not None and shielded.scope is scope else scope
 
 
 def is_shielded(scope: Scope) -> bool:
-    """Whether the code that runs is a part of work that is shielded from this scope."""
+    """Whether the running code is part of work that is shielded from this scope."""
     shielded = shielded_here.get()
     return shielded is not None and shielded.scope is scope and not shielded.is_over
 
@@ -124,32 +124,33 @@ def shield(work: object, /) -> Deferred[Any]: ...
 
 
 def shield(work: object, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
-    """Let work run to its end, although the code that awaits it is cancelled meanwhile.
+    """Let work run to its end, even if the code that awaits it is cancelled meanwhile.
 
-    The cancellation is not lost, but late: when the work has ended, the code that awaits it gets a
-    CancelledError in place of the result. If the work has failed, it gets that failure; where it
-    handles it, it goes on uncancelled. All other work of the scope is stopped without delay.
+    The cancellation is only delayed: when the work has ended, the code that awaits it gets a
+    CancelledError instead of the result. If the work fails, that code gets the failure; if it
+    handles that, it goes on uncancelled. All other work of the scope is stopped without delay.
 
-    The scope waits for shielded work before it runs its hooks, ``survivor_after`` seconds at
-    most; then the work is named a survivor, and still runs on. On a scope that has been cancelled
-    it is as good, and in code that runs for no request it is a shield all the same.
+    The scope waits for shielded work before it runs its hooks, at most ``survivor_after`` seconds;
+    then the work is named a survivor and runs on. A shield works in the same way on a scope that
+    was cancelled before, and in code that runs for no request.
 
-    Shielded work may begin queries and the like although its scope has been cancelled. So give it a
-    function where the call itself begins one: ``shield(pool.runQuery, sql)``.
+    Shielded work may start queries, processes, calls in threads and upstream requests in a
+    cancelled scope. If the call itself starts one, pass the function: ``shield(pool.runQuery,
+    sql)``.
 
     Args:
-        work: what a scope can track. A coroutine is started, in the context of the caller. Or a
-            function, which is called inside the shield; it may be a coroutine function, or return
-            what a scope can track, or any other result.
-        *args: what a function is called with.
-        **kwargs: and by name.
+        work: anything that a scope can track; a coroutine is started in the context of the caller.
+            Or a function, which is called inside the shield. It may be a coroutine function, return
+            work, or return a plain result.
+        *args: positional arguments of the function.
+        **kwargs: keyword arguments of the function.
 
     Returns:
-        A Deferred of its result, to be awaited. What a function raises is its failure.
+        A Deferred of the result. If the function raises, the Deferred fails.
 
     Raises:
-        TypeError: cancelweb does not know this kind of work; says how to register a canceller. Or
-            there are arguments, and no function.
+        TypeError: cancelweb cannot track this kind of work; the message says how to register a
+            canceller. Or arguments were passed without a function.
     """
     scope = scope_or_none()
     shielded = Shielded(scope, tracker_here())
@@ -187,19 +188,20 @@ def _canceller_of(work: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def detach(work: object) -> None:
-    """Let work go on outside the scope, whatever becomes of the request.
+    """Let work go on outside the scope, whatever happens to the request.
 
-    Its result is dropped. Its failure is logged, a cancellation too: that was not the scope's. A
-    monitor's drain waits for it.
+    The result is dropped. A failure is logged, even a CancelledError, because the scope never
+    cancels detached work. The drain of a monitor waits for it.
 
     Args:
-        work: what a scope can track. A coroutine is started in a copy of the caller's context in
-            which there is no current scope. What the scope tracks already is tracked no longer;
-            this goes for a Deferred, for what ``track`` made of a coroutine, and for what provides
-            `ICancellable` itself.
+        work: anything that a scope can track. A coroutine is started in a copy of the caller's
+            context, without a current scope. If the scope already tracks the work, it stops doing
+            so. That is true of a Deferred, including one that ``track`` made from a coroutine, and
+            of an object that provides `ICancellable` itself.
 
     Raises:
-        TypeError: cancelweb does not know this kind of work; says how to register a canceller.
+        TypeError: cancelweb cannot track this kind of work; the message says how to register a
+            canceller.
     """
     scope = scope_or_none()
     canceller = call_in(None, None, canceller_for, work)

@@ -1,6 +1,6 @@
-"""How the work of one scope is asked to stop: when its turn is, and what outlives that.
+"""Ask the work of one scope to stop: at once or in the next turn, and watch for survivors.
 
-In which order stands in `work_set`, whether a scope is cancelled in `life`.
+`work_set` has the order, and `life` decides whether a scope is cancelled.
 """
 
 from __future__ import annotations
@@ -27,41 +27,41 @@ from .work_set import WorkSet, in_order, reach_all
 
 
 class Stopping:
-    """Asks the work of one scope to stop, each piece once, in time in proportion to their number.
+    """Asks the work of one scope to stop, each piece once, in time linear in their number.
 
     Attributes:
         scope: the scope.
         works: all work of the scope.
-        letting_go: what of it was let go.
-        is_returned_leftover: the response is finished, and what the handler returned is not left to
-            run: under a faked HEAD, and at the end of a drain.
+        letting_go: the work that was let go.
+        is_returned_leftover: whether the work that the handler returned is leftover work, too:
+            under a faked HEAD, at the end of a drain, and after a response was given up.
     """
 
     def __init__(self, scope: Subject) -> None:
         self.works = WorkSet()
         self.is_returned_leftover = False
         self.scope = scope
-        # What asks in the next turn; None when nothing is to be asked then.
+        # The call that asks in the next turn, or None.
         self._next_turn: IDelayedCall | None = None
-        # What waits for those that were asked; None as long as there were none.
+        # The timer for work that was asked to stop; None until there is some.
         self._patience: Patience | None = None
         self.letting_go = LettingGo(scope)
-        # What is to be asked together, inside `_together`.
+        # The late work that `_together` asks at its end; None outside it.
         self._batch: list[Work] | None = None
 
     def track(self, work: object) -> Canceller:
-        """Find out how work is stopped, and take it on."""
+        """Find the canceller of work, and take the work on."""
         with self._together():
             canceller = in_context(self.scope, canceller_for, work)
             self.add(canceller)
         return canceller
 
     def add(self, canceller: Canceller, arrived: Callable[[Any], object] | None = None) -> Work:
-        """Take on a piece of work; if it is too late for that, have it stopped.
+        """Take on a piece of work; if it comes too late, ask it to stop.
 
         Args:
-            canceller: how it is stopped.
-            arrived: takes its result, if a handler returned it.
+            canceller: the canceller of the work.
+            arrived: takes the result of work that a handler returned.
         """
         work, is_new = self.works.take(canceller, arrived)
         if is_new:
@@ -83,7 +83,7 @@ class Stopping:
         return work
 
     def _is_too_late_for(self, work: Work) -> bool:
-        """Whether work that is added now is stopped at once."""
+        """Whether work that is added now is asked to stop at once."""
         scope = self.scope
         if scope.state is ANSWERED and not self.is_pending:
             is_left = self.is_returned_leftover or not self.works.is_returned_waited_for
@@ -92,17 +92,17 @@ class Stopping:
         return is_stopping or scope.state is CLOSED
 
     def release_leftover_work(self) -> None:
-        """Let what would be stopped run on; nothing waits for it."""
+        """Let leftover work run on; nothing waits for it."""
         for work in self.leftover_work():
             self.works.drop(work)
 
     def leftover_work(self) -> list[Work]:
-        """What is stopped once the response is finished, in this order."""
+        """The work to stop once the response is finished, in this order."""
         kept = set() if self.is_returned_leftover else self.works.kept()
         return [work for work in self.works.unasked() if work not in kept]
 
     def release(self, canceller: Canceller) -> None:
-        """Track no longer what this canceller stops; it runs on."""
+        """Stop tracking the work of this canceller, which runs on."""
         for work in self.works.tracked_by(canceller):
             self.works.drop(work)
         self.scope.life.go_on()
@@ -111,16 +111,16 @@ class Stopping:
 
     @property
     def is_pending(self) -> bool:
-        """Whether what is to be asked is asked in a later turn.
+        """Whether the work will be asked to stop in a later turn.
 
-        Work that comes meanwhile is asked with the rest, so that what they share is reached once.
+        Work that is added meanwhile is asked with the rest, so that shared work is reached once.
         """
         return self._next_turn is not None or self.scope.is_in_call
 
     def ask_all(self) -> None:
-        """Ask now, or in the next turn while the request's own code is on the stack.
+        """Ask the work now, or in the next turn if the request's own code is on the stack.
 
-        That would lose a cancel, and what a handler returns is not known while it is called.
+        A cancel does not reach running code, and during the handler's call its result is unknown.
         """
         if self.is_pending:
             return
@@ -130,7 +130,7 @@ class Stopping:
             self._ask_now()
 
     def ask_in_next_turn(self) -> None:
-        """Ask as soon as the code that runs has come to its end."""
+        """Ask the work in the next turn, when the running code has returned."""
         self._next_turn = self.scope.clock.callLater(0, self._ask_now)
 
     def _ask_now(self) -> None:
@@ -141,10 +141,11 @@ class Stopping:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """What comes late inside is asked to stop together, at the end of the outermost.
+        """Ask all late work that is added inside the block together, when the outermost one ends.
 
-        A coroutine that is tracked late may itself track what it then awaits: asked each for
-        itself, it would be cancelled twice, and its ``finally`` cut short.
+        A coroutine that is tracked late may itself track the work that it awaits next. If the two
+        were asked one by one, the coroutine would be cancelled twice, the second time in its
+        ``finally``.
         """
         if self._batch is not None:
             yield
@@ -158,7 +159,7 @@ class Stopping:
             self._ask_late(batch)
 
     def _ask_late(self, works: list[Work]) -> None:
-        """Ask work that has come when the rest had been asked, or when the scope had closed."""
+        """Ask work that was added after the rest was asked, or after the scope had closed."""
         if self._batch is not None:
             self._batch += works
             return
@@ -169,12 +170,12 @@ class Stopping:
             self.scope.life.go_on()
 
     def ask_rest(self) -> None:
-        """Ask what was not asked yet; if there is nothing, it may be because we do not know it."""
+        """Ask the work that was not asked yet, and let go of unknown code."""
         self.letting_go.left_open(self.works)
         self.ask(self.works.unasked())
 
     def ask(self, works: list[Work]) -> None:
-        """Ask work to stop, in this order, but for what the cancel of other work reaches."""
+        """Ask work to stop, in this order, except what the cancel of other work reaches."""
         reach_all(works)
         if self.scope.state is ANSWERED:
             self.scope.life.leftover_asked(works)
@@ -182,7 +183,7 @@ class Stopping:
         for work in works:
             work.asked_at = now
             self.works.move(work, ASKED)
-        # What was let go can be told only when all have been asked: until then nothing goes on.
+        # Until all work was asked, it is unknown what was let go, so the scope must not go on.
         self.works.wait_for_more(1)
         for work in works:
             canceller = work.canceller
@@ -199,13 +200,13 @@ class Stopping:
         try:
             in_copy(self.scope, cancel)
         except BaseException:
-            # The work may end all the same: some drivers raise on purpose.
+            # The work may still end: some database drivers raise on purpose.
             text, name = "the canceller {canceller} failed", work.canceller.describe()
             log_in(self.scope.context, log.failure, text, canceller=name)
         self.was_asked(work)
 
     def was_asked(self, work: Work | None) -> None:
-        """Work was asked to stop; by the scope, if it had watched it itself."""
+        """Wait for work that was asked to stop, here or by a scope on the fast path."""
         assert work is not None
         if work.step is ASKED and not work.canceller.is_end_observable:
             self.works.move(work, UNOBSERVED)
@@ -223,7 +224,7 @@ class Stopping:
         self.scope.life.go_on()
 
     def all_settled(self) -> Ended:
-        """Nothing is waited for any more; returns how work has ended that was let go."""
+        """Stop waiting; returns how the work has ended because of what was let go."""
         if self._patience is not None:
             self._patience.stop()
         return self.letting_go.verdict()
@@ -236,7 +237,7 @@ class Stopping:
         return self.scope.life.work_ended(work, result)
 
     def close(self) -> None:
-        """The scope closes: ask what still runs, and hold on to nothing."""
+        """Ask the work that still runs, and drop all work, because the scope closes."""
         if self._next_turn is not None and self._next_turn.active():
             self._next_turn.cancel()
         self.ask(self.works.unasked())

@@ -1,6 +1,6 @@
-"""Work that outlives its cancellation: what is told of it, when it is noticed and when it ends.
+"""Survivors: report work that still runs after it was asked to stop, and its end.
 
-Whether work is a survivor, `stopping` says; where it waits, the canceller of its kind.
+`stopping` decides which work is a survivor; its canceller says where it waits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .work import Work
 
 @frozen(eq=False)
 class Survival:
-    """One survivor, and who is to hear of its end. Refers to no request and to no work."""
+    """One survivor, and the monitors to notify at its end. Refers to no request and no work."""
 
     survivor: Survivor
     monitors: tuple[IMonitor, ...]
@@ -32,7 +32,7 @@ class Survival:
     telling: Telling
 
     def end(self) -> None:
-        """It has ended after all."""
+        """Report that the work has ended after all."""
         survivor = self.survivor
         for monitor in self.monitors:
             monitor.survivor_ended(survivor)
@@ -50,7 +50,7 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
     """Log that work still runs after it was asked to stop, and tell the monitors.
 
     Returns:
-        What to call when it has ended.
+        The function to call when the work has ended.
     """
     request, monitors = scope.request, scope.options.monitors
     place, described = work.canceller.where(), work.canceller.describe()
@@ -75,7 +75,7 @@ def _texts(survivor: Survivor) -> dict[str, str]:
 
 
 def watch_over(work: Work, clock: IReactorTime, seconds: float) -> None:
-    """The scope of this work has closed and holds nothing: have it named all the same."""
+    """Name work a survivor when its time is up, although its scope has closed."""
     work.alarm = clock.callLater(seconds, _outlived, ref(work), seconds)
 
 

@@ -1,6 +1,6 @@
-"""What is counted in one second of a burst, and the lines that tell it, which are bounded.
+"""The counts of one second of a burst, and the log lines for them, which have a bounded length.
 
-When requests are counted and when lines are written is for `bursts`.
+`bursts` decides when requests are counted and when lines are written.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from .._log import ended_text, log, printable, why
 from ..causes import Ended, Outcome
 
 MOST_PATHS = 100
-"""How many paths are counted one by one in a second: clients choose them, and need repeat none."""
+"""How many different paths are counted per second, at most. Clients may send any number of them."""
 
 NAMED = 3
-"""How many of these a line names: the most frequent."""
+"""How many paths a line names, the most frequent ones."""
 
 LONGEST = 200
-"""Characters of a path, or of the text of a cause or an error, in a line."""
+"""The most characters of a path, or of the text of a cause or an error, in a line."""
 
 Page = tuple[bytes, bytes]
 """A method and a path."""
 
 
 class _What(Enum):
-    """What a line of counts is about: the words for one request and for several."""
+    """The subject of a line of counts: the words for one request and for several."""
 
     FAILED = "request ended with an error", "requests ended with errors"
     CANCELLED = "request was cancelled", "requests were cancelled"
-    SPARED = "request was left alone", "requests were left alone"
+    SPARED = "request was spared", "requests were spared"
 
     @classmethod
     def of(cls, outcome: Outcome) -> _What:
-        """That of the line in which this is counted."""
+        """The subject of the line in which this outcome is counted."""
         if outcome.failure is not None:
             return cls.FAILED
         return cls.SPARED if outcome.cause is None else cls.CANCELLED
@@ -45,18 +45,18 @@ class _What(Enum):
 
 @define(eq=False)
 class Tally:
-    """The requests of one second that ended in the same way and for the same cause.
+    """The count of requests that ended in one second in the same way and for the same cause.
 
-    It keeps no `Outcome`: a cause or a failure may refer to its request.
+    A tally keeps no `Outcome`, because a cause or a failure may refer to its request.
 
     Attributes:
-        what: the line that it belongs to.
-        ended: how they ended.
+        what: the subject of the line.
+        ended: how the requests ended.
         cause: the name of the cause's class.
         error: the name of the failure's class.
-        text: how and why the first of them ended.
-        count: how many they are.
-        paths: by method and path, how many; of `MOST_PATHS` at most.
+        text: how and why the first request ended.
+        count: the number of requests.
+        paths: the number of requests by method and path; at most `MOST_PATHS` entries.
     """
 
     what: _What
@@ -69,7 +69,7 @@ class Tally:
 
     @classmethod
     def like(cls, outcome: Outcome) -> Tally:
-        """An empty one, for outcomes like this."""
+        """An empty tally for outcomes like this one."""
         reason, failure = outcome.cause or outcome.would_have_cancelled, outcome.failure
         return cls(
             what=_What.of(outcome),
@@ -88,7 +88,7 @@ class Tally:
             self.paths[page] = 1
 
     def facts(self) -> dict[str, object]:
-        """What the event tells of it."""
+        """The facts for the log event."""
         return {
             "ended": self.ended,
             "cause": self.cause,
@@ -98,7 +98,7 @@ class Tally:
         }
 
     def described(self) -> str:
-        """What the line tells of it."""
+        """The text for the log line."""
         most = self._most()
         parts = [f"{count:,} {_short(_page_text(page))}" for page, count in most]
         others = self.count - sum(count for _, count in most)
@@ -120,11 +120,11 @@ def _short(text: str) -> str:
 
 
 def log_counts(tallies: Iterable[Tally], seconds: float) -> None:
-    """Log what was counted: a line for what was cancelled, and for what ended otherwise.
+    """Log the counts: one line each for failed, cancelled and spared requests.
 
     Args:
-        tallies: those of one second.
-        seconds: how long that was.
+        tallies: the tallies of one second.
+        seconds: how long that second really was.
     """
     for what in _What:
         if alike := [each for each in tallies if each.what is what]:

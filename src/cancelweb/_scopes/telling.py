@@ -1,6 +1,6 @@
-"""Logging for a request: whoever reads the log sees the context variables of its handler.
+"""Log in the context of a handler, so that log observers see its context variables.
 
-What is logged stands where it happens. Here is only the context in which it is.
+The messages are where the events happen; this module enters the context.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from .._log import full_name_of, log
 
 @frozen(eq=False)
 class Telling:
-    """The context of a handler, for what is logged after its scope has closed.
+    """The context of a handler, for log lines after its scope has closed.
 
-    It is referred to weakly, as the values in it may be anything, such as the request. It lives for
-    as long as code runs in it.
+    The reference is weak, because a context variable may hold anything, such as the request. The
+    context lives as long as code runs in it.
     """
 
     _context: Callable[[], Context | None]
 
     @property
     def context(self) -> Context:
-        """It, or an empty one if it is gone.
+        """The context, or an empty one if it is gone.
 
-        Not that of the caller: whoever ends the work may do so for another request.
+        The caller's context would be wrong: another request may have ended the work.
         """
         context = self._context()
         return Context() if context is None else context
@@ -40,7 +40,7 @@ class Telling:
         Args:
             emit: a method of the logger.
             text: the format of the message.
-            **facts: go with the event.
+            **facts: further keys of the event.
         """
         log_in(self.context, emit, text, **facts)
 
@@ -50,11 +50,11 @@ def _nothing() -> None:
 
 
 NOWHERE = Telling(_nothing)
-"""Logs in an empty context, for what belongs to no request."""
+"""Logs in an empty context, for events that belong to no request."""
 
 
 def log_in(context: Context | None, emit: Callable[..., None], text: str, **facts: object) -> None:
-    """Log in a copy of a context, since none can be entered twice; see `Telling.log`."""
+    """Log in a copy of a context, because no context can be entered twice; see `Telling.log`."""
     if context is None:
         emit(text, **facts)
     else:
@@ -62,6 +62,6 @@ def log_in(context: Context | None, emit: Callable[..., None], text: str, **fact
 
 
 def log_failure_in(context: Context | None, handler: object, failure: Failure) -> None:
-    """Log what the work of a handler has failed with, where nobody else does."""
+    """Log the failure of a handler's work, if no other code logs it."""
     text = "the work of {handler} failed"
     log_in(context, log.failure, text, failure=failure, handler=full_name_of(handler))

@@ -1,6 +1,6 @@
-"""How a scope takes on work that it is to track, late as it may be.
+"""Track work in a scope, even after the scope has closed.
 
-What `Scope.track` promises stands there; how the work is stopped is for `stopping`.
+`Scope.track` documents the contract; `stopping` asks the work to stop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .states import CLOSED
 
 
 class Tracks(Subject, Protocol):
-    """A scope that can have a life again, after it has closed."""
+    """A scope that can have a new life after it has closed."""
 
     _life: Life | None
 
@@ -26,7 +26,7 @@ class Tracks(Subject, Protocol):
 
 
 def track(scope: Tracks, work: object) -> object:
-    """Track work; returns it, or the Deferred of its result where it had to be started."""
+    """Track work; returns the work, or the Deferred of a coroutine that was started."""
     scope.catch_up()
     life = scope.life
     with _keeping(scope, life):
@@ -36,9 +36,9 @@ def track(scope: Tracks, work: object) -> object:
 
 @contextmanager
 def _keeping(scope: Tracks, life: Life) -> Iterator[None]:
-    """Have this be its life meanwhile, though it may have closed.
+    """Keep the same life for the time of this block, although the scope may have closed.
 
-    Work that is tracked late may track more work, which is asked to stop with it.
+    Work that is tracked late may track more work, which must be asked to stop together with it.
     """
     former, scope._life = scope._life, life
     try:

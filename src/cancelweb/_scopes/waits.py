@@ -1,6 +1,6 @@
-"""A wait for work that is not cut when the code that waits is cancelled.
+"""Wait for work that may go on although the code that waits is cancelled.
 
-What the work is, and whether it goes on, is for `shield`, `shared` and whatever else has waits.
+`shield` and `shared` decide whether the work goes on.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ R = TypeVar("R")
 
 @define(eq=False)
 class Wait(Generic[R]):
-    """A wait for work, whose cancellation can be held up until the work has ended.
+    """A wait for work. Its cancellation can be delayed until the work has ended.
 
-    Twisted errbacks a cancelled Deferred whatever its canceller does; so it is paused meanwhile.
+    Twisted errbacks a cancelled Deferred whatever its canceller does, so the Deferred is paused
+    until then.
 
     Attributes:
-        cancelled: called with the wait, once, when it is cancelled. Then `end` it.
-        deferred: what the user awaits; None once the wait has ended, lest there be a cycle.
+        cancelled: called once with the wait when it is cancelled; it must lead to a call of `end`.
+        deferred: the Deferred that the user awaits; None once the wait has ended, as the two would
+            form a cycle.
     """
 
     cancelled: Callable[[Wait[R]], object]
@@ -46,9 +48,9 @@ class Wait(Generic[R]):
         self.cancelled(self)
 
     def end(self, result: Any) -> None:
-        """Tell the code that waits, in its own context; the wait has not ended before.
+        """Resume the code that waits, in its own context. Call this once.
 
-        Code that has cancelled gets a CancelledError in place of a result, but a failure as it is.
+        Code that was cancelled gets a CancelledError instead of a result, but a failure unchanged.
         """
         waiting, self.deferred = self.deferred, None
         assert waiting is not None
@@ -56,7 +58,7 @@ class Wait(Generic[R]):
             if isinstance(result, Failure):
                 self._failure = in_place_of_cancellation(result)
                 if is_cancellation(result):
-                    # It is raised once more; its frames would keep alive what they awaited.
+                    # It is raised again, and its frames would keep alive the work they awaited.
                     clean(result)
             self._context.run(waiting.unpause)
         else:

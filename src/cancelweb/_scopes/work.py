@@ -1,6 +1,6 @@
-"""One piece of work: how far it is, and what becomes of its result.
+"""One piece of work: how far it is on the way to its end, and where its result goes.
 
-The order in which work is stopped is in `work_set`, what follows from its end in `life`.
+`work_set` has the order in which work is stopped; `life` acts on its end.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from .telling import NOWHERE, Telling, log_in
 
 
 class HasContext(Protocol):
-    """What work needs of a scope."""
+    """A scope, as work sees it."""
 
     @property
     def context(self) -> Context | None:
-        """That of its handler."""
+        """The context of the handler."""
 
 
 class Holder(Protocol):
-    """What work needs of the set that it is in."""
+    """The `Stopping` of a scope, as work sees it."""
 
     @property
     def scope(self) -> HasContext:
-        """The scope to which the set belongs."""
+        """The scope."""
 
     def ended(self, work: Work, result: object) -> object:
-        """Work has ended; returns what is left of its result for the next callback."""
+        """Handle the end of work; returns the result for the next callback."""
 
 
 @define(eq=False)
@@ -45,16 +45,17 @@ class Work:
     """One piece of work.
 
     Attributes:
-        canceller: how it is stopped.
-        arrived: takes the result of what a handler returned. None for tracked work, whose result
-            belongs to the code that tracks it.
-        holder: the set that it is in; None once it has ended, is released, or its scope closed.
-        step: how far it is.
-        asked_at: when it was asked to stop, in seconds on the scope's clock.
-        survival: what to call at its end, if it was named a survivor.
-        unstopped: what of it was let go when it was asked to stop.
-        alarm: names it a survivor after its scope has closed.
-        telling: logs for it after that.
+        canceller: the canceller of the work.
+        arrived: takes the result of work that a handler returned. None for tracked work, whose
+            result belongs to the code that tracks it.
+        holder: the `Stopping` of the scope. None once the work has ended or was released, or the
+            scope has closed.
+        step: how far the work is.
+        asked_at: when the work was asked to stop, in seconds on the scope's clock.
+        survival: the function to call at the end of a survivor.
+        unstopped: the parts of the work that nothing could stop.
+        alarm: names the work a survivor after its scope has closed.
+        telling: logs for the work after its scope has closed.
     """
 
     canceller: Canceller
@@ -69,21 +70,21 @@ class Work:
 
     @property
     def is_returned(self) -> bool:
-        """Whether a handler returned it, so that its result is the response."""
+        """Whether a handler returned the work, so that its result is the response."""
         return self.arrived is not None
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether its scope waits for it before it cleans up."""
+        """Whether the scope waits for the work before it runs the hooks."""
         return self.step is UNASKED or self.step is ASKED
 
     @property
     def is_askable(self) -> bool:
-        """Whether it may be asked to stop: not while its last function is on the stack."""
+        """Whether the work may be asked to stop. Not while its last function is on the stack."""
         return self.step is UNASKED and not self.canceller.is_ending
 
     def settled(self, result: object) -> object:
-        """Told of the end, once; returns what is left of the result for the next callback."""
+        """Handle the end of the work, once; returns the result for the next callback."""
         if self.holder is not None:
             context = self.holder.scope.context
             return self._left(self.holder.ended(self, result), context)
@@ -92,14 +93,14 @@ class Work:
         return self._left(self.outlived(result), self.telling.context)
 
     def _left(self, rest: object, context: Context | None) -> object:
-        """What is left of a result; logs a failure that no other code will see."""
+        """The result for the next callback, after logging a failure that no other code will see."""
         is_lost = self.canceller.is_result_lost
         if is_lost and isinstance(rest, Failure) and not is_cancellation(rest):
             log_in(context, log.failure, "tracked work failed", failure=rest)
         return rest
 
     def outlived(self, result: object) -> object:
-        """It has ended after its scope; returns what is left of the result."""
+        """Handle an end after the scope has closed; returns the result for the next callback."""
         if not self.is_returned:
             return result
         if isinstance(result, Failure) and not is_cancellation(result):
@@ -108,7 +109,7 @@ class Work:
         return None
 
     def end(self) -> None:
-        """It has ended, maybe after it was named a survivor."""
+        """Note the end of the work, which may be a survivor."""
         self.step = ENDED
         survival, self.survival = self.survival, None
         if survival is not None:
@@ -117,10 +118,10 @@ class Work:
             self.alarm.cancel()
 
     def close(self, telling: Telling) -> None:
-        """Its scope closes: work that runs on must not refer to anything of it.
+        """Drop every reference to the scope, which closes, because the work may run on.
 
         Args:
-            telling: logs for it from now on.
+            telling: logs for the work from now on.
         """
         self.holder, self.telling = None, telling
         self.canceller.forget()
@@ -129,4 +130,4 @@ class Work:
 
 
 def _drop(result: Any) -> None:
-    """Takes the result of returned work whose scope has closed."""
+    """Ignore the result of returned work whose scope has closed."""

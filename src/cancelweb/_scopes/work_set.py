@@ -1,6 +1,6 @@
-"""All work of one scope: what there is of it, how much is waited for, and in which order it is.
+"""The set of all work of one scope: its order, and how much of it is waited for.
 
-How it is asked to stop is for `stopping`.
+`stopping` asks the work to stop.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from .work import Work
 class WorkSet:
     """All work of one scope.
 
-    To add, find or drop one piece costs the same however many there are: a request may track
-    thousands.
+    Adding, finding and dropping one piece takes constant time, because a request may track
+    thousands of pieces.
     """
 
     def __init__(self) -> None:
-        # All that is held, the oldest first.
+        # All work in this set, the oldest first.
         self._works: dict[Work, None] = {}
-        # What has not ended and was not asked to stop, the oldest first.
+        # The work that has not ended and was not asked to stop, the oldest first.
         self._unasked: dict[Work, None] = {}
-        # The same, by the identity of what is stopped: one Deferred may be several pieces.
+        # All work by the identity of what is stopped: one Deferred may be several pieces of work.
         self._same: dict[int, dict[Work, None]] = {}
         self._waited_for = self._returned_waited_for = 0
 
@@ -41,30 +41,30 @@ class WorkSet:
 
     @property
     def is_returned_waited_for(self) -> bool:
-        """Whether there is work to wait for that a handler returned."""
+        """Whether there is returned work to wait for."""
         return self._returned_waited_for > 0
 
     def __iter__(self) -> Iterator[Work]:
-        """All that is held, the oldest first."""
+        """All work in this set, the oldest first."""
         return iter(list(self._works))
 
     @property
     def returned(self) -> Work | None:
-        """What a handler returned and is held; the oldest, if handlers have called each other."""
+        """The work that a handler returned; the oldest, if handlers have called each other."""
         return next((work for work in self._works if work.is_returned), None)
 
     @property
     def returned_deferred(self) -> Deferred[Any] | None:
-        """The Deferred of that, if it has one, and was not made of a coroutine by the scope."""
+        """The Deferred of `returned`, except one that the scope has made from a coroutine."""
         canceller = None if self.returned is None else self.returned.canceller
         if isinstance(canceller, DeferredCanceller) and canceller.suspended is None:
             return canceller.work
         return None
 
     def kept(self) -> set[Work]:
-        """What handlers have returned and is waited for, and what would stop that.
+        """The returned work that is waited for, and all work whose cancel would stop that.
 
-        The handler may have tracked it as well, or other work that waits for it.
+        The handler may also have tracked the returned work, or other work that waits for it.
         """
         kept: set[Work] = set()
         for work in self._works if self.is_returned_waited_for else ():
@@ -76,11 +76,11 @@ class WorkSet:
         return kept
 
     def unasked(self) -> list[Work]:
-        """What may still be asked to stop, in the order in which it is asked."""
+        """The work that may still be asked to stop, in the order in which it is asked."""
         return in_order(self._unasked)
 
     def response_over(self) -> None:
-        """What was not asked to stop, and cannot tell when it ends, settles now."""
+        """Tell work that was not asked to stop that the response is over."""
         for work in self.unasked():
             if work.is_askable:
                 work.canceller.response_over()
@@ -89,9 +89,8 @@ class WorkSet:
         """Whether a coroutine or generator is on the stack, where a cancel would not reach it.
 
         Args:
-            may_be_below: whether one may be that other code has started, and some of the work waits
-                for: none is where the scope is not the current one. Where it is, none need be:
-                asyncio runs a timer in the context in which it was set.
+            may_be_below: whether the scope is the current one. Only then may there be a coroutine
+                on the stack that other code has started and that this work waits for.
         """
         seen: set[int] = set()
         return any(
@@ -101,22 +100,22 @@ class WorkSet:
         )
 
     def find(self, canceller: Canceller) -> list[Work]:
-        """What has not ended and is the same work as that of this canceller."""
+        """The pieces that have not ended and are the same work as that of this canceller."""
         works = self._same.get(id(canceller.work), ())
         return [work for work in works if work.step is not ENDED]
 
     def tracked_by(self, canceller: Canceller) -> list[Work]:
-        """The same, but for what a handler returned."""
+        """The same as `find`, without work that a handler returned."""
         return [work for work in self.find(canceller) if not work.is_returned]
 
     def take(
         self, canceller: Canceller, arrived: Callable[[Any], object] | None
     ) -> tuple[Work, bool]:
-        """Work was tracked or returned.
+        """Take on work that was tracked or returned.
 
         Returns:
-            The one piece of work for it, and whether it is new. Only a Deferred is a new piece each
-            time: each time it tells what callbacks have made of its result by then.
+            The piece of work, and whether it is new. Work that is taken again stays one piece. Only
+            a Deferred is a new piece each time, because callbacks may have been added meanwhile.
         """
         former = [] if isinstance(canceller, DeferredCanceller) else self.find(canceller)
         if former:
@@ -129,7 +128,7 @@ class WorkSet:
         return work, True
 
     def _renew(self, work: Work, arrived: Callable[[Any], object] | None) -> None:
-        """It was tracked or returned once more: it is the newest, and stays one piece."""
+        """Make work that was tracked or returned again the newest."""
         if work.is_returned:
             return
         if work in self._unasked:
@@ -145,11 +144,11 @@ class WorkSet:
         self._returned_waited_for += change * work.is_returned
 
     def wait_for_more(self, count: int) -> None:
-        """Wait for so much that is no work, or, if negative, no longer."""
+        """Wait for something that is not work; a negative count ends that wait."""
         self._waited_for += count
 
     def move(self, work: Work, step: Step) -> None:
-        """Work has come to another step."""
+        """Move work to another step."""
         was_waited_for = work.is_waited_for
         self._unasked.pop(work, None)
         work.step = step
@@ -157,7 +156,7 @@ class WorkSet:
             self._count(work, -1)
 
     def drop(self, work: Work) -> None:
-        """Hold it no longer."""
+        """Remove work from this set."""
         if work.is_waited_for:
             self._count(work, -1)
         self._unasked.pop(work, None)
@@ -170,23 +169,23 @@ class WorkSet:
 
 
 NO_WORK = WorkSet()
-"""Stands for the work of a scope that has none. Nothing is put into it."""
+"""The set of a scope without work. Nothing is ever put into it."""
 
 
 def in_order(works: Iterable[Work]) -> list[Work]:
-    """The order in which work is stopped: first what a handler returned, then the newest first.
+    """Sort work into the order in which it is stopped: first returned work, then the newest first.
 
-    What is on its last function cannot be stopped, and is left out.
+    Work whose last function is on the stack cannot be stopped, and is left out.
     """
     newest_first = [work for work in works if work.is_askable][::-1]
     return sorted(newest_first, key=lambda work: not work.is_returned)
 
 
 def reach_all(works: list[Work]) -> None:
-    """Find out what the cancel of each reaches, before any of it is asked.
+    """Find out what the cancel of each piece of work reaches, before any is asked.
 
-    A coroutine that was resumed by the cancel of what it awaits may wait in its ``finally`` by
-    then, and a second cancel would cut that short.
+    Once asked, a coroutine that was resumed by the cancel of other work may already wait in its
+    ``finally``. A second cancel would cut that short.
     """
     reached: set[int] = set()
     for work in works:
