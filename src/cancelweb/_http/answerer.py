@@ -43,7 +43,7 @@ class Call(Protocol):
         """The answerer that receives the result."""
 
     def arrived(self, result: object) -> None:
-        """The work that the handler returned has ended, after the call returned."""
+        """Handle the result of the returned work, which has ended after the call."""
 
 
 class Answerer(Protocol):
@@ -72,7 +72,7 @@ class Answerer(Protocol):
                 receives it as if cancelweb were not there.
 
         Returns:
-            What the call returns to the caller; the caller raises a `Failure`.
+            What the entry point returns for the call; it raises a `Failure` instead.
         """
 
     def deliver(self, result: object) -> None:

@@ -21,7 +21,7 @@ from .request_scope import RequestScope
 def break_off(scope: RequestScope, request: Any) -> None:
     """Break off a response that has begun; later writes to the request do nothing."""
     scope.life.give_up()
-    # Over HTTP/2 nothing else stops a producer, and Twisted would pull a pull producer forever.
+    # Over HTTP/2 nothing else stops a producer, and Twisted would call a pull producer forever.
     # The request is guarded now, because a `finish` would reach an HTTP/2 stream before the reset,
     # which comes in the next turn.
     drop_producer(request, scope.context, Fate.LOST)

@@ -84,7 +84,8 @@ def drop_producer(request: Any, context: Context | None, fate: Fate = Fate.OPEN)
     Args:
         request: the request, with or without a producer.
         context: the context of the handler, for the log.
-        fate: if not OPEN, the request is guarded so before its producer can call ``finish``.
+        fate: what becomes of the request. If that is not OPEN, the request is guarded before its
+            producer can call ``finish``.
     """
     producer = getattr(request, "producer", None)
     if producer is not None:
@@ -99,7 +100,7 @@ def release_producer(request: Any, channel: Any, context: Context | None) -> Any
     """Stop the producer of a lost request, if Twisted does not; returns the producer, or None."""
     producer = getattr(request, "producer", None)
     if producer is not None and request.transport is None:
-        # Over HTTP/2 nothing else stops a producer, and Twisted would pull a pull producer forever.
+        # Over HTTP/2 nothing else stops a producer, and Twisted would call a pull producer forever.
         channel.unregisterProducer()
         _stop_producer(producer, context)
     return producer

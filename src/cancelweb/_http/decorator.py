@@ -86,10 +86,10 @@ def cancel_on_disconnect(
             process transport, or an asyncio or concurrent Future. Anything else must adapt to
             `ICancellable`.
         timeout: how many seconds the handler may write nothing, first until it sends the head and
-            then between writes. When they are over, the scope is cancelled with `TimedOut`, and
-            the client gets an error page; if part of the response is out, the connection is aborted
-            instead. A stuck response ends within twice that time. None means no limit, and also
-            lifts the limit of an outer entry point.
+            then between writes. After that the scope is cancelled with `TimedOut`, and the client
+            gets an error page; if part of the response is out, the connection is aborted instead. A
+            stuck response ends within twice that time. None means no limit, and also lifts the
+            limit of an outer entry point.
         total_timeout: seconds until the whole response must be written, even a long download.
         stall_timeout: how many seconds the client may take nothing of a response that is still
             being written. While the client holds up a producer, ``timeout`` does not count. None

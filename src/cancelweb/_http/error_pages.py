@@ -118,7 +118,7 @@ def page_for(
 
     Args:
         scope: the scope of the request.
-        request: an open request, of whose response no part has been written.
+        request: an open request, whose response has not begun.
         cause: why the request is answered.
         detail: the sentence on the default page.
         otherwise: the form of the default page for clients that ask for none in particular.

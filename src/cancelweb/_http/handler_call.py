@@ -39,15 +39,15 @@ class HandlerCall:
 
     def run(self, handler: Callable[..., object], args: Any, kwargs: Any) -> None:
         """Call the handler in the context of its scope."""
-        # The result is bound to no variable: a failure refers to this frame, so that would be a
-        # cycle.
+        # The result is bound to no variable: a failure refers to this frame, and a variable would
+        # close a reference cycle.
         if current.get() is self.scope:
             # An outer handler of this scope is calling: both run in one context and see each
             # other's context variables.
             self.returned(_called(handler, args, kwargs))
         else:
             if not self.scope.is_in_call:
-                # The outer handler has returned. Its context variables are visible in this one.
+                # The outer handler has returned; this one sees its context variables.
                 find_context(self.scope)
             context = context_to_enter(self.scope)
             self.returned(context.run(_called, handler, args, kwargs))
@@ -86,7 +86,7 @@ class HandlerCall:
         """Return the result of a value that may be work, or `LATER` if that is still running."""
         if self.answerer.is_result(value):
             return value
-        # Not bound to a variable: a failure refers to this frame, so that would be a cycle.
+        # Not bound to a variable, for the same reason as in `run`.
         return self._come_to(self._wait_for(value))
 
     def _come_to(self, value: object) -> object:

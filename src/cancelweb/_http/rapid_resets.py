@@ -18,7 +18,7 @@ ABANDONED = "_cancelweb_abandoned"
 
 
 def abandoned_beside(channel: Any) -> set[object] | None:
-    """The scopes of a connection's lost requests that still clean up; None over HTTP/1.
+    """The scopes of a connection's lost requests that have not closed; None over HTTP/1.
 
     Args:
         channel: the channel of a request; over HTTP/2, its stream.

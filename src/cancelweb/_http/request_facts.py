@@ -49,7 +49,7 @@ def answer_to_come(request: Any, result: object) -> tuple[int, int] | None:
     """The status with which Twisted is about to answer, and the length of the handler's body.
 
     Args:
-        request: a request of whose response no part has been written.
+        request: a request whose response has not begun.
         result: the result that is returned for the handler's call.
 
     Returns:

@@ -197,7 +197,7 @@ class RequestScope(Scope):
             log_escape()
 
     def errback(self, failure: Failure) -> None:
-        """Handle the loss of the client, as a listening Deferred would. Refers to no work."""
+        """Handle the loss, as a listening Deferred would. Keeps no reference to the work."""
         request = self.request
         try:
             if request is None:

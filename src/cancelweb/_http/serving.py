@@ -65,7 +65,7 @@ def serve(
         call.is_transparent = not options.any_method
         call.returned(result)
     finally:
-        # The result may be a failure, which refers to this frame, so that would be a cycle.
+        # A failure refers to this frame, and the variable would close a reference cycle.
         result = None
     return _returned(call.give_back(handler, True))
 
@@ -112,7 +112,7 @@ def _returned(result: object) -> object:
         # Before Twisted 24.10 a failure may have a fake traceback.
         raise error.with_traceback(frames if isinstance(frames, TracebackType) else None)
     finally:
-        # The traceback of the error refers to this frame, so these references would form a cycle.
+        # The traceback of the error refers to this frame; the variables would close a cycle.
         del result, error, frames
 
 

@@ -41,8 +41,8 @@ class CancellingResource:
         methods: the names of the methods that a disconnect or a time limit may cancel, as str or
             bytes; GET, HEAD and OPTIONS by default, and ``()`` for none. The outcome of any other
             request says what would have cancelled it.
-        monitor: a `cancelweb.monitor.Monitor`, which lists open requests and can drain them. Of
-            nested entry points, each monitor counts a request once.
+        monitor: a `cancelweb.monitor.Monitor`, which lists open requests and can drain them. If
+            several entry points share it, it counts each request once.
         dry_run: cancel nothing, answer nothing, and run no ``on_cancel`` hooks. Outcomes say what
             would have been cancelled.
         timeout: this option, and those not named here, are as in `cancel_on_disconnect`.

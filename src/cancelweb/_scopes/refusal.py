@@ -176,7 +176,7 @@ class _Attempt:
         self._timer = scope.clock.callLater(0, self._decide)
 
     def _decide(self) -> None:
-        self._timer = None  # The timer refers to this object, so that would be a cycle.
+        self._timer = None  # The timer refers to this object, which would be a reference cycle.
         if self._may_start():
             self.deferred.callback(None)
         elif self._pause:
