@@ -120,8 +120,8 @@ class Shared(Generic[P, R]):
             hash(key)
         except TypeError as error:
             raise TypeError(
-                f"{name_of(self._function)} is shared by who calls it with the same arguments, "
-                f"which must be hashable: {error}"
+                f"{name_of(self._function)} is shared by calls with the same arguments, so its "
+                f"arguments must be hashable: {error}"
             ) from None
         return key
 
