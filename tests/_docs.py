@@ -19,8 +19,8 @@ PAGES = sorted(path for path in DOCS.rglob("*.rst") if "_build" not in path.part
 
 # The code in docs that test_docs_programs runs.
 TUTORIAL = {
-    "A slow page": DOCS / "tutorial" / "1_plain.rpy",
-    "Make it stop": DOCS / "tutorial" / "2_returned.rpy",
+    "Write a slow page": DOCS / "tutorial" / "1_plain.rpy",
+    "Stop the page": DOCS / "tutorial" / "2_returned.rpy",
     "Stop a coroutine": DOCS / "tutorial" / "3_coroutine.rpy",
     "Set a deadline": DOCS / "tutorial" / "4_deadline.rpy",
 }

@@ -247,11 +247,11 @@ class TutorialTests(TestCase):
         plain.leave()
         leaver = await server.connect(SocketVisit("/2/slow.rpy"))
         leaver.leave()
-        await self.assert_logged(server, "Make it stop", "2")
+        await self.assert_logged(server, "Stop the page", "2")
         waiter = await server.connect(SocketVisit("/2/slow.rpy"))
         await self.follow_coroutine(server)
         self.assertIn(b"Here is your page.", await waiter.closed)
-        await self.assert_logged(server, "A slow page", "1")
+        await self.assert_logged(server, "Write a slow page", "1")
         # One of the plain page, whose client had left; one of the client that waited.
         self.assertEqual(len(server.log.matching("the page is ready")), 2)
 
