@@ -204,10 +204,15 @@ class ShownTests(AnswerTestCase):
     def test_file(self) -> None:
         """An error page that is a file is sent from memory, at a time limit and in a drain."""
         self.patch(Path, "read_bytes", lambda path: f"the page {path}".encode())
-        error_page = run(ERROR_PAGE_FILE.read_text())["error_page"]
+        names = run(ERROR_PAGE_FILE.read_text())
+        error_page = names["error_page"]
         for root in (self.deadline(error_page), self.draining(error_page=error_page)):
             response = self.ask(root)
             self.assertEqual((response.code, response.body), (503, b"the page 503.html"))
+        connection = connect(names["Report"](Deferred))
+        connection.get()
+        connection.client.clock.advance(30)
+        self.assertEqual(connection.response.body, b"the page 503.html")
 
     def test_cause(self) -> None:
         """The program's cause sets the status and the Retry-After of the answer."""
