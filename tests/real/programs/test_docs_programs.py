@@ -177,7 +177,7 @@ class HowToTests(SynchronousTestCase):
         connection.disconnect()
         clock.advance(5)
         lines = [f"[cancelweb#info] {formatEvent(event)}" for event in of_cancelweb(events)]
-        (shown,) = shown_log(section(DOCS / "howto" / "wrap.rst", "See first what would happen"))
+        (shown,) = shown_log(section(DOCS / "howto" / "wrap.rst", "Try it without cancelling"))
         self.assertEqual(len(lines), 1)
         self.assertRegex(lines[0], f"^{as_pattern(shown)}$")
 
