@@ -27,6 +27,7 @@ TUTORIAL = {
 TRACK = DOCS / "howto" / "snippets" / "track.py"
 WSGI_INPUT = DOCS / "howto" / "snippets" / "wsgi_input.py"
 HOOKS = DOCS / "howto" / "snippets" / "hooks.py"
+HOOK_PLACES = DOCS / "howto" / "snippets" / "hook_places.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
 PURE_WAIT = DOCS / "howto" / "snippets" / "pure_wait.py"
@@ -50,6 +51,7 @@ OWN_PROGRAMS = {
     *TUTORIAL.values(),
     TRACK,
     HOOKS,
+    HOOK_PLACES,
     WSGI_INPUT,
     ACQUIRE,
     CANCELLER_DETAILS,

@@ -1,19 +1,43 @@
-"""The program of the how-to on cleanup in a handler."""
+"""The programs of the how-to on cleanup: hooks, and cleanup in a handler."""
 
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
 
-from cancelweb import CancellingResource
+from cancelweb import CancellingResource, cancel_on_disconnect
 
-from .._docs import CLEANUP, run
+from .._docs import CLEANUP, HOOK_PLACES, run
+from .._logs import log_events
+from .._pages import Page
 from .._visits import connect
 from ..stoppable._databases import DatabaseTestCase
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
+
+
+class HookTests(SynchronousTestCase):
+    """The places at which the how-to registers its hook."""
+
+    def test_each_place(self) -> None:
+        """The hook of the how-to runs once for each request, wherever it was registered."""
+        names = run(HOOK_PLACES.read_text())
+
+        def handler(request: Request) -> bytes:
+            names["close_later"](request)
+            return b"page"
+
+        pages = (names["Report"](), names["Order"](), names["site"].resource)
+        for page in (*pages, Page(cancel_on_disconnect(handler))):
+            events = log_events(self)
+            connect(page).get(path=b"/here")
+            closed = [formatEvent(each) for each in events if each["log_namespace"] == "shop"]
+            self.assertEqual(closed, ["closing what b'/here' has opened"])
 
 
 class CleanupTests(DatabaseTestCase):
