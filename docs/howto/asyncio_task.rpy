@@ -1,6 +1,6 @@
-"""Two things at once, and at most two seconds of each, with asyncio.
+"""Do two things at the same time with asyncio, for at most two seconds.
 
-Run it under Twisted's asyncio reactor, in the directory of this file::
+Run it on Twisted's asyncio reactor, in the directory of this file::
 
     twist --reactor=asyncio web --path .
 """

@@ -1,4 +1,4 @@
-"""A canceller that has all of the optional details: for the jobs of a render farm."""
+"""A canceller with all optional details, for the jobs of a render farm."""
 
 from twisted.internet.defer import Deferred
 from twisted.python.components import registerAdapter
@@ -8,7 +8,7 @@ from cancelweb import ICancellable
 
 
 class RenderJob:
-    """Your own code: a job on another machine. Old nodes do not report when a job has ended."""
+    """Your own code: a job on another machine. Old nodes do not report the end of a job."""
 
     def __init__(self, number: int, node: str, reports: bool = True) -> None:
         self.number, self.node, self.reports = number, node, reports
@@ -22,7 +22,7 @@ class RenderJob:
 
 @implementer(ICancellable)
 class RenderJobCanceller:
-    # cancelweb puts the clock of the scope here before it calls cancel().
+    # cancelweb sets this to the clock of the scope before it calls cancel().
     clock = None
     # A frame that is being rendered takes up to 20 s to stop.
     survivor_after = 25
@@ -31,7 +31,7 @@ class RenderJobCanceller:
         self._job = job
         self._settled: Deferred[bytes] = Deferred()
         job.ended.chainDeferred(self._settled)
-        # After cancel(), only a node that reports tells whether the job has stopped.
+        # After cancel(), only a node that reports can say whether the job has stopped.
         self.is_end_observable = job.reports
 
     def cancel(self) -> None:
@@ -46,7 +46,7 @@ class RenderJobCanceller:
         return f"render farm, job {self._job.number} on {self._job.node}"
 
     def response_over(self) -> None:
-        # The page is out: do not wait for a report that will never come.
+        # The response is over: do not wait for a report that will never come.
         if not self._job.reports:
             self._settled.callback(b"")
 

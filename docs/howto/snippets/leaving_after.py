@@ -1,4 +1,4 @@
-"""The same four handlers, mended."""
+"""The same four handlers, fixed."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from cancelweb import cancel_on_disconnect
 
 
 class Export(Resource):
-    """Writes a report to a temporary file first."""
+    """Write a report to a temporary file first."""
 
     isLeaf = True
 
@@ -33,7 +33,7 @@ class Export(Resource):
 
 
 class Booking(Resource):
-    """Books one at a time."""
+    """Book one at a time."""
 
     isLeaf = True
 
@@ -50,7 +50,7 @@ class Booking(Resource):
 
 
 class Rates(Resource):
-    """Asks a slow service once for all who wait."""
+    """Ask a slow service once for all clients that wait."""
 
     isLeaf = True
 
@@ -71,7 +71,7 @@ class Rates(Resource):
 
     def leave(self, waiter):
         self.waiting.remove(waiter)
-        if not self.waiting:  # the last one turns off the light
+        if not self.waiting:  # The last client has left.
             self.running.cancel()
 
     def tell(self, result):
@@ -81,7 +81,7 @@ class Rates(Resource):
 
 
 class Quote(Resource):
-    """Waits for an answer that other code brings."""
+    """Wait for an answer that other code brings."""
 
     isLeaf = True
 

@@ -1,4 +1,4 @@
-"""Four handlers, each with a bug that shows only when a client leaves."""
+"""Four handlers, each with a bug that appears only when a client disconnects."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from cancelweb import cancel_on_disconnect
 
 
 class Export(Resource):
-    """Writes a report to a temporary file first."""
+    """Write a report to a temporary file first."""
 
     isLeaf = True
 
@@ -32,7 +32,7 @@ class Export(Resource):
 
 
 class Booking(Resource):
-    """Books one at a time."""
+    """Book one at a time."""
 
     isLeaf = True
 
@@ -50,7 +50,7 @@ class Booking(Resource):
 
 
 class Rates(Resource):
-    """Asks a slow service once for all who wait."""
+    """Ask a slow service once for all clients that wait."""
 
     isLeaf = True
 
@@ -76,7 +76,7 @@ class Rates(Resource):
 
 
 class Quote(Resource):
-    """Waits for an answer that other code brings."""
+    """Wait for an answer that other code brings."""
 
     isLeaf = True
 

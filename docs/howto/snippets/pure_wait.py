@@ -1,10 +1,10 @@
-"""Waiting for an event: there is nothing to stop, and a canceller that says so."""
+"""Wait for an event: there is nothing to stop, and the canceller says so."""
 
 from twisted.internet.defer import Deferred
 
 
 class News:
-    """Tells all who wait."""
+    """Send each message to all clients that wait."""
 
     def __init__(self) -> None:
         self._waiting: list[Deferred[str]] = []
@@ -16,7 +16,7 @@ class News:
         return waiting
 
     def tell(self, message: str) -> None:
-        """Tell it."""
+        """Send a message."""
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(message)

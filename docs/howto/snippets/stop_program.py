@@ -1,4 +1,4 @@
-"""A hook for `CancellingResource` that stops the CGI program of a client who has left."""
+"""A hook for `CancellingResource` that stops the CGI program of a client that disconnected."""
 
 from twisted.internet.interfaces import IProcessTransport
 
@@ -6,7 +6,7 @@ from cancelweb import Scope
 
 
 def stop_program(scope: Scope) -> None:
-    """Twisted registers the program as the request's producer, and so it can be found."""
+    """Find the program: Twisted registered it as the producer of the request."""
     program = getattr(scope.request.producer, "transport", None)
     if IProcessTransport.providedBy(program):
         scope.track(program)

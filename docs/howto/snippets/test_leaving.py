@@ -1,4 +1,4 @@
-"""What becomes of the handlers when their clients leave."""
+"""What happens to the handlers when their clients disconnect."""
 
 from leaving_after import Booking, Export, Rates
 from twisted.internet.task import Clock

@@ -5,14 +5,14 @@ from twisted.internet.defer import CancelledError
 
 def quiet(application):
     def run(environ, start_response):
-        # The client has left, and Twisted drops what is returned.
+        # The client has disconnected, so Twisted drops the result.
         with suppress(CancelledError):
             chunks = application(environ, start_response)
             try:
                 for chunk in chunks:
                     yield chunk
             finally:
-                # WSGI wants the result of an application closed, however it ends.
+                # WSGI requires that the result is closed, however it ends.
                 if hasattr(chunks, "close"):
                     chunks.close()
 
