@@ -29,6 +29,8 @@ WSGI_INPUT = DOCS / "howto" / "snippets" / "wsgi_input.py"
 HOOKS = DOCS / "howto" / "snippets" / "hooks.py"
 HOOK_PLACES = DOCS / "howto" / "snippets" / "hook_places.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
+OBSERVER = DOCS / "howto" / "snippets" / "observer.py"
+TEST_OBSERVER = DOCS / "howto" / "snippets" / "test_observer.py"
 CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
 PURE_WAIT = DOCS / "howto" / "snippets" / "pure_wait.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
@@ -52,6 +54,8 @@ OWN_PROGRAMS = {
     TRACK,
     HOOKS,
     HOOK_PLACES,
+    OBSERVER,
+    TEST_OBSERVER,
     WSGI_INPUT,
     ACQUIRE,
     CANCELLER_DETAILS,
