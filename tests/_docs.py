@@ -31,6 +31,8 @@ HOOK_PLACES = DOCS / "howto" / "snippets" / "hook_places.py"
 ACQUIRE = DOCS / "howto" / "snippets" / "acquire.py"
 OBSERVER = DOCS / "howto" / "snippets" / "observer.py"
 TEST_OBSERVER = DOCS / "howto" / "snippets" / "test_observer.py"
+MIGRATE_BEFORE = DOCS / "howto" / "snippets" / "migrate_before.py"
+MIGRATE_AFTER = DOCS / "howto" / "snippets" / "migrate_after.py"
 CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
 PURE_WAIT = DOCS / "howto" / "snippets" / "pure_wait.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
@@ -54,6 +56,8 @@ OWN_PROGRAMS = {
     TRACK,
     HOOKS,
     HOOK_PLACES,
+    MIGRATE_BEFORE,
+    MIGRATE_AFTER,
     OBSERVER,
     TEST_OBSERVER,
     WSGI_INPUT,
