@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+from klein import Klein
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -143,9 +144,9 @@ class KleinTests(MigrationTestCase):
         self.assertEqual(connection.response.code, 503)
         self.assertEqual(self.cancelled, self.begun)
 
-    def klein(self, view: Any, **options: Any) -> CancellingResource:
+    def klein(self, view: Any, app: Any = None, **options: Any) -> CancellingResource:
         """A wrapped application with this view."""
-        app = BEFORE["Klein"]()
+        app = app or Klein()
         app.route("/report", methods=["GET", "POST"])(view)
         return CancellingResource(app.resource(), **options)
 
@@ -167,7 +168,7 @@ class KleinTests(MigrationTestCase):
         self.assertIn("GET /report: let go after", self.lines()[-1] or "")
 
     def test_awaited_and_tracked(self) -> None:
-        """Klein answers a time limit itself if the view awaits what it tracks."""
+        """Klein answers a time limit if the view awaits what it tracks, or its error handler."""
 
         async def view(request: Request) -> None:
             await scope_of(request).track(self.work())
@@ -176,6 +177,11 @@ class KleinTests(MigrationTestCase):
         connection.client.clock.advance(1)
         self.assertEqual(connection.response.code, 500)
         self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+        app = Klein()
+        app.handle_errors(CancelledError)(lambda request, failure: b"too slow")
+        connection = self.ask(self.klein(view, app, timeout=1))
+        connection.client.clock.advance(1)
+        self.assertEqual(connection.response.body, b"too slow")
 
     def test_own_error(self) -> None:
         """Klein logs the error of a view that makes an error of its own of the cancellation."""
