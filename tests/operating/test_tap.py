@@ -292,11 +292,12 @@ class DocsTests(SynchronousTestCase):
     """What the docs say of the command line."""
 
     def setUp(self) -> None:
-        """Change to the repository, where Python finds the examples."""
+        """Change to the repository, where Python finds the examples and snippets."""
         here = Path.cwd()
         os.chdir(REPOSITORY)
         self.addCleanup(os.chdir, here)
-        self.patch(sys, "path", [str(EXAMPLES), *sys.path])
+        snippets = DOCS / "howto" / "snippets"
+        self.patch(sys, "path", [str(EXAMPLES), str(snippets), *sys.path])
 
     def test_commands(self) -> None:
         """Each `twist cancelweb` command in the docs can be parsed."""
