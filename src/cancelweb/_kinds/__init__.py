@@ -1,1 +1,1 @@
-"""How each kind of work is stopped, and what can be told of it. Knows no scope and no HTTP."""
+"""How to stop each kind of work, and how to describe it. Knows nothing of scopes or HTTP."""

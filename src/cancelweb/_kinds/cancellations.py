@@ -1,6 +1,6 @@
-"""What is a cancellation, in whatever disguise, and whether it is a scope's own.
+"""Recognise cancellations in all their forms, and tell which belong to a scope.
 
-Also what is awaitable, and which failures are forgiven; nothing here cancels anything.
+Also recognises awaitables and forgives unhandled cancellations. Nothing here cancels anything.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ check("races")
 
 
 Start = Callable[[Any], Deferred[Any]]
-"""Starts a coroutine; such as ``Deferred.fromCoroutine``."""
+"""Starts a coroutine, as ``Deferred.fromCoroutine`` does."""
 
 
 def as_deferred(awaitable: object, start: Start = Deferred.fromCoroutine) -> Deferred[Any] | None:
-    """The Deferred of an awaitable with Twisted semantics, else None.
+    """The Deferred for an awaitable with Twisted semantics, or None for anything else.
 
-    Awaitables are recognised here because ABCs do not register as adapters. Native coroutines do.
+    ABCs cannot be registered as adapters, so awaitables are recognised here. Native coroutines
+    can be registered.
     """
     match awaitable:
         case Deferred():
             return awaitable
         case GeneratorType():
-            # Made by types.coroutine, or else a stream and no awaitable at all.
+            # A generator made by types.coroutine is awaitable. Any other is a stream.
             is_coroutine = awaitable.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE
             return start(awaitable) if is_coroutine else None
         case Awaitable():
@@ -51,22 +52,23 @@ async def _awaiting(awaitable: Awaitable[Any]) -> Any:
 
 
 def is_cancellation(failure: Failure) -> bool:
-    """Whether a failure says that work was cancelled, by whomever and in whatever disguise."""
+    """Whether a failure says that work was cancelled, by any code and in any form."""
     return says_cancelled(failure.value)
 
 
 def is_our_cancellation(result: object, has_asked: bool) -> TypeGuard[Failure]:
-    """Whether a result is a cancellation that counts as a scope's own.
+    """Whether a result is a cancellation that counts as the scope's own.
 
     Args:
-        result: what work has come to.
-        has_asked: whether the scope has asked any of its work to stop; then all of them count.
+        result: the result of some work.
+        has_asked: whether the scope has asked any of its work to stop. If so, every cancellation
+            counts as its own.
     """
     return has_asked and isinstance(result, Failure) and is_cancellation(result)
 
 
 def says_cancelled(error: object) -> bool:
-    """Whether an exception says that work was cancelled, in whatever disguise."""
+    """Whether an exception says that work was cancelled, in any form."""
     match error:
         case CancelledError() | TaskStopped() | ConnectingCancelledError():
             return True
@@ -80,7 +82,7 @@ def says_cancelled(error: object) -> bool:
             return all(says_cancelled(each) for each in error.exceptions)
     if failures := failures_of_race(error):
         return all(is_cancellation(each) for each in failures)
-    # What twisted.web.client raises; it is not imported for this alone.
+    # twisted.web.client raises this; importing it only for the class would cost too much.
     match getattr(error, "reasons", None):
         case [Failure() as reason, *_]:
             return is_cancellation(reason)
@@ -88,25 +90,25 @@ def says_cancelled(error: object) -> bool:
 
 
 def is_fault_if_unanswered(failure: Failure) -> bool:
-    """Whether a failure is one only if nobody answers the request.
+    """Whether a failure is an error only if the request gets no answer.
 
-    Whoever has cancelled the work, or was told of a process's exit status, may well answer.
+    Code that cancelled the work, or that was told a process's exit status, may still answer.
     """
     return is_cancellation(failure) or failure.check(ProcessTerminated) is not None
 
 
 def clean(failure: Failure) -> None:
-    """Drop what a failure of no further use refers to.
+    """Drop the traceback of a failure that is no longer needed.
 
-    An abandoned coroutine would otherwise leave a cycle of failure, traceback and frames. Unlike
-    ``cleanFailure`` this keeps no account of them either, which takes longer than all the rest.
+    An abandoned coroutine would otherwise leave a reference cycle of failure, traceback and
+    frames. ``cleanFailure`` also renders the frames as text, which takes most of its time.
     """
     error: Any = failure.value
     failure.tb = error.__traceback__ = None
 
 
 class _Forgiving(DebugInfo):  # type: ignore[misc]
-    """Has Twisted log failures that nobody has handled by the end, but for cancellations."""
+    """Makes Twisted log an unhandled failure unless the failure is a cancellation."""
 
     failResult: Failure | None  # noqa: N815 - Twisted's name
 
@@ -117,9 +119,10 @@ class _Forgiving(DebugInfo):  # type: ignore[misc]
 
 
 def forgive(deferred: Deferred[Any]) -> None:
-    """Have it be no error that nobody handles a cancellation; whoever still asks is told of it.
+    """Keep an unhandled cancellation of a Deferred out of the log; later callbacks still get it.
 
-    An errback at the end of its chain would hide it from who comes later: ``await`` gave None.
+    An errback that drops it would hide it from code that awaits the Deferred later: ``await``
+    would return None.
     """
     if _CAN_FORGIVE:
         replace_debug_info(deferred, _Forgiving())

@@ -1,6 +1,6 @@
-"""The interface between scopes and the kinds of work: the `Canceller`.
+"""The interface between scopes and every kind of work: the `Canceller`.
 
-Nothing here knows a kind of work.
+Nothing here knows a particular kind of work.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .let_go import Unstopped
 from .where import named
 
 Settled = Callable[[Any], Any]
-"""Called once, with a result or a `Failure`; returns what is left of it for the next callback."""
+"""Called once, with a result or a `Failure`. Returns what the next callback is to receive."""
 
 
 def drop(rest: object) -> None:
-    """What is left of a result goes nowhere; see `Canceller.is_result_lost`."""
+    """Discard what is left of a result; see `Canceller.is_result_lost`."""
 
 
 def global_reactor() -> Any:
-    """The reactor that runs, for cancellers that were given no clock."""
+    """The running reactor, for cancellers that were given no clock."""
     from twisted.internet import reactor
 
     return reactor
@@ -36,26 +36,26 @@ def global_reactor() -> Any:
 
 @implementer(ICancellable)
 class Canceller:
-    """What scopes know of a piece of work, whatever its kind.
+    """A scope's view of a piece of work of any kind.
 
-    A scope calls `watch` first. To stop a batch of work it calls `reach` of all of it, and then
-    `cancel` of each, in the same turn.
+    A scope calls `watch` first. To stop a batch of work, it calls `reach` for each piece and then
+    `cancel` for each piece, in the same turn.
 
     Attributes:
-        work: what is stopped: the Deferred, the timer, the user's job. Two cancellers are for the
-            same work if they have the same object here.
-        suspended: the coroutine or generator that the work is, or None; tells where it waits, and
-            whether it is on the stack.
-        clock: where time is taken from while the work is being stopped; None stands for the
-            global reactor. A scope sets it before it calls `cancel`.
-        survivor_after: how many seconds the work may take to stop, if that is more than the
-            scope's own patience. Read after `cancel` has returned.
-        is_ending: the work's own code is on its last function, and cannot be stopped any more.
-        is_end_observable: False if the work was asked to stop and nothing will tell when it does:
-            the scope waits no longer, and must not say that the work has stopped. Read after
+        work: what is stopped: the Deferred, the timer, the user's job. Two cancellers with the
+            same object here stop the same work.
+        suspended: the coroutine or generator that the work runs, or None. It tells where the work
+            waits, and whether it is on the stack.
+        clock: measures time while the work is being stopped. None stands for the global reactor.
+            A scope sets it before it calls `cancel`.
+        survivor_after: seconds that the work may take to stop, if longer than the scope's own
+            limit. Read after `cancel` has returned.
+        is_ending: True once the work's last function runs; the work can no longer be stopped.
+        is_end_observable: False if the work was asked to stop and nothing will tell when it does.
+            The scope then stops waiting, and must not say that the work has stopped. Read after
             `cancel` has returned.
-        is_result_lost: no other code sees what is left of the result once this has settled, so
-            whoever is told then logs a failure.
+        is_result_lost: True if no other code sees what ``settled`` returns. The caller of
+            `watch` then logs a failure.
     """
 
     work: object
@@ -67,40 +67,41 @@ class Canceller:
     is_result_lost: ClassVar[bool] = False
 
     def watch(self, settled: Settled) -> None:
-        """Have ``settled`` called once, when the work has ended; at once, if it has already."""
+        """Call ``settled`` once when the work has ended, or at once if it already has."""
 
     def reach(self, reached: set[int]) -> None:
-        """Find what `cancel` has to reach, before any other work of the batch is asked.
+        """Find what `cancel` has to reach, before any work of the batch is asked to stop.
 
         Args:
-            reached: the ids of what is reached by the work that is asked before this; to be left
-                to that. Adds its own.
+            reached: the ids of what other work of the batch already reaches. Leave those out, and
+                add your own.
         """
 
     def cancel(self) -> None:
         """Ask the work to stop, unless the cancel of other work in the batch reaches it."""
 
     def cancel_rest(self) -> None:
-        """The work has ended with other work of its batch: stop what it had waited for besides."""
+        """Stop what the work still waits for, after the cancel of other work has ended it."""
 
     def response_over(self) -> None:
-        """Settle now, if this kind cannot tell when it ends: the response is over."""
+        """The response is over: settle now if this kind of work cannot tell when it ends."""
 
     def unstopped(self) -> tuple[Unstopped, ...]:
-        """What of the work was let go: nothing stops it. Read after `cancel` has returned."""
+        """The parts of the work that were let go. Read after `cancel` has returned."""
         return () if self.is_end_observable else (Unstopped(self.describe()),)
 
     def forget(self) -> None:
-        """The scope closes, or the cancel of other work of a batch has ended this.
+        """Release the work: the scope closes, or the cancel of other work has ended this.
 
-        A cancellation that no code has handled by now is no error.
+        From now on, a cancellation that no code handles is not an error.
         """
 
     def is_driven_now(self, seen: set[int]) -> bool:
-        """Whether code for which the work waits is on the stack, where no cancel reaches it.
+        """Whether code that the work waits for is on the stack, where no cancel can reach it.
 
         Args:
-            seen: the ids of what other work waits for, too, and was looked at. Adds its own.
+            seen: the ids of what earlier calls for other work have looked at. Skip those, and add
+                your own.
         """
         return False
 
@@ -109,7 +110,7 @@ class Canceller:
         return ()
 
     def where(self) -> str:
-        """Where the work waits, line by line, the innermost last; or else what it is."""
+        """Where the work waits, line by line, the innermost last; if unknown, what the work is."""
         return self.describe()
 
     def describe(self) -> str:
@@ -130,20 +131,20 @@ class Canceller:
 
 @define(eq=False)
 class OneShot(Canceller):
-    """A canceller that is told of the end in more than one way, and passes on the first."""
+    """A canceller that may be told of the end more than once, and passes on the first report."""
 
     _settled: Settled | None = field(default=None, init=False, repr=False)
 
     def settle(self, result: object) -> object:
-        """Pass on the result, the first time; returns what is left of it."""
+        """Pass on the first result, and return what is left of it; later calls return None."""
         settled, self._settled = self._settled, None
         return None if settled is None else settled(result)
 
     def end_with(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> bool:
-        """Call the work's last function, and settle if it raises.
+        """Call the work's last function, and settle with a failure if it raises.
 
         Returns:
-            Whether it returned. Its exception goes on to the caller unless it was taken.
+            Whether the function returned. Its exception is raised again unless ``settled`` took it.
         """
         self.is_ending = True
         try:

@@ -1,7 +1,8 @@
-"""The contexts in which coroutines and generators run, and what is set in them: live, not copies.
+"""The live contexts (contextvars) in which coroutines and generators run.
 
-Each of Twisted's drivers of a coroutine or generator runs all its steps in one context. This starts
-a coroutine in a given one, and finds that of one which other code has started.
+Each of Twisted's drivers of a coroutine or generator runs all its steps in one context. This
+module starts a coroutine in a given context, and finds the context of code that already runs. It
+returns the contexts themselves, not copies.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .leaves import all_below
 
 
 def _start_stepwise(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
-    """The same as `start_in`, in public terms: one more generator in each step."""
+    """Do what `start_in` does with public names only, for one more generator per step."""
     return Deferred.fromCoroutine(_steps(context, coroutine))
 
 
@@ -40,18 +41,18 @@ def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[A
 
 
 start = start_in if check("contexts") else _start_stepwise
-"""Start a coroutine all of whose steps run in a context; that must not be entered just now."""
+"""Start a coroutine whose steps all run in a context; the context must not be entered now."""
 
 
 def live_contexts_of(future: asyncio.Future[Any]) -> Iterable[Context]:
-    """The context in which an asyncio task runs; it tells from Python 3.12 on."""
+    """The context in which an asyncio task runs; empty for other futures and before Python 3.12."""
     get_context = getattr(future, "get_context", None)
     context = None if get_context is None else get_context()
     return (context,) if isinstance(context, Context) else ()
 
 
 def live_contexts_below(deferred: Deferred[Any]) -> Iterator[Context]:
-    """The contexts of all coroutines and generators for which a Deferred waits."""
+    """The contexts of all coroutines and generators that a Deferred waits for."""
     for each, _ in all_below(deferred, set()):
         driver = None if each.called else driver_of(each)
         if driver is not None and (context := context_of_driver(driver)) is not None:

@@ -1,6 +1,6 @@
-"""How to stop Deferreds, and the coroutines and generators behind them: at the leaves.
+"""Cancel Deferreds, coroutines and generators, at the leaves of what they wait for.
 
-What the leaves are is found in `leaves`.
+`leaves` finds the leaves.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from .where import function_at, function_name, lines_of
 
 @define(eq=False)
 class DeferredCanceller(Canceller):
-    """Cancels what a Deferred waits for; the CancelledError then comes up through the Deferred.
+    """Cancels what a Deferred waits for. The CancelledError then comes up through the Deferred.
 
     Attributes:
         work: the Deferred.
-        suspended: the coroutine that it was made of, if that is known.
+        suspended: the coroutine that the Deferred was made from, or None if unknown.
     """
 
     work: Deferred[Any]
     suspended: object = None
-    # Each leaf with the Deferred whose firing tells that the leaf has been reached, or is over:
-    # itself, unless the leaf has fired and waits for more. None until `reach` has been called.
+    # Pairs of a leaf and the Deferred that shows, once fired, that the leaf was reached or is
+    # over: the leaf, or the last of the chain that a fired leaf waits for. None until `reach`.
     _leaves: list[tuple[Deferred[Any], Deferred[Any]]] | None = field(
         default=None, init=False, repr=False
     )
-    # What keeps a failure of its own when a leaf is cancelled.
+    # Deferreds that keep a failure of their own when a leaf is cancelled.
     _keeping: list[Deferred[Any]] | None = field(default=None, init=False, repr=False)
-    # What has come, and was no failure, since `reach` was called.
+    # Results, other than failures, that have arrived since `reach` was called.
     _came: list[object] = field(factory=list, init=False, repr=False)
     _unstopped: tuple[Unstopped, ...] = field(default=(), init=False, repr=False)
 
     @property
     def deferred(self) -> Deferred[Any]:
-        """The Deferred of the work's result."""
+        """The Deferred that fires with the work's result."""
         return self.work
 
     def watch(self, settled: Settled) -> None:
@@ -57,8 +57,8 @@ class DeferredCanceller(Canceller):
 
     def reach(self, reached: set[int]) -> None:
         if not is_settled(self.work):
-            # Before it fails: a hook may await it from within its own callbacks, and Twisted's
-            # ``await`` asks for what this provides.
+            # Do this before the work fails: a hook may await it from within its own callbacks, and
+            # Twisted's ``await`` then needs the DebugInfo that `forgive` sets.
             forgive(self.work)
         self._find(reached)
 
@@ -68,7 +68,8 @@ class DeferredCanceller(Canceller):
         found = leaves(self.work, reached, self._keeping)
         self._leaves = [(leaf, innermost(leaf)) for leaf in found]
         for _, last in self._leaves:
-            # Only a coroutine or a generator goes on with a result.
+            # The first work of a batch is cancelled before a result can arrive. A leaf that is the
+            # work itself has no coroutine or generator above it that continues with a result.
             if not is_first and last is not self.work:
                 _note_result(last, self._came)
 
@@ -77,14 +78,15 @@ class DeferredCanceller(Canceller):
             self._find(set())
         found = self._found_leaves()
         if self._came and all(has_fired(last) for _, last in found):
-            # What it waited for has come: the cancel of other work has released a lock, say.
+            # What the work waited for has arrived: the cancel of other work released a lock, for
+            # example. The work now waits for something else.
             found = [(leaf, leaf) for leaf in leaves(self.work, set(), self._keeping)]
         self._cancel_leaves(found)
         self._forgive_kept()
 
     def cancel_rest(self) -> None:
-        # A list that one of its members has made fail, say, still has the others. But what the work
-        # waits for since then is code that goes on with its result.
+        # A list that failed because of one member still has its other members to cancel. What the
+        # work began to wait for since then is left alone: that code handles the result.
         self._cancel_leaves(self._found_leaves())
         self._forgive_kept()
 
@@ -98,7 +100,7 @@ class DeferredCanceller(Canceller):
         unreached = [leaf for leaf, last in found if not has_fired(last)]
         further = behind(futures_behind(unreached))
         in_vain = unstoppable_of(unreached) + further.deferreds
-        # Before the cancel: afterwards it waits no longer.
+        # Read this before the cancel: afterwards the work no longer waits anywhere.
         told = self.where() if in_vain or further.calls else ""
         self._unstopped = watch_over_all(in_vain, told)
         _cancel_all(found)
@@ -138,10 +140,10 @@ class DeferredCanceller(Canceller):
 
 
 def cancel_simply(deferred: Deferred[Any]) -> bool:
-    """Cancel what a Deferred waits for: as a `DeferredCanceller`, at once and of no batch.
+    """Cancel what a Deferred waits for, as a `DeferredCanceller` does, but outside any batch.
 
     Returns:
-        False if nothing was done, because a part of the work may have to be let go.
+        False if nothing was cancelled, because part of the work may have to be let go.
     """
     keeping: list[Deferred[Any]] = []
     found = leaves(deferred, set(), keeping)
@@ -153,8 +155,8 @@ def cancel_simply(deferred: Deferred[Any]) -> bool:
 
 
 def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
-    """Note a result with which a Deferred is fired, until its ``callback`` is given back to it."""
-    # No cycle: what is never fired is freed with its Deferred.
+    """Record the result with which a Deferred is fired, until its ``callback`` is restored."""
+    # The weak reference prevents a cycle: a Deferred that never fires is freed with its callback.
     here = ref(leaf)
 
     def callback(result: Any) -> None:
@@ -168,16 +170,16 @@ def _note_result(leaf: Deferred[Any], came: list[object]) -> None:
 
 def _cancel_all(found: list[tuple[Deferred[Any], Deferred[Any]]]) -> None:
     for leaf, last in found:
-        # Where another cancel has fired it meanwhile, its owner may wait in a ``finally`` by now: a
-        # second cancel would cut that wait short.
+        # If another cancel has fired this leaf meanwhile, the code above it may already wait in a
+        # ``finally`` block. A second cancel would cut that wait short.
         if not has_fired(last):
             cancel_leaf(leaf)
 
 
 def _forgive_all(keeping: list[Deferred[Any]]) -> None:
-    """Have it be no error that what was cancelled keeps its failure to itself.
+    """Keep failures that cancelled Deferreds keep for themselves out of the log.
 
-    One that has no result yet, as that of a coroutine in its ``finally``, may keep one later.
+    A Deferred without a result, such as that of a coroutine in its ``finally``, may fail later.
     """
     for each in keeping:
         if not is_settled(each) or isinstance(each.result, Failure):
@@ -185,7 +187,7 @@ def _forgive_all(keeping: list[Deferred[Any]]) -> None:
 
 
 def cancel_leaf(leaf: Deferred[Any]) -> None:
-    """Cancel a Deferred that waits for no other; log what its canceller raises."""
+    """Cancel a Deferred that waits for no other, and log what its canceller raises."""
     try:
         leaf.cancel()
     except BaseException:

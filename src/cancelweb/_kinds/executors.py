@@ -1,6 +1,6 @@
-"""What is behind an asyncio future, and runs on when that is cancelled: a call in an executor, say.
+"""Find work that keeps running after an asyncio future is cancelled, such as an executor call.
 
-A thread cannot be stopped, and the future that waits for it ends all the same.
+A thread cannot be stopped, but the future that waits for it ends at once.
 """
 
 from __future__ import annotations
@@ -26,37 +26,40 @@ check("executors")
 
 
 class _Running:
-    """Lives until a call has ended."""
+    """Stays alive until a call has ended."""
 
 
 @frozen(eq=False)
 class Behind:
-    """What is behind some futures that are about to be cancelled.
+    """What some futures wait for, found just before they are cancelled.
 
     Attributes:
-        deferreds: those that nothing can stop.
-        calls: those in executors; whether they run is not known yet.
+        deferreds: the Deferreds that nothing can stop.
+        calls: the executor calls, whether they have begun or not.
     """
 
     deferreds: list[Deferred[Any]]
     calls: list[concurrent.futures.Future[Any]]
 
     def running(self, told: str) -> tuple[Unstopped, ...]:
-        """The calls that run on, now that the futures are cancelled.
+        """Cancel the calls that have not begun, and return those that keep running.
+
+        Call this after the futures were cancelled.
 
         Args:
             told: where the futures were awaited, line by line, the innermost last.
         """
-        # asyncio passes a cancel on in the next turn; by then a call might have begun.
+        # asyncio would pass the cancel on in the next turn. A call could begin before that.
         begun = [each for each in self.calls if not each.cancel()]
         where = position_in(told)
         return tuple(Unstopped("a call in an executor", where, _until_done(each)) for each in begun)
 
 
 def behind(futures: Iterable[asyncio.Future[Any]]) -> Behind:
-    """Look behind futures; to be called before they are cancelled.
+    """Find what futures wait for. Call this before they are cancelled.
 
-    Attributes of other classes may be anything: the cancel must not be lost for that.
+    Futures of other classes may have attributes with any content. An error here is logged and goes
+    no further, so that the cancel still happens.
     """
     futures = [*futures]
     ends: list[object] = []
@@ -70,7 +73,7 @@ def behind(futures: Iterable[asyncio.Future[Any]]) -> Behind:
 
 
 def futures_behind(found: Iterable[Deferred[Any]]) -> list[asyncio.Future[Any]]:
-    """The futures of which some of these leaves were made."""
+    """The asyncio futures that some of these leaves were made from."""
     futures = (future_behind(canceller_of(each)) for each in found)
     return [each for each in futures if each is not None]
 
@@ -78,13 +81,13 @@ def futures_behind(found: Iterable[Deferred[Any]]) -> list[asyncio.Future[Any]]:
 def _ends(
     futures: Iterable[asyncio.Future[Any]],
 ) -> Iterator[Deferred[Any] | concurrent.futures.Future[Any]]:
-    """What is at the end of each way down: the leaves of Deferreds, and no future of asyncio's."""
+    """The end of every chain below futures: leaves of Deferreds, and calls in executors."""
     seen: set[int] = set()
     todo: list[object] = [*futures]
     while todo:
         each = todo.pop()
         if asyncio.isfuture(each):
-            # Tasks may wait for each other in a circle.
+            # Tasks may wait for each other in a circle, so look at each one once.
             todo += () if id(each) in seen else cancelled_with(each)
             seen.add(id(each))
         elif isinstance(each, Deferred):
@@ -96,7 +99,7 @@ def _ends(
 
 
 def _until_done(call: concurrent.futures.Future[Any]) -> ref[Any]:
-    """Refers to what lives until the call has ended; the future itself may be kept for longer."""
+    """A reference to an object that lives until the call has ended; the future may live longer."""
     held = [_Running()]
     running = ref(held[0])
     call.add_done_callback(lambda _: held.clear())

@@ -1,6 +1,6 @@
-"""How to stop the futures of the standard library.
+"""Cancel the futures of the standard library: ``asyncio`` and ``concurrent.futures``.
 
-One canceller a kind; `registry` says which is used for what.
+One canceller per kind; `registry` maps kinds to cancellers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .where import lines_of
 
 @define(eq=False)
 class AsyncioFutureCanceller(Canceller):
-    """Cancels an asyncio Future or Task; settled when it has really ended."""
+    """Cancels an asyncio Future or Task, and settles when it has really ended."""
 
     work: asyncio.Future[Any]
     is_result_lost = True
@@ -40,10 +40,10 @@ class AsyncioFutureCanceller(Canceller):
         self.work.add_done_callback(lambda future: drop(settled(_result_of(future))))
 
     def cancel(self) -> None:
-        # As with a Deferred, a second request would cut short a task that cleans up.
+        # A second cancel would cut short the cleanup of a task, as it would for a coroutine.
         if not (isinstance(self.work, asyncio.Task) and self.work.cancelling()):
             found = behind([self.work])
-            # Before the cancel: afterwards it waits no longer.
+            # Read this before the cancel: afterwards the work no longer waits anywhere.
             told = self.where() if found.deferreds or found.calls else ""
             self._unstopped = watch_over_all(found.deferreds, told)
             self.work.cancel()
@@ -61,7 +61,7 @@ class AsyncioFutureCanceller(Canceller):
 
 @define(eq=False)
 class ConcurrentFutureCanceller(Canceller):
-    """Cancels a concurrent.futures.Future that has not begun; one that runs is waited for."""
+    """Cancels a ``concurrent.futures.Future`` that has not begun, and waits for one that runs."""
 
     work: concurrent.futures.Future[Any]
     is_result_lost = True
@@ -70,7 +70,7 @@ class ConcurrentFutureCanceller(Canceller):
         call_from_thread = global_reactor().callFromThread
 
         def done(future: concurrent.futures.Future[Any]) -> None:
-            # Called in the thread that did the work.
+            # This runs in the thread that did the work.
             call_from_thread(lambda: drop(settled(_result_of(future))))
 
         self.work.add_done_callback(done)

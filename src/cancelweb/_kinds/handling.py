@@ -1,6 +1,6 @@
-"""Whether code handles a cancellation: it is inside an ``except`` or ``finally`` block for one.
+"""Tell whether code is handling a cancellation in an ``except`` or ``finally`` block.
 
-Reads the exceptions that Python keeps for what runs and for what is suspended; changes nothing.
+Reads the exceptions that Python keeps for running and for suspended code.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _ERRBACK = Deferred.errback.__code__
 
 
 def is_for_cancellation(error: BaseException | None) -> bool:
-    """Whether an exception is a cancellation, or was raised while one was handled.
+    """Whether an exception is a cancellation, or was raised while one was being handled.
 
-    A generator that is closed is told so with GeneratorExit.
+    GeneratorExit counts: Python raises it in a generator that is closed.
     """
     return any(isinstance(each, GeneratorExit) or says_cancelled(each) for each in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception, and those during whose handling it was raised."""
+    """An exception, the exception during whose handling it was raised, and so on."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -43,15 +43,15 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def sees_cancellation() -> bool:
-    """Whether the code that runs sees a cancellation that is being handled, by it or below it."""
+    """Whether the running code, or a caller of it, is handling a cancellation."""
     return is_for_cancellation(sys.exception())
 
 
 def may_be_of_driver() -> bool:
-    """Whether what is seen may not be the caller's own.
+    """Whether `sees_cancellation` may have seen an exception that Twisted is handling.
 
-    Twisted tells a Deferred of its coroutine's failure while it handles that failure itself. Code
-    that is resumed by this sees the exception even when it has left its own ``except`` block.
+    Twisted fires a coroutine's Deferred while it handles the coroutine's failure. Code that this
+    resumes sees the exception even after leaving its own ``except`` block.
     """
     return any(
         below.f_code is DRIVING and frame.f_code is _ERRBACK for frame, below in pairwise(frames())
@@ -59,10 +59,10 @@ def may_be_of_driver() -> bool:
 
 
 def is_awaited_by_handler(deferred: Deferred[Any]) -> bool | None:
-    """Whether code that waits for a Deferred, directly or not, handles a cancellation meanwhile.
+    """Whether code that waits for a Deferred, directly or not, is handling a cancellation.
 
     Returns:
-        None if no coroutine and no generator waits for it.
+        None if no coroutine or generator waits for it.
     """
     is_awaited = False
     for waiting in all_waiting_for(deferred):
@@ -74,7 +74,7 @@ def is_awaited_by_handler(deferred: Deferred[Any]) -> bool | None:
 
 
 def all_waiting_for(deferred: Deferred[Any]) -> Iterator[object]:
-    """What waits for a Deferred, directly or not: whatever its callbacks belong to."""
+    """What waits for a Deferred, directly or not: the owners of its callbacks."""
     seen, todo = set[int](), [deferred]
     while todo:
         each = todo.pop()
@@ -89,7 +89,7 @@ def all_waiting_for(deferred: Deferred[Any]) -> Iterator[object]:
 
 
 def _waiting_for(deferred: Deferred[Any]) -> Iterable[object]:
-    """What the callbacks of a Deferred belong to and are called with: chains, lists, drivers."""
+    """What a Deferred's callbacks belong to or are called with: chains, lists, drivers."""
     for (callback, arguments, _), _ in callbacks_of(deferred):
         yield getattr(callback, "__self__", None)
         yield fired_by(callback)
@@ -97,14 +97,14 @@ def _waiting_for(deferred: Deferred[Any]) -> Iterable[object]:
 
 
 def _handles_cancellation(suspended: object) -> bool:
-    # What Python names last is the exception that the frame handles, or None behind the block;
-    # nothing if it has never handled any. What its variables refer to comes before.
+    # gc lists the exception that a frame handles last, after the frame's variables. It lists None
+    # once the frame has left the block, and no exception if the frame never handled one.
     last = next(reversed(gc.get_referents(suspended)), None)
     return isinstance(last, BaseException) and is_for_cancellation(last)
 
 
 def in_place_of_cancellation(failure: Failure) -> Failure:
-    """Have code that handles a failure, which came in place of a cancellation, count as above."""
+    """Make code that handles this failure count as handling the cancellation it replaced."""
     if not is_for_cancellation(failure.value):
         *_, first = _chain(failure.value)
         first.__context__ = CancelledError()

@@ -1,8 +1,8 @@
-"""What a cancel of a Deferred has to reach: the leaves below it.
+"""Find what a cancel of a Deferred has to reach: the leaves below it.
 
-Twisted's own ``cancel`` recurses down a chain of Deferreds, and stops at a `DeferredList` that has
-fired, even if its callbacks wait for more (Twisted ticket 7856). The walk here is a loop, and
-follows whatever a Deferred waits for. It changes nothing.
+Twisted's own ``cancel`` recurses down a chain of Deferreds. It stops at a `DeferredList` that has
+fired, even if the callbacks of the list wait for more (Twisted ticket 7856). The walk here is a
+loop, follows everything a Deferred waits for, and changes nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .._twisted.variables import cancelled_by
 
 _DEFERRED_LIST: Any = DeferredList  # Twisted declares it as a function.
 
-# Without one of these names the walk ends at the Deferred in question, whose own ``cancel`` does
-# what Twisted can do.
+# If Twisted lacks one of these names, the walk ends at the Deferred where it is needed. That
+# Deferred's own ``cancel`` then does what Twisted can do.
 check("chains")
 check("leaves")
 check("templates")
@@ -29,16 +29,16 @@ check("templates")
 def leaves(
     deferred: Deferred[Any], reached: set[int], keeping: list[Deferred[Any]] | None = None
 ) -> list[Deferred[Any]]:
-    """The Deferreds whose ``cancel`` is to be called, in the order of Twisted's own.
+    """The Deferreds to cancel, in the order in which Twisted would cancel them.
 
-    There are none below a Deferred that has its result, nor below a coroutine that is on the stack.
+    A Deferred that has its result has no leaves; nor does a coroutine that is on the stack.
 
     Args:
-        deferred: where to begin.
-        reached: the ids of the Deferreds that other walks of the same batch have met; what is below
-            these is left to them. This walk adds its own, so that a batch takes linear time.
-        keeping: to this are added those on the way that have no result yet, and that will keep
-            the failure of which others take a copy: the members of lists and what templates have.
+        deferred: where the walk begins.
+        reached: the ids of the Deferreds that other walks of the same batch have met. This walk
+            skips them and adds its own, so that a batch takes linear time.
+        keeping: receives the Deferreds on the way that have no result yet and keep their failure
+            when another takes a copy: the members of lists, and Deferreds in templates.
     """
     found, todo = [], [deferred]
     while todo:
@@ -56,17 +56,17 @@ def leaves(
 
 
 def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
-    """The Deferreds to which a cancel is to be passed on; None if this one is a leaf.
+    """The Deferreds that a cancel of this one is passed on to, or None if this is a leaf.
 
-    They are in a list if this one takes a copy of their results. Otherwise it takes the result
-    itself, and leaves None.
+    The sequence is a list if this Deferred takes a copy of their results. Otherwise it takes the
+    result itself and leaves None behind.
     """
-    # An override may also be an attribute of the instance, which has no __func__.
+    # ``cancel`` may be overridden on the instance; such an attribute may have no ``__func__``.
     cancel = getattr(deferred.cancel, "__func__", None)
     if cancel is _DEFERRED_LIST.cancel:
         return _result_of(deferred) if deferred.called else members_of(deferred)
     if cancel is not Deferred.cancel:
-        # It decides what a cancel does, also when it has fired and waits for more.
+        # An override decides what a cancel does, even if the Deferred has fired and waits for more.
         return () if has_fired(innermost(deferred)) else None
     if deferred.called:
         return _result_of(deferred)
@@ -82,13 +82,13 @@ def awaited_by(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
 
 
 def is_driven_now(deferred: Deferred[Any], seen: set[int]) -> bool:
-    """Whether a coroutine or generator for which a Deferred waits is on the stack.
+    """Whether a coroutine or generator that a Deferred waits for is on the stack.
 
-    No cancel reaches it there.
+    A cancel cannot reach it there.
 
     Args:
-        deferred: where to begin.
-        seen: the ids of the Deferreds that other walks have met; these are left out.
+        deferred: where the walk begins.
+        seen: the ids of the Deferreds to skip; this walk adds those that it meets.
     """
     return any(
         not each.called and driver_of(each) is not None and all(map(has_fired, below))
@@ -99,11 +99,11 @@ def is_driven_now(deferred: Deferred[Any], seen: set[int]) -> bool:
 def all_below(
     deferred: Deferred[Any], seen: set[int]
 ) -> Iterator[tuple[Deferred[Any], Sequence[Deferred[Any]]]]:
-    """A Deferred and whatever it waits for, directly or not: each once, with what it waits for.
+    """Yield a Deferred and everything it waits for, directly or not, each with what it waits for.
 
     Args:
-        deferred: where to begin.
-        seen: the ids of what is left out; those of what is met are added.
+        deferred: where the walk begins.
+        seen: the ids of the Deferreds to skip; this walk adds those that it meets.
     """
     todo = [deferred]
     while todo:
@@ -116,27 +116,27 @@ def all_below(
 
 
 def _result_of(deferred: Deferred[Any]) -> Sequence[Deferred[Any]] | None:
-    """The Deferred that is the result of one that was called; None if the result cannot be read."""
+    """The Deferred that a called Deferred has as its result, if any; None if it cannot be read."""
     if not hasattr(deferred, "result"):
         return None
     return (deferred.result,) if isinstance(deferred.result, Deferred) else ()
 
 
 def is_settled(deferred: Deferred[Any]) -> bool:
-    """Whether a Deferred has a result, and does not wait for that of another."""
+    """Whether a Deferred has a result of its own and does not wait for another Deferred."""
     return deferred.called and not isinstance(getattr(deferred, "result", None), Deferred)
 
 
 def has_fired(deferred: Deferred[Any]) -> bool:
-    """Whether a Deferred has a result, so that a cancel of it is in vain, or does harm."""
+    """Whether a Deferred has a result, so that a cancel would be useless or harmful."""
     return deferred.called and _result_of(deferred) is not None
 
 
 def innermost(deferred: Deferred[Any]) -> Deferred[Any]:
-    """The Deferred whose result ``deferred`` will take, down the whole chain of results."""
+    """The last Deferred of a chain of results: ``deferred`` will take its result."""
     seen: set[int] = set()
     while deferred.called and id(deferred) not in seen:
-        # A callback may have returned the very Deferred that it was added to.
+        # A callback may have returned the very Deferred that it was added to: a circle.
         seen.add(id(deferred))
         below = _result_of(deferred)
         if below:

@@ -1,6 +1,6 @@
-"""Which Deferreds a cancel only lets go: nothing stops the work behind them.
+"""Find the Deferreds that a cancel only lets go, because nothing stops the work behind them.
 
-Finds them, before they are cancelled, and keeps an eye on each. What follows is for the scopes.
+Finds them before the cancel, and keeps a weak reference to each to tell when it has ended.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ check("let go")
 
 _SUSPECTS = frozenset(
     (
-        *("race.<locals>.cancel", "_fork.<locals>.<lambda>"),  # they pass it on
-        *("readBody.<locals>.cancel", "Wait._cancel"),  # the last is our own
+        *("race.<locals>.cancel", "_fork.<locals>.<lambda>"),  # these pass the cancel on
+        *("readBody.<locals>.cancel", "Wait._cancel"),  # the last is cancelweb's own
         "Deferred.fromFuture.<locals>.cancel",
     )
 )
-"""The cancellers, by their names, that may let a part of the work go."""
+"""The names of the cancellers that may let part of the work go."""
 
 LET_GO = "_cancelweb_let_go"
-"""Where a Deferred of ours keeps what its canceller had to let go, a sequence of `Unstopped`."""
+"""The attribute of our Deferreds that lists what their canceller let go, as `Unstopped`."""
 
 _POSITION = re.compile(r".+:\d+ in .+")
 
 _NOT_OF_USERS = (dirname(asyncio.__file__) + sep, dirname(dirname(__file__)) + sep)
-"""Where code is that would be the place of all its users: ``asyncio.to_thread``, or our own."""
+"""The code of asyncio and cancelweb: a line there would be the same for all callers."""
 
 
 @frozen(eq=False)
 class Unstopped:
-    """What was asked to stop, though nothing could stop it, or tell whether it has stopped.
+    """Work that was asked to stop, though nothing could stop it or observe its end.
 
     Attributes:
-        what: what it is.
-        where: the place where it was awaited, in one line; empty if Python cannot tell.
-        runs: refers weakly to what lives for as long as the work runs, at the least: the Deferred,
-            to which the code that will fire it refers. None if there is no such thing.
+        what: what the work is, in a few words.
+        where: the line at which it was awaited; empty if Python cannot tell.
+        runs: a weak reference to an object that lives at least as long as the work runs: the
+            Deferred that the work's code will fire. None if there is no such object.
     """
 
     what: str
@@ -57,39 +57,40 @@ class Unstopped:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the work is known to have ended, or there never was any."""
+        """Whether the work is known to have ended, or never existed."""
         return self.runs is not None and self.runs() is None
 
 
 def may_let_go(canceller: Callable[..., object] | None) -> bool:
-    """Whether a leaf's canceller may let a part of the work go: a quick look, on the safe side."""
+    """Whether a leaf's canceller may let part of the work go: a quick look; errs towards yes."""
     return canceller is None or getattr(canceller, "__qualname__", None) in _SUSPECTS
 
 
 def is_stoppable_leaf(deferred: Deferred[Any]) -> bool:
-    """Whether this is a leaf, as most Deferreds are, with a canceller that stops the work.
+    """Whether a Deferred is a leaf with a canceller that stops the work, as most Deferreds are.
 
-    It is a Deferred of no other class.
+    Call this only for instances of Deferred itself, not of a subclass.
     """
     canceller = canceller_of(deferred)
     return not (deferred.called or may_let_go(canceller) or driver_behind(canceller) is not None)
 
 
 def unstoppable_of(found: Iterable[Deferred[Any]]) -> list[Deferred[Any]]:
-    """Those of several leaves that nothing can stop."""
+    """The leaves that nothing can stop."""
     return [leaf for leaf in found if is_unstoppable(leaf)]
 
 
 def is_unstoppable(leaf: Deferred[Any]) -> bool:
-    """Whether a cancel does no more than end the wait."""
+    """Whether a cancel of this leaf only ends the wait for its work."""
     if canceller_of(leaf) is not None:
         return is_endless_body(leaf)
-    # An override decides what a cancel does. One that was called passes it on, if we cannot.
+    # An overridden ``cancel`` decides what it stops. A called Deferred whose result cannot be read
+    # passes the cancel on itself.
     return getattr(leaf.cancel, "__func__", None) is Deferred.cancel and not leaf.called
 
 
 def watch_over_all(found: Iterable[Deferred[Any]], told: str) -> tuple[Unstopped, ...]:
-    """Keep an eye on Deferreds that are about to be cancelled in vain.
+    """Note Deferreds that are about to be cancelled in vain.
 
     Args:
         found: the Deferreds.
@@ -100,9 +101,9 @@ def watch_over_all(found: Iterable[Deferred[Any]], told: str) -> tuple[Unstopped
 
 
 def position_in(told: str) -> str:
-    """The innermost line of code among the lines that tell where work waits, or an empty str.
+    """The innermost line of code in a text that tells where work waits, or an empty str.
 
-    Code of asyncio itself, or of cancelweb, is named only where there is no other.
+    Lines of asyncio or cancelweb count only if there are no others.
     """
     positions = [line for line in told.splitlines() if _POSITION.fullmatch(line)]
     others = [line for line in positions if not line.startswith(_NOT_OF_USERS)]

@@ -1,6 +1,6 @@
-"""How to stop the kinds of work that users have taught: through their `ICancellable`.
+"""Stop the kinds of work that users have registered, through their `ICancellable`.
 
-Knows what a user's canceller may have besides, and that any of it may be at fault.
+A user's canceller may have optional parts (`ICancellableDetails`). Any part may be faulty.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class UserCanceller(Canceller):
-    """Passes everything on to a user's canceller, as far as that takes part.
+    """Passes everything on to a user's canceller, as far as the canceller supports it.
 
     Attributes:
         work: what was returned or tracked.
@@ -35,7 +35,7 @@ class UserCanceller(Canceller):
     own: Any
     is_result_lost = True
     _can_tell: bool = field(default=True, init=False, repr=False)
-    """Whether its ``where()``, if there is one, has not failed yet: the log tells of it once."""
+    """False once its ``where()`` has failed, so that the log tells of the failure only once."""
 
     def watch(self, settled: Settled) -> None:
         self._when_settled().addBoth(lambda result: drop(settled(result)))
@@ -49,7 +49,7 @@ class UserCanceller(Canceller):
                     f"when_settled() of {self.describe()} must return a Deferred, not {told!r}"
                 )
         except BaseException:
-            # The end of this work will never be told: the fault is all that came of it.
+            # Nothing will tell when this work ends, so this error becomes its result.
             settled = fail(Failure())
         return settled
 
@@ -67,7 +67,7 @@ class UserCanceller(Canceller):
 
     def _pass_clock_on(self) -> None:
         try:
-            # Whatever else a class keeps under this name is its own.
+            # An attribute ``clock`` that is not None belongs to the user's class.
             if self.clock is not None and getattr(self.own, "clock", self) is None:
                 self.own.clock = self.clock
         except BaseException:
@@ -120,11 +120,11 @@ class UserCanceller(Canceller):
 
 
 def _needs_nothing(function: Callable[..., object]) -> bool:
-    """Whether it can be called without arguments: otherwise it is something else of that name."""
+    """Whether a function takes no arguments. If not, it is another method of the same name."""
     try:
         signature(function).bind()
     except (TypeError, ValueError):
-        # The second is of builtins that do not tell.
+        # Some builtins have no signature: ValueError.
         return False
     return True
 

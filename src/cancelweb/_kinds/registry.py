@@ -1,7 +1,6 @@
-"""Which canceller goes with which kind of work: every registration, and the look-up.
+"""Which canceller stops which kind of work: all registrations, and the look-up.
 
-How each kind is stopped is in `deferred_kinds`, `timers`, `twisted_kinds`, `futures` and
-`own_kinds`.
+`deferred_kinds`, `timers`, `twisted_kinds`, `futures` and `own_kinds` hold the cancellers.
 """
 
 from __future__ import annotations
@@ -46,18 +45,18 @@ for _canceller, _kind in [
 ]:
     registerAdapter(_canceller, _kind, ICancellable)
 
-# The commonest kinds, and coroutines, are found without the registry. They are registered there,
-# too, so that no registration for exactly these classes can be made in vain.
+# The most common kinds are found without the registry. They are registered all the same, so that
+# an attempt to register another adapter for them fails instead of having no effect.
 COMMON: dict[type, Callable[[Any], Canceller]] = {Deferred: DeferredCanceller}
 if TELLS_ENDS_OF_TIMERS:
     COMMON[DelayedCall] = DelayedCallCanceller
 
 
 def find_canceller(work: object, start: Start = Deferred.fromCoroutine) -> Canceller | None:
-    """What stops a piece of work, or None.
+    """The canceller for a piece of work, or None for an unknown kind.
 
     Args:
-        work: a coroutine or another awaitable is started.
+        work: what was returned or tracked. A coroutine or another awaitable is started.
         start: starts it.
     """
     if type(work) is CoroutineType:
@@ -75,10 +74,11 @@ def find_canceller(work: object, start: Start = Deferred.fromCoroutine) -> Cance
 
 
 def canceller_for(work: object) -> Canceller:
-    """What stops a piece of work, as `find_canceller` tells.
+    """The canceller for a piece of work, as `find_canceller` finds it.
 
     Raises:
-        TypeError: nothing is known of this kind of work; says how to register it.
+        TypeError: no canceller is registered for this kind of work. The message says how to
+            register one.
     """
     canceller = find_canceller(work)
     if canceller is None:

@@ -1,6 +1,6 @@
-"""How to stop timers: those of Twisted, and any other `IDelayedCall`.
+"""Cancel timers: Twisted's own, and any other `IDelayedCall`.
 
-One canceller a kind; `registry` says which is used for what.
+One canceller per kind; `registry` maps kinds to cancellers.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .where import function_at, function_name, named
 TELLS_ENDS_OF_TIMERS = check("timers")
 
 CANCELLED = Failure(CancelledError())
-"""How a timer has ended that we have cancelled. One for all: it refers to no frame."""
+"""The result of a timer that cancelweb cancelled. All share one object: it refers to no frame."""
 
 
 class DelayedCallCanceller(Canceller):
-    """Cancels a timer; notices when it has run, has raised, or was cancelled by other code.
+    """Cancels a timer, and notices when it runs, raises or is cancelled by other code.
 
-    For timers whose ``func`` and ``canceller`` can be replaced. Not of attrs, whose ``__init__``
-    would set what few of them ever need.
+    For timers whose ``func`` and ``canceller`` can be replaced. This is no attrs class, because
+    its ``__init__`` would set attributes that few timers need.
 
     Args:
         call: the timer.
-        settled: watches a timer that is active, as `watch` does.
+        settled: if given, the timer must be active; it is watched at once, as by `watch`.
     """
 
     _func: Any
@@ -62,14 +62,14 @@ class DelayedCallCanceller(Canceller):
             settled(CANCELLED)
 
     def cancel_unheard(self) -> None:
-        """Cancel a timer that is active, and do not settle: it is over when this returns."""
+        """Cancel an active timer without settling. The timer is over when this returns."""
         call = self.work
         call.func, call.canceller = self._func, self._canceller
         call.cancel()
 
     def _run(self, *args: Any, **kwargs: Any) -> None:
         call, settled = self.work, self._settled
-        # They must not go on referring to us, who refer to them.
+        # The timer must not keep referring to this canceller, which refers to the timer.
         call.func, call.canceller = self._func, self._canceller
         self._settled = drop
         self.is_ending = True
@@ -96,13 +96,13 @@ class DelayedCallCanceller(Canceller):
 
     @property
     def _function(self) -> Any:
-        """The user's function; a cancelled timer has forgotten it."""
+        """The user's function. A timer that was cancelled no longer has it."""
         return getattr(self, "_func", None) or getattr(self.work, "func", self.work)
 
 
 @define(eq=False)
 class ForeignCallCanceller(OneShot):
-    """Cancels a timer that does not tell when it has run: it is over when the response is."""
+    """Cancels a timer that cannot tell when it runs. It settles when the response is over."""
 
     work: Any
 
@@ -141,7 +141,7 @@ def _due(call: Any, clock: IReactorTime | None) -> str:
 
 
 def _result_of(call: Any) -> object:
-    """How a DelayedCall that is no longer active has ended: to cancel it again tells that."""
+    """How a DelayedCall that is no longer active ended: a second ``cancel`` raises the answer."""
     try:
         call.cancel()
     except AlreadyCancelled:

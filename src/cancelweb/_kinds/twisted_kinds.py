@@ -1,6 +1,6 @@
-"""How to stop the kinds of work that Twisted has, but for Deferreds and timers.
+"""Stop Twisted's loops (`LoopingCall`), cooperative tasks and child processes.
 
-One canceller a kind; `registry` says which is used for what.
+One canceller per kind; `registry` maps kinds to cancellers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TELLS_ENDS_OF_PROCESSES = check("tracked processes")
 check("unstarted loops")
 
 _LOOK_EVERY = 0.1
-"""Seconds from one look at a process to the next, where nothing tells when it has ended."""
+"""Seconds between two looks at a process, used where nothing tells when it has ended."""
 
 
 @define(eq=False)
@@ -39,7 +39,7 @@ class LoopingCallCanceller(OneShot):
 
     def __attrs_post_init__(self) -> None:
         if getattr(self.work, "starttime", 0) is None:
-            # Nothing tells of a start that is still to come.
+            # A loop offers no way to learn that it has been started later.
             raise RuntimeError(f"{self.work!r} was never started: call its start() first")
 
     def watch(self, settled: Settled) -> None:
@@ -51,7 +51,7 @@ class LoopingCallCanceller(OneShot):
             self.settle(NOT_DONE_YET)
 
     def _when_ended(self) -> Deferred[Any] | None:
-        """The Deferred that start() returned, which is to be had nowhere else."""
+        """The Deferred that start() returned; no other attribute of the loop holds it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             return getattr(self.work, "deferred", None)
@@ -98,7 +98,7 @@ class CooperativeTaskCanceller(Canceller):
             self.work.stop()
 
     def where(self) -> str:
-        # Its iterator has no public name, and no other generator belongs to it.
+        # The iterator has no public name, and a task holds no other generator.
         generators = [each for each in vars(self.work).values() if isinstance(each, GeneratorType)]
         return "\n".join(lines_of(next(iter(generators), None))) or self.describe()
 
@@ -108,10 +108,10 @@ class CooperativeTaskCanceller(Canceller):
 
 @define(eq=False)
 class ProcessCanceller(OneShot):
-    """Sends a child process TERM, and KILL if it is still there after a grace period.
+    """Sends a child process TERM, then KILL if it still runs after a grace period.
 
     Attributes:
-        grace: how many seconds a process has between the two signals.
+        grace: seconds between the two signals.
     """
 
     grace: ClassVar[float] = 3.0
@@ -126,7 +126,7 @@ class ProcessCanceller(OneShot):
         self._settled = settled
         protocol = getattr(self.work, "proto", None)
         if hasattr(protocol, "__dict__"):
-            # The process is over when its protocol is told so; `pid` is None before that.
+            # The process is over when its protocol is told so; `pid` becomes None before that.
             self._protocol, self._former = protocol, vars(protocol).get("processEnded")
             self._protocol.processEnded = self._ended
         elif self.work.pid is None:

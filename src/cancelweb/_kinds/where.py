@@ -1,7 +1,7 @@
-"""Where work waits and what it is called, in words for logs, reports and the status page.
+"""Describe work and where it waits, in words for logs, reports and the status page.
 
-The line at which a coroutine or generator waits is that of its innermost frame (`lines_of`). Reads
-frames and attributes; changes nothing.
+A coroutine or generator waits at the line of its innermost frame (`lines_of`). Everything here
+only reads frames and attributes, except `place`, which sets one.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ check("reports")
 T = TypeVar("T")
 
 PLACE = "_cancelweb_place"
-"""Where a Deferred, or another thing that is awaited, may keep the `Place` of its work."""
+"""The attribute in which an awaited object, such as a Deferred, may keep its `Place`."""
 
 _SUSPENDED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 _awaiting: Any = Deferred().__await__()
 _AWAITING_DEFERRED = getattr(_awaiting, "gi_code", None)
-"""The code of the generator that awaits a Deferred, if it is a generator."""
+"""The code of the generator that awaits a Deferred, if Twisted uses a generator for it."""
 
 
 @define(eq=False)
 class Place:
-    """Where work is done that has no frames in this thread.
+    """The place of work that has no frames in this thread.
 
     Attributes:
-        text: such as the id of a thread or a process; may be set in any thread.
+        text: a description, such as the id of a thread or process. Any thread may set it.
     """
 
     text: str
 
 
 def place(awaited: T, at: Place) -> T:
-    """Note where the work is done for which a Deferred, say, waits."""
+    """Note the place of the work behind an awaited object, such as a Deferred; returns it."""
     setattr(awaited, PLACE, at)
     return awaited
 
 
 class Tells(Protocol):
-    """What can tell where its work waits: a `Canceller`."""
+    """An object that can tell where its work waits, such as a `Canceller`."""
 
     def where(self) -> str:
-        """One line or more, the innermost last."""
+        """One or more lines, the innermost last."""
 
 
 def innermost_line(canceller: Tells) -> str:
-    """The last line of where the work waits."""
+    """The last line that tells where the work waits."""
     return canceller.where().rpartition("\n")[2]
 
 
 def is_on_stack(suspended: object) -> bool:
-    """Whether a coroutine or async generator runs in this moment: a cancel would be lost on it."""
+    """Whether a coroutine or async generator is running now, so that a cancel would be lost."""
     if isinstance(suspended, AsyncGeneratorType):
         return suspended.ag_running and suspended.ag_await is None
     return isinstance(suspended, CoroutineType) and suspended.cr_running
@@ -79,11 +79,11 @@ def is_on_stack(suspended: object) -> bool:
 
 
 def named(thing: object, otherwise: object = None) -> str:
-    """How logs call a thing: by its ``repr``, unless that tells no more than an address.
+    """The name of an object in logs: its ``repr``, unless that shows only a type and an address.
 
     Args:
-        thing: the thing.
-        otherwise: another that may have a better ``repr``, such as the thing's canceller.
+        thing: the object.
+        otherwise: another object with a better ``repr``, perhaps, such as the object's canceller.
     """
     for each in (thing, otherwise):
         text = safe_repr(each)
@@ -94,13 +94,13 @@ def named(thing: object, otherwise: object = None) -> str:
 
 
 def function_name(function: Any) -> str:
-    """How logs call a function, such as ``Page.answer``."""
+    """The name of a function in logs, such as ``Page.answer``."""
     plain = _plain(function)
     return str(getattr(plain, "__qualname__", None) or named(plain))
 
 
 def function_at(function: Any) -> str:
-    """A function and its first line, as far as Python can tell: ``Page.answer at page.py:12``."""
+    """A function and its first line, if Python knows it: ``Page.answer at page.py:12``."""
     name, code = function_name(function), getattr(_plain(function), "__code__", None)
     return name if code is None else f"{name} at {code.co_filename}:{code.co_firstlineno}"
 
@@ -117,7 +117,7 @@ def _plain(function: Any) -> Any:
 def lines_of(waits: object) -> Iterator[str]:
     """The lines at which a coroutine, generator, Deferred or task waits, the innermost last.
 
-    A Deferred at the end is told only where no line of code has told of it.
+    A Deferred at the end gets a line of its own only if no line of code leads to it.
     """
     is_told = False
     for each in _in_turn(waits):
@@ -128,7 +128,7 @@ def lines_of(waits: object) -> Iterator[str]:
         if isinstance(each, _SUSPENDED):
             frame, _ = _parts(each)
             if frame is None:
-                # It has ended.
+                # The coroutine or generator has ended.
                 return
             is_told = True
             yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
@@ -142,7 +142,7 @@ def lines_of(waits: object) -> Iterator[str]:
 
 
 def _in_turn(waits: object) -> Iterator[object]:
-    """What waits, what that waits for, and so on; of several, the first."""
+    """What waits, what that waits for, and so on; the first, where it waits for several."""
     seen: set[int] = set()
     behind: object = None
     while waits is not None and id(waits) not in seen:
@@ -168,7 +168,7 @@ def frames() -> Iterator[FrameType]:
 
 
 def chain_of(suspended: object) -> Iterator[object]:
-    """What is suspended, what that awaits itself, and so on, up to the first Deferred or task."""
+    """A suspended object, what it awaits, and so on, up to the first Deferred or task."""
     while isinstance(suspended, _SUSPENDED):
         yield suspended
         _, awaited = _parts(suspended)
@@ -184,9 +184,9 @@ def _parts(suspended: Any) -> tuple[FrameType | None, Any]:
 
 
 def _behind(awaited: Any) -> Any:
-    """What an awaited thing is, or what it stands for, as the iterator of a Deferred or a task.
+    """The awaited object itself, or the Deferred or task that an iterator stands for.
 
-    These refer to it, and have no attribute that tells.
+    The iterator refers to it, but has no attribute that names it.
     """
     is_of_deferred = isinstance(awaited, GeneratorType) and awaited.gi_code is _AWAITING_DEFERRED
     if isinstance(awaited, (*_SUSPENDED, Deferred)) and not is_of_deferred:
@@ -198,7 +198,7 @@ def _behind(awaited: Any) -> Any:
 
 
 def _below(deferred: Deferred[Any]) -> Sequence[Deferred[Any]]:
-    """The Deferreds that a Deferred waits for; of several, those that have no result yet."""
+    """The Deferreds that a Deferred waits for; if several, only those without a result."""
     below = awaited_by(deferred) or ()
     if len(below) > 1:
         return [each for each in below if not innermost(each).called]
@@ -206,14 +206,14 @@ def _below(deferred: Deferred[Any]) -> Sequence[Deferred[Any]]:
 
 
 def _driven_by(driver: Any) -> object:
-    """The coroutine or generator of one of Twisted's drivers, or None; None without a driver."""
+    """The coroutine or generator that one of Twisted's drivers runs, or None."""
     return next(
         (each for each in arguments_of_driver(driver) if isinstance(each, _SUSPENDED)), None
     )
 
 
 def _text_of(deferred: Deferred[Any]) -> str:
-    """What can be told of a Deferred that waits for no other: what would cancel it."""
+    """Describe a Deferred that waits for no other, by its canceller."""
     kind = type(deferred).__name__
     if deferred.called:
         return f"{kind} that is paused" if deferred.paused else kind
