@@ -1,8 +1,7 @@
-"""A pool of database connections whose queries stop in the database when they are cancelled.
+"""A pool of database connections (adbapi) whose queries stop in the database when cancelled.
 
-How a statement is stopped is in `_stoppable.drivers`; how none begins after the cancel, in
-`cursors` there; how a call waits for its thread, in `thread_calls`; and what its function is given,
-in `adbapi`.
+In `_stoppable`, `drivers` stops a statement, `cursors` keeps the next one from starting,
+`thread_calls` waits for the thread, and `adbapi` has the connections and transactions.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from twisted.python.threadpool import ThreadPool
 from ._log import log
 from ._scopes.refusal import begin
 from ._stoppable.adbapi import CAN_STOP, Connection, Transaction, interact
-from ._stoppable.cursors import ask_sqlite, checking
+from ._stoppable.cursors import checking, use_checking_cursors
 from ._stoppable.drivers import IInterruptible, PostgreSQL, interruptible
 from ._stoppable.thread_calls import ThreadCall
 from ._twisted.access import in_interaction, reactor_of, with_connection
@@ -30,22 +29,22 @@ from ._twisted.access import in_interaction, reactor_of, with_connection
 __all__ = ["Committed", "ConnectionPool", "IInterruptible"]
 
 FIRST_PAUSE, SHORT_PAUSE, LAST_PAUSE = 0.01, 0.05, 1.0
-"""Seconds from one interrupt to the next; each pause is twice the one before, up to the second of
-these where an interrupt costs nothing, and up to the last where it costs most."""
+"""Seconds between two interrupts. Each pause is twice the one before: up to the second value if an
+interrupt costs nothing, and up to the third if it costs most."""
 SHARE = 100
-"""A pause is long enough if it is so many times as long as the interrupt took. That of SQLite takes
-no time; where statements are short, most of them come between two."""
+"""A pause need not be longer than this many times the duration of the interrupt. SQLite's takes no
+time, and most of them come between two statements where these are short."""
 
 EXTRAS = {"psycopg": "postgres"}
 
 
 class Committed(CancelledError):
-    """The cancel came too late: the transaction was being committed, or had been.
+    """The cancel came too late: the transaction was being committed, or already had been.
 
     Any other CancelledError of a query means that it was rolled back, or never begun.
 
     Attributes:
-        result: what the query came to.
+        result: the result of the query.
     """
 
     def __init__(self, result: object) -> None:
@@ -56,29 +55,29 @@ class Committed(CancelledError):
 class ConnectionPool(adbapi.ConnectionPool):
     """A `twisted.enterprise.adbapi.ConnectionPool` whose queries can be stopped.
 
-    It takes the same arguments, and has the same methods. The Deferreds of ``runQuery``,
-    ``runOperation``, ``runInteraction`` and ``runWithConnection`` can be cancelled: what still
-    waits for a thread never begins; a statement that runs is stopped in the database, and the
+    It takes the same arguments and has the same methods. You can cancel the Deferreds of
+    ``runQuery``, ``runOperation``, ``runInteraction`` and ``runWithConnection``. A query that
+    waits for a thread then never begins. A statement that runs is stopped in the database, and its
     transaction is rolled back. The Deferred fires when the thread and its connection are free
-    again: with CancelledError, with `Committed` if it was too late, or with the failure, if there
-    was one that is not the cancel's. A request that has been cancelled begins no more queries but
-    to clean up: others fail with `cancelweb.StartRefused`, see `cancelweb.cleaning`.
+    again: with CancelledError, with `Committed` if the cancel came too late, or with a failure that
+    the cancel did not cause. A cancelled request may begin queries for cleanup only. Others fail
+    with `cancelweb.StartRefused`, see `cancelweb.cleaning`.
 
-    From the cancel on, the same call gets nothing more done: its transaction, the connection that
-    it was given, and cursors that it has opened before raise CancelledError, ``executemany`` at the
-    next row. Only a cursor of a class of your own does not: what that runs is interrupted again and
-    again. The connection is not used for anything else before the cancel is over.
+    After the cancel, the same call gets nothing more done. Its transaction, its connection and the
+    cursors it opened before raise CancelledError, ``executemany`` at the next row. A cursor of a
+    class of your own does not raise; its statements are interrupted again and again. The connection
+    serves nothing else until the cancel is over.
 
     Raises:
-        ImportError: the driver is not installed; names the extra of cancelweb that brings it.
+        ImportError: the driver is not installed. The message names the extra that installs it.
     """
 
     connectionFactory = Connection
     transactionFactory = Transaction  # noqa: N815 - Twisted's name
 
     _interrupters: ThreadPool | None = None
-    """To stop a statement may block: psycopg opens a network connection for it. The threads of the
-    pool itself may all be busy, with what is to be stopped."""
+    """Threads for interrupts, which may block: psycopg opens a network connection for each. The
+    pool's own threads may all be busy with the statements that are to stop."""
 
     def __init__(self, dbapiName: str, *connargs: Any, **connkw: Any) -> None:
         try:
@@ -91,17 +90,17 @@ class ConnectionPool(adbapi.ConnectionPool):
                 f"ConnectionPool({dbapiName!r}) needs {error.name}: pip install cancelweb[{extra}]",
                 name=error.name,
             ) from error
-        ask_sqlite(self.dbapi, self.connargs, self.connkw)
+        use_checking_cursors(self.dbapi, self.connargs, self.connkw)
 
     def start(self) -> None:
-        """See `adbapi.ConnectionPool.start`: the reactor calls it, maybe inside `__init__`."""
+        """See `adbapi.ConnectionPool.start`. The reactor may call this inside `__init__`."""
         if not self.running:
             self._interrupters = ThreadPool(0, self.max, f"{self.name or self.dbapiName}-interrupt")
             self._interrupters.start()
         super().start()
 
     def finalClose(self) -> None:
-        """See `adbapi.ConnectionPool.finalClose`: waits for the threads, as that does."""
+        """See `adbapi.ConnectionPool.finalClose`. This also waits for the interrupting threads."""
         super().finalClose()
         if self._interrupters is not None:
             self._interrupters.stop()
@@ -110,14 +109,14 @@ class ConnectionPool(adbapi.ConnectionPool):
         """See `adbapi.ConnectionPool.connect`.
 
         Raises:
-            TypeError: cancelweb does not know how to stop the statements of such a connection;
-                says how to register an adapter.
+            TypeError: cancelweb does not know how to stop the statements of this kind of
+                connection. The message says how to register an adapter.
         """
         is_new = self.threadID() not in self.connections
         connection = super().connect()
         used = interruptible(connection)
         if is_new and isinstance(used, PostgreSQL):
-            used.ask_first()
+            used.use_checking_cursors()
         return connection
 
     def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
@@ -127,7 +126,7 @@ class ConnectionPool(adbapi.ConnectionPool):
     def runInteraction(
         self, interaction: Callable[..., Any], *args: Any, **kw: Any
     ) -> Deferred[Any]:
-        """See `adbapi.ConnectionPool.runInteraction`; all queries and operations come here."""
+        """See `adbapi.ConnectionPool.runInteraction`. Queries and operations come here, too."""
         return self._defer(in_interaction(self), partial(interact, interaction), *args, **kw)
 
     def _defer(
@@ -138,35 +137,35 @@ class ConnectionPool(adbapi.ConnectionPool):
         return begin("a query", use.start, self.threadpool, run, call, *args, **kw)
 
     def interrupt_in_thread(self, interrupt: Callable[[], None]) -> None:
-        """Call what may block; from the reactor's thread, for something that runs."""
+        """Call an interrupt, which may block, in another thread; from the reactor's thread."""
         assert self._interrupters is not None
         self._interrupters.callInThread(interrupt)
 
     def interruptible_of(self, thread: int) -> Any:
-        """The `IInterruptible` of a thread's connection; None where that was lost."""
+        """The `IInterruptible` of a thread's connection, or None if that connection was lost."""
         connection = self.connections.get(thread)
         return None if connection is None else interruptible(connection)
 
 
 @define(eq=False)
 class _Use(ThreadCall):
-    """One use of a connection, by one of the pool's threads.
+    """One use of a connection, in one of the pool's threads.
 
     Attributes:
-        pool: whose connection it is.
+        pool: the pool that the connection belongs to.
     """
 
     pool: ConnectionPool
     _thread: int | None = field(default=None, init=False)
-    """While the connection may be interrupted: which thread uses it."""
+    """The thread that uses the connection, while the connection may be interrupted; else None."""
     _interrupting: Lock = field(factory=Lock, init=False)
-    """Held while an interrupt is under way, and to begin and end what may be interrupted."""
+    """Held during an interrupt, and to begin and end the time in which one may come."""
     _over: Event = field(factory=Event, init=False)
 
     def call(self, function: Callable[..., Any], used: Any, *args: Any, **kw: Any) -> Any:
-        """Call the user's function; if it is cancelled meanwhile, raise CancelledError.
+        """Call the user's function, and raise CancelledError if it was cancelled meanwhile.
 
-        It is adbapi that calls this, in the thread, and commits or rolls back afterwards.
+        adbapi calls this in the thread, and commits or rolls back afterwards.
         """
         self._begin()
         checking.set(self._check)
@@ -178,7 +177,7 @@ class _Use(ThreadCall):
         finally:
             self._end()
         if self.is_cancelled:
-            # Not from inside the `except`: this would refer to the driver's error and its frames.
+            # Outside the `except` block: inside, this would refer to the driver's error and frames.
             raise CancelledError()
         return result
 
@@ -193,8 +192,8 @@ class _Use(ThreadCall):
             raise CancelledError()
 
     def _end(self) -> None:
-        # Waits for an interrupt that is under way: it is not to hit what comes next, not even the
-        # rollback.
+        # The lock waits for an interrupt that is under way: it must not hit what comes next, such
+        # as the rollback.
         with self._interrupting:
             self._thread = None
         self._over.set()
@@ -211,16 +210,16 @@ class _Use(ThreadCall):
         self.pool.interrupt_in_thread(self._interrupt)
 
     def _interrupt(self) -> None:
-        # One that comes before the database has begun a statement, or between two, stops nothing.
+        # An interrupt that comes before the first statement, or between two, stops nothing.
         pause = FIRST_PAUSE
         while (took := self._interrupt_once()) is not None and not self._over.wait(pause):
             pause = min(2 * pause, max(SHORT_PAUSE, SHARE * took), LAST_PAUSE)
 
     def _interrupt_once(self) -> float | None:
-        """Returns the seconds that it took, or else None: there is nothing to interrupt."""
+        """Interrupt, and return the seconds that took; None if there is nothing to interrupt."""
         with self._interrupting:
             if self._thread is None:
-                # Not begun: then it never will. Or at its end already.
+                # The call has not begun, and now never will; or it is about to end.
                 return None
             used = self.pool.interruptible_of(self._thread)
             began = monotonic()
@@ -228,7 +227,7 @@ class _Use(ThreadCall):
                 if used is not None:
                     used.interrupt()
             except Exception:
-                log.failure("the statement of {connection} was not stopped", connection=used)
+                log.failure("could not stop the statement of {connection}", connection=used)
                 return inf
             return monotonic() - began
 
@@ -238,5 +237,5 @@ class _Use(ThreadCall):
 
 
 if not CAN_STOP:
-    # Queries run, at least.
+    # Twisted lacks a name that stopping needs. Queries still run, but cannot be stopped.
     ConnectionPool = adbapi.ConnectionPool  # type: ignore[assignment,misc]

@@ -1,7 +1,7 @@
-"""Child processes that end with their whole process group.
+"""Run child processes that end with their whole process group (subprocess).
 
-What users call, and the output as they read it. The child and its group are in
-`_stoppable.children`. For POSIX systems.
+The functions to call, and the output to read. `_stoppable.children` has the child and its group.
+For POSIX systems.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ._stoppable.reactors import in_reactor_thread, reactor_for
 __all__ = ["Output", "run", "stream"]
 
 _STREAM_ERRORS = 2**16
-"""How much of the end of its standard error is kept of a child that is streamed."""
+"""How many bytes to keep from the end of a streamed child's standard error."""
 
 
 def run(
@@ -34,34 +34,34 @@ def run(
     grace: float = 3.0,
     reactor: Any = None,
 ) -> Deferred[Completed]:
-    """Run a program, and collect its output.
+    """Run a program and collect its output.
 
     The child leads a session and process group of its own. When the Deferred is cancelled, the
-    whole group gets TERM, and KILL if something of it is left after ``grace`` seconds. What a
-    child that has ended by itself has left of its group is stopped in the same way, once all
-    output has been read. A process that has started a session of its own is out of reach.
+    whole group gets TERM, then KILL if any of it is left after ``grace`` seconds. If the child ends
+    by itself, the rest of its group is stopped in the same way, once all output has been read. A
+    process that has started a session of its own is out of reach.
 
     Args:
-        args: the program, looked up in ``PATH``, and its arguments. For a shell's pipeline
+        args: the program, looked up in ``PATH``, and its arguments. For a shell pipeline use
             ``["sh", "-c", pipeline]``.
         stdin: the bytes that it can read from its standard input.
-        cwd: the directory it runs in; this process's unless given.
-        env: its environment; this process's unless given.
+        cwd: its working directory; by default that of this process.
+        env: its environment; by default that of this process.
         check: whether an exit status other than 0 is an error.
         grace: seconds between TERM and KILL, 0 or more.
-        reactor: what runs the child; the scope's, or the one that runs, unless given.
+        reactor: the reactor that runs the child; by default the scope's, or else the running one.
 
     Returns:
-        A Deferred that fires once no process of the group is left. It fires with the output, the
-        error output and the exit status (negative for a signal that ended it) in a
-        ``subprocess.CompletedProcess``. It fails with ``CancelledError`` where it was cancelled,
-        with ``subprocess.CalledProcessError`` where ``check`` says so, and with ``OSError`` where
-        the program could not be started. In a scope that has been cancelled it fails with
-        `cancelweb.StartRefused`, unless this is cleanup: see `cancelweb.cleaning`.
+        A Deferred that fires once no process of the group is left. It fires with a
+        ``subprocess.CompletedProcess``: the output, the error output and the exit status, which is
+        negative if a signal ended the child. It fails with ``CancelledError`` if it was cancelled,
+        with ``subprocess.CalledProcessError`` for an exit status that ``check`` makes an error, and
+        with ``OSError`` if the program could not be started. In a cancelled scope it fails with
+        `cancelweb.StartRefused`, except during cleanup: see `cancelweb.cleaning`.
 
     Raises:
-        TypeError: ``args`` is no sequence of arguments, or ``stdin`` is not bytes.
-        ValueError: ``grace`` is negative, or not finite.
+        TypeError: ``args`` is not a sequence of arguments, or ``stdin`` is not bytes.
+        ValueError: ``grace`` is negative or not finite.
     """
     child = _child(args, stdin, cwd, env, grace, reactor, sys.maxsize)
     return place(Deferred.fromCoroutine(_collect(child, check)), child.place)
@@ -85,28 +85,29 @@ def stream(
     grace: float = 3.0,
     reactor: Any = None,
 ) -> Output:
-    """Run a program, and get its output as it comes.
+    """Run a program and read its output as it arrives.
 
-    A handler may return the iterator: the client is then sent the output as fast as it reads, and
-    the child waits for a slow one. The child is started when the first chunk is asked for, and
-    stopped, as `run` does, when the iterator is cancelled, closed, or dropped.
+    A handler may return the iterator. The client then gets the output as fast as it reads, and the
+    child waits for a slow client. The child is started when the first chunk is asked for. It is
+    stopped, as by `run`, when the iterator is cancelled, closed or dropped.
 
     Args:
-        args: as for `run`, like all the others.
-        stdin: see there.
-        cwd: see there.
-        env: see there.
-        check: whether an exit status other than 0 is an error, raised after all output:
-            ``subprocess.CalledProcessError`` with the last 64 KiB of the error output.
-        grace: see there.
-        reactor: see there.
+        args: see `run`, which takes the same arguments.
+        stdin: see `run`.
+        cwd: see `run`.
+        env: see `run`.
+        check: whether an exit status other than 0 is an error. If so, after all output, the
+            iterator raises ``subprocess.CalledProcessError`` with the last 64 KiB of the error
+            output.
+        grace: see `run`.
+        reactor: see `run`.
 
     Returns:
         An async iterator of bytes.
 
     Raises:
-        TypeError: ``args`` is no sequence of arguments, or ``stdin`` is not bytes.
-        ValueError: ``grace`` is negative, or not finite.
+        TypeError: ``args`` is not a sequence of arguments, or ``stdin`` is not bytes.
+        ValueError: ``grace`` is negative or not finite.
     """
     return Output(_child(args, stdin, cwd, env, grace, reactor, _STREAM_ERRORS), check)
 
@@ -134,13 +135,13 @@ def _child(
 
 
 class Output(AsyncIterator[bytes]):
-    """The output of a child, chunk by chunk; what `stream` returns.
+    """The output of a child, chunk by chunk; `stream` returns it.
 
     It ends once no process of the child's group is left.
     """
 
-    # No async generator: outside asyncio nobody closes one that is dropped. Only whoever reads
-    # refers to this object.
+    # Not an async generator: outside asyncio, nothing closes one that is dropped. Only the code
+    # that reads refers to this object, so that ``__del__`` runs as soon as it is dropped.
 
     def __init__(self, child: Child, check: bool) -> None:
         self._child, self._check = child, check
@@ -165,9 +166,9 @@ class Output(AsyncIterator[bytes]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Stop the child, and wait until its group has gone. May be called again.
+        """Stop the child, and wait until its group is gone. May be called again.
 
-        Who is cancelled while he waits is told of it when the group has gone.
+        If the wait is cancelled, it still lasts until the group is gone, and then raises.
         """
         self._is_open = False
         if self._child.is_started:

@@ -1,7 +1,7 @@
-"""Functions in threads, for requests whose clients may leave.
+"""Call functions in threads (deferToThread) for requests whose clients may leave.
 
-As `twisted.internet.threads`, but for the cancelling: what the thread is told, and when the
-Deferred fires. How, stands in `_stoppable.thread_calls`.
+Like `twisted.internet.threads`, except for cancels: the thread can find out, and the Deferred
+fires when the thread is free. `_stoppable.thread_calls` has the details.
 """
 
 from __future__ import annotations
@@ -28,23 +28,22 @@ R = TypeVar("R")
 def defer_to_thread(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
     """Call a function in a thread of the reactor's pool.
 
-    The reactor is that of the current scope, where it has threads, or else the global one.
+    The reactor is that of the current scope if it has threads, or else the global one.
 
     Args:
-        f: called in a copy of the caller's context: `cancelweb.current_scope` gives the caller's,
-            whose ``check`` raises `cancelweb.ScopeCancelled` once it has been cancelled. `check`
-            tells also of a cancel of this Deferred alone.
-        *args: what it is called with.
-        **kwargs: and by name.
+        f: the function, called in a copy of the caller's context. There, `cancelweb.current_scope`
+            returns the caller's scope, whose ``check`` raises `cancelweb.ScopeCancelled` once the
+            scope has been cancelled. `check` also raises if only this Deferred was cancelled.
+        *args: positional arguments for ``f``.
+        **kwargs: keyword arguments for ``f``.
 
     Returns:
-        A Deferred that fires with what ``f`` returned or raised. When it is cancelled and ``f``
-        has not begun, ``f`` is never called, and the Deferred fails with CancelledError at once.
-        A call that has begun cannot be ended from outside: the Deferred fires when ``f`` has
-        really come to its end, be it cancelled once or twice. What it returns then is dropped for
-        CancelledError; what it raises is the failure, whatever it is. In a scope that has been
-        cancelled it fails with `cancelweb.StartRefused`, unless this is cleanup: see
-        `cancelweb.cleaning`.
+        A Deferred that fires with what ``f`` returned or raised. If it is cancelled before ``f``
+        has begun, ``f`` is never called, and the Deferred fails with CancelledError at once. A call
+        that has begun cannot be ended from outside. The Deferred then fires when ``f`` has really
+        ended, even if it is cancelled again: with whatever ``f`` raised, or with CancelledError in
+        place of what ``f`` returned. In a cancelled scope the Deferred fails with
+        `cancelweb.StartRefused`, except during cleanup: see `cancelweb.cleaning`.
     """
     reactor = reactor_for(None, IReactorThreads)
     return defer_to_thread_pool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
@@ -57,30 +56,30 @@ def defer_to_thread_pool(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> Deferred[R]:
-    """Call a function in a thread of a pool of your own; the rest is as in `defer_to_thread`.
+    """Call a function in a thread of a pool of your own; otherwise like `defer_to_thread`.
 
     Args:
-        reactor: in whose thread the Deferred fires.
-        threadpool: where ``f`` is called; one that has been stopped never calls it.
-        f: as in `defer_to_thread`.
-        *args: what it is called with.
-        **kwargs: and by name.
+        reactor: the Deferred fires in this reactor's thread.
+        threadpool: calls ``f``. A pool that has been stopped never calls it.
+        f: see `defer_to_thread`.
+        *args: positional arguments for ``f``.
+        **kwargs: keyword arguments for ``f``.
     """
     start: Any = ThreadCall(reactor).start
     return begin("a call in a thread", start, threadpool, f, *args, **kwargs)
 
 
 def check() -> None:
-    """Ask, in a thread, whether anybody still wants the result; elsewhere this does nothing.
+    """Raise if the result of this thread's call is no longer wanted.
 
-    For what `defer_to_thread` calls, or a ``cancelweb.database.ConnectionPool``, also where there
-    is no scope, as in a run of `cancelweb.Shared`, and where it is not the scope that has
-    cancelled, but ``addTimeout``, say.
+    Call it in functions that `defer_to_thread` or a ``cancelweb.database.ConnectionPool`` runs;
+    elsewhere it does nothing. It also works where there is no scope, as in a run of
+    `cancelweb.Shared`, and where ``addTimeout``, for example, cancelled the Deferred alone.
 
     Raises:
-        ScopeCancelled: the scope of the caller has been cancelled. Work that is shielded from it is
-            not told.
-        twisted.internet.defer.CancelledError: the Deferred of this call has been.
+        ScopeCancelled: the caller's scope has been cancelled. Work that is shielded from that
+            cancel is not told.
+        twisted.internet.defer.CancelledError: the Deferred of this call has been cancelled.
     """
     scope, call = scope_or_none(), current_call.get()
     if scope is not None and tracker_here() is scope:

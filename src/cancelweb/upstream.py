@@ -1,7 +1,7 @@
-"""Requests to other servers, dropped with the request that they are made for.
+"""Requests to other servers (upstreams), dropped with the request they are made for.
 
-For Twisted's `Agent` and whatever is built on one, such as treq; knows nothing of either but the
-interfaces. Answering with what an upstream says is for `proxy`.
+For Twisted's `Agent` and clients that are built on one, such as treq. This module uses only their
+interfaces. `proxy` answers with what an upstream says.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ._twisted.checks import check
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]
 
-# Read elsewhere, of whatever agent; this module is the one that imports Twisted's.
+# Other modules read the bodies of any agent; this module is the one that imports Twisted's agent.
 check("bodies")
 
 
@@ -42,27 +42,27 @@ check("bodies")
 class CancellingAgent:
     """An agent whose exchanges end with the scope in which they began.
 
-    Twisted's agent closes the connection of a request whose Deferred is cancelled while it
-    connects and while it waits for the response's headers. This one does so as well while a body
-    is sent from a file, and while the response's body is read, by whatever means, or lies unread:
-    when the scope is cancelled, and when the response to the scope's own client is finished.
+    Twisted's agent closes the connection if a request's Deferred is cancelled while it connects, or
+    while it waits for the response's headers. This agent also closes it while a body is sent from a
+    file, and while the response's body is read, by any means, or lies unread. It does so when the
+    scope is cancelled, and when the response to the scope's own client is finished.
 
-    Shielded work may read to its end what it has asked for; what it has left unread is the scope's
-    then. Detached coroutines and runs of `cancelweb.Shared` have no scope. A request that had begun
-    when it was detached is still the scope's.
+    Shielded work may finish reading what it has asked for. A body that it left unread belongs to
+    the scope. Detached coroutines and runs of `cancelweb.Shared` have no scope, but a request that
+    had begun when it was detached still belongs to the scope.
 
-    Without a current scope, what can be cancelled are the request, as above, and ``readBody``.
-    A request that is cancelled fails with ``CancelledError``, and not, as that of a plain agent,
-    with an error of the connection. A cancelled scope begins none, but see `cancelweb.cleaning`.
+    Without a current scope you can cancel the request, as above, and ``readBody``. A cancelled
+    request fails with ``CancelledError``; with a plain agent it fails with a connection error. In a
+    cancelled scope no request begins, except for cleanup: see `cancelweb.cleaning`.
 
-    The upstream can be told for how long its answer is waited for: what is left of the limits of
-    the scope (`~cancelweb.Scope.remaining`) goes into a header, as seconds, unless the caller has
-    set it. Shielded work, and a scope that has ended, have no limits to tell of.
+    The agent can tell the upstream how long this server will wait. What is left of the scope's
+    limits (`~cancelweb.Scope.remaining`) goes into a header, in seconds, unless the caller has set
+    that header. Shielded work, and a scope that has ended, have no limits to send.
 
     Attributes:
         agent: the ``IAgent`` that does the work.
-        timeout_header: the name of the header; that which the scope's own entry points were given
-            as their ``timeout_header``, unless given. None for none.
+        timeout_header: the name of that header, or None for none. By default the
+            ``timeout_header`` that the scope's own entry points were given.
     """
 
     agent: Any
@@ -92,7 +92,7 @@ class CancellingAgent:
         return answer.addCallbacks(Response, _undisguised, callbackArgs=(tracker,))
 
     def header_in(self, scope: Scope) -> str | None:
-        """The header that tells the upstream of the time that is left to a scope, or None."""
+        """The header that tells the upstream how much time a scope has left, or None."""
         given = self.timeout_header
         return scope.options.timeout_header if isinstance(given, NotGiven) else given
 
@@ -102,35 +102,38 @@ class CancellingAgent:
             return headers
         headers = Headers() if headers is None else headers.copy()
         if not headers.hasHeader(name):
-            # Of 0 an upstream may make that there is no limit.
+            # An upstream may take 0 to mean that there is no limit.
             headers.setRawHeaders(name, [f"{max(remaining, 0.001):.3f}"])
         return headers
 
 
 def _undisguised(failure: Failure) -> Failure:
-    """A cancelled request fails with ResponseFailed, say, for which handlers have an `except`."""
+    """Turn the ResponseFailed, say, of a cancelled request into a CancelledError.
+
+    Handlers may have an ``except`` clause for the former, and would take it for an error.
+    """
     return Failure(CancelledError()) if is_cancellation(failure) else failure
 
 
 def stream_body(response: IResponse) -> Body:
-    """Read the body of a response as it comes.
+    """Read the body of a response as it arrives.
 
-    A handler may return the iterator: its client is then sent the body as fast as it reads, and
-    the upstream waits for a slow one.
+    A handler may return the iterator. Its client then gets the body as fast as it reads, and the
+    upstream waits for a slow client.
 
     Args:
-        response: one whose body nobody has asked for, of whatever agent.
+        response: a response of any agent, whose body was not asked for yet.
 
     Returns:
-        An async iterator of bytes. It raises what the upstream has failed with, after all that
-        came before. The connection is closed when the iterator is cancelled, closed, or dropped
-        before its end.
+        An async iterator of bytes. If the upstream fails, the iterator raises that failure after
+        all bytes that came before. The connection is closed when the iterator is cancelled, closed,
+        or dropped before its end.
     """
     return Body(response)
 
 
 class Body(AsyncIterator[bytes]):
-    """The body of a response, chunk by chunk; what `stream_body` returns."""
+    """The body of a response, chunk by chunk; `stream_body` returns it."""
 
     def __init__(self, response: Any) -> None:
         self._reader = _Reader()
@@ -156,7 +159,7 @@ class Body(AsyncIterator[bytes]):
 
 @define(eq=False)
 class _Reader(Protocol):
-    """Reads a body. Its connection refers to it; only whoever iterates refers to the `Body`."""
+    """Reads a body. The connection refers to this reader, and only the iterating code to `Body`."""
 
     inflow: Inflow = field(factory=Inflow)
 
@@ -167,12 +170,12 @@ class _Reader(Protocol):
         self.inflow.put(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        # Where only the end of the connection tells the end of the body, it is that.
+        # PotentialDataLoss: only the end of the connection marks the end of this body.
         is_whole = reason.check(ResponseDone, PotentialDataLoss)
         self.inflow.end(None if is_whole else reason)
 
     def drop(self) -> None:
         transport: Any = self.transport
-        # There is none where the response has refused to be read.
+        # A response that refuses to be read gives its reader no transport.
         if transport is not None:
             transport.loseConnection()

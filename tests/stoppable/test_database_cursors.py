@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
-from cancelweb._stoppable.cursors import ask_sqlite
+from cancelweb._stoppable.cursors import use_checking_cursors
 
 from ._databases import DatabaseTestCase, Gate, outcomes
 
@@ -212,12 +212,12 @@ class OptionsTests(SynchronousTestCase):
     def test_factory_without_a_name(self) -> None:
         """A factory that is given by position is not given a second time by name."""
         options: dict[str, Any] = {}
-        ask_sqlite(sqlite3, (":memory:", 5, 0, "", True, OwnConnection), options)
+        use_checking_cursors(sqlite3, (":memory:", 5, 0, "", True, OwnConnection), options)
         self.assertEqual(options, {})
 
     def test_another_driver(self) -> None:
         """No option is added for another driver, or for a module that is not a driver."""
         for dbapi in (SimpleNamespace(connect=sqlite3.Connection), json):
             options: dict[str, Any] = {}
-            ask_sqlite(dbapi, (), options)
+            use_checking_cursors(dbapi, (), options)
             self.assertEqual(options, {})

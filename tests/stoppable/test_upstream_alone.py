@@ -44,7 +44,7 @@ class WithoutScopeTests(AskingTestCase):
         """A body that is streamed already cannot be streamed a second time."""
         response, exchange = await self.begun()
         chunks = stream_body(response)
-        with self.assertRaisesRegex(RuntimeError, "delivered already"):
+        with self.assertRaisesRegex(RuntimeError, "already delivered"):
             stream_body(response)
         await chunks.aclose()
         await exchange.lost

@@ -1,6 +1,6 @@
-"""What is put in place of adbapi's own connections and transactions, in a pool's threads.
+"""The connections and transactions that replace adbapi's own in a pool's threads.
 
-The pool itself is in `database`; what each driver needs, in `drivers`.
+`database` has the pool; `drivers` has what each driver needs.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from twisted.enterprise import adbapi
 
 from .._twisted.access import driver_connection_of, pool_of
 from .._twisted.checks import check
-from .cursors import asking, checking
+from .cursors import checking, checking_class
 from .drivers import SQLite, interruptible
 
 CAN_STOP = check("database")
-"""Whether a query can be stopped at all: all of this depends on names of adbapi."""
+"""Whether queries can be stopped at all: that depends on private names of adbapi."""
 
 
 class Connection(adbapi.Connection):
-    """A connection that is closed when it cannot be rolled back: the next use opens another.
+    """A connection that is closed if it cannot be rolled back; the next use opens another.
 
-    Before anything of the driver's connection is used, it asks whether this use was cancelled.
+    Each access to the driver's connection first checks whether this use was cancelled.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -31,17 +31,17 @@ class Connection(adbapi.Connection):
         return super().__getattr__(name)
 
     def cursor(self, *args: Any, **kw: Any) -> Any:
-        """See the driver's; one that asks also where psycopg2 is told which of its own to make."""
+        """See the driver's ``cursor``. A ``cursor_factory`` given to psycopg2 is checked, too."""
         checking.get()()
         if kw.get("cursor_factory") is not None:
-            kw["cursor_factory"] = asking(kw["cursor_factory"])
+            kw["cursor_factory"] = checking_class(kw["cursor_factory"])
         return super().__getattr__("cursor")(*args, **kw)
 
     def rollback(self) -> None:
-        """Roll back, or close.
+        """Roll back, or close the connection if that fails.
 
         Raises:
-            Exception: whatever the driver has raised, or `adbapi.ConnectionLost`.
+            Exception: whatever the driver raised, or `adbapi.ConnectionLost`.
         """
         connection = driver_connection_of(self)
         used = interruptible(connection)
@@ -57,7 +57,7 @@ class Connection(adbapi.Connection):
 
 
 class Transaction(adbapi.Transaction):
-    """A transaction: asks, before anything of the driver's cursor is used, as a connection does."""
+    """A transaction whose every access to the driver's cursor checks for a cancel first."""
 
     def __getattr__(self, name: str) -> Any:
         checking.get()()
@@ -65,16 +65,16 @@ class Transaction(adbapi.Transaction):
 
 
 def interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:
-    """Call; if it fails, close its cursor, which adbapi does only where it succeeds.
+    """Call an interaction; if it fails, close its cursor, which adbapi does only on success.
 
-    The failure's traceback refers to the cursor. SQLite's, if it is open, takes the connection's
-    mutex when it is freed, and so blocks whichever thread the garbage collector happens to run in,
-    the reactor's too, for as long as the connection's next statement takes.
+    The failure's traceback refers to the cursor. When an open SQLite cursor is freed, it takes the
+    connection's mutex. The garbage collector may free it in any thread, the reactor's included, and
+    would block that thread for as long as the connection's next statement takes.
     """
     try:
         return interaction(transaction, *args, **kw)
     except BaseException:
-        # It may have been closed before, or be lost with its connection.
+        # The cursor may already be closed, or lost with its connection.
         with suppress(Exception):
             transaction.close()
         raise

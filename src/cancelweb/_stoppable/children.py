@@ -1,6 +1,6 @@
-"""A child process that leads a group of its own, and how the whole group is stopped.
+"""A child process that leads its own process group, and how the whole group is stopped.
 
-Its output is handed on by `processes`.
+`processes` hands its output on.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ Completed = subprocess.CompletedProcess[bytes]
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _FIRST_LOOK, _LONGEST_PAUSE = 0.001, 0.05
-"""Nobody tells when a group has become empty: seconds between two looks, doubled each time."""
+"""Seconds between two looks at a group, doubled each time: nothing tells when it is empty."""
 
 _AFTER_KILL = 1.0
-"""Seconds in which KILL ends whatever is left. What can still be seen then is dead: zombies whose
-new parent, the system's first process, does not collect them."""
+"""Seconds that KILL is given to work. Processes still seen after that are zombies: their new
+parent, the first process of the system, does not collect them."""
 
 
 _CAN_LEAD = check("processes")
 
 
 class _Leader(Process):
-    """Twisted's child process, but in a session of its own.
+    """Twisted's child process, in a session of its own.
 
     Attributes:
-        leads: whether it has got that session.
+        leads: whether the process got that session.
     """
 
     leads = False
@@ -60,9 +60,8 @@ class _Leader(Process):
         environment: Any,
         **kwargs: Any,
     ) -> None:
-        # Twisted knows no way to ask for a new session, neither where it forks nor where it uses
-        # posix_spawn. Python's own way does not run Python between fork and exec, and raises
-        # here if the program cannot be run.
+        # Twisted cannot start a new session, neither by fork nor by posix_spawn. Popen runs no
+        # Python code between fork and exec, and raises here if the program cannot be run.
         fdmap = kwargs["fdmap"]
         popen = subprocess.Popen(
             args,
@@ -74,24 +73,24 @@ class _Leader(Process):
             stderr=fdmap[2],
         )
         self.pid, self.leads = popen.pid, True
-        # Twisted collects the exit status. Without one here, Popen would do it some day.
+        # Twisted collects the exit status. A returncode keeps Popen from collecting it as well.
         popen.returncode = 0
 
 
 @define(eq=False)
 class Child(ProcessProtocol):
-    """A child and its group, from its start to the end of the last of them.
+    """A child process and its group, until the last of them has ended.
 
     Attributes:
-        reactor: what runs it.
+        reactor: the reactor that runs it.
         args: the program and its arguments.
-        cwd: where it runs, if not here.
-        env: its environment, if it is not ours.
-        stdin: what it can read.
+        cwd: its working directory; None for that of this process.
+        env: its environment; None for that of this process.
+        stdin: the bytes it can read from its standard input.
         grace: seconds between TERM and KILL.
-        keep: how many bytes of the end of its error output are kept.
+        keep: how many bytes to keep from the end of its standard error.
         is_started: whether it was started; it may have ended since.
-        place: tells its process's id.
+        place: names its process id once it has started.
     """
 
     reactor: Any
@@ -114,7 +113,7 @@ class Child(ProcessProtocol):
     _waiting: list[Wait[None]] = field(factory=list)
 
     async def read(self) -> bytes:
-        """Some of its output, empty at the end; the first time the child is started.
+        """Return some of the child's output, or nothing at the end; the first call starts it.
 
         Raises:
             OSError: the program could not be run.
@@ -127,13 +126,13 @@ class Child(ProcessProtocol):
         if _CAN_LEAD:
             _Leader(self.reactor, self.args[0], self.args, self.env, self.cwd, self)
         else:
-            # Its group is ours: the child alone can be signalled.
+            # The child is in this process's group, so only the child itself can be signalled.
             args = [os.fsencode(each) for each in self.args]
             self.reactor.spawnProcess(self, args[0], args, self.env, self.cwd)
         return succeed(None)
 
     def completed(self, output: bytes | None) -> Completed:
-        """How it ended."""
+        """How the child ended."""
         status: Any = self._status
         return subprocess.CompletedProcess(self.args, status, output, bytes(self._stderr))
 
@@ -161,7 +160,7 @@ class Child(ProcessProtocol):
             self._await_group()
 
     def processEnded(self, reason: Failure) -> None:
-        # It has exited, and its pipes are closed.
+        # The child has exited, and its pipes are closed.
         self._has_ended = True
         self._stdout.end()
         if self._kill is None:
@@ -171,13 +170,13 @@ class Child(ProcessProtocol):
                 self._gone()
 
     def stop(self) -> None:
-        """Ask the group to end, once, and see to it that it does."""
+        """Ask the group to end, and kill what is left after the grace period; idempotent."""
         if self._kill is not None or self._is_gone:
             return
         self._signal(signal.SIGTERM)
         self._kill = self.reactor.callLater(self.grace, self._end)
         transport: Any = self.transport
-        # What is paused does not see the end of its pipe.
+        # A paused transport does not notice the end of its pipe.
         transport.resumeProducing()
         if self._status is not None:
             self._await_group()
@@ -195,13 +194,14 @@ class Child(ProcessProtocol):
                 else:
                     transport.signalProcess(number)
             except PermissionError:
-                # All that is left of it runs for another user, as what sudo starts does.
-                log.warn("{place} may not be stopped by this process", place=self.place.text)
+                # Everything left in the group runs as another user: sudo started it, for example.
+                log.warn("{place} could not be stopped: no permission", place=self.place.text)
 
     def when_gone(self) -> Deferred[None]:
-        """Fires when no process of the group is left.
+        """Return a Deferred that fires when no process of the group is left.
 
-        Cancelled, it stops the group, and fails when that is so, however often it is cancelled.
+        Cancelling it stops the group. It then fails once the group is gone, however often it is
+        cancelled.
         """
         wait: Wait[None] = Wait(lambda _: self.stop())
         waiting = wait.deferred
@@ -222,7 +222,7 @@ class Child(ProcessProtocol):
             self._gone()
             return
         else:
-            # Somebody outside the group has inherited a pipe.
+            # A process outside the group has inherited a pipe, so the pipe does not close.
             transport.loseConnection()
         self.reactor.callLater(pause, self._await_group, pause)
 
@@ -237,7 +237,7 @@ class Child(ProcessProtocol):
 def _has_members(group: int) -> bool:
     if not group:
         return False
-    # The first process of a container inherits orphans, and has to collect them.
+    # The first process of a container inherits orphans, and must collect them.
     with suppress(ChildProcessError):
         while os.waitpid(-group, os.WNOHANG)[0]:
             pass

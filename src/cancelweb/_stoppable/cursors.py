@@ -1,9 +1,10 @@
-"""Cursors that ask, before each statement and each row, whether their use was cancelled.
+"""Database cursors that check for a cancel before each statement and each row.
 
-An interrupt hits nothing but a statement that runs. In a loop of short ones nearly all interrupts
-come between two, with SQLite and with PostgreSQL; so the loop itself is to find out.
+An interrupt stops only a statement that is running. In a loop of short statements, nearly all
+interrupts come between two of them, with SQLite and with PostgreSQL. So the loop itself must find
+out, from its next use of the cursor.
 
-They are the driver's own cursors, subclassed: what looks at their type, in C too, finds it.
+These cursors are subclasses of the driver's own, so that type checks accept them, even in C.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 DRIVERS = {"psycopg", "psycopg2"}
 ROWS = {"params_seq", "vars_list"}
-"""What the second argument of ``executemany`` is named in the one and in the other."""
+"""The names of the second argument of ``executemany``, in psycopg and in psycopg2."""
 
 
 def _nothing() -> None:
@@ -24,43 +25,43 @@ def _nothing() -> None:
 
 
 checking: ContextVar[Callable[[], object]] = ContextVar("cancelweb_checking", default=_nothing)
-"""What raises if the use of a connection that runs in this thread was cancelled."""
+"""Raises if the use of a connection that runs in this thread was cancelled."""
 
 
-class Asking:
-    """Put before a driver's class of cursors: begins no statement, and no row, after a cancel.
+class Checking:
+    """Mixed into a driver's cursor class: starts no statement, and no row, after a cancel.
 
-    It asks when it has got the row: to get that may have taken long.
+    It checks after it got the row, because getting it may have taken long.
     """
 
     __slots__ = ()
 
     def execute(self, *args: Any, **kw: Any) -> Any:
-        """See the driver's."""
+        """See the driver's ``execute``."""
         checking.get()()
         following: Any = super()
         return following.execute(*args, **kw)
 
     def executemany(self, *args: Any, **kw: Any) -> Any:
-        """See the driver's."""
+        """See the driver's ``executemany``."""
         checking.get()()
         following: Any = super()
-        named = {name: _asking_rows(kw[name]) for name in ROWS & kw.keys()}
-        return following.executemany(*args[:1], *map(_asking_rows, args[1:]), **{**kw, **named})
+        named = {name: _checked_rows(kw[name]) for name in ROWS & kw.keys()}
+        return following.executemany(*args[:1], *map(_checked_rows, args[1:]), **{**kw, **named})
 
 
-def _asking_rows(rows: Iterable[Any]) -> Iterator[Any]:
+def _checked_rows(rows: Iterable[Any]) -> Iterator[Any]:
     check = checking.get()
 
-    def asked(row: Any) -> Any:
+    def checked(row: Any) -> Any:
         check()
         return row
 
-    return map(asked, rows)
+    return map(checked, rows)
 
 
-class SQLiteCursor(Asking, sqlite3.Cursor):
-    """A cursor of `sqlite3` that asks."""
+class SQLiteCursor(Checking, sqlite3.Cursor):
+    """A cursor of `sqlite3` that checks for a cancel."""
 
     __slots__ = ()
 
@@ -71,9 +72,9 @@ class SQLiteCursor(Asking, sqlite3.Cursor):
 
 
 class SQLiteConnection(sqlite3.Connection):
-    """A connection of `sqlite3` whose cursors ask, unless they are made by a factory of the user's.
+    """A connection of `sqlite3` whose cursors check for a cancel, unless a user's factory is given.
 
-    Its shortcuts are written out: those of `sqlite3` make a cursor without calling ``cursor``.
+    The shortcuts are overridden because those of `sqlite3` make a cursor without ``cursor``.
     """
 
     __slots__ = ()
@@ -95,17 +96,17 @@ class SQLiteConnection(sqlite3.Connection):
         return self.cursor().executescript(*args)
 
 
-def ask_sqlite(dbapi: Any, args: Sequence[Any], options: dict[str, Any]) -> None:
-    """Add to what `sqlite3.connect` is called with, unless a factory is in it; else do nothing."""
-    # It may have come without a name, as the sixth.
+def use_checking_cursors(dbapi: Any, args: Sequence[Any], options: dict[str, Any]) -> None:
+    """Add `SQLiteConnection` to the arguments of `sqlite3.connect`, unless they name a factory."""
+    # A factory may also be given as the sixth positional argument.
     if getattr(dbapi, "connect", None) is sqlite3.connect and len(args) < 6:
         options.setdefault("factory", SQLiteConnection)
 
 
-def asking(kind: Any) -> Any:
-    """The same class of cursors, but asking; if it is no class of psycopg's own, as it is.
+def checking_class(kind: Any) -> Any:
+    """A subclass of psycopg's cursor class that checks for a cancel; other classes as they are.
 
-    A class of the user's may want more of its rows than to iterate over them: their number, say.
+    A user's class may need more of its rows than iteration: their number, for example.
     """
     is_drivers = str(kind.__module__).partition(".")[0] in DRIVERS
     return _subclass(kind) if is_drivers else kind
@@ -113,4 +114,4 @@ def asking(kind: Any) -> Any:
 
 @cache
 def _subclass(kind: Any) -> Any:
-    return type(kind.__name__, (Asking, kind), {"__slots__": (), "__module__": __name__})
+    return type(kind.__name__, (Checking, kind), {"__slots__": (), "__module__": __name__})

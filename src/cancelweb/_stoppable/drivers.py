@@ -1,6 +1,6 @@
-"""How a statement is stopped in the database: one adapter for each kind of connection.
+"""Stop a running statement in the database: one adapter for each kind of connection.
 
-When it is stopped, and what follows, is for `database`. No driver is imported here.
+`database` decides when. This module imports no driver.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 from zope.interface import Interface, implementer
 
-from .cursors import asking
+from .cursors import checking_class
 
 QUERY_CANCELED = "57014"
 """The SQLSTATE of a statement that was cancelled (PostgreSQL's manual, appendix A)."""
@@ -28,12 +28,12 @@ class IInterruptible(Interface):
     """
 
     def interrupt() -> None:
-        """Stop the statement that the connection runs, if it runs one; may block.
+        """Stop the statement that the connection runs, if any; may block.
 
-        Called in a thread of its own, while the connection is in use in another: most drivers have
-        one function that may be called so. Called again, after a pause, for as long as what uses
-        the connection goes on. When it returns, it must be over: nothing of it may reach what the
-        connection is used for next. What it raises is logged.
+        Called in a separate thread while another thread uses the connection. Most drivers have one
+        function that allows this. It is called again, after a pause, as long as the other thread
+        uses the connection. The interrupt must be over when this method returns: it must not reach
+        what the connection is used for next. What this method raises is logged.
         """
 
     def is_interruption(error: Exception) -> bool:  # noqa: N805 - of an interface
@@ -56,11 +56,11 @@ class SQLite:
         return getattr(error, "sqlite_errorcode", None) == SQLITE_INTERRUPT
 
     def end_statements(self) -> None:
-        """After an interrupt, end what is half read by cursors that somebody still has.
+        """After an interrupt, close the cursors that still have unread rows.
 
-        For as long as there is one, SQLite interrupts all that is run on the connection, the
-        rollback too, and keeps the file locked even when the connection has been closed
-        (sqlite3_interrupt and sqlite3_close_v2 in its manual).
+        As long as there is one, SQLite interrupts everything on the connection, even the rollback.
+        It also keeps the file locked after the connection was closed. See sqlite3_interrupt and
+        sqlite3_close_v2 in its manual.
         """
         try:
             self.connection.execute("SELECT 1").close()
@@ -78,17 +78,17 @@ class PostgreSQL:
 
     connection: Any
 
-    def ask_first(self) -> None:
-        """Have all cursors ask that the connection makes from now on, if it is given no factory."""
-        # That of psycopg2 has none of its own, and some kinds of it make a kind of their own then.
+    def use_checking_cursors(self) -> None:
+        """Make the cursors of this connection check for a cancel, unless a factory is given."""
+        # A psycopg2 connection may have no factory; some subclasses then use a class of their own.
         kind = self.connection.cursor_factory or type(self.connection.cursor())
-        asks = asking(kind)
-        if asks is not kind:
-            self.connection.cursor_factory = asks
+        checks = checking_class(kind)
+        if checks is not kind:
+            self.connection.cursor_factory = checks
 
     def interrupt(self) -> None:
         """See `IInterruptible.interrupt`: returns when the server has sent the signal."""
-        # From psycopg 3.2 on there is one that is encrypted where the connection is.
+        # cancel_safe, from psycopg 3.2 on, encrypts the request if the connection is encrypted.
         getattr(self.connection, "cancel_safe", self.connection.cancel)()
 
     def is_interruption(self, error: Exception) -> bool:
@@ -97,7 +97,7 @@ class PostgreSQL:
         return sqlstate == QUERY_CANCELED
 
 
-# By name: a driver that nobody uses is not imported.
+# By name, so that an unused driver is not imported.
 OURS: dict[str, Callable[[Any], Any]] = {
     "sqlite3.Connection": SQLite,
     "psycopg.Connection": PostgreSQL,
@@ -106,10 +106,10 @@ OURS: dict[str, Callable[[Any], Any]] = {
 
 
 def interruptible(connection: object) -> Any:
-    """The `IInterruptible` of a connection; one that a user has registered comes first.
+    """The `IInterruptible` of a connection; an adapter registered by the user comes first.
 
     Raises:
-        TypeError: nothing is known of this kind of connection; says how to register it.
+        TypeError: this kind of connection is unknown. The message says how to register an adapter.
     """
     found = IInterruptible(connection, None)
     if found is not None:

@@ -1,6 +1,6 @@
-"""One exchange with another server, which can be dropped while a body is sent, or read, or unread.
+"""One exchange with an upstream server, dropped while a body is sent, read, or still unread.
 
-For `upstream`; knows nothing of Twisted's agent but the interfaces.
+For `upstream`. Of Twisted's agent, this module uses only the interfaces.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..interfaces import ICancellable
 
 
 class RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
-    """A request's body that can be cancelled while it is sent.
+    """A request body that can be cancelled while it is sent.
 
-    Twisted closes the connection once the Deferred has failed. That of its own
-    `FileBodyProducer` never fires if it is cancelled.
+    Twisted closes the connection once the body's Deferred has failed. The Deferred of Twisted's own
+    `FileBodyProducer` never fires after a cancel, so this class has one of its own.
     """
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
-        # Without a canceller: what the producer's Deferred may say after a cancel is ignored.
+        # No canceller: after a cancel, Twisted ignores the result of the producer's own Deferred.
         sent: Deferred[None] = Deferred()
         self.original.startProducing(consumer).chainDeferred(sent)
         return sent.addErrback(self._stop)
@@ -55,9 +55,9 @@ class Response(proxyForInterface(IResponse)):  # type: ignore[misc]
 @implementer(ICancellable, IPushProducer)
 @define(eq=False)
 class Delivery(Protocol):
-    """Stands between a response and whoever reads its body, whose transport it is."""
+    """Stands between a response and the protocol that reads its body, as its transport."""
 
-    disconnecting: ClassVar[bool] = False  # see TransportProxyProducer
+    disconnecting: ClassVar[bool] = False  # as in Twisted's TransportProxyProducer
 
     response: Any
     _reader: Any = None
@@ -65,14 +65,18 @@ class Delivery(Protocol):
     _settled: Deferred[None] = field(factory=Deferred)
 
     def begin(self, reader: Any) -> None:
-        """Have the body delivered, once; one that was dropped fails as if it had been cut then."""
+        """Deliver the body, once. A dropped body fails as if the connection had been cut then.
+
+        Raises:
+            RuntimeError: the body is being delivered, or has been.
+        """
         if self._is_dropped:
             reader.makeConnection(self)
             reader.connectionLost(Failure(CancelledError()))
             return
         response, self.response = self.response, None
         if response is None:
-            raise RuntimeError("the body of this response is delivered already")
+            raise RuntimeError("this response's body was already delivered: it can be read once")
         self._reader = reader
         response.deliverBody(self)
 
@@ -99,11 +103,11 @@ class Delivery(Protocol):
         return self._settled
 
     def abortConnection(self) -> None:
-        """Drop the rest. What `readBody` looks for in vain in Twisted's own transport."""
+        """Drop the rest. ``readBody`` needs this method, which Twisted's own transport lacks."""
         self.loseConnection()
         reader, self._reader = self._reader, None
         if reader is not None:
-            # At once: a Deferred whose canceller has called this must not fail a second time.
+            # Tell the reader now: the Deferred whose canceller called this must not fail again.
             reader.connectionLost(Failure(CancelledError()))
 
     def loseConnection(self) -> None:

@@ -1,6 +1,6 @@
-"""Bytes that somebody pushes, for somebody who awaits them: a buffer with a limit.
+"""A bounded buffer for bytes that a producer pushes and a coroutine awaits.
 
-Where the bytes come from is for `processes` and `upstream`.
+`processes` and `upstream` supply the bytes.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from twisted.python.failure import Failure
 from .._kinds.where import Place, place
 
 LIMIT = 2**16
-"""From so many unread bytes on, the producer is paused."""
+"""How many unread bytes pause the producer."""
 
 
 @define(eq=False)
 class Inflow:
-    """What has come and was not read yet.
+    """Bytes that have arrived and are still unread.
 
     Attributes:
-        producer: the `IPushProducer` that calls `put`; paused while its bytes are not read.
+        producer: the `IPushProducer` that calls `put`. It is paused while its bytes are unread.
             Pausing and resuming it must be idempotent, as they are for Twisted's transports.
     """
 
@@ -33,25 +33,25 @@ class Inflow:
     _reader: Deferred[None] | None = field(default=None, init=False)
 
     def put(self, data: bytes) -> None:
-        """Take what has come."""
+        """Add bytes that have arrived, and pause the producer at the limit."""
         self._unread += data
         if len(self._unread) >= LIMIT:
             self.producer.pauseProducing()
         self._wake()
 
     def end(self, failure: Failure | None = None) -> None:
-        """There is no more, because of the failure if there is one."""
+        """Mark the end of the bytes: a failure, if one ended them."""
         self._has_ended, self._failure = True, failure
         self._wake()
 
     async def get(self, at: Place | None = None) -> bytes:
-        """All that is unread, once there is something; empty at the end.
+        """Return all unread bytes, as soon as there are any; empty at the end.
 
         Args:
-            at: where it comes from, for reports of what is waited for.
+            at: where the bytes come from, for reports of where work waits.
 
         Raises:
-            Exception: the failure with which it ended, after all that came before.
+            Exception: the failure that ended the bytes, once all of them have been returned.
         """
         if not self._unread and not self._has_ended:
             self._reader = Deferred(lambda _: None)

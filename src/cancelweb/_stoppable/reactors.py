@@ -1,4 +1,4 @@
-"""Which reactor serves those who were given none, and how to get into its thread."""
+"""Which reactor a helper uses if it was given none, and how to call into that reactor's thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .._scopes.context import current
 
 
 def reactor_for(given: Any, needed: type[Interface]) -> Any:
-    """The reactor that was given, else that of the current scope, else the one that runs.
+    """The given reactor, or the clock of the current scope, or the running reactor.
 
-    The clock of a scope may be something else, in tests, say: it counts if it provides what is
-    needed.
+    A scope's clock may be no reactor, in tests for example. It is used only if it provides the
+    needed interface.
     """
     if given is not None:
         return given
@@ -27,9 +27,9 @@ def reactor_for(given: Any, needed: type[Interface]) -> Any:
 
 
 def in_reactor_thread(reactor: Any, function: Callable[[], object]) -> None:
-    """Call in the reactor's thread: at once, if this is it.
+    """Call a function in the reactor's thread: at once if this is it, or if no reactor runs.
 
-    For ``__del__``: the garbage collector runs in whichever thread happens to need memory.
+    For ``__del__``: the garbage collector runs in any thread that happens to need memory.
     """
     if threadable.isInIOThread() or not reactor.running:
         function()

@@ -1,6 +1,6 @@
-"""One function call in a thread, and the Deferred that settles when the thread is free again.
+"""One function call in a thread, and the Deferred that fires when the thread is free again.
 
-Knows reactors, thread pools and contexts; nothing of scopes, and nothing of what the function does.
+Does not know what the function does.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from .._scopes.context import was_asked
 
 @define(eq=False)
 class ThreadCall:
-    """A call that may be cancelled: before it begins, it never does; after that, it is told.
+    """A call that can be cancelled: before it begins, it never will; after that, it is told.
 
     Attributes:
-        reactor: whose thread the Deferred is fired in.
-        is_cancelled: written in the reactor's thread, read in any.
+        reactor: the Deferred fires in this reactor's thread.
+        is_cancelled: set in the reactor's thread, and read in any.
     """
 
     reactor: Any
     is_cancelled: bool = field(default=False, init=False)
     _function: Callable[[], Any] | None = field(default=None, init=False)
     _claim: Lock = field(factory=Lock, init=False)
-    """Taken once, and never given back: by the thread that begins, or else by the cancel."""
+    """Acquired once and never released: by the thread that begins the call, or by the cancel."""
     _place: Place = field(factory=lambda: Place("a thread that has not begun"), init=False)
     _is_over: bool = field(default=False, init=False)
     _waiting: Deferred[Any] | None = field(default=None, init=False)
@@ -47,13 +47,13 @@ class ThreadCall:
         Args:
             pool: a `twisted.python.threadpool.ThreadPool`.
             function: what to call.
-            *args: what to call it with.
-            **kw: and by name.
+            *args: its positional arguments.
+            **kw: its keyword arguments.
 
         Returns:
-            A Deferred that fires with what the function returned or raised. Cancelled, it fires at
-            once if the function has not begun, else when that has come to its end: then, too, it
-            fails with CancelledError, unless the function has raised something else.
+            A Deferred that fires with what the function returned or raised. Cancelled before the
+            function has begun, it fails with CancelledError at once. Cancelled later, it fires when
+            the function has ended: with CancelledError, or with what the function raised.
         """
         self._function = partial(function, *args, **kw)
         waiting = self._wait()
@@ -61,10 +61,10 @@ class ThreadCall:
         return waiting
 
     def stop(self) -> None:
-        """The call runs, and was cancelled for the first time; called in the reactor's thread."""
+        """Called in the reactor's thread when a call that runs is cancelled for the first time."""
 
     def late(self, result: Any) -> Exception:
-        """What to fail with, where the function returned although the call was cancelled."""
+        """The exception to fail with if the function returned although the call was cancelled."""
         return CancelledError()
 
     def _run(self) -> Any:
@@ -79,8 +79,8 @@ class ThreadCall:
         return function()
 
     def _ended(self, success: bool, result: Any) -> None:
-        # Called in the thread. The thread pool's own frame refers to the failure that refers to it,
-        # so that only the garbage collector would free what these frames hold.
+        # This runs in the thread. The thread pool's own frame refers to the failure, which refers
+        # to that frame: without this, only the garbage collector would free what the frames hold.
         if self.is_cancelled and isinstance(result, Failure) and is_cancellation(result):
             clean(result)
         self.reactor.callFromThread(self._settle, result)
@@ -101,7 +101,7 @@ class ThreadCall:
         return self._waiting.addBoth(self._fired)
 
     def _fired(self, result: Any) -> Any:
-        # Twisted fires a Deferred that is cancelled; the thread may not be free yet.
+        # A cancelled Deferred fires at once, but the thread may still be busy: wait again.
         return result if self._is_over else self._wait()
 
     def _cancel(self, _: Deferred[Any]) -> None:
@@ -113,4 +113,4 @@ class ThreadCall:
 
 
 current_call: ContextVar[ThreadCall | None] = ContextVar("cancelweb_thread_call", default=None)
-"""The call that runs in this thread."""
+"""The call that runs in this thread, or None."""

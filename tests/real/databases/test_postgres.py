@@ -20,7 +20,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
-from cancelweb._stoppable.cursors import Asking
+from cancelweb._stoppable.cursors import Checking
 from cancelweb._stoppable.drivers import PostgreSQL
 from cancelweb.database import Committed, ConnectionPool
 
@@ -253,7 +253,7 @@ class Contract:
         def use(connection: Any) -> None:
             cursor = connection.cursor(**options)
             self.assertIsInstance(cursor, kind)
-            self.assertIsInstance(cursor, Asking)
+            self.assertIsInstance(cursor, Checking)
 
         await pool.runWithConnection(use)
 

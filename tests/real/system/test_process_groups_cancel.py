@@ -114,7 +114,7 @@ class CancelTests(GroupTestCase):
         self.assertNoResult(child)
         # One of them for TERM, one for KILL.
         for event in of_cancelweb(events, LogLevel.warn):
-            self.assertIn("may not be stopped by this process", event["log_format"])
+            self.assertIn("could not be stopped: no permission", event["log_format"])
         self.assertEqual(len(of_cancelweb(events)), 2)
         forbidden = False
         os.kill(running(self.mark)[0], signal.SIGKILL)
