@@ -1,6 +1,6 @@
-"""Noticing that a client has vanished without closing its connection.
+"""Notice clients that have vanished without closing their connection (TCP keepalive).
 
-Configures the connections of a factory, such as a Site; knows nothing of requests.
+Configures the connections of a factory, such as a Site, whatever its requests.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ __all__ = ["notice_vanished"]
 FactoryT = TypeVar("FactoryT")
 
 LONGEST = 2 * 32767
-"""Seconds: the half of it is the most that Linux takes for ``TCP_KEEPIDLE``."""
+"""Seconds. Half of this is the most that Linux accepts for ``TCP_KEEPIDLE``."""
 
 
 def notice_vanished(factory: FactoryT, seconds: int) -> FactoryT:
-    """Have the connections of a factory break when nothing has been heard from the peer.
+    """Make a factory's connections break when nothing is heard from the client for a while.
 
-    A client whose cable is pulled, or whose phone is in a tunnel, closes nothing; over HTTP/1.1
-    Twisted would wait for it for ever. With this, its connection is lost ``seconds`` after the
-    last sign of life, or a little sooner, also while it is being sent to. The client need not
-    send anything: its system answers the probes.
+    A client whose cable is pulled, or whose phone is in a tunnel, closes nothing. Over HTTP/1.1,
+    Twisted would wait for it forever. With this function, its connection is lost ``seconds`` after
+    the last sign of life, or a little sooner, even while data is being sent to it. The client need
+    not send anything: its system answers the probes.
 
-    The options are those of TCP (tcp(7) of Linux): keepalive for a connection on which nothing is
-    sent, ``TCP_USER_TIMEOUT`` (RFC 5482) for one on which something is. The latter also breaks the
-    connection to a client that is there, but has taken in nothing for as long.
+    The options are those of TCP (tcp(7) of Linux). Keepalive serves connections on which nothing is
+    sent, and ``TCP_USER_TIMEOUT`` (RFC 5482) those on which data is sent. The latter also breaks
+    the connection of a client that is present but has accepted no data for that long.
 
-    Connections that are not TCP, such as UNIX sockets, are left as they are. Where the platform
-    lacks an option (only Linux has ``TCP_USER_TIMEOUT``), the others are set, and a warning is
-    logged when this is called.
+    Connections other than TCP, such as UNIX sockets, are left alone. Only Linux has
+    ``TCP_USER_TIMEOUT``. If the platform lacks an option, this call logs a warning and the other
+    options are set.
 
     Args:
         factory: a Site, or any other protocol factory, for TCP or TLS.
-        seconds: from 2 to 65534, a whole number.
+        seconds: a whole number from 2 to 65534.
 
     Returns:
-        What to listen with in place of the factory. It looks and behaves the same otherwise.
+        The factory to listen with instead. It looks and behaves the same otherwise.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; says which, and what to give instead.
+        TypeError, ValueError: an argument is wrong. The message says which one, and what to pass.
     """
     if not IProtocolFactory.providedBy(factory):
         raise TypeError(f"factory must be a protocol factory such as a Site, not {factory!r}")
@@ -57,7 +57,7 @@ def notice_vanished(factory: FactoryT, seconds: int) -> FactoryT:
 
 
 def check_silence(seconds: object) -> None:
-    """Raise a TypeError or ValueError unless a client may be silent for as many seconds."""
+    """Raise a TypeError or ValueError unless these are seconds for `notice_vanished`."""
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise TypeError(f"seconds must be a whole number of seconds, not {seconds!r}")
     if not 2 <= seconds <= LONGEST:
@@ -65,10 +65,10 @@ def check_silence(seconds: object) -> None:
 
 
 def _options(seconds: int) -> Iterator[tuple[int, int]]:
-    """What to set on a TCP socket.
+    """The options to set on a TCP socket, with their values.
 
-    With a user timeout, Linux breaks a silent connection at the first probe that is sent after
-    it, so there must be one in the interval before ``seconds`` are over.
+    With a user timeout, Linux breaks a silent connection at the first probe after that time. So one
+    probe must fall into the last interval before ``seconds`` are over.
     """
     interval = max(1, seconds // 20)
     idle = seconds // 2
@@ -84,21 +84,21 @@ def _options(seconds: int) -> Iterator[tuple[int, int]]:
             yield known[0], value
         else:
             log.warn(
-                "this platform has no {option}: some clients that vanish are noticed later than "
-                "after {seconds} s, or not at all",
+                "this platform has no {option}: some clients that vanish will be noticed later "
+                "than after {seconds} s, or not at all",
                 option=names[0],
                 seconds=seconds,
             )
 
 
 class _Noticing:
-    """A factory that is another one, except that it configures connections."""
+    """Behaves as another factory, and configures its connections."""
 
     def __init__(self, factory: Any, options: dict[int, int]) -> None:
         self._factory, self._options = factory, options
 
     def __getattr__(self, name: str) -> Any:
-        # Its interfaces, too, such as the one by which TLS finds that it speaks HTTP/2.
+        # This also forwards its interfaces: by one of them TLS finds that it speaks HTTP/2.
         return getattr(self._factory, name)
 
     def __repr__(self) -> str:
@@ -113,9 +113,9 @@ class _Noticing:
 
     def _configure(self, transport: Any) -> None:
         while isinstance(transport, ProtocolWrapper):
-            # Such as TLS.
+            # A wrapper, such as TLS.
             transport = transport.transport
-        # Twisted's transport of a UNIX socket says that it is one of TCP.
+        # Twisted's transport of a UNIX socket claims to be one of TCP.
         is_tcp = ITCPTransport.providedBy(transport)
         if is_tcp and isinstance(transport.getHost(), IPv4Address | IPv6Address):
             transport.setTcpKeepAlive(True)
@@ -124,10 +124,10 @@ class _Noticing:
 
 
 def _before_connection(protocol: Any, configure: Callable[[Any], None]) -> None:
-    """Have the transport configured before the protocol is given it.
+    """Configure the transport before the protocol receives it.
 
-    No protocol is put between the two: code that takes over a connection, for a WebSocket, needs
-    to find them as Twisted made them.
+    Nothing is put between the two: code that takes over a connection, for a WebSocket, needs both
+    as Twisted made them.
     """
     make_connection = protocol.makeConnection
 

@@ -1,7 +1,7 @@
-"""The numbers of a `Monitor`, for Prometheus.
+"""Export the numbers of a `Monitor` to Prometheus (metrics).
 
-What is counted is the monitor's business; here it gets its names. Needs ``prometheus_client``,
-which is imported nowhere else.
+The monitor counts, and this module names the metrics. No other module imports
+``prometheus_client``.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ except ImportError as error:
 __all__ = ["MonitorCollector"]
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""Seconds. Most work stops in the turn in which it is asked."""
+"""Seconds. Most work stops in the turn in which it is asked to stop."""
 
 CAUSES = tuple(cause.__name__ for cause in (Disconnected, TimedOut, Draining, RapidReset))
 
-# A rate sees nothing of the first of a kind unless its counter was there before, with 0
+# A rate misses the first event of a kind unless its counter already existed, with the value 0
 # (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
 NO_REQUESTS = {(cause, ended.name.lower()): 0 for cause in ("none", *CAUSES) for ended in Ended}
 NONE_SPARED = dict.fromkeys((Disconnected.__name__, TimedOut.__name__), 0)
 
 
 class MonitorCollector:
-    """Shows what a monitor counts to Prometheus.
+    """Exports what a monitor counts to Prometheus.
 
-    Keep one for each monitor and registry; it may be collected from any thread. The values of the
-    label ``cause`` are ``none`` and the names of the classes of causes, those of ``outcome`` the
-    members of `cancelweb.Ended` in lower case. Those of cancelweb's own are there from the start,
-    with 0. There are no labels for methods and paths: a client could make up as many as it likes.
+    Make one for each monitor and registry. It may be collected from any thread. The label ``cause``
+    is ``none`` or the class name of a cause; the label ``outcome`` is a member of `cancelweb.Ended`
+    in lower case. The series of cancelweb's own causes exist from the start, with the value 0.
+    Methods and paths are not labels: a client could make up as many as it likes.
 
     Args:
-        monitor: what to show. Becomes one more observer of its requests.
-        registry: where to register; the one that ``prometheus_client`` serves unless given.
+        monitor: the monitor to export. The collector becomes one more observer of its requests.
+        registry: where to register; by default the registry that ``prometheus_client`` serves.
 
     Raises:
-        ValueError: ``registry`` has these metrics already.
+        ValueError: ``registry`` already has these metrics.
     """
 
     def __init__(self, monitor: Monitor, registry: CollectorRegistry = REGISTRY) -> None:
         self._monitor = monitor
-        self._stop = _histogram("stop", "From the cancel until the work had stopped.")
-        self._cleanup = _histogram("cleanup", "What the cleanup hooks of cancelled requests took.")
+        self._stop = _histogram("stop", "Seconds from a request's cancel until its work stopped.")
+        self._cleanup = _histogram("cleanup", "Seconds that a cancelled request's hooks took.")
         registry.register(self)
         monitor.add_observer(self._observe)
 
@@ -76,15 +76,15 @@ class MonitorCollector:
         self._cleanup.labels(cause).observe(outcome.closed - outcome.stopped)
 
     def collect(self) -> Iterable[Metric]:
-        """What there is to show now; ``prometheus_client`` calls this for each page."""
-        # Maybe in a thread. What a monitor tells are copies, each made in one step of CPython's.
+        """The current metrics; ``prometheus_client`` calls this for each scrape."""
+        # This may run in any thread. The monitor returns copies, each made in one step of CPython.
         yield from self._counters()
         yield from self._gauges()
         yield from self._stop.collect()
         yield from self._cleanup.collect()
 
     describe = collect
-    """The registry looks here for names that it has already, which it then refuses."""
+    """The registry calls this to find names that it already has, which it then refuses."""
 
     def _counters(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -95,7 +95,7 @@ class MonitorCollector:
         yield requests
         spared = CounterMetricFamily(
             "cancelweb_would_have_cancelled",
-            "Requests that would have been cancelled, but for a dry run or their method.",
+            "Requests that a dry run or their method kept from being cancelled.",
             labels=("cause",),
         )
         for cause, count in {**NONE_SPARED, **self._monitor.would_have_cancelled}.items():
@@ -106,16 +106,16 @@ class MonitorCollector:
         monitor = self._monitor
         for name, text, value in (
             ("requests_in_flight", "Requests that have not ended.", len(monitor.scopes)),
-            ("survivors", "Work that still runs, long after its cancel.", len(monitor.survivors)),
-            ("let_go", "Work that nothing could stop, and that still runs.", len(monitor.let_go)),
-            ("detached", "Work that goes on outside its request.", len(monitor.detached)),
-            ("draining", "Whether the server is being drained.", monitor.is_draining),
+            ("survivors", "Work that was asked to stop and still runs.", len(monitor.survivors)),
+            ("let_go", "Work that nothing could stop and that still runs.", len(monitor.let_go)),
+            ("detached", "Work that runs on outside its request.", len(monitor.detached)),
+            ("draining", "1 while the server drains, else 0.", monitor.is_draining),
         ):
             yield GaugeMetricFamily(f"cancelweb_{name}", text, value)
 
 
 def _histogram(name: str, text: str) -> Histogram:
-    # In no registry: it is shown with the rest.
+    # In no registry: `collect` returns it with the other metrics.
     made = Histogram(f"cancelweb_{name}_seconds", text, ("cause",), buckets=BUCKETS, registry=None)
     for cause in CAUSES:
         made.labels(cause)

@@ -1,6 +1,6 @@
-"""A reverse proxy that drops its request upstream when the client leaves.
+"""A reverse proxy that drops its upstream request when the client leaves.
 
-What is peculiar to relaying HTTP; how an exchange is dropped stands in `upstream`.
+This module relays HTTP; `upstream` drops the exchange.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-"""What is meant for the next hop alone: RFC 9110, section 7.6.1."""
+"""Headers for the next hop alone: RFC 9110, section 7.6.1."""
 
 _OURS = frozenset({b"host", b"content-length", b"expect"})
-"""What this hop says anew, or has dealt with."""
+"""Headers that this hop sends anew, or has dealt with."""
 
 _TIMED_OUT = (ConnectTimeoutError, TCPTimedOutError)
 _UPSTREAM_FAILED = (
@@ -74,30 +74,31 @@ _UPSTREAM_FAILED = (
 
 
 class ReverseProxyResource(Resource):
-    """Relays everything below it to another server; Twisted's, but for what follows.
+    """Relays everything below it to another server. Like Twisted's, with these differences.
 
-    When the client leaves, the connection to the upstream is closed, in every phase and whatever
-    the method (Twisted's leaves it open: ticket 4901). A slow client slows the upstream down. The
-    response is streamed; the request's body is sent as a stream, too, but only when Twisted has
-    received the whole of it.
+    When the client leaves, the connection to the upstream is closed, in every phase and for every
+    method. (Twisted's proxy leaves it open: ticket 4901.) A slow client slows the upstream down.
+    The response is streamed. The request's body is streamed, too, but only once Twisted has
+    received all of it.
 
-    An upstream that cannot be reached, or fails before its headers have come, is a 502; one that
-    does not answer the attempt to connect is a 504. One that fails later breaks the response off.
-    For time limits use the options of an entry point around it. What is left of them is passed on
-    as by a `~cancelweb.upstream.CancellingAgent`, in place of what the client has said.
+    An upstream that cannot be reached, or that fails before its headers have arrived, gives a 502.
+    If it does not answer the attempt to connect, it gives a 504. If it fails later, the response is
+    broken off. For time limits, use the options of an entry point around this resource. The time
+    that is left goes to the upstream, as with a `~cancelweb.upstream.CancellingAgent`, in place of
+    the header that the client sent.
 
-    Requests are relayed with their headers but for ``Host`` and those that are for one hop only,
-    over HTTP/1.1. As with Twisted's, no ``X-Forwarded-For`` is added.
+    Requests are relayed over HTTP/1.1, with all headers except ``Host`` and those for one hop. Like
+    Twisted's proxy, this one adds no ``X-Forwarded-For``.
 
     Args:
         host: the name or address of the upstream.
         port: its port.
-        path: what the paths of requests are put behind, quoted and without a slash at the end.
-        reactor: what connects; that of the Site, or the one that runs, unless given.
-        agent: the ``IAgent`` to use, say one with a pool of connections; one that opens a
-            connection for each request unless given.
-        timeout_header: the name of the header for the time that is left; that of the entry points
-            around it unless given. None to relay all headers as they are.
+        path: the prefix for the paths of requests, quoted, without a slash at the end.
+        reactor: the reactor that connects; by default the Site's, or else the running one.
+        agent: the ``IAgent`` to use, for example one with a pool of connections; by default one
+            that opens a connection for each request.
+        timeout_header: the name of the header for the time that is left; by default that of the
+            entry points around this resource. None to relay all headers unchanged.
 
     Raises:
         TypeError, ValueError: ``timeout_header`` is not the name of a header.
@@ -120,16 +121,16 @@ class ReverseProxyResource(Resource):
         self.reactor, self.agent, self.timeout_header = reactor, agent, timeout_header
 
     def getChild(self, path: bytes, request: Any) -> ReverseProxyResource:
-        """The same, one segment further down."""
+        """This resource, one path segment further down."""
         below = self.path + b"/" + quote(path, safe="").encode("ascii")
         child = type(self)(self.host, self.port, below, self.reactor, self.agent)
-        # Not an argument, which a subclass may not take.
+        # Set as an attribute, because the __init__ of a subclass may not take it.
         child.timeout_header = self.timeout_header
         return child
 
     @cancel_on_disconnect
     async def render(self, request: Any) -> Body | bytes:
-        """Relay the request."""
+        """Relay the request, and answer with the upstream's response."""
         try:
             response = await self._send(request)
         except _UPSTREAM_FAILED as error:
@@ -161,13 +162,13 @@ class ReverseProxyResource(Resource):
         log.warn("{upstream} gave no answer: {error!r}", upstream=self._authority, error=error)
         status = GATEWAY_TIMEOUT if isinstance(error, _TIMED_OUT) else BAD_GATEWAY
         brief = RESPONSES[status].decode("ascii")
-        page: Any = errorPage(status, brief, "The server behind this one gave no answer.")
+        page: Any = errorPage(status, brief, "The upstream server gave no answer.")
         body: bytes = page.render(request)
         return body
 
 
 def _relayed(headers: Headers) -> Headers:
-    """The headers of a request that are not for one hop only."""
+    """The headers of a request, without those for one hop only."""
     named = b",".join(headers.getRawHeaders(b"connection", [])).lower().split(b",")
     dropped = _HOP_BY_HOP | _OURS | {name.strip() for name in named}
     relayed = Headers()
@@ -181,7 +182,7 @@ def _body_of(request: Any, reactor: Any) -> FileBodyProducer | None:
     content = request.content
     content.seek(0)
     body = FileBodyProducer(content, Cooperator(scheduler=partial(reactor.callLater, 0)))
-    # One that is empty, and says so, is relayed as that.
+    # A body that is empty and announced as such is relayed as an empty body.
     has_body = body.length or request.requestHeaders.hasHeader(b"content-length")
     return body if has_body else None
 
@@ -192,8 +193,8 @@ def _copy_head(response: Any, request: Any) -> None:
     for name, values in response.headers.getAllRawHeaders():
         if name.lower() not in _HOP_BY_HOP:
             request.responseHeaders.setRawHeaders(name, values)
-    # Twisted's client keeps this one for itself, except where it answers a HEAD, and says 0 of what
-    # must have no body.
+    # Twisted's client hides this header, except in the answer to a HEAD. It reports 0 for responses
+    # that cannot have a body.
     if response.length is not UNKNOWN_LENGTH and not _is_bodiless(request, response):
         request.setHeader(b"content-length", b"%d" % response.length)
 

@@ -134,7 +134,7 @@ class DetachedTests(DrainTestCase):
         self.assertEqual(done, [None])
         (event,) = of_cancelweb(events)
         self.assertEqual(
-            formatEvent(event), "tests._work.Errand is detached, and still runs after the drain"
+            formatEvent(event), "tests._work.Errand is detached and still runs after the drain"
         )
 
     def test_whose_canceller_fails(self) -> None:

@@ -86,7 +86,9 @@ class BlindSpotTests(TestCase):
         scope = await self.until_blind()
         self.assertEqual(scope, self.monitor.scopes[0])
         (event,) = of_cancelweb(self.events, LogLevel.warn)
-        self.assertTrue(formatEvent(event).startswith("the connection of GET /slow is not read,"))
+        self.assertTrue(
+            formatEvent(event).startswith("GET /slow: its connection is not being read,")
+        )
 
     async def test_is_one_indeed(self) -> None:
         """The client of a blind spot leaves, and its scope is not cancelled."""

@@ -84,8 +84,8 @@ WRONG = [
     ("--keepalive", "2.5", "must be a whole number of seconds"),
     ("--keepalive", "1", "seconds must be from 2 to 65534, not 1"),
     ("--drain", "long", "must be a number of seconds"),
-    ("--drain", "-1", "must be 0 or more, and finite"),
-    ("--drain", "inf", "must be 0 or more, and finite"),
+    ("--drain", "-1", "must be a finite number of seconds, 0 or more"),
+    ("--drain", "inf", "must be a finite number of seconds, 0 or more"),
     ("--status", "nowhere:80", "Unknown endpoint type: 'nowhere'"),
     ("--on-cancel", "no.such", "'no.such' does not name an object"),
     ("--on-cancel", "os.nothing", "module 'os' has no attribute 'nothing'"),
@@ -98,9 +98,9 @@ WRONG = [
     ("--observer", "s3/put.py", "must be a dotted name, such as package.module.name"),
     ("--observer", "os.sep", "observers takes callables with one argument, not '/'"),
     ("--class", "no.such", "'no.such' does not name an object"),
-    ("--class", "os.sep", "'/' cannot be called"),
+    ("--class", "os.sep", "'/' is not callable: name a function or a class"),
     ("--class", f"{__name__}.Shy", "missing a required argument: 'name'"),
-    ("--wsgi", "os.sep", "'/' cannot be called"),
+    ("--wsgi", "os.sep", "'/' is not callable: name a function or a class"),
     ("--path", "/no/such", "[Errno 2] No such file or directory: '/no/such'"),
     ("--resource-script", "/no/such", "[Errno 2] No such file or directory: '/no/such'"),
     ("--add-header", "Server", "must be a name and a value, such as 'Server: mine'"),
@@ -111,7 +111,7 @@ WRONG = [
         "rpy",
         "must be an extension and a class, such as .rpy=package.Processor",
     ),
-    ("--processor", ".rpy=os.sep", "'/' cannot be called"),
+    ("--processor", ".rpy=os.sep", "'/' is not callable: name a function or a class"),
 ]
 """An option, what it is given, and what is said of that."""
 

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from cancelweb import tap
 from cancelweb.monitor import Monitor
 from cancelweb.tap.options import LOOK_EVERY
-from cancelweb.tap.service import _accept_who_waits, _ports_of
+from cancelweb.tap.service import _accept_waiting_clients, _ports_of
 
 from .._http2 import HTTP2Client
 from .._logs import log_events
@@ -182,5 +182,5 @@ class AcceptTests(TestCase):
         port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
         self.assertIn(port, _ports_of(reactor))
         await port.stopListening()
-        _accept_who_waits([port])
+        _accept_waiting_clients([port])
         self.assertEqual(self.flushLoggedErrors(), [])

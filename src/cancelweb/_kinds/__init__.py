@@ -1,1 +1,1 @@
-"""How to stop each kind of work, and how to describe it. Knows nothing of scopes or HTTP."""
+"""How to stop each kind of work, and how to describe it. Independent of scopes and HTTP."""

@@ -131,7 +131,7 @@ class Canceller:
 
 @define(eq=False)
 class OneShot(Canceller):
-    """A canceller that may be told of the end more than once, and passes on the first report."""
+    """A canceller whose end may be reported more than once; passes on the first report."""
 
     _settled: Settled | None = field(default=None, init=False, repr=False)
 

@@ -61,7 +61,7 @@ class AsyncioFutureCanceller(Canceller):
 
 @define(eq=False)
 class ConcurrentFutureCanceller(Canceller):
-    """Cancels a ``concurrent.futures.Future`` that has not begun, and waits for one that runs."""
+    """Cancels a ``concurrent.futures.Future`` that has not begun; a running one it waits for."""
 
     work: concurrent.futures.Future[Any]
     is_result_lost = True

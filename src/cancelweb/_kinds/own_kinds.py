@@ -35,7 +35,7 @@ class UserCanceller(Canceller):
     own: Any
     is_result_lost = True
     _can_tell: bool = field(default=True, init=False, repr=False)
-    """False once its ``where()`` has failed, so that the log tells of the failure only once."""
+    """False once its ``where()`` has failed, so that the failure is logged only once."""
 
     def watch(self, settled: Settled) -> None:
         self._when_settled().addBoth(lambda result: drop(settled(result)))

@@ -27,8 +27,8 @@ CANCELLED = Failure(CancelledError())
 class DelayedCallCanceller(Canceller):
     """Cancels a timer, and notices when it runs, raises or is cancelled by other code.
 
-    For timers whose ``func`` and ``canceller`` can be replaced. This is no attrs class, because
-    its ``__init__`` would set attributes that few timers need.
+    For timers whose ``func`` and ``canceller`` can be replaced. This is not an attrs class, because
+    the ``__init__`` of attrs would set attributes that few timers need.
 
     Args:
         call: the timer.

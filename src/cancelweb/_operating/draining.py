@@ -1,6 +1,6 @@
-"""The steps of a drain: wait, cancel, wait for what cleans up, and for what was written to go out.
+"""The steps of a drain: wait, cancel, wait for cleanup, and wait until everything is sent.
 
-What there is to wait for, a monitor knows; how a scope is cancelled is the scope's business.
+The monitor knows what there is to wait for. Each scope knows how it is cancelled.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from ..interfaces import DetachedWork
 check("unsent")
 
 FLUSH = 1.0
-"""Seconds that what was written at the very end has to get out."""
+"""Seconds that connections have to send what was written at the very end."""
 
 LINGER = 0.5
-"""Seconds without a request after which open connections are taken to be idle.
+"""Seconds without a new request after which open connections count as idle.
 
-A client that was not told that its connection is about to close may be sending on it just now; what
-it sends is lost if nobody reads it (RFC 9112, section 9.6).
+A client that was not told that its connection is about to close may be sending a request on it. The
+request is lost if nothing reads it (RFC 9112, section 9.6).
 """
 
 GLANCE = 0.01
-"""Seconds between two looks at whether it has."""
+"""Seconds between two looks at the connections."""
 
 
 @frozen
 class InFlight:
-    """What a monitor knows to be going on, as it changes.
+    """A live view of what a monitor knows to be in progress.
 
     Attributes:
-        scopes: those that are open.
+        scopes: the open scopes.
         detached: the detached work that still runs.
-        opened: tells how many scopes there ever were.
+        opened: returns how many scopes have ever been opened.
     """
 
     scopes: Collection[Scope]
@@ -59,8 +59,8 @@ class Drain:
     """One drain, from the call for it to its end.
 
     Args:
-        in_flight: what is drained. Call `look` when something of it has ended.
-        clock: where time is taken from.
+        in_flight: what is drained. Call `look` whenever a part of it has ended.
+        clock: measures the time.
         seconds: how long requests may go on.
     """
 
@@ -71,17 +71,17 @@ class Drain:
         self._is_done = False
         self._opened, self._quiet_since = 0, clock.seconds()
         self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
-        # Of the scopes that must close, those that were open at the last look at all of them.
+        # The scopes that must close, as of the last look at all of them; some may have closed.
         self._closing: list[Scope] = []
 
     def remaining(self) -> float:
-        """Seconds until what is left is cancelled."""
+        """Seconds until the drain cancels what is left."""
         return max(0.0, self._deadline - self._clock.seconds())
 
     def start(self) -> None:
-        """Go through all the steps."""
+        """Begin with the first step; the others follow."""
         for scope in list(self._in_flight.scopes):
-            # Twisted may never report the end of a request.
+            # Twisted may never have reported the end of this request.
             scope.catch_up(is_reported_by_now=True)
             if scope.request is not None and not (
                 scope.options.dry_run or has_begun(scope.request)
@@ -90,7 +90,7 @@ class Drain:
         Deferred.fromCoroutine(self._run())
 
     def when_done(self) -> Deferred[None]:
-        """A Deferred of its own for whoever asks; to cancel it stops only the wait."""
+        """A new Deferred that fires at the end of the drain. Cancelling it ends only the wait."""
         done: Deferred[None] = Deferred(self._waiting.remove)
         if self._is_done:
             done.callback(None)
@@ -99,7 +99,7 @@ class Drain:
         return done
 
     def look(self) -> None:
-        """Something has ended: is it what is waited for?"""
+        """Something has ended: go on if that was what the current step waits for."""
         if self._awaited is not None and self._awaited[0]():
             self._awaited[1].callback(None)
 
@@ -112,13 +112,13 @@ class Drain:
     async def _run(self) -> None:
         await self._until(self._is_idle, self.remaining())
         self._cancel_scopes()
-        # Each scope has its own bounds, survivor_after and cleanup_timeout.
+        # No time limit: each scope has its own, survivor_after and cleanup_timeout.
         await self._until(self._are_closed, None)
         await self._until(self._is_nothing_detached, max(self.remaining(), CLEANUP_TIMEOUT))
         self._stop_detached()
         await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
         for work in list(self._in_flight.detached):
-            log.warn("{work} is detached, and still runs after the drain", work=work.describe())
+            log.warn("{work} is detached and still runs after the drain", work=work.describe())
         await self._until_quiet()
         write_counts(self._clock)
         self._done()
@@ -131,7 +131,7 @@ class Drain:
         while self._closing and self._closing[-1] not in open_scopes:
             self._closing.pop()
         if not self._closing:
-            # In a dry run they end when they will.
+            # Nothing cancels scopes in a dry run, so a drain does not wait for them.
             self._closing = [scope for scope in open_scopes if not scope.options.dry_run]
         return not self._closing
 
@@ -146,7 +146,7 @@ class Drain:
         try:
             scope.life.drain(Draining())
         except BaseException:
-            # Its request may be of a kind that cannot be answered; the others are to be.
+            # This request may be of a kind that cannot be answered. Still cancel the others.
             text = "{scope} could not be cancelled"
             log_in(scope.context, log.failure, text, scope=scope)
 
@@ -159,7 +159,7 @@ class Drain:
                 log.failure("the canceller {canceller} failed", canceller=work.describe())
 
     async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
-        """Wait for a condition, which is looked at when something ends; so long at most."""
+        """Wait until a condition is true, which `look` tests, or for this many seconds."""
         if condition():
             return
         waiting: Deferred[None] = Deferred()
@@ -171,14 +171,14 @@ class Drain:
             timer.cancel()
 
     async def _until_quiet(self) -> None:
-        """Wait for the bytes that connections still have to send, and for the last requests.
+        """Wait until connections have sent their bytes, and for the last requests.
 
-        "Finished" is not "sent" (Twisted closes connections at shutdown without another look at
-        what they hold), and a reactor tells of no other sign than who wants to write.
+        "Finished" is not "sent": at shutdown, Twisted closes connections even if they hold unsent
+        bytes. The reactor shows such bytes only as a connection that wants to write.
         """
         began = self._clock.seconds()
         late = max(self._deadline, began + FLUSH)
-        # Of a handler that has returned bytes, the scope closes before Twisted writes them.
+        # Twisted writes the bytes that a handler returned only after the handler's scope closed.
         await self._pause(0)
         while (self._is_sending() or self._lingers(began)) and self._clock.seconds() < late:
             await self._pause(GLANCE)
@@ -191,7 +191,7 @@ class Drain:
         return any(has_streams(getattr(each, "protocol", None)) for each in self._connections())
 
     def _lingers(self, began: float) -> bool:
-        """Whether a request may still come; who asks without end is waited for until `FLUSH`."""
+        """Whether another request may come soon. Endless requests do not extend `FLUSH`."""
         now, opened = self._clock.seconds(), self._in_flight.opened()
         if opened != self._opened:
             self._opened, self._quiet_since = opened, now

@@ -1,7 +1,7 @@
-"""The warning about pipelined requests, which can keep Twisted from seeing that a client leaves.
+"""Warn of pipelined requests, which can keep Twisted from noticing that a client leaves.
 
-Connections that Twisted has stopped reading are found by public names alone. `Monitor.blind_spots`
-looks for them, which ``twist cancelweb`` calls every ten seconds.
+Public names alone show which connections Twisted has stopped reading. `Monitor.blind_spots` looks
+for them; ``twist cancelweb`` calls it every ten seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._scopes.telling import log_in
 
 
 def find_blind(scopes: Iterable[Scope]) -> list[tuple[Scope, object]]:
-    """The scopes of requests that are open on connections which are not read, with these."""
+    """The scopes of open requests whose connection is not being read, each with that connection."""
     readers: dict[IReactorTime, set[object]] = {}
     found = []
     for scope in scopes:
@@ -36,16 +36,16 @@ def find_blind(scopes: Iterable[Scope]) -> list[tuple[Scope, object]]:
 
 
 def _connection(request: Any) -> object:
-    """What a reactor reads from; None over HTTP/2, where no stream has it to itself."""
+    """What the reactor reads from; None over HTTP/2, where streams share a connection."""
     connection = getattr(request, "transport", None)
     while isinstance(connection, ProtocolWrapper):
-        # Such as TLS.
+        # A wrapper, such as TLS.
         connection = connection.transport
     return connection
 
 
 def warn_once(scope: Scope, connection: object, warned: WeakSet[object]) -> None:
-    """Log that it is blind; once for each connection."""
+    """Log that a scope's connection is not being read, once for each connection."""
     if connection in warned:
         return
     warned.add(connection)
@@ -53,8 +53,8 @@ def warn_once(scope: Scope, connection: object, warned: WeakSet[object]) -> None
     log_in(
         scope.context,
         log.warn,
-        "the connection of {method_text} {path_text} is not read, since too much is waiting behind "
-        "this request: if its client leaves, nobody sees it; a timeout would stop the work",
+        "{method_text} {path_text}: its connection is not being read, because too many bytes wait "
+        "behind this request; cancelweb cannot see the client leave; only a timeout stops the work",
         method=request.method,
         path=path_of(request),
         method_text=printable(request.method),

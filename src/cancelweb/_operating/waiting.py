@@ -7,10 +7,10 @@ from .._scopes.scope import Scope
 
 
 def where_it_waits(scope: Scope) -> str:
-    """Where what a scope's handler returned waits: ``file.py:123 in function``.
+    """Where the work that a scope's handler returned waits: ``file.py:123 in function``.
 
-    Of the innermost frame that Python can tell of: an awaited Deferred does not tell what it waits
-    for. Where there is no coroutine, a description of the work; empty where there is none.
+    This is the innermost frame that Python knows: an awaited Deferred does not say what it waits
+    for. Without a coroutine it is a description of the work; without work it is empty.
     """
     returned = scope.life.stopping.works.returned
     return "" if returned is None else innermost_line(returned.canceller)

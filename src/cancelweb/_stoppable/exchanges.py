@@ -55,7 +55,7 @@ class Response(proxyForInterface(IResponse)):  # type: ignore[misc]
 @implementer(ICancellable, IPushProducer)
 @define(eq=False)
 class Delivery(Protocol):
-    """Stands between a response and the protocol that reads its body, as its transport."""
+    """Passes a response's body to the protocol that reads it, as that protocol's transport."""
 
     disconnecting: ClassVar[bool] = False  # as in Twisted's TransportProxyProducer
 

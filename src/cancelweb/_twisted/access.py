@@ -1,6 +1,6 @@
-"""Reading the private names of Twisted: one function for each, which works without the name too.
+"""Read the private names of Twisted: one function for each, which also works if it is missing.
 
-What follows from what is read is for the modules that call these.
+The modules that call these functions decide what follows.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 
 from twisted.internet import defer
 from twisted.python.failure import Failure
-from twisted.web import server  # noqa: F401 - what is not there yet cannot be checked
+from twisted.web import server  # noqa: F401 - names of modules that are not imported go unchecked
 
 from .checks import check
 
 # --- Deferreds ---
 
 DebugInfo: Any = getattr(defer, "DebugInfo", object)
-"""What logs a failure that no code has handled, when its Deferred is garbage."""
+"""Logs a failure that no code has handled, when its Deferred is garbage."""
 
 _FAILURE_GROUP: Any = getattr(defer, "FailureGroup", ())
 
 
 def replace_debug_info(deferred: Any, replacement: Any) -> None:
-    """Have another object keep a Deferred's failure until it is handled, or log it."""
+    """Make another object keep a Deferred's failure until the failure is handled or logged."""
     former = deferred._debugInfo
     if former is not None:
         replacement.failResult, former.failResult = former.failResult, None
@@ -32,12 +32,12 @@ def replace_debug_info(deferred: Any, replacement: Any) -> None:
 
 
 def failures_of_race(error: object) -> Sequence[Failure]:
-    """The failures of all sides, if this is what ``race`` fails with; else none."""
+    """The failures of all members, if this is what ``race`` fails with; else empty."""
     return getattr(error, "failures", ()) if isinstance(error, _FAILURE_GROUP) else ()
 
 
 def canceller_of(deferred: Any) -> Callable[..., object] | None:
-    """What Twisted calls to cancel a Deferred that has not fired; ``cancel`` if it is not known."""
+    """What Twisted calls to cancel a Deferred that has not fired; ``cancel`` if unknown."""
     return getattr(deferred, "_canceller", deferred.cancel)  # type: ignore[no-any-return]
 
 
@@ -52,31 +52,31 @@ _ENCODER = None if check("encoders") else ...
 
 
 def is_in_fake_head(request: Any) -> bool:
-    """Whether Twisted renders a GET in place of a HEAD just now, and drops what is written."""
+    """Whether Twisted renders a GET in place of a HEAD now, and drops what is written."""
     return bool(getattr(request, "_inFakeHead", False))
 
 
 def has_encoder(request: Any) -> bool:
-    """Whether Twisted compresses what is written. Where that cannot be told, it may."""
+    """Whether Twisted compresses what is written; True if that is unknown."""
     return getattr(request, "_encoder", _ENCODER) is not None
 
 
 def is_waiting_for_transport(channel: Any) -> bool:
-    """Whether a channel of HTTP/1 has paused its producer until its transport has sent more."""
+    """Whether an HTTP/1 channel has paused its producer until its transport has sent more."""
     return bool(getattr(channel, "_waitingForTransport", False))
 
 
 def unsent_bytes(transport: Any) -> int:
-    """How much a transport, of TCP or TLS, holds that it has not handed on.
+    """How many bytes a transport, of TCP or TLS, holds and has not passed on.
 
-    What was written over TLS in the turn in which the connection is lost cannot be seen any more.
+    Bytes written over TLS in the turn in which the connection is lost are no longer visible.
     """
     try:
         begun = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
         rest = len(getattr(transport, "_appSendBuffer", ()))
         return begun + rest + int(getattr(transport, "_tempDataLen", 0))
     except TypeError:
-        # A test double has an answer to everything.
+        # A test double may return anything for these attributes.
         return 1
 
 
@@ -84,14 +84,14 @@ def unsent_bytes(transport: Any) -> int:
 
 
 def stream_connection_of(channel: Any) -> Any:
-    """The connection of a request's channel that is a stream of HTTP/2, else None."""
+    """The connection of a request's channel, if the channel is an HTTP/2 stream; else None."""
     return getattr(channel, "_conn", None)
 
 
 def window_of(stream: Any) -> int:
-    """How many bytes the client has room for, those in the stream's queue not yet deducted.
+    """How many bytes the client has room for, including those in the stream's queue.
 
-    0 where that cannot be told.
+    0 if that is unknown.
     """
     conn = getattr(stream_connection_of(stream), "conn", None)
     window: int = 0 if conn is None else conn.local_flow_control_window(stream.streamID)
@@ -99,21 +99,21 @@ def window_of(stream: Any) -> int:
 
 
 def queue_of(stream: Any) -> Any:
-    """What was written to a stream, and has not been handed on to the connection's transport."""
+    """What was written to a stream, and was not passed on to the connection's transport yet."""
     return stream_connection_of(stream)._outboundStreamQueues.get(stream.streamID)
 
 
 def streams_of(protocol: Any) -> Any:
-    """The open streams of a protocol that a Site has built; None unless it speaks HTTP/2."""
+    """The open streams of a protocol that a Site has built, or None if it does not speak HTTP/2."""
     return getattr(getattr(protocol, "_channel", None), "streams", None)
 
 
-_H2: Any = sys.modules.get("h2.connection")  # where it is installed, Twisted has imported it
+_H2: Any = sys.modules.get("h2.connection")  # if h2 is installed, Twisted has imported it
 _CLOSED = getattr(getattr(_H2, "ConnectionState", None), "CLOSED", None)
 
 
 def _is_closed(conn: Any) -> bool:
-    """Whether h2 lets nothing be written on a connection: one side has said goodbye, or erred."""
+    """Whether h2 allows no more writes on a connection: one side said goodbye, or made an error."""
     return conn.state_machine.state is _CLOSED
 
 
@@ -124,19 +124,19 @@ def _is_over(conn: Any, number: int) -> bool:
 
 
 def _is_over_by_count(conn: Any, number: int) -> bool:
-    """The same by public names of h2, which looks at all streams of the connection."""
-    # h2 forgets closed streams when it counts those that are open.
+    """Do what `_is_over` does with public names of h2, which looks at all streams."""
+    # h2 forgets closed streams when it counts the open ones.
     _ = conn.open_inbound_streams
     try:
         conn.local_flow_control_window(number)
     except Exception:
-        # A NoSuchStreamError; h2 is not imported for its name.
+        # A NoSuchStreamError, whose class would have to be imported from h2.
         return True
     return False
 
 
 def _never(*_: object) -> bool:
-    """Stands for a look that this Twisted or this h2 does not allow."""
+    """Stands in for a look that this Twisted or this h2 does not allow."""
     return False
 
 
@@ -153,10 +153,10 @@ def _is_reset(channel: Any) -> bool:
 
 
 is_reset: Callable[[Any], bool] = _is_reset if check("streams") else _never
-"""Whether a request's channel is a stream of HTTP/2 on which nothing can be written any more.
+"""Whether a request's channel is an HTTP/2 stream on which nothing can be written any more.
 
-Twisted may not have told anyone yet: the client has reset it, or has said goodbye, in the read that
-is being handled; or Twisted itself has said goodbye, and waits for the client to close.
+Twisted may not have reported it yet. The client may have reset the stream, or said goodbye, in the
+bytes that are being handled. Or Twisted has said goodbye, and waits for the client to close.
 """
 
 
@@ -171,17 +171,17 @@ def _reset(stream: Any) -> bool:
 
 
 reset_with_error: Callable[[Any], bool] = _reset if check("resets") and check("streams") else _never
-"""Reset a stream of HTTP/2 with INTERNAL_ERROR; returns False, and does nothing, if it cannot.
+"""Reset an HTTP/2 stream with INTERNAL_ERROR; if that is impossible, do nothing and return False.
 
-``abortConnection`` resets it with NO_ERROR, which a client may take for the end of the response.
+``abortConnection`` uses NO_ERROR, which a client may take for the end of the response.
 """
 
 
 def h2_connection_class() -> Any:
-    """Twisted's protocol for a connection over HTTP/2, which takes the clock.
+    """Twisted's protocol for an HTTP/2 connection, which can be given a clock.
 
     Raises:
-        ImportError: this Twisted has none of this name; or h2 is not installed.
+        ImportError: this Twisted lacks the name, or h2 is not installed.
     """
     from twisted.web._http2 import H2Connection
 
@@ -192,7 +192,7 @@ def h2_connection_class() -> Any:
 
 
 def driver_connection_of(connection: Any) -> Any:
-    """The driver's connection in one of adbapi's."""
+    """The driver's connection behind one of adbapi's connections."""
     return connection._connection
 
 
@@ -207,10 +207,10 @@ def reactor_of(pool: Any) -> Any:
 
 
 def with_connection(pool: Any) -> Callable[..., Any]:
-    """What ``runWithConnection`` of one of adbapi's pools calls in a thread."""
+    """What ``runWithConnection`` of an adbapi pool calls in a thread."""
     return pool._runWithConnection  # type: ignore[no-any-return]
 
 
 def in_interaction(pool: Any) -> Callable[..., Any]:
-    """What ``runInteraction`` of one of adbapi's pools calls in a thread."""
+    """What ``runInteraction`` of an adbapi pool calls in a thread."""
     return pool._runInteraction  # type: ignore[no-any-return]

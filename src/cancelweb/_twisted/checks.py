@@ -1,6 +1,6 @@
-"""Looking whether this Twisted has the names that cancelweb uses, and warning of those it has not.
+"""Check that Twisted and asyncio have the private names that cancelweb uses; warn if they lack one.
 
-The same for asyncio. No module is imported here for the sake of looking.
+No module is imported here only to be checked.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .needed import NONE
 
 @cache
 def check(use: str) -> bool:
-    """Warn of each name that this Twisted does not have, once; called where the use is imported.
+    """Warn once of each name of this use that is missing. Call it where the use is imported.
 
-    A module that is not there because nothing has imported it is not looked into.
+    Modules that nothing has imported are not checked, unless they should exist and do not.
 
     Returns:
         Whether all names that this use needs are there.
@@ -44,7 +44,7 @@ def _warn(text: str) -> None:
     try:
         warnings.warn(text, RuntimeWarning, stacklevel=3)
     except RuntimeWarning:
-        # Warnings are errors here. To import cancelweb is none.
+        # Warnings are errors here, but importing cancelweb must not fail.
         log.warn("{text}", text=text)
 
 
@@ -54,7 +54,7 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        # As in an application that was frozen.
+        # A frozen application may have no metadata of its packages.
         return str(getattr(sys.modules.get(package), "__version__", "of an unknown version"))
 
 
@@ -62,24 +62,24 @@ def _warning(name: str, without: str) -> str:
     package = name.partition(".")[0]
     dotted = name.replace(":", ".")
     return (
-        f"{package} {_version(package)} has no {dotted}, a name that cancelweb uses although it is "
-        f"not documented. Without it, {without}. Upgrade cancelweb; if this is the newest, please "
-        "report it."
+        f"{package} {_version(package)} has no {dotted}, an undocumented name that cancelweb uses. "
+        f"Without it, {without}. Upgrade cancelweb; if you have the newest version, please report "
+        "this."
     )
 
 
 def is_missing(name: str) -> bool:
-    """Whether a name of a module that is in use, or should be there, is not."""
+    """Whether a name is missing from a module that is in use, or should exist."""
     module = name.partition(":")[0]
     if module not in sys.modules:
-        # h2 may not be installed; without it, Twisted does not import its own part for it.
+        # Twisted does not import its HTTP/2 module without h2. That module is there all the same.
         return module.startswith("twisted.") and find_spec(module) is None
     owner, attribute = _owner_of(name)
     return owner is None or not any(_has(owner, each) for each in attribute.split("|"))
 
 
 def _owner_of(name: str) -> tuple[Any, str]:
-    """The class or module that has the attribute, None where it is missing too; and the latter."""
+    """The class or module that has the attribute, or None if missing; and the attribute's name."""
     module, _, path = name.partition(":")
     kind, _, attribute = path.rpartition(".")
     found = sys.modules.get(module)
@@ -88,13 +88,13 @@ def _owner_of(name: str) -> tuple[Any, str]:
 
 def _has(owner: object, attribute: str) -> bool:
     if isinstance(owner, FunctionType):
-        # One of its variables, which functions inside it use.
+        # The name is a variable of this function, used by functions inside it.
         return attribute in owner.__code__.co_cellvars
     return hasattr(owner, attribute) or any(_sets(code, attribute) for code in _codes(owner))
 
 
 def _codes(owner: object) -> Iterator[CodeType]:
-    """The code of the methods of a class."""
+    """The code of the methods of a class, inherited ones included."""
     for kind in getattr(owner, "__mro__", ()):
         for each in vars(kind).values():
             if isinstance(each, FunctionType):
@@ -102,7 +102,7 @@ def _codes(owner: object) -> Iterator[CodeType]:
 
 
 def _sets(code: CodeType, attribute: str) -> bool:
-    # The names of a code are those of globals and modules, too; few functions need the long look.
+    # co_names also has globals and modules. Only functions that pass this test need the slow look.
     return attribute in code.co_names and any(
         each.opname == "STORE_ATTR" and each.argval == attribute for each in get_instructions(code)
     )

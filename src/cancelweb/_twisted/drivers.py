@@ -1,8 +1,7 @@
-"""Twisted's drivers of coroutines and generators: what they wait for, and the context they run in.
+"""Twisted's drivers of coroutines and generators: what they wait for, and their contexts.
 
-A driver is what ``inlineCallbacks`` and ``Deferred.fromCoroutine`` keep of each: a private object,
-which works without one of its names, too. What follows from what is read is for the modules that
-call these.
+A driver is the private object that ``inlineCallbacks`` and ``Deferred.fromCoroutine`` keep for each
+coroutine or generator. Each function here also works if a name is missing.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ _DRIVER: Any = getattr(defer, "_CancellationStatus", None)
 
 
 def driver_of(deferred: Any) -> Any:
-    """What Twisted's driver of a coroutine or generator keeps of it, or None."""
+    """Twisted's driver of the coroutine or generator behind a Deferred, or None."""
     canceller = getattr(deferred, "_canceller", None)
     return driver_behind(canceller) if type(canceller) is FunctionType else None
 
 
 def driver_behind(canceller: object) -> Any:
-    """The same, by the canceller that the driver gives its Deferred: it is in the closure."""
+    """The driver in the closure of this canceller, which it gave to its Deferred; or None."""
     if type(canceller) is not FunctionType:
         return None
     for cell in canceller.__closure__ or ():
         try:
             content = cell.cell_contents
         except ValueError:
-            # A variable of the user's own that has no value yet.
+            # A variable of the user's own function, which has no value yet.
             continue
         if type(content) is _DRIVER and hasattr(content, "waitingOn"):
             return content
@@ -42,26 +41,26 @@ def driver_behind(canceller: object) -> Any:
 
 
 def deferred_of_driver(driver: Any) -> Any:
-    """The Deferred that a driver fires in the end, also when it has; None if it is no driver."""
+    """The Deferred that a driver fires in the end, or has fired; None for any other object."""
     return getattr(driver, "deferred", None) if type(driver) is _DRIVER else None
 
 
 def awaited_by_driver(driver: Any) -> Any:
-    """The Deferred that a coroutine or generator awaited last, or None; None without a driver."""
+    """The Deferred that a driver's coroutine or generator awaited last; None without a driver."""
     return getattr(driver, "waitingOn", None)
 
 
 def callbacks_of(deferred: Any) -> Iterable[Any]:
-    """The callbacks that a Deferred has still to call, with their arguments."""
+    """The callbacks that a Deferred has yet to call, with their arguments."""
     callbacks = getattr(deferred, "_callbacks", None)
-    # Twisted 24.7 has the other name, which later ones warn of.
+    # Twisted 24.7 has only the other name; later releases warn of its use.
     return getattr(deferred, "callbacks", ()) if callbacks is None else callbacks
 
 
 def arguments_of_driver(driver: Any) -> Sequence[Any]:
-    """What a driver is to be called with when what it waits for has come; none while it runs.
+    """What a driver will be called with when what it waits for arrives; empty while it runs.
 
-    Among these are the coroutine or generator that it drives, and the context of that.
+    This includes the coroutine or generator that it drives, and its context.
     """
     for (_, arguments, _), _ in callbacks_of(awaited_by_driver(driver)):
         if arguments and any(each is driver for each in arguments):
@@ -71,15 +70,15 @@ def arguments_of_driver(driver: Any) -> Sequence[Any]:
 
 _DRIVE: Any = getattr(defer, "_inlineCallbacks", None)
 DRIVING: CodeType | None = getattr(_DRIVE, "__code__", None)
-"""The code of all drivers, from which coroutines and generators are resumed."""
+"""The code of every driver, which resumes coroutines and generators."""
 
 _CANCEL: Any = getattr(defer, "_addCancelCallbackToDeferred", None)
 
 
 def start_in(context: Context, coroutine: Any) -> Any:
-    """The Deferred of a coroutine all of whose steps run in this context, which is not entered.
+    """The Deferred of a coroutine whose steps all run in this context, which is not entered now.
 
-    As ``Deferred.fromCoroutine``, which copies the context that it is called in.
+    Like ``Deferred.fromCoroutine``, which runs them in a copy of the current context.
     """
     started: Deferred[Any] = Deferred(lambda deferred: _CANCEL(deferred, driver))
     driver = _DRIVER(started)
@@ -88,7 +87,7 @@ def start_in(context: Context, coroutine: Any) -> Any:
 
 
 def context_of_driver(driver: Any) -> Context | None:
-    """The context in which a driver runs its coroutine or generator, which may be on the stack."""
+    """The context in which a driver runs its coroutine or generator, even if it runs now."""
     found = (each for each in arguments_of_driver(driver) if isinstance(each, Context))
     on_stack = (context for each, context in drivers_on_stack() if each is driver)
     return next(chain(found, on_stack), None)
@@ -97,12 +96,12 @@ def context_of_driver(driver: Any) -> Context | None:
 def drivers_on_stack(
     frame: FrameType | None = None, above: Collection[int] = ()
 ) -> Iterator[tuple[Any, Context]]:
-    """The drivers that run just now, each with its context, the innermost first.
+    """The drivers that run now, each with its context, the innermost first.
 
     Args:
-        frame: where to begin; unless given, with the caller. Each frame behind it takes long.
-        above: the ids of the codes of functions behind which they are no longer looked for. To hash
-            or compare codes takes long, too.
+        frame: where to begin; by default with the caller. Looking at each frame takes long.
+        above: the ids of code objects at which the search ends. Ids, because hashing or comparing
+            code objects takes long.
     """
     frame = frame or sys._getframe()
     while frame is not None and id(frame.f_code) not in above:

@@ -1,7 +1,7 @@
 """What asyncio's futures and tasks pass a cancel on to, and which future is behind a Deferred.
 
-Reads private names of asyncio, and the closures of the callbacks by which asyncio and Twisted pass
-a cancel on. Each function here works without the name too.
+Reads private names of asyncio, and the closures of the callbacks that pass a cancel on. Each
+function here also works if a name is missing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _PASSING_ON = {
     "_chain_future.<locals>._call_check_cancel": ("asyncio.futures", "source"),
     "Deferred.asFuture.<locals>.checkCancel": ("twisted.internet.defer", "self"),
 }
-"""Callbacks that pass a cancel on, by their names: their modules, and what they cancel in turn."""
+"""Callbacks that pass a cancel on, by name: their module, and the variable that they cancel."""
 
 
 def future_behind(canceller: Any) -> asyncio.Future[Any] | None:
-    """The future of which ``Deferred.fromFuture`` has made a Deferred with this canceller."""
+    """The future that ``Deferred.fromFuture`` made a Deferred with this canceller from, or None."""
     if getattr(canceller, "__qualname__", None) != "Deferred.fromFuture.<locals>.cancel":
         return None
     found = (cell.cell_contents for cell in canceller.__closure__ or ())
@@ -27,11 +27,10 @@ def future_behind(canceller: Any) -> asyncio.Future[Any] | None:
 
 
 def cancelled_with(future: asyncio.Future[Any]) -> Iterator[Any]:
-    """The futures and Deferreds to which an asyncio future passes a cancel on, one step down.
+    """The futures and Deferreds that an asyncio future passes a cancel on to, one step down.
 
-    These are what a task awaits, the members of a ``gather``, the tasks of a ``TaskGroup`` that is
-    waited for, what ``wait_for`` waits for, the future of an executor and the Deferred of
-    ``asFuture``.
+    These are what a task awaits, the members of a ``gather``, the tasks of a ``TaskGroup``, what
+    ``wait_for`` waits for, the future of an executor, and the Deferred of ``asFuture``.
     """
     if future.done():
         return
@@ -55,13 +54,13 @@ def _cancelled_by(callback: Any) -> Iterator[Any]:
 
 
 def _cancelled_in(coroutine: Any) -> Iterator[Any]:
-    """What functions of asyncio, which a coroutine awaits, cancel when they are cancelled."""
+    """What asyncio's functions that a coroutine awaits cancel when they are cancelled."""
     coroutine = getattr(coroutine, "cr_await", None)
     while (frame := getattr(coroutine, "cr_frame", None)) is not None:
         module, variables = frame.f_globals.get("__name__"), frame.f_locals
         if module == "asyncio.taskgroups":
             yield from tuple(getattr(variables.get("self"), "_tasks", ()))
         elif module == "asyncio.tasks" and asyncio.isfuture(variables.get("fut")):
-            # The `wait_for` of Python 3.11; later ones await it themselves.
+            # `wait_for` of Python 3.11. Later versions await the future themselves.
             yield variables["fut"]
         coroutine = coroutine.cr_await

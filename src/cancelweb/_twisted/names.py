@@ -1,9 +1,9 @@
 """Every private or undocumented name of Twisted that cancelweb uses, and what happens without it.
 
 A name is private if it, its class or its module begins with an underscore. It is undocumented if
-neither an interface nor the docstring of its class tells of it. Twisted may drop either kind in any
-release. So it is with the variables of its functions, and with asyncio. Facts only: when they are
-looked up stands in `checks`, and private ones are read in modules beside it alone.
+neither an interface nor the docstring of its class mentions it. Twisted may drop either kind in any
+release. The same holds for the variables of its functions, and for the names of asyncio. This
+module has the facts only: `checks` looks the names up, and modules beside it read the private ones.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ NEEDED = (
     Needed(
         "forgiving",
         of(_DEFER, "DebugInfo", "DebugInfo.failResult", "Deferred._debugInfo"),
-        "a Deferred that was cancelled, and that no code awaits, is logged as an unhandled error",
+        "a cancelled Deferred that no code awaits is logged as an unhandled error",
     ),
     Needed(
         "chains",
         ("twisted.internet.defer:Deferred.result",),
         "a cancel may miss what a Deferred that has fired waits for, reports may miss where work "
-        "waits, and cancelweb.testing.sweep forces no waits",
+        "waits, and cancelweb.testing.sweep cannot make a handler wait",
     ),
     Needed(
         "leaves",
@@ -32,9 +32,9 @@ NEEDED = (
             *("_CancellationStatus", "_CancellationStatus.waitingOn"),
             *("Deferred._canceller", "DeferredList._deferredList"),
         ),
-        "a cancel of a coroutine, a generator or a list gets no further than Twisted's own: not "
-        "down a long chain, nor behind a list that has fired; reports may miss where work waits; "
-        "work that nothing could stop counts as stopped; members of lists are logged as errors",
+        "a cancel of a coroutine, a generator or a list reaches no further than Twisted's own: not "
+        "down a long chain, nor beyond a list that has fired. Reports may miss where work waits. "
+        "Work that nothing could stop counts as stopped. Members of lists are logged as errors",
     ),
     Needed(
         "contexts",
@@ -42,13 +42,13 @@ NEEDED = (
             f"{_DEFER}_CancellationStatus.deferred",
             *of(_DEFER, "_inlineCallbacks", "_addCancelCallbackToDeferred"),
         ),
-        "steps of a coroutine handler take longer; hooks may see less of what a generator sets; a "
-        "finally block must await a generator for its cleanup inside `with cleaning():`",
+        "steps of a coroutine handler take longer. Hooks may see less of what a generator sets. A "
+        "finally block that awaits a generator for cleanup must do so inside `with cleaning():`",
     ),
     Needed(
         "let go",
         ("twisted.internet.defer:race.to_cancel",),
-        "a race() counts as stopped, even if nothing could stop what takes part in it",
+        "a race() counts as stopped, even if nothing could stop its members",
     ),
     Needed(
         "executors",
@@ -57,12 +57,12 @@ NEEDED = (
             *of("asyncio.tasks:", "Task._fut_waiter", "_GatheringFuture._children"),
             "asyncio.taskgroups:TaskGroup._tasks",
         ),
-        "a thread that runs on behind an asyncio future or task counts as stopped",
+        "a thread that keeps running behind an asyncio future or task counts as stopped",
     ),
     Needed(
         "reports",
         ("twisted.internet.defer:Deferred._callbacks|callbacks",),
-        "reports tell at which Deferred an inlineCallbacks generator waits, not at which line",
+        "reports name the Deferred at which an inlineCallbacks generator waits, but not the line",
     ),
     Needed(
         "races",
@@ -73,18 +73,18 @@ NEEDED = (
         "timers",
         of("twisted.internet.base:DelayedCall.", "func", "canceller"),
         "a timer ends only when cancelweb cancels it or the response is over, so a request whose "
-        "timer raises, or is cancelled by other code, is not answered",
+        "timer raises, or is cancelled by other code, gets no answer",
     ),
     Needed(
         "unstarted loops",
         ("twisted.internet.task:LoopingCall.starttime",),
-        "a LoopingCall that was never started is taken for one that has ended",
+        "a LoopingCall that was never started counts as ended",
     ),
     Needed(
         "loops",
         ("twisted.internet.task:LoopingCall.deferred",),
         "a LoopingCall ends only when cancelweb stops it or the response is over, so a request "
-        "whose loop fails is not answered",
+        "whose loop fails gets no answer",
     ),
     Needed(
         "tracked processes",
@@ -94,12 +94,12 @@ NEEDED = (
     Needed(
         "processes",
         ("twisted.internet.process:Process._fork",),
-        "cancelweb.processes stops the child alone, not the processes that it has started",
+        "cancelweb.processes stops only the child, not the processes that the child has started",
     ),
     Needed(
         "unsent bytes",
         of("twisted.internet.abstract:FileDescriptor.", "dataBuffer", "offset"),
-        "stall_timeout aborts clients that read, but take longer than it for what is buffered",
+        "stall_timeout aborts clients that read, but take too long for what is already buffered",
     ),
     Needed(
         "whole responses",
@@ -112,12 +112,12 @@ NEEDED = (
             "twisted.web._http2:H2Connection._outboundStreamQueues",
         ),
         "a client that leaves with the whole response, before its handler calls finish, counts as "
-        "one that has left early",
+        "having left early",
     ),
     Needed(
         "streams over TLS",
         ("twisted.internet.abstract:FileDescriptor.disconnecting",),
-        "an endless stream runs on after its client has closed a TLS connection in good order",
+        "an endless stream runs on after its client has closed a TLS connection properly",
     ),
     Needed(
         "database",

@@ -1,4 +1,4 @@
-"""The names of `twisted.web`, and of h2, that are in the table of `names`."""
+"""The names of `twisted.web` and h2 that are in the table of `names`."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ NEEDED_OF_WEB = (
     Needed(
         "requests",
         ("twisted.web.http:Request.finished",),
-        "the end of a response is seen only where notifyFinish tells of it",
+        "the end of a response is noticed only if notifyFinish reports it",
         stand_in=0,
     ),
     Needed(
         "requests",
         ("twisted.web.http:Request.channel",),
-        "the loss of a client is seen only where notifyFinish tells of it, and the limit on rapid "
+        "the loss of a client is noticed only if notifyFinish reports it, and the limit on rapid "
         "resets (max_cleanups) is off",
         stand_in=object(),
     ),
     Needed(
         "requests",
         ("twisted.web.http:Request.startedWriting",),
-        "where a request fails, or is cancelled while its client waits, the connection is aborted "
-        "instead of an answer, as if a part of one had been sent",
+        "a request that fails, or is cancelled while its client waits, gets no answer: its "
+        "connection is aborted, as if part of a response had been sent",
         stand_in=1,
     ),
     Needed(
         "requests",
         ("twisted.web.http:Request.producer",),
-        "a producer is not stopped with its request, and the response of a handler that registers "
-        "one and returns None is finished at once",
+        "a producer is not stopped with its request, and if a handler registers a producer and "
+        "returns None, its response is finished at once",
         stand_in=None,
     ),
     Needed(
         "requests",
         ("twisted.web.http:Request.transport",),
-        "a response that fails half-way is closed in order, not aborted; connections taken over or "
-        "not read, and streams whose TLS was closed, are not recognised",
+        "a response that fails half-way is closed normally, not aborted. cancelweb does not notice "
+        "connections taken over or not read, nor streams whose TLS was closed",
         stand_in=None,
     ),
     Needed(
         "writes",
         ("twisted.web.http:Request.sentLength",),
-        "once a response has begun, timeout does not cut it any more, nor does stall_timeout that "
-        "of a producer, or over HTTP/2",
-        stand_in=float("nan"),  # differs from all that was seen, itself included
+        "once a response has begun, timeout no longer cuts it. stall_timeout no longer cuts a "
+        "producer's response, nor any response over HTTP/2",
+        stand_in=float("nan"),  # differs from every value, itself included
     ),
     Needed(
         "pauses",
@@ -62,21 +62,21 @@ NEEDED_OF_WEB = (
             "twisted.web.http:HTTPChannel._waitingForTransport",
             "twisted.web._http2:H2Connection.remainingOutboundWindow",
         ),
-        "stall_timeout does nothing, and the time in which a slow client holds a stream up "
-        "counts for timeout",
+        "stall_timeout does nothing, and time in which a slow client holds up a stream counts "
+        "towards timeout",
     ),
     Needed(
         "listeners",
         ("twisted.web.http:Request.notifications",),
-        "other listeners to notifyFinish are told of a success where a deadline or a drain has "
-        "cancelled their request, those added before cancelweb's own may touch a lost request, and "
-        "requests are slower",
+        "requests are slower. A deadline or a drain that cancels a request is reported to other "
+        "notifyFinish listeners as a success. Listeners that were added before cancelweb's own may "
+        "touch a lost request",
     ),
     Needed(
         "requests",
         ("twisted.web.http:Request.etag", "twisted.web.http:Request.lastModified"),
-        "the answer to a request that was cancelled may have the ETag or Last-Modified of the page "
-        "that it stands for",
+        "the answer to a cancelled request may have the ETag or Last-Modified of the page that it "
+        "replaces",
     ),
     Needed(
         "requests",
@@ -86,48 +86,48 @@ NEEDED_OF_WEB = (
     Needed(
         "requests",
         ("twisted.web.server:Request.site",),
-        "where no clock is given, time is taken from the global reactor; access_log_499 fails",
+        "if no clock is given, the global reactor measures time. access_log_499 fails",
         stand_in=None,
     ),
     Needed(
         "requests",
         ("twisted.web.server:Request._inFakeHead",),
-        "a HEAD request to a resource without render_HEAD may log an error, if its handler returns "
+        "a HEAD request to a resource without render_HEAD may log an error if its handler returns "
         "None or a stream",
     ),
     Needed(
         "encoders",
         ("twisted.web.server:Request._encoder",),
-        "the answer to a request that was cancelled keeps a Content-Encoding that the handler has "
-        "set by hand, which its body does not have",
+        "the answer to a cancelled request keeps a Content-Encoding that the handler has set by "
+        "hand, although its body is not encoded so",
     ),
     Needed(
         "last answers",
         ("twisted.web.http:HTTPChannel.persistent",),
-        "in a drain, clients are asked to close their connections, and the server does not",
+        "in a drain, clients are asked to close their connections, but the server closes none",
     ),
     Needed(
         "streams",
         ("twisted.web._http2:H2Stream._conn",),
-        "over HTTP/2, the limit on rapid resets (max_cleanups) is off, a stream that is reset as "
-        "soon as it is opened may cost the others their connection, and a client may take a "
-        "response that is broken off for a whole one",
+        "over HTTP/2, the limit on rapid resets (max_cleanups) is off. A stream that is reset as "
+        "soon as it is opened may cost the other streams their connection. A client may take an "
+        "aborted response for a complete one",
     ),
     Needed(
         "streams",
         ("twisted.web._http2:H2Stream.streamID", "twisted.web._http2:H2Connection.conn"),
-        "over HTTP/2, a client that resets a stream as soon as it has opened it may cost the "
-        "others their connection, and one may take a response that is broken off for a whole one",
+        "over HTTP/2, a stream that is reset as soon as it is opened may cost the other streams "
+        "their connection. A client may take an aborted response for a complete one",
     ),
     Needed(
         "resets",
         of("twisted.web._http2:H2Connection.", "_requestDone", "_tryToWriteControlData"),
-        "over HTTP/2, a client may take a response that is broken off for a whole one",
+        "over HTTP/2, a client may take an aborted response for a complete one",
     ),
     Needed(
         "states of streams",
         ("h2.connection:H2Connection.streams", "h2.stream:H2Stream.closed"),
-        "requests over HTTP/2 are slower, the more so the more streams there are",
+        "requests over HTTP/2 are slower, the more streams a connection has",
     ),
     Needed(
         "goodbyes",

@@ -1,4 +1,4 @@
-"""What is told of each private or undocumented name of Twisted; the table is `names`."""
+"""The rows of the table of private or undocumented names of Twisted; the table is in `names`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 NONE: Any = object()
-"""Stands for no stand-in."""
+"""Means that there is no stand-in."""
 
 
 @frozen
@@ -15,12 +15,12 @@ class Needed:
     """Names that one use needs.
 
     Attributes:
-        use: what `check` is called with.
-        names: each as ``module:Class.attribute`` or ``module:Class``; where releases differ, as
+        use: the argument for `check`.
+        names: each as ``module:Class.attribute`` or ``module:Class``, or if releases differ, as
             ``module:Class.attribute|other``.
-        without: what does not work, or works differently, where one of them is missing.
-        stand_in: what an attribute that is missing reads as, on all instances of its class. For
-            those that many modules read; each reads as what asks for the most caution.
+        without: what fails or changes if one of the names is missing; follows "Without it,".
+        stand_in: what a missing attribute reads as, on all instances of its class. Used for
+            attributes that many modules read; it is the value that asks for the most caution.
     """
 
     use: str
@@ -30,5 +30,5 @@ class Needed:
 
 
 def of(prefix: str, *names: str) -> tuple[str, ...]:
-    """Names that begin alike."""
+    """Names with the same prefix."""
     return tuple(prefix + name for name in names)

@@ -1,6 +1,6 @@
-"""Reading the variables of Twisted's functions, in the closures of the cancellers that they make.
+"""Read the variables of Twisted's functions, in the closures of the cancellers that they make.
 
-As in `access`, each function here works without the name too.
+Each function here also works if a name is missing, as those in `access` do.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _PASSING_ON = {
     "race.<locals>.cancel": ("twisted.internet.defer", "to_cancel"),
     "_fork.<locals>.<lambda>": ("twisted.web._flatten", "d"),
 }
-"""Cancellers of Twisted's own, by their names: their modules, and what they cancel in turn."""
+"""Twisted's own cancellers, by name: their module, and the variable that they cancel."""
 
 
 def cancelled_by(canceller: Any) -> list[Any] | None:
-    """The Deferreds to which a canceller of Twisted's own passes a cancel on; None for all others.
+    """The Deferreds that one of Twisted's own cancellers cancels in turn; None for any other.
 
-    These are the members of a ``race``, or the Deferred in a template, of which Twisted awaits a
-    copy.
+    These are the members of a ``race``, or the Deferred in a template that Twisted awaits a copy
+    of.
     """
     if type(canceller) is not FunctionType:
         return None
@@ -33,7 +33,7 @@ def cancelled_by(canceller: Any) -> list[Any] | None:
 
 
 def fired_by(callback: Any) -> Any:
-    """The Deferred of a ``race`` for which a callback of Twisted's own notes a result; or None."""
+    """The Deferred of a ``race`` whose result depends on this callback of Twisted's, or None."""
     if type(callback) is not FunctionType or callback.__module__ != "twisted.internet.defer":
         return None
     if not callback.__qualname__.startswith("race.<locals>."):
@@ -43,7 +43,7 @@ def fired_by(callback: Any) -> Any:
 
 
 def is_endless_body(deferred: Any) -> bool:
-    """Whether ``readBody`` waits on a connection that it has no way to abort."""
+    """Whether ``readBody`` waits on a connection that it cannot abort."""
     canceller = canceller_of(deferred)
     if getattr(canceller, "__qualname__", None) != "readBody.<locals>.cancel":
         return False
@@ -52,7 +52,7 @@ def is_endless_body(deferred: Any) -> bool:
 
 
 def _kept_by(canceller: Any, module: str, variable: str) -> Any:
-    """A variable in the closure of a function of this module; None if it has none such."""
+    """A variable in the closure of a function of this module, or None if it has no such one."""
     names = canceller.__code__.co_freevars
     if canceller.__module__ != module or variable not in names:
         return None

@@ -1,6 +1,6 @@
-"""``twist cancelweb``: whatever ``twist web`` serves, with cancellation around it.
+"""``twist cancelweb``: serves whatever ``twist web`` serves, with cancellation around it.
 
-Re-exports the two names that Twisted's plugins need; no logic.
+Re-exports the two names that Twisted's plugins need.
 """
 
 from .options import Options, makeService

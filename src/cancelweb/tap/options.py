@@ -1,7 +1,7 @@
-"""``twist cancelweb``: whatever ``twist web`` serves, with cancellation around it.
+"""``twist cancelweb``: serves whatever ``twist web`` serves, with cancellation around it.
 
-The options of the command line, and the service made of them. How their values are checked is for
-`values`, and how the server starts and stops for `service`.
+The options of the command line, and the service made from them. `values` checks their values;
+`service` starts and stops the server.
 """
 
 from __future__ import annotations
@@ -40,30 +40,32 @@ from .values import (
 )
 
 DRAIN = 5.0
-"""Seconds; leaves as many for the cleanup before ``docker stop``, for one, loses its patience."""
+"""Seconds. This leaves as many for cleanup before ``docker stop``, say, kills the server."""
 
 LOOK_EVERY = 10.0
-"""Seconds from one look for connections that nobody reads to the next."""
+"""Seconds between two looks for connections that are not being read."""
 
 
 class Options(tap.Options):
-    """The command line: all that ``twist web`` takes, and cancelweb's own.
+    """The command line: all options of ``twist web``, and cancelweb's own.
 
-    A wrong one ends the program, with one line on standard error and exit status 1.
+    A wrong option ends the program, with one line on standard error and exit status 1.
     """
 
     synopsis = "[cancelweb options]"
     longdesc = (
-        "This starts a web server that stops the work of clients who leave. It takes all that "
-        "the web plugin takes."
+        "Starts a web server that stops the work for a request when its client leaves. It takes "
+        "all options of the web plugin."
     )
     optFlags = [  # noqa: RUF012 - Twisted's
-        ["dry-run", "", "Cancel nothing; log what would have been cancelled."],
-        ["access-log-499", "", "Have the access log tell of clients who left, with status 499."],
+        ["dry-run", "", "Cancel nothing, and log what would have been cancelled."],
+        ["access-log-499", "", "Log clients that left in the access log, with status 499."],
     ]
 
     def __init__(self) -> None:
         super().__init__()
+        # Twisted would print the line breaks and indents of docstrings.
+        self.docs = {name: " ".join((text or "").split()) for name, text in self.docs.items()}
         self["methods"] = self["keepalive"] = self["status"] = None
         self["error-page"] = None
         self["limits"] = {}
@@ -77,7 +79,7 @@ class Options(tap.Options):
     opt_add_header = checked("add_header", check_header)
 
     def opt_class(self, name: str) -> None:
-        """Dotted name of what to call, without arguments, for the resource to serve."""
+        """Dotted name of a class or function without arguments that returns the resource."""
         with checking("class", name):
             signature(callable_from(name)).bind()
         super().opt_class(name)
@@ -85,15 +87,18 @@ class Options(tap.Options):
             CancellingResource(self["root"])
 
     def opt_timeout(self, seconds: str) -> None:
-        """Seconds that a request may be stuck. It is cut within twice as many, or answered 503."""
+        """Seconds without output until a request is cancelled, or up to twice as many.
+
+        The client gets a 503, or its connection is aborted if the response has begun.
+        """
         self._limit("timeout", seconds)
 
     def opt_total_timeout(self, seconds: str) -> None:
-        """Seconds until a response is written, a long download too."""
+        """Seconds until a request is cancelled, however much it writes: long downloads, too."""
         self._limit("total_timeout", seconds)
 
     def opt_stall_timeout(self, seconds: str) -> None:
-        """Seconds that a client may take nothing of what is still being written."""
+        """Seconds that a client may stop reading its response before its connection is aborted."""
         self._limit("stall_timeout", seconds)
 
     def _limit(self, name: str, seconds: str) -> None:
@@ -102,22 +107,22 @@ class Options(tap.Options):
             checked_options(**self["limits"])
 
     def opt_timeout_header(self, name: str) -> None:
-        """The header in which clients tell how many seconds they will wait."""
+        """Name of the request header that says how many seconds the client will wait."""
         with checking("timeout_header", name):
             self["limits"]["timeout_header"] = name
             checked_options(timeout_header=name)
 
     def opt_error_page(self, name: str) -> None:
-        """Dotted name of what makes the answer to a request that is cancelled.
+        """Dotted name of a function that makes the answer to a cancelled request.
 
-        It is called with the request and the cause, and returns bytes, a resource, or None.
+        Called with the request and the cause, it returns bytes, a resource, or None.
         """
         with checking("error-page", name):
             self["error-page"] = object_from(name)
             checked_options(error_page=self["error-page"])
 
     def opt_methods(self, names: str) -> None:
-        """The methods that may be cancelled, with commas between.
+        """HTTP methods whose requests may be cancelled, with commas between.
 
         [default: GET,HEAD,OPTIONS]
         """
@@ -126,7 +131,7 @@ class Options(tap.Options):
             checked_options(methods=self["methods"])
 
     def opt_keepalive(self, seconds: str) -> None:
-        """Seconds after which a client that has vanished without closing counts as gone."""
+        """Seconds of silence after which a client that vanished without closing counts as gone."""
         with checking("keepalive", seconds):
             self["keepalive"] = number_from(int, seconds)
             check_silence(self["keepalive"])
@@ -140,20 +145,20 @@ class Options(tap.Options):
             self["drain"] = drain_from(seconds)
 
     def opt_status(self, endpoint: str) -> None:
-        """Where to serve the status page: a port, or an endpoint as for --listen.
+        """Port of the status page, or an endpoint as for --listen.
 
-        On loopback, unless the endpoint names an interface.
+        Serves only the loopback interface, unless the endpoint names another.
         """
         self["status"] = endpoint_from(endpoint)
 
     def opt_on_cancel(self, name: str) -> None:
-        """Dotted name of a hook to run for each request that is cancelled. May be repeated."""
+        """Dotted name of a hook that runs for each cancelled request. May be repeated."""
         with checking("on-cancel", name):
             self["on-cancel"].append(object_from(name))
             checked_options(on_cancel=self["on-cancel"])
 
     def opt_observer(self, name: str) -> None:
-        """Dotted name of an observer to tell of each request, beside the log. May be repeated."""
+        """Dotted name of an observer to call for each request. May be repeated."""
         with checking("observer", name):
             self["observers"].append(object_from(name))
             checked_options(observers=self["observers"])
@@ -162,9 +167,9 @@ class Options(tap.Options):
         """See `twisted.python.usage.Options`.
 
         Raises:
-            SystemExit: with status 1: an option is wrong.
+            SystemExit: an option is wrong. The status is 1.
         """
-        # Of a UsageError, twist and twistd print all options there are, and end with a status of
+        # For a UsageError, twist and twistd would print all options, and exit with a status of
         # their own.
         try:
             super().parseOptions(options)
@@ -172,7 +177,7 @@ class Options(tap.Options):
             raise SystemExit(f"cancelweb: {error}") from error
 
     def postOptions(self) -> None:
-        """Check what only the whole command line tells."""
+        """Check what depends on more than one option."""
         super().postOptions()
         for each in self["ports"]:
             with checking("listen", each):
@@ -182,7 +187,7 @@ class Options(tap.Options):
                 serverFromString(global_reactor(), self["status"])
 
     def wrapped(self, resource: Any, monitor: Monitor) -> CancellingResource:
-        """The resource with cancellation around it, as the options say."""
+        """The resource with cancellation around it, according to the options."""
         return CancellingResource(
             resource,
             monitor=monitor,
@@ -197,10 +202,10 @@ class Options(tap.Options):
 
 
 def makeService(options: Options) -> MultiService:
-    """Make what ``twist`` and ``twistd`` run: the server, and its status page if it is to have one.
+    """Make the service that ``twist`` and ``twistd`` run: the server, and maybe its status page.
 
     Args:
-        options: they have been parsed.
+        options: the parsed options.
     """
     monitor = Monitor(global_reactor())
     web = tap.makeService(options)

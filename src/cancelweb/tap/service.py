@@ -1,6 +1,6 @@
-"""A server that drains when it is stopped: for `tap`, and the one place that touches signals.
+"""A server that drains when it is stopped, for `tap`. The only module that handles signals.
 
-What a drain is, the monitor knows; here it is put between the ports and the end of the reactor.
+The monitor drains; this module does so after the ports have closed and before the reactor ends.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .._log import log
 from ..monitor import Monitor
 
 ACCEPTS = 5
-"""How often a port is told to accept. It does so for one client, then for 20 more each time."""
+"""How often each port is told to accept: one client the first time, then 20 more each time."""
 
 
 class DrainingService(MultiService):
-    """A web server that drains when it is stopped; what else is in it is stopped after that.
+    """A web server that drains when it is stopped. Its other services are stopped after the drain.
 
     Args:
-        web: listens.
-        monitor: of what is served.
+        web: the service that listens.
+        monitor: the monitor of the served requests.
         seconds: how long requests in flight may go on.
     """
 
@@ -40,8 +40,8 @@ class DrainingService(MultiService):
         """See `IService`.
 
         Raises:
-            SystemExit: with status 1 and one line: a port cannot be listened on, or a log cannot be
-                written. (twistd has called ``privilegedStartService``, whose errors it logs.)
+            SystemExit: a port cannot be listened on, or a log cannot be written. The status is 1,
+                with one line. (twistd calls ``privilegedStartService`` first, and logs its errors.)
         """
         try:
             super().startService()
@@ -49,10 +49,10 @@ class DrainingService(MultiService):
             raise SystemExit(f"cancelweb: cannot start: {error}") from error
 
     def stopService(self) -> Deferred[None]:
-        """Drain, and stop.
+        """Drain, then stop.
 
-        This is a trigger of ``before`` the shutdown: Twisted loses no connection before the
-        Deferred that is returned has fired.
+        Twisted calls this in its ``before`` phase of the shutdown: it closes no connection until
+        the returned Deferred has fired.
         """
         _stop_at_once_on_interrupt()
         return Deferred.fromCoroutine(self._drain())
@@ -69,9 +69,9 @@ class DrainingService(MultiService):
         )
         factories = [each.factory for each in self._web]
         for each in factories:
-            # As one port more: a Site that is stopped no longer writes its access log.
+            # This counts as one more port: a Site that is stopped no longer writes its access log.
             each.doStart()
-        # First, so that the drain knows of all who came in time.
+        # Close the ports first, so that the drain includes all clients that came in time.
         await DeferredList([_stop_listening(self._web)])
         await self._monitor.drain(self._seconds)
         for each in factories:
@@ -81,8 +81,8 @@ class DrainingService(MultiService):
 
 def _stop_listening(web: MultiService) -> Deferred[Any]:
     reactor: Any = global_reactor()
-    # Twisted closes ports in the next turn, too. This comes first.
-    reactor.callLater(0, _accept_who_waits, _ports_of(reactor))
+    # Twisted also closes ports in the next turn. This call comes first, because it is older.
+    reactor.callLater(0, _accept_waiting_clients, _ports_of(reactor))
     return maybeDeferred(web.disownServiceParent)
 
 
@@ -92,8 +92,8 @@ def _ports_of(reactor: object) -> list[IReadDescriptor]:
     return [each for each in reactor.getReaders() if IListeningPort.providedBy(each)]
 
 
-def _accept_who_waits(ports: Iterable[IReadDescriptor]) -> None:
-    """Accept the clients whom the kernel has let in: a port that is closed resets them."""
+def _accept_waiting_clients(ports: Iterable[IReadDescriptor]) -> None:
+    """Accept the clients that the kernel has already let in: closing a port resets them."""
     for port in ports:
         for _ in range(ACCEPTS):
             if port.fileno() >= 0:
@@ -101,10 +101,10 @@ def _accept_who_waits(ports: Iterable[IReadDescriptor]) -> None:
 
 
 def _stop_at_once_on_interrupt() -> None:
-    # Told a second time, Twisted only logs that it is not running any more, and goes on waiting.
+    # On a second signal, Twisted would only log that it is not running, and keep waiting.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, _go_on)
+    signal.signal(signal.SIGTERM, _keep_draining)
 
 
-def _go_on(*_: object) -> None:
-    """Do what was begun: to be told again to stop changes nothing."""
+def _keep_draining(*_: object) -> None:
+    """Ignore the signal: the drain is under way."""

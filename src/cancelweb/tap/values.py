@@ -1,6 +1,6 @@
-"""The values of the command line: how each is read and checked, and how a wrong one is reported.
+"""How values of the command line are read and checked, and how wrong ones are reported.
 
-Which options there are is for `options`.
+`options` has the options.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.web import tap
 NumberT = TypeVar("NumberT", int, float)
 
 CLEAR = (AttributeError, ImportError, OSError, TypeError, ValueError)
-"""Exceptions whose text can stand alone."""
+"""Exceptions whose text says what is wrong, without their class."""
 
 LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": r"\:\:1"}
 
@@ -35,7 +35,7 @@ def checking(option: str, given: str) -> Iterator[None]:
 
 
 def checked(option: str, check: Callable[[str], object]) -> Callable[[tap.Options, str], None]:
-    """One of Twisted's own options, which checks its value first."""
+    """One of Twisted's own options, with a check of its value before it."""
     original = getattr(tap.Options, f"opt_{option}")
 
     @wraps(original)
@@ -48,7 +48,7 @@ def checked(option: str, check: Callable[[str], object]) -> Callable[[tap.Option
 
 
 def object_from(name: str) -> object:
-    """What has this dotted name."""
+    """The object with this dotted name."""
     if not all(part.isidentifier() for part in name.split(".")):
         raise ValueError(f"must be a dotted name, such as {_dotted(name)}")
     found: object = namedAny(name)
@@ -56,22 +56,22 @@ def object_from(name: str) -> object:
 
 
 def _dotted(name: str) -> str:
-    """What may have been meant."""
+    """The dotted name that was probably meant, or an example."""
     dotted = name.replace(":", ".")
     is_name = all(part.isidentifier() for part in dotted.split("."))
     return dotted if is_name else "package.module.name"
 
 
 def callable_from(name: str) -> Callable[..., object]:
-    """What has this dotted name, if it can be called."""
+    """The object with this dotted name, which must be callable."""
     found: object = object_from(name)
     if not callable(found):
-        raise TypeError(f"{found!r} cannot be called")
+        raise TypeError(f"{found!r} is not callable: name a function or a class")
     return found
 
 
 def check_processor(given: str) -> None:
-    """An extension and the class that processes such files."""
+    """Check an extension and the class that processes such files."""
     extension, equals, name = given.partition("=")
     if not (extension and equals):
         raise ValueError("must be an extension and a class, such as .rpy=package.Processor")
@@ -79,13 +79,13 @@ def check_processor(given: str) -> None:
 
 
 def check_header(given: str) -> None:
-    """A header of the response."""
+    """Check a header for all responses."""
     if ":" not in given:
         raise ValueError("must be a name and a value, such as 'Server: mine'")
 
 
 def number_from(kind: type[NumberT], given: str) -> NumberT:
-    """Seconds, whole ones where ``kind`` is int."""
+    """Read a number of seconds; a whole number if ``kind`` is int."""
     try:
         return kind(given)
     except ValueError:
@@ -93,15 +93,15 @@ def number_from(kind: type[NumberT], given: str) -> NumberT:
 
 
 def drain_from(given: str) -> float:
-    """The seconds of a drain."""
+    """Read the seconds of a drain."""
     seconds = number_from(float, given)
     if not 0 <= seconds < inf:
-        raise ValueError("must be 0 or more, and finite")
+        raise ValueError("must be a finite number of seconds, 0 or more")
     return seconds
 
 
 def endpoint_from(description: str) -> str:
-    """The endpoint; unless it names an interface, other machines cannot reach it."""
+    """Read an endpoint. It is on loopback, unless it names an interface."""
     if description.isdecimal():
         description = f"tcp:{description}"
     kind = description.partition(":")[0]

@@ -1,7 +1,7 @@
-"""Tells `twist` and `twistd` of `cancelweb`; found by Twisted, imported by nobody else.
+"""Adds the ``cancelweb`` command to `twist` and `twistd`. Twisted finds this file by its place.
 
-There is no ``__init__`` here or above: Twisted's own ``twisted.plugins`` looks into directories of
-this name.
+Neither this directory nor its parent has an ``__init__``: Twisted's own ``twisted.plugins``
+searches directories of this name.
 """
 
 from twisted.application.service import ServiceMaker
@@ -9,6 +9,6 @@ from twisted.application.service import ServiceMaker
 CancelWeb = ServiceMaker(
     "cancelweb",
     "cancelweb.tap",
-    "Twisted's web server, with the work stopped of clients who leave.",
+    "Twisted's web server, which stops a request's work when its client leaves.",
     "cancelweb",
 )

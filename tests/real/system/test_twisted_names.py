@@ -93,7 +93,7 @@ class MissingTests(SynchronousTestCase):
         self.assertRegex(
             text,
             r"^twisted [0-9.]+\S* has no twisted\.web\._http2\.H2Stream\._conn, .* Without it, "
-            r"over HTTP/2, the limit on rapid resets \(max_cleanups\) is off, .*\. Upgrade ",
+            r"over HTTP/2, the limit on rapid resets \(max_cleanups\) is off\. .*\. Upgrade ",
         )
 
 
@@ -108,7 +108,9 @@ class ReportTests(SynchronousTestCase):
             self.patch(checks, "NEEDED", [NOTHING])
             self.assertFalse(check.__wrapped__("nothing"))
         [event] = of_cancelweb(events)
-        self.assertIn("has no twisted.web.http.Nothing, a name that", formatEvent(event))
+        self.assertIn(
+            "has no twisted.web.http.Nothing, an undocumented name that", formatEvent(event)
+        )
 
     def test_where_no_version_is_known(self) -> None:
         """Without metadata of Twisted, a warning has the version of the package itself."""
