@@ -95,7 +95,7 @@ class AssertionTests(SynchronousTestCase):
 
         for each, text in (
             (self.later, "it was not cancelled; its work completed"),
-            (handler, "its work completed; 1 beside it, left over, asked to stop"),
+            (handler, "its work completed; leftover work asked to stop: 1"),
         ):
             self.visit(each)
             self.exchange.advance(2)
@@ -132,7 +132,7 @@ class AssertionTests(SynchronousTestCase):
         client = self.plain(handler)
         self.exchange.disconnect()
         told = self.told(assert_stopped, self.exchange)
-        self.assertIn("on the clock there is Request.finish, due in 5 s", told)
+        self.assertIn("still on the clock: Request.finish, due in 5 s", told)
         assert_not_cancelled(self.exchange)
         self.clock.getDelayedCalls()[0].cancel()
         polite = client.get(b"/?polite=1")

@@ -248,11 +248,11 @@ class RequestTests(SynchronousTestCase):
     def test_the_only_answer(self) -> None:
         """A connection has its only answer; none, a second, or bytes behind it are errors."""
         connection = self.client.connect()
-        self.assertIn("not one answer, but []", self.refused(connection))
+        self.assertIn("expected one answer, found []", self.refused(connection))
         connection.get(b"/1")
         self.assertEqual(connection.response.body, b"GET /1 ")
         connection.send(b"GET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        self.assertIn("and then b'HTTP/1.1 200 OK", self.refused(connection))
+        self.assertIn("followed by b'HTTP/1.1 200 OK", self.refused(connection))
         connection = self.client.connect()
         connection.get(b"/1")
         connection.get(b"/2")
@@ -270,7 +270,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(response.header(b"x-mine"), b"1")
         response.headers.addRawHeader(b"X-Mine", b"2")
         error = self.assertRaises(AssertionError, response.header, b"x-mine")
-        self.assertEqual(str(error), "b'x-mine' is there 2 times: [b'1', b'2']")
+        self.assertEqual(str(error), "header b'x-mine' occurs 2 times: [b'1', b'2']")
 
     def test_equal_answers(self) -> None:
         """Two answers are equal if they differ in nothing but their date."""

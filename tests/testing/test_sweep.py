@@ -157,7 +157,7 @@ class PointTests(SweepTestCase):
     def test_report(self) -> None:
         """A report begins with its counts, and has a part for each kind of point that there is."""
         text = str(sweep(resource(two_waits)))
-        self.assertTrue(text.startswith("sweep of GET /: 5 points, 0 findings\nleft while it wai"))
+        self.assertTrue(text.startswith("sweep of GET /: 5 points, 0 findings\nthe client left wh"))
         self.assertIn("another client waited", text)
         self.assertNotIn("forced", text)
 
@@ -192,13 +192,13 @@ class ResourceTests(SweepTestCase):
         """A resource in place of a function that makes one is refused, with what to write."""
         page: Any = Resource()
         error = self.assertRaises(TypeError, sweep, page)
-        self.assertIn("as in lambda clock: Page(clock)", str(error))
+        self.assertIn("such as lambda clock: Page(clock)", str(error))
 
     def test_no_request(self) -> None:
         """A request function that returns no request is refused, with what it must return."""
         request: Any = lambda client: None  # noqa: E731
         error = self.assertRaises(TypeError, sweep, resource(two_waits), request)
-        self.assertIn("request must return what client.get or its like does, not None", str(error))
+        self.assertIn("request must return an Exchange, as client.get does, not None", str(error))
 
     def test_tree(self) -> None:
         """A path below the root is swept."""

@@ -108,7 +108,7 @@ class LeftTests(SweepTestCase):
             return await two_waits(request, clock)
 
         findings = self.findings(resource(handler))
-        self.assertIn("hooks: they were run 2 times", findings)
+        self.assertIn("hooks: the hooks ran 2 times", findings)
 
     def test_error(self) -> None:
         """A failure that is logged even if no client leaves is reported once, without a point."""
@@ -123,7 +123,7 @@ class LeftTests(SweepTestCase):
         report = self.failed(resource(handler), beside=False)
         (finding,) = report.findings
         self.assertEqual((finding.problem, finding.point), (Problem.ERROR, None))
-        self.assertIn("when nobody left:\n        error: ValueError: unhandled", str(report))
+        self.assertIn("the client stayed:\n        error: ValueError: unhandled", str(report))
 
     def test_unhandled_error(self) -> None:
         """An unhandled error in a Deferred is reported as such, even if it has no text."""

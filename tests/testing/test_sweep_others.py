@@ -79,8 +79,8 @@ class OthersTests(SweepTestCase):
             return Page(cancel_on_disconnect(handler))
 
         report = self.failed(make)
-        text = "others: another client got 200 with b'' instead of b'rate'"
-        self.assertIn(f"when nobody left:\n        {text}", str(report))
+        text = "wrong answer: another client got 200 with b'' instead of b'rate'"
+        self.assertIn(f"the client stayed:\n        {text}", str(report))
 
     def test_answers_that_differ_anyway(self) -> None:
         """Other clients that never get the same body are compared by status only."""

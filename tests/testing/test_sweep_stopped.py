@@ -35,7 +35,7 @@ class StoppedTests(SweepTestCase):
             return NOT_DONE_YET
 
         first, second = self.findings(plain(handler))
-        self.assertIn("not stopped: the handler waited on at test_sweep_stopped.py", first)
+        self.assertIn("not stopped: the handler still waits at test_sweep_stopped.py", first)
         self.assertIn("await sleep(clock)", first)
         self.assertIn("error: RuntimeError: Request.finish called", second)
 
@@ -62,7 +62,7 @@ class StoppedTests(SweepTestCase):
             return b"page"
 
         [finding] = [each for each in self.findings(resource(handler)) if "let go" in each]
-        self.assertIn("it was let go, as nothing could stop it: ", finding)
+        self.assertIn("the work was let go, because nothing could stop it: ", finding)
         self.assertIn("await held", finding)
 
     def test_let_go_without_a_coroutine(self) -> None:
@@ -74,7 +74,7 @@ class StoppedTests(SweepTestCase):
             return page
 
         first, _ = self.findings(resource(handler))
-        self.assertIn("it was let go, as nothing could stop it: a Deferred of ", first)
+        self.assertIn("the work was let go, because nothing could stop it: a Deferred of ", first)
 
     def test_let_go_beside_what_was_stopped(self) -> None:
         """The tracked work that was let go is reported, and not the line that was stopped."""
@@ -87,7 +87,7 @@ class StoppedTests(SweepTestCase):
             return b"page"
 
         [finding] = [each for each in self.findings(resource(handler)) if "let go" in each]
-        self.assertIn("it was let go, as nothing could stop it: a Deferred of ", finding)
+        self.assertIn("the work was let go, because nothing could stop it: a Deferred of ", finding)
         self.assertNotIn("await sleep", finding.partition("let go")[2])
 
     def test_stopped_by_other_code(self) -> None:
@@ -131,7 +131,7 @@ class StoppedTests(SweepTestCase):
         findings = self.findings(
             resource(lambda request, clock: Errand(obedient=False)), endless=True
         )
-        self.assertIn("not stopped: the work survived its cancellation", findings[0])
+        self.assertIn("not stopped: the work survived its cancel, at ", findings[0])
 
     def test_may_run_on(self) -> None:
         """A handler that runs on is reported as not stopped, but passes with must_stop=False."""
@@ -173,7 +173,7 @@ class StoppedTests(SweepTestCase):
 
         for make in resource(begin), wrapped:
             (finding,) = self.findings(make)
-            self.assertIn("not stopped: what is neither tracked nor detached ran on at", finding)
+            self.assertIn("that is neither tracked nor detached still runs at", finding)
             self.assertIn("await sleep(clock)", finding)
         sweep(wrapped, lambda client: client.post(b"/", b"data"))
 
@@ -192,7 +192,7 @@ class StoppedTests(SweepTestCase):
             return handle
 
         (finding,) = self.findings(resource(handler(lambda work: None)))
-        self.assertIn("nor detached ran on at", finding)
+        self.assertIn("nor detached still runs at", finding)
         for keep in (lambda work: current_scope().track(work), detach, shield):
             sweep(resource(handler(keep)))
 
@@ -207,4 +207,4 @@ class StoppedTests(SweepTestCase):
             return b""
 
         (finding,) = self.findings(resource(handler))
-        self.assertIn("not stopped: the work survived its cancellation", finding)
+        self.assertIn("not stopped: the work survived its cancel, at ", finding)

@@ -33,7 +33,7 @@ class SwallowedTests(SweepTestCase):
 
         for make in resource(handler), lambda clock: CancellingResource(resource(handler)(clock)):
             (finding,) = self.findings(make)
-            self.assertIn("swallowed the cancellation: after it the handler went on", finding)
+            self.assertIn("swallowed the cancellation: the handler then went on", finding)
             self.assertIn("await sleep(clock, 2)", finding)
 
     def test_cleaning_up_is_not_swallowing(self) -> None:
@@ -70,7 +70,7 @@ class SwallowedTests(SweepTestCase):
         for each, line in ((handler, "await"), (inlineCallbacks(generator), "yield")):
             made: Any = resource(each)
             (finding,) = self.findings(made, forced=True)
-            self.assertIn("swallowed the cancellation: after it the handler went on to", finding)
+            self.assertIn("swallowed the cancellation: the handler then went on to", finding)
             self.assertIn(f'{line} succeed("a row")', finding)
             sweep(made, forced=False)
 
@@ -84,7 +84,7 @@ class SwallowedTests(SweepTestCase):
         (finding,) = self.findings(resource(handler))
         self.assertEqual(
             finding,
-            "swallowed the cancellation: after it the work went on for 2 s, to its end",
+            "swallowed the cancellation: the work then ran for 2 s, to its end",
         )
 
     def test_cleaning_up_and_an_answer(self) -> None:
@@ -152,5 +152,6 @@ class SwallowedTests(SweepTestCase):
 
         findings = self.findings(resource(handler))
         self.assertIn(
-            "left behind: after 60 s it still cleans up at test_sweep_swallowed.py", findings[0]
+            "left behind: the handler still cleans up after 60 s, at test_sweep",
+            findings[0],
         )

@@ -1,6 +1,6 @@
 """For your own tests: a client in memory that can leave, and a sweep that leaves everywhere.
 
-Re-exports the public names; no logic but for the one that needs an extra.
+Re-exports the public names. The one that needs an extra is imported when it is used.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The usual assertions, each of which says what was found where it fails."""
+"""The usual assertions about requests; each failure says what was found."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ._exchange import Exchange
 
 
 def assert_stopped(exchange: Exchange) -> None:
-    """Insist that the handler's work was stopped.
+    """Assert that the handler's work was stopped.
 
-    For a handler under cancelweb that is what its outcome says. For any other it is that nothing
-    which came onto the clock since the client was made is still there.
+    For a handler under cancelweb, its outcome decides. For any other handler, nothing may be left
+    of what came onto the clock since the client was made.
 
-    Work that was let go was not stopped. A Deferred of the test's own that stands for a wait says
-    so with a canceller: ``Deferred(lambda _: None)``.
+    Work that was let go was not stopped. If your test uses a Deferred to stand for a wait, give it
+    a canceller: ``Deferred(lambda _: None)``.
 
     Raises:
-        AssertionError: it was not; says what became of it.
+        AssertionError: the work was not stopped. The message says what became of it.
         ValueError: the client was made with ``watch=False``.
     """
     leaks = exchange.client.leaks
@@ -32,18 +32,19 @@ def assert_stopped(exchange: Exchange) -> None:
     elif exchange.served.scope is not None:
         raise AssertionError(f"{exchange} was not stopped: it still runs{_answer(exchange)}")
     elif left := leaks.calls():
-        raise AssertionError(f"{exchange} was not stopped: on the clock there is {', '.join(left)}")
+        raise AssertionError(f"{exchange} was not stopped: still on the clock: {', '.join(left)}")
 
 
 def assert_not_cancelled(exchange: Exchange) -> None:
-    """Insist that the work was left alone: it has run to its end, or still runs.
+    """Assert that the work was not cancelled: it has run to its end, or still runs.
+
+    A request that ``methods`` or ``dry_run`` spared passes.
 
     Raises:
-        AssertionError: it was cancelled, or would have been without ``dry_run`` or ``methods``;
-            says why.
+        AssertionError: it was cancelled. The message says why.
         ValueError: the client was made with ``watch=False``.
     """
-    _ = exchange.client.leaks  # which there are not, where requests are not watched
+    _ = exchange.client.leaks  # raises the ValueError
     served = exchange.served
     scope = None if served is None else served.scope
     cause = None if scope is None else scope.cause
@@ -52,14 +53,14 @@ def assert_not_cancelled(exchange: Exchange) -> None:
 
 
 def assert_no_leaks(client: Client) -> None:
-    """Insist that nothing is left of what the client has asked for.
+    """Assert that the client's requests have left nothing behind.
 
-    Looks for scopes that are open, delayed calls that were not on the clock when the client was
-    made, and failures logged since, unhandled errors in Deferreds among them. What is due now is
+    Looks for open scopes, for delayed calls that were not on the clock when the client was made,
+    and for failures logged since then, including unhandled errors in Deferreds. What is due now is
     run first. Close connections before: an idle one has a timer.
 
     Raises:
-        AssertionError: something is left; says what.
+        AssertionError: something is left. The message lists it.
         ValueError: the client was made with ``watch=False``.
     """
     leaks = client.leaks
@@ -68,13 +69,13 @@ def assert_no_leaks(client: Client) -> None:
     found += [f"on the clock: {each}" for each in leaks.calls()]
     found += [f"logged: {each}" for each in leaks.errors()]
     if found:
-        raise AssertionError("something is left:\n  " + "\n  ".join(found))
+        raise AssertionError("requests left something behind:\n  " + "\n  ".join(found))
 
 
 def _told(outcome: Outcome) -> str:
     cause = "it was not cancelled" if outcome.cause is None else str(outcome.cause)
     failure = "" if outcome.failure is None else f", with {outcome.failure.value!r}"
-    left = f"; {outcome.leftovers} beside it, left over, asked to stop" if outcome.leftovers else ""
+    left = f"; leftover work asked to stop: {outcome.leftovers}" if outcome.leftovers else ""
     return f"{cause}; its work {ended_text(outcome.ended)}{failure}{left}"
 
 

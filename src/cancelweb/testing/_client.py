@@ -1,6 +1,6 @@
-"""The client in memory: connections to a Site, and requests with a connection each.
+"""The test client in memory: it opens connections to a Site, and sends requests.
 
-What a connection does is in `_connection` and `_http2`; what is to be asserted, in `_assertions`.
+`_connection` and `_http2` have the connections; `_assertions` has the assertions.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Asks a resource or a Site, without a socket, for whatever Twisted Web can serve.
+    """Sends requests to a resource or a Site, in memory and without a socket.
 
-    The Site, its channels and its requests are Twisted's own; the connection is in memory, and
-    time is a ``twisted.internet.task.Clock``. The handlers need know nothing of cancelweb. Only
-    what happens on the clock happens: threads, processes and the global reactor do not run.
+    The Site, its channels and its requests are Twisted's own. The connection is in memory, and time
+    is a ``twisted.internet.task.Clock``. The handlers need not use cancelweb. Only what happens on
+    the clock happens: threads, processes and the global reactor do not run.
 
     Args:
         root: a resource, or a Site whose ``reactor`` is the clock.
-        clock: what the Site takes for its reactor; give the same to the resource. A new one, or
-            that of the Site, unless given.
-        watch: False leaves requests just as they are in production: the kit is not told how they
-            end, and keeps none of them alive. Then the ``request`` and the ``outcome`` of each
-            `Exchange` are None, and the assertions of this package raise ``ValueError``. Producers
-            that are pulled, such as that of ``static.File``, run on the global reactor then, as
-            Twisted has it, and not on the clock. For tests of memory, and of what itself looks at
-            requests and scopes.
+        clock: the reactor of the Site; give the resource the same one. By default the clock of the
+            Site, or a new one.
+        watch: False leaves requests exactly as they are in production, for tests of memory, and of
+            code that inspects requests and scopes. The client then does not learn how requests end,
+            and keeps none of them alive. The ``request`` and the ``outcome`` of each `Exchange` are
+            None, and the assertions of this package raise ``ValueError``. Pull producers, such as
+            that of ``static.File``, run on the global reactor, as Twisted has it, and not on the
+            clock.
 
     Attributes:
         site: the Site.
         clock: the clock.
 
     Raises:
-        TypeError: ``root`` is neither.
-        ValueError: the Site has another reactor than the clock.
+        TypeError: ``root`` is neither a resource nor a Site.
+        ValueError: the reactor of the Site is not the clock.
     """
 
     def __init__(self, root: Any, clock: Clock | None = None, *, watch: bool = True) -> None:
@@ -55,21 +55,21 @@ class Client:
         self._leaks = Leaks(self.clock) if watch else None
 
     def get(self, path: bytes = b"/", headers: Headers | None = None) -> Exchange:
-        """Send a GET on a connection of its own."""
+        """Send a GET on a new connection."""
         return self.connect().get(path, headers)
 
     def post(self, path: bytes, body: bytes, headers: Headers | None = None) -> Exchange:
-        """Send a POST on a connection of its own."""
+        """Send a POST on a new connection."""
         return self.connect().request(b"POST", path, headers, body)
 
     def request(
         self, method: bytes, path: bytes = b"/", headers: Headers | None = None, body: bytes = b""
     ) -> Exchange:
-        """Send any request on a connection of its own."""
+        """Send a request with any method on a new connection."""
         return self.connect().request(method, path, headers, body)
 
     def connect(self) -> Connection:
-        """Open a connection over HTTP/1.1, for several requests or for half of one."""
+        """Open a connection over HTTP/1.1, for several requests or for part of one."""
         return Connection(self)
 
     def connect_http2(self) -> HTTP2Connection:
@@ -85,10 +85,10 @@ class Client:
         """What the requests have left behind.
 
         Raises:
-            ValueError: the client does not watch them.
+            ValueError: the client was made with ``watch=False``.
         """
         if self._leaks is None:
-            raise ValueError("a Client that was made with watch=False cannot tell")
+            raise ValueError("this needs a Client that was made without watch=False")
         return self._leaks
 
     def watched(
@@ -97,8 +97,8 @@ class Client:
         """The request factory of a new connection: the Site's, or one whose requests are watched.
 
         Args:
-            factory: the Site's.
-            note: told of each request that is watched: its channel, and the server's side of it.
+            factory: the Site's request factory.
+            note: called for each watched request, with its channel and its server side.
         """
         leaks = self._leaks
         if leaks is None:
@@ -112,10 +112,10 @@ class Client:
 
 
 def http2_connection_class() -> type[HTTP2Connection]:
-    """The class, for which an extra is needed.
+    """The class `HTTP2Connection`, which needs an extra.
 
     Raises:
-        ImportError: the extra is not installed; says which.
+        ImportError: the extra is not installed. The message names it.
     """
     try:
         from ._http2 import HTTP2Connection

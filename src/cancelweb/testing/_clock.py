@@ -1,6 +1,6 @@
-"""Moving a `twisted.internet.task.Clock` one delayed call at a time, and naming those calls.
+"""Move a `twisted.internet.task.Clock` one delayed call at a time, and name those calls.
 
-Also whose they are: the resource's own, or of a request. Nothing here knows requests.
+Also tells which calls are the resource's own, and not of a request.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .._twisted.checks import check
 _CAN_STEP = check("steps of a clock") and check("timers")
 
 is_own: ContextVar[bool] = ContextVar("cancelweb_is_own", default=False)
-"""Whether what runs is the resource's own doing, such as its polling, and of no request."""
+"""Whether the running code is the resource's own, such as its polling, and not of a request."""
 
 
 @contextmanager
 def owning(is_owned: bool) -> Iterator[None]:
-    """What is begun within is the resource's own, or is not."""
+    """Mark what begins inside the block as the resource's own, or as not."""
     token = is_own.set(is_owned)
     try:
         yield
@@ -34,7 +34,7 @@ def owning(is_owned: bool) -> Iterator[None]:
 
 
 class OwnersClock(Clock):
-    """A Clock whose calls know whether they are the resource's own; for `step`."""
+    """A Clock that marks which calls are the resource's own; for `step`."""
 
     def callLater(  # noqa: N802
         self, delay: float, callable: Any, *args: object, **kw: object
@@ -46,21 +46,21 @@ class OwnersClock(Clock):
 
 
 def is_the_resources(call: Any) -> bool:
-    """Whether a delayed call was made by what is the resource's own."""
+    """Whether a delayed call is the resource's own."""
     return getattr(call, "is_own", False)
 
 
 def step(clock: Clock, until: float = math.inf) -> bool:
-    """Run the next delayed call, at its time; of several that are due together, only the first.
+    """Run the next delayed call, at its time; if several are due together, only the first.
 
-    As in a reactor, what it raises is logged.
+    What the call raises is logged, as in a reactor.
 
     Args:
         clock: the clock.
-        until: run nothing that is due later.
+        until: run nothing that is due after this time, in seconds on the clock.
 
     Returns:
-        Whether there was one.
+        Whether there was a call to run.
     """
     call: Any = min(clock.getDelayedCalls(), key=_due, default=None)
     if call is None or call.getTime() > until:
@@ -77,15 +77,15 @@ def step(clock: Clock, until: float = math.inf) -> bool:
 
 
 def function_of(call: Any) -> Any:
-    """What a delayed call calls; the call itself where that cannot be told."""
+    """The function of a delayed call; the call itself if the function is unknown."""
     return getattr(call, "func", call)
 
 
 def pass_time(clock: Clock, seconds: float) -> None:
-    """Let so many seconds pass, as a reactor would: each call runs when it is due.
+    """Let this many seconds pass, as in a reactor: each call runs when it is due.
 
-    ``Clock.advance`` runs them all at the end, so that a second wait begins too late. What a call
-    raises is raised.
+    ``Clock.advance`` runs all calls at the end, so that a second wait begins too late. An exception
+    of a call is raised.
     """
     until = clock.seconds() + seconds
     while (due := min(map(_due, clock.getDelayedCalls()), default=math.inf)) < until:
@@ -94,17 +94,18 @@ def pass_time(clock: Clock, seconds: float) -> None:
 
 
 AT_ONCE = 1000
+"""How many calls `turn` runs at most."""
 
 
 def turn(clock: Clock) -> None:
-    """Run what is due now, and what that makes due now, unless there is no end to that."""
+    """Run what is due now, and what that makes due now, up to `AT_ONCE` calls."""
     for _ in range(AT_ONCE):
         if not step(clock, clock.seconds()):
             break
 
 
 def logging(function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-    """Call, and log what is raised, as a reactor does."""
+    """Call a function, and log what it raises, as a reactor does."""
     try:
         function(*args, **kwargs)
     except Exception:
@@ -115,7 +116,7 @@ DUE = ", due in "
 
 
 def descriptions(calls: Iterable[Any], clock: Clock) -> list[str]:
-    """Delayed calls as they are named in messages."""
+    """Delayed calls, as messages name them."""
     now = clock.seconds()
     return [f"{name_of(function_of(each))}{DUE}{each.getTime() - now:g} s" for each in calls]
 

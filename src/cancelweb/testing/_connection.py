@@ -1,6 +1,6 @@
-"""Connections over HTTP/1.1 in memory: several requests, half of one, or bytes as they are.
+"""Connections over HTTP/1.1 in memory, for several requests, part of one, or raw bytes.
 
-HTTP/2 is in `_http2`.
+`_http2` has HTTP/2.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Connection:
     Requests that are sent before earlier ones are answered are pipelined.
 
     Attributes:
-        client: whose connection it is.
+        client: the client that opened it.
     """
 
     client: Client
@@ -49,11 +49,11 @@ class Connection:
         self._served.append(served)
 
     def get(self, path: bytes = b"/", headers: Headers | None = None) -> Exchange:
-        """Send a GET, behind what was sent before."""
+        """Send a GET, after all that was sent before."""
         return self.request(b"GET", path, headers)
 
     def post(self, path: bytes, body: bytes, headers: Headers | None = None) -> Exchange:
-        """Send a POST, behind what was sent before."""
+        """Send a POST, after all that was sent before."""
         return self.request(b"POST", path, headers, body)
 
     def request(
@@ -64,18 +64,18 @@ class Connection:
         body: bytes = b"",
         version: bytes = b"HTTP/1.1",
     ) -> Exchange:
-        """Send a request, behind what was sent before.
+        """Send a request, after all that was sent before.
 
         Args:
-            method: such as ``b"PUT"``.
+            method: for example ``b"PUT"``.
             path: with the query, if there is one.
-            headers: ``Host`` and, with a body, ``Content-Length`` are added. Give a greater
+            headers: ``Host`` is added, and with a body, ``Content-Length``. Pass a greater
                 ``Content-Length`` to send the rest of the body later, with `send`.
-            body: or its beginning.
-            version: of the protocol, such as ``b"HTTP/1.0"``.
+            body: the body, or its beginning.
+            version: the version of the protocol, for example ``b"HTTP/1.0"``.
 
         Raises:
-            TypeError: one of them is not bytes.
+            TypeError: an argument is not bytes.
         """
         all_headers = {b"Host": b"localhost", **(headers or {})}
         check_bytes(method=method, path=path, body=body, version=version, headers=all_headers)
@@ -89,11 +89,11 @@ class Connection:
         return exchange
 
     def send(self, data: bytes, delay: float = 0.0) -> None:
-        """Send bytes as they are, such as the rest of a body.
+        """Send raw bytes, such as the rest of a body.
 
         Args:
             data: what to send.
-            delay: how many seconds later, on the clock. A client that has left sends no more.
+            delay: after how many seconds on the clock. A client that has left sends nothing more.
         """
         self._has_sent_bytes = True
         if delay:
@@ -104,10 +104,10 @@ class Connection:
 
     @contextmanager
     def in_one_read(self) -> Iterator[None]:
-        """Let all that is sent within arrive in one read of the server, at the end.
+        """Make all that is sent in this block arrive in one read of the server, at its end.
 
-        Within another such block it is the end of that one. A client that disconnects within sends
-        what it has first.
+        In nested blocks, it arrives at the end of the outermost. A client that disconnects inside
+        the block first sends what it has.
         """
         with self._transport.in_one_read():
             yield
@@ -120,25 +120,25 @@ class Connection:
         self._transport.lose(Failure(done(reason)))
 
     def pause(self, *, full: bool = False) -> None:
-        """Read no more: the server is told to stop writing when its buffer is full.
+        """Stop reading. The server is told to stop writing when its buffer is full.
 
         Args:
-            full: whether it is full already, so that the server is told at once.
+            full: whether the buffer is full already, so that the server is told at once.
         """
         self._transport.read(False, full)
 
     def resume(self) -> None:
-        """Read on."""
+        """Read again."""
         self._transport.read(True)
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is over, whoever closed it."""
+        """Whether the connection is over, whichever side closed it."""
         return not self._transport.connected
 
     @property
     def is_aborted(self) -> bool:
-        """Whether the server threw the connection away."""
+        """Whether the server aborted the connection."""
         return self._transport.aborted
 
     @property
@@ -149,14 +149,14 @@ class Connection:
 
     @property
     def responses(self) -> list[Response]:
-        """The answers until now, in the order of the requests; of the last, perhaps a part.
+        """The answers so far, in the order of the requests. The last may be incomplete.
 
         Raises:
-            AssertionError: more has come than was asked for, unless `send` may have asked for it.
+            AssertionError: the server sent more than was asked for, and `send` was not used.
         """
         responses, rest = self._parse()
         if rest and len(responses) == len(self._sent) and not self._has_sent_bytes:
-            raise AssertionError(f"more than was asked for: {rest!r}, behind {responses}")
+            raise AssertionError(f"more than was asked for: {rest!r}, after {responses}")
         return responses
 
     @property
@@ -164,11 +164,11 @@ class Connection:
         """The only answer.
 
         Raises:
-            AssertionError: there is none, or something else besides; says what.
+            AssertionError: there is no answer, or there is something else. The message shows it.
         """
         responses, rest = self._parse()
         if len(responses) != 1 or rest:
-            raise AssertionError(f"not one answer, but {responses}, and then {rest!r}")
+            raise AssertionError(f"expected one answer, found {responses}, followed by {rest!r}")
         return responses[0]
 
     def _parse(self) -> tuple[list[Response], bytes]:

@@ -1,6 +1,6 @@
 """A request and its answer, as a test handles them.
 
-What carries it, a connection of HTTP/1.1 or a stream of HTTP/2, is for `_client` and `_http2`.
+`_connection` and `_stream` have them over HTTP/1.1 and over HTTP/2.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Headers = Mapping[bytes, bytes]
 
 @define(eq=False)
 class Exchange(ABC):
-    """One request, and what was answered; made by `Client.get` and its like.
+    """One request and its answer; made by methods such as `Client.get`.
 
     Attributes:
-        method: of the request, such as ``b"GET"``.
-        path: of the request, with its query.
-        client: whose request it is.
+        method: the method of the request, for example ``b"GET"``.
+        path: the path of the request, with its query.
+        client: the client that sent it.
     """
 
     method: bytes
@@ -46,7 +46,7 @@ class Exchange(ABC):
     @property
     @abstractmethod
     def response(self) -> Response | None:
-        """The answer, once its head is there; the body may still be coming."""
+        """The answer, as soon as its head has arrived; the body may still be arriving."""
 
     @property
     @abstractmethod
@@ -56,44 +56,44 @@ class Exchange(ABC):
     @property
     @abstractmethod
     def served(self) -> Served | None:
-        """The server's side; None until the server has read the head, and without ``watch``."""
+        """The server's side; None until the server has read the head, and with ``watch=False``."""
 
     @abstractmethod
     def disconnect(self, reason: Exception | None = None) -> None:
-        """Close the connection, with all other requests on it; again, do nothing.
+        """Close the connection, with all other requests on it. May be called again.
 
         Args:
-            reason: what the server's protocol is told. ``ConnectionDone()`` unless given; a
-                reset connection is a ``ConnectionLost()``.
+            reason: what the server's protocol is told; by default ``ConnectionDone()``. A reset
+                connection is a ``ConnectionLost()``.
         """
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass, on the clock of all that the client does.
+        """Let this many seconds pass on the client's clock.
 
-        Each delayed call is run at its time, as in a reactor, so that what follows from one may
-        come in time as well. (``Clock.advance`` goes in one leap.)
+        Each delayed call runs at its time, as in a reactor, so that a call it makes can also run in
+        time. (``Clock.advance`` goes in one leap.)
         """
         pass_time(self.client.clock, seconds)
 
     @property
     def request(self) -> Request | None:
-        """Twisted's request; None until the server has read its head, and without ``watch``."""
+        """Twisted's request; None until the server has read its head, and with ``watch=False``."""
         return None if self.served is None else self.served.request
 
     @property
     def outcome(self) -> Outcome | None:
         """How the request ended.
 
-        None until its scope has closed, and without cancelweb or ``watch``.
+        None until its scope has closed, for a handler without cancelweb, and with ``watch=False``.
         """
         return None if self.served is None else self.served.outcome
 
 
 def check_bytes(headers: Mapping[bytes, bytes], **given: object) -> None:
-    """Insist that a request is made of bytes, as it is sent.
+    """Check that a request is made of bytes, as it is sent.
 
     Raises:
-        TypeError: something is not; says what.
+        TypeError: a part is not bytes. The message names it.
     """
     for name, value in [*given.items(), *(("headers", each) for each in chain(*headers.items()))]:
         if not isinstance(value, bytes):
@@ -101,7 +101,7 @@ def check_bytes(headers: Mapping[bytes, bytes], **given: object) -> None:
 
 
 def done(reason: Exception | None) -> Exception:
-    """What a server is told of a connection that was closed in order."""
+    """The reason that the server is told; by default, that of a connection closed in order."""
     if reason is None:
         return ConnectionDone()
     if not isinstance(reason, Exception):

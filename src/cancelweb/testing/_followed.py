@@ -1,6 +1,6 @@
 """What becomes of the coroutines and generators that waited when the client left.
 
-Looking and judging; nothing here makes them go on.
+Only looks and judges; nothing here resumes them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ._served import Served
 from ._waits import Waits
 
 _POSITION = re.compile(r"(.+):(\d+) in (.+)")
-"""A line of code, as logs have it."""
+"""A line of code, as in logs."""
 
 
 class Fate(Enum):
     """What a coroutine has done since the client left."""
 
     UNTOUCHED = "it waits where it waited"
-    ENDING = "it is in a finally or an except that its cancellation brought it to"
+    ENDING = "it is in a finally or except block that its cancellation led to"
     ENDED = "it has ended"
     WENT_ON = "it was resumed, and then went on to something else"
     UNHEEDED = "the scope has closed, and it still waits"
@@ -38,9 +38,9 @@ class Followed:
     """One coroutine or generator that waited when the client left.
 
     Attributes:
-        is_begun: whether a handler has begun it in its scope.
-        has_cleaned: whether it has waited in a finally or an except.
-        line: where it waited; where it waits now, once it went on.
+        is_begun: whether a handler began it in its scope.
+        has_cleaned: whether it has waited in a finally or except block.
+        line: where it waited when the client left; if it went on, where it waits now.
     """
 
     waiting: Any
@@ -54,17 +54,17 @@ class Followed:
         self._position = position_of(self.waiting)
 
     def look_first(self) -> None:
-        """Its client has just left: was it stopped?"""
+        """Look when the client has just left."""
         if position_of(self.waiting) != self._position:
             self._look()
 
     def look_again(self) -> None:
-        """Something has happened."""
+        """Look when something has happened."""
         if self.fate is Fate.ENDING:
             self._look()
 
     def look_last(self) -> None:
-        """The scope has closed: whatever is tracked has ended."""
+        """Look when the scope has closed: all tracked work has ended."""
         if self.is_begun and self.fate is Fate.UNTOUCHED and position_of(self.waiting):
             self.fate, self.line = Fate.UNHEEDED, line_of(self.waiting)
 
@@ -79,7 +79,7 @@ class Followed:
 
 
 def follow(waits: Waits) -> list[Followed]:
-    """Those of the user's that wait now."""
+    """The user's coroutines and generators that wait now."""
     begun = set(map(id, waits.begun))
     lines = [(each, line_of(each)) for each in waits.found]
     return [Followed(each, line, id(each) in begun) for each, line in lines if line is not None]
@@ -88,58 +88,58 @@ def follow(waits: Waits) -> list[Followed]:
 def judge(
     followed: list[Followed], served: Served | None, let_go: list[LetGo], patience: float
 ) -> Problems:
-    """What is wrong with how the handler took its client's leaving, when all is quiet again.
+    """The problems with how the handler took its client's leaving, judged when all is quiet.
 
     Args:
         followed: what waited when the client left.
-        served: the request.
-        let_go: what its scope has let go.
-        patience: how many seconds this has taken at the most.
+        served: the server's side of the request.
+        let_go: what the scope has let go.
+        patience: how many seconds the handler had at most.
     """
     for each in followed:
         if each.fate is Fate.WENT_ON:
-            yield Problem.SWALLOWED, f"after it the handler went on to {each.line}"
+            yield Problem.SWALLOWED, f"the handler then went on to {each.line}"
         elif each.fate is Fate.ENDING:
-            yield Problem.LEFT, f"after {patience:g} s it still cleans up at {each.line}"
+            yield Problem.LEFT, f"the handler still cleans up after {patience:g} s, at {each.line}"
     if served is not None and served.scope is not None:
         yield from _judge_scope(followed, served, let_go)
     else:
         for each in followed:
             if each.fate is Fate.UNTOUCHED:
-                yield Problem.NOT_STOPPED, f"the handler waited on at {each.line}"
+                yield Problem.NOT_STOPPED, f"the handler still waits at {each.line}"
 
 
 def _judge_scope(followed: list[Followed], served: Served, let_go: list[LetGo]) -> Problems:
     if served.exits > 1:
-        yield Problem.HOOKS, f"they were run {served.exits} times"
+        yield Problem.HOOKS, f"the hooks ran {served.exits} times"
     if served.outcome is None:
         yield Problem.LEFT, f"{served.scope!r} has not closed"
     elif _has_survived(served.outcome) and not any(e.fate is Fate.WENT_ON for e in followed):
         at = ", ".join(str(each.line) for each in followed if each.fate is not Fate.ENDED)
-        yield Problem.NOT_STOPPED, f"the work survived its cancellation; {at or 'no line is known'}"
+        yield Problem.NOT_STOPPED, f"the work survived its cancel, at {at or 'an unknown line'}"
     elif served.outcome.cause is not None:
         yield from _judge_let_go(let_go)
         yield from _judge_outcome(followed, served.outcome)
 
 
 def _judge_outcome(followed: list[Followed], outcome: Outcome) -> Problems:
-    """Of a scope that was cancelled, and all of whose work has ended in time."""
+    """Judge a scope that was cancelled, and whose work has all ended in time."""
     for each in followed:
         if each.fate is Fate.UNHEEDED:
-            text = f"what is neither tracked nor detached ran on at {each.line}"
+            text = f"work that is neither tracked nor detached still runs at {each.line}"
             yield Problem.NOT_STOPPED, text
     seconds = outcome.stopped - (outcome.cancelled or 0.0)
-    # A coroutine has waited in an except, is told as such already, or was shielded.
+    # True if a coroutine explains the time: it cleaned up, is reported already, or was shielded.
     is_known = any(each.has_cleaned or each.fate is not Fate.ENDED for each in followed)
     if outcome.ended is Ended.COMPLETED and seconds and not is_known:
-        yield Problem.SWALLOWED, f"after it the work went on for {seconds:g} s, to its end"
+        yield Problem.SWALLOWED, f"the work then ran for {seconds:g} s, to its end"
 
 
 def _judge_let_go(let_go: list[LetGo]) -> Problems:
-    # What code that is not known to us has left running is found by what it leaves behind.
+    # Of work that is unknown to cancelweb, the traces that it leaves behind are reported instead.
     at = ", ".join(_place(each.where) for each in let_go if not is_unknown(each))
     if at:
-        yield Problem.NOT_STOPPED, f"it was let go, as nothing could stop it: {at}"
+        yield Problem.NOT_STOPPED, f"the work was let go, because nothing could stop it: {at}"
 
 
 def _place(where: str) -> str:

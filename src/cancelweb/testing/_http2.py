@@ -1,6 +1,6 @@
-"""Connections over HTTP/2 in memory; imported only where the extra ``http2`` is installed.
+"""Connections over HTTP/2 in memory; imported only if the extra ``http2`` is installed.
 
-The client's half is h2's; the server's, Twisted's.
+The client's side is h2's; the server's side is Twisted's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ._stream import Stream
 from ._transport import Transport
 
 if not check("HTTP/2 in memory"):
-    raise ImportError("this Twisted has not all that HTTP/2 in memory needs: see the warnings")
+    raise ImportError("this Twisted lacks names that HTTP/2 in memory needs: see the warnings")
 ServerSide = h2_connection_class()
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class HTTP2Connection:
     """A connection over HTTP/2; made by `Client.connect_http2`.
 
     Attributes:
-        client: whose connection it is.
+        client: the client that opened it.
     """
 
     client: Client
@@ -75,18 +75,18 @@ class HTTP2Connection:
     def request(
         self, method: bytes, path: bytes = b"/", headers: Headers | None = None, body: bytes = b""
     ) -> Stream:
-        """Open a stream with any request; its body is sent as fast as the server takes it.
+        """Open a stream with any request. Its body is sent as fast as the server takes it.
 
         Args:
-            method: such as ``b"PUT"``.
+            method: for example ``b"PUT"``.
             path: with the query, if there is one.
-            headers: give a ``Content-Length`` greater than the body to send the rest of it later,
+            headers: pass a ``Content-Length`` greater than the body to send the rest of it later,
                 with `Stream.send`.
-            body: or its beginning.
+            body: the body, or its beginning.
 
         Raises:
             TypeError: the method, the path, a header or the body is not bytes.
-            ValueError: ``Content-Length`` is no number.
+            ValueError: ``Content-Length`` is not a number.
         """
         check_bytes(method=method, path=path, body=body, headers=headers or {})
         number = self._h2.get_next_available_stream_id()
@@ -107,7 +107,7 @@ class HTTP2Connection:
 
     @contextmanager
     def in_one_read(self) -> Iterator[None]:
-        """Let all that is sent within arrive in one read of the server, at the end.
+        """Make all that is sent in this block arrive in one read of the server, at its end.
 
         See `Connection.in_one_read`.
         """
@@ -116,20 +116,20 @@ class HTTP2Connection:
         self.receive()
 
     def go_away(self) -> None:
-        """Announce the end of the connection, with GOAWAY (RFC 9113, section 6.8), and stay."""
+        """Announce the end of the connection with GOAWAY (RFC 9113, section 6.8), and stay."""
         self._transport.deliver(self._h2.data_to_send() + GoAwayFrame(0).serialize())
         self.flush()
 
     def pause(self, *, full: bool = False) -> None:
-        """Read no more: the server is told to stop writing when its buffer is full.
+        """Stop reading. The server is told to stop writing when its buffer is full.
 
         Args:
-            full: whether it is full already, so that the server is told at once.
+            full: whether the buffer is full already, so that the server is told at once.
         """
         self._transport.read(False, full)
 
     def resume(self) -> None:
-        """Read on."""
+        """Read again."""
         self._transport.read(True)
         self.receive()
 
@@ -139,12 +139,12 @@ class HTTP2Connection:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is over, whoever closed it."""
+        """Whether the connection is over, whichever side closed it."""
         return not self._transport.connected
 
     @property
     def is_aborted(self) -> bool:
-        """Whether the server threw the connection away."""
+        """Whether the server aborted the connection."""
         return self._transport.aborted
 
     @property
@@ -154,24 +154,24 @@ class HTTP2Connection:
         return bytes(self._received)
 
     def reset(self, number: int) -> None:
-        """Tell the server that nobody waits for this stream."""
+        """Tell the server that the client no longer wants this stream."""
         self._send_no_more(number)
         self._h2.reset_stream(number, ErrorCodes.CANCEL)
         self.flush()
 
     def flush(self) -> None:
-        """Send what is to be sent, as far as the server takes it, and take the answers."""
+        """Send what the server takes now, and read the answers."""
         self._sending = [each for each in self._sending if self._send_body(each)]
         self._transport.deliver(self._h2.data_to_send())
         self.receive()
 
     def _send_body(self, stream: Stream) -> bool:
-        """Send of its body what the server takes now; returns whether more is to come."""
+        """Send as much of a body as the server takes now; returns whether there is more to send."""
         while stream.unsent:
             window = self._h2.local_flow_control_window(stream.number)
             size = min(window, self._h2.max_outbound_frame_size)
             if not size:
-                # More is sent when the server has widened the window.
+                # The rest is sent when the server has widened the window.
                 break
             part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
             stream.left -= len(part)
@@ -183,7 +183,7 @@ class HTTP2Connection:
         self._sending = [each for each in self._sending if each.number != number]
 
     def receive(self) -> None:
-        """Take what has come, and answer what the protocol wants answered."""
+        """Read what has arrived, and send the answers that the protocol requires."""
         data = self._transport.value()
         self._transport.clear()
         self._received += data

@@ -1,6 +1,6 @@
-"""What requests leave behind: on the clock, in the log, in their scopes, among temporary files.
+"""What requests leave behind: on the clock, in the log, in scopes, among temporary files.
 
-Taking stock before and after; who asks, and when, is for others.
+Takes stock before and after.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ._served import Served
 
 
 class Leaks:
-    """Takes stock when it is made, and tells later what has been added.
+    """Takes stock when it is made, and later reports what has been added.
 
     Attributes:
-        served: the requests that are looked at.
-        let_go: what scopes have let go, one for each place.
+        served: the requests to look at.
+        let_go: what scopes have let go, once for each place.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -51,17 +51,17 @@ class Leaks:
         return function in self._own or is_the_resources(call) or is_end_of_second(function)
 
     def open_scopes(self) -> list[str]:
-        """Scopes that have not closed, and what runs in them."""
+        """Scopes that have not closed, with what runs in them."""
         return [repr(each.scope) for each in self.served if each.scope and not each.exits]
 
     def errors(self) -> list[str]:
-        """What was logged of failures, each once; unhandled errors in Deferreds among them."""
+        """The logged failures, each once, including unhandled errors in Deferreds."""
         gc.collect()
         return list(dict.fromkeys(self._errors))
 
 
 def _noting(errors: list[str], let_go: list[LetGo]) -> Callable[[LogEvent], None]:
-    """An observer that keeps the text of failures, and what was let go: nothing that runs."""
+    """An observer that keeps the text of failures and what was let go, but no running work."""
 
     def note(event: LogEvent) -> None:
         if _is_error(event):
@@ -94,7 +94,7 @@ def _text(event: LogEvent) -> str:
 
 
 def added(after: Iterable[str], before: Iterable[str]) -> list[str]:
-    """What there is more of; when a delayed call is due makes no difference."""
+    """What there is more of than before. When a delayed call is due makes no difference."""
     left = Counter(map(_timeless, before))
     found = []
     for each in after:
@@ -111,7 +111,7 @@ def _timeless(text: str) -> str:
 
 @contextmanager
 def temporary_files() -> Iterator[Callable[[], list[str]]]:
-    """Have temporary files made in a new directory; gives what tells which are there."""
+    """Make temporary files go to a new directory; yields a function that lists them."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         tempfile.tempdir = directory

@@ -1,6 +1,6 @@
-"""Where coroutines and generators wait, as Python's own objects tell it.
+"""The lines at which coroutines and generators wait, read from Python's own objects.
 
-Nothing here knows Deferreds, or changes anything.
+Independent of Deferreds. Changes nothing.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Line:
     """A line of code.
 
     Attributes:
-        path: of its file.
-        number: in the file.
-        function: that it is in.
+        path: the path of its file.
+        number: its number in the file.
+        function: the function that it is in.
     """
 
     path: str
@@ -45,11 +45,11 @@ def is_foreign(frame: FrameType, *packages: str) -> bool:
 
 
 def line_of(waiting: Any) -> Line | None:
-    """Where a coroutine or generator waits: the innermost line that is not a library's.
+    """The innermost line, outside of libraries, at which a coroutine or generator waits.
 
     Returns:
-        For a stream whose client is slow, the line of its ``yield``. Where there is none outside of
-        Twisted, that inside; None for cancelweb's own, and where it does not wait.
+        For a stream whose client is slow, the line of its ``yield``. If all lines are Twisted's,
+        the innermost of these. None for cancelweb's own code, and if it does not wait.
     """
     frames = list(_with_streams(_frames(waiting)))
     users = [each for each in frames if not is_foreign(each, "twisted", "cancelweb")]
@@ -59,7 +59,7 @@ def line_of(waiting: Any) -> Line | None:
 
 
 def _with_streams(frames: Iterable[FrameType]) -> Iterator[FrameType]:
-    """These frames, and behind each of ours that of the stream it writes, which waits for it."""
+    """These frames, each of cancelweb's followed by that of the stream it writes, if it does."""
     for each in frames:
         yield each
         if is_foreign(each, "cancelweb"):
@@ -71,15 +71,15 @@ def _line(frame: FrameType) -> Line:
 
 
 def position_of(waiting: Any) -> list[tuple[int, int]]:
-    """Something that changes whenever it goes on, and is empty when it has ended."""
+    """A value that changes whenever the coroutine or generator goes on; empty when it has ended."""
     return [(id(each), each.f_lasti) for each in _frames(waiting)]
 
 
 def is_being_cancelled(waiting: Any) -> bool:
-    """Whether it waits in a ``finally`` or ``except`` that a cancellation brought it to.
+    """Whether it waits in a ``finally`` or ``except`` block that a cancellation led to.
 
-    CPython keeps the exception that a generator handles inside the generator, and tells nobody
-    but the garbage collector.
+    CPython keeps the exception that a generator handles inside the generator, where only the
+    garbage collector sees it.
     """
     for each in _chain(waiting):
         for referent in gc.get_referents(each):
@@ -97,7 +97,7 @@ def _frames(waiting: Any) -> Iterator[FrameType]:
 
 
 def _chain(waiting: Any) -> Iterator[Any]:
-    """What awaits what, from the outside in."""
+    """A coroutine or generator, what it awaits, and so on, from the outside in."""
     while isinstance(waiting, SUSPENDABLE):
         yield waiting
         waiting = _awaited(waiting)

@@ -1,4 +1,4 @@
-"""What a sweep has done and found, as facts, and as text for people.
+"""What a sweep has covered and found, as data and as text.
 
 Nothing here runs anything.
 """
@@ -17,26 +17,26 @@ class Problem(Enum):
     """What was wrong after the client had left."""
 
     NOT_STOPPED = "not stopped"
-    """The handler waits on as if nothing had happened, has survived its cancellation, or waited for
-    work that nothing could stop, and that was let go."""
+    """The handler still waits as if nothing had happened, it has survived its cancel, or it waited
+    for work that was let go because nothing could stop it."""
     SWALLOWED = "swallowed the cancellation"
-    """The handler was made to go on and did not end, but waits for something else."""
+    """The handler was resumed and did not end, but waits for something else."""
     LEFT = "left behind"
     """A delayed call, a temporary file, or a scope that has not closed."""
     ERROR = "error"
     """A failure was logged, such as an unhandled error in a Deferred."""
     HOOKS = "hooks"
-    """The hooks of the scope did not run just once."""
-    OTHERS = "others"
-    """Another client, then or later, was not answered as it should have been."""
+    """The hooks of the scope did not run exactly once."""
+    OTHERS = "wrong answer"
+    """Another client, at the same time or later, did not get the answer that it should have."""
     CHECK = "check"
-    """The check that you gave raised an AssertionError."""
+    """Your ``check`` raised an AssertionError."""
     ENDLESS = "endless"
-    """The request, left alone, never comes to an end."""
+    """The request never ends, even if its client stays."""
 
 
 Problems = Iterable[tuple[Problem, str]]
-"""What was found, and the text that tells it."""
+"""The problems that were found, each with a text."""
 
 
 @frozen
@@ -44,12 +44,12 @@ class Point:
     """A point at which the client left.
 
     Attributes:
-        number: which of its pass, from 1.
-        seconds: since the request.
-        lines: where the handler waited. Empty for one that consists of callbacks.
-        pending: the delayed calls that it waited for.
-        is_forced: the Deferred that was awaited had fired already, and was made to wait.
-        is_beside: another client waited for the same.
+        number: its number in its pass, from 1.
+        seconds: the time since the request.
+        lines: where the handler waited. Empty for a handler that consists of callbacks.
+        pending: the delayed calls that were on the clock.
+        is_forced: whether the awaited Deferred had already fired, and the handler was made to wait.
+        is_beside: whether another client waited for the same.
     """
 
     number: int
@@ -66,12 +66,12 @@ class Point:
 
 @frozen
 class Finding:
-    """Something that is wrong.
+    """A problem that a sweep has found.
 
     Attributes:
-        problem: what kind.
-        text: says it.
-        point: where the client had left; None where it is wrong when nobody leaves.
+        problem: its kind.
+        text: its description.
+        point: where the client left, or None if it stayed.
     """
 
     problem: Problem
@@ -83,22 +83,22 @@ class Finding:
 
 
 TITLES = {
-    (False, False): "left while it waited",
-    (True, False): "left where it was forced to wait: what it awaits had fired already",
-    (False, True): "left while another client waited for the same",
+    (False, False): "the client left while the handler waited",
+    (True, False): "the client left at a forced wait (the awaited Deferred had already fired)",
+    (False, True): "the client left while another client waited for the same",
 }
-"""The parts of a report, by whether a point is forced, and is beside another client."""
+"""The headings of a report, by whether a point is forced, and whether another client waited."""
 
 
 @frozen
 class Report:
-    """What a sweep has covered, and what it has found; its ``str`` tells it all.
+    """What a sweep has covered and found; its ``str`` is the whole report.
 
     Attributes:
-        request: what was asked for.
+        request: the request that was made.
         points: where the client left, in order.
-        findings: what is wrong.
-        is_complete: whether the points were all that there are.
+        findings: the problems.
+        is_complete: whether these points are all that there are.
     """
 
     request: str
@@ -108,18 +108,17 @@ class Report:
 
     @property
     def lines(self) -> frozenset[Line]:
-        """All lines that the client left at."""
+        """All lines at which the client left."""
         return frozenset(line for point in self.points for line in point.lines)
 
     def __str__(self) -> str:
-        text = [
-            f"sweep of {self.request}: {len(self.points)} points, {len(self.findings)} findings"
-        ]
+        points, findings = _count(self.points, "point"), _count(self.findings, "finding")
+        text = [f"sweep of {self.request}: {points}, {findings}"]
         if not self.is_complete:
             text.append("  There are more points: the request had not ended.")
         for (is_forced, is_beside), title in TITLES.items():
             text += self._section(is_forced, is_beside, title)
-        text += [f"when nobody left:\n        {e}" for e in self.findings if e.point is None]
+        text += [f"the client stayed:\n        {e}" for e in self.findings if e.point is None]
         return "\n".join(text)
 
     def _section(self, is_forced: bool, is_beside: bool, title: str) -> list[str]:
@@ -132,11 +131,15 @@ class Report:
         return [f"{title}:", *text] if text else []
 
 
+def _count(things: tuple[object, ...], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
 class SweepFailed(AssertionError):
-    """A sweep has found something.
+    """A sweep has found problems.
 
     Attributes:
-        report: all of it.
+        report: the whole report.
     """
 
     def __init__(self, report: Report) -> None:

@@ -1,6 +1,6 @@
-"""What a client of HTTP/1.1 makes of the bytes that a server sent.
+"""Parse what an HTTP/1.1 server sent, as its client would.
 
-Parsing, of as much as there is; connections are for others.
+Parses as much as there is.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ def _without_date(headers: Headers) -> list[tuple[bytes, Sequence[bytes]]]:
 
 @define
 class Response:
-    """One answer, as far as it has come.
+    """One answer, as far as it has arrived.
 
-    Two of the same version are equal if only their ``Date`` differs, which the clock on the wall
-    decides.
+    Two answers of the same version are equal if only their ``Date`` differs, because that depends
+    on the time of day.
 
     Attributes:
         code: the status code.
-        headers: those of the head, in Twisted's class.
-        body: with the chunked encoding undone.
-        is_complete: whether the client can tell that there is no more to come.
-        version: of the protocol; empty over HTTP/2.
+        headers: the headers, as Twisted's class.
+        body: the body, with the chunked encoding decoded.
+        is_complete: whether the client can tell that nothing more is to come.
+        version: the version of the protocol; empty over HTTP/2.
     """
 
     code: int
@@ -40,23 +40,23 @@ class Response:
     version: bytes = b""
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of a header that is there at most once.
+        """The value of a header that occurs at most once; None if it does not occur.
 
         Raises:
-            AssertionError: it is there more than once.
+            AssertionError: it occurs more than once.
         """
         values = self.headers.getRawHeaders(name, [])
         if len(values) > 1:
-            raise AssertionError(f"{name!r} is there {len(values)} times: {values}")
+            raise AssertionError(f"header {name!r} occurs {len(values)} times: {values}")
         return values[0] if values else None
 
 
 def parse(data: bytes, methods: Iterable[bytes], at_end: bool) -> tuple[list[Response], bytes]:
-    """The answers in what a server sent, in the order of the requests, and what comes behind.
+    """The answers in what a server sent, in the order of the requests, and what follows them.
 
     Args:
-        data: all bytes of the connection until now.
-        methods: those of the requests, since nothing else tells which answer has no body.
+        data: all bytes of the connection so far.
+        methods: the methods of the requests: nothing else tells which answer has no body.
         at_end: whether the connection is over.
     """
     responses = []
@@ -79,7 +79,7 @@ def _head(data: bytes) -> tuple[Response | None, bytes]:
     version, status, *_ = status_line.split(b" ", 2)
     code = int(status)
     if code < 200 and code != SWITCHING:
-        # Informational, such as 100 Continue: the answer is yet to come (RFC 9110, section 15.2).
+        # An informational answer, such as 100 Continue, comes before the real one (RFC 9110, 15.2).
         return _head(rest)
     response = Response(code, version=version)
     for line in lines:
@@ -89,7 +89,7 @@ def _head(data: bytes) -> tuple[Response | None, bytes]:
 
 
 def _take_body(response: Response, data: bytes, method: bytes, at_end: bool) -> bytes:
-    """Read the body; returns what follows it."""
+    """Read the body, and return what follows it."""
     length = _first(response, b"content-length")
     if method == b"HEAD" or response.code in BODILESS:
         response.is_complete = True

@@ -1,6 +1,6 @@
-"""One run of a sweep: ask, leave at one point or at none, and take stock.
+"""One run of a sweep: send the request, leave at one point or at none, and take stock.
 
-Which runs there are is for `_sweep`.
+`_sweep` decides which runs there are.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Run:
     """One request, from the start of its server to the end of all that it left behind.
 
     Attributes:
-        target: the number of the point to leave at, or None.
-        base: what there was at the end when nobody left.
-        body: what every client is to get, where that is known.
-        count: the points until now.
+        target: the number of the point to leave at, or None to stay.
+        base: the stock of the run in which the client stayed.
+        body: what every client should get, if that is known.
+        count: the number of points so far.
         point: where the client left, once it has.
-        is_endless: nobody left, and yet the request has not ended.
-        findings: what is wrong.
+        is_endless: whether the request has not ended although the client stayed.
+        findings: the problems.
     """
 
     plan: Plan
@@ -69,9 +69,9 @@ class Run:
     _is_leaving: bool = False
 
     def play(self) -> Run:
-        """Do it all."""
+        """Do the whole run."""
         clock = OwnersClock()
-        self._waits = Waits(self._is_to_hold)
+        self._waits = Waits(self._must_hold)
         with temporary_files() as files, watching(self._waits):
             with owning(True):
                 root = self.plan.make_resource(clock)
@@ -104,12 +104,12 @@ class Run:
         exchange = self.plan.ask(self.client)
         if not isinstance(exchange, Exchange):
             raise TypeError(
-                f"request must return what client.get or its like does, not {exchange!r}"
+                f"request must return an Exchange, as client.get does, not {exchange!r}"
             )
         return exchange
 
     def _reach(self) -> bool:
-        """Go on to the point; returns whether there is one of this number."""
+        """Go on to the target point; returns whether there is a point of this number."""
         while self._waits.held or not self.exchange.is_over:
             if not self._waits.held:
                 self.count += 1
@@ -120,11 +120,11 @@ class Run:
                 break
         return False
 
-    def _is_to_hold(self) -> bool:
+    def _must_hold(self) -> bool:
         if not self.plan.forced or self.is_beside:
             return False
         if self._is_leaving:
-            # Whoever goes on now has swallowed the cancellation, though nothing would hold him up.
+            # Code that awaits something now has swallowed the cancellation. Hold it to see it.
             return True
         if not self._is_asking or self._waits.held:
             return False
@@ -151,7 +151,7 @@ class Run:
         self._waits.release()
 
     def _settle(self) -> None:
-        """Let all come to its end that does."""
+        """Run until all is quiet, as long as the patience lasts."""
         until = self._clock.seconds() + self.plan.patience
         for _ in range(self.plan.max_points):
             self._look()
@@ -175,13 +175,13 @@ class Run:
         )
 
     def _hang_up(self) -> None:
-        # An idle connection has a timer.
+        # Close the connections, because an idle one has a timer.
         for each in (self.exchange, *self._others.values()):
             logging(each.disconnect)
         turn(self._clock)
 
     def _visit_again(self) -> None:
-        again = self._others["a following client"] = self._ask()
+        again = self._others["a later client"] = self._ask()
         for _ in range(2 * self.plan.max_points):
             if again.is_over or not step(self._clock):
                 break
@@ -195,7 +195,7 @@ class Run:
         self._note(self._check(root))
 
     def _take_stock(self, calls: list[str], files: list[str]) -> None:
-        answers = {who: Answer.to(each) for who, each in self._others.items()}
+        answers = {name: Answer.to(each) for name, each in self._others.items()}
         self._hang_up()
         errors = self.client.leaks.errors()
         self.stock = Stock(Answer.to(self.exchange), answers, calls, files, errors)
@@ -215,6 +215,6 @@ class Run:
         return self.client.clock
 
     def lines(self) -> tuple[Line, ...]:
-        """Where handlers wait now."""
+        """The lines at which handlers wait now."""
         lines = (line_of(each) for each in self._waits.found)
         return tuple(dict.fromkeys(each for each in lines if each is not None))

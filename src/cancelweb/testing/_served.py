@@ -1,6 +1,6 @@
-"""The server's side of each request: Twisted's own Request, its scope, and how that ended.
+"""The server's side of each request: Twisted's own Request, its scope, and its outcome.
 
-What the client sees is for others.
+Other modules have the client's side.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ SERVED = "_cancelweb_served"
 
 @define(eq=False)
 class Served:
-    """One request as the server has it.
+    """One request, as the server sees it.
 
     Attributes:
-        request: Twisted's.
-        scope: where the handler is under cancelweb; the second, if it is called too late.
-        outcome: there once the scope has closed.
-        exits: how often the scope's hooks have been run.
-        monitor: knows what the handler has detached.
+        request: Twisted's request.
+        clock: the client's clock.
+        scope: the scope, for a handler under cancelweb; the second, if it is called too late.
+        outcome: set once the scope has closed.
+        exits: how often the scope's hooks have run.
+        monitor: knows the work that the handler has detached.
     """
 
     request: Request
@@ -45,11 +46,11 @@ class Served:
 
     @property
     def has_closed(self) -> bool:
-        """Whether the scope has closed, and with it all that it was to stop should have ended."""
+        """Whether the scope has closed, and no detached work runs."""
         return self.outcome is not None and not self.monitor.detached
 
     def opened(self, scope: Scope) -> None:
-        """An entry point has met the request: be told how it ends.
+        """An entry point has met the request: arrange to be told how it ends.
 
         A handler that comes late has a second scope, with the observers and monitors of the first.
         """
@@ -69,7 +70,7 @@ class Served:
         self.outcome = outcome
 
     def _count(self, scope: Scope) -> None:
-        # The first may still clean up when there is a second.
+        # The first scope may still clean up when there is a second.
         self.exits += scope is self.scope
 
 
@@ -80,8 +81,8 @@ def recording(
 
     Args:
         factory: the Site's own.
-        clock: the client's.
-        note: told of each request: the channel it came on, and the server's side of it.
+        clock: the client's clock.
+        note: called for each request, with its channel and its server side.
     """
 
     def make(channel: Any, *args: Any, **kwargs: Any) -> Request:
@@ -98,7 +99,7 @@ def recording(
 
 @cache
 def _watched(kind: Any) -> Any:
-    """A class of requests that tell of their scope, and whose pull producers run on the clock."""
+    """A class of requests that report their scope, and whose pull producers run on the clock."""
 
     class Watched(kind):  # type: ignore[misc]
         def registerProducer(self, producer: Any, streaming: bool) -> None:

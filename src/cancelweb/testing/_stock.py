@@ -1,6 +1,6 @@
-"""What there is at the end of a run of a sweep, and how that differs from another run's.
+"""What there is at the end of a run of a sweep, and how that differs from another run.
 
-Facts, and comparing them; nothing here runs anything.
+Only data and comparisons; nothing here runs anything.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from ._report import Problem, Problems
 
 @frozen
 class Answer:
-    """What a client has got."""
+    """What a client got."""
 
     code: str
     body: bytes
 
     @classmethod
     def to(cls, exchange: Exchange) -> Answer:
-        """That of an exchange, as far as it has come."""
+        """The answer of an exchange, as far as it has arrived."""
         response = exchange.response
         if response is None:
             return cls("no answer", b"")
         return cls(f"{'' if response.is_complete else 'a part of '}{response.code}", response.body)
 
     def difference(self, code: str, body: bytes | None) -> str | None:
-        """How it differs from what was expected; None for the body stands for any."""
+        """How it differs from what was expected, or None. A body of None stands for any body."""
         if self.code != code:
             return f"got {self.code} instead of {code}"
         if body is not None and self.body != body:
@@ -41,8 +41,11 @@ class Stock:
     """What there was at the end of a run.
 
     Attributes:
-        answer: what the client got that leaves, or does not.
-        answers: what others got, by who they are.
+        answer: what the client of the sweep got, whether it left or stayed.
+        answers: what other clients got, by their names.
+        calls: the delayed calls that are left.
+        files: the temporary files that are left.
+        errors: the failures that were logged.
     """
 
     answer: Answer
@@ -53,16 +56,16 @@ class Stock:
 
     @property
     def body(self) -> bytes | None:
-        """The body that every client gets, if all get the same."""
+        """The body that every client got, if all got the same."""
         is_same = all(each == self.answer for each in self.answers.values())
         return self.answer.body if is_same else None
 
     def problems(self, base: Stock | None, body: bytes | None) -> Problems:
-        """What the run in which nobody left does not have; in that run itself, the errors.
+        """What this run has and the undisturbed run has not; for the latter itself, its errors.
 
         Args:
-            base: the stock of that run.
-            body: what others are to get, where that is known.
+            base: the stock of the undisturbed run; None for that run itself.
+            body: what other clients should get, if that is known.
         """
         base = base or evolve(self, errors=[])
         for error in added(self.errors, base.errors):
@@ -71,10 +74,10 @@ class Stock:
             yield Problem.LEFT, f"on the clock: {call}"
         for path in added(self.files, base.files):
             yield Problem.LEFT, f"a temporary file: {path}"
-        for who, answer in self.answers.items():
-            difference = answer.difference(base.answers[who].code, body)
+        for name, answer in self.answers.items():
+            difference = answer.difference(base.answers[name].code, body)
             if difference is not None:
-                yield Problem.OTHERS, f"{who} {difference}"
+                yield Problem.OTHERS, f"{name} {difference}"
 
 
 def _short(body: bytes) -> str:

@@ -1,6 +1,6 @@
 """Requests over HTTP/2 in memory, each on a stream of a connection.
 
-What the connection sends and reads is in `_http2`.
+`_http2` has the connection.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Stream(Exchange):
-    """A request on a stream of HTTP/2; made by `HTTP2Connection.get` and its like.
+    """A request on an HTTP/2 stream; made by methods such as `HTTP2Connection.get`.
 
     Attributes:
-        number: of the stream.
-        left: how many bytes of the request's body are still to be sent.
-        unsent: those of them that are there.
+        number: the number of the stream.
+        left: how many bytes of the request's body are still to send.
+        unsent: those bytes of it that `send` was given and that are not sent yet.
     """
 
     connection: HTTP2Connection
@@ -36,7 +36,7 @@ class Stream(Exchange):
     _response: Response | None = None
 
     def send(self, data: bytes) -> None:
-        """Send more of the body of the request; once the stream was reset, do nothing.
+        """Send more of the request's body. Once the stream was reset, do nothing.
 
         Raises:
             ValueError: it is more than the request's ``Content-Length`` has announced.
@@ -49,7 +49,7 @@ class Stream(Exchange):
         self.connection.flush()
 
     def reset(self) -> None:
-        """Leave this stream; the connection and its other streams go on. Again, do nothing."""
+        """Leave this stream; the connection and its other streams go on. May be called again."""
         if not self.is_over:
             self._was_reset = True
             self.connection.reset(self.number)
@@ -66,13 +66,13 @@ class Stream(Exchange):
 
     @property
     def was_reset(self) -> bool:
-        """Whether the server has reset the stream, or the client."""
+        """Whether either side has reset the stream."""
         self.connection.receive()
         return self._was_reset
 
     @property
     def error_code(self) -> int | None:
-        """The code with which the server has reset the stream; None if it has not."""
+        """The code with which the server has reset the stream, or None if it has not."""
         self.connection.receive()
         return self._error_code
 
@@ -89,22 +89,22 @@ class Stream(Exchange):
         return self.connection.served.get(self.number)
 
     def take_head(self, headers: Any) -> None:
-        """The answer's head has come."""
+        """Take the answer's head, which has arrived."""
         self._response = Response(int(dict(headers)[b":status"]))
         for name, value in headers:
             if not name.startswith(b":"):
                 self._response.headers.addRawHeader(name, value)
 
     def take_body(self, data: bytes) -> None:
-        """A part of its body has come."""
-        assert self._response is not None, "h2 sees to the order"
+        """Take a part of the body, which has arrived."""
+        assert self._response is not None, "h2 ensures the order"
         self._response.body += data
 
     def end(self) -> None:
-        """The answer is complete."""
-        assert self._response is not None, "h2 sees to the order"
+        """Mark the answer as complete."""
+        assert self._response is not None, "h2 ensures the order"
         self._response.is_complete = True
 
     def take_reset(self, error_code: int) -> None:
-        """The server has reset the stream."""
+        """Note that the server has reset the stream."""
         self._was_reset, self._error_code = True, error_code

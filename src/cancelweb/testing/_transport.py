@@ -1,6 +1,6 @@
-"""The server's end of a connection in memory, which behaves as a TCP connection of Twisted does.
+"""The server's end of a connection in memory, which behaves as Twisted's TCP connections do.
 
-What HTTP makes of the bytes is for others.
+Carries bytes, whatever they mean.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 BUFFER_SIZE = 2**16
-"""How much a server's transport takes before it pauses the producer; as in
+"""How many bytes a server's transport takes before it pauses the producer; as in
 ``twisted.internet.abstract.FileDescriptor``."""
 
 SERVER = IPv4Address("TCP", "127.0.0.1", 80)
@@ -24,18 +24,18 @@ CLIENT = IPv4Address("TCP", "127.0.0.1", 50000)
 
 
 class Transport(StringTransport):
-    """A connection, whose other end is the test.
+    """A connection whose other end is the test.
 
-    What the server writes has arrived at once, unless the client does not read. Where the server
-    closes the connection, that happens a turn later. While the server has paused its transport, it
-    sees neither bytes nor the end, as with TCP.
+    What the server writes arrives at once, unless the client does not read. If the server closes
+    the connection, that happens a turn later. While the server has paused its transport, it sees
+    neither bytes nor the end, as with TCP.
 
     Args:
         clock: for what happens a turn later.
         arrived: called, a turn later, when there is something for the client to read.
 
     Attributes:
-        aborted: whether the server threw the connection away.
+        aborted: whether the server aborted the connection.
     """
 
     aborted = False
@@ -57,9 +57,9 @@ class Transport(StringTransport):
 
     @property
     def _tempDataLen(self) -> int:  # noqa: N802
-        """How much waits for the client; as in ``twisted.internet.abstract.FileDescriptor``.
+        """How many bytes wait for the client; as in ``twisted.internet.abstract.FileDescriptor``.
 
-        What is written while the client does not read never comes into ``dataBuffer`` there.
+        There, what is written while the client does not read never reaches ``dataBuffer``.
         """
         return len(self._unsent)
 
@@ -76,16 +76,16 @@ class Transport(StringTransport):
     # --- what the client does ---
 
     def deliver(self, data: bytes) -> None:
-        """Bytes arrive; they wait while the server reads nothing."""
+        """Let bytes arrive; they wait while the server does not read."""
         if self.connected and not self.disconnecting:
             self._unread += data
             self._flush_unread()
 
     @contextmanager
     def in_one_read(self) -> Iterator[None]:
-        """Have what is delivered within arrive in one piece: at the end, or before the loss.
+        """Make what is delivered inside arrive in one piece, at the end or before the loss.
 
-        Within another such block it is the end of that one.
+        In nested blocks, it arrives at the end of the outermost.
         """
         was_gathering, self._is_gathering = self._is_gathering, True
         try:
@@ -95,7 +95,7 @@ class Transport(StringTransport):
             self._flush_unread()
 
     def lose(self, reason: Failure) -> None:
-        """The connection is lost, unless the server does not look."""
+        """Lose the connection; a server that does not read notices later."""
         self._is_gathering = False
         self._flush_unread()
         self._lost = self._lost or reason
@@ -103,7 +103,7 @@ class Transport(StringTransport):
             self._lose()
 
     def read(self, is_reading: bool, is_full: bool = False) -> None:
-        """The client stops reading, perhaps with its buffers full already; or it reads on."""
+        """Make the client stop reading, with its buffers perhaps full already, or read again."""
         self._is_read = is_reading
         self._room = -1 if is_full else BUFFER_SIZE
         self._flush_unsent()
@@ -111,7 +111,7 @@ class Transport(StringTransport):
     # --- what the server does ---
 
     def write(self, data: bytes) -> None:
-        """Take bytes, which are lost if there is nobody left to send them to."""
+        """Take bytes to send; after the end of the connection they are lost."""
         if self.connected and not self.aborted:
             self._unsent += data
             if self._lost is not None:
@@ -120,11 +120,11 @@ class Transport(StringTransport):
             self._flush_unsent()
 
     def writeSequence(self, data: Any) -> None:  # noqa: N802
-        """Take them all."""
+        """Take several pieces to send."""
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Close, once all is sent."""
+        """Close, once everything is sent."""
         if not self.disconnecting:
             self.disconnecting = True
             self._flush_unsent()
@@ -137,19 +137,19 @@ class Transport(StringTransport):
             self._clock.callLater(0, self._lose)
 
     def resumeProducing(self) -> None:
-        """Read on; what has come meanwhile is there at once."""
+        """Read again; what has arrived meanwhile is there at once."""
         super().resumeProducing()
         self._flush_unread()
         if self._lost is not None and self.connected:
             self._clock.callLater(0, self._lose)
 
     def pauseProducing(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if self.producerState == "producing":
             super().pauseProducing()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Take a producer; one that comes too late is stopped."""
+        """Take a producer; stop it if the connection is lost."""
         if not self.connected:
             producer.stopProducing()
             return
@@ -158,7 +158,7 @@ class Transport(StringTransport):
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        """Let go of it; the connection is closed, if that waited for it."""
+        """Release the producer, and close the connection if that waited for it."""
         super().unregisterProducer()
         if self.disconnecting:
             self._flush_unsent()
@@ -166,7 +166,7 @@ class Transport(StringTransport):
     # --- between the two ---
 
     def _flush_unread(self) -> None:
-        # The protocol may pause, close, or be told to, at any byte it is given.
+        # The protocol may pause or close at any byte it is given, or be told to.
         if self._is_gathering:
             return
         if self._unread and self.producerState == "producing" and self.connected:
@@ -181,7 +181,7 @@ class Transport(StringTransport):
             self._unsent.clear()
             self._ask_for_more()
         elif len(self._unsent) > self._room and self.streaming and not self._has_paused:
-            assert self.producer is not None, "a streaming one is registered"
+            assert self.producer is not None, "a streaming producer is registered"
             self._has_paused = True
             self.producer.pauseProducing()
 
@@ -206,7 +206,7 @@ class Transport(StringTransport):
         self.connected, self.disconnected = False, True
         producer, self.producer = self.producer, None
         protocol, self._protocol = self._protocol, None
-        # In this order in twisted.internet.abstract and tcp.
+        # The order of twisted.internet.abstract and tcp.
         if producer is not None:
             producer.stopProducing()
         protocol.connectionLost(self._lost)

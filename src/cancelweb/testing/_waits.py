@@ -1,7 +1,6 @@
-"""Watching what is awaited, by standing in front of two public methods of Deferred.
+"""Watch what is awaited, by replacing two public methods of Deferred.
 
-Which waits there are, and how one is made of an await that would not wait. What follows from that
-is for `_run`.
+Finds what waits, and can make an await wait that would not. `_run` decides what follows.
 """
 
 from __future__ import annotations
@@ -26,24 +25,25 @@ class Waits:
     """What waits, or has waited, since the watch began.
 
     Attributes:
-        is_to_hold: asked at each await of a Deferred that has fired, whether to make it wait.
-        found: the coroutines and generators that have waited for a Deferred, but for the
+        must_hold: called at each await of a Deferred that has fired; returns whether to make it
+            wait.
+        found: the coroutines and generators that have waited for a Deferred, without the
             resource's own.
-        begun: those of them that a handler has begun in its scope, and did not shield.
-        held: Deferreds that hold up an await for no other reason than that.
+        begun: those that a handler began in its scope, and did not shield.
+        held: the Deferreds that make an await wait.
     """
 
-    is_to_hold: Callable[[], bool]
+    must_hold: Callable[[], bool]
     found: list[Any] = field(factory=list)
     begun: list[Any] = field(factory=list)
     held: list[Deferred[None]] = field(factory=list)
     _own: list[Any] = field(factory=list)
 
     def note(self, generator: Any) -> None:
-        """It waits, or would if it had to."""
+        """Note a coroutine or generator that waits, or would if it had to."""
         if any(each is generator for each in self.found + self._own):
             return
-        # Whoever began it is the one who runs.
+        # The code that runs now is the code that began it.
         if is_own.get():
             self._own.append(generator)
             return
@@ -52,17 +52,17 @@ class Waits:
             self.begun.append(generator)
 
     def hold(self, deferred: Deferred[Any], frame: Any) -> Deferred[None] | None:
-        """What an await must wait for although its Deferred has fired, or None."""
+        """The Deferred that an await must wait for although its own has fired, or None."""
         if frame is None or is_foreign(frame, "twisted", "cancelweb") or not _has_fired(deferred):
             return None
-        if is_own.get() or not self.is_to_hold():
+        if is_own.get() or not self.must_hold():
             return None
         held: Deferred[None] = Deferred(lambda _: None)
         self.held.append(held)
         return held
 
     def release(self) -> None:
-        """Hold nothing up any longer."""
+        """Let everything that is held go on."""
         for each in self.held:
             if not each.called:
                 each.callback(None)
@@ -70,9 +70,9 @@ class Waits:
 
 @contextmanager
 def watching(waits: Waits) -> Iterator[None]:
-    """Watch all that is awaited in this process.
+    """Watch everything that is awaited in this process.
 
-    A coroutine's ``await`` calls ``Deferred.__await__``; where that has to wait, and for every
+    A coroutine's ``await`` calls ``Deferred.__await__``. If that has to wait, and for every
     ``yield`` of ``inlineCallbacks``, Twisted (24.7 to 26.10) calls ``addBoth`` with the coroutine
     or generator among the arguments.
     """
@@ -106,7 +106,7 @@ def watching(waits: Waits) -> Iterator[None]:
 
 
 def _hold_up(deferred: Deferred[Any], held: Deferred[None] | None, add_both: Any) -> None:
-    """Have a generator that yields the Deferred wait for another one first."""
+    """Make a generator that yields the Deferred wait for another one first."""
     if held is None:
         return
     fired = deferred.result
@@ -120,13 +120,13 @@ def _hold_up(deferred: Deferred[Any], held: Deferred[None] | None, add_both: Any
 
 
 def _has_fired(deferred: Deferred[Any]) -> bool:
-    # Where the result cannot be told, nothing is held up.
+    # If the result is unknown, nothing is held up.
     result = getattr(deferred, "result", deferred)
     return bool(deferred.called) and not deferred.paused and not isinstance(result, Deferred)
 
 
 def _give_back(deferred: Deferred[Any]) -> None:
-    """Its await was cancelled, so that nobody will take the result."""
+    """Drop the Deferred's result, which no code will take because the await was cancelled."""
     if isinstance(deferred.result, Failure):
         deferred.addErrback(lambda failure: None)
     else:
@@ -134,6 +134,6 @@ def _give_back(deferred: Deferred[Any]) -> None:
 
 
 def _give_back_value(value: object) -> None:
-    # Somebody who still waits for a lock, and is cancelled, never gets it.
+    # Code that waits for a lock and is cancelled never gets it: release what it acquired.
     if isinstance(value, DeferredLock | DeferredSemaphore):
         value.release()

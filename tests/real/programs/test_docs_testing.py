@@ -52,7 +52,7 @@ class BugTests(SynchronousTestCase):
         """The sweep finds that the booking never releases its lock for the next client."""
         error = self.swept("Booking")
         self.assertEqual({each.problem for each in error.report.findings}, {Problem.OTHERS})
-        self.assertIn("a following client got no answer instead of 200", str(error))
+        self.assertIn("a later client got no answer instead of 200", str(error))
 
     def test_shared(self) -> None:
         """The sweep finds that one client that leaves takes the rates from another."""
