@@ -62,7 +62,8 @@ class MonitorCollector:
 
     def __init__(self, monitor: Monitor, registry: CollectorRegistry = REGISTRY) -> None:
         self._monitor = monitor
-        self._stop = _histogram("stop", "Seconds from a request's cancel until its work stopped.")
+        text = "Seconds from the cancel until the work stopped, or was named a survivor."
+        self._stop = _histogram("stop", text)
         self._cleanup = _histogram("cleanup", "Seconds that a cancelled request's hooks took.")
         registry.register(self)
         monitor.add_observer(self._observe)
@@ -106,10 +107,10 @@ class MonitorCollector:
         monitor = self._monitor
         for name, text, value in (
             ("requests_in_flight", "Requests that have not ended.", len(monitor.scopes)),
-            ("survivors", "Work that was asked to stop and still runs.", len(monitor.survivors)),
+            ("survivors", "Work that still runs long after its cancel.", len(monitor.survivors)),
             ("let_go", "Work that nothing could stop and that still runs.", len(monitor.let_go)),
             ("detached", "Work that runs on outside its request.", len(monitor.detached)),
-            ("draining", "1 while the server drains, else 0.", monitor.is_draining),
+            ("draining", "1 once the server drains, else 0.", monitor.is_draining),
         ):
             yield GaugeMetricFamily(f"cancelweb_{name}", text, value)
 

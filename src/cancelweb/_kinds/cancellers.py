@@ -44,7 +44,7 @@ class Canceller:
     Attributes:
         work: what is stopped: the Deferred, the timer, the user's job. Two cancellers with the
             same object here stop the same work.
-        suspended: the coroutine or generator that the work runs, or None. It tells where the work
+        suspended: the coroutine or generator that the work is, or None. It tells where the work
             waits, and whether it is on the stack.
         clock: measures time while the work is being stopped. None stands for the global reactor.
             A scope sets it before it calls `cancel`.

@@ -31,7 +31,7 @@ checking: ContextVar[Callable[[], object]] = ContextVar("cancelweb_checking", de
 class Checking:
     """Mixed into a driver's cursor class: starts no statement, and no row, after a cancel.
 
-    It checks after it got the row, because getting it may have taken long.
+    Each row is checked after it was produced, because producing it may have taken long.
     """
 
     __slots__ = ()

@@ -56,9 +56,9 @@ class SQLite:
         return getattr(error, "sqlite_errorcode", None) == SQLITE_INTERRUPT
 
     def end_statements(self) -> None:
-        """After an interrupt, close the cursors that still have unread rows.
+        """After an interrupt, close all cursors if one of them still has unread rows.
 
-        As long as there is one, SQLite interrupts everything on the connection, even the rollback.
+        As long as one has, SQLite interrupts everything on the connection, even the rollback.
         It also keeps the file locked after the connection was closed. See sqlite3_interrupt and
         sqlite3_close_v2 in its manual.
         """

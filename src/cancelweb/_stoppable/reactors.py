@@ -15,8 +15,8 @@ from .._scopes.context import current
 def reactor_for(given: Any, needed: type[Interface]) -> Any:
     """The given reactor, or the clock of the current scope, or the running reactor.
 
-    A scope's clock may be no reactor, in tests for example. It is used only if it provides the
-    needed interface.
+    A scope's clock may be another object, in tests for example. It is used only if it provides
+    the needed interface.
     """
     if given is not None:
         return given

@@ -23,7 +23,7 @@ from .._scopes.context import was_asked
 
 @define(eq=False)
 class ThreadCall:
-    """A call that can be cancelled: before it begins, it never will; after that, it is told.
+    """A call that can be cancelled. It then never begins, or if it runs, `is_cancelled` tells it.
 
     Attributes:
         reactor: the Deferred fires in this reactor's thread.
