@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 import cancelweb
 
@@ -99,6 +100,11 @@ def _make_readable(
 
 def setup(app: Sphinx) -> None:
     """Connect what this file adds to Sphinx."""
+    # Sphinx prints overloads as they are in the source. The pages give these two a signature.
+    for module in ("cancelweb._http.decorator", "cancelweb._scopes.shield"):
+        analyzer = ModuleAnalyzer.for_module(module)
+        analyzer.analyze()
+        analyzer.overloads.clear()
     # Before napoleon, which makes the sections into fields.
     app.connect("autodoc-process-docstring", _refer_to_options, priority=400)
     app.connect("autodoc-process-signature", _make_readable)
