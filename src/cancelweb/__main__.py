@@ -1,33 +1,36 @@
-"""``python -m cancelweb``: the demonstration. The command line only; the rest is in `demo`."""
+"""The command line of ``python -m cancelweb``; the demonstration itself is in `demo`."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
 
-from .demo import clients, report
-from .demo.serve import serve
+from .demo import DOCS, tour
+from .demo.site import LOOPBACK, Demonstration
+
+PORT = 8080
 
 
-async def main(reactor: Any) -> None:
-    """Run the demonstration and print what came of it.
+async def serve(reactor: Any, port: int) -> None:
+    """Serve the page until the process is interrupted.
 
     Raises:
-        SystemExit: with status 1, if it did not go as it should.
+        SystemExit: with status 1, if the port is taken.
     """
-    print(report.introduction(), flush=True)
-    courses = [Deferred.fromCoroutine(clients.run(reactor, way)) for way in ("with", "without")]
-    cancelling, plain = await gatherResults(courses)
-    print(f"\n{report.table(cancelling, plain)}\n")
-    problems = report.problems(cancelling, plain)
-    if problems:
-        raise SystemExit("\n".join(["This did not go as it should:", *problems]))
-    print(report.conclusion(cancelling, plain))
+    try:
+        number = await Demonstration.start(reactor).listen(port)
+    except CannotListenError as error:
+        raise SystemExit(
+            f"Cannot listen on port {port}: {error.socketError}. Choose another with --port."
+        ) from None
+    print(f"Open http://{LOOPBACK}:{number}/ in a browser. Press Ctrl-C to stop.", flush=True)
+    await Deferred()
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -38,15 +41,21 @@ def parse(arguments: list[str]) -> Namespace:
     """
     parser = ArgumentParser(
         prog="python -m cancelweb",
-        description="Demonstrate cancelweb: abandon work of several kinds on a real server on "
-        "loopback, with cancelweb and without, and show what became of it.",
-        epilog="Exit status: 0 if all abandoned work was stopped, 1 if not.",
+        formatter_class=RawDescriptionHelpFormatter,
+        description="Show what happens to slow work when clients leave a Twisted Web server:\n"
+        "with cancelweb the work stops, without cancelweb it runs on.\n\n"
+        "Without options, visit a server on loopback, print a table, and exit.\n"
+        "The exit status is 0 if all work stopped with cancelweb, and 1 if not.",
+        epilog=f"Documentation: {DOCS}",
     )
     parser.add_argument(
-        "--serve", action="store_true", help="serve a page instead, to do it by hand in a browser"
+        "--serve", action="store_true", help="serve a page instead, to try it in a browser"
     )
     parser.add_argument(
-        "--port", type=int, default=8080, help="where to serve it; 8080 unless given, 0 for any"
+        "--port",
+        type=int,
+        default=PORT,
+        help=f"with --serve: the port on {LOOPBACK}; default {PORT}, 0 for any free port",
     )
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
@@ -61,4 +70,4 @@ if __name__ == "__main__":
     if options.serve:
         react(serve, [options.port])
     else:
-        react(main)
+        react(tour.give)

@@ -9,9 +9,12 @@ import re
 import sys
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 from twisted.trial.unittest import TestCase
 
+from cancelweb.demo.site import Demonstration
+
+from .._loopback import Connections, listen
 from .._servers import LoggedProcess
 from ._chromium import Chromium, Tab, launch, reactor
 
@@ -27,15 +30,38 @@ new Promise(done => {
 """
 
 
-async def serve_demo(test: TestCase, *arguments: str) -> int:
-    """Serve the demonstration for the length of a test, and return the number of its port."""
+async def start_demo(test: TestCase, port: int = 0) -> tuple[LoggedProcess, int]:
+    """Start the demonstration for the length of a test.
+
+    Returns:
+        Its process, and its port.
+    """
     process = LoggedProcess()
-    command = [sys.executable, "-m", "cancelweb", "--serve", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "cancelweb", "--serve", "--port", str(port)]
     reactor.spawnProcess(process, command[0], command, env=os.environ)
     test.addCleanup(process.stop)
     line = await process.log.expect(r"^Open http://127\.0\.0\.1:\d+/ in a browser")
-    [port] = re.findall(r":(\d+)/", line)
-    return int(port)
+    [found] = re.findall(r":(\d+)/", line)
+    return process, int(found)
+
+
+async def serve_demo(test: TestCase) -> int:
+    """Serve the demonstration for the length of a test, and return the number of its port."""
+    return (await start_demo(test))[1]
+
+
+def serve_here(test: TestCase, seconds: float) -> tuple[Demonstration, int]:
+    """Serve the demonstration in the test's own process; its work takes so many seconds.
+
+    Returns:
+        The demonstration, and its port.
+    """
+    demonstration = Demonstration.start(reactor, seconds)
+    test.addCleanup(demonstration.tools.pool.close)
+    connections = Connections(demonstration.site())
+    test.addCleanup(connections.all_closed)
+    demonstration.ports.append(listen(test, connections))
+    return demonstration, demonstration.ports[0]
 
 
 @define(frozen=True)
@@ -44,27 +70,28 @@ class Visitor:
 
     browser: Chromium
     tab: Tab
-    url: str
+    server: LoggedProcess
+    port: int
 
     @classmethod
     async def come(cls, test: TestCase, width: int = 1280, height: int = 900) -> "Visitor":
         """Serve and open the page, and wait until it shows what the server tells."""
-        url = f"http://127.0.0.1:{await serve_demo(test)}/"
+        server, port = await start_demo(test)
         browser = await launch(test)
-        visitor = cls(browser, await browser.tab(), url)
+        visitor = cls(browser, await browser.tab(), server, port)
         await visitor.tab.look(width, height)
         await visitor.open()
         return visitor
 
     async def another(self) -> "Visitor":
         """Open the page in another tab."""
-        visitor = Visitor(self.browser, await self.browser.tab(), self.url)
+        visitor = evolve(self, tab=await self.browser.tab())
         await visitor.open()
         return visitor
 
     async def open(self) -> None:
         """Open the page, and wait until it shows what the server tells."""
-        await self.tab.load(self.url)
+        await self.tab.load(f"http://127.0.0.1:{self.port}/")
         await self.shown("true")
 
     async def press(self, *buttons: str) -> None:
@@ -73,7 +100,7 @@ class Visitor:
             await self.tab.evaluate(f"document.getElementById({button!r}).click()")
 
     async def shown(self, condition: str) -> Any:
-        """Wait until this is true of the state that the page shows, `detail`, and return it."""
+        """Wait until the page shows a state for which this is true, and return it."""
         return await self.tab.evaluate(SHOWN % condition)
 
     async def text(self, element: str) -> str:

@@ -1,6 +1,8 @@
-"""The demonstration that ``python -m cancelweb`` gives; nothing else imports it.
+"""The demonstration behind ``python -m cancelweb``; nothing else imports it.
 
-No logic here. `work` has the kinds of work, `server` serves them, `clients` visits the server and
-leaves, `report` puts into words what came of it. For ``--serve``: `jobs` has the work, `site` the
-page and what feeds it, `serve` listens.
+`work` has the slow work, `site` serves it with the page, and `tour` visits the site from the
+command line.
 """
+
+# A placeholder: the documentation has no address yet. pyproject.toml has the same.
+DOCS = "https://cancelweb.readthedocs.io/"

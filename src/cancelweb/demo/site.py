@@ -1,12 +1,10 @@
-"""The demonstration's page and what feeds it, for ``python -m cancelweb --serve``.
-
-The page starts `jobs` and leaves them; what it shows of them is what a `Monitor` knows.
-"""
+"""The demonstration's site: the page, the events that feed it, and the work."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
@@ -15,138 +13,190 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
-from twisted.web.resource import Resource
+from twisted.web.pages import forbidden
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 
-from .. import CancellingResource, Outcome, Scope, cancel_on_disconnect
+from .. import (
+    CancellingResource,
+    Disconnected,
+    Ended,
+    Outcome,
+    Scope,
+    TimedOut,
+    cancel_on_disconnect,
+)
 from .._http.request_facts import fate_of
 from .._scopes.states import Fate
 from ..monitor import Monitor, where_it_waits
-from .jobs import Jobs, hop_of
-from .server import LOOPBACK
+from . import DOCS
+from .work import SECONDS, Tools, hop_of
 
+LOOPBACK = "127.0.0.1"
+HOSTS = (LOOPBACK, "localhost")
 TICK = 0.25
-"""Seconds from one message to the next."""
+"""Seconds between two events."""
 ROWS = 100
 """How many requests the page lists at most."""
 PORTS = 16
-"""A browser opens only six connections to one port; all these serve the same."""
+"""How many further ports serve the same: a browser opens six connections to each."""
 
 POLICY = (
-    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    b"img-src data:; connect-src 'self' http://127.0.0.1:* http://localhost:*"
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
+    b"connect-src 'self' http://127.0.0.1:* http://localhost:*; frame-ancestors 'none'"
 )
 
 
 @define(eq=False)
 class Demonstration:
-    """What the page shows: the requests of a monitor, and the CPU that they take.
+    """The site, and the numbers on the page. A chain of requests counts as one.
 
     Attributes:
-        ports: where a browser may send requests for work.
-        slowest: the longest that work took to stop, in seconds.
+        counts: how many requests have ended, by how.
+        slowest: the longest time that work took to stop, in seconds.
+        ports: where the site listens.
     """
 
     reactor: Any
-    jobs: Jobs
+    tools: Tools
     monitor: Monitor = field(factory=Monitor)
-    ports: list[int] = field(factory=list)
+    counts: Counter[str] = field(factory=Counter)
     slowest: float = 0.0
+    ports: list[int] = field(factory=list)
 
     @classmethod
-    def start(cls, reactor: Any) -> Demonstration:
-        """Have one, with the work that it can start."""
-        demonstration = cls(reactor, Jobs(reactor))
+    def start(cls, reactor: Any, seconds: float = SECONDS) -> Demonstration:
+        """Prepare the site; each piece of work takes so many seconds."""
+        demonstration = cls(reactor, Tools(reactor, seconds))
         demonstration.monitor.add_observer(demonstration.note)
         return demonstration
 
-    def note(self, outcome: Outcome) -> None:
-        """Note how long the work took to stop; an observer."""
-        if outcome.cancelled is not None:
-            self.slowest = max(self.slowest, outcome.stopped - outcome.cancelled)
-
-    def site(self) -> Site:
-        """The page, its messages, and the work: cancelled under ``/on``, not so under ``/off``."""
-        root, work = Resource(), self.jobs.root()
-        root.putChild(b"", Page())
-        root.putChild(b"live", Live(self))
-        for name, dry_run in ((b"on", False), (b"off", True)):
-            wrapped: Any = CancellingResource(
-                work, monitor=self.monitor, observers=(), dry_run=dry_run
-            )
-            root.putChild(name, wrapped)
-        return Site(root, reactor=self.reactor)
-
     async def listen(self, port: int) -> int:
-        """Listen on loopback, and on further ports that the system chooses; the first of all.
+        """Listen on a port of loopback, and on further ports; returns the first.
 
         Raises:
             twisted.internet.error.CannotListenError: the port is taken.
         """
         site = self.site()
         for number in (port, *[0] * PORTS):
-            listening = await TCP4ServerEndpoint(self.reactor, number, interface=LOOPBACK).listen(
-                site
+            endpoint = TCP4ServerEndpoint(self.reactor, number, interface=LOOPBACK)
+            self.ports.append((await endpoint.listen(site)).getHost().port)
+        return self.ports[0]
+
+    def site(self) -> Site:
+        """The page and its events; the work, cancelled below ``/on`` and not below ``/off``."""
+        root, work = Root(self.ports), self.tools.resource()
+        root.putChild(b"", Page())
+        root.putChild(b"live", Live(self))
+        for name, dry_run in ((b"on", False), (b"off", True)):
+            wrapper: Any = CancellingResource(
+                work, monitor=self.monitor, observers=(), dry_run=dry_run
             )
-            self.ports.append(listening.getHost().port)
-        return self.ports.pop(0)
+            root.putChild(name, wrapper)
+        return Site(root, reactor=self.reactor)
+
+    def note(self, outcome: Outcome) -> None:
+        """Count how a request ended; an observer."""
+        if hop_of(outcome.path) == 1:
+            self.counts[ending(outcome)] += 1
+        if outcome.cancelled is not None:
+            self.slowest = max(self.slowest, outcome.stopped - outcome.cancelled)
+
+    @property
+    def running(self) -> int:
+        """How many requests are running."""
+        return sum(hop_of(scope.request.path) == 1 for scope in self.monitor.scopes)
 
     def state(self) -> dict[str, object]:
-        """All that the page shows, but for the CPU."""
-        totals, scopes = self.monitor.totals, self.monitor.scopes
-        for_nobody = sum(self.monitor.would_have_cancelled.values())
-        ended = {
-            name: sum(number for (_, ended), number in totals.items() if ended == name)
-            for name in ("completed", "stopped", "failed", "survived")
-        }
+        """What the page shows, except the CPU."""
+        scopes, now = self.monitor.scopes, self.reactor.seconds()
         return {
-            "ports": self.ports,
-            "running": len(scopes),
-            "answered": ended["completed"] - for_nobody,
-            "stopped": ended["stopped"],
-            "for_nobody": for_nobody,
-            "trouble": ended["failed"] + ended["survived"],
+            "server": os.getpid(),
+            "ports": self.ports[1:],
+            "cores": os.cpu_count(),
+            "running": self.running,
+            "counts": self.counts,
             "slowest": self.slowest,
-            "rows": [row(scope, self.reactor.seconds()) for scope in scopes[:ROWS]],
+            "rows": [row(scope, now) for scope in scopes[:ROWS]],
+            "more": len(scopes[ROWS:]),
         }
 
     def cpu_seconds(self) -> float:
-        """CPU seconds of this process and of its children.
+        """The CPU seconds of this process and of its children.
 
-        The operating system counts a child when it has ended; until then its own word goes.
+        The operating system counts a child when it has ended; until then, what it printed counts.
         """
         usages = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
         ended = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-        return ended + sum(self.jobs.children.values())
+        return ended + sum(self.tools.children.values())
+
+
+def ending(outcome: Outcome) -> str:
+    """How a request ended, in the page's words.
+
+    ``wasted`` is work that ran to its end after its client had left.
+    """
+    if outcome.ended not in (Ended.COMPLETED, Ended.STOPPED):
+        return "trouble"
+    if outcome.cause is not None:
+        return "timed_out" if isinstance(outcome.cause, TimedOut) else "stopped"
+    return "wasted" if isinstance(outcome.would_have_cancelled, Disconnected) else "answered"
 
 
 def row(scope: Scope, now: float) -> dict[str, object]:
     """One request in the list."""
-    way, kind = scope.request.prepath[:2]
     return {
-        "kind": kind.decode(),
-        "hop": hop_of(scope.request),
-        "cancelling": way == b"on",
+        "kind": scope.request.prepath[1].decode(),
+        "hop": hop_of(scope.request.path),
         "age": now - (now if scope.opened is None else scope.opened),
         "left": fate_of(scope.request) is not Fate.OPEN,
         "where": where_it_waits(scope).rpartition(os.sep)[2],
     }
 
 
+class Root(Resource):
+    """Refuses requests that other sites' pages have the browser send: they could start work."""
+
+    def __init__(self, ports: list[int]) -> None:
+        super().__init__()
+        self._ports = ports
+
+    def getChildWithDefault(self, path: bytes, request: Any) -> IResource:
+        """The child, if the request may have it."""
+        if request.getRequestHostname().decode("latin-1") not in HOSTS:
+            # A name of another site that leads here, as after DNS rebinding.
+            return forbidden(f"This server is {LOOPBACK}. Open it by that name.")
+        if path and not self._is_own(request):
+            return forbidden("Only the demonstration's own page can use this.")
+        child: IResource = super().getChildWithDefault(path, request)
+        return child
+
+    def _is_own(self, request: Any) -> bool:
+        """Whether the request comes from the demonstration's page, or from no page at all."""
+        origin = request.getHeader(b"origin")
+        if origin is None:
+            return request.getHeader(b"sec-fetch-site") not in (b"cross-site", b"same-site")
+        own = [f"http://{host}:{port}".encode() for host in HOSTS for port in self._ports]
+        # The page is on one port and starts work on others, which are other origins.
+        request.setHeader(b"Access-Control-Allow-Origin", origin if origin in own else own[0])
+        return origin in own
+
+
 class Page(Resource):
-    """The page; all of it is in one file."""
+    """The page, a single file."""
 
     isLeaf = True
 
     def render_GET(self, request: Any) -> bytes:
-        """Read it anew: whoever changes it need not start the server again."""
+        """Read the file each time: a change shows without a new start of the server."""
         request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
         request.setHeader(b"Content-Security-Policy", POLICY)
-        return files(__package__).joinpath("page.html").read_bytes()
+        page = files(__package__).joinpath("page.html").read_bytes()
+        return page.replace(b"{{docs}}", DOCS.encode())
 
 
 class Live(Resource):
-    """Tells the page what goes on, in Server-Sent Events."""
+    """Feeds the page with Server-Sent Events."""
 
     isLeaf = True
 
@@ -156,7 +206,7 @@ class Live(Resource):
 
     @cancel_on_disconnect(observers=())
     async def render_GET(self, request: Any) -> AsyncIterator[bytes]:
-        """Tell it four times a second, until the page is closed."""
+        """Send the state four times a second until the page is closed."""
         request.setHeader(b"Content-Type", b"text/event-stream")
         request.setHeader(b"Cache-Control", b"no-store")
         demonstration, reactor = self._demonstration, self._demonstration.reactor
@@ -164,7 +214,6 @@ class Live(Resource):
         while True:
             await deferLater(reactor, TICK)
             now, using = reactor.seconds(), demonstration.cpu_seconds()
-            busy = max(0.0, (using - used) / (now - then))
+            state = {**demonstration.state(), "cpu": max(0.0, (using - used) / (now - then))}
             then, used = now, using
-            state = {**demonstration.state(), "cpu": busy, "cores": os.cpu_count()}
             yield b"data: %b\n\n" % json.dumps(state).encode()

@@ -1,86 +1,163 @@
-"""The kinds of work that the demonstration starts and abandons, and what each tells of itself.
+"""The demonstration's slow work: five resources, written as in any application with cancelweb.
 
-Written as in any Twisted Web application: nothing here knows cancelweb, so that the same code runs
-with it and without it.
+None of them stops anything by hand. Their scopes do.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from enum import Enum
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
-from attrs import define
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport
-from twisted.internet.protocol import ProcessProtocol
+from attrs import Factory, define, field
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
+from twisted.web.client import Agent, readBody
+from twisted.web.resource import Resource
 
-SLICES = 8
-SLICE = 0.01
-"""CPU seconds that one slice of work takes, on any machine."""
-PAUSE = 0.08
-"""Seconds between two slices."""
+from .. import cancel_on_disconnect
+from ..database import ConnectionPool
+from ..processes import stream
+from ..upstream import CancellingAgent
 
-CHILD = f"""
+SECONDS = 10.0
+"""How long the work takes. A query takes as long as the machine needs for its rows."""
+ROWS = 6_000_000
+"""How many rows a query has for each second."""
+HOPS = 3
+"""How many requests a chain has, with the one of the client."""
+TICK = 0.1
+THREADS = 16
+
+SQL = """
+    WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < %d)
+    SELECT sum(n) FROM counter
+"""
+
+CHILD = """
 import time
-for _ in range({SLICES}):
-    end = time.process_time() + {SLICE}
+for _ in range(%d):
+    end = time.process_time() + 0.1
     while time.process_time() < end:
         pass
     print(time.process_time(), flush=True)
-    time.sleep({PAUSE})
+    time.sleep(0.1)
 """
-"""A program that does the same work in a process of its own. Tells its CPU seconds so far."""
+"""A program that computes half of the time, and prints the CPU seconds it has used so far."""
 
-
-class State(Enum):
-    """How far a piece of work is."""
-
-    NEW = "new"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    STOPPED = "stopped"
+LONG_SQL = SQL % (ROWS * SECONDS)
 
 
 @define(eq=False)
-class Run:
-    """One piece of work, as the work itself tells it.
+class Tools:
+    """What the work needs.
 
     Attributes:
-        child_cpu: CPU seconds that its child process has told of, until that has ended.
+        reactor: for time, sockets and processes.
+        seconds: how long the work takes.
+        children: the CPU seconds that each running child process has printed last.
     """
 
-    child_cpu: float = 0.0
-    _state: State = State.NEW
-    _timer: IDelayedCall | None = None
+    reactor: Any
+    seconds: float = SECONDS
+    children: dict[object, float] = field(factory=dict)
+    agent: CancellingAgent = Factory(
+        lambda self: CancellingAgent(Agent(self.reactor)), takes_self=True
+    )
+    pool: ConnectionPool = Factory(lambda self: sqlite(self.reactor), takes_self=True)
 
-    @property
-    def state(self) -> State:
-        """How far it is."""
-        # A timer that is cancelled runs no code that could tell.
-        timer = self._timer
-        if self._state is State.RUNNING and timer is not None and not timer.active():
-            return State.STOPPED
-        return self._state
+    def resource(self) -> Resource:
+        """A resource for each kind of work, under its name."""
+        root = Resource()
+        for kind in (Report, Process, Stream, Chain, Deadline):
+            root.putChild(kind.__name__.lower().encode(), kind(self))
+        return root
 
-    def begin(self, timer: IDelayedCall | None = None) -> None:
-        """It runs: for as long as the timer is set, where there is one."""
-        self._state, self._timer = State.RUNNING, timer
 
-    def end(self, completed: bool) -> None:
-        """It runs no longer."""
-        self._state = State.COMPLETED if completed else State.STOPPED
+def sqlite(reactor: Any) -> ConnectionPool:
+    """Databases in memory, one for each thread."""
+    return ConnectionPool(
+        "sqlite3", ":memory:", check_same_thread=False, cp_max=THREADS, cp_reactor=reactor
+    )
 
-    def __enter__(self) -> None:
-        self.begin()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.end(completed=kind is None)
+class Job(Resource):
+    """Starts one kind of work for each request."""
+
+    isLeaf = True
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__()
+        self.tools, self.pool = tools, tools.pool
+        self.sql = SQL % (ROWS * tools.seconds)
+
+
+class Report(Job):
+    """A long query. SQLite runs it in a thread."""
+
+    @cancel_on_disconnect
+    async def render_GET(self, request: Any) -> bytes:
+        """Run the query."""
+        [[total]] = await self.pool.runQuery(self.sql)
+        return b"%d\n" % total
+
+
+class Deadline(Job):
+    """A long query with a time limit. The page shows this code."""
+
+    @cancel_on_disconnect(timeout=3)
+    async def render_GET(self, request: Any) -> bytes:
+        """Run the query."""
+        [[total]] = await self.pool.runQuery(LONG_SQL)
+        return b"%d\n" % total
+
+
+class Process(Job):
+    """A child process that computes."""
+
+    @cancel_on_disconnect
+    async def render_GET(self, request: Any) -> AsyncIterator[bytes]:
+        """Send what the child process prints."""
+        children, program = self.tools.children, CHILD % (5 * self.tools.seconds)
+        async with aclosing(stream([sys.executable, "-I", "-S", "-c", program])) as output:
+            try:
+                async for printed in output:
+                    children[output] = float(printed.split()[-1])
+                    yield printed
+            finally:
+                # The operating system counts the CPU seconds of a child when it has ended.
+                children.pop(output, None)
+
+
+class Stream(Job):
+    """A response that the handler sends bit by bit."""
+
+    @cancel_on_disconnect
+    async def render_GET(self, request: Any) -> AsyncIterator[bytes]:
+        """Compute a little, ten times a second."""
+        for number in range(int(self.tools.seconds / TICK)):
+            spend(TICK / 10)
+            yield b"%d\n" % number
+            await deferLater(self.tools.reactor, TICK)
+
+
+class Chain(Job):
+    """A request that makes a request. The last in the chain is a report."""
+
+    @cancel_on_disconnect
+    async def render_GET(self, request: Any) -> bytes:
+        """Wait for the next in the chain."""
+        hop = hop_of(request.path) + 1
+        place = request.getHost().port, request.prepath[0], b"chain" if hop < HOPS else b"report"
+        url = b"http://127.0.0.1:%d/%b/%b/%d" % (*place, hop)
+        return await readBody(await self.tools.agent.request(b"GET", url))
+
+
+def hop_of(path: bytes) -> int:
+    """The place in its chain of a request with this path; 1 for the client's own."""
+    last = path.rpartition(b"/")[2]
+    return int(last) if last in (b"2", b"3") else 1
 
 
 def spend(seconds: float) -> None:
@@ -88,97 +165,3 @@ def spend(seconds: float) -> None:
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass
-
-
-def finish(request: Any) -> None:
-    """Finish a response, unless the client has left: without cancelweb, that would raise."""
-    if request.channel is not None:
-        request.finish()
-
-
-def timer(reactor: Any, request: Any, run: Run) -> IDelayedCall:
-    """Set a timer that makes the page when it is due, as in Twisted's tutorial."""
-
-    def make_page() -> None:
-        spend(SLICES * SLICE)
-        run.end(completed=True)
-        finish(request)
-
-    call: IDelayedCall = reactor.callLater(SLICES * PAUSE, make_page)
-    run.begin(call)
-    request.write(b"The timer is set.\n")
-    return call
-
-
-def deferred(reactor: Any, request: Any, run: Run) -> Deferred[None]:
-    """Chain the slices by callbacks."""
-
-    def work(_: object = None) -> Deferred[None]:
-        spend(SLICE)
-        request.write(b".")
-        return deferLater(reactor, PAUSE)
-
-    def ended(result: Any) -> Any:
-        run.end(completed=not isinstance(result, Failure))
-        return result
-
-    run.begin()
-    working = work()
-    for _ in range(SLICES - 1):
-        working.addCallback(work)
-    return working.addBoth(ended)
-
-
-async def coroutine(reactor: Any, request: Any, run: Run) -> None:
-    """Await a pause after each slice."""
-    with run:
-        for _ in range(SLICES):
-            spend(SLICE)
-            request.write(b".")
-            await deferLater(reactor, PAUSE)
-
-
-def process(reactor: Any, request: Any, run: Run) -> IProcessTransport:
-    """Have a child process do the work."""
-    command = [sys.executable, "-I", "-S", "-c", CHILD]
-    transport: IProcessTransport = reactor.spawnProcess(Child(request, run), command[0], command)
-    return transport
-
-
-async def stream(reactor: Any, request: Any, run: Run) -> AsyncIterator[bytes]:
-    """Yield what each slice brings."""
-    with run:
-        for _ in range(SLICES):
-            spend(SLICE)
-            yield b"."
-            await deferLater(reactor, PAUSE)
-
-
-@define(eq=False)
-class Child(ProcessProtocol):
-    """Passes on to the client what the child process prints."""
-
-    request: Any
-    run: Run
-
-    def outReceived(self, data: bytes) -> None:
-        """The child has done a slice, or more."""
-        self.run.begin()
-        self.run.child_cpu = float(data.split()[-1])
-        self.request.write(data)
-
-    def processEnded(self, reason: Failure) -> None:
-        """The child is gone: from now on the operating system has its CPU seconds."""
-        self.run.child_cpu = 0.0
-        self.run.end(completed=reason.check(ProcessDone) is not None)
-        finish(self.request)
-
-
-KINDS: dict[str, Callable[[Any, Any, Run], object]] = {
-    "timer": timer,
-    "Deferred": deferred,
-    "coroutine": coroutine,
-    "process": process,
-    "stream": stream,
-}
-"""What starts each kind of work."""

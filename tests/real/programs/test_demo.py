@@ -1,6 +1,6 @@
-"""The demonstration as a whole, in a process of its own, and what it makes of the results.
+"""The command `python -m cancelweb`, in a process of its own, and what it makes of its numbers.
 
-Its kinds of work, its server and its clients are tested in `test_demo_parts`.
+The site that it visits is tested in `test_demo_page`.
 """
 
 import signal
@@ -12,30 +12,18 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cancelweb.__main__ import main
-from cancelweb.demo import clients, report
-from cancelweb.demo.clients import LEAVERS, WAITERS, Result
-from cancelweb.demo.work import KINDS
+from cancelweb.demo import DOCS, tour
+from cancelweb.demo.tour import INTRODUCTION, KINDS, LEAVERS, Result, Tour
 
 from ..._servers import reactor
+from .._demo import serve_here
 
-CLIENTS = WAITERS + LEAVERS
-
-STOPPED = Result(
-    started=CLIENTS, completed=WAITERS, stopped=LEAVERS, running=0, running_when_left=LEAVERS, cpu=0
-)
-RAN_ON = evolve(STOPPED, completed=CLIENTS, stopped=0, cpu=0.25)
-
-
-def rows(output: str) -> dict[str, list[str]]:
-    """The cells of the table, by the kind of work."""
-    lines = [line.split() for line in output.splitlines()]
-    return {line[0]: line[1:] for line in lines if line and line[0] in (*KINDS, "all")}
+STOPPED = Result(left=LEAVERS, stopped=LEAVERS, stuck=0, cpu=0.012)
+RAN_ON = Result(left=LEAVERS, stopped=0, stuck=0, cpu=1.25)
 
 
 class Interrupting(ProcessProtocol):
@@ -68,18 +56,16 @@ class CommandTests(TestCase):
         return output.decode(), errors.decode(), status
 
     async def test_table_shows_that_work_stops(self) -> None:
-        """In the table, all work is completed or stopped, and takes less CPU with cancelweb."""
+        """The table shows that all work stopped with cancelweb, and none without."""
         output, errors, status = await self.run_command()
         self.assertEqual((errors, status), ("", 0))
-        table = rows(output)
-        self.assertEqual(list(table), [*KINDS, "all"])
-        for kind in KINDS:
-            *counts, cpu_with, cpu_without = table[kind]
-            self.assertEqual(counts, [str(CLIENTS), str(WAITERS), str(LEAVERS), "0"], kind)
-            self.assertLess(float(cpu_with), float(cpu_without), kind)
-        *_, cpu_with, cpu_without = table["all"]
-        self.assertLess(float(cpu_with), float(cpu_without) / 2)
-        self.assertIn(f"All {LEAVERS * len(KINDS)} pieces of work", output)
+        for name in KINDS.values():
+            [line] = [line for line in output.splitlines() if line.startswith(name)]
+            left, stopped, *_, left_off, stopped_off, cpu_off, _ = line.removeprefix(name).split()
+            self.assertEqual((left, stopped), (str(LEAVERS), str(LEAVERS)), line)
+            self.assertEqual((left_off, stopped_off), (str(LEAVERS), "0"), line)
+            self.assertGreater(float(cpu_off), 0, line)
+        self.assertEqual(output.splitlines()[-1].split()[-1], DOCS)
 
     async def test_interrupt(self) -> None:
         """The command ends by SIGINT when it is interrupted."""
@@ -88,10 +74,11 @@ class CommandTests(TestCase):
         self.assertEqual((await process.ended).signal, signal.SIGINT)
 
     async def test_help(self) -> None:
-        """`--help` says what the command does, with status 0."""
+        """`--help` says what the command shows, and ends with the documentation."""
         output, errors, status = await self.run_command("--help")
         self.assertEqual((errors, status), ("", 0))
-        self.assertIn("Exit status", output)
+        self.assertIn("exit status", output)
+        self.assertEqual(output.splitlines()[-1], f"Documentation: {DOCS}")
 
     async def test_unknown_option(self) -> None:
         """An unknown option is named on standard error, with status 2."""
@@ -100,67 +87,90 @@ class CommandTests(TestCase):
         self.assertIn("unrecognized arguments: --unknown", errors.splitlines()[-1])
 
 
-class MainTests(SynchronousTestCase):
-    """What the command does with its results."""
+class TourTests(TestCase):
+    """The clients of the command, on a site in the test's own process."""
 
-    def test_failure_exits_with_status_1(self) -> None:
-        """The command fails with the name of the work that still runs."""
-        stuck = evolve(STOPPED, stopped=LEAVERS - 1, running=1)
-        results = {"with": {"timer": stuck}, "without": {"timer": RAN_ON}}
+    timeout = 60
 
-        async def run(reactor: object, way: str) -> dict[str, Result]:
-            return results[way]
-
-        self.patch(clients, "run", run)
-        with redirect_stdout(StringIO()):
-            failure = self.failureResultOf(Deferred.fromCoroutine(main(Clock())), SystemExit)
-        # The interpreter prints a message that is not a number, and exits with 1.
-        self.assertIn("timer, with cancelweb: 1 still running", failure.value.code)
+    async def test_work_that_does_not_end(self) -> None:
+        """Work that runs on when patience is at an end counts as stuck."""
+        self.patch(tour, "PATIENCE", 0)
+        visit = Tour(*serve_here(self, seconds=0.5))
+        result = await visit.leave("/off/stream")
+        self.assertEqual(evolve(result, cpu=0), Result(LEAVERS, 0, LEAVERS, 0))
+        self.patch(tour, "PATIENCE", self.timeout)
+        await visit.until_idle()
 
 
-class ReportTests(SynchronousTestCase):
-    """The words and numbers of the report."""
+class GiveTests(SynchronousTestCase):
+    """What the command prints of its numbers, and its exit status."""
 
-    def problems(self, cancelling: Result = STOPPED, plain: Result = RAN_ON) -> list[str]:
-        """The problems in these results."""
-        return report.problems({"timer": cancelling}, {"timer": plain})
+    def give(self, on: Result = STOPPED, status: str = "503 Service Unavailable") -> str:
+        """What the command prints for these numbers."""
 
-    def test_total_is_the_sum(self) -> None:
-        """The last line of the table is the sum of the others."""
-        results = {"timer": STOPPED, "stream": evolve(STOPPED, cpu=0.5)}
-        table = report.table(results, {"timer": RAN_ON, "stream": RAN_ON})
-        sums = [2 * CLIENTS, 2 * WAITERS, 2 * LEAVERS, 0]
-        self.assertEqual(rows(table)["all"], [*map(str, sums), "0.50", "0.50"])
+        async def leave(self: Tour, path: str) -> Result:
+            return on if path.startswith("/on/") else RAN_ON
+
+        async def wait(self: Tour, path: str) -> str:
+            return "200 OK" if path == "/on/report" else status
+
+        class Idle:
+            slowest = 0.0123
+
+        async def start(cls: object, reactor: object) -> Tour:
+            return Tour(Idle(), 0)  # type: ignore[arg-type]
+
+        for name, function in (("leave", leave), ("wait", wait), ("start", classmethod(start))):
+            self.patch(Tour, name, function)
+        with redirect_stdout(StringIO()) as output:
+            self.giving = Deferred.fromCoroutine(tour.give(reactor))
+        return output.getvalue()
+
+    def problems(self, on: Result = STOPPED, status: str = "503 Service Unavailable") -> list[str]:
+        """What the command exits with for these numbers, line by line."""
+        self.give(on, status)
+        failure = self.failureResultOf(self.giving, SystemExit)
+        # The interpreter prints a message, and exits with status 1.
+        return str(failure.value.code).splitlines()[2:]
+
+    def test_last_row_is_the_sum(self) -> None:
+        """The last row of the table is the sum of the others, in rounded numbers."""
+        [line] = [line for line in self.give().splitlines() if line.startswith("all")]
+        self.successResultOf(self.giving)
+        self.assertEqual(line.split(), ["all", "12", "12", "0.0", "s", "12", "0", "5.0", "s"])
+
+    def test_conclusion(self) -> None:
+        """The text below the table has the table's numbers, and how long stopping took."""
+        output = " ".join(self.give().split())
+        self.assertIn("With cancelweb, 12 of 12 requests stopped, each within 13 ms.", output)
+        self.assertIn("12 ran on and used 5.0 s of CPU", output)
+
+    def test_lines_fit(self) -> None:
+        """No line is wider than a terminal of eighty columns."""
+        self.assertLessEqual(max(map(len, self.give().splitlines())), 80)
 
     def test_columns_are_aligned(self) -> None:
-        """Each line of the table is as long as its header."""
-        _, *lines = report.table({"timer": STOPPED}, {"timer": RAN_ON}).splitlines()
-        self.assertEqual({len(line) for line in lines}, {len(lines[0])})
+        """Each row of the table is as wide as its header."""
+        header, *rows = self.give().splitlines()[INTRODUCTION.count("\n") :][: len(KINDS) + 2]
+        self.assertEqual({len(row) for row in rows}, {len(header)})
 
-    def test_nothing_wrong(self) -> None:
-        """Results in which all abandoned work was stopped have no problem."""
-        self.assertEqual(self.problems(), [])
-
-    def test_kind_that_did_not_start(self) -> None:
-        """A kind of work that has not started is a problem, with and without cancelweb."""
-        silent = evolve(STOPPED, started=0, completed=0, stopped=0, running_when_left=0)
+    def test_work_that_still_runs(self) -> None:
+        """Work that still runs with cancelweb is named, for each kind."""
         self.assertEqual(
-            self.problems(silent, silent),
-            [f"timer, {way}: 0 of {CLIENTS} started" for way in ("with cancelweb", "without")],
+            self.problems(evolve(STOPPED, stopped=2, stuck=1)),
+            [f"{kind}, with cancelweb: 2 of 3 stopped, 1 still running" for kind in KINDS.values()],
         )
 
     def test_work_that_had_ended_before(self) -> None:
-        """Work that had ended before its client left is a problem: it proves nothing."""
-        early = evolve(STOPPED, running_when_left=LEAVERS - 1)
-        [problem] = self.problems(early)
-        self.assertIn(f"{LEAVERS - 1} of {LEAVERS} were running when", problem)
+        """Work that had ended before its client left proves nothing, and is named."""
+        self.assertEqual(
+            self.problems(evolve(STOPPED, left=2, stopped=2))[0],
+            "SQLite query, with cancelweb: 2 of 3 were running when the clients left",
+        )
 
-    def test_work_that_still_runs(self) -> None:
-        """Work that still runs with cancelweb is a problem."""
-        [problem] = self.problems(evolve(STOPPED, stopped=LEAVERS - 1, running=1))
-        self.assertEqual(problem, "timer, with cancelweb: 1 still running")
-
-    def test_work_that_ran_on(self) -> None:
-        """Work that ran to its end with cancelweb is a problem."""
-        [problem] = self.problems(evolve(STOPPED, completed=CLIENTS, stopped=0))
-        self.assertIn(f"0 of {LEAVERS} stopped", problem)
+    def test_deadline_that_is_missed(self) -> None:
+        """A client that waited and received another status than it should is named."""
+        self.assertEqual(
+            self.problems(status="200 OK"),
+            ["a client received '200 OK' instead of '503 Service Unavailable'"],
+        )

@@ -3,27 +3,34 @@
 The page in a browser is for `real.browsers.test_demo`.
 """
 
+import ast
 import json
 import re
 import sys
 from importlib.resources import files
+from inspect import getsource
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.task import Clock
+from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
+from twisted.web.static import Data
 
-from cancelweb.demo.jobs import SECONDS, ticks
+from cancelweb import Cause, Disconnected, Ended, Outcome, TimedOut
+from cancelweb.demo import DOCS, work
+from cancelweb.demo.site import Demonstration, Root, ending
 
 from ..._loopback import connect, listen, request
 from ..._servers import LOOPBACK, reactor
 from ..._sockets import SocketConnection
-from .._demo import serve_demo
+from ..._visits import connect as connect_in_memory
+from ..._visits import response_of
+from .._demo import serve_demo, serve_here
 
 PAGE = files("cancelweb.demo").joinpath("page.html").read_text()
 
@@ -44,7 +51,7 @@ class Watcher(SocketConnection):
         return self._found
 
     def dataReceived(self, data: bytes) -> None:
-        """Look at each message once, and report the message that is waited for."""
+        """Look at each message once, and fire the wait for it."""
         super().dataReceived(data)
         *messages, self.received = self.received.split(b"\n\n")
         for state in (json.loads(each[6:]) for each in messages if each.startswith(b"data: ")):
@@ -76,15 +83,19 @@ class WorkTests(TestCase):
     async def test_each_kind_stops(self) -> None:
         """Work of each kind runs while its client waits, and stops when the client leaves."""
         await self.serve()
-        for stopped, (kind, hops) in enumerate(
-            {"report": 1, "process": 1, "stream": 1, "chain": 3}.items()
+        for number, (kind, *more) in enumerate(
+            (["report"], ["process"], ["stream"], ["deadline"], ["chain", "chain", "report"])
         ):
             [connection] = await self.ask(f"/on/{kind}")
-            state = await self.watcher.until_state(running=hops)
+            state = await self.watcher.until_state(running=1, more=0)
+            while len(state["rows"]) <= len(more):
+                state = await self.watcher.until_state(running=1)
             rows = [(row["kind"], row["hop"], row["left"]) for row in state["rows"]]
-            self.assertEqual(rows, [(kind, hop + 1, False) for hop in range(hops)])
+            self.assertEqual(
+                rows, [(each, hop + 1, False) for hop, each in enumerate([kind, *more])]
+            )
             await connection.leave()
-            await self.watcher.until_state(running=0, stopped=stopped + hops)
+            await self.watcher.until_state(running=0, counts={"stopped": number + 1})
 
     async def test_computing_children_are_in_the_graph(self) -> None:
         """The CPU figure includes a child process while it computes."""
@@ -94,34 +105,14 @@ class WorkTests(TestCase):
         while state["cpu"] < 0.2:
             state = await self.watcher.until_state(running=1)
 
-    async def test_without_cancellation(self) -> None:
-        """Without cancellation, work whose client left is marked in the list, and completes."""
-        await self.serve()
-        [connection] = await self.ask("/off/report")
-        await self.watcher.until_state(running=1)
-        await connection.leave()
-        state = await self.watcher.until_state(running=1)
-        while not state["rows"][0]["left"]:
-            state = await self.watcher.until_state(running=1)
-        await self.watcher.until_state(running=0, for_nobody=1, answered=0, stopped=0, trouble=0)
-
-    async def test_a_client_that_waits_is_answered(self) -> None:
-        """A client that waits gets the report, which pages of any origin may read."""
-        await self.serve()
-        [connection] = await self.ask("/on/report")
-        answer = await connection.closed
-        self.assertIn(b"Access-Control-Allow-Origin: *\r\n", answer)
-        self.assertTrue(answer.endswith(b"\r\n72000006000000\n"), answer)
-        await self.watcher.until_state(answered=1, running=0)
-
     async def test_strange_paths(self) -> None:
         """Work with strange paths behind its name is listed by its kind, and the list goes on."""
         await self.serve()
-        await self.ask("/on/stream/%ff/x", "/off/stream/2", "/on/%ff", "/on/chain/-100")
-        state = await self.watcher.until_state(running=5)
-        kinds = sorted((row["kind"], row["hop"]) for row in state["rows"])
-        chain = [("chain", 1), ("chain", 2), ("chain", 3)]
-        self.assertEqual(kinds, [*chain, ("stream", 1), ("stream", 2)])
+        await self.ask("/on/stream/%ff/x", "/off/stream/2", "/on/%ff", "/on/stream/-100")
+        state = await self.watcher.until_state(running=2)
+        while len(state["rows"]) < 3:
+            state = await self.watcher.until_state(running=2)
+        self.assertEqual(sorted(row["hop"] for row in state["rows"]), [1, 1, 2])
 
     async def test_further_ports_serve_the_same(self) -> None:
         """Further ports serve the page as well, for browsers that limit connections to one."""
@@ -131,7 +122,129 @@ class WorkTests(TestCase):
             [connection] = await self.ask("/")
             page = await connection.closed
             self.assertIn(b"<!doctype html>", page)
+            self.assertIn(DOCS.encode(), page)
             self.assertIn(b"Content-Security-Policy: default-src 'none'", page)
+
+
+class ShortWorkTests(TestCase):
+    """The demonstration's work in the test's own process, done in a moment."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """Serve work that takes half a second."""
+        self.demonstration, self.port = serve_here(self, seconds=0.5)
+
+    async def until_idle(self) -> None:
+        """Wait until no request is running."""
+        while self.demonstration.monitor.scopes:
+            await deferLater(reactor, 0.05)
+
+    async def test_clients_that_wait_are_answered(self) -> None:
+        """A client that waits gets a whole answer, whatever the work."""
+        for kind in ("report", "process", "stream", "chain"):
+            connection = await connect(self, self.port)
+            connection.send(request(f"/on/{kind}".encode()))
+            answer = await connection.closed
+            self.assertIn(b" 200 OK\r\n", answer)
+            if kind in ("report", "chain"):
+                self.assertTrue(answer.endswith(b"\r\n4500001500000\n"), answer)
+        await self.until_idle()
+        self.assertEqual(self.demonstration.counts, {"answered": 4})
+
+    async def test_deadline(self) -> None:
+        """A client that waits for too long a query gets status 503 after three seconds."""
+        began = reactor.seconds()
+        connection = await connect(self, self.port)
+        connection.send(request(b"/on/deadline"))
+        self.assertIn(b" 503 Service Unavailable\r\n", await connection.closed)
+        self.assertGreater(reactor.seconds() - began, 2.9)
+        await self.until_idle()
+        self.assertEqual(self.demonstration.counts, {"timed_out": 1})
+
+    async def test_without_cancellation(self) -> None:
+        """Without cancellation, work whose client left is marked in the list, and is wasted."""
+        connection = await connect(self, self.port)
+        connection.send(request(b"/off/stream"))
+        await connection.until(b"\r\n\r\n")
+        await connection.leave()
+        while not rows_of(self.demonstration)[0]["left"]:
+            await deferLater(reactor, 0.05)
+        await self.until_idle()
+        self.assertEqual(self.demonstration.counts, {"wasted": 1})
+
+
+def rows_of(demonstration: Demonstration) -> Any:
+    """What the page lists."""
+    return demonstration.state()["rows"]
+
+
+class EndingTests(SynchronousTestCase):
+    """The word for how a request ended."""
+
+    def ending(self, ended: Ended, cause: Cause | None = None) -> str:
+        """The word for a request that ended so."""
+        return ending(Outcome(b"GET", b"/on/report", cause, ended, 0.0, 1.0, 2.0, 3.0))
+
+    def test_trouble(self) -> None:
+        """Work that failed, was let go or still runs is trouble, whatever the cause."""
+        for ended in (Ended.FAILED, Ended.LET_GO, Ended.SURVIVED):
+            self.assertEqual(self.ending(ended, TimedOut(3)), "trouble")
+
+    def test_stopped_in_time(self) -> None:
+        """Work that its client left is stopped, even if it had completed when it was asked to."""
+        self.assertEqual(self.ending(Ended.COMPLETED, Disconnected()), "stopped")
+
+
+class ForeignPageTests(SynchronousTestCase):
+    """Requests that pages of other sites have a browser send."""
+
+    def status(self, path: bytes, **headers: str) -> int:
+        """The status of an answer to a request with these headers."""
+        root = Root([80, 81])
+        for child in (b"", b"report"):
+            root.putChild(child, Data(b"", "text/plain"))
+        sent = {
+            name.replace("_", "-").title().encode(): value.encode()
+            for name, value in headers.items()
+        }
+        self.response = response_of(connect_in_memory(root).get(path, sent))
+        return self.response.code
+
+    def readable_by(self) -> bytes | None:
+        """The origin whose pages may read the answer."""
+        return self.response.header(b"Access-Control-Allow-Origin")
+
+    def test_own_page(self) -> None:
+        """The page itself may start work, on each of its ports."""
+        self.assertEqual(self.status(b"/report", sec_fetch_site="same-origin"), 200)
+        for origin in ("http://127.0.0.1:80", "http://localhost:81"):
+            status = self.status(b"/report", origin=origin, sec_fetch_site="same-site")
+            self.assertEqual(status, 200)
+            self.assertEqual(self.readable_by(), origin.encode())
+
+    def test_no_page(self) -> None:
+        """A client other than a browser may start work, and so may an address bar."""
+        self.assertEqual(self.status(b"/report"), 200)
+        self.assertEqual(self.status(b"/report", sec_fetch_site="none"), 200)
+
+    def test_foreign_page(self) -> None:
+        """A foreign page may neither start work nor read the answer."""
+        for origin in ("https://evil.example", "null", "http://127.0.0.1:9999"):
+            self.assertEqual(self.status(b"/report", origin=origin), 403)
+            self.assertNotIn(self.readable_by(), (b"*", origin.encode()))
+        # An image or a frame has no Origin.
+        for site in ("cross-site", "same-site"):
+            self.assertEqual(self.status(b"/report", sec_fetch_site=site), 403)
+
+    def test_link_to_the_page(self) -> None:
+        """A link on a foreign page may lead to the page."""
+        self.assertEqual(self.status(b"/", sec_fetch_site="cross-site"), 200)
+
+    def test_foreign_name(self) -> None:
+        """Another host's name that leads here gets nothing, not even the page."""
+        for path in (b"/", b"/report"):
+            self.assertEqual(self.status(path, host="evil.example:80"), 403)
 
 
 class CommandTests(TestCase):
@@ -146,7 +259,7 @@ class CommandTests(TestCase):
         output, errors, status = await getProcessOutputAndValue(sys.executable, command, env=None)
         self.assertEqual((output, status), (b"", 1))
         self.assertEqual(errors.decode().count("\n"), 1, errors)
-        self.assertIn(f"cannot listen on port {port}", errors.decode())
+        self.assertIn(f"Cannot listen on port {port}", errors.decode())
 
     async def test_port_that_is_none(self) -> None:
         """A port number that is out of range is refused, with status 2."""
@@ -168,17 +281,20 @@ class PageTests(SynchronousTestCase):
         )
         self.assertNotRegex(PAGE, r"<(?:script|img|link|iframe)[^>]* (?:src|href)=\"(?!data:)")
 
+    def test_shows_the_code_that_runs(self) -> None:
+        """The code on the page is the code of the work with a deadline."""
+        shown = re.sub("</?mark>", "", PAGE.partition('<pre tabindex="0"><code>')[2])
+        self.assertEqual(bare(shown.partition("</code>")[0]), bare(getsource(work.Deadline)))
 
-class TicksTests(SynchronousTestCase):
-    """The demonstration's stream, on a clock that the test moves."""
 
-    def test_it_ends(self) -> None:
-        """A client that waits to the end of the stream gets all ticks."""
-        clock = Clock()
-
-        async def read() -> list[bytes]:
-            return [tick async for tick in ticks(clock)]
-
-        reading = Deferred.fromCoroutine(read())
-        clock.pump([0.1] * 10 * SECONDS)
-        self.assertEqual(len(self.successResultOf(reading)), 10 * SECONDS)
+def bare(source: str) -> str:
+    """The only coroutine of a class, without its docstring and annotations."""
+    kind = ast.parse(source).body[0]
+    assert isinstance(kind, ast.ClassDef)
+    [function] = [each for each in kind.body if isinstance(each, ast.AsyncFunctionDef)]
+    function.returns = None
+    for argument in function.args.args:
+        argument.annotation = None
+    if ast.get_docstring(function):
+        del function.body[0]
+    return ast.unparse(function)

@@ -170,7 +170,7 @@ def our_classes() -> list[type]:
     modules = [
         import_module(f"cancelweb.{name.removesuffix('.__init__')}")
         for name in names
-        if name not in ("__init__", "__main__", "demo.serve")
+        if name not in ("__init__", "__main__")
     ]
     kinds = [each for module in modules for each in vars(module).values()]
     return [each for each in kinds if isinstance(each, type) and each.__name__ in SOURCES]
