@@ -294,6 +294,7 @@ def screenshots(session: nox.Session) -> None:
     session.install(".", *group("test"))
     pictures = sorted(map(str, Path("docs", "screenshots").glob("*.py")))
     trial(session, "tests.real.browsers.screenshots", *pictures)
+    session.log("pictures that no page shows are in docs/_build/screenshots")
 
 
 @nox.session(default=False)

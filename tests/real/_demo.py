@@ -100,7 +100,7 @@ class Visitor:
             await self.tab.evaluate(f"document.getElementById({button!r}).click()")
 
     async def shown(self, condition: str) -> Any:
-        """Wait until the page shows a state for which this is true, and return it."""
+        """Wait until this is true of the state that the page shows, `detail`, and return it."""
         return await self.tab.evaluate(SHOWN % condition)
 
     async def text(self, element: str) -> str:

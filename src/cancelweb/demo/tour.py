@@ -32,8 +32,8 @@ SECONDS = 0.6
 """How long the work takes."""
 PAUSE = 0.1
 """How many seconds the work runs before its clients leave."""
-PATIENCE = 10.0
-"""After how many seconds work that does not end counts as still running."""
+PATIENCE = 30.0
+"""How many seconds to wait for work to begin, and to end."""
 
 WIDTH = 80
 ROW = "{:<18} {:>5} {:>8} {:>8}     {:>5} {:>8} {:>8}"
@@ -123,10 +123,15 @@ class Client(Protocol):
 
 @define(eq=False)
 class Tour:
-    """A visit to the demonstration's site."""
+    """A visit to the demonstration's site.
+
+    Attributes:
+        patience: after how many seconds work that does not end counts as still running.
+    """
 
     demonstration: Demonstration
     port: int
+    patience: float = PATIENCE
 
     @classmethod
     async def start(cls, reactor: Any) -> Tour:
@@ -150,25 +155,22 @@ class Tour:
         """Have some clients send a request, and leave while it runs."""
         demonstration = self.demonstration
         clients = [await self.ask(path) for _ in range(LEAVERS)]
-        await self._pause()
+        await self.until(LEAVERS, PATIENCE)
         left, stopped = demonstration.running, demonstration.counts["stopped"]
         cpu = demonstration.cpu_seconds()
         for client in clients:
             client.leave()
-        await self.until_idle()
+        await self.until(0, self.patience)
         stopped = demonstration.counts["stopped"] - stopped
         return Result(left, stopped, demonstration.running, demonstration.cpu_seconds() - cpu)
 
-    def _pause(self) -> Deferred[None]:
-        return deferLater(self.demonstration.reactor, PAUSE)
-
-    async def until_idle(self) -> None:
-        """Wait until no request is running, or patience is at an end."""
+    async def until(self, running: int, patience: float) -> None:
+        """Wait until so many requests are running, or patience is at an end."""
         reactor = self.demonstration.reactor
-        end = reactor.seconds() + PATIENCE
-        await self._pause()
-        while self.demonstration.monitor.scopes and reactor.seconds() < end:
-            await self._pause()
+        end = reactor.seconds() + patience
+        await deferLater(reactor, PAUSE)
+        while self.demonstration.running != running and reactor.seconds() < end:
+            await deferLater(reactor, PAUSE)
 
 
 async def give(reactor: Any) -> None:

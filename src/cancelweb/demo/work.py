@@ -77,9 +77,11 @@ class Tools:
 
 def sqlite(reactor: Any) -> ConnectionPool:
     """Databases in memory, one for each thread."""
-    return ConnectionPool(
+    pool = ConnectionPool(
         "sqlite3", ":memory:", check_same_thread=False, cp_max=THREADS, cp_reactor=reactor
     )
+    pool.threadpool.name = "SQLite"  # as the page names its threads
+    return pool
 
 
 class Job(Resource):

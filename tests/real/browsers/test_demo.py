@@ -1,6 +1,6 @@
 """The demonstration's page in a real browser.
 
-What it does for other clients is for `real.programs.test_demo_page`.
+What it does for clients that are not a browser is for `real.programs.test_demo_page`.
 """
 
 from typing import Any

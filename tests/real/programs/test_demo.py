@@ -94,12 +94,10 @@ class TourTests(TestCase):
 
     async def test_work_that_does_not_end(self) -> None:
         """Work that runs on when patience is at an end counts as stuck."""
-        self.patch(tour, "PATIENCE", 0)
-        visit = Tour(*serve_here(self, seconds=0.5))
+        visit = Tour(*serve_here(self, seconds=2), patience=0)
         result = await visit.leave("/off/stream")
         self.assertEqual(evolve(result, cpu=0), Result(LEAVERS, 0, LEAVERS, 0))
-        self.patch(tour, "PATIENCE", self.timeout)
-        await visit.until_idle()
+        await visit.until(0, self.timeout)
 
 
 class GiveTests(SynchronousTestCase):

@@ -7,6 +7,7 @@ import ast
 import json
 import re
 import sys
+import tomllib
 from importlib.resources import files
 from inspect import getsource
 from typing import Any
@@ -22,11 +23,12 @@ from twisted.web.server import Site
 from twisted.web.static import Data
 
 from cancelweb import Cause, Disconnected, Ended, Outcome, TimedOut
+from cancelweb.__main__ import parse
 from cancelweb.demo import DOCS, work
 from cancelweb.demo.site import Demonstration, Root, ending
 
 from ..._loopback import connect, listen, request
-from ..._servers import LOOPBACK, reactor
+from ..._servers import LOOPBACK, REPOSITORY, reactor
 from ..._sockets import SocketConnection
 from ..._visits import connect as connect_in_memory
 from ..._visits import response_of
@@ -51,7 +53,7 @@ class Watcher(SocketConnection):
         return self._found
 
     def dataReceived(self, data: bytes) -> None:
-        """Look at each message once, and fire the wait for it."""
+        """Look at each message once, and report the message that is waited for."""
         super().dataReceived(data)
         *messages, self.received = self.received.split(b"\n\n")
         for state in (json.loads(each[6:]) for each in messages if each.startswith(b"data: ")):
@@ -162,6 +164,14 @@ class ShortWorkTests(TestCase):
         await self.until_idle()
         self.assertEqual(self.demonstration.counts, {"timed_out": 1})
 
+    async def test_deadline_that_is_met(self) -> None:
+        """A query that takes less time than its limit is answered."""
+        self.patch(work, "LONG_SQL", "SELECT 7")
+        connection = await connect(self, self.port)
+        connection.send(request(b"/on/deadline"))
+        self.assertTrue((await connection.closed).endswith(b"\r\n7\n"))
+        await self.until_idle()
+
     async def test_without_cancellation(self) -> None:
         """Without cancellation, work whose client left is marked in the list, and is wasted."""
         connection = await connect(self, self.port)
@@ -269,6 +279,15 @@ class CommandTests(TestCase):
         self.assertIn("from 0 to 65535, not 65536", errors.decode().splitlines()[-1])
 
 
+class ParseTests(SynchronousTestCase):
+    """The options of the command line."""
+
+    def test_port(self) -> None:
+        """The page is on port 8080, which the README names, unless the command says another."""
+        self.assertEqual(parse(["--serve"]).port, 8080)
+        self.assertEqual(parse(["--serve", "--port", "0"]).port, 0)
+
+
 class PageTests(SynchronousTestCase):
     """The file of the demonstration's page."""
 
@@ -280,6 +299,12 @@ class PageTests(SynchronousTestCase):
             {"http://${location.hostname}:${port}"},
         )
         self.assertNotRegex(PAGE, r"<(?:script|img|link|iframe)[^>]* (?:src|href)=\"(?!data:)")
+
+    def test_documentation_is_the_projects(self) -> None:
+        """The page and the command link to the documentation that the package's metadata name."""
+        project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+        self.assertEqual(project["urls"]["Documentation"], DOCS)
+        self.assertIn('<a href="{{docs}}">', PAGE)
 
     def test_shows_the_code_that_runs(self) -> None:
         """The code on the page is the code of the work with a deadline."""
