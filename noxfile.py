@@ -144,13 +144,18 @@ def make_inventory_of_twisted(session: nox.Session) -> None:
         )
 
 
+def build_docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    make_inventory_of_twisted(session)
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build/html")
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Check the prose of the product and build the documentation; a warning is an error."""
     session.install(".", *group("docs"))
     session.run("python", "docs/prose.py")
-    make_inventory_of_twisted(session)
-    session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build/html")
+    build_docs(session)
 
 
 @nox.session
@@ -291,7 +296,8 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def screenshots(session: nox.Session) -> None:
     """Make the pictures of the docs anew, from the real pages in a real browser."""
-    session.install(".", *group("test"))
+    session.install(".", *group("test", "docs"))
+    build_docs(session)
     pictures = sorted(map(str, Path("docs", "screenshots").glob("*.py")))
     trial(session, "tests.real.browsers.screenshots", *pictures)
     session.log("pictures that no page shows are in docs/_build/screenshots")
