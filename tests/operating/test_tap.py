@@ -312,7 +312,7 @@ class DocsTests(SynchronousTestCase):
     def test_table(self) -> None:
         """The table of options has each that `twist web` does not have, with its default."""
         page = (DOCS / "reference" / "options.rst").read_text()
-        listed = re.findall(r"^ +(?:\* )?- ``--([\w-]+)(?: \w+)?``\n     - (.*)$", page, re.M)
+        listed = re.findall(r"^ +(?:\* - |\| )``--([\w-]+)(?: \w+)?``\n     - (.*)$", page, re.M)
         ours = {name.rstrip("=") for name in tap.Options().longOpt}
         theirs = {name.rstrip("=") for name in twisted_tap.Options().longOpt}
         self.assertEqual({name for name, _ in listed}, ours - theirs)
