@@ -15,6 +15,7 @@ copyright = "cancelweb contributors"
 version = release = cancelweb.__version__
 
 extensions = [
+    "myst_parser",  # for CHANGELOG.md
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
