@@ -34,7 +34,7 @@ DEPENDENCIES = {
     ],
 }
 
-NOT_QUICK = {"benchmarks", "compat", "real"}
+NOT_QUICK = {"benchmarks", "compat", "real", "typing"}
 QUICK = sorted({path.parent.name for path in Path("tests").glob("*/__init__.py")} - NOT_QUICK)
 """Folders whose tests need no browser and no server outside their own process, wait for hardly any
 real time, and take a moment."""
@@ -123,9 +123,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Run mypy in strict mode."""
+    """Run mypy in strict mode, and check programs of users as users check them."""
     session.install(".", *group("typing"))
     session.run("mypy")
+    trial(session, "tests.typing")
 
 
 def make_inventory_of_twisted(session: nox.Session) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import define, field
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner
 from twisted.python.failure import Failure
@@ -155,7 +156,7 @@ class DecoratedCall(CallPage):
     """The same with cancelweb."""
 
     @cancel_on_disconnect
-    def render_GET(self, request: Request) -> object:
+    def render_GET(self, request: Request) -> IDelayedCall:
         return self.stage.clock.callLater(DELAY, self._delayedRender, request)
 
 
@@ -163,7 +164,7 @@ class UnobservedCall(CallPage):
     """The same, without observers."""
 
     @cancel_on_disconnect(observers=())
-    def render_GET(self, request: Request) -> object:
+    def render_GET(self, request: Request) -> IDelayedCall:
         return self.stage.clock.callLater(DELAY, self._delayedRender, request)
 
 

@@ -55,5 +55,5 @@ class Simulations(Resource):
     isLeaf = True
 
     @cancel_on_disconnect
-    def render_GET(self, request: IRequest) -> Job:
-        return Job()
+    def render_GET(self, request: IRequest) -> ICancellable:
+        return ICancellable(Job())

@@ -43,7 +43,7 @@ class Overview(Resource):
     def render_GET(self, request: IRequest) -> bytes:
         """One line for each open scope, and one for each way in which other scopes ended."""
         scopes, totals = self._monitor.scopes, self._monitor.totals
-        lines = [f"{scope.request.path!r}: {where_it_waits(scope)}" for scope in scopes]
+        lines = [f"{one.request.path!r}: {where_it_waits(one)}" for one in scopes if one.request]
         lines += [f"{ended}, cause: {cause}: {n}" for (cause, ended), n in totals.items()]
         return "".join(f"{line}\n" for line in lines).encode()
 

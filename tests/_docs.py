@@ -44,6 +44,10 @@ ERROR_PAGE_FILE = DOCS / "howto" / "snippets" / "error_page_file.py"
 ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
 LIMITS = DOCS / "howto" / "snippets" / "limits.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
+TYPED_HANDLERS = DOCS / "howto" / "snippets" / "typed_handlers.py"
+TYPED_HOOKS = DOCS / "howto" / "snippets" / "typed_hooks.py"
+TYPED_ROWS = DOCS / "howto" / "snippets" / "typed_rows.py"
+WRONG_TYPE = DOCS / "howto" / "snippets" / "wrong_type.py"
 ASYNCIO = DOCS / "howto" / "asyncio_task.rpy"
 LEAVING = [
     DOCS / "howto" / "snippets" / name
@@ -73,6 +77,10 @@ OWN_PROGRAMS = {
     ERROR_PAGE_FILE,
     LIMITS,
     VANISHED,
+    TYPED_HANDLERS,
+    TYPED_HOOKS,
+    TYPED_ROWS,
+    WRONG_TYPE,
     ASYNCIO,
     *LEAVING,
 }

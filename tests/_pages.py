@@ -12,7 +12,7 @@ from twisted.web.server import Request
 
 PAGE = b"<p>A report.</p>"
 
-Handler = Callable[[Any], object]
+Handler = Callable[[Any], Any]
 
 
 class Page(Resource):

@@ -11,7 +11,7 @@ from twisted.logger import globalLogBeginner
 # Until it is told where to log, Twisted keeps all events, and with them whatever they refer to.
 globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
 
-collect_ignore = ["benchmarks", "compat", "real"]
+collect_ignore = ["benchmarks", "compat", "real", "typing"]
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from threading import Event, Lock
 from time import monotonic
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import define, field
 from twisted.enterprise import adbapi
@@ -36,6 +36,9 @@ SHARE = 100
 time, and most of them come between two statements where these are short."""
 
 EXTRAS = {"psycopg": "postgres"}
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Committed(CancelledError):
@@ -74,6 +77,9 @@ class ConnectionPool(adbapi.ConnectionPool):
 
     connectionFactory = Connection
     transactionFactory = Transaction  # noqa: N815 - Twisted's name
+    # For type checkers alone: both methods are adbapi's own, which have no types.
+    runQuery: Callable[..., Deferred[list[Any]]]  # noqa: N815
+    runOperation: Callable[..., Deferred[None]]  # noqa: N815
 
     _interrupters: ThreadPool | None = None
     """Threads for interrupts, which may block: psycopg opens a network connection for each. The
@@ -119,13 +125,15 @@ class ConnectionPool(adbapi.ConnectionPool):
             used.use_checking_cursors()
         return connection
 
-    def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+    def runWithConnection(
+        self, func: Callable[Concatenate[Any, P], R], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[R]:
         """See `adbapi.ConnectionPool.runWithConnection`."""
         return self._defer(with_connection(self), func, *args, **kw)
 
     def runInteraction(
-        self, interaction: Callable[..., Any], *args: Any, **kw: Any
-    ) -> Deferred[Any]:
+        self, interaction: Callable[Concatenate[Any, P], R], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[R]:
         """See `adbapi.ConnectionPool.runInteraction`. Queries and operations come here, too."""
         return self._defer(in_interaction(self), partial(interact, interaction), *args, **kw)
 

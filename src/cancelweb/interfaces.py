@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.server import Request
 from zope.interface import Attribute, Interface
 
 from ._still_running import LetGo, Survivor
@@ -91,7 +92,7 @@ class MonitoredScope(Protocol):
     """A `Scope`, as a monitor sees it."""
 
     @property
-    def request(self) -> Any:
+    def request(self) -> Request | None:
         """The request."""
 
     @property

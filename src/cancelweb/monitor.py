@@ -25,6 +25,7 @@ from ._scopes.bursts import MOST_PLACES
 from ._scopes.checks import check_clock, check_seconds, observers_from
 from ._scopes.scope import Scope
 from ._still_running import LetGo, Survivor
+from ._typed import AnyClock
 from .causes import Observer
 from .interfaces import DetachedWork, IMonitor, MonitoredScope
 
@@ -45,10 +46,8 @@ class Monitor:
         is_draining: whether `drain` has been called, so that new requests are turned away.
     """
 
-    def __init__(self, clock: IReactorTime | None = None) -> None:
-        if clock is not None:
-            check_clock("clock", clock)
-        self._clock = clock
+    def __init__(self, clock: AnyClock | None = None) -> None:
+        self._clock = None if clock is None else check_clock("clock", clock)
         self.is_draining = False
         self._observers: tuple[Observer, ...] = ()
         self._scopes: dict[MonitoredScope, None] = {}

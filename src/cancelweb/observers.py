@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ._http.request_facts import fate_of
 from ._http.whole import left_with_whole_response
 from ._scopes.bursts import log_outcome
@@ -30,7 +32,7 @@ def access_log_499(scope: Scope) -> None:
     Args:
         scope: the scope of the request, which must have a ``site``.
     """
-    request = scope.request
+    request: Any = scope.request
     if left_with_whole_response(request):
         request.site.log(request)
         return

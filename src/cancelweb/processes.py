@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from math import inf
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorProcess
@@ -32,7 +31,7 @@ def run(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     grace: float = 3.0,
-    reactor: Any = None,
+    reactor: IReactorProcess | None = None,
 ) -> Deferred[Completed]:
     """Run a program and collect its output.
 
@@ -83,7 +82,7 @@ def stream(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     grace: float = 3.0,
-    reactor: Any = None,
+    reactor: IReactorProcess | None = None,
 ) -> Output:
     """Run a program and read its output as it arrives.
 
@@ -118,7 +117,7 @@ def _child(
     cwd: Argument | None,
     env: Mapping[str, str] | None,
     grace: float,
-    reactor: Any,
+    reactor: IReactorProcess | None,
     keep: int,
 ) -> Child:
     if isinstance(args, str | bytes) or not isinstance(args, Sequence) or not args:

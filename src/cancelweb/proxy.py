@@ -36,12 +36,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from twisted.web.pages import errorPage
 from twisted.web.resource import Resource
+from twisted.web.server import Request
 
 from ._http.decorator import cancel_on_disconnect
 from ._log import log
 from ._scopes.checks import NOT_GIVEN, NotGiven, check_header
 from ._scopes.finding import current_scope
 from ._stoppable.reactors import reactor_for
+from ._typed import AnyAgent
 from .upstream import Body, CancellingAgent, stream_body
 
 __all__ = ["ReverseProxyResource"]
@@ -109,8 +111,8 @@ class ReverseProxyResource(Resource):
         host: str,
         port: int,
         path: bytes,
-        reactor: Any = None,
-        agent: Any = None,
+        reactor: IReactorTCP | None = None,
+        agent: AnyAgent | None = None,
         *,
         timeout_header: str | NotGiven | None = NOT_GIVEN,
     ) -> None:
@@ -120,7 +122,7 @@ class ReverseProxyResource(Resource):
         self.host, self.port, self.path = host, port, path
         self.reactor, self.agent, self.timeout_header = reactor, agent, timeout_header
 
-    def getChild(self, path: bytes, request: Any) -> ReverseProxyResource:
+    def getChild(self, path: bytes, request: Request) -> ReverseProxyResource:
         """This resource, one path segment further down."""
         below = self.path + b"/" + quote(path, safe="").encode("ascii")
         child = type(self)(self.host, self.port, below, self.reactor, self.agent)
@@ -129,7 +131,7 @@ class ReverseProxyResource(Resource):
         return child
 
     @cancel_on_disconnect
-    async def render(self, request: Any) -> Body | bytes:
+    async def render(self, request: Request) -> Body | bytes:
         """Relay the request, and answer with the upstream's response."""
         try:
             response = await self._send(request)

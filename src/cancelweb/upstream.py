@@ -30,6 +30,7 @@ from ._stoppable.exchanges import RequestBody, Response
 from ._stoppable.inflow import Inflow
 from ._stoppable.reactors import in_reactor_thread
 from ._twisted.checks import check
+from ._typed import AnyAgent, AnyResponse
 
 __all__ = ["Body", "CancellingAgent", "stream_body"]
 
@@ -60,12 +61,12 @@ class CancellingAgent:
     that header. Shielded work, and a scope that has ended, have no limits to send.
 
     Attributes:
-        agent: the ``IAgent`` that does the work.
+        agent (~twisted.web.iweb.IAgent): the ``IAgent`` that does the work.
         timeout_header: the name of that header, or None for none. By default the
             ``timeout_header`` that the scope's own entry points were given.
     """
 
-    agent: Any
+    agent: AnyAgent
     timeout_header: str | NotGiven | None = field(
         default=NOT_GIVEN, validator=validator(check_header)
     )
@@ -115,7 +116,7 @@ def _undisguised(failure: Failure) -> Failure:
     return Failure(CancelledError()) if is_cancellation(failure) else failure
 
 
-def stream_body(response: IResponse) -> Body:
+def stream_body(response: AnyResponse) -> Body:
     """Read the body of a response as it arrives.
 
     A handler may return the iterator. Its client then gets the body as fast as it reads, and the
@@ -135,7 +136,7 @@ def stream_body(response: IResponse) -> Body:
 class Body(AsyncIterator[bytes]):
     """The body of a response, chunk by chunk; `stream_body` returns it."""
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, response: AnyResponse) -> None:
         self._reader = _Reader()
         response.deliverBody(self._reader)
 

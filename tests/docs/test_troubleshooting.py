@@ -4,7 +4,6 @@ What belongs here: bringing each cause about, and comparing. What does not: what
 """
 
 import re
-from types import FunctionType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -70,7 +69,7 @@ class LinesTests(SynchronousTestCase):
         exchange.disconnect()
         self.clock.pump([0.5] * 20)
 
-    def leave_decorated(self, handler: FunctionType) -> None:
+    def leave_decorated(self, handler: Any) -> None:
         """Leave a decorated handler."""
         named = handler.__code__.replace(co_name="render_GET", co_qualname="Report.render_GET")
         handler.__code__ = named

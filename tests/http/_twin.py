@@ -244,7 +244,7 @@ class Twin(Orders):
     def join(self, kind: type[Job], timeout: float | None, has_hook: bool) -> None:
         """Let another entry point meet the request."""
 
-        def handler(request: Any) -> object:
+        def handler(request: Any) -> Any:
             job = kind(request, self.connection.client.clock)
             self.jobs.append(job)
             return job.start()

@@ -214,8 +214,9 @@ class AnsweringHookTests(EarlyTestCase):
         results: list[Any] = [first, PAGE]
 
         def hook(scope: Scope) -> None:
-            if not scope.request.finished:
-                scope.request.finish()
+            request: Any = scope.request
+            if not request.finished:
+                request.finish()
 
         options = {"on_exit": hook, "observers": self.outcomes.append}
         connection = connect(wrapped(lambda _: results.pop(0), options))

@@ -115,7 +115,8 @@ class DifferenceTests(SynchronousTestCase):
         """A result that cannot be sent is an error, even if the response is finished already."""
         work: Deferred[Any] = Deferred()
         visit = Visit(returning(work))
-        visit.scope.request.finish()
+        request: Any = visit.scope.request
+        request.finish()
         work.callback("text")
         self.assertEqual(visit.outcome.ended, Ended.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
@@ -134,7 +135,8 @@ class DifferenceTests(SynchronousTestCase):
         for first in (waiting_on, inlineCallbacks(yielding)):
             seen: list[str] = []
             visit = Visit(first, on_exit=lambda _: seen.append(user.get()))  # noqa: B023
-            cancel_on_disconnect(leaving)(visit.scope.request)
+            request: Any = visit.scope.request
+            cancel_on_disconnect(leaving)(request)
             self.assertEqual((visit.outcome.ended, seen), (Ended.STOPPED, ["second"]))
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -151,7 +153,8 @@ class DifferenceTests(SynchronousTestCase):
         """Work runs on after a loss if its response was finished, even if that was not reported."""
         work: Deferred[bytes] = Deferred()
         visit = Visit(returning(work), observers=None)
-        visit.scope.request.finished = 1
+        request: Any = visit.scope.request
+        request.finished = 1
         visit.disconnect()
         self.assertFalse(work.called)
         self.assertIsNone(visit.scope.cause)
@@ -527,7 +530,8 @@ class OrderTests(SynchronousTestCase):
             return Deferred(lambda _: self.happened.append("cancelled"))
 
         visit = Visit(handler, observers=None)
-        self.listen(visit.scope.request, "after")
+        request: Any = visit.scope.request
+        self.listen(request, "after")
         return visit
 
     def test_a_loss(self) -> None:

@@ -31,7 +31,7 @@ class BareTests(SynchronousTestCase):
     ) -> Connection:
         """Ask for the page, and note the scope."""
 
-        def noting(request: Request) -> object:
+        def noting(request: Request) -> Any:
             self.scope: Scope = scope_of(request)
             return handler(request)
 

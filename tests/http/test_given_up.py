@@ -29,7 +29,7 @@ from cancelweb import (
 from cancelweb.monitor import Monitor
 
 from .._logs import log_events
-from .._pages import Page
+from .._pages import Handler, Page
 from .._visits import Visit, connect, response_of
 from ._multiplexed import HTTP2TestCase
 
@@ -289,7 +289,7 @@ class FailureIsNoCancelTests(SynchronousTestCase):
 class OneErrorTests(SynchronousTestCase):
     """A handler that fails is one error event, its traceback."""
 
-    def errors_of(self, handler: Callable[[Any], object], fire: Deferred[None]) -> list[LogEvent]:
+    def errors_of(self, handler: Handler, fire: Deferred[None]) -> list[LogEvent]:
         """What is logged at a higher level than info, by default."""
         events = log_events(self)
         connection = connect(Page(cancel_on_disconnect(handler)))

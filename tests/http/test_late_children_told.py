@@ -79,6 +79,7 @@ class SecondScopeIsToldTests(SecondScopeTestCase):
         self.assertEqual(self.monitor.scopes, ())
         self.deliver(self.working)
         [scope] = self.monitor.scopes
+        assert scope.request is not None
         self.assertEqual(scope.request.method, b"POST")
         self.clock.advance(1)
         self.assertEqual(self.monitor.scopes, ())

@@ -140,7 +140,7 @@ class SharedTests(NestTestCase):
         """A cancel by other code after the inner entry point has returned is answered."""
         outside, inner = copy_context(), cancel_on_disconnect(waiting)
 
-        def outer(request: Request) -> object:
+        def outer(request: Request) -> bytes | int:
             result = inner(request)
             outside.run(scope_of(request).cancel, Draining())
             return result
@@ -154,7 +154,7 @@ class SharedTests(NestTestCase):
         """The outcome counts from when the outer entry point was met, not the inner one."""
         inner = cancel_on_disconnect(observers=self.note("inner"))(lambda _: b"page")
 
-        def outer(request: Any) -> object:
+        def outer(request: Any) -> bytes | int:
             request.channel.site.reactor.advance(3)
             return inner(request)
 
@@ -166,7 +166,7 @@ class SharedTests(NestTestCase):
         calls: list[object] = []
 
         @cancel_on_disconnect(on_exit=self.note("hook"), observers=self.note("observer"))
-        def page(request: Request) -> object:
+        def page(request: Request) -> bytes | int:
             calls.append(request)
             return b"page" if len(calls) > 1 else page(request)
 
@@ -177,12 +177,12 @@ class SharedTests(NestTestCase):
         """Two decorated handlers that call each other for one request add their hooks once."""
 
         @cancel_on_disconnect(on_exit=self.note("outer"))
-        def outer(request: Request) -> object:
+        def outer(request: Request) -> bytes | int:
             self.told.append("called")
             return b"page" if len(self.told) > 1 else inner(request)
 
         @cancel_on_disconnect(on_exit=self.note("inner"))
-        def inner(request: Request) -> object:
+        def inner(request: Request) -> bytes | int:
             return outer(request)
 
         connect(Page(outer)).get()

@@ -50,7 +50,8 @@ class BlindSpotTests(TestCase):
     async def tearDown(self) -> None:  # type: ignore[override]
         """Abort each connection at both sides: the server may not see that the client has left."""
         for scope in self.monitor.scopes:
-            scope.request.transport.abortConnection()
+            request: Any = scope.request
+            request.transport.abortConnection()
         for connection in self.connections:
             connection.transport.abortConnection()
             await connection.closed

@@ -53,9 +53,10 @@ class SessionsTests(SynchronousTestCase):
         self.assertEqual(RUNS["benchmarks"], {"benchmarks"})
 
     def test_the_rest_is_quick(self) -> None:
-        """The folders that are not quick are `benchmarks`, `compat` and `real`."""
+        """The folders that are not quick are `benchmarks`, `compat`, `real` and `typing`."""
         [named] = re.findall(r"^NOT_QUICK = \{(.*)\}$", NOXFILE, re.M)
-        self.assertEqual(set(re.findall(r'"(\w+)"', named)), {"benchmarks", "compat", "real"})
+        slow = {"benchmarks", "compat", "real", "typing"}
+        self.assertEqual(set(re.findall(r'"(\w+)"', named)), slow)
         self.assertEqual(RUNS["quick"], {"QUICK"})
 
     def test_deselected_tests_exist(self) -> None:

@@ -92,6 +92,7 @@ class OccasionTests(HookTestCase):
 
         def hook(scope: Scope) -> None:
             seen.append(scope)
+            assert scope.request is not None
             self.assertEqual(scope.request.method, b"GET")
             self.assertIsInstance(scope.cause, Disconnected)
 

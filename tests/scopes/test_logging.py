@@ -223,6 +223,6 @@ class _Decorated(Page):
         super().__init__(waiting)
 
     @cancel_on_disconnect
-    def render(self, request: Any) -> object:
+    def render(self, request: Any) -> Any:
         """Find the method."""
         return super(Page, self).render(request)

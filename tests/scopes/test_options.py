@@ -213,7 +213,8 @@ class BothEntryPointsTests(SynchronousTestCase):
 
     def test_a_callable_that_hides_its_signature(self) -> None:
         """A builtin that does not tell its signature is taken as a hook."""
-        cancel_on_disconnect(on_exit=max)
+        builtin: Any = max
+        cancel_on_disconnect(on_exit=builtin)
 
 
 class ResourceTests(SynchronousTestCase):
@@ -235,7 +236,8 @@ class ResourceTests(SynchronousTestCase):
 
     def test_wraps_resources_only(self) -> None:
         """Wrapping anything but a resource, even a class of resources, raises a TypeError."""
-        for wrong in (None, "page", Resource, lambda request: b""):
+        wrong_ones: list[Any] = [None, "page", Resource, lambda request: b""]
+        for wrong in wrong_ones:
             with self.assertRaisesRegex(TypeError, "CancellingResource wraps an IResource, not"):
                 CancellingResource(wrong)
 

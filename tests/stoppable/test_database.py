@@ -35,7 +35,8 @@ class DropInTests(DatabaseTestCase):
 
     async def test_query_and_operation(self) -> None:
         """`runOperation` gives None and commits, `runQuery` gives the rows."""
-        self.assertIsNone(await self.pool.runOperation("INSERT INTO t VALUES (?)", (1,)))
+        pool: Any = self.pool
+        self.assertIsNone(await pool.runOperation("INSERT INTO t VALUES (?)", (1,)))
         self.assertEqual(await self.rows(), [(1,)])
 
     async def test_interaction(self) -> None:

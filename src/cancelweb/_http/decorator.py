@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ParamSpec, overload
 
-from twisted.internet.interfaces import IReactorTime
-
 from .._log import name_of
 from .._scopes.checks import NOT_GIVEN, NotGiven
-from .._scopes.hook_index import Hook
 from .._scopes.options import checked_options
+from .._scopes.scope import Scope
+from .._typed import AnyClock, Returned
 from ..causes import Observer
 from . import procedures
 from .answering import Rendered
@@ -24,12 +23,13 @@ from .site_pages import ErrorPage
 
 P = ParamSpec("P")
 
+Hook = Callable[[Scope], object]
 Hooks = Hook | Iterable[Hook]
 Observers = Observer | Iterable[Observer]
 
 
 @overload
-def cancel_on_disconnect(handler: Callable[P, object]) -> Callable[P, Rendered]: ...
+def cancel_on_disconnect(handler: Callable[P, Returned]) -> Callable[P, Rendered]: ...
 
 
 @overload
@@ -47,8 +47,8 @@ def cancel_on_disconnect(
     cleanup_timeout: float | None = ...,
     survivor_after: float | None = ...,
     max_cleanups: int | None = ...,
-    clock: IReactorTime | None = ...,
-) -> Callable[[Callable[P, object]], Callable[P, Rendered]]: ...
+    clock: AnyClock | None = ...,
+) -> Callable[[Callable[P, Returned]], Callable[P, Rendered]]: ...
 
 
 def cancel_on_disconnect(
@@ -66,7 +66,7 @@ def cancel_on_disconnect(
     cleanup_timeout: float | None = None,
     survivor_after: float | None = None,
     max_cleanups: int | None = None,
-    clock: IReactorTime | None = None,
+    clock: AnyClock | None = None,
 ) -> Any:
     """Stop the work of a render method when its client leaves. Use it bare or with options.
 
@@ -139,7 +139,7 @@ def cancel_on_disconnect(
         any_method=True,
     )
 
-    def decorate(handler: Callable[P, object]) -> Callable[P, Rendered]:
+    def decorate(handler: Callable[P, Returned]) -> Callable[P, Rendered]:
         if not callable(handler) or isinstance(handler, type):
             raise TypeError(
                 f"cancel_on_disconnect takes a render method, not {handler!r}; resources are "

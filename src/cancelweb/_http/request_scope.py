@@ -46,7 +46,7 @@ class RequestScope(Scope):
     _general: GeneralWay | None = None
 
     def __init__(self, request: Any, options: Options) -> None:
-        self.request = request  # The same as `Scope.__init__`, without the cost of a call.
+        self.request: Any = request  # The same as `Scope.__init__`, without the cost of a call.
         self.options = options
         try:
             self.clock: IReactorTime = options.clock or request.site.reactor

@@ -11,19 +11,20 @@ from typing import Any
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 from twisted.web.resource import IResource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 
 from .._log import log, name_of
 from .._scopes.context import in_copy
 from .._scopes.states import Fate
 from .._scopes.telling import log_in
+from .._typed import AnyResource
 from ..causes import Cause
 from .breaking_off import break_off
 from .dead_requests import drop_producer
 from .request_facts import fate_of, has_begun
 from .request_scope import RequestScope
 
-ErrorPage = Callable[[Any, Cause], bytes | IResource | None]
+ErrorPage = Callable[[Request, Cause], bytes | AnyResource | None]
 """Makes the answer to a request, given its cause; for None, the default page is sent."""
 
 

@@ -6,19 +6,18 @@ It behaves like the wrapped resource in all other respects; `serving` does the r
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 from zope.interface import implementer, providedBy
 
 from .._scopes.checks import NOT_GIVEN, NotGiven
 from .._scopes.finding import SCOPE
 from .._scopes.options import Options, checked_options
-from ..interfaces import IMonitor
+from .._typed import AnyClock, AnyMonitor, AnyResource
 from . import procedures
 from .answering import Rendered
 from .decorator import Hooks, Observers
@@ -51,12 +50,9 @@ class CancellingResource:
         TypeError, ValueError: an option is wrong. Raised at once, not on the first request.
     """
 
-    # Declared for type checkers only: `__getattr__` returns the wrapped resource's method.
-    putChild: Callable[[bytes, IResource], None]
-
     def __init__(
         self,
-        resource: Any,
+        resource: AnyResource,
         *,
         timeout: float | NotGiven | None = NOT_GIVEN,
         total_timeout: float | None = None,
@@ -70,14 +66,14 @@ class CancellingResource:
         cleanup_timeout: float | None = None,
         survivor_after: float | None = None,
         max_cleanups: int | None = None,
-        clock: IReactorTime | None = None,
+        clock: AnyClock | None = None,
         methods: Iterable[str | bytes] | None = None,
-        monitor: IMonitor | None = None,
+        monitor: AnyMonitor | None = None,
         dry_run: bool = False,
     ) -> None:
         if isinstance(resource, type) or not hasattr(resource, "render"):
             raise TypeError(f"CancellingResource wraps an IResource, not {resource!r}")
-        self._resource = resource
+        self._resource: Any = resource
         self._options = checked_options(
             timeout=timeout,
             total_timeout=total_timeout,
@@ -125,6 +121,11 @@ class CancellingResource:
     @isLeaf.setter
     def isLeaf(self, is_leaf: bool) -> None:
         self._resource.isLeaf = is_leaf
+
+    if TYPE_CHECKING:
+
+        def putChild(self, path: bytes, child: AnyResource) -> None:
+            """See `IResource`: the wrapped resource's own, as is all that is not here."""
 
     @property
     def __providedBy__(self) -> Any:

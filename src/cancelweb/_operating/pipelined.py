@@ -49,7 +49,7 @@ def warn_once(scope: Scope, connection: object, warned: WeakSet[object]) -> None
     if connection in warned:
         return
     warned.add(connection)
-    request = scope.request
+    request: Any = scope.request
     log_in(
         scope.context,
         log.warn,

@@ -25,7 +25,7 @@ from .hook_index import Hook
 TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 """The characters of the name of a method or a header (RFC 9110, section 5.6.2)."""
 
-Check = Callable[[str, object], None]
+Check = Callable[[str, object], object]
 """A check; it takes the name of an option and the value."""
 
 
@@ -86,18 +86,20 @@ def check_flag(name: str, value: object) -> None:
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
-def check_clock(name: str, value: object) -> None:
+def check_clock(name: str, value: object) -> IReactorTime:
     """Raise unless the value provides IReactorTime."""
     if not IReactorTime.providedBy(value):
         raise TypeError(f"{name} must provide IReactorTime, as reactors do; {value!r} does not")
+    return IReactorTime(value)
 
 
-def check_monitor(name: str, value: object) -> None:
+def check_monitor(name: str, value: object) -> IMonitor:
     """Raise unless the value provides `IMonitor`."""
     if not IMonitor.providedBy(value):
         raise TypeError(
             f"{name} must be a cancelweb.monitor.Monitor, or provide IMonitor; {value!r} does not"
         )
+    return IMonitor(value)
 
 
 # --- hooks and observers ---

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
+from .._typed import AnyMonitor
 from ..causes import Cause, Observer, TimedOut, check_status
 from ..interfaces import IMonitor
 from .checks import (
@@ -173,7 +174,7 @@ def checked_options(
     on_exit: object = (),
     observers: object = None,
     methods: Iterable[str | bytes] | None = None,
-    monitor: IMonitor | None = None,
+    monitor: AnyMonitor | None = None,
     dry_run: bool = False,
     **settings: Any,
 ) -> Options:
@@ -184,7 +185,7 @@ def checked_options(
     """
     check_flag("dry_run", dry_run)
     if monitor is not None:
-        check_monitor("monitor", monitor)
+        monitor = check_monitor("monitor", monitor)
     hooks = [(hook, False) for hook in hooks_from("on_exit", on_exit)]
     hooks += [(hook, True) for hook in hooks_from("on_cancel", on_cancel)]
     return Options(

@@ -11,8 +11,8 @@ from inspect import currentframe
 from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from twisted.web.server import Request
 
 from .._kinds.registry import canceller_for
 from ..causes import Cause, Ended, ResponseFinished, ScopeCancelled
@@ -23,7 +23,6 @@ from .found_context import find_context
 from .hooks import hook_here
 from .life import Life
 from .limits import deadline_of, remaining_of, set_timeout
-from .options import Options
 from .parts import BareSubject
 from .states import State
 from .tracking import track
@@ -40,16 +39,13 @@ class Scope(BareSubject):
     `cause`, `deadline` and `remaining`, which any thread may use. All other names are private.
 
     Attributes:
-        request: the request; None once the scope has closed.
+        request (~twisted.web.server.Request | None): the request; None once the scope has closed.
         cause: why the scope was cancelled, or None.
     """
 
+    request: Request | None
     _ended: Ended | None = None
-    _life: Life | None
-
-    def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
-        super().__init__(request, options, clock)
-        self._life = None
+    _life: Life | None = None
 
     def __repr__(self) -> str:
         return f"<Scope of {self.request!r}, {self.state.name.lower()}, cause: {self.cause}>"

@@ -22,6 +22,7 @@ from .._kinds.cancellers import Canceller, global_reactor
 from .._kinds.let_go import LET_GO, Unstopped
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
+from .._typed import AnyClock
 from .checks import check_clock, check_seconds
 from .finding import scope_or_none
 from .patience import SURVIVOR_AFTER
@@ -73,13 +74,12 @@ class Shared(Generic[P, R]):
         function: Callable[P, Awaitable[R]],
         linger: float = 0.0,
         *,
-        clock: IReactorTime | None = None,
+        clock: AnyClock | None = None,
     ) -> None:
         if not callable(function):
             raise TypeError(f"Shared takes a function, not {function!r}")
         check_seconds("linger", linger)
-        if clock is not None:
-            check_clock("clock", clock)
+        clock = None if clock is None else check_clock("clock", clock)
         update_wrapper(self, function)
         self._function, self._linger, self._clock = function, linger, clock
         self._runs: dict[Hashable, Run] = {}

@@ -105,7 +105,8 @@ class Demonstration:
     @property
     def running(self) -> int:
         """How many requests are running."""
-        return sum(hop_of(scope.request.path) == 1 for scope in self.monitor.scopes)
+        requests = (scope.request for scope in self.monitor.scopes)
+        return sum(hop_of(each.path) == 1 for each in requests if each is not None)
 
     def state(self) -> dict[str, object]:
         """What the page shows, except the CPU."""
@@ -145,11 +146,12 @@ def ending(outcome: Outcome) -> str:
 
 def row(scope: Scope, now: float) -> dict[str, object]:
     """One request in the list."""
+    request: Any = scope.request
     return {
-        "kind": scope.request.prepath[1].decode(),
-        "hop": hop_of(scope.request.path),
+        "kind": request.prepath[1].decode(),
+        "hop": hop_of(request.path),
         "age": now - (now if scope.opened is None else scope.opened),
-        "left": fate_of(scope.request) is not Fate.OPEN,
+        "left": fate_of(request) is not Fate.OPEN,
         "where": where_it_waits(scope).rpartition(os.sep)[2],
     }
 

@@ -6,6 +6,7 @@ Frozen facts, in text that is fit to be shown; neither HTML nor HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -158,7 +159,8 @@ def _saves(cause: str, ended: str) -> bool:
 
 
 def _in_flight(scope: Scope) -> InFlight:
-    request, now = scope.request, scope.clock.seconds()
+    request: Any = scope.request
+    now = scope.clock.seconds()
     return InFlight(
         method=_shown(request.method),
         path=_shown(path_of(request)),

@@ -13,6 +13,7 @@ from attrs import asdict, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
+from twisted.web.server import Request
 from twisted.web.template import flattenString
 from twisted.web.util import redirectTo
 
@@ -83,7 +84,7 @@ class Part(Resource):
         super().__init__()
         self.look = look
 
-    def render(self, request: Any) -> Any:
+    def render(self, request: Request) -> Any:
         """See `IResource`; sets the headers, for errors too."""
         for name, value in HEADERS.items():
             request.setHeader(name, value)
@@ -95,7 +96,7 @@ class PagePart(Part):
     """The page."""
 
     @cancel_on_disconnect(observers=())
-    async def render_GET(self, request: Any) -> bytes:
+    async def render_GET(self, request: Request) -> bytes:
         """As it is now."""
         return await self.look.page(current_scope().clock)
 
@@ -106,7 +107,7 @@ class EventsPart(Part):
     content_type = b"text/event-stream"
 
     @cancel_on_disconnect(observers=())
-    async def render_GET(self, request: Any) -> AsyncIterator[bytes]:
+    async def render_GET(self, request: Request) -> AsyncIterator[bytes]:
         """As long as the client stays; one that takes in nothing is sent nothing."""
         clock = current_scope().clock
         while True:
@@ -121,7 +122,7 @@ class JSONPart(Part):
     content_type = b"application/json"
 
     @cancel_on_disconnect(observers=())
-    def render_GET(self, request: Any) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         """As it is now."""
         status = read(self.look.monitor, current_scope().clock)
         return json.dumps(asdict(status), indent=1).encode()
@@ -135,7 +136,7 @@ class FilePart(Part):
         self.content_type = FILES[name]
         self._content = asset(name.decode())
 
-    def render_GET(self, request: Any) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         """The file."""
         return self._content
 
@@ -170,7 +171,7 @@ class StatusResource(Resource):
         for name in FILES:
             self.putChild(name, FilePart(look, name))
 
-    def render_GET(self, request: Any) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         """Reached below another resource, and without the slash that relative links need."""
         return redirectTo(
             b"./" + request.uri.partition(b"?")[0].rpartition(b"/")[2] + b"/", request

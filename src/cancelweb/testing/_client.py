@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.task import Clock
-from twisted.web.http import Request
 from twisted.web.resource import IResource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
+from .._typed import AnyResource
 from ._connection import Connection
 from ._exchange import Exchange, Headers
 from ._leaks import Leaks
@@ -49,7 +49,9 @@ class Client:
         ValueError: the reactor of the Site is not the clock.
     """
 
-    def __init__(self, root: Any, clock: Clock | None = None, *, watch: bool = True) -> None:
+    def __init__(
+        self, root: AnyResource | Site, clock: Clock | None = None, *, watch: bool = True
+    ) -> None:
         self.site = _site(root, Clock() if clock is None else clock, clock is not None)
         self.clock: Clock = cast(Any, self.site.reactor)
         self._leaks = Leaks(self.clock) if watch else None
@@ -124,7 +126,7 @@ def http2_connection_class() -> type[HTTP2Connection]:
     return HTTP2Connection
 
 
-def _site(root: Any, clock: Clock, is_given: bool) -> Site:
+def _site(root: AnyResource | Site, clock: Clock, is_given: bool) -> Site:
     if isinstance(root, Site):
         reactor: Any = root.reactor
         if not isinstance(reactor, Clock) or (is_given and reactor is not clock):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 from twisted.internet.error import ConnectionDone
-from twisted.web.http import Request
+from twisted.web.server import Request
 
 from .._log import name_of
 from ..causes import Outcome

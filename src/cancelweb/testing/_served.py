@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.task import Clock, Cooperator
-from twisted.web.http import Request
+from twisted.web.server import Request
 
 from .._log import log
 from .._scopes.bursts import log_outcome

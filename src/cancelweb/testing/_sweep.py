@@ -7,21 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import methodcaller
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.task import Clock
+from twisted.web.server import Site
 
+from .._typed import AnyResource
 from ._client import Client
 from ._exchange import Exchange
 from ._report import Finding, Problem, Report, SweepFailed
 from ._run import Plan, Run
 
+RootT = TypeVar("RootT", bound="AnyResource | Site")
+
 
 def sweep(
-    make_resource: Callable[[Clock], Any],
+    make_resource: Callable[[Clock], RootT],
     request: bytes | Callable[[Client], Exchange] = b"/",
     *,
-    check: Callable[[Any], object] = lambda resource: None,
+    check: Callable[[RootT], object] = lambda resource: None,
     must_stop: bool = True,
     forced: bool = True,
     beside: bool = True,

@@ -61,7 +61,7 @@ class Visit:
     """
 
     def __init__(
-        self, handler: Callable[[Any, Clock], object], kind: Any = GetPage, **options: Any
+        self, handler: Callable[[Any, Clock], Any], kind: Any = GetPage, **options: Any
     ) -> None:
         self.clock = Clock()
         self.outcomes: list[Any] = []
