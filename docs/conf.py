@@ -73,6 +73,7 @@ _UNREADABLE = {
     rf"~?\b(?:{_ELSEWHERE})[\w.]*\.(\w+)": r"\1",
     r"~(?=\w)": "",
     r"<InterfaceClass ([\w.]+)>": r"\1",
+    r" \| (?:Resource|Clock|Monitor|Agent|Response)Methods": "",
     r"<function <lambda>>|NOTHING": "...",
     r"operator\.methodcaller": "methodcaller",
     r"[\w.]*NotGiven \| ": "",
