@@ -140,6 +140,9 @@ class IMonitor(Interface):
 
     is_draining = Attribute("Whether new requests are answered 503, without running the handler.")
     retry_after = Attribute("How many whole seconds such a client is told to wait, 1 or more.")
+    is_dry_run = Attribute(
+        "Set to True when a CancellingResource with dry_run=True gets this monitor; for display."
+    )
 
     def scope_opened(scope: MonitoredScope) -> None:  # noqa: N805 - an interface has no self
         """An entry point with this monitor has received a request.

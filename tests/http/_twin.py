@@ -76,6 +76,7 @@ class Watcher:
     journal: Journal
     is_draining: ClassVar[bool] = False
     retry_after: ClassVar[int] = 1
+    is_dry_run: bool = False
 
     def scope_opened(self, scope: Any) -> None:
         """See `IMonitor`."""

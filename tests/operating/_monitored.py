@@ -10,7 +10,7 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from cancelweb import CancellingResource
+from cancelweb import CancellingResource, detach
 from cancelweb.monitor import Monitor
 from cancelweb.testing import Connection
 
@@ -29,6 +29,17 @@ async def stubborn(request: Request) -> bytes:
         return await Deferred[bytes]()
     except Exception:
         return await Deferred[bytes]()
+
+
+async def mail() -> None:
+    """Work that waits for ever, for a handler to detach."""
+    await Deferred[None]()
+
+
+def detaching(request: Request) -> bytes:
+    """A handler that answers at once, and has detached work that runs on."""
+    detach(mail())
+    return b"page"
 
 
 @define(eq=False)
@@ -74,6 +85,17 @@ class Monitored:
     def survivor(self, path: bytes = b"/stubborn", after: float = 0.01) -> None:
         """Add a request whose client has left, and whose work survives so many seconds later."""
         self.visit(path, handler=stubborn, survivor_after=after).disconnect()
+
+    def let_go(self, path: bytes = b"/in-a-thread") -> Deferred[bytes]:
+        """Add a request whose client has left, and whose work nothing can stop; returns that."""
+        work: Deferred[bytes] = Deferred()
+        self.visit(path, handler=lambda _: work)
+        self.connections.pop().disconnect()
+        return work
+
+    def detach(self, path: bytes = b"/detaching") -> None:
+        """Add a request that was answered, and whose detached work still runs."""
+        self.visit(path, handler=detaching)
 
     def leave(self) -> None:
         """Disconnect all clients."""

@@ -17,6 +17,14 @@ from cancelweb.testing import Response
 from .._visits import connect
 from ._monitored import Monitored
 
+
+def cells_of(html: str) -> list[list[str]]:
+    """The text of the rows of a table, cell by cell."""
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", html, re.S)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in rows]
+    return [[" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in row] for row in cells]
+
+
 PATHS = [b"/", b"/json", *(b"/" + name for name in FILES)]
 
 
@@ -45,13 +53,17 @@ class StatusTestCase(SynchronousTestCase):
         """The text of the rows of a table on the page, cell by cell."""
         body = re.search(rf'<tbody id="{name}"[^>]*>(.*?)</tbody>', self.page(), re.S)
         assert body is not None
-        found = re.findall(r"<tr>(.*?)</tr>", body[1], re.S)
-        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in found]
-        return [[" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in row] for row in cells]
+        return cells_of(body[1])
+
+    def ranking(self, id: str) -> list[list[str]]:
+        """The text of the rows of a list of handlers or paths, by the id of its heading."""
+        table = re.search(rf'<h3 id="{id}">.*?<tbody>(.*?)</tbody>', self.page(), re.S)
+        assert table is not None
+        return cells_of(table[1])
 
     def numbers(self) -> dict[str, str]:
         """The numbers at the top of the page, by name."""
-        found = re.findall(r"<dt>(.*?)</dt><dd>([\d,]+)", self.page())
+        found = re.findall(r"<dt><a[^>]*>(.*?)</a></dt><dd>([\d,]+)", self.page())
         return dict(found)
 
     def json(self) -> Any:

@@ -7,63 +7,14 @@ In memory. How it is served is for `test_status_serving`; what a browser makes o
 import json
 
 from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
 
-from cancelweb import TimedOut, detach
-from cancelweb.status._facts import LONGEST, SHOWN
+from cancelweb import CancellingResource, TimedOut, detach
+from cancelweb.status._still_running import PLACES
+from cancelweb.status._text import LONGEST
 
 from ._monitored import stubborn
 from ._statuses import StatusTestCase
-
-
-class RequestsTests(StatusTestCase):
-    """Requests in flight on the status page."""
-
-    def test_are_none(self) -> None:
-        """A page without requests, survivors or totals says so in its tables, and counts 0."""
-        for name in ["request-rows", "survivor-rows"]:
-            self.assertEqual(self.table(name), [["None"]])
-        self.assertEqual(self.table("total-rows"), [["None yet"]])
-        self.assertEqual(set(self.numbers().values()), {"0"})
-
-    def test_are_told_with_what_they_wait_at(self) -> None:
-        """A request has its method, its path without the query, its age and its waiting line."""
-        self.site.visit(b"/a%20b;c?secret=1")
-        self.clock.advance(3)
-        ((request, age, deadline),) = self.table("request-rows")
-        self.assertRegex(request, r"^GET.*/a%20b;c \S*/tests/operating/_monitored\.py:\d+ in rows$")
-        self.assertEqual((age, deadline), ("4.0 s", "none"))
-        self.assertNotIn("secret", self.page())
-
-    def test_are_told_with_their_deadline(self) -> None:
-        """A request with a deadline has the time to it, which counts down."""
-        self.site.visit(timeout=30)
-        self.assertEqual([row[2] for row in self.table("request-rows")], ["in 29 s"])
-        self.clock.advance(25)
-        self.assertEqual([row[2] for row in self.table("request-rows")], ["in 3.0 s"])
-
-    def test_are_told_while_they_stop(self) -> None:
-        """A request that was cancelled, and has not stopped yet, says why."""
-        self.site.visit(handler=stubborn, timeout=2)
-        self.clock.advance(2)
-        ((request, _, _),) = self.table("request-rows")
-        self.assertIn("Stopping: timed out after 2 s", request)
-
-    def test_the_oldest_are_told(self) -> None:
-        """The oldest requests have a row, and the younger ones beyond are counted."""
-        self.site.visits(SHOWN)
-        self.assertNotIn("more, younger", self.page())
-        self.site.visits(1007)
-        requests = [row[0] for row in self.table("request-rows")]
-        self.assertEqual(len(requests), SHOWN)
-        self.assertRegex(requests[0], r"/reports/0 ")
-        self.assertIn("and 1,007 more, younger ones", self.page())
-        self.assertEqual(self.numbers()["In flight"], f"{SHOWN + 1007:,}")
-
-    def test_that_are_over_are_not_told(self) -> None:
-        """A request whose client has left is gone from the page."""
-        self.site.visits(3)
-        self.site.leave()
-        self.assertEqual(self.table("request-rows"), [["None"]])
 
 
 class SurvivorsTests(StatusTestCase):
@@ -78,20 +29,56 @@ class SurvivorsTests(StatusTestCase):
     def test_are_told_with_their_stack(self) -> None:
         """A survivor has its request, its cause, the line that it waits at, and its age."""
         self.survivor()
-        ((survivor, age),) = self.table("survivor-rows")
+        ((survivor, count, age),) = self.table("survivor-rows")
         self.assertRegex(
             survivor,
             r"GET.*/stubborn the client disconnected .* \S*/_monitored\.py:\d+ in stubborn",
         )
-        self.assertEqual(age, "3.0 s")
+        self.assertEqual((count, age), ("1", "3.0 s"))
         self.assertEqual(self.numbers()["Survivors"], "1")
 
-    def test_the_oldest_are_told(self) -> None:
-        """The oldest survivors have a row, and the younger ones beyond are counted."""
-        for index in range(SHOWN + 2):
+    def test_at_one_place_share_a_row(self) -> None:
+        """Survivors that wait at the same place share a row, with the oldest of them."""
+        for index in range(3):
             self.survivor(b"/%d" % index)
-        self.assertEqual(len(self.table("survivor-rows")), SHOWN)
-        self.assertIn("and 2 more, younger ones", self.page())
+        ((survivor, count, age),) = self.table("survivor-rows")
+        self.assertRegex(survivor, r"GET.*/0 and 2 other paths ")
+        self.assertEqual((count, age), ("3", "7.0 s"))
+
+    def test_at_many_places_are_counted(self) -> None:
+        """Survivors at so many places that not all have a row are counted below the rows."""
+        for index in range(PLACES + 2):
+            self.site.visit(method=b"M%d" % index, handler=stubborn, survivor_after=1)
+        self.site.monitor.drain(0)
+        self.clock.pump([1, 1])
+        self.assertEqual(len(self.table("survivor-rows")), PLACES)
+        self.assertIn("and 2 more survivors", self.page())
+
+
+class OtherWorkTests(StatusTestCase):
+    """Work that was let go, and detached work, on the status page."""
+
+    def test_work_that_was_let_go(self) -> None:
+        """A place where work was let go has how often, how much still runs, and for how long."""
+        self.assertEqual(self.table("let-go-rows"), [["None"]])
+        running = self.site.let_go()
+        self.clock.advance(2)
+        self.site.let_go()
+        ((place, *numbers),) = self.table("let-go-rows")
+        self.assertRegex(place, r"^a Deferred of ")
+        self.assertEqual(numbers, ["2", "1", "3.0 s"])
+        del running
+        ((_, *numbers),) = self.table("let-go-rows")
+        self.assertEqual(numbers, ["2", "0", ""])
+
+    def test_detached_work(self) -> None:
+        """Detached work that waits at the same place shares a row, and is counted."""
+        self.assertEqual(self.table("detached-rows"), [["None"]])
+        self.site.detach()
+        self.site.detach()
+        ((work, count),) = self.table("detached-rows")
+        self.assertRegex(work, r"^coroutine mail \S*/_monitored\.py:\d+ in mail$")
+        self.assertEqual(count, "2")
 
 
 class TotalsTests(StatusTestCase):
@@ -134,10 +121,17 @@ class TotalsTests(StatusTestCase):
         done: Deferred[bytes] = Deferred()
         self.site.visit(handler=lambda _: done, dry_run=True).disconnect()
         done.callback(b"page")
-        self.assertIn(
-            ["Disconnected", "would have been cancelled (dry run)", "1"], self.table("total-rows")
-        )
+        self.assertIn(["Disconnected", "would have been cancelled", "1"], self.table("total-rows"))
         self.assertEqual(self.numbers()["Work saved"], "0")
+
+    def test_banner_of_a_dry_run(self) -> None:
+        """The page says that it is a dry run as soon as an entry point for one is made."""
+        self.assertNotIn("Dry run", self.page())
+        CancellingResource(Resource(), monitor=self.site.monitor)
+        self.assertFalse(self.json()["is_dry_run"])
+        CancellingResource(Resource(), monitor=self.site.monitor, dry_run=True)
+        self.assertIn("Dry run", self.page())
+        self.assertTrue(self.json()["is_dry_run"])
 
     def test_draining(self) -> None:
         """The page says during a drain that the server is draining."""
@@ -187,22 +181,37 @@ class JSONTests(StatusTestCase):
     """The status as JSON, for scripts."""
 
     def test_tells_what_the_page_tells(self) -> None:
-        """The JSON has the counts, and each request, survivor and total."""
+        """The JSON has the counts, and each request, group, share, survivor and total."""
         self.site.visit(b"/old", timeout=60)
         self.clock.advance(2)
         self.site.visit(b"/new").disconnect()
         response = self.get(b"/json")
         self.assertEqual(response.header(b"content-type"), b"application/json")
         told = json.loads(response.body)
-        (oldest,) = told.pop("oldest")
+        (oldest,), (group,) = told.pop("oldest"), told.pop("groups")
+        self.assertEqual((group["requests"], group["count"], group["paths"]), ([oldest], 1, 1))
         self.assertRegex(oldest.pop("waits_at"), r"_monitored\.py:\d+ in rows$")
         self.assertEqual(
-            oldest, {"method": "GET", "path": "/old", "age": 2, "remaining": 58, "cause": None}
+            oldest,
+            {
+                "method": "GET",
+                "path": "/old",
+                "handler": "Page.render",
+                "age": 2,
+                "remaining": 58,
+                "state": "running",
+                "client_left": False,
+                "cause": None,
+            },
         )
+        recent = told.pop("recent")
+        self.assertEqual(told.pop("since_start"), recent)
+        self.assertEqual((recent["requests"], recent["abandoned"]), (1, 1))
         self.assertEqual(
             told,
             {
                 "is_draining": False,
+                "is_dry_run": False,
                 "in_flight": 1,
                 "survivors": 0,
                 "let_go": 0,
@@ -214,6 +223,7 @@ class JSONTests(StatusTestCase):
                 "totals": [{"cause": "Disconnected", "ended": "stopped", "count": 1}],
                 "surviving": [],
                 "let_go_at": [],
+                "detached_work": [],
             },
         )
 

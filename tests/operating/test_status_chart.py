@@ -6,7 +6,7 @@ What belongs here: functions of numbers. What does not: the page.
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb.status._history import GAP, SECONDS, History
-from cancelweb.status._page import duration, number
+from cancelweb.status._words import brief, duration, number, percent, several, span
 
 
 class ChartTests(SynchronousTestCase):
@@ -66,6 +66,45 @@ class WordsTests(SynchronousTestCase):
             (7450, "2 h 4 min"),
         ]:
             self.assertEqual(duration(seconds).replace("\xa0", " "), words)
+
+    def test_brief(self) -> None:
+        """A time below a tenth of a second is in milliseconds."""
+        for seconds, words in [
+            (0, "0 ms"),
+            (0.0042, "4 ms"),
+            (0.0996, "0.1 s"),
+            (75, "1 min 15 s"),
+        ]:
+            self.assertEqual(brief(seconds).replace("\xa0", " "), words)
+
+    def test_percent(self) -> None:
+        """A part is rounded to whole percents, but not to nothing or to all."""
+        for share, words in [
+            (0, "0%"),
+            (0.0001, "<1%"),
+            (0.01, "1%"),
+            (0.555, "56%"),
+            (0.9999, "99%"),
+            (1, "100%"),
+        ]:
+            self.assertEqual(percent(share), words)
+
+    def test_several(self) -> None:
+        """A number has its noun in the singular or the plural."""
+        for count, words in [(0, "0 cats"), (1, "1 cat"), (2000, "2,000 cats")]:
+            self.assertEqual(several(count, "cat", "cats"), words)
+
+    def test_span(self) -> None:
+        """The length of a period is in one unit."""
+        for seconds, words in [
+            (0.4, "0 s"),
+            (59, "59 s"),
+            (119, "1 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (86400 * 2, "2 days"),
+        ]:
+            self.assertEqual(span(seconds).replace("\xa0", " "), words)
 
     def test_number(self) -> None:
         """A number has commas between thousands, and a fraction only if it is small."""

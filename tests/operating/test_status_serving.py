@@ -55,6 +55,7 @@ class EventsTests(StatusTestCase):
         first, second = self.events(connection)
         self.assertNotIn("/new", first)
         self.assertIn("/new", second)
+        connection.disconnect()
 
     def test_stop_when_the_client_leaves(self) -> None:
         """A browser that leaves has no timer left, and nothing is logged."""
@@ -176,17 +177,25 @@ class ServingTests(StatusTestCase):
 
     def test_keys_are_documented(self) -> None:
         """The reference has each key of the JSON and of the objects in it."""
-        self.site.visit()
-        self.site.visit().disconnect()
+        self.site.visits(2)
+        self.clock.advance(1)
+        self.site.connections.pop().disconnect()
         self.site.survivor(after=1)
+        self.site.let_go()
+        self.site.detach()
         self.clock.advance(1)
         told = self.json()
-        keys = {*told, *told["oldest"][0], *told["surviving"][0], *told["totals"][0]}
+        lists = [each for each in (*told.values(), *told["recent"].values()) if each is not None]
+        firsts = [each[0] for each in lists if isinstance(each, list)]
+        keys = {*told, *told["recent"], *(key for each in firsts for key in each)}
+        self.assertEqual(len(firsts), 10)
         reference = (DOCS / "reference" / "status.rst").read_text()
         quoted = set(re.findall(r"\w+", " ".join(re.findall(r"``.+?``", reference, re.S))))
         self.assertEqual(keys - quoted, set())
 
     def test_needs_a_monitor(self) -> None:
-        """A StatusResource of anything but a Monitor is a TypeError that names it."""
-        with self.assertRaisesRegex(TypeError, r"shows a cancelweb\.monitor\.Monitor, not 3"):
+        """A StatusResource of anything but a Monitor is a TypeError that says what to pass."""
+        with self.assertRaisesRegex(
+            TypeError, r"takes a cancelweb\.monitor\.Monitor, not 3; pass it"
+        ):
             StatusResource(3)  # type: ignore[arg-type]

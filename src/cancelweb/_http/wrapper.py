@@ -92,6 +92,8 @@ class CancellingResource:
             monitor=monitor,
             dry_run=dry_run,
         )
+        if dry_run and monitor is not None:
+            monitor.is_dry_run = True
 
     def getChildWithDefault(self, name: bytes, request: Any) -> CancellingResource:
         """See `IResource`: returns the wrapped resource's child, wrapped, too."""

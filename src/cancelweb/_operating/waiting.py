@@ -1,16 +1,25 @@
-"""Where an open scope waits, for the status page and for reports."""
+"""Where the work of an open scope waits, for the status page and for reports."""
 
 from __future__ import annotations
 
 from .._kinds.where import innermost_line
 from .._scopes.scope import Scope
+from .._scopes.states import ENDED
 
 
 def where_it_waits(scope: Scope) -> str:
-    """Where the work that a scope's handler returned waits: ``file.py:123 in function``.
+    """Tell where the work of a scope waits, in one line, such as ``file.py:123 in function``.
 
-    This is the innermost frame that Python knows: an awaited Deferred does not say what it waits
-    for. Without a coroutine it is a description of the work; without work it is empty.
+    The line is that of the innermost frame that Python can tell. Work without a coroutine is
+    described: a timer, for example, by its function and when it is due.
+
+    Args:
+        scope: an open scope. If its handler returned no work, the newest tracked work is told.
+
+    Returns:
+        The line; empty if the scope has no work.
     """
-    returned = scope.life.stopping.works.returned
-    return "" if returned is None else innermost_line(returned.canceller)
+    works = scope.life.stopping.works
+    tracked = (work for work in reversed(list(works)) if work.step is not ENDED)
+    work = works.returned or next(tracked, None)
+    return "" if work is None else innermost_line(work.canceller)

@@ -1,7 +1,8 @@
-"""The page that shows a `Monitor`, for the people on call. No logic here.
+"""The page that shows a `Monitor` to operators. No logic here.
 
-`_facts` reads the monitor, `_page` makes HTML of what was read, `_resource` serves it. What a
-browser is given besides lies here as it is: ``page.xml``, ``style.css``, ``page.js``, ``icon.svg``.
+`_facts` reads the monitor, `_page` makes HTML of the facts, and `_resource` serves it. The
+templates are ``page.xml`` and ``ranking.xml``. The browser gets ``style.css``, ``page.js`` and
+``icon.svg``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How the numbers went in the last minutes: samples, and lines through them for a chart.
+"""The numbers of the last minutes: samples, and lines through them for a chart.
 
-Nothing here samples by itself: who looks at the page does. While nobody looks there are no samples,
-and the line has a gap.
+Each rendering of the page adds a sample. While the page has no readers there are no samples, and
+the line has a gap.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from itertools import pairwise
 from attrs import define, field, frozen
 
 SECONDS = 120
-"""How far back it goes, and how wide a chart is."""
+"""How far back a chart goes; also its width."""
 
 HEIGHT = 40
-"""How high a chart is."""
+"""The height of a chart."""
 
 GAP = 5.0
-"""Seconds without a sample from which on nothing is known of what was between."""
+"""If two samples are further apart than these seconds, the line between them is left out."""
 
 Point = tuple[float, float]
 
@@ -30,8 +30,9 @@ class Line:
 
     Attributes:
         now: the newest value.
-        most: the greatest.
-        runs: the points without gaps between them; time in seconds, the oldest first, and value.
+        most: the greatest value.
+        runs: the points, as pairs of time in seconds and value, the oldest first. Each gap begins
+            a new run.
     """
 
     now: float
@@ -39,7 +40,7 @@ class Line:
     runs: list[list[Point]]
 
     def drawn(self, end: float) -> list[list[Point]]:
-        """The points on a chart that ends at that time, from its upper left corner."""
+        """The points of a chart that ends at this time, measured from the upper left corner."""
         scale = (HEIGHT - 2) / max(self.most, 1)
         return [
             [(SECONDS - (end - time), HEIGHT - 1 - value * scale) for time, value in run]
@@ -54,7 +55,7 @@ class History:
     _samples: deque[tuple[float, int, int]] = field(factory=deque)
 
     def note(self, now: float, in_flight: int, cancelled: int) -> None:
-        """Note how it is now, and forget what is too old."""
+        """Add a sample, and drop the samples that are too old."""
         self._samples.append((now, in_flight, cancelled))
         while not 0 <= now - self._samples[0][0] <= SECONDS:
             self._samples.popleft()
@@ -64,7 +65,7 @@ class History:
         return _line((time, in_flight) for time, in_flight, _ in self._samples)
 
     def cancelled(self) -> Line:
-        """Requests cancelled in a second."""
+        """Requests cancelled per second."""
         return _line(self._rates())
 
     def _rates(self) -> Iterator[Point]:

@@ -1,43 +1,24 @@
 """The status page as HTML: `Status` and `History` poured into ``page.xml``.
 
-All text goes through `twisted.web.template`, which escapes it; there is no script in the page.
+All text goes through `twisted.web.template`, which escapes it. The page has no inline script and no
+inline style.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.resources import files
+from collections.abc import Iterator, Sequence
 
 from twisted.web.iweb import IRequest
-from twisted.web.template import Element, Tag, XMLString, renderer
+from twisted.web.template import Element, Tag, renderer, tags
 
+from ._assets import template
 from ._facts import NOT_CANCELLED, Status
 from ._history import HEIGHT, SECONDS, History, Point
+from ._in_flight import Group, InFlight, not_shown
+from ._rankings import Ranking, rankings
+from ._words import UNKNOWN_PLACE, duration, mark_of, number, several, span
 
 DOCTYPE = b"<!DOCTYPE html>\n"
-
-
-def asset(name: str) -> bytes:
-    """One of the files that lie beside this module."""
-    return files(__package__).joinpath(name).read_bytes()
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``.
-
-    No line breaks between a number and its unit.
-    """
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f}\xa0s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}\xa0min {rest}\xa0s" if minutes else f"{rest}\xa0s"
-    return f"{minutes // 60}\xa0h {minutes % 60}\xa0min"
-
-
-def number(value: float) -> str:
-    """A number with its thousands apart, and with one digit behind the point if it needs any."""
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
 def path_of(runs: list[list[Point]]) -> str:
@@ -51,13 +32,15 @@ def filled(runs: list[list[Point]]) -> list[list[Point]]:
 
 
 class Page(Element):
-    """The whole page, as it is at one moment.
+    """The whole page at one moment.
 
     Args:
-        now: when the last sample of the history was noted.
+        status: the facts.
+        history: the samples for the charts.
+        now: when the last sample was noted.
     """
 
-    loader = XMLString(asset("page.xml"))
+    loader = template("page.xml")
 
     def __init__(self, status: Status, history: History, now: float) -> None:
         super().__init__()
@@ -68,7 +51,13 @@ class Page(Element):
         """The numbers at the top."""
         status = self._status
         names = ["in_flight", "survivors", "let_go", "detached", "opened", "cancelled", "saved"]
-        return tag.fillSlots(**{name: number(getattr(status, name)) for name in names})
+        numbers = {name: number(getattr(status, name)) for name in names}
+        return tag.fillSlots(abandoned=number(status.since_start.abandoned), **numbers)
+
+    @renderer
+    def dry_run(self, request: IRequest | None, tag: Tag) -> Tag | str:
+        """Says that nothing is cancelled, if that is so."""
+        return tag if self._status.is_dry_run else ""
 
     @renderer
     def draining(self, request: IRequest | None, tag: Tag) -> Tag | str:
@@ -77,10 +66,10 @@ class Page(Element):
 
     @renderer
     def charts(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """How it went over time."""
+        """A chart for each number that is sampled."""
         for title, line in [
             ("Requests in flight", self._history.in_flight()),
-            ("Cancelled in a second", self._history.cancelled()),
+            ("Cancelled per second", self._history.cancelled()),
         ]:
             runs, most = line.drawn(self._now), f"at most {number(line.most)}"
             yield tag.clone().fillSlots(
@@ -94,49 +83,76 @@ class Page(Element):
             )
 
     @renderer
-    def requests(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A row for each of the oldest requests."""
-        for each in self._status.oldest:
+    def groups(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
+        """A row for each group of requests."""
+        for group in self._status.groups:
+            oldest = group.requests[0]
             yield tag.clone().fillSlots(
-                method=each.method,
-                path=each.path,
-                waits_at=each.waits_at,
-                cause="" if each.cause is None else f"Stopping: {each.cause}",
-                age=duration(each.age),
-                remaining="none" if each.remaining is None else f"in {duration(each.remaining)}",
+                id=group.id,
+                method=oldest.method,
+                path=oldest.path,
+                paths=_other_paths(group.paths),
+                mark=mark_of(oldest),
+                waits_at=oldest.waits_at or UNKNOWN_PLACE,
+                members=_members(group),
+                count=number(group.count),
+                age=duration(oldest.age),
+                remaining=_deadline(oldest),
             )
 
     @renderer
-    def no_requests(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Stands in the place of the rows where there are none."""
-        return "" if self._status.oldest else tag
+    def no_groups(self, request: IRequest | None, tag: Tag) -> Tag | str:
+        """A row that stands in for the others if there are none."""
+        return _none(tag, self._status.groups)
 
     @renderer
     def more_requests(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Says how many requests have no row."""
-        return _more(tag, self._status.in_flight - len(self._status.oldest))
+        """Says how many requests are in no row."""
+        count = not_shown(self._status.groups, self._status.in_flight)
+        return _more(tag, count, "more request", "more requests")
+
+    @renderer
+    def recent_length(self, request: IRequest | None, tag: Tag) -> Tag:
+        """Says which requests the lists are about."""
+        recent = self._status.recent
+        return tag.fillSlots(
+            requests=several(recent.requests, "request", "requests"), length=span(recent.length)
+        )
+
+    @renderer
+    def recent(self, request: IRequest | None, tag: Tag) -> list[Ranking]:
+        """The lists for the last minutes."""
+        return rankings(self._status.recent, "recent")
+
+    @renderer
+    def since_start(self, request: IRequest | None, tag: Tag) -> list[Ranking]:
+        """The lists since the start."""
+        return rankings(self._status.since_start, "all")
 
     @renderer
     def survivors(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A row for each survivor."""
+        """A row for each place at which work survives."""
         for each in self._status.surviving:
             yield tag.clone().fillSlots(
                 method=each.method,
                 path=each.path,
+                paths=_other_paths(each.paths),
                 cause=each.cause or "",
                 stack="\n".join(each.stack),
+                count=number(each.count),
                 age=duration(each.age),
             )
 
     @renderer
     def no_survivors(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Stands in the place of the rows where there are none."""
-        return "" if self._status.surviving else tag
+        """A row that stands in for the others if there are none."""
+        return _none(tag, self._status.surviving)
 
     @renderer
     def more_survivors(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Says how many survivors have no row."""
-        return _more(tag, self._status.survivors - len(self._status.surviving))
+        """Says how many survivors are in no row."""
+        count = self._status.survivors - sum(each.count for each in self._status.surviving)
+        return _more(tag, count, "more survivor", "more survivors")
 
     @renderer
     def let_go(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
@@ -151,8 +167,19 @@ class Page(Element):
 
     @renderer
     def no_let_go(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Stands in the place of the rows where there are none."""
-        return "" if self._status.let_go_at else tag
+        """A row that stands in for the others if there are none."""
+        return _none(tag, self._status.let_go_at)
+
+    @renderer
+    def detached(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
+        """A row for each place at which detached work waits."""
+        for each in self._status.detached_work:
+            yield tag.clone().fillSlots(what=each.what, where=each.where, count=number(each.count))
+
+    @renderer
+    def no_detached(self, request: IRequest | None, tag: Tag) -> Tag | str:
+        """A row that stands in for the others if there are none."""
+        return _none(tag, self._status.detached_work)
 
     @renderer
     def totals(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
@@ -162,14 +189,42 @@ class Page(Element):
             ended = each.ended.replace("_", " ")
             yield tag.clone().fillSlots(cause=cause, ended=ended, count=number(each.count))
         for cause, count in self._status.would_have_cancelled.items():
-            ended = "would have been cancelled (dry run)"
+            ended = "would have been cancelled"
             yield tag.clone().fillSlots(cause=cause, ended=ended, count=number(count))
 
     @renderer
     def no_totals(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Stands in the place of the rows where there are none."""
-        return "" if self._status.totals else tag
+        """A row that stands in for the others if there are none."""
+        return _none(tag, self._status.totals)
 
 
-def _more(tag: Tag, count: int) -> Tag | str:
-    return tag.fillSlots(count=number(count)) if count else ""
+def _none(tag: Tag, rows: Sequence[object]) -> Tag | str:
+    return "" if rows else tag
+
+
+def _more(tag: Tag, count: int, one: str, many: str) -> Tag | str:
+    return tag.fillSlots(count=several(count, one, many)) if count else ""
+
+
+def _other_paths(paths: int) -> str:
+    return "" if paths == 1 else f"and {several(paths - 1, 'other path', 'other paths')}"
+
+
+def _deadline(request: InFlight) -> str:
+    return "none" if request.remaining is None else f"in {duration(request.remaining)}"
+
+
+def _members(group: Group) -> Tag | str:
+    """The oldest requests of a group one by one, for readers who ask for them."""
+    if group.count == 1:
+        return ""
+    shown = len(group.requests)
+    words = f"Show all {shown}" if shown == group.count else f"Show the {shown} oldest"
+    rows = [_member(each) for each in group.requests]
+    return tags.details(tags.summary(words), tags.ol(*rows), id=f"{group.id}-oldest")
+
+
+def _member(request: InFlight) -> Tag:
+    limit = "" if request.remaining is None else f", deadline {_deadline(request)}"
+    sent = tags.code(f"{request.method}\xa0{request.path}", class_="sent")
+    return tags.li(sent, tags.span(f"{duration(request.age)}{limit}", class_="quiet"))

@@ -1,6 +1,6 @@
-"""Serving the status page: what is at which path, and the headers that go with it.
+"""Serves the status page: what is at which path, and the headers of each answer.
 
-What is told stands in `_facts`, how it looks in `_page`.
+`_facts` reads what is told, and `_page` makes it HTML.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from twisted.web.util import redirectTo
 from .._http.decorator import cancel_on_disconnect
 from .._scopes.finding import current_scope
 from ..monitor import Monitor
+from ._assets import asset
 from ._facts import read
 from ._history import History
-from ._page import DOCTYPE, Page, asset
+from ._page import DOCTYPE, Page
 
 INTERVAL = 1.0
 """Seconds between two events."""
 
 FRESH = 0.9 * INTERVAL
-"""For how many seconds a page that was rendered is good for others who look."""
+"""For how many seconds all readers get the same rendered page."""
 
 HEADERS = {
-    # Nothing from elsewhere, nothing inline, and nobody puts it into a frame.
+    # The page loads nothing from elsewhere, has nothing inline, and cannot be put into a frame.
     b"content-security-policy": (
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -40,7 +41,7 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
-    # An nginx in between is to pass on each event when it comes.
+    # Makes an nginx in between pass each event on at once.
     b"x-accel-buffering": b"no",
 }
 
@@ -53,9 +54,9 @@ FILES = {
 
 @define(eq=False)
 class Look:
-    """What all who look at a monitor share: its history, and the page as it was last rendered.
+    """What all readers of a page share: the history, and the page as it was last rendered.
 
-    So they cost one rendering a second, however many they are.
+    However many readers there are, the page is rendered once a second.
     """
 
     monitor: Monitor
@@ -64,7 +65,7 @@ class Look:
     _rendered: float | None = None
 
     async def page(self, clock: IReactorTime) -> bytes:
-        """The page as it is now, or was a moment ago."""
+        """The page as it is now, or was less than a second ago."""
         now = clock.seconds()
         if self._rendered is None or not 0 <= now - self._rendered < FRESH:
             status = read(self.monitor, clock)
@@ -85,7 +86,7 @@ class Part(Resource):
         self.look = look
 
     def render(self, request: Request) -> Any:
-        """See `IResource`; sets the headers, for errors too."""
+        """See `IResource`. Sets the headers, on error pages too."""
         for name, value in HEADERS.items():
             request.setHeader(name, value)
         request.setHeader(b"content-type", self.content_type)
@@ -97,18 +98,18 @@ class PagePart(Part):
 
     @cancel_on_disconnect(observers=())
     async def render_GET(self, request: Request) -> bytes:
-        """As it is now."""
+        """Return the page."""
         return await self.look.page(current_scope().clock)
 
 
 class EventsPart(Part):
-    """The page, again and again, as Server-Sent Events (WHATWG HTML, section 9.2)."""
+    """The page once a second, as Server-Sent Events (WHATWG HTML, section 9.2)."""
 
     content_type = b"text/event-stream"
 
     @cancel_on_disconnect(observers=())
     async def render_GET(self, request: Request) -> AsyncIterator[bytes]:
-        """As long as the client stays; one that takes in nothing is sent nothing."""
+        """Send the page until the client leaves, but not while the client reads nothing."""
         clock = current_scope().clock
         while True:
             page = await self.look.page(clock)
@@ -117,13 +118,13 @@ class EventsPart(Part):
 
 
 class JSONPart(Part):
-    """The same for scripts."""
+    """The same facts for scripts."""
 
     content_type = b"application/json"
 
     @cancel_on_disconnect(observers=())
     def render_GET(self, request: Request) -> bytes:
-        """As it is now."""
+        """Return the facts."""
         status = read(self.look.monitor, current_scope().clock)
         return json.dumps(asdict(status), indent=1).encode()
 
@@ -137,33 +138,36 @@ class FilePart(Part):
         self._content = asset(name.decode())
 
     def render_GET(self, request: Request) -> bytes:
-        """The file."""
+        """Return the file."""
         return self._content
 
 
 class StatusResource(Resource):
-    """A page that shows what a monitor knows, and keeps itself up to date.
+    """A page that shows what a monitor knows and keeps itself up to date.
 
-    Put it on an endpoint of its own that only the people on call can reach: it shows the paths that
-    clients ask for. It can be read without JavaScript, and loads nothing from elsewhere.
+    Serve it on a port of its own that only your operators can reach: it shows the paths that
+    clients request. The page works without JavaScript and loads nothing from elsewhere.
 
-    * ``/``: the page. Ages, deadlines and counts are of the last second.
-    * ``/json``: the same as JSON, for scripts.
-    * ``/events``: what the page listens to (Server-Sent Events); each is the page once more.
+    * ``/``: the page, at most a second old.
+    * ``/json``: the same facts as JSON.
+    * ``/events``: the page once a second (Server-Sent Events), for the page's own script.
 
-    All who look share one rendering a second. While nobody looks it costs nothing.
+    The page is rendered once a second, however many readers it has, and never without readers.
 
     Args:
-        monitor: the `cancelweb.monitor.Monitor` that a `cancelweb.CancellingResource` was given.
+        monitor: the `cancelweb.monitor.Monitor` that your `cancelweb.CancellingResource` has.
 
     Raises:
-        TypeError: ``monitor`` is none.
+        TypeError: ``monitor`` is not a monitor.
     """
 
     def __init__(self, monitor: Monitor) -> None:
         super().__init__()
         if not isinstance(monitor, Monitor):
-            raise TypeError(f"StatusResource shows a cancelweb.monitor.Monitor, not {monitor!r}")
+            raise TypeError(
+                f"StatusResource takes a cancelweb.monitor.Monitor, not {monitor!r}; pass it the "
+                "monitor=... of your CancellingResource"
+            )
         look = Look(monitor)
         self.putChild(b"", PagePart(look))
         self.putChild(b"json", JSONPart(look))
@@ -172,7 +176,7 @@ class StatusResource(Resource):
             self.putChild(name, FilePart(look, name))
 
     def render_GET(self, request: Request) -> bytes:
-        """Reached below another resource, and without the slash that relative links need."""
+        """Redirect to the path with a slash, which relative links need, below another resource."""
         return redirectTo(
             b"./" + request.uri.partition(b"?")[0].rpartition(b"/")[2] + b"/", request
         )

@@ -26,6 +26,7 @@ from ..connections import check_silence, notice_vanished
 from ..monitor import Monitor
 from ..observers import access_log_499, log_outcome
 from ..status import StatusResource
+from .announcing import Announced
 from .service import DrainingService
 from .values import (
     callable_from,
@@ -216,9 +217,11 @@ def makeService(options: Options) -> MultiService:
         factory = notice_vanished(factory, options["keepalive"])
     for each in web:
         each.factory = factory
+        each.endpoint = Announced(each.endpoint, "serving at {url}")
     server = DrainingService(web, monitor, options["drain"])
     TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
-        page = Site(StatusResource(monitor))
-        listening(options["status"], page).setServiceParent(server)
+        page = listening(options["status"], Site(StatusResource(monitor)))
+        page.endpoint = Announced(page.endpoint, "status page at {url}")
+        page.setServiceParent(server)
     return server

@@ -11,7 +11,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
+from cancelweb import cancel_on_disconnect
 from cancelweb.status import StatusResource
+from cancelweb.testing import Connection
 
 from ..._docs import DOCS
 from ..._loopback import listen_for_browser
@@ -23,15 +25,30 @@ from .test_status import until
 PICTURES = DOCS / "_static"
 
 SHOP = """
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
+from twisted.web.server import NOT_DONE_YET
+
+from cancelweb import current_scope, detach
+
+waits, searches = [], []
 
 
 async def report(request):
-    return await Deferred()
+    return await rows()
+
+
+async def rows():
+    return await Deferred(waits.append)
+
+
+def front(request):
+    return b"at once"
 
 
 async def search(request):
-    return await Deferred()
+    found = Deferred(searches.remove)
+    searches.append(found)
+    return await found
 
 
 async def export(request):
@@ -43,6 +60,33 @@ async def export(request):
 
 async def upload(request):
     return await Deferred()
+
+
+def thumbnail(request):
+    waits.append(Deferred())
+    return waits[-1]
+
+
+def poll(request):
+    current_scope().track(request.site.reactor.callLater(25, answer, request))
+    return NOT_DONE_YET
+
+
+def answer(request):
+    request.finish()
+
+
+async def pay(request):
+    return await Deferred()
+
+
+def sign_up(request):
+    detach(mail())
+    return b"at once"
+
+
+async def mail():
+    await Deferred()
 """
 """What is served: the pictures show its lines, and no path of the machine that takes them."""
 
@@ -63,34 +107,52 @@ class StatusTests(TestCase):
         url, _ = listen_for_browser(self, status)
         tab = await (await launch(self)).tab()
         for scheme in ("light", "dark"):
-            await tab.look(960, 900, scheme)
+            await tab.look(1120, 900, scheme)
             await tab.load(url)
             await tab.evaluate(until("document.querySelector('#connection').textContent == 'Live'"))
             picture = await tab.picture()
             (PICTURES / f"status-{scheme}.png").write_bytes(picture)
 
     def busy_site(self, clock: Clock) -> Monitored:
-        """A site with a survivor."""
+        """A site with survivors, detached work, and a client that has left while it pays."""
         self.shop: dict[str, Any] = {}
         exec(compile(SHOP, "/srv/shop/pages.py", "exec"), self.shop)
         self.random, self.site = Random(1), Monitored(clock)
         self.addCleanup(self.site.leave)
-        self.site.visit(b"/export/2026.csv", handler=self.shop["export"]).disconnect()
+        for path in b"/export/2026.csv", b"/export/2025.csv":
+            self.visit(path, "export").disconnect()
+        self.visit(b"/thumbnails/17.png", "thumbnail").disconnect()
+        self.visit(b"/sign-up", "sign_up")
         return self.site
+
+    def visit(self, path: bytes, name: str, **options: Any) -> Connection:
+        """Add a client of one of the shop's handlers that stays, unless it disconnects."""
+        handler = cancel_on_disconnect(self.shop[name]) if name != "pay" else self.shop[name]
+        connection = self.site.visit(path, handler=handler, **options)
+        self.site.connections.remove(connection)
+        return connection
 
     def pass_second(self, second: int) -> None:
         """Have some clients come, and some of the earlier ones leave."""
         for _ in range(self.random.randrange(3)):
-            number = self.random.randrange(1000, 10000)
+            number = self.random.randrange(1, 10)
             if self.random.random() < 0.5:
-                self.site.visit(b"/reports/%d" % number, handler=self.shop["report"], timeout=60)
+                self.come(b"/reports/%d" % number, "report", timeout=60)
             else:
-                self.site.visit(b"/search", handler=self.shop["search"])
-            self.site.visit(b"/", handler=lambda _: b"at once")
-            self.site.connections.pop()
-        while len(self.site.connections) > 8 or (
+                self.come(b"/search", "search")
+            self.visit(b"/", "front")
+        if second == 100:
+            self.visit(b"/orders", "pay", method=b"POST").disconnect()
+            self.come(b"/news", "poll")
+        searches = self.shop["searches"]
+        if searches and self.random.random() < 0.6:
+            searches.pop(0).callback(b"found")
+        while len(self.site.connections) > 12 or (
             self.site.connections and self.random.random() < 0.4
         ):
-            self.site.connections.pop(
-                self.random.randrange(len(self.site.connections))
-            ).disconnect()
+            leaving = self.random.randrange(len(self.site.connections))
+            self.site.connections.pop(leaving).disconnect()
+
+    def come(self, path: bytes, name: str, **options: Any) -> None:
+        """Add a client that may leave later."""
+        self.site.connections.append(self.visit(path, name, **options))

@@ -1,0 +1,116 @@
+"""Work that runs without a request in flight: survivors, work that was let go, detached work.
+
+Each is told by the place where it waits, and counted where several pieces wait at the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from ..interfaces import DetachedWork
+from ..monitor import Monitor, Survivor
+from ._text import alike, reason, shown
+
+PLACES = 50
+"""How many places of each kind are shown."""
+
+
+@frozen
+class Surviving:
+    """Survivors that wait at the same place, after requests of one method.
+
+    Attributes:
+        method, path, cause: those of the oldest.
+        count: how many survivors there are.
+        paths: how many different paths their requests had.
+        age: seconds since the oldest was asked to stop.
+        stack: the lines at which the oldest waited when it was noticed, the innermost last; or its
+            thread or process, or a description.
+    """
+
+    method: str
+    path: str
+    cause: str | None
+    count: int
+    paths: int
+    age: float
+    stack: list[str]
+
+
+@frozen
+class LetGoAt:
+    """A place at which work was let go, because nothing could stop it.
+
+    Attributes:
+        where: file, line and function, or a description of the work.
+        count: how often work was let go here.
+        running: how many pieces of it still run.
+        age: seconds since the oldest of these was let go; None if none runs.
+    """
+
+    where: str
+    count: int
+    running: int
+    age: float | None
+
+
+@frozen
+class Detached:
+    """Detached work that waits at the same place.
+
+    Attributes:
+        what: the work in a few words.
+        where: the innermost line at which one piece of it waits.
+        count: how many pieces there are.
+    """
+
+    what: str
+    where: str
+    count: int
+
+
+def surviving(survivors: Iterable[Survivor], now: float) -> list[Surviving]:
+    """The survivors by place, the place with the oldest first, `PLACES` at most."""
+    found: dict[tuple[bytes, str], list[Survivor]] = {}
+    for each in survivors:
+        found.setdefault((each.method, alike(each.where)), []).append(each)
+    return [_surviving(each, now) for each in list(found.values())[:PLACES]]
+
+
+def _surviving(survivors: Sequence[Survivor], now: float) -> Surviving:
+    oldest = survivors[0]
+    return Surviving(
+        method=shown(oldest.method),
+        path=shown(oldest.path),
+        cause=reason(oldest.cause),
+        count=len(survivors),
+        paths=len({each.path for each in survivors}),
+        age=now - oldest.since,
+        stack=[shown(line) for line in oldest.where.splitlines()],
+    )
+
+
+def let_go_at(monitor: Monitor, now: float) -> list[LetGoAt]:
+    """The places at which work was let go, the most frequent first, `PLACES` at most."""
+    most = sorted(monitor.let_go_at.items(), key=lambda item: -item[1])[:PLACES]
+    ages: dict[str, list[float]] = {}
+    for each in monitor.let_go:
+        ages.setdefault(each.where, []).append(now - each.since)
+    return [
+        LetGoAt(
+            shown(where), count, len(ages.get(where, ())), max(ages.get(where, ()), default=None)
+        )
+        for where, count in most
+    ]
+
+
+def detached_work(works: Iterable[DetachedWork]) -> list[Detached]:
+    """The detached work by place, the most frequent first, `PLACES` at most."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in works:
+        what, where = each.describe(), each.where().rpartition("\n")[2]
+        found.setdefault((what, alike(where)), []).append(where)
+    most = sorted(found.items(), key=lambda item: -len(item[1]))[:PLACES]
+    return [Detached(shown(what), shown(places[0]), len(places)) for (what, _), places in most]
