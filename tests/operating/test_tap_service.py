@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import tcp
-from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent
@@ -19,11 +19,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cancelweb import tap
 from cancelweb.monitor import Monitor
+from cancelweb.tap.announcing import url_of
 from cancelweb.tap.options import LOOK_EVERY
 from cancelweb.tap.service import _accept_waiting_clients, _ports_of
 
 from .._http2 import HTTP2Client
-from .._logs import log_events
+from .._logs import log_events, of_cancelweb
 from .._servers import Log, SelfSigned, Server, reactor
 from .._sockets import SocketVisit
 from .test_tap import ENDPOINT, parsed
@@ -67,8 +68,8 @@ class ServiceTests(SynchronousTestCase):
         self.assertRegex(repr(factory.root.site.resource), "^<CancellingResource of ")
 
 
-class RunningTests(TestCase):
-    """A server that runs in the tests' process."""
+class RunningTestCase(TestCase):
+    """A test with a server that runs in its process."""
 
     timeout = 20
 
@@ -76,6 +77,10 @@ class RunningTests(TestCase):
         """Give Twisted its signal handlers back in the end."""
         for each in signal.SIGINT, signal.SIGTERM:
             self.addCleanup(signal.signal, each, signal.getsignal(each))
+
+
+class RunningTests(RunningTestCase):
+    """A server that runs in the tests' process."""
 
     async def visit(self, path: str, page: str) -> SocketVisit:
         """Ask for a page at a UNIX socket."""
@@ -168,6 +173,69 @@ class RunningTests(TestCase):
     def test_log_that_cannot_be_written(self) -> None:
         """An access log that cannot be written ends the program with one line."""
         self.refused("--listen", ENDPOINT, "--logfile", "/no/such").stopFactory()
+
+
+class AnnouncingTests(RunningTestCase):
+    """The URLs that the log has when a server starts."""
+
+    async def lines(self, *options: str) -> list[str]:
+        """The lines of cancelweb's own that a server logs when it starts, with # for each port."""
+        events = log_events(self)
+        server = tap.makeService(parsed("--class", "tests.operating._served.Pages", *options))
+        server.privilegedStartService()
+        server.startService()
+        lines = [formatEvent(event) for event in of_cancelweb(events)]
+        await server.stopService()
+        return [re.sub(r":\d+/$", ":#/", line) for line in lines]
+
+    async def test_site_and_status_page(self) -> None:
+        """The log has the URLs of the site and of the status page, with the real ports."""
+        lines = await self.lines("--listen", "tcp:0", "--status", "0")
+        self.assertEqual(
+            lines, ["serving at http://localhost:#/", "status page at http://127.0.0.1:#/"]
+        )
+
+    async def test_port_is_real(self) -> None:
+        """For a port 0 the URL has the port that the system has chosen."""
+        events = log_events(self)
+        server = tap.makeService(parsed("--listen", "tcp:0:interface=127.0.0.1"))
+        server.startService()
+        (line,) = [formatEvent(event) for event in of_cancelweb(events)]
+        port = line.removeprefix("serving at http://127.0.0.1:").removesuffix("/")
+        visit = SocketVisit("/")
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", int(port))
+        await endpoint.connect(Factory.forProtocol(lambda: visit))
+        self.assertIn(b"HTTP/1.1 ", await visit.closed)
+        await server.stopService()
+
+    async def test_interfaces(self) -> None:
+        """A URL has the interface that a port listens on; an IPv6 address is in brackets."""
+        for endpoint, url in {
+            r"tcp6:0:interface=\:\:1": "http://[::1]:#/",
+            r"tcp6:0:interface=\:\:": "http://localhost:#/",
+            "tcp:0:interface=127.0.0.1": "http://127.0.0.1:#/",
+        }.items():
+            self.assertEqual(await self.lines("--listen", endpoint), [f"serving at {url}"])
+
+    async def test_tls(self) -> None:
+        """The URL of a port with TLS begins with https."""
+        certificate = SelfSigned.make(Path(self.mktemp()).resolve())
+        lines = await self.lines("--listen", certificate.listen())
+        self.assertEqual(lines, ["serving at https://127.0.0.1:#/"])
+
+    async def test_unix(self) -> None:
+        """A UNIX socket, which has no URL, has its path in the log."""
+        path = str(Path(self.mktemp()).resolve())
+        lines = await self.lines("--listen", f"unix:{path}")
+        self.assertEqual(lines, [f"serving at unix:{path}"])
+
+
+class AddressTests(SynchronousTestCase):
+    """The text for addresses of ports of unknown kinds."""
+
+    def test_unknown_address(self) -> None:
+        """An address of another kind is told as it is."""
+        self.assertEqual(url_of("carrier pigeon", "http"), "carrier pigeon")
 
 
 class AcceptTests(TestCase):

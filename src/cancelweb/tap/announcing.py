@@ -5,6 +5,8 @@ A port that was given as 0 is told as the port that the system has chosen.
 
 from __future__ import annotations
 
+from os import fsdecode
+
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
@@ -36,13 +38,16 @@ class Announced:
         return self.endpoint.listen(factory).addCallback(self._announce)
 
     def _announce(self, port: IListeningPort) -> IListeningPort:
-        log.info(self.text, url=self._url_of(port.getHost()))
+        scheme = "https" if isinstance(self.endpoint, SSL4ServerEndpoint) else "http"
+        log.info(self.text, url=url_of(port.getHost(), scheme))
         return port
 
-    def _url_of(self, address: object) -> str:
-        if not isinstance(address, IPv4Address | IPv6Address):
-            # A UNIX socket, for example, has no URL.
-            return f"unix:{address.name!s}" if isinstance(address, UNIXAddress) else str(address)
-        scheme = "https" if isinstance(self.endpoint, SSL4ServerEndpoint) else "http"
+
+def url_of(address: object, scheme: str) -> str:
+    """The URL at which a listening port can be opened; of an address without one, its name."""
+    if isinstance(address, IPv4Address | IPv6Address):
         host = ANY_INTERFACE.get(address.host, address.host)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{address.port}/"
+    if isinstance(address, UNIXAddress):
+        return f"unix:{fsdecode(address.name or '')}"
+    return str(address)
