@@ -32,7 +32,7 @@ async def stubborn(request: Request) -> bytes:
 
 
 async def mail() -> None:
-    """Work that waits for ever, for a handler to detach."""
+    """Work that waits forever, for a handler to detach."""
     await Deferred[None]()
 
 

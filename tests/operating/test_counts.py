@@ -130,7 +130,7 @@ class HandlersTests(CountsTestCase):
         self.assertRegex(str(self.place()), rf"^{__file__}:\d+$")
 
     def test_handlers_without_code(self) -> None:
-        """A handler that is no function counts under a name, if it has one, or a description."""
+        """A handler that is not a function counts under its name, or else under its description."""
 
         class Callable:
             def __call__(self, request: Request) -> bytes:
@@ -348,7 +348,7 @@ class BoundsTests(CountsTestCase):
         self.assertEqual((row.requests, row.seconds, row.longest), (2, 4.0, 3.0))
 
     def test_floods_of_paths(self) -> None:
-        """Clients that ask for ever new paths do not make a monitor grow."""
+        """Clients that request a new path each time do not make a monitor grow."""
         for index in range(3 * MOST):
             self.visit(Report(), path=b"/%d" % index)
         self.assertLessEqual(len(self.recent().rows), 2 * MOST)

@@ -1,6 +1,6 @@
 """The requests in flight on the status page: their groups, their marks, where they wait.
 
-What belongs here: what is told of open scopes. What does not: the other tables (`test_status`).
+What belongs here: what the page says about open scopes. What does not: the other tables (`test_status`).
 """
 
 import re
@@ -116,7 +116,7 @@ def _named(name: str) -> Callable[[Request], Deferred[bytes]]:
 
 
 class WorkTests(StatusTestCase):
-    """What requests in flight wait for, if that is no line of code."""
+    """What requests in flight wait for, if that is not a line of code."""
 
     def waits(self) -> str:
         """What the one row of the table says, without the path."""

@@ -1,4 +1,4 @@
-"""The requests in flight: one by one, and in groups of those that wait at the same place."""
+"""The requests in flight: one by one, and in groups that wait at the same place."""
 
 from __future__ import annotations
 

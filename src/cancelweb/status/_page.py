@@ -27,7 +27,7 @@ def path_of(runs: list[list[Point]]) -> str:
 
 
 def filled(runs: list[list[Point]]) -> list[list[Point]]:
-    """Lines made into areas that stand on the lower edge."""
+    """Lines made into areas above the lower edge."""
     return [[(run[0][0], HEIGHT), *run, (run[-1][0], HEIGHT)] for run in runs]
 
 

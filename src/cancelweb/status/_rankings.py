@@ -15,7 +15,7 @@ from ._words import brief, number, percent
 
 @frozen
 class _Kind:
-    """What a kind of list tells of each row, in its two columns of numbers."""
+    """The two columns of numbers that lists of one kind have."""
 
     headings: tuple[str, str]
     cells: Callable[[Share], tuple[str, str]]
@@ -41,7 +41,7 @@ class Ranking(Element):
         title: the heading.
         id: the heading's id, unique on the page.
         what: what a row is about, as the heading of a column.
-        kind: what is told of it.
+        kind: what numbers a row has.
         rows: what is listed, the greatest first.
     """
 
