@@ -10,7 +10,7 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from cancelweb import CancellingResource, detach
+from cancelweb import CancellingResource, cancel_on_disconnect, detach
 from cancelweb.monitor import Monitor
 from cancelweb.testing import Connection
 
@@ -29,6 +29,16 @@ async def stubborn(request: Request) -> bytes:
         return await Deferred[bytes]()
     except Exception:
         return await Deferred[bytes]()
+
+
+def named(name: str) -> Handler:
+    """A handler of this name that waits forever; requests of two names share no row."""
+
+    async def handler(request: Request) -> bytes:
+        return await Deferred[bytes]()
+
+    handler.__qualname__ = name
+    return cancel_on_disconnect(handler)
 
 
 async def mail() -> None:
@@ -71,9 +81,9 @@ class Monitored:
         self.connections.append(connection)
         return connection
 
-    def visit_hostile(self, method: bytes, path: bytes) -> None:
+    def visit_hostile(self, method: bytes, path: bytes, handler: Handler = rows) -> None:
         """Add a request whose method and path no recent Twisted accepts over HTTP/1.1."""
-        self.visit()
+        self.visit(handler=handler)
         request: Any = self.monitor.scopes[-1].request
         request.method, request.uri = method, path
 

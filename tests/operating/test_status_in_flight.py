@@ -1,10 +1,10 @@
 """The requests in flight on the status page: their groups, their marks, where they wait.
 
-What belongs here: what the page says about open scopes. What does not: the other tables (`test_status`).
+What belongs here: what the page says about open scopes. What does not: the other tables
+(`test_status`).
 """
 
 import re
-from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.web.server import NOT_DONE_YET, Request
@@ -14,7 +14,7 @@ from cancelweb.status import _in_flight
 from cancelweb.status._in_flight import GROUPS, OF_GROUP, SHOWN
 
 from .._pages import waiting
-from ._monitored import stubborn
+from ._monitored import named, stubborn
 from ._statuses import StatusTestCase
 
 
@@ -94,9 +94,7 @@ class GroupsTests(StatusTestCase):
         """No more than a number of rows is shown, those with the oldest requests."""
         self.site.visits(1)
         for index in range(GROUPS):
-            name = f"handler_{index}"
-            handler = cancel_on_disconnect(_named(name))
-            self.site.visit(b"/%d" % index, handler=handler)
+            self.site.visit(b"/%d" % index, handler=named(f"handler_{index}"))
         self.assertEqual(len(self.table("request-rows")), GROUPS)
         self.assertIn("and 1 more request<", self.page())
 
@@ -105,14 +103,6 @@ class GroupsTests(StatusTestCase):
         self.site.visits(3)
         self.site.leave()
         self.assertEqual(self.table("request-rows"), [["None"]])
-
-
-def _named(name: str) -> Callable[[Request], Deferred[bytes]]:
-    def handler(request: Request) -> Deferred[bytes]:
-        return Deferred()
-
-    handler.__qualname__ = name
-    return handler
 
 
 class WorkTests(StatusTestCase):

@@ -5,14 +5,16 @@ What is told on the page is for `operating.test_status`.
 
 import re
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
 from cancelweb.status import StatusResource
+from cancelweb.status._in_flight import EXAMINED, OF_GROUP
 
 from ..._loopback import listen_for_browser
 from ..._servers import reactor
-from ...operating._monitored import Monitored
+from ...operating._monitored import Monitored, named
 from .._chromium import Tab, launch
 
 WIDE, NARROW = (1200, 900), (360, 640)
@@ -61,6 +63,9 @@ CONTRASTS = """
 """
 """The contrast of each text with its ground, as WCAG 2.2 defines it, the worst first."""
 
+
+OPEN_ALL = "document.querySelectorAll('details').forEach(each => each.open = true)"
+"""Opens all lists that are closed."""
 
 SENT = [
     (b"GET", b"/<script>alert(1)</script>"),
@@ -129,7 +134,7 @@ class LiveTests(BrowserTestCase):
         self.site.visit(b"/report")
         rows = "document.querySelector('#request-rows').textContent"
         seen = await tab.evaluate(until(f"{rows}.includes('/report') && {rows}"))
-        self.assertRegex(seen, r"GET\s/report\s+\S+/_monitored\.py:\d+ in rows")
+        self.assertRegex(seen, r"GET\s/report\S+/_monitored\.py:\d+ in rows")
         self.site.leave()
         await tab.evaluate(until(f"{rows}.includes('None')"))
         saved = "[...document.querySelectorAll('dd')].at(-1).textContent"
@@ -144,13 +149,68 @@ class LiveTests(BrowserTestCase):
         await tab.load(self.url)
         await tab.evaluate("getSelection().selectAllChildren(document.querySelector('.sent'))")
         text = "document.querySelector('#connection').textContent"
-        await tab.evaluate(until(f"{text}.startsWith('Held')"))
+        await tab.evaluate(until(f"{text}.startsWith('Paused')"))
         self.site.leave()
         await tab.evaluate("new Promise(done => events.addEventListener('message', done))")
         self.assertIn("/copied", await tab.evaluate("getSelection().toString()"))
         await tab.evaluate("getSelection().removeAllRanges()")
         await tab.evaluate(until(f"{text} == 'Live'"))
-        self.assertEqual(await tab.evaluate("document.querySelector('.sent')"), None)
+        self.assertIsNone(await tab.evaluate("document.querySelector('#request-rows .sent')"))
+
+    async def test_open_lists_and_focus_stay(self) -> None:
+        """A list that is open stays so when its rows change, and what has the focus keeps it."""
+        tab = await self.open()
+        self.site.visits(2)
+        self.site.visit(b"/other", handler=named("other"))
+        await tab.load(self.url)
+        await tab.evaluate("document.querySelector('summary').focus()")
+        await tab.evaluate("document.querySelector('summary').click()")
+        members = "[...document.querySelectorAll('#request-rows li')].map(e => e.textContent)"
+        self.assertEqual(len(await tab.evaluate(members)), 2)
+        self.site.visit(b"/third")
+        await tab.evaluate(until(f"{members}.length == 3"))
+        first, *rest = self.site.connections
+        self.site.connections = rest
+        first.disconnect()
+        await tab.evaluate(until(f"{members}.length == 2"))
+        kept = "[document.querySelector('details').open, document.activeElement.textContent]"
+        self.assertEqual(await tab.evaluate(kept), [True, "Show all 2"])
+        await self.assert_no_complaints(tab)
+
+    async def test_rows_come_and_go_in_their_order(self) -> None:
+        """After many changes the page has the same rows as after a reload."""
+        tab = await self.open()
+        await tab.load(self.url)
+        rows = "[...document.querySelectorAll('#request-rows th .sent')].map(e => e.textContent)"
+        for name in "abcdef":
+            self.site.visit(f"/{name}".encode(), handler=named(name))
+        await tab.evaluate(until(f"{rows}.length == 6"))
+        for index in (4, 0, 2):
+            self.site.connections.pop(index).disconnect()
+        self.site.visit(b"/g", handler=named("g"))
+        expected = [f"GET\xa0/{name}" for name in "bcfg"]
+        await tab.evaluate(until(f"{rows}.join() == '{','.join(expected)}'"))
+        await tab.evaluate(until("document.querySelector('dd').textContent == '4'"))
+        live = await tab.evaluate("document.querySelector('#request-rows').textContent")
+        await tab.load(self.url)
+        loaded = await tab.evaluate("document.querySelector('#request-rows').textContent")
+        times = r"\d+\.\d\xa0s"
+        self.assertEqual(re.sub(times, "", live), re.sub(times, "", loaded))
+
+    async def test_reading_place_stays(self) -> None:
+        """What is read further down stays in its place when rows are added above it."""
+        tab = await self.open()
+        await tab.look(*WIDE)
+        await tab.load(self.url)
+        await tab.evaluate("document.querySelector('#totals').scrollIntoView()")
+        top = "Math.round(document.querySelector('#totals').getBoundingClientRect().top)"
+        before = await tab.evaluate(f"document.body.style.minHeight = '4000px'; {top}")
+        for name in "abcdef":
+            self.site.visit(handler=named(name))
+        shown = "document.querySelectorAll('#request-rows th').length == 6"
+        await tab.evaluate(until(shown))
+        await tab.evaluate("new Promise(requestAnimationFrame)")
+        self.assertEqual(await tab.evaluate(top), before)
 
     async def test_lost_connection_is_told(self) -> None:
         """When the connection is lost, the page says since when, and goes on when it is back."""
@@ -174,7 +234,7 @@ class LiveTests(BrowserTestCase):
         await tab.event("Page.loadEventFired")
         text = await self.text(tab)
         self.assertIn("/second", text)
-        self.assertIn("Reloaded every 5 seconds", text)
+        self.assertIn("Reloads every 5 seconds", text)
 
     async def text(self, tab: Tab) -> str:
         """The HTML that is shown; the page itself can run nothing."""
@@ -193,9 +253,9 @@ class HostileTests(BrowserTestCase):
         shape = "[document.querySelectorAll('script, h1, img, b, base').length]"
         before = await tab.evaluate(shape)
         for method, path in SENT:
-            self.site.visit(path, method=method, headers=HEADERS)
+            self.site.visit(path, method=method, headers=HEADERS, handler=named(path.decode()))
         for method, path in FORCED:
-            self.site.visit_hostile(method, path)
+            self.site.visit_hostile(method, path, named(repr(path)))
         shown = "[...document.querySelectorAll('#request-rows .sent')].map(e => e.textContent)"
         count = len(SENT) + len(FORCED)
         live = await tab.evaluate(until(f"{shown}.length == {count} && {shown}"))
@@ -251,9 +311,11 @@ class LookTests(BrowserTestCase):
                     " [...document.querySelectorAll('td, th, dd, figcaption, p')]"
                     "   .filter(e => e.scrollWidth > e.clientWidth + 1).length]"
                 )
-                self.assertEqual(shown, [True, min(count, 50), True, 0], (count, size))
+                # The oldest in the row, and up to ten in the list that can be opened.
+                paths = 1 + min(count, OF_GROUP) if count else 0
+                self.assertEqual(shown, [True, paths, True, 0], (count, size))
         more = await tab.evaluate("document.querySelector('.more').textContent")
-        self.assertEqual(more, "and 4,950 more, younger ones")
+        self.assertEqual(more, f"and {5000 - EXAMINED:,} more requests")
 
     async def test_numbers_are_even(self) -> None:
         """Each label takes one line, at any width, so that the numbers in a row are level."""
@@ -271,21 +333,26 @@ class LookTests(BrowserTestCase):
         """All text has the contrast that WCAG 2.2 asks for (AA: 4.5), light and dark."""
         tab = await self.open()
         self.site.visits(2)
+        answer: Deferred[bytes] = Deferred()
+        self.addCleanup(answer.callback, b"page")
+        self.site.visit(method=b"POST", handler=lambda _: answer).disconnect()
         self.site.survivor()
+        self.site.monitor.is_dry_run = True
         self.site.monitor.drain(1000)
         grounds = []
         for scheme in ("light", "dark"):
             await tab.look(*WIDE, scheme)
             await tab.load(self.url)
             await tab.evaluate(until("document.querySelector('.cause').textContent"))
+            await tab.evaluate(OPEN_ALL)
             contrasts = await tab.evaluate(CONTRASTS)
-            self.assertGreater(len(contrasts), 30)
+            self.assertGreater(len(contrasts), 150)
             self.assertGreaterEqual(contrasts[0][0], 4.5, contrasts[0])
             grounds.append(await tab.evaluate("getComputedStyle(document.body).backgroundColor"))
         self.assertNotEqual(*grounds)
 
     async def test_is_accessible(self) -> None:
-        """Tables, charts, headings and columns have their names, and a link shows its focus."""
+        """Tables, charts, headings and columns have names, and a link shows its focus."""
         tab = await self.open()
         self.site.visits(2)
         await tab.load(self.url)
@@ -299,18 +366,23 @@ class LookTests(BrowserTestCase):
             role: [name for kind, name in named if kind == role]
             for role in ("table", "image", "heading", "columnheader")
         }
-        tables = ["Survivors", "Let go", "Requests in flight", "How requests have ended"]
-        self.assertEqual(names["table"], tables)
-        self.assertEqual(names["heading"], ["cancelweb status", "Now", *tables])
-        self.assertEqual(len(names["columnheader"]), 2 + 4 + 3 + 3)
+        tables = {"In flight", "Survivors", "Let go", "Detached", "How requests have ended"}
+        lists = {
+            *("Handlers abandoned most", "Handlers that take most time"),
+            *("Paths abandoned most", "Paths that take most time"),
+        }
+        groups = {"Numbers", "Now", "Since the start", "Where clients leave, and where time goes"}
+        self.assertEqual(set(names["table"]), {*tables, *lists})
+        self.assertEqual(set(names["heading"]), {"cancelweb status", *groups, *tables, *lists})
+        self.assertEqual(len(names["columnheader"]), 4 + 4 * 4 + 3 + 4 + 2 + 3)
         self.assertEqual(
             [re.sub(r"\d+$", "2", name) for name in names["image"]],
             [
                 "Requests in flight, the last 2 minutes: at most 2, now 2",
-                "Cancelled in a second, the last 2 minutes: at most 0, now 2",
+                "Cancelled per second, the last 2 minutes: at most 0, now 2",
             ],
         )
         await tab.press("Tab")
         focus = "[document.activeElement.textContent, getComputedStyle(document.activeElement)"
         outline = await tab.evaluate(f"{focus}.outlineStyle]")
-        self.assertEqual(outline, ["the same as JSON", "solid"])
+        self.assertEqual(outline, ["In flight", "solid"])
