@@ -30,15 +30,17 @@ from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import current_scope, detach
 
-waits, searches = [], []
+waiting, threads = {"report": [], "search": []}, []
+
+
+async def wait(name):
+    found = Deferred(waiting[name].remove)
+    waiting[name].append(found)
+    return await found
 
 
 async def report(request):
-    return await rows()
-
-
-async def rows():
-    return await Deferred(waits.append)
+    return await wait("report")
 
 
 def front(request):
@@ -46,9 +48,7 @@ def front(request):
 
 
 async def search(request):
-    found = Deferred(searches.remove)
-    searches.append(found)
-    return await found
+    return await wait("search")
 
 
 async def export(request):
@@ -63,8 +63,8 @@ async def upload(request):
 
 
 def thumbnail(request):
-    waits.append(Deferred())
-    return waits[-1]
+    threads.append(Deferred())
+    return threads[-1]
 
 
 def poll(request):
@@ -107,7 +107,7 @@ class StatusTests(TestCase):
         url, _ = listen_for_browser(self, status)
         tab = await (await launch(self)).tab()
         for scheme in ("light", "dark"):
-            await tab.look(1120, 900, scheme)
+            await tab.look(1120, 1180, scheme)
             await tab.load(url)
             await tab.evaluate(until("document.querySelector('#connection').textContent == 'Live'"))
             picture = await tab.picture()
@@ -133,25 +133,24 @@ class StatusTests(TestCase):
         return connection
 
     def pass_second(self, second: int) -> None:
-        """Have some clients come, and some of the earlier ones leave."""
-        for _ in range(self.random.randrange(3)):
-            number = self.random.randrange(1, 10)
-            if self.random.random() < 0.5:
-                self.come(b"/reports/%d" % number, "report", timeout=60)
+        """Have some clients come, some get their answers, and some leave."""
+        for _ in range(self.random.randrange(4)):
+            self.visit(b"/", "front")
+            if self.random.random() < 0.4:
+                self.come(b"/reports/%d" % self.random.randrange(1, 9), "report", timeout=60)
             else:
                 self.come(b"/search", "search")
-            self.visit(b"/", "front")
-        if second == 100:
-            self.visit(b"/orders", "pay", method=b"POST").disconnect()
-            self.come(b"/news", "poll")
-        searches = self.shop["searches"]
-        if searches and self.random.random() < 0.6:
-            searches.pop(0).callback(b"found")
-        while len(self.site.connections) > 12 or (
-            self.site.connections and self.random.random() < 0.4
-        ):
+        for name, probability in ("report", 0.4), ("search", 0.9):
+            waiting = self.shop["waiting"][name]
+            if waiting and self.random.random() < probability:
+                waiting.pop(0).callback(b"page")
+        while self.site.connections and self.random.random() < 0.45:
             leaving = self.random.randrange(len(self.site.connections))
             self.site.connections.pop(leaving).disconnect()
+        if second == 100:
+            self.visit(b"/orders", "pay", method=b"POST").disconnect()
+            self.visit(b"/news", "poll")
+            self.visit(b"/news", "poll")
 
     def come(self, path: bytes, name: str, **options: Any) -> None:
         """Add a client that may leave later."""
