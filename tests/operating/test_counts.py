@@ -4,8 +4,10 @@ What belongs here: which row a request counts in, and which rows are kept. What 
 status page shows them (`test_status_busiest`).
 """
 
+import gc
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
@@ -232,6 +234,32 @@ class AbandonedTests(CountsTestCase):
         connect(root, self.clock).get()
         self.clock.advance(2)
         self.assertEqual(self.counted(), (2, 0, 2.0))
+
+
+class ForgettingTests(CountsTestCase):
+    """What counts do not keep."""
+
+    def test_nothing_of_a_handler_is_held(self) -> None:
+        """A handler, and the class of a resource, that are made for one request are not held."""
+        made: list[ref[object]] = []
+
+        class Root(Resource):
+            def getChild(self, path: bytes, request: Request) -> Resource:
+                def handler(_: Request) -> bytes:
+                    return request.uri
+
+                class Own(Page):
+                    pass
+
+                made.extend([ref(request), ref(handler), ref(Own)])
+                return Own(handler if path == b"class" else cancel_on_disconnect(handler))
+
+        for path in b"/class", b"/function":
+            self.visit(Root(), path=path)
+        # Each class is in cycles of its own.
+        gc.collect()
+        self.assertEqual(self.recent().total().requests, 2)
+        self.assertEqual([each() for each in made], [None] * 6)
 
 
 class PeriodsTests(CountsTestCase):
