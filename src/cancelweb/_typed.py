@@ -64,6 +64,7 @@ class MonitorMethods(Protocol):
     """The members of an `IMonitor` that tell one from anything else."""
 
     is_draining: bool
+    is_dry_run: bool
 
     def scope_opened(self, scope: MonitoredScope, /) -> None:
         """See `IMonitor`."""

@@ -7,7 +7,6 @@ are in `_in_flight`, `_busiest` and `_still_running`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime

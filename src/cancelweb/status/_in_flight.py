@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from zlib import crc32
 
 from attrs import frozen
@@ -103,7 +104,8 @@ def _group(key: tuple[object, ...], members: Sequence[InFlight]) -> Group:
 
 
 def _in_flight(scope: Scope) -> InFlight:
-    request, causes = scope.request, (scope.cause, scope.would_have_cancelled)
+    request: Any = scope.request
+    causes = scope.cause, scope.would_have_cancelled
     opened, now = scope.opened, scope.clock.seconds()
     has_left = any(isinstance(each, Disconnected) for each in causes)
     return InFlight(
