@@ -4,6 +4,8 @@ What belongs here: bringing each cause about, and comparing. What does not: what
 """
 
 import re
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -69,8 +71,9 @@ class LinesTests(SynchronousTestCase):
         exchange.disconnect()
         self.clock.pump([0.5] * 20)
 
-    def leave_decorated(self, handler: Any) -> None:
+    def leave_decorated(self, handler: Callable[[Report, Request], object]) -> None:
         """Leave a decorated handler."""
+        assert isinstance(handler, FunctionType)
         named = handler.__code__.replace(co_name="render_GET", co_qualname="Report.render_GET")
         handler.__code__ = named
         handler.__qualname__ = "Report.render_GET"

@@ -20,7 +20,8 @@ MISPLACED = """
     const box = (name) => where(document.querySelector(`[data-state=${name}]`));
     const isNear = (one, other) => Math.abs(one - other) < 2;
     const meet = (a, b) =>
-        a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+        a.left < b.right - 1 && b.left < a.right - 1 &&
+        a.top < b.bottom - 1 && b.top < a.bottom - 1;
     const texts = all(".life-state, .life-move span");
     return {
         overflowing: all(".life-state").filter(each =>
