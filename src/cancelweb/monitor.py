@@ -23,7 +23,8 @@ from ._operating.draining import Drain, InFlight
 from ._operating.pipelined import find_blind, warn_once
 from ._operating.waiting import where_it_waits
 from ._scopes.bursts import MOST_PLACES
-from ._scopes.checks import check_clock, check_seconds, observers_from
+from ._scopes.checks import check_clock, check_seconds
+from ._scopes.hook_checks import observers_from
 from ._scopes.scope import Scope
 from ._still_running import LetGo, Survivor
 from ._typed import AnyClock
@@ -37,8 +38,7 @@ __all__ = ["LetGo", "Monitor", "Survivor", "where_it_waits"]
 class Monitor:
     """Lists the open requests of its entry points, counts those that have ended, and drains them.
 
-    Several entry points may share one monitor. A request that passes through several of them counts
-    once. Use a monitor in the reactor's thread only.
+    Entry points may share a monitor: each request counts once. Use it in the reactor's thread only.
 
     Args:
         clock: the clock of a drain; by default the reactor of the Site.

@@ -54,15 +54,15 @@ class OneAnswerAllTheSameTests(AnswerTestCase):
         for result, described in [
             (NOT_DONE_YET, "NOT_DONE_YET"),
             (resource, "NOT_DONE_YET"),
-            (nothing, "None, a builtins.NoneType"),
-            ("own", "'own', a builtins.str"),
-            (succeed(b"own"), "<Deferred .*, a twisted.internet.defer.Deferred"),
+            (nothing, "None"),
+            ("own", "'own', of type str"),
+            (succeed(b"own"), "<Deferred .*, of type twisted.internet.defer.Deferred"),
         ]:
             event = self.logged(lambda request, cause, result=result: result)
             self.assertRegex(
                 str(event["log_failure"].value),
-                rf"<lambda> came to {described}: an error_page must return bytes, a resource that "
-                "renders at once, or None for the default$",
+                rf"<lambda> returned {described}. An error_page returns bytes, a resource that "
+                "renders at once, or None for the default page.$",
             )
 
     def test_a_resource_without_the_method(self) -> None:

@@ -20,11 +20,6 @@ from .._logs import log_events, of_cancelweb
 from .._pages import PAGE, Handler, NoHead
 from .._visits import VisitTestCase
 
-ADVICE = (
-    ", of which cancelweb can make no response: return bytes, NOT_DONE_YET, or work such as a "
-    "Deferred, or register a canceller for it"
-)
-
 
 class MistakeTests(VisitTestCase):
     """What is neither a page nor work is a 500, and the log names the handler and the type."""
@@ -41,20 +36,20 @@ class MistakeTests(VisitTestCase):
         for handler in [mistaken, mistaken_too]:
             error = self.assert_failed(self.visit(handler), TypeError)
             self.assertIn(f"{handler.__qualname__} returned {described}", str(error))
-            self.assertTrue(str(error).endswith(ADVICE), error)
+            self.assertIn(". Return bytes", str(error))
         self.assertEqual([each.ended for each in self.outcomes], [Ended.FAILED] * 2)
 
     def test_str(self) -> None:
         """A str is not a response, so the handler that returns it is named in the log."""
-        self.assert_mistake("page", "'page', a builtins.str")
+        self.assert_mistake("page", "'page', of type str")
 
     def test_int(self) -> None:
         """A number other than NOT_DONE_YET is not a response, so the log names its handler."""
-        self.assert_mistake(404, "404, a builtins.int")
+        self.assert_mistake(0, "0, of type int")
 
     def test_iterable(self) -> None:
         """A list is not a response, since only iterators are streamed."""
-        self.assert_mistake([PAGE], "[b'<p>A report.</p>'], a builtins.list")
+        self.assert_mistake([PAGE], "[b'<p>A report.</p>'], of type list")
 
     def test_instance(self) -> None:
         """An object of a class that is not registered is not a response."""
@@ -63,7 +58,7 @@ class MistakeTests(VisitTestCase):
             def __repr__(self) -> str:
                 return "<report>"
 
-        self.assert_mistake(Report(), f"<report>, a {__name__}.{Report.__qualname__}")
+        self.assert_mistake(Report(), f"<report>, of type {__name__}.{Report.__qualname__}")
 
     def test_broken_repr(self) -> None:
         """A result whose repr raises is logged like any other mistake."""

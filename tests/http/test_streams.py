@@ -223,7 +223,7 @@ class FailingTests(StreamTestCase):
         """A stream whose first chunk is not bytes is a 500, and the log shows the chunk."""
         for handler in self.stream("chunk"):
             error = self.assert_failed(self.visit(handler), TypeError)
-            self.assertIn("a stream must yield bytes, not 'chunk'", str(error))
+            self.assertIn("yielded 'chunk', of type str. A stream must yield bytes", str(error))
 
     def test_later_not_bytes(self) -> None:
         """A stream whose later chunk is not bytes aborts the connection, and is logged."""
@@ -231,7 +231,9 @@ class FailingTests(StreamTestCase):
             connection = self.visit(handler)
             self.turn()
             self.assertTrue(connection.is_aborted)
-            self.assertIn("not None", str(self.logged_error(TypeError)))
+            self.assertIn(
+                "yielded None. A stream must yield bytes", str(self.logged_error(TypeError))
+            )
 
     def test_closed(self) -> None:
         """A generator that yields anything but bytes is closed."""

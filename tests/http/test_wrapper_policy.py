@@ -172,13 +172,11 @@ class DryRunTests(SynchronousTestCase):
 
     def test_is_in_the_log(self) -> None:
         """In a dry run, one line at info says what would have cancelled the request."""
-        events = log_events(self)
-        connection = connect(
-            CancellingResource(Page(lambda _: self.result), dry_run=True, timeout=1)
-        )
+        events, result = log_events(self), Deferred[bytes]()
+        connection = connect(CancellingResource(Page(lambda _: result), dry_run=True, timeout=1))
         connection.get()
         connection.client.clock.advance(1)
-        self.result.callback(b"page")
+        result.callback(b"page")
         (event,) = of_cancelweb(events)
         self.assertIs(event["log_level"], LogLevel.info)
         self.assertEqual(

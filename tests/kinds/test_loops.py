@@ -66,7 +66,7 @@ class LoopingCallTests(TrackingTestCase):
         """To return or track a loop that was never started is a RuntimeError that says so."""
         self.assert_failed(self.visit(lambda _: self.looping(self.fail)), RuntimeError)
         self.track()
-        with self.assertRaisesRegex(RuntimeError, r"was never started: call its start\(\) first"):
+        with self.assertRaisesRegex(RuntimeError, r"was never started. Call its start\(\) first"):
             scope_of(self.request).track(self.looping(self.fail))
 
     def test_stopped_in_between(self) -> None:

@@ -193,7 +193,7 @@ class OutcomesTests(MonitorTestCase):
     def test_no_observer(self) -> None:
         """An observer that cannot be called with one argument is a TypeError."""
         for wrong in None, lambda: None:
-            with self.assertRaisesRegex(TypeError, "^observers take"):
+            with self.assertRaisesRegex(TypeError, "^observers must be"):
                 self.monitor.add_observer(wrong)  # type: ignore[arg-type]
 
 

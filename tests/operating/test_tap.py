@@ -75,7 +75,7 @@ WRONG = [
     (
         "--error-page",
         "os.sep",
-        "error_page takes a function of a request and a cause, not '/'",
+        "error_page must be a function that takes a request and a cause, not '/'",
     ),
     ("--total-timeout", "0", "total_timeout must be more than 0 and finite, not 0.0"),
     ("--stall-timeout", "1m", "must be a number of seconds"),
@@ -89,14 +89,14 @@ WRONG = [
     ("--status", "nowhere:80", "Unknown endpoint type: 'nowhere'"),
     ("--on-cancel", "no.such", "'no.such' does not name an object"),
     ("--on-cancel", "os.nothing", "module 'os' has no attribute 'nothing'"),
-    ("--on-cancel", "os.sep", "on_cancel takes callables with one argument, not '/'"),
+    ("--on-cancel", "os.sep", "on_cancel must be a function that takes the scope, not '/'"),
     ("--observer", "nothing", "No module named 'nothing'"),
     ("--observer", "s3:put", "must be a dotted name, such as s3.put"),
     ("--on-cancel", "shop.s3:put", "must be a dotted name, such as shop.s3.put"),
     ("--error-page", "s3:put", "must be a dotted name, such as s3.put"),
     ("--class", "s3:Pages", "must be a dotted name, such as s3.Pages"),
     ("--observer", "s3/put.py", "must be a dotted name, such as package.module.name"),
-    ("--observer", "os.sep", "observers takes callables with one argument, not '/'"),
+    ("--observer", "os.sep", "observers must be functions that take the outcome, not '/'"),
     ("--class", "no.such", "'no.such' does not name an object"),
     ("--class", "os.sep", "'/' is not callable: name a function or a class"),
     ("--class", f"{__name__}.Shy", "missing a required argument: 'name'"),
@@ -135,7 +135,7 @@ class WrongOptionTests(SynchronousTestCase):
     def test_class_that_is_no_resource(self) -> None:
         """A ``--class`` that makes no resource ends with one line that says so."""
         line = self.line("--class", f"{__name__}.NotAResource")
-        self.assertIn("CancellingResource wraps an IResource, not <", line)
+        self.assertIn("CancellingResource wraps a resource, not <", line)
 
     def test_what_twisted_finds(self) -> None:
         """What Twisted says of a wrong option is one line, without a list of all options."""

@@ -164,9 +164,9 @@ class CurrentScopeTests(SynchronousTestCase):
         go.callback(b"page")
         self.assertEqual(
             str(errors[0]),
-            "there is no current scope here: call this in a handler that is decorated with "
-            "@cancel_on_disconnect or wrapped in CancellingResource, or in what it awaits; in "
-            "callbacks, timers and threads use cancelweb.scope_of(request)",
+            "there is no current scope here. Call this in a handler that is decorated with "
+            "@cancel_on_disconnect or wrapped in CancellingResource, or in a coroutine that the "
+            "handler awaits. In callbacks and timers, use cancelweb.scope_of(request).",
         )
         self.assertEqual(visit.scope.cause, None)
 
@@ -227,8 +227,8 @@ class ScopeOfTests(SynchronousTestCase):
             scope_of(request)
         self.assertEqual(
             str(caught.exception),
-            f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "
-            "its resource in CancellingResource",
+            f"{request!r} has no scope. Decorate its handler with @cancel_on_disconnect, or wrap "
+            "its resource in CancellingResource.",
         )
 
     def test_tells_of_itself(self) -> None:

@@ -185,7 +185,7 @@ class WrongHookTests(HookTestCase):
         """To register what cannot be called is a TypeError at once."""
         scope = Visit(waiting).scope
         for register in (scope.on_cancel, scope.on_exit):
-            with self.assertRaisesRegex(TypeError, f"{register.__name__} takes .*, not None"):
+            with self.assertRaisesRegex(TypeError, f"{register.__name__} must be .*, not None"):
                 register(cast(Any, None))
 
 

@@ -96,7 +96,7 @@ class AHookCanBeWithdrawnTests(HookTestCase):
 
     def test_cannot_be_called(self) -> None:
         """`withdraw` raises a TypeError for what can be no hook."""
-        with self.assertRaisesRegex(TypeError, "withdraw takes .*, not None"):
+        with self.assertRaisesRegex(TypeError, "withdraw must be .*, not None"):
             Visit(waiting).scope.withdraw(cast(Any, None))
 
 

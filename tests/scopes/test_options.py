@@ -167,7 +167,7 @@ class BothEntryPointsTests(SynchronousTestCase):
     def test_the_error_shows_the_signature(self) -> None:
         """The error of a hook that does not take one argument shows the hook's signature."""
         wrong: Any = lambda one, two: None  # noqa: E731
-        with self.assertRaisesRegex(TypeError, r"on_exit takes callables.*has \(one, two\)"):
+        with self.assertRaisesRegex(TypeError, r"on_exit must be .* takes \(one, two\)"):
             cancel_on_disconnect(on_exit=wrong)
 
     def test_work_in_place_of_a_function(self) -> None:
@@ -183,9 +183,9 @@ class BothEntryPointsTests(SynchronousTestCase):
         for entry_point in entry_points:
             for make in WORK:
                 for name in ("on_cancel", "on_exit"):
-                    with self.assertRaisesRegex(TypeError, f"^{name} .* lambda scope: work$"):
+                    with self.assertRaisesRegex(TypeError, f"^{name} .* `lambda scope: work`.$"):
                         entry_point(**{name: make()})
-                with self.assertRaisesRegex(TypeError, "^observers takes callables"):
+                with self.assertRaisesRegex(TypeError, "^observers must be functions"):
                     entry_point(observers=make())
 
     def test_work_that_has_a_hook_itself(self) -> None:
@@ -198,9 +198,9 @@ class BothEntryPointsTests(SynchronousTestCase):
         for make in (Deferred, clean, partial(LoopingCall, int)):
             for name, add in (("on_cancel", scope.on_cancel), ("on_exit", scope.on_exit)):
                 work: Any = make()
-                with self.assertRaisesRegex(TypeError, f"^{name} .* lambda scope: work$"):
+                with self.assertRaisesRegex(TypeError, f"^{name} .* `lambda scope: work`.$"):
                     add(work)
-                with self.assertRaisesRegex(TypeError, "^observers takes callables"):
+                with self.assertRaisesRegex(TypeError, "^observers must be functions"):
                     add_observer(work)
                 if make is clean:
                     work.close()
@@ -208,7 +208,7 @@ class BothEntryPointsTests(SynchronousTestCase):
     def test_a_text_in_place_of_a_function(self) -> None:
         """The error of a dotted name in place of a hook shows the whole name."""
         wrong: Any = "module.hook"
-        with self.assertRaisesRegex(TypeError, "on_exit takes callables .*, not 'module.hook'"):
+        with self.assertRaisesRegex(TypeError, "on_exit must be a function .*, not 'module.hook'"):
             cancel_on_disconnect(on_exit=wrong)
 
     def test_a_callable_that_hides_its_signature(self) -> None:
@@ -238,7 +238,7 @@ class ResourceTests(SynchronousTestCase):
         """Wrapping anything but a resource, even a class of resources, raises a TypeError."""
         wrong_ones: list[Any] = [None, "page", Resource, lambda request: b""]
         for wrong in wrong_ones:
-            with self.assertRaisesRegex(TypeError, "CancellingResource wraps an IResource, not"):
+            with self.assertRaisesRegex(TypeError, "CancellingResource wraps a resource, not"):
                 CancellingResource(wrong)
 
     def test_options_are_given_by_name(self) -> None:

@@ -150,7 +150,7 @@ class OutcomeTests(SynchronousTestCase):
         self.flushLoggedErrors(TypeError)
         assert outcome.failure is not None
         self.assertIs(getattr(outcome.failure.value, "__traceback__", ""), None)
-        self.assertRegex(outcome.failure.getErrorMessage(), "returned 'text', a builtins.str")
+        self.assertRegex(outcome.failure.getErrorMessage(), "returned 'text', of type str")
 
     def test_failed_with_what_cannot_be_copied(self) -> None:
         """The outcome has the failure even if its exception cannot be copied."""

@@ -13,7 +13,6 @@ from typing import Any
 from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.python.reflect import safe_repr
 from twisted.web.error import UnsupportedMethod
 from twisted.web.iweb import IRenderable
 from twisted.web.server import NOT_DONE_YET
@@ -28,6 +27,7 @@ from .._scopes.context import start_for
 from .._scopes.states import Fate, LeftOpen, State
 from .._scopes.telling import log_failure_in, log_in
 from ..causes import Cause, ScopeCancelled
+from . import mistakes
 from .answerer import LATER, NoResponse
 from .breaking_off import break_off
 from .dead_requests import drop_producer, guarded_fate_of
@@ -74,19 +74,14 @@ class TwistedAnswerer:
             return DeferredCanceller(page.addCallback(b"<!DOCTYPE html>\n".__add__))
         if isinstance(work, Iterator | AsyncIterator):
             return DeferredCanceller(self._stream(work), work)
-        kind = type(work)
-        raise NoResponse(
-            f"{full_name_of(self.handler)} returned {safe_repr(work)}, a {kind.__module__}."
-            f"{kind.__qualname__}, of which cancelweb can make no response: return bytes, "
-            "NOT_DONE_YET, or work such as a Deferred, or register a canceller for it",
-            work,
-        )
+        raise mistakes.no_response(self.handler, self.request, work, self.is_outermost)
 
     def _stream(self, chunks: Iterator[object] | AsyncIterator[object]) -> Deferred[None]:
         if is_faked_head(self.request) or fate_of(self.request) is not Fate.OPEN:
             return start_for(self.scope, close_stream(chunks))
         scope = self.scope
-        stream = Stream(self.request, scope.clock, lambda: scope.cause is not None)
+        wrong = partial(mistakes.wrong_chunk, self.handler, chunks)
+        stream = Stream(self.request, scope.clock, lambda: scope.cause is not None, wrong)
         return start_for(self.scope, stream.run(chunks))
 
     # --- the result ---
@@ -121,10 +116,13 @@ class TwistedAnswerer:
 
     def _hand_over_failure(self, failure: Failure, is_callers: bool) -> object:
         if isinstance(failure.value, NoResponse) and failure.value.is_callers:
+            mistakes.note_answered_by_twisted(self.scope, failure.value)
             return self._hand_over(failure.value.returned)
         if self.is_outermost and will_be_faked(failure.value, self.scope.method):
             self._withdraw()
             return failure
+        if not is_callers:
+            mistakes.explain_failure(failure, self.handler, self.scope.inner_handler)
         return self._raise(failure)
 
     def _raise(self, failure: Failure) -> Rendered | Failure:
@@ -178,6 +176,7 @@ class TwistedAnswerer:
     def _written(self) -> None:
         """Finish a response that the handler has written, unless a producer writes the rest."""
         if self._is_answerable and getattr(self.request, "producer", None) is None:
+            mistakes.note_empty_page(self.scope, self.request, self._innermost)
             try:
                 self.request.finish()
             except BaseException:
@@ -193,6 +192,7 @@ class TwistedAnswerer:
             self._answer_failure(failure)
 
     def _answer_failure(self, failure: Failure) -> None:
+        mistakes.explain_failure(failure, self.handler, self.scope.inner_handler)
         if not self._is_answerable:
             self._note_unanswered(failure)
             return

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ParamSpec, overload
 
-from .._log import name_of
 from .._scopes.checks import NOT_GIVEN, NotGiven
+from .._scopes.option_names import takes_options
 from .._scopes.options import checked_options
 from .._scopes.scope import Scope
 from .._typed import AnyClock, Returned
 from ..causes import Observer
 from . import procedures
 from .answering import Rendered
+from .misuse import check_handler, without_request
 from .serving import serve
 from .site_pages import ErrorPage
 
@@ -51,6 +52,7 @@ def cancel_on_disconnect(
 ) -> Callable[[Callable[P, Returned]], Callable[P, Rendered]]: ...
 
 
+@takes_options
 def cancel_on_disconnect(
     handler: Any = None,
     *,
@@ -140,11 +142,7 @@ def cancel_on_disconnect(
     )
 
     def decorate(handler: Callable[P, Returned]) -> Callable[P, Rendered]:
-        if not callable(handler) or isinstance(handler, type):
-            raise TypeError(
-                f"cancel_on_disconnect takes a render method, not {handler!r}; resources are "
-                "wrapped in CancellingResource, and options are given by name"
-            )
+        check_handler(handler)
 
         @wraps(handler)
         def render(*args: P.args, **kwargs: P.kwargs) -> Rendered:
@@ -154,10 +152,7 @@ def cancel_on_disconnect(
                     if procedures.MODULE in sys.modules:
                         called = procedures.told_as_faults(args[0], handler)
                     return serve(options, request, called, args, kwargs)  # type: ignore[return-value]
-            raise TypeError(
-                f"{name_of(handler)} was called without a request among its positional "
-                f"arguments {args!r}: none of them has a notifyFinish"
-            )
+            raise without_request(handler, args, kwargs)
 
         return render
 

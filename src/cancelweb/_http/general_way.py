@@ -7,6 +7,7 @@ does not report: ``notifyFinish`` never fires for an end that came before the ca
 
 from __future__ import annotations
 
+import sys
 from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from ..causes import Cause, Disconnected
 from .answerer import Answerer, Call
 from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
+from .frameworks import KLEIN, note_unawaited
 from .listeners import after_others, guard_before_others, takes_listeners
 from .rapid_resets import abandoned_beside
 from .request_facts import answer_of, answer_to_come, fate_of, has_begun
@@ -40,6 +42,7 @@ class Traveller(Protocol):
     request: Any
     method: bytes
     handler: object
+    inner_handler: object
     clock: IReactorTime
     context: Context | None
     fate: Fate
@@ -146,6 +149,8 @@ class GeneralWay:
         request, method = self._scope.request, self._scope.method
         if request is not None:
             guard(request, FINISHED)
+            if KLEIN in sys.modules and self._scope.fate is OPEN:
+                note_unawaited(self._scope)
             # The client has the head of a response without a body. Its handler would write for
             # nothing, maybe forever, so the work is leftover.
             is_bodiless = left_with_whole_response(request) and has_no_body(request)

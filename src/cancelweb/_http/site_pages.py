@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.python.failure import Failure
-from twisted.python.reflect import safe_repr
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from .._kinds.places import described, place_of
 from .._log import log, name_of
 from .._scopes.context import in_copy
 from .._scopes.states import Fate
@@ -77,9 +77,8 @@ def _rendered(error_page: ErrorPage, request: Any, cause: Cause) -> bytes | None
     if fate_of(request) is not Fate.OPEN:
         # The page has finished the request itself, as Twisted's own error pages do.
         return None
-    kind = type(page)
-    what = f"{safe_repr(page)}, a {kind.__module__}.{kind.__qualname__}"
+    what = "NOT_DONE_YET" if page is NOT_DONE_YET else described(page)
     raise TypeError(
-        f"{name_of(error_page)} came to {'NOT_DONE_YET' if page is NOT_DONE_YET else what}: an "
-        "error_page must return bytes, a resource that renders at once, or None for the default"
+        f"{place_of(error_page)} returned {what}. An error_page returns bytes, a resource that "
+        "renders at once, or None for the default page."
     )

@@ -13,7 +13,6 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import deferLater
-from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
 from .._scopes.states import Fate
@@ -32,11 +31,13 @@ class Stream:
         request: the request to write to.
         clock: gives other work a turn between two chunks.
         is_cancelled: whether the scope was cancelled, for generators that catch the cancellation.
+        wrong_chunk: makes the error for a chunk that is not bytes.
     """
 
     request: Any
     clock: IReactorTime
     is_cancelled: Callable[[], bool]
+    wrong_chunk: Callable[[object], TypeError]
     _gate: Deferred[None] | None = field(default=None, init=False)
 
     async def run(self, chunks: Iterator[object] | AsyncIterator[object]) -> None:
@@ -71,10 +72,7 @@ class Stream:
                 # outcome says stopped: only a stream that ends by itself has completed.
                 raise CancelledError
             if not isinstance(chunk, bytes):
-                raise TypeError(
-                    f"a stream must yield bytes, not {safe_repr(chunk)}; where Deferreds are "
-                    "yielded, @inlineCallbacks is missing"
-                )
+                raise self.wrong_chunk(chunk)
             if fate_of(self.request) is Fate.OPEN:
                 self.request.write(chunk)
             if self.request.method == b"HEAD":

@@ -16,12 +16,14 @@ from zope.interface import implementer, providedBy
 
 from .._scopes.checks import NOT_GIVEN, NotGiven
 from .._scopes.finding import SCOPE
+from .._scopes.option_names import takes_options
 from .._scopes.options import Options, checked_options
 from .._typed import AnyClock, AnyMonitor, AnyResource
 from . import procedures
 from .answering import Rendered
 from .decorator import Hooks, Observers
 from .lost_content import tell_threads_of_loss
+from .misuse import check_resource
 from .serving import serve
 from .site_pages import ErrorPage
 
@@ -50,6 +52,7 @@ class CancellingResource:
         TypeError, ValueError: an option is wrong. Raised at once, not on the first request.
     """
 
+    @takes_options
     def __init__(
         self,
         resource: AnyResource,
@@ -71,8 +74,7 @@ class CancellingResource:
         monitor: AnyMonitor | None = None,
         dry_run: bool = False,
     ) -> None:
-        if isinstance(resource, type) or not hasattr(resource, "render"):
-            raise TypeError(f"CancellingResource wraps an IResource, not {resource!r}")
+        check_resource(resource)
         self._resource: Any = resource
         self._options = checked_options(
             timeout=timeout,

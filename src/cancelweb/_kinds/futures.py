@@ -32,8 +32,8 @@ class AsyncioFutureCanceller(Canceller):
     def __attrs_post_init__(self) -> None:
         if not self.work.get_loop().is_running():
             raise RuntimeError(
-                f"{self.work!r} can never end: its event loop does not run. Run the server "
-                "under Twisted's asyncio reactor: twist --reactor=asyncio ..."
+                f"{self.work!r} can never end, because its event loop does not run. Run the "
+                "server on Twisted's asyncio reactor: twist --reactor=asyncio ..."
             )
 
     def watch(self, settled: Settled) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable
-from types import CoroutineType
+from inspect import isroutine
+from subprocess import Popen
+from threading import Thread
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from twisted.internet.base import DelayedCall
@@ -16,7 +19,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.task import CooperativeTask, LoopingCall
 from twisted.python.components import registerAdapter
-from twisted.python.reflect import safe_repr
 
 from ..interfaces import ICancellable
 from .cancellations import Start, as_deferred
@@ -24,6 +26,7 @@ from .cancellers import Canceller
 from .deferred_kinds import DeferredCanceller
 from .futures import AsyncioFutureCanceller, ConcurrentFutureCanceller
 from .own_kinds import UserCanceller
+from .places import short_name_of, shown
 from .timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller, timer_canceller
 from .twisted_kinds import CooperativeTaskCanceller, LoopingCallCanceller, ProcessCanceller
 
@@ -82,10 +85,30 @@ def canceller_for(work: object) -> Canceller:
     """
     canceller = find_canceller(work)
     if canceller is None:
-        kind = type(work).__qualname__
-        raise TypeError(
-            f"cancelweb cannot stop {safe_repr(work)}: no canceller is registered for {kind}. "
-            f"Register one: twisted.python.components.registerAdapter(YourCanceller, {kind}, "
-            "cancelweb.ICancellable)"
-        )
+        raise TypeError(f"cancelweb cannot stop {_what_instead(work)}")
     return canceller
+
+
+def _what_instead(given: object) -> str:
+    if given is None:
+        return "None. Did you forget a `return` in the function that starts the work?"
+    if isroutine(given):
+        name = short_name_of(given)
+        return f"the function {name}. Call it, and pass the work that it returns: {name}()."
+    for kind, advice in _ADVICE.items():
+        if isinstance(given, kind):
+            return f"{shown(given)}. {advice}"
+    name = type(given).__qualname__
+    return (
+        f"{shown(given)}: no canceller is registered for {name}. Register one: "
+        f"twisted.python.components.registerAdapter(YourCanceller, {name}, cancelweb.ICancellable)"
+    )
+
+
+_ADVICE: dict[type, str] = {
+    GeneratorType: "Decorate its function with @inlineCallbacks.",
+    AsyncGeneratorType: "An async generator is a stream: return it from the handler.",
+    Thread: "Use cancelweb.threads.defer_to_thread to run a function in a thread.",
+    Popen: "Use cancelweb.processes.run to run a program.",
+}
+"""What to do instead of tracking an object of this class."""

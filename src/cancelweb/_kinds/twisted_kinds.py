@@ -40,7 +40,7 @@ class LoopingCallCanceller(OneShot):
     def __attrs_post_init__(self) -> None:
         if getattr(self.work, "starttime", 0) is None:
             # A loop offers no way to learn that it has been started later.
-            raise RuntimeError(f"{self.work!r} was never started: call its start() first")
+            raise RuntimeError(f"{self.work!r} was never started. Call its start() first.")
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled

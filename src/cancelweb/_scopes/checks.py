@@ -10,17 +10,15 @@ import inspect
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Future
 from enum import Enum
 from typing import Any, TypeGuard
 
 from attrs import Attribute
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
-from ..causes import Observer
+from .._kinds.places import place_of, short_name_of, shown
+from ..causes import Cause
 from ..interfaces import IMonitor
-from .hook_index import Hook
 
 TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 """The characters of the name of a method or a header (RFC 9110, section 5.6.2)."""
@@ -102,69 +100,15 @@ def check_monitor(name: str, value: object) -> IMonitor:
     return IMonitor(value)
 
 
-# --- hooks and observers ---
+# --- shared by several checks ---
 
 
-INSTEAD = "; to have work waited for, pass a function that returns it: lambda scope: work"
-
-
-def check_callable(name: str, function: object) -> None:
-    """Raise unless the value is a callable; the hint is for a hook that was called when passed."""
-    # A LoopingCall is callable only for its clock.
-    if not callable(function) or isinstance(function, LoopingCall):
-        is_work = isinstance(function, Awaitable | Future | LoopingCall)
-        instead = INSTEAD if is_work and name in ("on_cancel", "on_exit") else ""
-        raise TypeError(f"{name} takes callables with one argument, not {function!r}{instead}")
-
-
-def hooks_from(name: str, given: object) -> tuple[Hook, ...]:
-    """Check one hook, or an iterable of hooks, and return a tuple of them.
-
-    Raises:
-        TypeError: one of them cannot be called with one argument, or is a generator function.
-    """
-    if callable(given) or not _is_collection(given):
-        return (_checked_hook(name, given),)
-    # Each is checked before the next is taken, because the iterable may be endless.
-    return tuple(_checked_hook(name, each) for each in given)
-
-
-def _is_collection(given: object) -> TypeGuard[Iterable[object]]:
+def is_collection(given: object) -> TypeGuard[Iterable[object]]:
     """Whether a value is an iterable of others; Deferreds and futures only iterate to await."""
     return isinstance(given, Iterable) and not isinstance(given, str | bytes | Awaitable)
 
 
-def _checked_hook(name: str, function: object) -> Hook:
-    check_callable(name, function)
-    assert callable(function)
-    _check_signature(name, function)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{name} takes functions, not generators such as {function!r}")
-    return function
-
-
-def observers_from(given: object) -> tuple[Observer, ...]:
-    """Check one observer, or an iterable of observers, and return a tuple of them.
-
-    Raises:
-        TypeError: as for `hooks_from`, or an observer is a coroutine function.
-    """
-    observers = hooks_from("observers", given)
-    for observer in observers:
-        if inspect.iscoroutinefunction(observer):
-            raise TypeError(
-                f"observers only watch, and cannot wait: {observer!r} is a coroutine function"
-            )
-    return observers
-
-
-def _check_signature(name: str, function: Callable[..., object]) -> None:
-    signature = _signature_unless(function, 1)
-    if signature is not None:
-        raise TypeError(f"{name} takes callables with one argument; {function!r} has {signature}")
-
-
-def _signature_unless(function: Callable[..., object], count: int) -> inspect.Signature | None:
+def signature_unless(function: Callable[..., object], count: int) -> inspect.Signature | None:
     """The signature of a function if it cannot take this number of arguments, else None."""
     try:
         signature = inspect.signature(function)
@@ -177,22 +121,39 @@ def _signature_unless(function: Callable[..., object], count: int) -> inspect.Si
     return None
 
 
+# --- causes ---
+
+
+def check_cause(cause: object) -> None:
+    """Raise unless the value is an instance of `Cause`."""
+    if isinstance(cause, Cause):
+        return
+    if isinstance(cause, type) and issubclass(cause, Cause):
+        name = short_name_of(cause)
+        raise TypeError(f"cause must be an instance, not the class {name}. Pass {name}().")
+    raise TypeError(
+        f"cause must be a cancelweb.Cause, not {shown(cause)}. Define a subclass of Cause, and "
+        "pass an instance."
+    )
+
+
 # --- error pages ---
+
+_PAGE_MUST = "{} must be a function that takes a request and a cause"
 
 
 def check_error_page(name: str, function: object) -> None:
     """Raise unless the value is a plain function of two arguments."""
     if not callable(function):
-        raise TypeError(f"{name} takes a function of a request and a cause, not {function!r}")
-    signature = _signature_unless(function, 2)
+        raise TypeError(f"{_PAGE_MUST.format(name)}, not {shown(function)}")
+    signature = signature_unless(function, 2)
     if signature is not None:
-        raise TypeError(
-            f"{name} takes a function of a request and a cause; {function!r} has {signature}"
-        )
+        raise TypeError(f"{_PAGE_MUST.format(name)}, but {place_of(function)} takes {signature}")
     kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
     if any(each(function) for each in kinds):
         raise TypeError(
-            f"{name} must return its page at once: {function!r} is a coroutine or a generator"
+            f"{name} must return its page at once, but {place_of(function)} is a coroutine "
+            "function or a generator. Make it a plain function."
         )
 
 
@@ -216,7 +177,7 @@ def methods_from(given: Iterable[str | bytes] | None) -> frozenset[bytes] | None
     """
     if given is None:
         return None
-    if not _is_collection(given):
+    if not is_collection(given):
         raise TypeError(f"methods must be an iterable such as ('GET', 'HEAD'), not {given!r}")
     return frozenset(_method_from(each) for each in given)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from threading import current_thread, main_thread
 from typing import Any
 
+from twisted.python.threadable import isInIOThread
+
+from .._kinds.places import shown
 from .context import current
 from .scope import Scope
 
@@ -30,11 +34,7 @@ def current_scope() -> Scope:
     """
     scope = scope_or_none()
     if scope is None:
-        raise LookupError(
-            "there is no current scope here: call this in a handler that is decorated with "
-            "@cancel_on_disconnect or wrapped in CancellingResource, or in what it awaits; in "
-            "callbacks, timers and threads use cancelweb.scope_of(request)"
-        )
+        raise LookupError(f"there is no current scope here. {_where_to_call()}")
     return scope
 
 
@@ -48,9 +48,24 @@ def scope_of(request: Any) -> Scope:
         LookupError: no entry point of cancelweb has served this request.
     """
     scope = getattr(request, SCOPE, None)
-    if not isinstance(scope, Scope):
-        raise LookupError(
-            f"{request!r} has no scope: decorate its handler with @cancel_on_disconnect, or wrap "
-            "its resource in CancellingResource"
+    if isinstance(scope, Scope):
+        return scope
+    if not hasattr(request, "notifyFinish"):
+        raise LookupError(f"scope_of takes a request, not {shown(request)}")
+    raise LookupError(
+        f"{request!r} has no scope. Decorate its handler with @cancel_on_disconnect, or wrap its "
+        "resource in CancellingResource."
+    )
+
+
+def _where_to_call() -> str:
+    if not isInIOThread() and current_thread() is not main_thread():
+        return (
+            "A thread has one only if it was started with the context of a request: start it with "
+            "cancelweb.threads.defer_to_thread, or pass it the scope."
         )
-    return scope
+    return (
+        "Call this in a handler that is decorated with @cancel_on_disconnect or wrapped in "
+        "CancellingResource, or in a coroutine that the handler awaits. In callbacks and timers, "
+        "use cancelweb.scope_of(request)."
+    )

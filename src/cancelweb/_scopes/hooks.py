@@ -16,9 +16,12 @@ from twisted.python.failure import Failure
 
 from .._kinds.cancellations import is_our_cancellation
 from .._kinds.cancellers import Canceller
+from .._kinds.explained import explain
+from .._kinds.places import place_of
 from .._kinds.registry import find_canceller
 from .._log import log, name_of
 from .context import in_copy, telling_of
+from .hook_checks import explain_call
 from .hook_index import Entry, Hook, HookIndex
 from .parts import Subject
 from .refused import StartRefused
@@ -62,6 +65,7 @@ class _Called:
         """
         if not isinstance(result, Failure):
             return
+        explain(result)
         if is_our_cancellation(result, self.has_asked) and not result.check(StartRefused):
             text = "cleanup hook {hook} ended, because the work that it waited for was stopped"
             self.telling.log(log.info, text, hook=self.name)
@@ -193,13 +197,18 @@ def _result_of(hook: Hook, scope: Subject, began: float) -> Canceller | None:
         TypeError: the hook is a generator function, so that nothing of it has run.
     """
     hook_here.set((scope, began))
-    result = hook(scope)
+    try:
+        result = hook(scope)
+    except TypeError as error:
+        explain_call(hook, error)
+        raise
     if result is None:
         return None
     canceller = find_canceller(result)
     if canceller is None and isinstance(result, GeneratorType | AsyncGeneratorType):
         raise TypeError(
-            f"a hook must not be a generator: @inlineCallbacks is missing on {result!r}"
+            f"{place_of(hook)} is a generator, so nothing of it has run. Decorate it with "
+            "@inlineCallbacks, or make it an `async def`."
         )
     return canceller
 

@@ -24,11 +24,10 @@ from .checks import (
     check_header,
     check_limit,
     check_monitor,
-    hooks_from,
     methods_from,
-    observers_from,
     validator,
 )
+from .hook_checks import hooks_from, observers_from
 
 T = TypeVar("T")
 

@@ -17,9 +17,10 @@ from twisted.web.server import Request
 from .._kinds.registry import canceller_for
 from ..causes import Cause, Ended, ResponseFinished, ScopeCancelled
 from .acquire import Acquisition
-from .checks import check_callable
+from .checks import check_cause
 from .context import current, was_asked
 from .found_context import find_context
+from .hook_checks import check_callable
 from .hooks import hook_here
 from .life import Life
 from .limits import deadline_of, remaining_of, set_timeout
@@ -210,8 +211,7 @@ class Scope(BareSubject):
         Raises:
             TypeError: ``cause`` is not a `Cause`.
         """
-        if not isinstance(cause, Cause):
-            raise TypeError(f"cause must be a cancelweb.Cause or of a subclass, not {cause!r}")
+        check_cause(cause)
         self.catch_up()
         return self.life.stop(cause)
 

@@ -381,7 +381,26 @@ class CoroutineTests(AsyncioTestCase):
         self.assertEqual(await self.ended(), Ended.FAILED)
         self.assertEqual(connection.response.code, 500)
         (failure,) = self.flushLoggedErrors(RuntimeError)
-        self.assertEqual(str(failure.value), "Timeout should be used inside a task")
+        self.assertRegex(
+            str(failure.value),
+            r"^Timeout should be used inside a task: .*:\d+ in .*handler uses asyncio outside a "
+            r"task, .* `await Deferred\.fromFuture\(asyncio\.ensure_future\(part\(\)\)\)`\.$",
+        )
+
+    async def test_a_part_in_a_task(self) -> None:
+        """A part of an `async def` handler that runs as a task may use `asyncio.timeout`."""
+
+        async def part() -> bytes:
+            async with asyncio.timeout(10):
+                await asyncio.sleep(0)
+                return PAGE
+
+        async def handler(_: Request) -> bytes:
+            return await Deferred.fromFuture(asyncio.ensure_future(part()))
+
+        connection = self.visit(handler)
+        self.assertEqual(await self.ended(), Ended.COMPLETED)
+        self.assertEqual(connection.response.body, PAGE)
 
     async def test_task_group(self) -> None:
         """A TaskGroup in an `async def` handler is a 500: it needs a task."""

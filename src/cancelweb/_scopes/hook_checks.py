@@ -1,0 +1,101 @@
+"""Validation of hooks and observers.
+
+Other options are checked in `checks`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+
+from twisted.internet.task import LoopingCall
+
+from .._kinds.places import place_of, short_name_of, shown
+from ..causes import Observer
+from .checks import is_collection, signature_unless
+from .hook_index import Hook
+
+
+def check_callable(name: str, function: object) -> None:
+    """Raise unless the value is a callable; the hint is for a hook that was called when passed."""
+    # A LoopingCall is callable only for its clock.
+    if not callable(function) or isinstance(function, LoopingCall):
+        raise TypeError(f"{_must(name)}, not {shown(function)}{_instead(name, function)}")
+
+
+def _must(name: str) -> str:
+    if name == "observers":
+        return "observers must be functions that take the outcome"
+    return f"{name} must be a function that takes the scope"
+
+
+def _instead(name: str, given: object) -> str:
+    if given is None:
+        return ". Pass the function itself, without calling it."
+    is_work = isinstance(given, Awaitable | Future | LoopingCall)
+    if is_work and name in ("on_cancel", "on_exit"):
+        return ". To have work waited for, pass a function that returns it: `lambda scope: work`."
+    return ""
+
+
+def hooks_from(name: str, given: object) -> tuple[Hook, ...]:
+    """Check one hook, or an iterable of hooks, and return a tuple of them.
+
+    Raises:
+        TypeError: one of them cannot be called with one argument, or is a generator function.
+    """
+    if callable(given) or not is_collection(given):
+        return (_checked_hook(name, given),)
+    # Each is checked before the next is taken, because the iterable may be endless.
+    return tuple(_checked_hook(name, each) for each in given)
+
+
+def _checked_hook(name: str, function: object) -> Hook:
+    check_callable(name, function)
+    assert callable(function)
+    _check_signature(name, function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{_must(name)}, but {place_of(function)} is a generator. Decorate it with "
+            "@inlineCallbacks, or make it an `async def`."
+        )
+    return function
+
+
+def observers_from(given: object) -> tuple[Observer, ...]:
+    """Check one observer, or an iterable of observers, and return a tuple of them.
+
+    Raises:
+        TypeError: as for `hooks_from`, or an observer is a coroutine function.
+    """
+    observers = hooks_from("observers", given)
+    for observer in observers:
+        if inspect.iscoroutinefunction(observer):
+            raise TypeError(
+                f"observers only watch and are not waited for: {place_of(observer)} is a "
+                "coroutine function. Make it a plain function."
+            )
+    return observers
+
+
+def _check_signature(name: str, function: Callable[..., object]) -> None:
+    signature = signature_unless(function, 1)
+    if signature is not None:
+        raise TypeError(f"{_must(name)}, but {_takes(function, signature)}")
+
+
+def _takes(function: object, signature: inspect.Signature) -> str:
+    if isinstance(function, type):
+        name = short_name_of(function)
+        return f"{name} is a class. Pass an instance: {name}()."
+    if signature.parameters:
+        return f"{place_of(function)} takes {signature}"
+    return f"{place_of(function)} takes no arguments. Pass `lambda _: function()` instead."
+
+
+def explain_call(hook: Callable[..., object], error: TypeError) -> None:
+    """Replace the message of an error if the hook cannot be called with the scope."""
+    signature = signature_unless(hook, 1)
+    if signature is not None:
+        error.args = (f"a hook is called with the scope, but {_takes(hook, signature)}",)
