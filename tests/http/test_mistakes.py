@@ -1,6 +1,6 @@
 """What handlers return by mistake: the complete messages.
 
-What belongs here: results that are no response. What does not: what a stream yields, asyncio,
+What belongs here: results that are not a response. What does not: what a stream yields, asyncio,
 scopes, and what entry points refuse.
 """
 
@@ -91,7 +91,7 @@ RETURNED: list[tuple[object, str]] = [
 
 
 class ReturnedTests(MistakeTestCase):
-    """What is no response is answered 500, and the message names the handler and the way out."""
+    """A result that is not a response is answered 500, and the message names the handler and the way out."""
 
     def test_each(self) -> None:
         """The error of a handler names its file and line, its result, and what to return."""

@@ -1,7 +1,7 @@
 """asyncio in handlers, used by mistake: the complete messages.
 
 What belongs here: errors that asyncio itself raises, in memory. What does not: asyncio's reactor,
-and tasks that handlers return, which are no mistake.
+and tasks that handlers return, which are not mistakes.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class OtherReactorTests(MistakeTestCase):
 
 
 class AsyncioReactorTests(MistakeTestCase):
-    """An event loop runs, as under the reactor of asyncio; the handler is no task of it."""
+    """An event loop runs, as under the reactor of asyncio; the handler is not one of its tasks."""
 
     def run_in_loop(self, function: Callable[[], object]) -> None:
         """Call a function in an event loop that runs, as reactors are called, in no task."""

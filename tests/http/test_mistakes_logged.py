@@ -1,4 +1,4 @@
-"""Mistakes that raise nothing, so that only the log tells of them: the complete messages.
+"""Mistakes that raise nothing, so that only the log reports them: the complete messages.
 
 What belongs here: empty pages, wrapped resources, and Klein. What does not: what is raised.
 """
@@ -68,7 +68,7 @@ class EmptyPageTests(MistakeTestCase):
         self.assert_logs(root, f"{place(method)} {EMPTY}", LogLevel.warn)
 
     def test_not_where_it_may_be_meant(self) -> None:
-        """A page that was written, has a status of its own, or answers a POST is no mistake."""
+        """A page that was written, has a status of its own, or answers a POST is not a mistake."""
 
         async def written(request: Request) -> None:
             request.write(PAGE)
@@ -170,7 +170,7 @@ class KleinTests(MistakeTestCase):
         self.assertEqual(self.lines(root), [self.message(view)])
 
     def test_no_wait(self) -> None:
-        """A decorated view that returns its page at once is no mistake."""
+        """A decorated view that returns its page at once is not a mistake."""
         events = log_events(self)
         connection = self.serve_resource(self.app(returning(PAGE)))
         connection.get()
@@ -178,7 +178,7 @@ class KleinTests(MistakeTestCase):
         self.assertEqual(of_cancelweb(events), [])
 
     def test_work_that_goes_on(self) -> None:
-        """A decorated handler that finishes its response itself and goes on is no mistake."""
+        """A decorated handler that finishes its response itself and goes on is not a mistake."""
 
         async def handler(request: Request) -> None:
             request.write(PAGE)

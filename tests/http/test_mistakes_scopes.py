@@ -1,7 +1,7 @@
 """Scopes, tracked work and hooks, used by mistake: the complete messages.
 
 What belongs here: mistakes in the use of `cancelweb.Scope` and of the functions that find it. What
-does not: the values of options, but for the commonest mistakes.
+does not: the values of options, except the commonest mistakes.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -154,7 +154,7 @@ class TrackingTests(MistakeTestCase):
 
 
 class CancellingTests(MistakeTestCase):
-    """What is no cause."""
+    """Arguments of cancel that are not causes."""
 
     def test_a_text(self) -> None:
         """The error of cancelling for a text says to define a cause."""

@@ -16,7 +16,7 @@ from ._mistakes import MistakeTestCase, place
 
 
 class StreamTests(MistakeTestCase):
-    """What is no chunk of a stream: the message names the line of the `yield`."""
+    """Values that are not chunks of a stream: the message names the line of the `yield`."""
 
     def test_text(self) -> None:
         """The error of a stream of text says how to encode it."""
@@ -32,7 +32,7 @@ class StreamTests(MistakeTestCase):
         )
 
     def test_text_of_an_iterator(self) -> None:
-        """The error of an iterator that is no generator names the handler that returned it."""
+        """The error of an iterator that is not a generator names the handler that returned it."""
 
         def handler(_: Request) -> Iterator[str]:
             return iter(["hello"])

@@ -87,7 +87,7 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(place_of(5), "5")
 
     def test_short_names(self) -> None:
-        """A name that is to be written in code lacks the function around it."""
+        """A name for use in code lacks the function around it."""
 
         def inner() -> None:
             """Never called."""
