@@ -131,7 +131,7 @@ class Draining(Cause):
 
 @frozen
 class RapidReset(Cause):
-    """Rapid resets: the client abandons requests faster than they can be cleaned up.
+    """The client abandons requests faster than they can be cleaned up (rapid resets).
 
     The option ``max_cleanups`` sets the limit.
     """
@@ -202,8 +202,8 @@ class Ended(IntEnum):
 class Outcome:
     """How one request ended. Observers receive it.
 
-    A request has a second outcome if its scope closes before its handler is found, and the handler
-    still runs because its method is spared. The second outcome has the times of a second scope.
+    A request has two outcomes if its scope closes before its handler is found, and the handler runs
+    all the same because of the request's method. The second has the times of a second scope.
 
     Attributes:
         method: the request's method, such as ``b"GET"``.
@@ -215,8 +215,8 @@ class Outcome:
         stopped: when all work had ended, been let go or been named a survivor, and hooks began.
         closed: when the scope closed, after its hooks.
         failure: the first failure that is not a cancellation, without its frames, or None.
-        would_have_cancelled: the cause that would have cancelled the scope, if this were not a dry
-            run, or if a disconnect or a time limit could cancel the request's method.
+        would_have_cancelled: the cause that a dry run, or the request's method, kept from
+            cancelling the scope; or None.
         leftovers: how many pieces of work were still running when the response was finished, and
             were then asked to stop. That cancels nothing: ``cause`` and ``cancelled`` are None.
         status: the status code of the response, or None if no part of one was sent. After a result

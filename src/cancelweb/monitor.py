@@ -113,9 +113,9 @@ class Monitor:
 
     @property
     def would_have_cancelled(self) -> Mapping[str, int]:
-        """How many closed scopes would have been cancelled, by the name of the cause's class.
+        """How many closed scopes a dry run, or the request's method, kept from being cancelled.
 
-        A dry run kept them from being cancelled, or the method of the request.
+        The keys are the names of the causes' classes.
         """
         return MappingProxyType(Counter(self.counts.would_have_cancelled))
 

@@ -25,9 +25,9 @@ def access_log_499(scope: Scope) -> None:
     own log formatter (by default the Combined Log Format). If the client left with the whole
     response, the line has the status of that response.
 
-    The hook does nothing if the response was finished or this server aborted the connection. An
-    ``on_cancel`` hook does not run for requests that a disconnect may not cancel, so they get no
-    line. While the site writes the line, ``request.code`` is 499.
+    The hook does nothing if the response was finished or this server aborted the connection. As an
+    ``on_cancel`` hook it would leave out requests that a disconnect may not cancel. While the site
+    writes the line, ``request.code`` is 499.
 
     Args:
         scope: the scope of the request, which must have a ``site``.

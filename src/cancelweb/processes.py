@@ -167,7 +167,8 @@ class Output(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         """Stop the child, and wait until its group is gone. May be called again.
 
-        If the wait is cancelled, it still lasts until the group is gone, and then raises.
+        If this wait is cancelled, it still lasts until the group is gone, and then raises
+        ``CancelledError``.
         """
         self._is_open = False
         if self._child.is_started:

@@ -41,22 +41,24 @@ check("bodies")
 @implementer(IAgent)
 @define(eq=False)
 class CancellingAgent:
-    """An agent whose exchanges end with the scope in which they began.
+    """Wraps an agent, and closes the connection of a request when the scope it began in is over.
 
-    Twisted's agent closes the connection if a request's Deferred is cancelled while it connects, or
-    while it waits for the response's headers. This agent also closes it while a body is sent from a
-    file, and while the response's body is read, by any means, or lies unread. It does so when the
-    scope is cancelled, and when the response to the scope's own client is finished.
+    Twisted's agent closes the connection only if the request's Deferred is cancelled while it
+    connects, or while it waits for the response's headers. This agent also closes it while a body
+    is sent from a file, and while the response's body is read, by any means, or lies unread. It
+    does so when the scope is cancelled, and when the response to the scope's own client is
+    finished.
 
     Shielded work may finish reading what it has asked for. A body that it left unread belongs to
     the scope. Detached coroutines and runs of `cancelweb.Shared` have no scope, but a request that
     had begun when it was detached still belongs to the scope.
 
-    Without a current scope you can cancel the request, as above, and ``readBody``. A cancelled
-    request fails with ``CancelledError``; with a plain agent it fails with a connection error. In a
-    cancelled scope no request begins, except for cleanup: see `cancelweb.cleaning`.
+    Without a current scope, cancel the Deferred of the request, or that of ``readBody``: each
+    closes the connection, too. A cancelled request fails with ``CancelledError``; with a plain
+    agent it fails with a connection error. In a cancelled scope no request begins, except for
+    cleanup: see `cancelweb.cleaning`.
 
-    The agent can tell the upstream how long this server will wait. What is left of the scope's
+    The agent can tell the other server how long this one will wait. What is left of the scope's
     limits (`~cancelweb.Scope.remaining`) goes into a header, in seconds, unless the caller has set
     that header. Shielded work, and a scope that has ended, have no limits to send.
 

@@ -72,13 +72,13 @@ def cancel_on_disconnect(
 ) -> Any:
     """Stop the work of a render method when its client leaves. Use it bare or with options.
 
-    It decorates functions and methods: ``def``, ``async def`` (async generators included), and
-    ``@inlineCallbacks``, above which it goes. The request is the first positional argument with a
-    ``notifyFinish`` method. The undecorated handler stays reachable as ``__wrapped__``.
+    It decorates functions and methods: ``def``, ``async def`` and async generators. Put it above
+    ``@inlineCallbacks``. The request is the first positional argument that has a ``notifyFinish``
+    method. The undecorated handler stays reachable as ``__wrapped__``.
 
     Nested entry points share one scope per request. Their hooks and observers add up, and the
-    soonest ``total_timeout`` counts. For other options, the innermost entry point that sets one
-    wins. A limit counts from when its own entry point is reached. A disconnect or a limit cancels a
+    soonest ``total_timeout`` counts. Of other options, the innermost one that was given counts. A
+    limit starts when the request reaches its entry point. A disconnect or a limit cancels a
     decorated handler whatever the method of its request.
 
     Args:
@@ -87,8 +87,8 @@ def cancel_on_disconnect(
             coroutine or another awaitable, an `IDelayedCall`, a LoopingCall, a CooperativeTask, a
             process transport, or an asyncio or concurrent Future. Anything else must adapt to
             `ICancellable`.
-        timeout: how many seconds the handler may write nothing, first until it sends the head and
-            then between writes. After that the scope is cancelled with `TimedOut`, and the client
+        timeout: how many seconds the handler may write nothing: until it sends the headers, then
+            between two writes. After that the scope is cancelled with `TimedOut`, and the client
             gets an error page; if part of the response is out, the connection is aborted instead. A
             stuck response ends within twice that time. None means no limit, and also lifts the
             limit of an outer entry point.
@@ -119,7 +119,8 @@ def cancel_on_disconnect(
         clock: the clock of the scope; by default the Site's reactor.
 
     Returns:
-        A handler of the same signature that returns bytes or ``NOT_DONE_YET``.
+        A handler of the same signature that returns bytes or ``NOT_DONE_YET``. Called with options
+        alone, a decorator that returns such a handler.
 
     Raises:
         TypeError, ValueError: an option is wrong. Raised at once, not on the first request.

@@ -34,16 +34,16 @@ class CancellingResource:
 
     Use it for resources that you cannot change. Their children, paths, encoders and interfaces stay
     as they are. A disconnect or a time limit cancels only requests with a safe method, unless
-    ``methods`` says otherwise. Any other request runs on; when its client leaves, cancelweb guards
-    the dead request, and runs ``on_exit`` hooks and observers at the end.
+    ``methods`` says otherwise. Any other request runs on after its client has left: writes to it do
+    nothing, and at its end ``on_exit`` hooks run and observers are told.
 
     Args:
         resource: the resource to wrap.
         methods: the names of the methods that a disconnect or a time limit may cancel, as str or
             bytes; GET, HEAD and OPTIONS by default, and ``()`` for none. The outcome of any other
             request says what would have cancelled it.
-        monitor: a `cancelweb.monitor.Monitor`, which lists open requests and can drain them. If
-            several entry points share it, it counts each request once.
+        monitor: a `cancelweb.monitor.Monitor`, which lists open requests and can drain them. Of
+            nested entry points, each monitor is told about the request, once.
         dry_run: cancel nothing, answer nothing, and run no ``on_cancel`` hooks. Outcomes say what
             would have been cancelled.
         timeout: this option, and those not named here, are as in `cancel_on_disconnect`.

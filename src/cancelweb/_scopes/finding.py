@@ -29,8 +29,8 @@ def current_scope() -> Scope:
     If no entry point serves the second request, this is the scope of the first.
 
     Raises:
-        LookupError: the code works for no request, or it is in a callback or timer, for which
-            Twisted keeps no context.
+        LookupError: the code works for no request. Or it is in a callback, a timer or a thread:
+            Twisted keeps no context for these.
     """
     scope = scope_or_none()
     if scope is None:

@@ -98,7 +98,8 @@ class Scope(BareSubject):
     def track(self, work: Any) -> Any:
         """Stop this work when the scope is cancelled, or when the response is finished.
 
-        Add callbacks to a Deferred before you track it. Its result still belongs to your code.
+        Add callbacks to a Deferred before you track it. Its result still belongs to your code. Work
+        that is tracked twice, or tracked and returned, is stopped once.
 
         Args:
             work: anything that a handler may return, except streams and templates. On a scope that
@@ -176,8 +177,9 @@ class Scope(BareSubject):
             release: called with a resource that arrives too late; may return a Deferred.
 
         Returns:
-            A Deferred that fires with the resource. Await it at once, because from then on your
-            code must release it. It fails as ``source`` does, or with CancelledError if cancelled.
+            A Deferred that fires with the resource. From then on your code must release it, so
+            await the Deferred at once. It fails as ``source`` does, or with CancelledError if it or
+            the scope is cancelled.
 
         Raises:
             TypeError: ``source`` is not such work, or ``release`` is not callable.
@@ -228,7 +230,10 @@ class Scope(BareSubject):
             raise ScopeCancelled(ResponseFinished())
 
     def limit(self, seconds: float | None) -> None:
-        """Replace ``timeout``, counting from now; None lifts it. Raises for a wrong value."""
+        """Replace ``timeout`` with this many seconds, counting from now; None lifts it.
+
+        Raises TypeError or ValueError unless ``seconds`` is a finite number above 0, or None.
+        """
         set_timeout(self, seconds)
 
     @property
@@ -237,8 +242,9 @@ class Scope(BareSubject):
         return deadline_of(self)
 
     def remaining(self) -> float | None:
-        """Seconds until the sooner of ``timeout`` and ``total_timeout``; 0 when over, or None.
+        """Seconds until ``timeout`` or ``total_timeout`` cancels the scope; 0 if that is over.
 
-        Once part of the response has been sent, only ``total_timeout`` counts.
+        None if no limit can cancel the scope, as in a dry run. Once part of the response has been
+        sent, only ``total_timeout`` counts.
         """
         return remaining_of(self)
