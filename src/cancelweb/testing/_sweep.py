@@ -37,11 +37,11 @@ def sweep(
     """Make the client leave at each point at which a handler waits, and check what that does.
 
     In the first run the client stays. Then the sweep repeats the request once for each point at
-    which that run waited, and the client leaves there: before every delayed call on the clock, and
-    so at each ``await`` and ``yield`` that waits for one. Unless ``forced`` is False, it also
-    leaves at each ``await`` and ``yield`` whose Deferred has already fired; the sweep makes these
-    wait. In a last pass, a second client waits beside the one that leaves. After each of these
-    runs, the sweep expects:
+    which that run waited, and the client leaves there. A point is before every delayed call on the
+    clock, and so at each ``await`` and ``yield`` that waits for one. Unless ``forced`` is False,
+    the sweep also makes each ``await`` and ``yield`` wait whose Deferred has already fired. In a
+    last pass, a second client waits beside the one that leaves. After each of these runs, the sweep
+    expects:
 
     * the handler has stopped, and so has what it began, unless that is tracked, shielded or
       detached. If not, the report has the line at which it waits, or to which it went on;
