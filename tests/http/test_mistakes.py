@@ -91,7 +91,7 @@ RETURNED: list[tuple[object, str]] = [
 
 
 class ReturnedTests(MistakeTestCase):
-    """A result that is not a response is answered 500, and the message names the handler and the way out."""
+    """A result that is not a response is answered 500; the message names handler and way out."""
 
     def test_each(self) -> None:
         """The error of a handler names its file and line, its result, and what to return."""
