@@ -95,11 +95,11 @@ class Options(tap.Options):
         self._limit("timeout", seconds)
 
     def opt_total_timeout(self, seconds: str) -> None:
-        """Seconds until a request is cancelled, however much it writes: long downloads, too."""
+        """Seconds until a request is cancelled, even if it is still writing a long download."""
         self._limit("total_timeout", seconds)
 
     def opt_stall_timeout(self, seconds: str) -> None:
-        """Seconds that a client may stop reading its response before its connection is aborted."""
+        """Seconds for which a client may stop reading before its connection is aborted."""
         self._limit("stall_timeout", seconds)
 
     def _limit(self, name: str, seconds: str) -> None:
@@ -123,7 +123,7 @@ class Options(tap.Options):
             checked_options(error_page=self["error-page"])
 
     def opt_methods(self, names: str) -> None:
-        """HTTP methods whose requests may be cancelled, with commas between.
+        """HTTP methods whose requests may be cancelled, separated by commas.
 
         [default: GET,HEAD,OPTIONS]
         """
@@ -132,7 +132,7 @@ class Options(tap.Options):
             checked_options(methods=self["methods"])
 
     def opt_keepalive(self, seconds: str) -> None:
-        """Seconds of silence after which a client that vanished without closing counts as gone."""
+        """Seconds of silence after which a client with an open connection counts as gone."""
         with checking("keepalive", seconds):
             self["keepalive"] = number_from(int, seconds)
             check_silence(self["keepalive"])
