@@ -78,8 +78,9 @@ RETURNED: list[tuple[object, str]] = [
     (Element, "the class Element. Return an instance: `return Element(...)`."),
     (
         Response("hello"),
-        "<Response 5 bytes [200 OK]>, of type flask.wrappers.Response. Twisted takes no response "
-        "objects. Set the status and the headers on the request, and return the body as bytes.",
+        "<Response 5 bytes [200 OK]>, of type flask.wrappers.Response. Twisted does not accept "
+        "response objects. Set the status and the headers on the request, and return the body as "
+        "bytes.",
     ),
     (
         Fetched(),

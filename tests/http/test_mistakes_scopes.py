@@ -252,6 +252,6 @@ class OptionsTests(MistakeTestCase):
         """The error of a hook that is a generator names it, and the decorator that is missing."""
         self.assert_hook_fails(
             generating,
-            f"{place(generating)} is a generator, so nothing of it has run. Decorate it with "
+            f"{place(generating)} is a generator, so none of its code has run. Decorate it with "
             "@inlineCallbacks, or make it an `async def`.",
         )

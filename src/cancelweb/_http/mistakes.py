@@ -70,8 +70,8 @@ ADVICE: tuple[tuple[Callable[[object], bool], str], ...] = (
     (
         # The responses of Flask, Django, Starlette and others have it.
         lambda value: hasattr(type(value), "status_code"),
-        "Twisted takes no response objects. Set the status and the headers on the request, and "
-        "return the body as bytes.",
+        "Twisted does not accept response objects. Set the status and the headers on the request, "
+        "and return the body as bytes.",
     ),
 )
 """What to write instead of a result; the first row that applies counts."""

@@ -194,7 +194,7 @@ def _result_of(hook: Hook, scope: Subject, began: float) -> Canceller | None:
     """Call a hook; returns the canceller of the work that it returned, or None.
 
     Raises:
-        TypeError: the hook is a generator function, so that nothing of it has run.
+        TypeError: the hook is a generator function, so that none of its code has run.
     """
     hook_here.set((scope, began))
     try:
@@ -207,7 +207,7 @@ def _result_of(hook: Hook, scope: Subject, began: float) -> Canceller | None:
     canceller = find_canceller(result)
     if canceller is None and isinstance(result, GeneratorType | AsyncGeneratorType):
         raise TypeError(
-            f"{place_of(hook)} is a generator, so nothing of it has run. Decorate it with "
+            f"{place_of(hook)} is a generator, so none of its code has run. Decorate it with "
             "@inlineCallbacks, or make it an `async def`."
         )
     return canceller
