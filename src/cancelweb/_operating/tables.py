@@ -124,7 +124,7 @@ def most(rows: Iterable[Row], name: str, count: int) -> list[Row]:
 
 
 def _summed(rows: Iterable[tuple[Row, Row]]) -> list[Row]:
-    """The sums of rows that are alike, given each with an empty row that says in what."""
+    """Sum up rows. Each comes with an empty row that names its sum: the key, without numbers."""
     sums: dict[Key, Row] = {}
     for row, empty in rows:
         key = empty.handler, empty.place, empty.method, empty.path

@@ -113,7 +113,7 @@ _CLOSED = getattr(getattr(_H2, "ConnectionState", None), "CLOSED", None)
 
 
 def _is_closed(conn: Any) -> bool:
-    """Whether h2 allows no more writes on a connection: one side said goodbye, or made an error."""
+    """Whether h2 allows no more writes on a connection, after a GOAWAY or an error of one side."""
     return conn.state_machine.state is _CLOSED
 
 

@@ -77,7 +77,7 @@ class Result:
 
     @classmethod
     def total(cls, results: Iterable[Result]) -> Result:
-        """The sum of some."""
+        """The sum of several results."""
         return cls(*map(sum, zip(*map(astuple, results), strict=True)))
 
     def cells(self) -> tuple[int, int, str]:

@@ -1,4 +1,4 @@
-"""What the status page tells, read from a monitor at one moment.
+"""What the status page shows, read from a monitor at one moment.
 
 Frozen facts, in text that is safe to show; neither HTML nor HTTP. The parts with lists of their own
 are in `_in_flight`, `_busiest` and `_still_running`.
@@ -42,7 +42,7 @@ class Total:
 
 @frozen
 class Status:
-    """All that the page tells.
+    """Everything that the page shows.
 
     Attributes:
         is_draining: whether the server is shutting down.

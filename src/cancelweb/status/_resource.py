@@ -1,6 +1,6 @@
 """Serves the status page: what is at which path, and the headers of each answer.
 
-`_facts` reads what is told, and `_page` makes it HTML.
+`_facts` reads what is shown, and `_page` makes it HTML.
 """
 
 from __future__ import annotations

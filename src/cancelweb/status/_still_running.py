@@ -1,6 +1,6 @@
 """Work that runs without a request in flight: survivors, work that was let go, detached work.
 
-Each is told by the place where it waits, and counted where several pieces wait at the same place.
+Pieces that wait at the same place are counted together.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A part as a percentage; one that is not nothing and not all is not rounded to that."""
+    """A share as a percentage, never rounded down to 0 % or up to 100 %."""
     if 0 < share < 0.01:
         return "<1%"
     return "99%" if 0.99 < share < 1 else f"{share:.0%}"

@@ -1,6 +1,6 @@
 """Logs the URLs at which a server can be opened in a browser, when its ports listen.
 
-A port that was given as 0 is told as the port that the system has chosen.
+For port 0, the log has the port that the system chose.
 """
 
 from __future__ import annotations

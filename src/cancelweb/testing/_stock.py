@@ -61,7 +61,7 @@ class Stock:
         return self.answer.body if is_same else None
 
     def problems(self, base: Stock | None, body: bytes | None) -> Problems:
-        """What this run has and the undisturbed run has not; for the latter itself, its errors.
+        """What this run left and the undisturbed run did not; of the undisturbed run, its errors.
 
         Args:
             base: the stock of the undisturbed run; None for that run itself.

@@ -115,7 +115,7 @@ def _runs(plan: Plan, beside: bool) -> list[Run]:
 
 
 def _left_runs(base: Run, body: bytes | None) -> Iterator[Run]:
-    """One run for each point at which a run waited whose client stayed."""
+    """One run for each point at which a run waited while its client stayed."""
     for target in range(1, base.count + 1):
         yield Run(base.plan, base.is_beside, target, base.stock, body).play()
 
