@@ -1,6 +1,6 @@
-"""The pairs that are compared, with cancelweb and without, and what ours may cost at most.
+"""The cases: pairs of handlers, with cancelweb and without, and the most that ours may cost.
 
-How they are measured is not known here.
+Other modules measure them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A real Site with its real requests over connections in memory.
 
-Requests are sent and abandoned here; how long that takes is not measured here.
+This module sends and abandons requests. Other modules measure how long that takes.
 """
 
 from __future__ import annotations

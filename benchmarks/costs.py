@@ -1,7 +1,7 @@
-"""What a request pays, step by step: the tables of `docs/explanation/costs.rst`.
+"""Overhead per request, step by step: the tables of `docs/explanation/costs.rst`.
 
 Run it with `python benchmarks/costs.py`; it needs valgrind, and writes the files that the page
-includes. What is measured stands in `steps`.
+includes. `steps` says what is measured.
 """
 
 from __future__ import annotations

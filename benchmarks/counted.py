@@ -1,9 +1,9 @@
 """What runs under valgrind for `instructions.py`: each contender in a process of its own.
 
-Each is a fork of the same process, so none finds anything that another has left: no warm cache of
-the interpreter, no memory in use. The count begins and ends with a call of `getppid`, which
-nothing else here calls, and at which callgrind writes down its count. At `getpgrp` it forgets what
-it has counted: otherwise each process would write down what the imports took.
+Each is a fork of the same process, so that no contender finds a warm cache or used memory of
+another. The count begins and ends with a call of `getppid`, at which callgrind writes its count.
+No other code here calls it. At `getpgrp` callgrind resets its count: otherwise the count of each
+process would include the imports.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a request costs while many others wait, what these hold, and what it costs to stop them.
+"""Overhead of a request while many others wait, their memory, and the time it takes to stop them.
 
-Run it with `python benchmarks/growth.py`; it prints Markdown, and `--help` tells its options.
+Run it with `python benchmarks/growth.py`; it prints Markdown, and `--help` lists its options.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The handlers that are compared: with cancelweb, by hand, and with no cancellation at all.
+"""The handlers that are compared: with cancelweb, by hand, and without cancellation.
 
-And the stage on which they are played: what their work is, and how it ends. How long they take is
-not measured here.
+This module also has their work, and ends it. Other modules measure how long they take.
 """
 
 from __future__ import annotations
@@ -245,7 +244,7 @@ class DeferredUntilDeadline(DeferredByHand):
 
 
 class LoggedDeferredByHand(DeferredByHand):
-    """The careful handler, that says in the log who has left."""
+    """The careful handler, which logs each client that left."""
 
     def render_GET(self, request: Request) -> int:
         work = self.begin()

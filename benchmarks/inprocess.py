@@ -1,7 +1,7 @@
-"""What a request costs with cancelweb, in microseconds, and what it leaves behind.
+"""Overhead per request with cancelweb, in microseconds, and what a request leaves behind.
 
-Run it with `python benchmarks/inprocess.py`; it prints Markdown, and `--help` tells its options.
-The tables are made here; what is compared, and how, stands in the modules beside this one.
+Run it with `python benchmarks/inprocess.py`; it prints Markdown, and `--help` lists its options.
+This module makes the tables; `cases` says what is compared, and `measure` measures it.
 """
 
 from __future__ import annotations

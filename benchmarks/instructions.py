@@ -1,7 +1,7 @@
-"""How many machine instructions a request takes with cancelweb: a figure that does not wobble.
+"""How many machine instructions a request takes with cancelweb: a figure that does not vary.
 
 Run it with `python benchmarks/instructions.py`; it needs valgrind, prints Markdown, and `--help`
-tells its options. What is counted stands in `cases`; `counted` is what runs under valgrind.
+lists its options. `cases` says what is counted; `counted` runs under valgrind.
 """
 
 from __future__ import annotations

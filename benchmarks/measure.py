@@ -1,6 +1,6 @@
 """How long the requests of a pair take, and what they leave behind.
 
-Numbers only: what is compared stands in `cases`, how it is shown in `inprocess`.
+Numbers only: `cases` says what is compared, and `inprocess` shows it.
 """
 
 from __future__ import annotations

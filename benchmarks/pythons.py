@@ -1,6 +1,6 @@
 """The tables that README.md has for each Python, and their ratios side by side.
 
-`python benchmarks/pythons.py` puts the ratios side by side anew, from the tables that are there.
+`python benchmarks/pythons.py` makes the table of ratios again, from the existing tables.
 """
 
 from __future__ import annotations

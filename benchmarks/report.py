@@ -1,6 +1,6 @@
 """What the programs share: their options, their tables, and their places in README.md.
 
-Nothing is measured here, and no module of the project imported.
+This module measures nothing and imports no module of the project.
 """
 
 from __future__ import annotations

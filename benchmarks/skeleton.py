@@ -1,7 +1,7 @@
-"""The least that a scope can be: what cancelweb is compared with to see what its promises cost.
+"""The smallest possible scope: a comparison that shows what cancelweb's promises cost.
 
-A scope that is found in a context variable and on its request, subscribes once, and cancels. It
-knows three kinds of results, keeps no promise beside, and is for measuring only.
+The scope can be found in a context variable and on its request, subscribes once, and cancels. It
+knows three kinds of results and keeps no other promise. It is for measuring only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The steps from the floor to cancelweb, and how many bytecodes cancelweb's functions run.
 
-The floor is what any handling of a disconnect pays: `notifyFinish` and one callback. A handler that
-returns bytes needs neither: there it is Twisted alone.
+The floor is what any code pays that handles a disconnect: `notifyFinish` and one callback. A
+handler that returns bytes needs neither, so its floor is Twisted alone.
 """
 
 from __future__ import annotations

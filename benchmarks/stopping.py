@@ -1,6 +1,6 @@
-"""What it takes to stop much work of one request, when its client leaves.
+"""How long it takes to stop many pieces of work of one request, when its client leaves.
 
-Run it with `python benchmarks/stopping.py`; it prints Markdown, and `--help` tells its options.
+Run it with `python benchmarks/stopping.py`; it prints Markdown, and `--help` lists its options.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Counting work where it is: in the system's lists of processes, threads and connections, in the
-database, in the reactor; and the seconds that processors spent on it. Linux only.
+"""Count work where it runs, and the CPU seconds that it takes. Linux only.
+
+Work is counted in the database, in the reactor, and in the system's lists of processes, threads and
+connections.
 
 What belongs here: looking. What does not: the server that is looked at, and when to look.
 """

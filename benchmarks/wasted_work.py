@@ -1,13 +1,12 @@
-"""What still runs, and what it costs, after the clients it was done for have left.
+"""Work that still runs after its clients have left, and what it costs.
 
 Run it with `python benchmarks/wasted_work.py`; it prints the table, and writes it for
-`docs/explanation/wasted-work.rst`, and `--help` tells its options. It needs Linux.
+`docs/explanation/wasted-work.rst`. `--help` lists its options. It needs Linux.
 
-For each kind of work, and each way to stop it, a server is started, and many clients ask it for
-something that takes seconds. They leave when it has begun for all of them, where the work is. If it
-does not, if the server dies, or if anything is left running with cancelweb, it fails. How
-the work is done stands in `wasted_kinds`, how it is stopped in `wasted_server`, and how it is
-counted in `wasted_counts`.
+For each kind of work, and each way to stop it, this starts a server. Many clients ask it for work
+that takes seconds, and leave when all the work has begun. The program fails if the work does not
+begin, if the server dies, or if any work is left running with cancelweb. `wasted_kinds` does the
+work, `wasted_server` stops it, and `wasted_counts` counts it.
 """
 
 from __future__ import annotations

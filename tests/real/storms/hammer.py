@@ -1,6 +1,6 @@
 """The tests that take too long for every day: `nox -s hammer`, which prints the docs' figures.
 
-What belongs here: the sizes. What is done stands in `_orders` and `_storms`.
+What belongs here: the sizes. What is done is in `_orders` and `_storms`.
 """
 
 import sys
