@@ -86,6 +86,14 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(place_of([].append), "list.append")
         self.assertEqual(place_of(5), "5")
 
+    def test_a_function_that_wraps_itself(self) -> None:
+        """A function whose decorators go round in a circle is named like any other."""
+
+        def circular(_: object) -> None: ...
+
+        vars(circular)["__wrapped__"] = circular
+        self.assertEqual(place_of(circular), at(circular, circular.__qualname__))
+
     def test_short_names(self) -> None:
         """A name for use in code lacks the function around it."""
 

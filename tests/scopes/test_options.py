@@ -4,6 +4,7 @@ What a right option does is for the tests of its subject.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -210,6 +211,14 @@ class BothEntryPointsTests(SynchronousTestCase):
         wrong: Any = "module.hook"
         with self.assertRaisesRegex(TypeError, "on_exit must be a function .*, not 'module.hook'"):
             cancel_on_disconnect(on_exit=wrong)
+
+    def test_annotations_for_type_checkers_alone(self) -> None:
+        """The annotations of a hook may have names that only type checkers know."""
+        names: dict[str, Any] = {}
+        # Without `from __future__ import annotations`, this is for Python 3.14 on.
+        future = "" if sys.version_info >= (3, 14) else "from __future__ import annotations\n"
+        exec(f"{future}def hook(scope: OnlyForCheckers) -> None: ...", names)
+        cancel_on_disconnect(on_exit=names["hook"], observers=names["hook"])
 
     def test_a_callable_that_hides_its_signature(self) -> None:
         """A builtin that does not tell its signature is taken as a hook."""

@@ -6,7 +6,6 @@ A user's canceller may have optional parts (`ICancellableDetails`). Any part may
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from math import inf
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from twisted.python.failure import Failure
 from .._log import log, printable
 from .cancellations import as_deferred
 from .cancellers import Canceller, Settled, drop
+from .places import signature_of
 from .where import named
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ class UserCanceller(Canceller):
 def _needs_nothing(function: Callable[..., object]) -> bool:
     """Whether a function takes no arguments. If not, it is another method of the same name."""
     try:
-        signature(function).bind()
+        signature_of(function).bind()
     except (TypeError, ValueError):
         # Some builtins have no signature: ValueError.
         return False

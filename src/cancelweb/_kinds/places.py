@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
+from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from os.path import dirname, sep
 from traceback import walk_tb
 from types import FrameType
@@ -69,7 +72,11 @@ def _name_of(function: object) -> str:
 def _plain(function: object) -> object:
     """The function behind partials, decorators, and an object that can be called."""
     while callable(function):
-        plain = inspect.unwrap(function)
+        try:
+            plain = inspect.unwrap(function)
+        except ValueError:
+            # It wraps itself.
+            return function
         if not isinstance(plain, partial):
             return plain if hasattr(plain, "__qualname__") else type(plain).__call__
         function = plain.func
@@ -85,6 +92,18 @@ def place_in(failure: Failure) -> str:
         if not code.co_filename.startswith(_LIBRARIES):
             return f"{code.co_filename}:{line} in {getattr(code, 'co_qualname', code.co_name)}"
     return "your code"
+
+
+# From Python 3.14 on, annotations are evaluated when they are read, and they may have names that
+# only type checkers know.
+_FORMAT = (
+    {"annotation_format": import_module("annotationlib").Format.FORWARDREF}
+    if sys.version_info >= (3, 14)
+    else {}
+)
+
+signature_of: Callable[..., inspect.Signature] = partial(inspect.signature, **_FORMAT)
+"""The signature of a function, whatever its annotations are."""
 
 
 def root_of(frame: FrameType) -> str:

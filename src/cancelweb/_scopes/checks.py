@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from attrs import Attribute
 from twisted.internet.interfaces import IReactorTime
 
-from .._kinds.places import place_of, short_name_of, shown
+from .._kinds.places import place_of, short_name_of, shown, signature_of
 from ..causes import Cause
 from ..interfaces import IMonitor
 
@@ -111,7 +111,7 @@ def is_collection(given: object) -> TypeGuard[Iterable[object]]:
 def signature_unless(function: Callable[..., object], count: int) -> inspect.Signature | None:
     """The signature of a function if it cannot take this number of arguments, else None."""
     try:
-        signature = inspect.signature(function)
+        signature = signature_of(function)
     except ValueError:
         return None  # Some builtins have no signature.
     try:

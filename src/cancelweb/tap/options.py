@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from inspect import signature
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -21,6 +20,7 @@ from twisted.web.server import Site
 
 from .._http.wrapper import CancellingResource
 from .._kinds.cancellers import global_reactor
+from .._kinds.places import signature_of
 from .._scopes.options import checked_options
 from ..connections import check_silence, notice_vanished
 from ..monitor import Monitor
@@ -82,7 +82,7 @@ class Options(tap.Options):
     def opt_class(self, name: str) -> None:
         """Dotted name of a class or function without arguments that returns the resource."""
         with checking("class", name):
-            signature(callable_from(name)).bind()
+            signature_of(callable_from(name)).bind()
         super().opt_class(name)
         with checking("class", name):
             CancellingResource(self["root"])
