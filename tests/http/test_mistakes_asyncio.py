@@ -169,6 +169,13 @@ class AsyncioReactorTests(MistakeTestCase):
         )
 
 
+class Unspeakable(RuntimeError):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
 class OtherErrorsTests(MistakeTestCase):
     """Errors that are none of asyncio's."""
 
@@ -185,6 +192,15 @@ class OtherErrorsTests(MistakeTestCase):
         """A message of asyncio in an error without a traceback names no line."""
         error = RuntimeError("no running event loop")
         self.assert_says(lambda _: fail(error), f"no running event loop: your code {NO_LOOP}")
+
+    def test_without_a_text(self) -> None:
+        """An error whose `__str__` raises is answered 500 and logged, at once and later."""
+        work: Deferred[bytes] = Deferred()
+        at_once = self.visit(lambda _: fail(Unspeakable()))
+        self.assert_failed(at_once, Unspeakable)
+        later = self.visit(lambda _: work)
+        work.errback(Unspeakable())
+        self.assert_failed(later, Unspeakable)
 
     def test_are_completed_once(self) -> None:
         """An error that passes two decorated handlers is completed once."""

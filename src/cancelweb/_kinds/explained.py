@@ -9,6 +9,7 @@ import asyncio
 import re
 
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_str
 
 from .cancellers import global_reactor
 from .places import place_in
@@ -30,9 +31,11 @@ def explain(failure: Failure) -> None:
     """Complete the message of an error if asyncio raised it; a second call changes nothing."""
     error = failure.value
     if isinstance(error, RuntimeError | AttributeError):
-        advice = _advice(failure, str(error))
+        # The ``__str__`` of a user's exception may raise.
+        text = safe_str(error)
+        advice = _advice(failure, text)
         if advice is not None:
-            error.args = (f"{error}: {advice}",)
+            error.args = (f"{text}: {advice}",)
 
 
 def _advice(failure: Failure, text: str) -> str | None:
