@@ -5,6 +5,7 @@ does not: the values of options, except the commonest mistakes.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from functools import wraps
 from io import BytesIO
 from subprocess import PIPE, Popen
 from threading import Thread
@@ -14,6 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import LogLevel
 from twisted.web.resource import Resource
+from twisted.web.server import Request
 
 from cancelweb import (
     Draining,
@@ -152,6 +154,17 @@ class TrackingTests(MistakeTestCase):
             lambda _: loop, f"{{at}}: {loop!r} was never started. Call its start() first."
         )
 
+    def test_a_loop_that_an_inner_handler_returned(self) -> None:
+        """The error of a loop that an inner handler returned names that handler, and no other."""
+        loop = LoopingCall(clean)
+
+        def inner(_: Request) -> LoopingCall:
+            return loop
+
+        outer = cancel_on_disconnect(inner)
+        message = f"{place(inner)}: {loop!r} was never started. Call its start() first."
+        self.assert_says(lambda request: outer(request), message)
+
 
 class CancellingTests(MistakeTestCase):
     """Arguments of cancel that are not causes."""
@@ -243,6 +256,15 @@ class OptionsTests(MistakeTestCase):
     def test_a_hook_that_raises_itself(self) -> None:
         """A TypeError that a hook raises itself keeps its message."""
 
+        def hook(_: object) -> None:
+            raise TypeError("by design")
+
+        self.assert_hook_fails(hook, "by design")
+
+    def test_a_decorated_hook_that_raises_itself(self) -> None:
+        """A TypeError of a hook keeps its message, whatever signature the hook shows."""
+
+        @wraps(clean)
         def hook(_: object) -> None:
             raise TypeError("by design")
 

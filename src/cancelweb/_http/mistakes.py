@@ -14,6 +14,7 @@ from traceback import walk_tb
 from typing import Any
 
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_str
 from twisted.web import server
 from twisted.web.http import OK, Request
 from twisted.web.iweb import IResponse
@@ -189,6 +190,9 @@ def _to_yield(chunk: object, chunks: object) -> str:
 
 # --- what a handler raised ---
 
+_NAMES_PLACE = re.compile(r".+:\d+ in \S+: ").match
+"""Whether a message begins with a place: a handler that another handler called has put it there."""
+
 _AWAITED_INT = r"object int can't be used in 'await' expression|'int' object can't be awaited"
 
 
@@ -202,7 +206,7 @@ def explain_failure(failure: Failure, handler: object, inner_handler: object) ->
     """
     explain(failure)
     error = failure.value
-    if type(error) is RuntimeError and _is_refused_work(error):
+    if type(error) is RuntimeError and _is_refused_work(error) and not _NAMES_PLACE(str(error)):
         error.args = (f"{place_of(handler)}: {error}",)
     if type(error) is not TypeError:
         return
@@ -212,7 +216,7 @@ def explain_failure(failure: Failure, handler: object, inner_handler: object) ->
             f"{place_in(failure)} passed a str to request.write(): {shown(written)}. Write bytes, "
             "as in `request.write(text.encode())`.",
         )
-    elif inner_handler is not None and re.fullmatch(_AWAITED_INT, str(error)):
+    elif inner_handler is not None and re.fullmatch(_AWAITED_INT, safe_str(error)):
         error.args = (
             f"{place_in(failure)} awaited NOT_DONE_YET, which {place_of(inner_handler)} returned, "
             "because it is decorated with @cancel_on_disconnect. Decorate only the function that "

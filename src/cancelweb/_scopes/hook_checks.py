@@ -95,7 +95,13 @@ def _takes(function: object, signature: inspect.Signature) -> str:
 
 
 def explain_call(hook: Callable[..., object], error: TypeError) -> None:
-    """Replace the message of an error if the hook cannot be called with the scope."""
+    """Replace the message of an error of the call itself, if the hook cannot take the scope.
+
+    An error that was raised inside the hook keeps its message: a decorator may show the signature
+    of a function that it calls in another way.
+    """
+    traceback = error.__traceback__
+    is_of_call = traceback is not None and traceback.tb_next is None
     signature = signature_unless(hook, 1)
-    if signature is not None:
+    if is_of_call and signature is not None:
         error.args = (f"a hook is called with the scope, but {_takes(hook, signature)}",)
