@@ -179,6 +179,7 @@ class MarksTests(StatusTestCase):
         self.site.visit(dry_run=True, timeout=1)
         self.clock.advance(1)
         self.assertEqual(self.state(), ("running", False))
+        self.assertEqual(self.marks(), ["Not cancelled: timed out after 1 s (timeout)"])
         self.site.leave()
         self.assertEqual(self.state(), ("spared", True))
 

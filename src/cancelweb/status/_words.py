@@ -62,10 +62,12 @@ def span(seconds: float) -> str:
 
 
 def mark_of(request: InFlight) -> str:
-    """What is special about a request: its client has left, or it is being stopped."""
+    """What is special about a request: that its client has left, or the cause that stops it."""
     state = STATES[request.state]
     if request.client_left:
         return f"Client left; {state}"
     if request.state == "answered":
         return f"Answered; {state}"
-    return f"{state.capitalize()}: {request.cause}" if request.cause else state.capitalize()
+    if request.cause is None:
+        return state.capitalize()
+    return f"{state.capitalize() or 'Not cancelled'}: {request.cause}"
