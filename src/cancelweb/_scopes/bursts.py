@@ -24,8 +24,8 @@ FIRST = 100
 """How many requests per second get a line of their own. The others are counted."""
 
 MOST_PLACES = 100
-"""How many places at which work was let go get a line. A place may be a ``repr``, so their number
-must be bounded."""
+"""How many places get a line on a clock: where work was let go, and what `mistakes` logs once. A
+place may be a ``repr``, so their number must be bounded."""
 
 SECOND = 1.0
 
@@ -101,7 +101,7 @@ def is_end_of_second(function: object) -> bool:
 
 
 def is_new_place(place: str, clock: IReactorTime) -> bool:
-    """Whether a place at which work was let go is new on a clock, and so gets a line."""
+    """Whether a place is new on a clock, and so gets its only line."""
     places = (_LOGS.get(id(clock)) or _new_log(clock)).places
     is_new = place not in places and len(places) < MOST_PLACES
     if is_new:
@@ -121,7 +121,7 @@ class BurstLog:
         logged: how many requests of this second got their own line. While a burst goes on, each
             second begins with `FIRST`, so that all its requests are counted.
         counted: the other requests, by `kind_of`.
-        places: the places at which work was let go and that got a line; at most `MOST_PLACES`.
+        places: the places that got the one line for each; at most `MOST_PLACES`.
         is_at_shutdown: whether the reactor will call `_shut_down` when it stops.
     """
 
