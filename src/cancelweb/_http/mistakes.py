@@ -87,7 +87,7 @@ def no_response(handler: object, request: Any, value: object, is_outermost: bool
         value: what the handler returned, or the result of its work.
         is_outermost: whether Twisted called the handler, and not another handler.
     """
-    message = f"{place_of(_method_behind(handler, request))} {_returned(value, request)}"
+    message = f"{place_of(method_behind(handler, request.method))} {_returned(value, request)}"
     if not is_outermost:
         message += (
             f" If {short_name_of(handler)} does not answer the request, remove "
@@ -110,15 +110,25 @@ def _returned(value: object, request: Any) -> str:
     return f"returned {described(value)}. {advice}"
 
 
-def _method_behind(handler: Any, request: Any) -> object:
-    """The method that Twisted's ``Resource.render`` called, if that is the handler."""
+def method_behind(handler: Any, method: bytes) -> object:
+    """The method, such as ``render_GET``, that Twisted's ``Resource.render`` calls for a request.
+
+    Args:
+        handler: a handler; any other than ``Resource.render`` is returned unchanged.
+        method: the method of the request. Twisted answers a HEAD with the method for GET.
+    """
     if getattr(handler, "__func__", None) is not Resource.render:
         return handler
-    method = request.method.decode("latin-1")
-    found = getattr(handler.__self__, f"render_{method}", handler)
-    if getattr(found, "__func__", None) is Resource.render_HEAD:
-        found = getattr(handler.__self__, "render_GET", handler)
-    return found
+    resource = handler.__self__
+    try:
+        found = getattr(resource, "render_" + method.decode("latin-1"), None)
+        inherited = getattr(found, "__func__", None)
+        if method == b"HEAD" and (found is None or inherited is Resource.render_HEAD):
+            found = getattr(resource, "render_GET", None)
+    except Exception:
+        # A `__getattr__` of the site's own failed, and Twisted has told the client.
+        found = None
+    return handler if found is None else found
 
 
 def note_empty_page(scope: Subject, request: Any, handler: object) -> None:
@@ -130,7 +140,7 @@ def note_empty_page(scope: Subject, request: Any, handler: object) -> None:
     is_empty = not getattr(request, "startedWriting", True) and request.code == OK
     if not is_empty or request.method != b"GET":
         return
-    place = place_of(_method_behind(handler, request))
+    place = place_of(method_behind(handler, request.method))
     if is_new_place(f"{place} returned None", scope.clock):
         log_in(
             scope.context,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from inspect import unwrap
 from typing import Any
 
-from twisted.web.resource import Resource
-
+from .._http.mistakes import method_behind
 from .._kinds.where import function_name
 from .._scopes.parts import Subject
 
@@ -22,23 +21,7 @@ def handler_of(scope: Subject) -> object:
 
     Twisted's own ``render`` calls ``render_GET``, for example, so that is the handler then.
     """
-    handler = scope.inner_handler or scope.handler
-    inherited = getattr(handler, "__func__", None)
-    return _method_of(handler, scope.request.method) if inherited is Resource.render else handler
-
-
-def _method_of(render: object, method: bytes) -> object:
-    resource = getattr(render, "__self__", None)
-    try:
-        found = getattr(resource, "render_" + method.decode("latin-1"), None)
-        inherited = getattr(found, "__func__", None)
-        if method == b"HEAD" and (found is None or inherited is Resource.render_HEAD):
-            # Twisted answers it with the method for GET.
-            found = getattr(resource, "render_GET", None)
-    except Exception:
-        # A `__getattr__` of the site's own failed, and Twisted has told the client.
-        found = None
-    return render if found is None else found
+    return method_behind(scope.inner_handler or scope.handler, scope.request.method)
 
 
 def name_of(handler: object) -> str:

@@ -15,6 +15,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from .._kinds.handling import all_waiting_for
+from .._kinds.places import root_of
 from .._kinds.where import frames
 from .._twisted.drivers import (
     DRIVING,
@@ -110,7 +111,7 @@ def is_own(scope: Scope) -> bool:
         if driver is not None:
             owner = owner_of(deferred_of_driver(driver))
             return owner is None or owner.scope is scope
-        if is_users_seen and _root_of(frame) == "cancelweb":
+        if is_users_seen and root_of(frame) == "cancelweb":
             break
         is_users_seen = is_users_seen or is_users(frame)
     return True
@@ -128,8 +129,4 @@ def _resuming(frame: FrameType) -> object:
 
 def is_users(frame: FrameType) -> bool:
     """Whether this frame is neither cancelweb's nor Twisted's."""
-    return _root_of(frame) not in ("cancelweb", "twisted")
-
-
-def _root_of(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__")).partition(".")[0]
+    return root_of(frame) not in ("cancelweb", "twisted")
