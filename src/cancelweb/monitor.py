@@ -141,11 +141,12 @@ class Monitor:
         From now on the entry points of this monitor answer new requests with 503, ``Retry-After``
         and ``Connection: close``, without running a handler. After ``seconds`` the open requests
         are cancelled with `cancelweb.Draining`, whatever their method, and answered likewise. The
-        drain then waits for cleanup hooks and detached work. Ten seconds after the last scope has
-        closed, it asks detached work to stop, and waits five more seconds. It logs what is still
-        running then, and leaves it.
+        drain then waits for cleanup hooks and detached work. Once ``seconds`` are over and the last
+        scope has closed, detached work has ten more seconds. Then the drain asks it to stop, and
+        waits five seconds. It logs what is still running then, and leaves it.
 
-        In a dry run the drain turns away and cancels nothing, and waits ``seconds`` at most.
+        In a dry run the drain turns no request away and cancels none, and waits for requests for
+        ``seconds`` at most. Detached work is not part of a dry run.
 
         A drain closes no ports and installs no signal handlers. To drain before the process exits,
         call ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30)``.
