@@ -7,11 +7,13 @@ and tasks that handlers return, which are not mistakes.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from queue import Queue
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.logger import LogLevel
+from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, cancel_on_disconnect
@@ -111,6 +113,22 @@ class OtherReactorTests(MistakeTestCase):
         self.addCleanup(loop.close)
         future = loop.create_future()
         self.assert_says(lambda _: future, f"{{at}}: {future!r} {NEVER_ENDS}")
+
+    def test_in_a_thread(self) -> None:
+        """The error of asyncio in a thread says how to run a coroutine there."""
+        results: Queue[Any] = Queue()
+        pool = ThreadPool(minthreads=0, maxthreads=1)
+        pool.start()
+        self.addCleanup(pool.stop)
+        pool.callInThreadWithCallback(lambda _, result: results.put(result), finding_a_loop, None)
+        failure = results.get()
+        connection = self.visit(lambda _: fail(failure))
+        self.assertEqual(
+            str(self.assert_failed(connection, RuntimeError)),
+            f"no running event loop: {place(finding_a_loop, 2)} uses asyncio in a thread, which "
+            "has no event loop. Write `asyncio.run(part())` there, or move this part out of the "
+            "thread.",
+        )
 
     def test_raised_by_a_wrapped_resource(self) -> None:
         """An error that a wrapped resource raises itself is Twisted's, and stays as it is."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 
+from twisted.python import threadpool
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 
 from .cancellers import global_reactor
-from .places import place_in
+from .places import frames_of, place_in
 
 _NO_LOOP = (
     "no running event loop"
@@ -46,6 +47,11 @@ def _advice(failure: Failure, text: str) -> str | None:
         )
     if re.fullmatch(f"{_NO_LOOP}|{_NO_TASK}", text) is None:
         return None
+    if any(frame.f_code.co_filename == threadpool.__file__ for frame, _ in frames_of(failure)):
+        return (
+            f"{place_in(failure)} uses asyncio in a thread, which has no event loop. Write "
+            "`asyncio.run(part())` there, or move this part out of the thread."
+        )
     return _no_task(failure) if _is_loop_running() else _no_loop(failure)
 
 

@@ -83,11 +83,16 @@ def _plain(function: object) -> object:
     return function
 
 
-def place_in(failure: Failure) -> str:
-    """The innermost line of the user's code in a traceback, or ``your code`` without one."""
+def frames_of(failure: Failure) -> list[tuple[FrameType, int]]:
+    """The frames of a failure's traceback, each with its line, the innermost last."""
     # Before 24.10, Twisted removes the error's traceback, and keeps a substitute.
     traceback = getattr(failure.value, "__traceback__", None) or failure.getTracebackObject()
-    for frame, line in reversed(list(walk_tb(traceback))):
+    return list(walk_tb(traceback))
+
+
+def place_in(failure: Failure) -> str:
+    """The innermost line of the user's code in a traceback, or ``your code`` without one."""
+    for frame, line in reversed(frames_of(failure)):
         code = frame.f_code
         if not code.co_filename.startswith(_LIBRARIES):
             return f"{code.co_filename}:{line} in {getattr(code, 'co_qualname', code.co_name)}"
