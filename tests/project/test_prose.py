@@ -230,7 +230,8 @@ class ProgramTests(SynchronousTestCase):
             [sys.executable, DOCS / "prose.py", path], capture_output=True, text=True
         )
         self.assertEqual(program.returncode, 1)
-        self.assertEqual(program.stdout, f"{path}:3: 'but for': write except [word]\n")
+        shown = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
+        self.assertEqual(program.stdout, f"{shown}:3: 'but for': write except [word]\n")
 
     def test_silent_without_findings(self) -> None:
         """Nothing is printed about good prose, and the program exits with 0."""

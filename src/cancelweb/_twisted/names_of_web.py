@@ -127,7 +127,7 @@ NEEDED_OF_WEB = (
     Needed(
         "states of streams",
         ("h2.connection:H2Connection.streams", "h2.stream:H2Stream.closed"),
-        "requests over HTTP/2 are slower, the more streams a connection has",
+        "requests over HTTP/2 become slower with each stream of their connection",
     ),
     Needed(
         "goodbyes",

@@ -43,7 +43,8 @@ PORTS = 16
 
 POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
-    b"connect-src 'self' http://127.0.0.1:* http://localhost:*; frame-ancestors 'none'"
+    b"connect-src 'self' http://127.0.0.1:* http://localhost:*; frame-ancestors 'none'; "
+    b"base-uri 'none'; form-action 'none'"
 )
 
 
