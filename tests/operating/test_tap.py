@@ -50,6 +50,9 @@ def error_page(request: object, cause: object) -> bytes:
     return str(cause).encode()
 
 
+MISSPELT = {"--timout": "--timeout", "--total-time-out": "--total-timeout", "--dryrun": "--dry-run"}
+
+
 class NotAResource:
     """A class whose objects cannot be served."""
 
@@ -143,6 +146,12 @@ class WrongOptionTests(SynchronousTestCase):
         self.assertEqual(self.line("file"), "cancelweb: Wrong number of arguments.")
         line = self.line("--mime-type", "text/plain")
         self.assertEqual(line, "cancelweb: You can only use --mime_type after --path.")
+
+    def test_misspelt_options(self) -> None:
+        """The line about an unknown option suggests the one that was probably meant."""
+        for wrong, meant in MISSPELT.items():
+            expected = f"cancelweb: option {wrong} not recognized. Did you mean {meant}?"
+            self.assertEqual(self.line(wrong, "3"), expected)
 
     def test_certificate_that_is_none(self) -> None:
         """A ``--listen`` with a file that is not a certificate shows the TLS library's error."""

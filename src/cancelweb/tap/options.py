@@ -38,6 +38,7 @@ from .values import (
     endpoint_from,
     number_from,
     object_from,
+    suggestion,
 )
 
 DRAIN = 5.0
@@ -175,7 +176,7 @@ class Options(tap.Options):
         try:
             super().parseOptions(options)
         except UsageError as error:
-            raise SystemExit(f"cancelweb: {error}") from error
+            raise SystemExit(f"cancelweb: {error}{suggestion(error, self.longOpt)}") from error
 
     def postOptions(self) -> None:
         """Check what depends on more than one option."""

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import wraps
 from math import inf
 from typing import TypeVar
@@ -45,6 +47,13 @@ def checked(option: str, check: Callable[[str], object]) -> Callable[[tap.Option
         original(self, given)
 
     return opt
+
+
+def suggestion(error: UsageError, options: Sequence[str]) -> str:
+    """The end of a line about an unknown option: the option that was probably meant, if any."""
+    unknown = re.match(r"option --(\S+) not recognized", str(error))
+    near = get_close_matches(unknown[1], [each.rstrip("=") for each in options]) if unknown else []
+    return f". Did you mean --{near[0]}?" if near else ""
 
 
 def object_from(name: str) -> object:
