@@ -5,12 +5,13 @@ What belongs here: pages asked for in memory. What does not: what they tell (`te
 
 import json
 import re
+import sys
 from functools import partial
 from typing import Any
 
 from twisted.application import strports
 from twisted.application.service import IService
-from twisted.internet.testing import MemoryReactor
+from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import Resource
 
 from cancelweb.monitor import Monitor
@@ -161,8 +162,9 @@ class ServingTests(StatusTestCase):
         self.assertIn(b"<h1>", connection.responses[1].body)
 
     def test_program_of_the_docs(self) -> None:
-        """The program of the how-to serves its site, and shows its requests on loopback alone."""
-        reactor = MemoryReactor()
+        """The program of the how-to serves its site, shows it on loopback alone, and drains."""
+        reactor = MemoryReactorClock()
+        self.patch(sys.modules["twisted.internet"], "reactor", reactor)
         self.patch(strports, "service", partial(strports.service, reactor=reactor))
         names = run(STATUS.read_text())
         for name in "site", "status":
@@ -174,6 +176,10 @@ class ServingTests(StatusTestCase):
         IService(names["application"]).startService()
         served = {factory: interface for _, factory, _, interface in reactor.tcpServers}
         self.assertEqual(served, {names["site"]: "", names["status"]: "127.0.0.1"})
+        [(drain, arguments, _)] = reactor.triggers["before"]["shutdown"]
+        drain(*arguments)
+        connection.get(path=b"/none")
+        self.assertEqual([each.code for each in connection.responses], [404, 503])
 
     def test_keys_are_documented(self) -> None:
         """The reference has each key of the JSON and of the objects in it."""
