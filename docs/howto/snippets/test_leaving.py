@@ -28,4 +28,5 @@ class LeavingTests(SynchronousTestCase):
     def test_every_moment(self):
         for make_resource in Export, Booking, Rates:
             report = sweep(make_resource, b"/")
+            self.assertTrue(report.points)
             print(report)
