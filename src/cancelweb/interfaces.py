@@ -15,7 +15,7 @@ from zope.interface import Attribute, Interface
 from ._still_running import LetGo, Survivor
 from .causes import Cause, Ended, Observer
 
-__all__ = ["ICancellable", "ICancellableDetails", "IMonitor", "LetGo"]
+__all__ = ["DetachedWork", "ICancellable", "ICancellableDetails", "IMonitor", "LetGo"]
 
 
 class ICancellable(Interface):
@@ -112,12 +112,13 @@ class DetachedWork(Protocol):
     """Detached work, which goes on outside its request, as a monitor sees it.
 
     Attributes:
-        work: the work that was detached.
-        clock: the clock to use while the work is being stopped. Set it before `cancel`.
+        clock (~twisted.internet.interfaces.IReactorTime | None): the clock to use while the work is
+            being stopped. Set it before `cancel`.
     """
 
     @property
-    def work(self) -> object: ...
+    def work(self) -> object:
+        """The work that was detached."""
 
     clock: IReactorTime | None
 

@@ -64,7 +64,7 @@ class CancellingAgent:
 
     Attributes:
         agent (~twisted.web.iweb.IAgent): the ``IAgent`` that does the work.
-        timeout_header: the name of that header, or None for none. By default the
+        timeout_header (str | None): the name of that header, or None for none. By default the
             ``timeout_header`` that the scope's own entry points were given.
     """
 

@@ -106,7 +106,7 @@ def cancel_on_disconnect(
             9457), plain text or HTML, as the client's ``Accept`` asks. If it fails, the failure is
             logged and the default page is sent. It is not called for `RapidReset`.
         on_cancel: one or more hooks to run when the scope is cancelled.
-        on_exit: one or more hooks to run when the scope ends, however it ends.
+        on_exit: one or more hooks to run when the scope ends, cancelled or not.
         observers: one or more observers, called with the `Outcome` of every request. They replace
             the default, `log_outcome`; ``()`` removes it.
         cleanup_timeout: how many seconds cancelweb waits for all hooks of a request together; 10

@@ -140,10 +140,10 @@ class Scope(BareSubject):
         return hook
 
     def on_exit(self, hook: HookT) -> HookT:
-        """Call the hook with the scope when that ends, however it ends. Otherwise as `on_cancel`.
+        """Call the hook with the scope when the scope ends, cancelled or not.
 
-        A closed scope calls it at once. If the handler returns its result at once, the hook is
-        called before Twisted writes the response.
+        `on_cancel` has the details. A closed scope calls the hook at once. If the handler returns
+        its result at once, the hook is called before Twisted writes the response.
         """
         check_callable("on_exit", hook)
         find_context(self, currentframe())
