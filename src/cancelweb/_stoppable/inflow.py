@@ -22,8 +22,8 @@ class Inflow:
     """Bytes that have arrived and are still unread.
 
     Attributes:
-        producer: the `IPushProducer` that calls `put`. It is paused while `LIMIT` bytes or more are unread.
-            Pausing and resuming it must be idempotent, as they are for Twisted's transports.
+        producer: the `IPushProducer` that calls `put`. It is paused while `LIMIT` bytes or more
+            are unread. Pausing and resuming it must be idempotent, as they are for Twisted's transports.
     """
 
     producer: Any = None
