@@ -23,7 +23,8 @@ class Inflow:
 
     Attributes:
         producer: the `IPushProducer` that calls `put`. It is paused while `LIMIT` bytes or more
-            are unread. Pausing and resuming it must be idempotent, as they are for Twisted's transports.
+            are unread. Pausing and resuming it must be idempotent, as they are for Twisted's
+            transports.
     """
 
     producer: Any = None
