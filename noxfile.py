@@ -126,7 +126,8 @@ def typing(session: nox.Session) -> None:
     """Run mypy in strict mode, and check programs of users as users check them."""
     session.install(".", *group("typing"))
     session.run("mypy")
-    trial(session, "tests.typing")
+    with clean_tree(session):
+        trial(session, "tests.typing")
 
 
 def make_inventory_of_twisted(session: nox.Session) -> None:

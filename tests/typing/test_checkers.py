@@ -39,7 +39,9 @@ class CheckersTests(SynchronousTestCase):
         path = Path(self.mktemp()).with_suffix(".toml")
         path.write_text(config)
         python = f"--python-executable={sys.executable}"
-        options = (f"--config-file={path.resolve()}", f"--cache-dir={self.mktemp()}", python)
+        # mypy runs in the repository, where a relative path would make a directory.
+        cache = Path(self.mktemp()).resolve()
+        options = (f"--config-file={path.resolve()}", f"--cache-dir={cache}", python)
         return self.check("mypy", *options, *arguments)
 
     def test_mypy_alone(self) -> None:
