@@ -115,6 +115,16 @@ class RunningTests(RunningTestCase):
         await stopped
         self.assertFalse(Path(web).exists() or Path(status).exists())
 
+    async def test_stopping_with_nothing_in_flight(self) -> None:
+        """A service that is stopped while it is idle logs that no requests are in flight."""
+        server, events = tap.makeService(parsed("--listen", ENDPOINT)), log_events(self)
+        server.startService()
+        await server.stopService()
+        self.assertIn(
+            "stopping: no requests in flight; SIGINT stops at once",
+            [formatEvent(each) for each in events],
+        )
+
     async def test_clients_that_are_not_accepted_yet(self) -> None:
         """A client that the kernel has accepted, and the server not yet, is answered 503."""
         path = self.mktemp()

@@ -60,11 +60,9 @@ class DrainingService(MultiService):
     async def _drain(self) -> None:
         count = len(self._monitor.scopes)
         log.info(
-            "stopping: {in_flight_text} {seconds:g} s to finish; SIGINT stops at once",
+            "stopping: {in_flight_text}; SIGINT stops at once",
             count=count,
-            in_flight_text="1 request in flight has"
-            if count == 1
-            else f"{count} requests in flight have",
+            in_flight_text=_in_flight(count, self._seconds),
             seconds=self._seconds,
         )
         factories = [each.factory for each in self._web]
@@ -77,6 +75,13 @@ class DrainingService(MultiService):
         for each in factories:
             each.doStop()
         await super().stopService()
+
+
+def _in_flight(count: int, seconds: float) -> str:
+    if count == 0:
+        return "no requests in flight"
+    requests = "1 request in flight has" if count == 1 else f"{count} requests in flight have"
+    return f"{requests} {seconds:g} s to finish"
 
 
 def _stop_listening(web: MultiService) -> Deferred[Any]:

@@ -26,7 +26,10 @@ PAGES = ("--class", "tests.operating._served.Pages")
 AT_ONCE = 2.5
 
 
-STOPPING = r"stopping: \d+ requests? in flight ha(s|ve) [\d.]+ s to finish; SIGINT stops at once"
+STOPPING = (
+    r"stopping: (no requests in flight|\d+ requests? in flight ha(s|ve) [\d.]+ s to finish); "
+    r"SIGINT stops at once"
+)
 
 
 ALARMING = r"#(warn|error|critical)\]|Traceback|[Uu]nhandled|ReactorNotRunning"
