@@ -1,4 +1,4 @@
-"""The handlers and paths that are abandoned most and take most time, on the status page.
+"""The handlers and paths that are abandoned most and take the most time, on the status page.
 
 What belongs here: the lists and their shares. What does not: how requests are counted
 (`test_counts`).
@@ -30,9 +30,9 @@ class RankingsTests(StatusTestCase):
         """Without requests, all lists say that there is nothing in them."""
         for name in (
             "handlers-abandoned-most",
-            "handlers-that-take-most-time",
+            "handlers-that-take-the-most-time",
             "paths-abandoned-most",
-            "paths-that-take-most-time",
+            "paths-that-take-the-most-time",
         ):
             for prefix in "recent", "all":
                 self.assertEqual(self.ranking(f"{prefix}-{name}"), [["None"]])
@@ -49,19 +49,19 @@ class RankingsTests(StatusTestCase):
         )
 
     def test_paths_that_take_most_time(self) -> None:
-        """The paths that take most time come first, with the mean, the longest and the share."""
+        """The paths that take the most time come first, with the mean, the longest and the share."""
         self.visit(b"/slow", 30)
         for seconds in 1, 3, 6:
             self.visit(b"/quick", seconds, is_abandoned=False)
         self.assertEqual(
-            self.ranking("recent-paths-that-take-most-time"),
+            self.ranking("recent-paths-that-take-the-most-time"),
             [["GET /slow", "30 s", "30 s", "75%"], ["GET /quick", "3.3 s", "6.0 s", "25%"]],
         )
 
     def test_handlers(self) -> None:
         """A handler has its name, and its file and line."""
         self.visit(b"/a", 2)
-        for name in "recent-handlers-abandoned-most", "all-handlers-that-take-most-time":
+        for name in "recent-handlers-abandoned-most", "all-handlers-that-take-the-most-time":
             ((handler, *_, share),) = self.ranking(name)
             self.assertRegex(handler, r"^Page\.render \S*/tests/_pages\.py:\d+$")
             self.assertEqual(share, "100%")
@@ -71,7 +71,7 @@ class RankingsTests(StatusTestCase):
         for index in range(TOP + 3):
             for _ in range(TOP + 3 - index):
                 self.visit(b"/%d" % index, 1)
-        rows = self.ranking("recent-paths-that-take-most-time")
+        rows = self.ranking("recent-paths-that-take-the-most-time")
         self.assertEqual(
             [row[0] for row in rows], [*(f"GET /{n}" for n in range(TOP)), "All others"]
         )

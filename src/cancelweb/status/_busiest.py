@@ -1,4 +1,4 @@
-"""The handlers and paths that are abandoned most, and those that take most time."""
+"""The handlers and paths that are abandoned most, and those that take the most time."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Period:
         requests, abandoned, seconds: as those of a `Share`, for all requests.
         abandoned_handlers: the handlers with the most abandoned requests.
         abandoned_paths: the paths with the most abandoned requests.
-        slowest_handlers: the handlers that took most time, all requests together.
-        slowest_paths: the paths that took most time.
+        slowest_handlers: the handlers that took the most time, all requests together.
+        slowest_paths: the paths that took the most time.
     """
 
     length: float

@@ -1,4 +1,4 @@
-"""The lists of the handlers and paths that are abandoned most and take most time, as HTML."""
+"""The lists of the handlers and paths that are abandoned most and take the most time, as HTML."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def rankings(period: Period, prefix: str) -> list[Ranking]:
         Ranking(title, f"{prefix}-{title.lower().replace(' ', '-')}", what, kind, rows)
         for title, what, kind, rows in [
             ("Handlers abandoned most", "Handler", _ABANDONED, period.abandoned_handlers),
-            ("Handlers that take most time", "Handler", _SLOW, period.slowest_handlers),
+            ("Handlers that take the most time", "Handler", _SLOW, period.slowest_handlers),
             ("Paths abandoned most", "Path", _ABANDONED, period.abandoned_paths),
-            ("Paths that take most time", "Path", _SLOW, period.slowest_paths),
+            ("Paths that take the most time", "Path", _SLOW, period.slowest_paths),
         ]
     ]

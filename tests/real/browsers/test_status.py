@@ -368,8 +368,8 @@ class LookTests(BrowserTestCase):
         }
         tables = {"In flight", "Survivors", "Let go", "Detached", "How requests have ended"}
         lists = {
-            *("Handlers abandoned most", "Handlers that take most time"),
-            *("Paths abandoned most", "Paths that take most time"),
+            *("Handlers abandoned most", "Handlers that take the most time"),
+            *("Paths abandoned most", "Paths that take the most time"),
         }
         groups = {"Numbers", "Now", "Since the start", "Where clients leave, and where time goes"}
         self.assertEqual(set(names["table"]), {*tables, *lists})
