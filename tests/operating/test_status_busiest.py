@@ -49,7 +49,7 @@ class RankingsTests(StatusTestCase):
         )
 
     def test_paths_that_take_most_time(self) -> None:
-        """The paths that take the most time come first, with the mean, the longest and the share."""
+        """The paths that take the most time come first, with the mean, the longest and a share."""
         self.visit(b"/slow", 30)
         for seconds in 1, 3, 6:
             self.visit(b"/quick", seconds, is_abandoned=False)

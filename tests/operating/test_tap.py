@@ -90,6 +90,12 @@ WRONG = [
     ("--drain", "-1", "must be a finite number of seconds, 0 or more"),
     ("--drain", "inf", "must be a finite number of seconds, 0 or more"),
     ("--status", "nowhere:80", "Unknown endpoint type: 'nowhere'"),
+    (
+        "--status-host",
+        "http://status.example",
+        "hosts must be names without a scheme or a port, not 'http://status.example'; write "
+        "'status.example', for example",
+    ),
     ("--on-cancel", "no.such", "'no.such' does not name an object"),
     ("--on-cancel", "os.nothing", "module 'os' has no attribute 'nothing'"),
     ("--on-cancel", "os.sep", "on_cancel must be a function that takes the scope, not '/'"),

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from attrs import asdict, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.web.resource import Resource
+from twisted.web.http import FORBIDDEN
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from twisted.web.template import flattenString
 from twisted.web.util import redirectTo
@@ -23,6 +24,7 @@ from ..monitor import Monitor
 from ._assets import asset
 from ._facts import read
 from ._history import History
+from ._hosts import Hosts
 from ._page import DOCTYPE, Page
 
 INTERVAL = 1.0
@@ -50,6 +52,13 @@ FILES = {
     b"page.js": b"text/javascript; charset=utf-8",
     b"icon.svg": b"image/svg+xml",
 }
+
+
+def set_headers(request: Request, content_type: bytes) -> None:
+    """Set the headers that each answer has."""
+    for name, value in HEADERS.items():
+        request.setHeader(name, value)
+    request.setHeader(b"content-type", content_type)
 
 
 @define(eq=False)
@@ -87,9 +96,7 @@ class Part(Resource):
 
     def render(self, request: Request) -> Any:
         """See `IResource`. Sets the headers, on error pages too."""
-        for name, value in HEADERS.items():
-            request.setHeader(name, value)
-        request.setHeader(b"content-type", self.content_type)
+        set_headers(request, self.content_type)
         return super().render(request)
 
 
@@ -142,6 +149,22 @@ class FilePart(Part):
         return self._content
 
 
+class Refused(Resource):
+    """Answers a request that may come from the page of another site."""
+
+    isLeaf = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self._reason = reason
+
+    def render(self, request: Request) -> bytes:
+        """See `IResource`. Return the reason."""
+        set_headers(request, b"text/plain; charset=utf-8")
+        request.setResponseCode(FORBIDDEN)
+        return self._reason.encode()
+
+
 class StatusResource(Resource):
     """A page that shows what a monitor knows and keeps itself up to date.
 
@@ -154,26 +177,42 @@ class StatusResource(Resource):
 
     The page is rendered once a second, however many readers it has, and never without readers.
 
+    A request is answered 403 if its ``Host`` is a name that you have not allowed, or if its
+    ``Origin`` is another site. Otherwise a web page that your operators visit could point its own
+    name at the status page and read it (DNS rebinding).
+
     Args:
         monitor: the `cancelweb.monitor.Monitor` that your `cancelweb.CancellingResource` has.
+        hosts: names by which the page may be opened, such as ``["status.example"]`` behind a
+            reverse proxy. IP addresses and ``localhost`` are always allowed.
 
     Raises:
-        TypeError: ``monitor`` is not a monitor.
+        TypeError: ``monitor`` is not a monitor, or ``hosts`` not a collection of str.
+        ValueError: one of the ``hosts`` has a scheme or a port.
     """
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, *, hosts: Collection[str] = ()) -> None:
         super().__init__()
         if not isinstance(monitor, Monitor):
             raise TypeError(
                 f"StatusResource takes a cancelweb.monitor.Monitor, not {monitor!r}; pass it the "
                 "monitor=... of your CancellingResource"
             )
+        self._hosts = Hosts.checked(hosts)
         look = Look(monitor)
         self.putChild(b"", PagePart(look))
         self.putChild(b"json", JSONPart(look))
         self.putChild(b"events", EventsPart(look))
         for name in FILES:
             self.putChild(name, FilePart(look, name))
+
+    def getChildWithDefault(self, path: bytes, request: Any) -> IResource:
+        """See `IResource`. Refuse what may come from the page of another site."""
+        refusal = self._hosts.refusal(request)
+        if refusal is not None:
+            return Refused(refusal)
+        child: IResource = super().getChildWithDefault(path, request)
+        return child
 
     def render_GET(self, request: Request) -> bytes:
         """Redirect to the path with a slash, which relative links need, below another resource."""

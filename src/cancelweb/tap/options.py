@@ -73,6 +73,7 @@ class Options(tap.Options):
         self["limits"] = {}
         self["drain"] = DRAIN
         self["on-cancel"], self["observers"] = [], [log_outcome]
+        self["status-hosts"] = []
 
     opt_path = checked("path", os.stat)
     opt_resource_script = checked("resource_script", os.stat)
@@ -153,6 +154,15 @@ class Options(tap.Options):
         """
         self["status"] = endpoint_from(endpoint)
 
+    def opt_status_host(self, name: str) -> None:
+        """Name by which the status page may be opened, besides localhost. May be repeated.
+
+        IP addresses are always allowed.
+        """
+        with checking("status-host", name):
+            self["status-hosts"].append(name)
+            StatusResource(Monitor(), hosts=self["status-hosts"])
+
     def opt_on_cancel(self, name: str) -> None:
         """Dotted name of a hook that runs for each cancelled request. May be repeated."""
         with checking("on-cancel", name):
@@ -222,7 +232,8 @@ def makeService(options: Options) -> MultiService:
     server = DrainingService(web, monitor, options["drain"])
     TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
-        page = listening(options["status"], Site(StatusResource(monitor)))
+        resource = StatusResource(monitor, hosts=options["status-hosts"])
+        page = listening(options["status"], Site(resource))
         page.endpoint = Announced(page.endpoint, "status page at {url}")
         page.setServiceParent(server)
     return server
