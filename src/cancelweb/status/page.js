@@ -54,15 +54,26 @@ function show(html) {
   }
 }
 
+const SILENCE = 3000; // Milliseconds without an event, which comes once a second, until it is told.
 const events = new EventSource("events");
+let heard = Date.now();
+let isBroken = false;
 events.onmessage = (event) => {
+  heard = Date.now();
+  isBroken = false;
   const isSelecting = !getSelection().isCollapsed;
   say(isSelecting ? "Paused while text is selected" : "Live", false);
   if (!isSelecting) show(event.data);
 };
 events.onerror = () => {
-  const isNew = !connection.classList.contains("lost");
-  if (isNew) say(`No connection since ${new Date().toLocaleTimeString()}`, true);
+  if (!isBroken) say(`No connection since ${new Date().toLocaleTimeString()}`, true);
+  isBroken = true;
   // The browser tries again by itself, unless the server sent another kind of answer.
   if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
 };
+
+// A server that hangs keeps its connections open.
+setInterval(() => {
+  const silent = Date.now() - heard;
+  if (!isBroken && silent >= SILENCE) say(`No data for ${Math.floor(silent / 1000)} s`, true);
+}, 1000);

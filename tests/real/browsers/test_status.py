@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
-from cancelweb.status import StatusResource
+from cancelweb.status import StatusResource, _resource
 from cancelweb.status._in_flight import EXAMINED, OF_GROUP
 
 from ..._loopback import listen_for_browser
@@ -220,6 +220,16 @@ class LiveTests(BrowserTestCase):
         await tab.evaluate(until(f"{text} == 'Live'"))
         self.connections.abort()
         await tab.evaluate(until(f"{text}.startsWith('No connection since')"))
+        await tab.evaluate(until(f"{text} == 'Live'"))
+
+    async def test_silence_is_told(self) -> None:
+        """When no events come, the page says for how long, and goes on when they come again."""
+        self.patch(_resource, "INTERVAL", 5.0)
+        tab = await self.open()
+        await tab.load(self.url)
+        text = "document.querySelector('#connection').textContent"
+        await tab.evaluate(until(f"{text} == 'Live'"))
+        await tab.evaluate(until(f"/^No data for [34] s$/.test({text})"))
         await tab.evaluate(until(f"{text} == 'Live'"))
 
     async def test_readable_without_javascript(self) -> None:
