@@ -25,6 +25,7 @@ from ._operating.waiting import where_it_waits
 from ._scopes.bursts import MOST_PLACES
 from ._scopes.checks import check_clock, check_seconds
 from ._scopes.hook_checks import observers_from
+from ._scopes.owners import place_of_caller
 from ._scopes.scope import Scope
 from ._still_running import LetGo, Survivor
 from ._typed import AnyClock
@@ -59,7 +60,8 @@ class Monitor:
         # Keyed by identity: work of a user's own kind may equal other work, or have no hash.
         self._detached: dict[int, DetachedWork] = {}
         self.is_dry_run = False
-        self.counts = Counts()  # Belongs to the package.
+        # These two belong to the package. The lines have the keys of the detached work.
+        self.counts, self.detached_at = Counts(), dict[int, str]()
         self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
 
@@ -237,10 +239,11 @@ class Monitor:
 
     def work_detached(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
-        self._detached[id(work)] = work
+        self._detached[id(work)], self.detached_at[id(work)] = work, place_of_caller()
 
     def detached_work_ended(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
         self._detached.pop(id(work), None)
+        self.detached_at.pop(id(work), None)
         if self._drain is not None:
             self._drain.look()

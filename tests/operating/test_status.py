@@ -77,7 +77,8 @@ class OtherWorkTests(StatusTestCase):
         self.site.detach()
         self.site.detach()
         ((work, count),) = self.table("detached-rows")
-        self.assertRegex(work, r"^coroutine mail \S*/_monitored\.py:\d+ in mail$")
+        self.assertRegex(work, r"^coroutine mail \S*/_monitored\.py:\d+ in mail detached at ")
+        self.assertRegex(work, r" detached at \S*/_monitored\.py:\d+ in detaching$")
         self.assertEqual(count, "2")
 
 
@@ -115,6 +116,7 @@ class TotalsTests(StatusTestCase):
         self.assertEqual(self.numbers()["Detached"], "1")
         work.callback(None)
         self.assertEqual(self.numbers()["Detached"], "0")
+        self.assertEqual(self.site.monitor.detached_at, {})
 
     def test_dry_run(self) -> None:
         """In a dry run the page has what would have been cancelled, and no saved work."""
@@ -191,6 +193,7 @@ class JSONTests(StatusTestCase):
         (oldest,), (group,) = told.pop("oldest"), told.pop("groups")
         self.assertEqual((group["requests"], group["count"], group["paths"]), ([oldest], 1, 1))
         self.assertRegex(oldest.pop("waits_at"), r"_monitored\.py:\d+ in rows$")
+        self.assertRegex(oldest.pop("handler_at"), r"_pages\.py:\d+$")
         self.assertEqual(
             oldest,
             {

@@ -5,15 +5,18 @@ What belongs here: what the page says about open scopes. What does not: the othe
 """
 
 import re
+from functools import partial
 
 from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from cancelweb import cancel_on_disconnect, current_scope
+from cancelweb import CancellingResource, cancel_on_disconnect, current_scope
 from cancelweb.status import _in_flight
 from cancelweb.status._in_flight import GROUPS, OF_GROUP, SHOWN
 
-from .._pages import waiting
+from .._pages import GetPage, waiting
+from .._visits import connect
 from ._monitored import named, stubborn
 from ._statuses import StatusTestCase
 
@@ -33,7 +36,7 @@ class GroupsTests(StatusTestCase):
         self.site.visit(b"/a%20b;c?secret=1")
         self.clock.advance(3)
         ((request, count, age, deadline),) = self.table("request-rows")
-        self.assertRegex(request, r"^GET.*/a%20b;c \S*/tests/operating/_monitored\.py:\d+ in rows$")
+        self.assertRegex(request, r"^GET.*/a%20b;c \S*/tests/operating/_monitored\.py:\d+ in rows ")
         self.assertEqual((count, age, deadline), ("1", "4.0 s", "none"))
         self.assertNotIn("secret", self.page())
 
@@ -50,7 +53,7 @@ class GroupsTests(StatusTestCase):
             self.site.visit(path)
             self.clock.advance(1)
         ((request, *numbers),) = self.table("request-rows")
-        self.assertRegex(request, r"^GET\s/report \S+ in rows Show all 3 ")
+        self.assertRegex(request, r"^GET\s/report \S+ in rows handler: .* Show all 3 ")
         self.assertEqual(numbers, ["3", "4.0 s", "none"])
 
     def test_of_several_paths_count_the_paths(self) -> None:
@@ -122,7 +125,7 @@ class WorkTests(StatusTestCase):
             self.site.visit(handler=lambda _: self.clock.callLater(9, self.answer))
             self.clock.advance(1)
         name = "WorkTests.answer"
-        expected = rf"^timer: {name} at \S+\.py:\d+, due in 5\.0 s Show all 3"
+        expected = rf"^timer: {name} at \S+\.py:\d+, due in 5\.0 s handler: .* Show all 3"
         self.assertRegex(self.waits(), expected)
 
     def test_tracked_work(self) -> None:
@@ -139,7 +142,39 @@ class WorkTests(StatusTestCase):
     def test_no_work(self) -> None:
         """A request whose handler neither returned nor tracked work says so."""
         self.site.visit(handler=lambda _: NOT_DONE_YET)
-        self.assertEqual(self.waits(), "no work was returned or tracked")
+        self.assertRegex(
+            self.waits(), r"^no work was returned or tracked handler: Page\.render at "
+        )
+
+    def row_of(self, page: Resource) -> str:
+        """What the one row says for a request of a page."""
+        root = CancellingResource(page, monitor=self.site.monitor, observers=())
+        connection = connect(root, self.clock)
+        connection.get()
+        row = self.waits()
+        connection.disconnect()
+        return row
+
+    def test_handler(self) -> None:
+        """A row has its handler with file and line, as far as Python can tell these."""
+        row = self.row_of(GetPage(waiting))
+        self.assertRegex(
+            row, r"Deferred without a canceller handler: waiting at \S+/_pages\.py:\d+$"
+        )
+        row = self.row_of(GetPage(partial(waiting)))
+        self.assertRegex(row, r"Deferred without a canceller handler: waiting$")
+
+    def test_handler_that_waits_itself(self) -> None:
+        """A row does not name the handler again if the line at which it waits does."""
+
+        class Report(Resource):
+            isLeaf = True
+
+            async def render_GET(self, request: Request) -> bytes:
+                return await Deferred[bytes]()
+
+        row = self.row_of(Report())
+        self.assertRegex(row, r"^\S+/test_status_in_flight\.py:\d+ in \S+\.Report\.render_GET$")
 
 
 class MarksTests(StatusTestCase):

@@ -20,7 +20,7 @@ from cancelweb import (
     current_scope,
     shield,
 )
-from cancelweb._scopes import refusal
+from cancelweb._scopes import owners, refusal
 
 from .._cycles import no_cycles
 from .._logs import log_events, of_cancelweb
@@ -196,7 +196,7 @@ class NothingStartsTests(Base):
     def test_a_callback(self) -> None:
         """If only Twisted's code is on the stack, the log names the place "a callback"."""
         refusal._told.clear()
-        self.patch(refusal, "frames", lambda: iter(()))
+        self.patch(owners, "frames", lambda: iter(()))
         events = log_events(self)
         self.leave(self.visit(self.go_on))
         self.assertIn("a callback", [each.get("where") for each in of_cancelweb(events)])

@@ -220,4 +220,15 @@ def _text_of(deferred: Deferred[Any]) -> str:
     canceller = canceller_of(deferred)
     if canceller is None:
         return f"{kind} without a canceller"
-    return f"{kind} that is cancelled by {function_at(canceller)}"
+    return f"{kind} that is cancelled by {_cancelled_by(canceller)}"
+
+
+def _cancelled_by(canceller: object) -> str:
+    """A canceller with its place; Twisted's own go by the function that sets them.
+
+    A line of Twisted would be the same for all callers.
+    """
+    module = str(getattr(_plain(canceller), "__module__", None))
+    if module.partition(".")[0] != "twisted":
+        return function_at(canceller)
+    return f"{module}.{function_name(canceller).partition('.<locals>')[0]}"

@@ -8,12 +8,28 @@ from __future__ import annotations
 from inspect import unwrap
 from typing import Any
 
+from attrs import frozen
+
 from .._http.mistakes import method_behind
 from .._kinds.where import function_name
 from .._scopes.parts import Subject
 
 NO_HANDLER = "no handler"
 """Stands for the handler of a request that was turned away, or whose client had gone before."""
+
+
+@frozen
+class Called:
+    """The name and the place of a handler."""
+
+    name: str
+    place: str | None
+
+
+def called_for(scope: Subject) -> Called:
+    """What an open scope called."""
+    handler = handler_of(scope)
+    return Called(name_of(handler), place_of(handler))
 
 
 def handler_of(scope: Subject) -> object:

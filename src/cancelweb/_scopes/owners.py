@@ -130,3 +130,11 @@ def _resuming(frame: FrameType) -> object:
 def is_users(frame: FrameType) -> bool:
     """Whether this frame is neither cancelweb's nor Twisted's."""
     return root_of(frame) not in ("cancelweb", "twisted")
+
+
+def place_of_caller() -> str:
+    """The innermost line of code that is neither cancelweb's nor Twisted's."""
+    for frame in frames():
+        if is_users(frame):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+    return "a callback"

@@ -20,12 +20,11 @@ from twisted.python.reflect import safe_str
 
 from .._kinds.cancellations import forgive
 from .._kinds.handling import is_awaited_by_handler, may_be_of_driver, sees_cancellation
-from .._kinds.where import frames
 from .._log import log
 from ..causes import ResponseFinished
 from .finding import scope_or_none
 from .hooks import cleanup_seconds, hook_here
-from .owners import Owner, context_of, is_own, is_users, owner_here, owner_of
+from .owners import Owner, context_of, is_own, owner_here, owner_of, place_of_caller
 from .refused import StartRefused
 from .scope import Scope
 from .shield import is_shielded
@@ -100,7 +99,7 @@ def begin(
     if is_certain and _is_in_force(permit, scope):
         return start(*args, **kwargs)
     begun = partial(start, *args, **kwargs)
-    return _Attempt(owner, what, begun, permit, is_certain, _place_of_caller()).deferred
+    return _Attempt(owner, what, begun, permit, is_certain, place_of_caller()).deferred
 
 
 class _Permit(Enum):
@@ -231,11 +230,3 @@ class _Attempt:
 def _pause_after(refusals: int) -> float:
     """How many seconds the next refusal is delayed, beyond the next turn."""
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(refusals, 10)) if refusals else 0.0
-
-
-def _place_of_caller() -> str:
-    """The innermost line of code that is neither cancelweb's nor Twisted's."""
-    for frame in frames():
-        if is_users(frame):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
-    return "a callback"

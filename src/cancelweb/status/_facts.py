@@ -113,7 +113,7 @@ def read(monitor: Monitor, clock: IReactorTime) -> Status:
         since_start=period(monitor.counts.since_start(now), now),
         surviving=surviving(monitor.survivors, now),
         let_go_at=let_go_at(monitor, now),
-        detached_work=detached_work(monitor.detached),
+        detached_work=detached_work(monitor),
     )
 
 

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from attrs import frozen
 
-from .._operating.called import handler_of, name_of
+from .._operating.called import called_for
 from .._scopes.record import path_of
 from .._scopes.scope import Scope
 from .._scopes.states import State
@@ -35,6 +35,7 @@ class InFlight:
 
     Attributes:
         handler: the name of the innermost handler.
+        handler_at: the handler's file and line; None if there is none to tell.
         age: seconds since its scope was opened.
         remaining: seconds until its deadline; None without a deadline.
         state: the state of its scope, in lower case.
@@ -47,6 +48,7 @@ class InFlight:
     method: str
     path: str
     handler: str
+    handler_at: str | None
     age: float
     remaining: float | None
     state: str
@@ -107,11 +109,13 @@ def _in_flight(scope: Scope) -> InFlight:
     request: Any = scope.request
     causes = scope.cause, scope.would_have_cancelled
     opened, now = scope.opened, scope.clock.seconds()
+    called = called_for(scope)
     has_left = any(isinstance(each, Disconnected) for each in causes)
     return InFlight(
         method=shown(request.method),
         path=shown(path_of(request)),
-        handler=shown(name_of(handler_of(scope))),
+        handler=shown(called.name),
+        handler_at=None if called.place is None else shown(called.place),
         age=0.0 if opened is None else now - opened,
         remaining=scope.remaining(),
         state=scope.state.name.lower(),

@@ -16,7 +16,7 @@ from ._facts import NOT_CANCELLED, Status
 from ._history import HEIGHT, SECONDS, History, Point
 from ._in_flight import Group, InFlight, not_shown
 from ._rankings import Ranking, rankings
-from ._words import UNKNOWN_PLACE, duration, mark_of, number, several, span
+from ._words import UNKNOWN_PLACE, duration, handler_of, mark_of, number, several, span
 
 DOCTYPE = b"<!DOCTYPE html>\n"
 
@@ -94,6 +94,7 @@ class Page(Element):
                 paths=_other_paths(group.paths),
                 mark=mark_of(oldest),
                 waits_at=oldest.waits_at or UNKNOWN_PLACE,
+                handler=handler_of(oldest),
                 members=_members(group),
                 count=number(group.count),
                 age=duration(oldest.age),
@@ -174,7 +175,12 @@ class Page(Element):
     def detached(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
         """A row for each place at which detached work waits."""
         for each in self._status.detached_work:
-            yield tag.clone().fillSlots(what=each.what, where=each.where, count=number(each.count))
+            yield tag.clone().fillSlots(
+                what=each.what,
+                where=each.where,
+                detached_at=f"detached at {each.detached_at}",
+                count=number(each.count),
+            )
 
     @renderer
     def no_detached(self, request: IRequest | None, tag: Tag) -> Tag | str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from ..interfaces import DetachedWork
 from ..monitor import Monitor, Survivor
 from ._text import alike, reason, shown
 
@@ -58,16 +57,18 @@ class LetGoAt:
 
 @frozen
 class Detached:
-    """Detached work that waits at the same place.
+    """Work that was detached at the same line, and waits at the same place.
 
     Attributes:
         what: the work in a few words.
         where: the innermost line at which one piece of it waits.
+        detached_at: the line of the code that detached it.
         count: how many pieces there are.
     """
 
     what: str
     where: str
+    detached_at: str
     count: int
 
 
@@ -106,11 +107,15 @@ def let_go_at(monitor: Monitor, now: float) -> list[LetGoAt]:
     ]
 
 
-def detached_work(works: Iterable[DetachedWork]) -> list[Detached]:
-    """The detached work by place, the most frequent first, `PLACES` at most."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for each in works:
+def detached_work(monitor: Monitor) -> list[Detached]:
+    """The detached work by both of its lines, the most frequent first, `PLACES` at most."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for each in monitor.detached:
         what, where = each.describe(), each.where().rpartition("\n")[2]
-        found.setdefault((what, alike(where)), []).append(where)
+        key = what, alike(where), monitor.detached_at[id(each)]
+        found.setdefault(key, []).append(where)
     most = sorted(found.items(), key=lambda item: -len(item[1]))[:PLACES]
-    return [Detached(shown(what), shown(places[0]), len(places)) for (what, _), places in most]
+    return [
+        Detached(shown(what), shown(places[0]), shown(line), len(places))
+        for (what, _, line), places in most
+    ]

@@ -71,3 +71,11 @@ def mark_of(request: InFlight) -> str:
     if request.cause is None:
         return state.capitalize()
     return f"{state.capitalize() or 'Not cancelled'}: {request.cause}"
+
+
+def handler_of(request: InFlight) -> str:
+    """The handler with its place; empty if the request waits at a line of the handler."""
+    if request.waits_at.endswith(f" in {request.handler}"):
+        return ""
+    at = "" if request.handler_at is None else f" at {request.handler_at}"
+    return f"handler: {request.handler}{at}"
