@@ -10,6 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -21,6 +22,7 @@ from twisted.web.twcgi import CGIScript
 
 from cancelweb import Outcome, Scope, tap
 from cancelweb.monitor import Monitor
+from cancelweb.tap import values
 from cancelweb.testing import Connection
 
 from .._docs import DOCS, EXAMPLES, PAGES, README
@@ -114,7 +116,8 @@ WRONG = [
     ("--resource-script", "/no/such", "[Errno 2] No such file or directory: '/no/such'"),
     ("--add-header", "Server", "must be a name and a value, such as 'Server: mine'"),
     ("--listen", "tcp:http", "invalid literal for int() with base 10: 'http'"),
-    ("--listen", "8080", "Unknown endpoint type: '8080'"),
+    ("--listen", "8080", "must be an endpoint, such as tcp:8080"),
+    ("--port", "18200", "must be an endpoint, such as tcp:18200"),
     (
         "--processor",
         "rpy",
@@ -163,6 +166,19 @@ class WrongOptionTests(SynchronousTestCase):
         """A ``--listen`` with a file that is not a certificate shows the TLS library's error."""
         line = self.line("--listen", f"ssl:0:privateKey={Path(__file__).resolve()}")
         self.assertRegex(line, r"^cancelweb: --listen ssl:0:privateKey=.*: Error\(")
+
+    def test_certificate_without_pyopenssl(self) -> None:
+        """A ``--listen`` with TLS and without pyOpenSSL says what to install."""
+        for missing, advice in {
+            "OpenSSL": ": TLS needs pyOpenSSL, so install cancelweb[tls]",
+            "other": "",
+        }.items():
+            error = ModuleNotFoundError(f"No module named '{missing}'", name=missing)
+            self.patch(values, "serverFromString", Mock(side_effect=error))
+            self.assertEqual(
+                self.line("--listen", "ssl:0"),
+                f"cancelweb: --listen ssl:0: No module named '{missing}'{advice}",
+            )
 
 
 class OptionsTests(SynchronousTestCase):
@@ -299,6 +315,8 @@ class OptionsTests(SynchronousTestCase):
             "tcp:9000:interface=0.0.0.0": "tcp:9000:interface=0.0.0.0",
             "tcp:interface=0.0.0.0:port=9000": "tcp:interface=0.0.0.0:port=9000",
             "unix:socket": "unix:socket",
+            "haproxy:tcp:9000": "haproxy:tcp:9000:interface=127.0.0.1",
+            "haproxy:tcp:9000:interface=0.0.0.0": "haproxy:tcp:9000:interface=0.0.0.0",
         }.items():
             self.assertEqual(parsed("--status", given)["status"], endpoint)
 

@@ -180,22 +180,39 @@ class RunningTests(RunningTestCase):
         signal.raise_signal(signal.SIGTERM)
         await stopped
 
-    def refused(self, *options: str) -> Any:
-        """The factory of a server that cannot start, and ends the program in one line."""
+    def refused(self, *options: str) -> tuple[str, Any]:
+        """Why a server cannot start, which ends the program; and the factory of its port."""
         server = tap.makeService(parsed(*options))
         line = str(self.assertRaises(SystemExit, server.startService).code)
         self.assertRegex(line, "^cancelweb: cannot start: .+$")
-        web, _ = cast(Any, server)
+        web, *_ = cast(Any, server)
         (port,) = web
-        return port.factory
+        return line.removeprefix("cancelweb: cannot start: "), port.factory
 
     def test_port_that_is_none(self) -> None:
-        """A port that cannot be listened on ends the program with one line."""
-        self.refused("--listen", "tcp:99999").doStop()
+        """A port that cannot be listened on ends the program with one line about its option."""
+        line, factory = self.refused("--listen", "tcp:99999")
+        self.assertEqual(line, "--listen tcp:99999: bind(): port must be 0-65535.")
+        factory.doStop()
+
+    async def test_status_port_that_is_none(self) -> None:
+        """The line about a port of the status page names its option."""
+        server = tap.makeService(parsed("--listen", ENDPOINT, "--status", "99999"))
+        line = str(self.assertRaises(SystemExit, server.startService).code)
+        self.assertRegex(line, r"^cancelweb: cannot start: --status tcp:99999:\S+: bind\(\): port")
+        await server.stopService()
+
+    def test_socket_that_cannot_be_made(self) -> None:
+        """The line about a UNIX socket in a directory that does not exist has its path."""
+        line, factory = self.refused("--listen", "unix:/no/such")
+        self.assertEqual(line, "--listen unix:/no/such: No such file or directory")
+        factory.doStop()
 
     def test_log_that_cannot_be_written(self) -> None:
         """An access log that cannot be written ends the program with one line."""
-        self.refused("--listen", ENDPOINT, "--logfile", "/no/such").stopFactory()
+        line, factory = self.refused("--listen", ENDPOINT, "--logfile", "/no/such")
+        self.assertEqual(line, "[Errno 2] No such file or directory: '/no/such'")
+        factory.stopFactory()
 
 
 class AnnouncingTests(RunningTestCase):

@@ -1,17 +1,20 @@
 """Logs the URLs at which a server can be opened in a browser, when its ports listen.
 
-For port 0, the log has the port that the system chose.
+For port 0, the log has the port that the system chose. An error names the option of the port.
 """
 
 from __future__ import annotations
 
 from os import fsdecode
+from typing import Any
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._log import log
@@ -23,24 +26,35 @@ ANY_INTERFACE = {"0.0.0.0": "localhost", "::": "localhost"}
 @implementer(IStreamServerEndpoint)
 @frozen(eq=False)
 class Announced:
-    """An endpoint whose address is logged as soon as it listens.
+    """An endpoint whose address is logged as soon as it listens, and whose errors are clear.
 
     Attributes:
         endpoint: the endpoint.
         text: what the log says, with ``{url}`` for the address.
+        option: the option with its value, as the user may write it.
     """
 
     endpoint: IStreamServerEndpoint
     text: str
+    option: str
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See `IStreamServerEndpoint`."""
-        return self.endpoint.listen(factory).addCallback(self._announce)
+        return self.endpoint.listen(factory).addCallbacks(self._announce, self._explain)
 
     def _announce(self, port: IListeningPort) -> IListeningPort:
         scheme = "https" if isinstance(self.endpoint, SSL4ServerEndpoint) else "http"
         log.info(self.text, url=url_of(port.getHost(), scheme))
         return port
+
+    def _explain(self, failure: Failure) -> Failure:
+        failure.trap(CannotListenError, OSError, OverflowError)
+        error: Any = failure.value
+        if getattr(error, "filename", None) is not None and error.filename2 is None:
+            # The access log is opened, too. The lock of a UNIX socket is a link, with two names.
+            return failure
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"{self.option}: {reason}") from error
 
 
 def url_of(address: object, scheme: str) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listening
-from twisted.internet.endpoints import serverFromString
 from twisted.python.usage import UsageError
 from twisted.web import tap
 from twisted.web.server import Site
@@ -30,6 +29,7 @@ from .announcing import Announced
 from .service import DrainingService
 from .values import (
     callable_from,
+    check_endpoint,
     check_header,
     check_processor,
     checked,
@@ -90,18 +90,19 @@ class Options(tap.Options):
             CancellingResource(self["root"])
 
     def opt_timeout(self, seconds: str) -> None:
-        """Seconds without output until a request is cancelled, or up to twice as many.
+        """Seconds without output after which a request is cancelled. Off by default.
 
-        The client gets a 503, or its connection is aborted if the response has begun.
+        The client gets a 503. If the response has begun, its connection is aborted instead, after
+        at most twice as many seconds without output.
         """
         self._limit("timeout", seconds)
 
     def opt_total_timeout(self, seconds: str) -> None:
-        """Seconds until a request is cancelled, even if it is still writing a long download."""
+        """Seconds until a request is cancelled, even if it is still writing. Off by default."""
         self._limit("total_timeout", seconds)
 
     def opt_stall_timeout(self, seconds: str) -> None:
-        """Seconds for which a client may stop reading before its connection is aborted."""
+        """Seconds without reading after which a client's connection is aborted. Off by default."""
         self._limit("stall_timeout", seconds)
 
     def _limit(self, name: str, seconds: str) -> None:
@@ -110,7 +111,7 @@ class Options(tap.Options):
             checked_options(**self["limits"])
 
     def opt_timeout_header(self, name: str) -> None:
-        """Name of the request header that says how many seconds the client will wait."""
+        """Request header with the seconds that the client will wait. Off by default."""
         with checking("timeout_header", name):
             self["limits"]["timeout_header"] = name
             checked_options(timeout_header=name)
@@ -134,7 +135,10 @@ class Options(tap.Options):
             checked_options(methods=self["methods"])
 
     def opt_keepalive(self, seconds: str) -> None:
-        """Seconds of silence after which a client with an open connection counts as gone."""
+        """Seconds after which a client that vanished without closing its connection counts as gone.
+
+        Off by default.
+        """
         with checking("keepalive", seconds):
             self["keepalive"] = number_from(int, seconds)
             check_silence(self["keepalive"])
@@ -148,7 +152,7 @@ class Options(tap.Options):
             self["drain"] = drain_from(seconds)
 
     def opt_status(self, endpoint: str) -> None:
-        """Port of the status page, or an endpoint as for --listen.
+        """Port of the status page, or an endpoint as for --listen. Off by default.
 
         Serves only the loopback interface, unless the endpoint names another.
         """
@@ -164,13 +168,13 @@ class Options(tap.Options):
             StatusResource(Monitor(), hosts=self["status-hosts"])
 
     def opt_on_cancel(self, name: str) -> None:
-        """Dotted name of a hook that runs for each cancelled request. May be repeated."""
+        """Dotted name of a hook. It gets the scope of each cancelled request. May be repeated."""
         with checking("on-cancel", name):
             self["on-cancel"].append(object_from(name))
             checked_options(on_cancel=self["on-cancel"])
 
     def opt_observer(self, name: str) -> None:
-        """Dotted name of an observer to call for each request. May be repeated."""
+        """Dotted name of an observer. It gets the Outcome of each request. May be repeated."""
         with checking("observer", name):
             self["observers"].append(object_from(name))
             checked_options(observers=self["observers"])
@@ -190,13 +194,17 @@ class Options(tap.Options):
 
     def postOptions(self) -> None:
         """Check what depends on more than one option."""
+        # Twisted adds the ports of the two old options, or else the default, to those of --listen.
+        options = ["listen"] * len(self["ports"])
+        options += [each for each in ("port", "https") if self[each] is not None]
         super().postOptions()
-        for each in self["ports"]:
-            with checking("listen", each):
-                serverFromString(global_reactor(), each)
+        self["options-of-ports"] = options or ["listen"]
+        given = [*zip(self["options-of-ports"], self["ports"], strict=True)]
         if self["status"] is not None:
-            with checking("status", self["status"]):
-                serverFromString(global_reactor(), self["status"])
+            given.append(("status", self["status"]))
+        for option, endpoint in given:
+            with checking(option, endpoint):
+                check_endpoint(endpoint)
 
     def wrapped(self, resource: Any, monitor: Monitor) -> CancellingResource:
         """The resource with cancellation around it, according to the options."""
@@ -226,14 +234,15 @@ def makeService(options: Options) -> MultiService:
     site.resource = options.wrapped(site.resource, monitor)
     if options["keepalive"] is not None:
         factory = notice_vanished(factory, options["keepalive"])
-    for each in web:
+    for each, option, given in zip(web, options["options-of-ports"], options["ports"], strict=True):
         each.factory = factory
-        each.endpoint = Announced(each.endpoint, "serving at {url}")
+        each.endpoint = Announced(each.endpoint, "serving at {url}", f"--{option} {given}")
     server = DrainingService(web, monitor, options["drain"])
     TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
         resource = StatusResource(monitor, hosts=options["status-hosts"])
-        page = listening(options["status"], Site(resource))
-        page.endpoint = Announced(page.endpoint, "status page at {url}")
+        given = options["status"]
+        page = listening(given, Site(resource))
+        page.endpoint = Announced(page.endpoint, "status page at {url}", f"--status {given}")
         page.setServiceParent(server)
     return server

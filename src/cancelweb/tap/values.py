@@ -13,9 +13,12 @@ from functools import wraps
 from math import inf
 from typing import TypeVar
 
+from twisted.internet.endpoints import serverFromString
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 from twisted.web import tap
+
+from .._kinds.cancellers import global_reactor
 
 NumberT = TypeVar("NumberT", int, float)
 
@@ -113,7 +116,20 @@ def endpoint_from(description: str) -> str:
     """Read an endpoint. It is on loopback, unless it names an interface."""
     if description.isdecimal():
         description = f"tcp:{description}"
-    kind = description.partition(":")[0]
+    kind, _, rest = description.partition(":")
+    if kind == "haproxy":
+        return f"haproxy:{endpoint_from(rest)}"
     if kind in LOOPBACK and ":interface=" not in description:
         return f"{description}:interface={LOOPBACK[kind]}"
     return description
+
+
+def check_endpoint(description: str) -> None:
+    """Check an endpoint to listen on."""
+    if description.isdecimal():
+        raise ValueError(f"must be an endpoint, such as tcp:{description}")
+    try:
+        serverFromString(global_reactor(), description)
+    except ImportError as error:
+        advice = ": TLS needs pyOpenSSL, so install cancelweb[tls]"
+        raise ImportError(f"{error}{advice * (error.name == 'OpenSSL')}") from error

@@ -99,4 +99,6 @@ class StartTests(ServerTestCase):
         _, server = await self.start(*PAGES)
         lines = await self.fails(*TWIST_CANCELWEB, "--listen", f"tcp:{server.port}")
         (line,) = lines
-        self.assertRegex(line, "^cancelweb: cannot start: Couldn't listen on any:.* in use")
+        self.assertRegex(
+            line, "^cancelweb: cannot start: --listen tcp:.*: Couldn't listen on any:.* in use"
+        )
