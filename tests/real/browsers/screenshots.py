@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
-from cancelweb import cancel_on_disconnect
+from cancelweb import CancellingResource, cancel_on_disconnect
 from cancelweb.status import StatusResource
 from cancelweb.testing import Connection
 
@@ -26,6 +26,7 @@ PICTURES = DOCS / "_static"
 
 SHOP = """
 from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import current_scope, detach
@@ -76,8 +77,11 @@ def answer(request):
     request.finish()
 
 
-async def pay(request):
-    return await Deferred()
+class Orders(Resource):
+    isLeaf = True
+
+    async def render_POST(self, request):
+        return await Deferred()
 
 
 def sign_up(request):
@@ -127,7 +131,7 @@ class StatusTests(TestCase):
 
     def visit(self, path: bytes, name: str, **options: Any) -> Connection:
         """Add a client of one of the shop's handlers that stays, unless it disconnects."""
-        handler = cancel_on_disconnect(self.shop[name]) if name != "pay" else self.shop[name]
+        handler = cancel_on_disconnect(self.shop[name])
         connection = self.site.visit(path, handler=handler, **options)
         self.site.connections.remove(connection)
         return connection
@@ -148,9 +152,16 @@ class StatusTests(TestCase):
             leaving = self.random.randrange(len(self.site.connections))
             self.site.connections.pop(leaving).disconnect()
         if second == 100:
-            self.visit(b"/orders", "pay", method=b"POST").disconnect()
+            self.order()
             self.visit(b"/news", "poll")
             self.visit(b"/news", "poll")
+
+    def order(self) -> None:
+        """Add a client that leaves while it pays."""
+        root = CancellingResource(self.shop["Orders"](), monitor=self.site.monitor)
+        connection = connect(root, self.site.clock)
+        connection.request(b"POST", b"/orders")
+        connection.disconnect()
 
     def come(self, path: bytes, name: str, **options: Any) -> None:
         """Add a client that may leave later."""
