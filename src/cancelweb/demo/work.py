@@ -12,9 +12,13 @@ from contextlib import aclosing
 from typing import Any
 
 from attrs import Factory, define, field
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.task import deferLater
-from twisted.web.client import Agent, readBody
+from twisted.web.client import URI, Agent, ResponseFailed, readBody
+from twisted.web.http import BAD_GATEWAY
+from twisted.web.iweb import IAgentEndpointFactory
 from twisted.web.resource import Resource
+from zope.interface import implementer
 
 from .. import cancel_on_disconnect
 from ..database import ConnectionPool
@@ -44,9 +48,24 @@ for _ in range(%d):
     print(time.process_time(), flush=True)
     time.sleep(0.1)
 """
-"""A program that computes half of the time, and prints the CPU seconds it has used so far."""
+"""A program that uses half of a CPU core, and prints the CPU seconds it has used so far."""
 
 LONG_SQL = SQL % (ROWS * SECONDS)
+
+
+@implementer(IAgentEndpointFactory)
+@define(eq=False)
+class Loopback:
+    """Connects to an address, without the look-up of names that an agent begins with.
+
+    A look-up that is cancelled fails with an error that says nothing of a cancellation.
+    """
+
+    reactor: Any
+
+    def endpointForURI(self, uri: URI) -> TCP4ClientEndpoint:  # noqa: N802
+        """The endpoint for a URI whose host is an address."""
+        return TCP4ClientEndpoint(self.reactor, uri.host.decode(), uri.port)
 
 
 @define(eq=False)
@@ -63,7 +82,10 @@ class Tools:
     seconds: float = SECONDS
     children: dict[object, float] = field(factory=dict)
     agent: CancellingAgent = Factory(
-        lambda self: CancellingAgent(Agent(self.reactor)), takes_self=True
+        lambda self: CancellingAgent(
+            Agent.usingEndpointFactory(self.reactor, Loopback(self.reactor))
+        ),
+        takes_self=True,
     )
     pool: ConnectionPool = Factory(lambda self: sqlite(self.reactor), takes_self=True)
 
@@ -153,7 +175,11 @@ class Chain(Job):
         hop = hop_of(request.path) + 1
         place = request.getHost().port, request.prepath[0], b"chain" if hop < HOPS else b"report"
         url = b"http://127.0.0.1:%d/%b/%b/%d" % (*place, hop)
-        return await readBody(await self.tools.agent.request(b"GET", url))
+        try:
+            return await readBody(await self.tools.agent.request(b"GET", url))
+        except ResponseFailed:
+            request.setResponseCode(BAD_GATEWAY)
+            return b"The next server has gone.\n"
 
 
 def hop_of(path: bytes) -> int:

@@ -32,7 +32,7 @@ from ..._servers import LOOPBACK, REPOSITORY, reactor
 from ..._sockets import SocketConnection
 from ..._visits import connect as connect_in_memory
 from ..._visits import response_of
-from .._demo import serve_demo, serve_here
+from .._demo import serve_demo, serve_here, start_demo
 
 PAGE = files("cancelweb.demo").joinpath("page.html").read_text()
 
@@ -128,6 +128,16 @@ class WorkTests(TestCase):
             self.assertIn(b"Content-Security-Policy: default-src 'none'", page)
 
 
+class NoNames:
+    """A resolver that knows no names."""
+
+    def resolveHostName(self, receiver: Any, name: str, *_: object, **__: object) -> Any:
+        """There is no such name."""
+        receiver.resolutionBegan(self)
+        receiver.resolutionComplete()
+        return self
+
+
 class ShortWorkTests(TestCase):
     """The demonstration's work in the test's own process, done in a moment."""
 
@@ -170,6 +180,15 @@ class ShortWorkTests(TestCase):
         connection = await connect(self, self.port)
         connection.send(request(b"/on/deadline"))
         self.assertTrue((await connection.closed).endswith(b"\r\n7\n"))
+        await self.until_idle()
+
+    async def test_chains_look_up_no_names(self) -> None:
+        """A chain connects to its next server without looking up a name."""
+        resolver = reactor.installNameResolver(NoNames())
+        self.addCleanup(reactor.installNameResolver, resolver)
+        connection = await connect(self, self.port)
+        connection.send(request(b"/on/chain"))
+        self.assertIn(b" 200 OK\r\n", await connection.closed)
         await self.until_idle()
 
     async def test_without_cancellation(self) -> None:
@@ -261,6 +280,15 @@ class CommandTests(TestCase):
     """The command line of the demonstration."""
 
     timeout = 60
+
+    async def test_stops_quietly(self) -> None:
+        """The server that is told to stop while chains run writes no error."""
+        process, port = await start_demo(self)
+        for way in (b"on", b"off"):
+            (await connect(self, port)).send(request(b"/%b/chain" % way))
+        await deferLater(reactor, 1)
+        await process.stop()
+        self.assertEqual(process.log.lines[1:], [])
 
     async def test_port_that_is_taken(self) -> None:
         """A port that is in use is named in one line, with status 1."""
