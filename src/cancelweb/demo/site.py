@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
@@ -17,19 +17,12 @@ from twisted.web.pages import forbidden
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 
-from .. import (
-    CancellingResource,
-    Disconnected,
-    Ended,
-    Outcome,
-    Scope,
-    TimedOut,
-    cancel_on_disconnect,
-)
+from .. import CancellingResource, Outcome, Scope, cancel_on_disconnect
 from .._http.request_facts import fate_of
 from .._scopes.states import Fate
 from ..monitor import Monitor, where_it_waits
 from . import DOCS
+from .tally import Tally, page_of
 from .work import SECONDS, Tools, hop_of
 
 LOOPBACK = "127.0.0.1"
@@ -50,19 +43,17 @@ POLICY = (
 
 @define(eq=False)
 class Demonstration:
-    """The site, and the numbers on the page. A chain of requests counts as one.
+    """The site, and the numbers on its pages.
 
     Attributes:
-        counts: how many requests have ended, by how.
-        slowest: the longest time that work took to stop, in seconds.
+        tallies: the numbers of each page, and under no name those of other clients.
         ports: where the site listens.
     """
 
     reactor: Any
     tools: Tools
     monitor: Monitor = field(factory=Monitor)
-    counts: Counter[str] = field(factory=Counter)
-    slowest: float = 0.0
+    tallies: defaultdict[bytes, Tally] = field(factory=lambda: defaultdict(Tally))
     ports: list[int] = field(factory=list)
 
     @classmethod
@@ -99,26 +90,32 @@ class Demonstration:
     def note(self, outcome: Outcome) -> None:
         """Count how a request ended; an observer."""
         if hop_of(outcome.path) == 1:
-            self.counts[ending(outcome)] += 1
-        if outcome.cancelled is not None:
-            self.slowest = max(self.slowest, outcome.stopped - outcome.cancelled)
+            self.tallies[page_of(outcome.path)].note(outcome)
 
     @property
     def running(self) -> int:
         """How many requests are running."""
-        requests = (scope.request for scope in self.monitor.scopes)
-        return sum(hop_of(each.path) == 1 for each in requests if each is not None)
+        return len(self.requests())
 
-    def state(self) -> dict[str, object]:
-        """What the page shows, except the CPU."""
-        scopes, now = self.monitor.scopes, self.reactor.seconds()
+    def requests(self) -> list[Any]:
+        """The clients' requests that are running."""
+        requests: list[Any] = [scope.request for scope in self.monitor.scopes]
+        return [each for each in requests if each is not None and hop_of(each.path) == 1]
+
+    def state(self, page: bytes = b"") -> dict[str, object]:
+        """What a page shows, except the CPU."""
+        scopes, now, tally = self.monitor.scopes, self.reactor.seconds(), self.tallies[page]
+        own = [each for each in self.requests() if page_of(each.path) == page]
+        still = sum(fate_of(each) is not Fate.OPEN for each in own)
         return {
             "server": os.getpid(),
             "ports": self.ports[1:],
             "cores": os.cpu_count(),
             "running": self.running,
-            "counts": self.counts,
-            "slowest": self.slowest,
+            "counts": tally.counts,
+            "left": tally.left + still,
+            "still": still,
+            "slowest": tally.slowest,
             "rows": [row(scope, now) for scope in scopes[:ROWS]],
             "more": len(scopes[ROWS:]),
         }
@@ -131,18 +128,6 @@ class Demonstration:
         usages = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
         ended = sum(usage.ru_utime + usage.ru_stime for usage in usages)
         return ended + sum(self.tools.children.values())
-
-
-def ending(outcome: Outcome) -> str:
-    """How a request ended, in the page's words.
-
-    ``wasted`` is work that ran to its end after its client had left.
-    """
-    if outcome.ended not in (Ended.COMPLETED, Ended.STOPPED):
-        return "trouble"
-    if outcome.cause is not None:
-        return "timed_out" if isinstance(outcome.cause, TimedOut) else "stopped"
-    return "wasted" if isinstance(outcome.would_have_cancelled, Disconnected) else "answered"
 
 
 def row(scope: Scope, now: float) -> dict[str, object]:
@@ -168,9 +153,10 @@ class Root(Resource):
         """The child, if the request may have it."""
         if request.getRequestHostname().decode("latin-1") not in HOSTS:
             # A name of another site that leads here, as after DNS rebinding.
-            return forbidden(f"This server is {LOOPBACK}. Open it by that name.")
+            address = f"http://{LOOPBACK}:{self._ports[0]}/"
+            return forbidden(message=f"Open this page as {address}.")
         if path and not self._is_own(request):
-            return forbidden("Only the demonstration's own page can use this.")
+            return forbidden(message="Only the demonstration's own page can use this.")
         child: IResource = super().getChildWithDefault(path, request)
         return child
 
@@ -217,6 +203,7 @@ class Live(Resource):
         while True:
             await deferLater(reactor, TICK)
             now, using = reactor.seconds(), demonstration.cpu_seconds()
-            state = {**demonstration.state(), "cpu": max(0.0, (using - used) / (now - then))}
+            state = demonstration.state(page_of(request.path))
+            state["cpu"] = max(0.0, (using - used) / (now - then))
             then, used = now, using
             yield b"data: %b\n\n" % json.dumps(state).encode()

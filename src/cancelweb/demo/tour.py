@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from . import DOCS
 from .site import LOOPBACK, Demonstration
+from .tally import Tally
 
 KINDS = {
     "report": "SQLite query",
@@ -139,6 +140,11 @@ class Tour:
         demonstration = Demonstration.start(reactor, SECONDS)
         return cls(demonstration, await demonstration.listen(0))
 
+    @property
+    def tally(self) -> Tally:
+        """The numbers of clients that are no browser's page."""
+        return self.demonstration.tallies[b""]
+
     async def ask(self, path: str) -> Client:
         """Send a request."""
         endpoint = TCP4ClientEndpoint(self.demonstration.reactor, LOOPBACK, self.port)
@@ -156,12 +162,12 @@ class Tour:
         demonstration = self.demonstration
         clients = [await self.ask(path) for _ in range(LEAVERS)]
         await self.until(LEAVERS, PATIENCE)
-        left, stopped = demonstration.running, demonstration.counts["stopped"]
+        left, stopped = demonstration.running, self.tally.counts["stopped"]
         cpu = demonstration.cpu_seconds()
         for client in clients:
             client.leave()
         await self.until(0, self.patience)
-        stopped = demonstration.counts["stopped"] - stopped
+        stopped = self.tally.counts["stopped"] - stopped
         return Result(left, stopped, demonstration.running, demonstration.cpu_seconds() - cpu)
 
     async def until(self, running: int, patience: float) -> None:
@@ -190,7 +196,7 @@ async def give(reactor: Any) -> None:
     statuses = await tour.wait("/on/report"), await tour.wait("/on/deadline")
     if problems := [*find_problems(results), *find_wrong(statuses)]:
         raise SystemExit("\n".join(["", "This is not as it should be:", *problems]))
-    print(f"\n{conclusion(on, off, tour.demonstration.slowest)}\n\n{NEXT}")
+    print(f"\n{conclusion(on, off, tour.tally.slowest)}\n\n{NEXT}")
 
 
 def row(name: str, on: Result, off: Result) -> str:

@@ -25,7 +25,8 @@ from twisted.web.static import Data
 from cancelweb import Cause, Disconnected, Ended, Outcome, TimedOut
 from cancelweb.__main__ import parse
 from cancelweb.demo import DOCS, work
-from cancelweb.demo.site import Demonstration, Root, ending
+from cancelweb.demo.site import Demonstration, Root
+from cancelweb.demo.tally import ending
 
 from ..._loopback import connect, listen, request
 from ..._servers import LOOPBACK, REPOSITORY, reactor
@@ -147,6 +148,10 @@ class ShortWorkTests(TestCase):
         """Serve work that takes half a second."""
         self.demonstration, self.port = serve_here(self, seconds=0.5)
 
+    def counts(self, page: bytes = b"") -> dict[str, int]:
+        """How many requests of a page have ended, by how."""
+        return self.demonstration.tallies[page].counts
+
     async def until_idle(self) -> None:
         """Wait until no request is running."""
         while self.demonstration.monitor.scopes:
@@ -162,7 +167,7 @@ class ShortWorkTests(TestCase):
             if kind in ("report", "chain"):
                 self.assertTrue(answer.endswith(b"\r\n4500001500000\n"), answer)
         await self.until_idle()
-        self.assertEqual(self.demonstration.counts, {"answered": 4})
+        self.assertEqual(self.counts(), {"answered": 4})
 
     async def test_deadline(self) -> None:
         """A client that waits for too long a query gets status 503 after three seconds."""
@@ -172,7 +177,9 @@ class ShortWorkTests(TestCase):
         self.assertIn(b" 503 Service Unavailable\r\n", await connection.closed)
         self.assertGreater(reactor.seconds() - began, 2.9)
         await self.until_idle()
-        self.assertEqual(self.demonstration.counts, {"timed_out": 1})
+        self.assertEqual(self.counts(), {"timed_out": 1})
+        # The query stopped, but not because its client had left.
+        self.assertEqual(self.demonstration.tallies[b""].slowest, 0)
 
     async def test_deadline_that_is_met(self) -> None:
         """A query that takes less time than its limit is answered."""
@@ -191,6 +198,21 @@ class ShortWorkTests(TestCase):
         self.assertIn(b" 200 OK\r\n", await connection.closed)
         await self.until_idle()
 
+    async def test_page_counts_its_own(self) -> None:
+        """A page's numbers are those of its own requests, and add up while some still run."""
+        for kind in (b"/on/chain/page-a", b"/off/stream/page-a", b"/off/stream/page-b"):
+            connection = await connect(self, self.port)
+            connection.send(request(kind))
+            await deferLater(reactor, 0.1)
+            await connection.leave()
+        while "stopped" not in self.counts(b"page-a"):
+            await deferLater(reactor, 0)
+        state = self.demonstration.state(b"page-a")
+        self.assertEqual((state["left"], state["still"], state["running"]), (2, 1, 2))
+        await self.until_idle()
+        self.assertEqual(self.counts(b"page-a"), {"stopped": 1, "wasted": 1})
+        self.assertEqual(self.counts(b"page-b"), {"wasted": 1})
+
     async def test_without_cancellation(self) -> None:
         """Without cancellation, work whose client left is marked in the list, and is wasted."""
         connection = await connect(self, self.port)
@@ -200,7 +222,7 @@ class ShortWorkTests(TestCase):
         while not rows_of(self.demonstration)[0]["left"]:
             await deferLater(reactor, 0.05)
         await self.until_idle()
-        self.assertEqual(self.demonstration.counts, {"wasted": 1})
+        self.assertEqual(self.counts(), {"wasted": 1})
 
 
 def rows_of(demonstration: Demonstration) -> Any:
@@ -274,6 +296,7 @@ class ForeignPageTests(SynchronousTestCase):
         """Another host's name that leads here gets nothing, not even the page."""
         for path in (b"/", b"/report"):
             self.assertEqual(self.status(path, host="evil.example:80"), 403)
+            self.assertIn(b"Open this page as http://127.0.0.1:80/.", self.response.body)
 
 
 class CommandTests(TestCase):
