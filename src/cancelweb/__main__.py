@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
 
-from .demo import DOCS, tour
+from .demo import DOCS, say, tour
 from .demo.site import LOOPBACK, Demonstration
 
 PORT = 8080
@@ -29,8 +29,15 @@ async def serve(reactor: Any, port: int) -> None:
         raise SystemExit(
             f"Cannot listen on port {port}: {error.socketError}. Choose another with --port."
         ) from None
-    print(f"Open http://{LOOPBACK}:{number}/ in a browser. Press Ctrl-C to stop.", flush=True)
+    say(f"Open http://{LOOPBACK}:{number}/ in a browser. Press Ctrl-C to stop.")
     await Deferred()
+
+
+async def visit(reactor: Any) -> None:
+    """Give the tour, which a signal ends at once."""
+    # The reactor's own handler, which it sets when it starts, would end the tour with status 0.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+    await tour.give(reactor)
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -54,10 +61,13 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument(
         "--port",
         type=int,
-        default=PORT,
         help=f"with --serve: the port on {LOOPBACK}; default {PORT}, 0 for any free port",
     )
     options = parser.parse_args(arguments)
+    if options.port is None:
+        options.port = PORT
+    elif not options.serve:
+        parser.error("argument --port: needs --serve")
     if not 0 <= options.port <= 65535:
         parser.error(f"argument --port: must be from 0 to 65535, not {options.port}")
     return options
@@ -70,4 +80,4 @@ if __name__ == "__main__":
     if options.serve:
         react(serve, [options.port])
     else:
-        react(tour.give)
+        react(visit)

@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from . import DOCS
+from . import DOCS, say
 from .site import LOOPBACK, Demonstration
 from .tally import Tally
 
@@ -60,6 +60,11 @@ Try it in a browser:     python -m cancelweb --serve
 Read the documentation:  {DOCS}"""
 
 
+def tenths(number: float) -> float:
+    """Round a number as the table does, so that its rows add up."""
+    return round(number, 1)
+
+
 @frozen
 class Result:
     """What became of the requests that clients left.
@@ -68,13 +73,13 @@ class Result:
         left: how many were running when their clients left.
         stopped: how many were stopped.
         stuck: how many did not end.
-        cpu: the CPU seconds used from then on.
+        cpu: the CPU seconds used from then on, rounded.
     """
 
     left: int
     stopped: int
     stuck: int
-    cpu: float
+    cpu: float = field(converter=tenths)
 
     @classmethod
     def total(cls, results: Iterable[Result]) -> Result:
@@ -142,7 +147,7 @@ class Tour:
 
     @property
     def tally(self) -> Tally:
-        """The numbers of clients that are no browser's page."""
+        """The numbers of these clients."""
         return self.demonstration.tallies[b""]
 
     async def ask(self, path: str) -> Client:
@@ -185,18 +190,18 @@ async def give(reactor: Any) -> None:
     Raises:
         SystemExit: with status 1, if something was not as it should be.
     """
-    print(INTRODUCTION, flush=True)
+    say(INTRODUCTION)
     tour, results = await Tour.start(reactor), {}
     for kind, name in KINDS.items():
         pair = await tour.leave(f"/on/{kind}"), await tour.leave(f"/off/{kind}")
-        print(row(name, *pair), flush=True)
+        say(row(name, *pair))
         results[name] = pair
     on, off = map(Result.total, zip(*results.values(), strict=True))
-    print(row("all", on, off), flush=True)
+    say(row("all", on, off))
     statuses = await tour.wait("/on/report"), await tour.wait("/on/deadline")
     if problems := [*find_problems(results), *find_wrong(statuses)]:
         raise SystemExit("\n".join(["", "This is not as it should be:", *problems]))
-    print(f"\n{conclusion(on, off, tour.tally.slowest)}\n\n{NEXT}")
+    say(f"\n{conclusion(on, off, tour.tally.slowest)}\n\n{NEXT}")
 
 
 def row(name: str, on: Result, off: Result) -> str:
