@@ -128,6 +128,18 @@ class BrowserTests(TestCase):
             r"^Status 503 after 3\.\d s: timeout=3 stopped the query",
         )
 
+    async def test_focus_stays(self) -> None:
+        """A button that can no longer be pressed keeps the focus, and does nothing."""
+        visitor = await Visitor.come(self)
+        await visitor.press("start-stream")
+        await visitor.shown("detail.running === 1")
+        await visitor.tab.evaluate("document.getElementById('leave-all').focus()")
+        await visitor.press("leave-all", "leave-all")
+        await visitor.shown("detail.running === 0")
+        focused = "document.activeElement.matches('#leave-all[aria-disabled=true]')"
+        self.assertTrue(await visitor.tab.evaluate(focused))
+        self.assertEqual(await visitor.text("yours"), "You left 1: 1 stopped.")
+
     async def test_closing_the_tab_leaves(self) -> None:
         """Closing a tab leaves all requests that it started, as another tab shows."""
         visitor = await Visitor.come(self)
@@ -198,7 +210,8 @@ class ServerGoneTests(TestCase):
         self.assertLess(reactor.seconds() - began, 3)
         command = f"python -m cancelweb --serve --port {visitor.port}"
         self.assertIn(command, await visitor.text("gone"))
-        self.assertTrue(await visitor.tab.evaluate("document.getElementById('start-all').disabled"))
+        disabled = "document.getElementById('start-all').ariaDisabled"
+        self.assertEqual(await visitor.tab.evaluate(disabled), "true")
         await start_demo(self, visitor.port)
         await visitor.shown("detail.running === 0")
         self.assertTrue(await visitor.tab.evaluate("document.getElementById('gone').hidden"))

@@ -90,7 +90,8 @@ class CommandTests(TestCase):
     async def run_in_shell(self, redirected: str) -> tuple[bytes, bytes, int]:
         """What a shell writes that runs the command so, and its exit status."""
         line = f"{sys.executable} -m cancelweb {redirected}"
-        return await getProcessOutputAndValue("/bin/sh", ["-c", line], env=None)
+        output, errors, status = await getProcessOutputAndValue("/bin/sh", ["-c", line], env=None)
+        return output, errors, status
 
     async def test_reader_that_leaves(self) -> None:
         """The command ends quietly when the reader of its table has gone."""
