@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -139,6 +139,15 @@ class NoNames:
         return self
 
 
+class Dropping(Protocol):
+    """A server that closes each connection once it has received something."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Close the connection."""
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
 class ShortWorkTests(TestCase):
     """The demonstration's work in the test's own process, done in a moment."""
 
@@ -196,6 +205,15 @@ class ShortWorkTests(TestCase):
         connection = await connect(self, self.port)
         connection.send(request(b"/on/chain"))
         self.assertIn(b" 200 OK\r\n", await connection.closed)
+        await self.until_idle()
+
+    async def test_chain_whose_next_server_has_gone(self) -> None:
+        """A chain whose next server drops the connection is answered with status 502."""
+        gone = TCP4ClientEndpoint(reactor, LOOPBACK, listen(self, Factory.forProtocol(Dropping)))
+        self.patch(work.Loopback, "endpointForURI", lambda *_: gone)
+        connection = await connect(self, self.port)
+        connection.send(request(b"/on/chain"))
+        self.assertIn(b" 502 Bad Gateway\r\n", await connection.closed)
         await self.until_idle()
 
     async def test_page_counts_its_own(self) -> None:
