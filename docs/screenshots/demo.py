@@ -19,13 +19,13 @@ class Pictures(TestCase):
 
     async def test_demo(self) -> None:
         """The same work is left with cancellation off, then on; then some more runs."""
-        visitor = await Visitor.come(self, 1160, 780)
+        visitor = await Visitor.come(self, 1160, 815)
         await self.start_and_leave(visitor, "cancelling")
         await visitor.shown("detail.running === 0")
         await self.start_and_leave(visitor, "cancelling")
         await visitor.press("start-all")
         await self.wait(visitor, 3)
-        await take(visitor.tab, HERE / "demo", 1160, 780)
+        await take(visitor.tab, HERE / "demo", 1160, 815)
         await take(visitor.tab, UNCOMMITTED / "demo-phone", 390, 780)
 
     async def start_and_leave(self, visitor: Visitor, switch: str) -> None:
