@@ -166,9 +166,11 @@ class Root(Resource):
         if origin is None:
             return request.getHeader(b"sec-fetch-site") not in (b"cross-site", b"same-site")
         own = [f"http://{host}:{port}".encode() for host in HOSTS for port in self._ports]
+        if origin not in own:
+            return False
         # The page is on one port and starts work on others, which are other origins.
-        request.setHeader(b"Access-Control-Allow-Origin", origin if origin in own else own[0])
-        return origin in own
+        request.setHeader(b"Access-Control-Allow-Origin", origin)
+        return True
 
 
 class Page(Resource):
