@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from cancelweb import tap
 from cancelweb.monitor import Monitor
 from cancelweb.tap.announcing import url_of
-from cancelweb.tap.options import LOOK_EVERY
+from cancelweb.tap.making import LOOK_EVERY
 from cancelweb.tap.service import _accept_waiting_clients, _ports_of
 
 from .._http2 import HTTP2Client

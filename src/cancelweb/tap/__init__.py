@@ -3,6 +3,7 @@
 Re-exports the two names that Twisted's plugins need.
 """
 
-from .options import Options, makeService
+from .making import makeService
+from .options import Options
 
 __all__ = ["Options", "makeService"]

@@ -1,7 +1,6 @@
 """``twist cancelweb``: serves whatever ``twist web`` serves, with cancellation around it.
 
-The options of the command line, and the service made from them. `values` checks their values;
-`service` starts and stops the server.
+The options of the command line. `values` checks their values; `making` makes the service from them.
 """
 
 from __future__ import annotations
@@ -10,23 +9,16 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.application.internet import TimerService
-from twisted.application.service import MultiService
-from twisted.application.strports import service as listening
 from twisted.python.usage import UsageError
 from twisted.web import tap
-from twisted.web.server import Site
 
 from .._http.wrapper import CancellingResource
-from .._kinds.cancellers import global_reactor
 from .._kinds.places import signature_of
 from .._scopes.options import checked_options
-from ..connections import check_silence, notice_vanished
+from ..connections import check_silence
 from ..monitor import Monitor
 from ..observers import access_log_499, log_outcome
 from ..status import StatusResource
-from .announcing import Announced
-from .service import DrainingService
 from .values import (
     callable_from,
     check_endpoint,
@@ -43,9 +35,6 @@ from .values import (
 
 DRAIN = 5.0
 """Seconds. This leaves as many for cleanup before ``docker stop``, say, kills the server."""
-
-LOOK_EVERY = 10.0
-"""Seconds between two looks for connections that are not being read."""
 
 
 class Options(tap.Options):
@@ -219,30 +208,3 @@ class Options(tap.Options):
             on_exit=[access_log_499] if self["access-log-499"] else [],
             observers=self["observers"],
         )
-
-
-def makeService(options: Options) -> MultiService:
-    """Make the service that ``twist`` and ``twistd`` run: the server, and maybe its status page.
-
-    Args:
-        options: the parsed options.
-    """
-    monitor = Monitor(global_reactor())
-    web = tap.makeService(options)
-    factory = next(iter(web)).factory
-    site = factory.root.site if options["personal"] else factory
-    site.resource = options.wrapped(site.resource, monitor)
-    if options["keepalive"] is not None:
-        factory = notice_vanished(factory, options["keepalive"])
-    for each, option, given in zip(web, options["options-of-ports"], options["ports"], strict=True):
-        each.factory = factory
-        each.endpoint = Announced(each.endpoint, "serving at {url}", f"--{option} {given}")
-    server = DrainingService(web, monitor, options["drain"])
-    TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
-    if options["status"] is not None:
-        resource = StatusResource(monitor, hosts=options["status-hosts"])
-        given = options["status"]
-        page = listening(given, Site(resource))
-        page.endpoint = Announced(page.endpoint, "status page at {url}", f"--status {given}")
-        page.setServiceParent(server)
-    return server

@@ -1,0 +1,50 @@
+"""Makes the service of ``twist cancelweb`` from its options: the server, and maybe its status page.
+
+`service` starts and stops the server.
+"""
+
+from __future__ import annotations
+
+from twisted.application.internet import TimerService
+from twisted.application.service import MultiService
+from twisted.application.strports import service as listening
+from twisted.web import tap
+from twisted.web.server import Site
+
+from .._kinds.cancellers import global_reactor
+from ..connections import notice_vanished
+from ..monitor import Monitor
+from ..status import StatusResource
+from .announcing import Announced
+from .options import Options
+from .service import DrainingService
+
+LOOK_EVERY = 10.0
+"""Seconds between two looks for connections that are not being read."""
+
+
+def makeService(options: Options) -> MultiService:
+    """Make the service that ``twist`` and ``twistd`` run: the server, and maybe its status page.
+
+    Args:
+        options: the parsed options.
+    """
+    monitor = Monitor(global_reactor())
+    web = tap.makeService(options)
+    factory = next(iter(web)).factory
+    site = factory.root.site if options["personal"] else factory
+    site.resource = options.wrapped(site.resource, monitor)
+    if options["keepalive"] is not None:
+        factory = notice_vanished(factory, options["keepalive"])
+    for each, option, given in zip(web, options["options-of-ports"], options["ports"], strict=True):
+        each.factory = factory
+        each.endpoint = Announced(each.endpoint, "serving at {url}", f"--{option} {given}")
+    server = DrainingService(web, monitor, options["drain"])
+    TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
+    if options["status"] is not None:
+        resource = StatusResource(monitor, hosts=options["status-hosts"])
+        given = options["status"]
+        page = listening(given, Site(resource))
+        page.endpoint = Announced(page.endpoint, "status page at {url}", f"--status {given}")
+        page.setServiceParent(server)
+    return server
