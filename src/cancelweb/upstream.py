@@ -26,6 +26,7 @@ from ._scopes.refusal import begin
 from ._scopes.scope import Scope
 from ._scopes.shield import tracker_here
 from ._scopes.states import RUNNING
+from ._stoppable.agent_checks import check_agent, check_response
 from ._stoppable.exchanges import RequestBody, Response
 from ._stoppable.inflow import Inflow
 from ._stoppable.reactors import in_reactor_thread
@@ -36,6 +37,10 @@ __all__ = ["Body", "CancellingAgent", "stream_body"]
 
 # Other modules read the bodies of any agent; this module is the one that imports Twisted's agent.
 check("bodies")
+
+
+def _check_agent(_: object, __: object, value: AnyAgent) -> None:
+    check_agent("agent", value)
 
 
 @implementer(IAgent)
@@ -66,9 +71,12 @@ class CancellingAgent:
         agent (~twisted.web.iweb.IAgent): the ``IAgent`` that does the work.
         timeout_header (str | None): the name of that header, or None for none. By default the
             ``timeout_header`` that the scope's own entry points were given.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it must be.
     """
 
-    agent: AnyAgent
+    agent: AnyAgent = field(validator=_check_agent)
     timeout_header: str | NotGiven | None = field(
         default=NOT_GIVEN, validator=validator(check_header)
     )
@@ -131,7 +139,11 @@ def stream_body(response: AnyResponse) -> Body:
         An async iterator of bytes. If the upstream fails, the iterator raises that failure after
         all bytes that came before. The connection is closed when the iterator is cancelled, closed,
         or dropped before its end.
+
+    Raises:
+        TypeError: this is not a response, for example because its Deferred was not awaited.
     """
+    check_response("response", response)
     return Body(response)
 
 

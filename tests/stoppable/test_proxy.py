@@ -235,7 +235,12 @@ class FailureTests(ProxyTestCase):
 
     async def test_unexpected(self) -> None:
         """An error that is not the upstream's is a 500, and is logged."""
-        proxy = self.proxy(agent=object())
+
+        class Broken:
+            def request(self, *args: object) -> Any:
+                raise AttributeError
+
+        proxy = self.proxy(agent=Broken())
         server = self.serve(proxy)
         connection = await server.connect(Asker(b"GET / HTTP/1.1", b"Connection: close"))
         self.assertTrue((await connection.closed).startswith(b"HTTP/1.1 500 "))
