@@ -1,13 +1,15 @@
 """A reverse proxy that drops its upstream request when the client leaves.
 
-This module relays HTTP; `upstream` drops the exchange.
+This module relays HTTP; `upstream` drops the exchange. What is passed on of a request and of a
+response is in `_proxying`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from copy import copy
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import (
@@ -25,44 +27,28 @@ from twisted.web.client import (
     RequestTransmissionFailed,
     ResponseFailed,
 )
-from twisted.web.http import (
-    BAD_GATEWAY,
-    GATEWAY_TIMEOUT,
-    NO_CONTENT,
-    NOT_MODIFIED,
-    RESPONSES,
-)
+from twisted.web.http import BAD_GATEWAY, GATEWAY_TIMEOUT, RESPONSES
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+from twisted.web.iweb import IResponse
 from twisted.web.pages import errorPage
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ._http.decorator import cancel_on_disconnect
 from ._log import log
-from ._scopes.checks import NOT_GIVEN, NotGiven, check_header
+from ._proxying.forwarding import Trusted, peer_of, tell
+from ._proxying.request_head import relayed
+from ._proxying.response_head import copy_head
+from ._proxying.target import Refused, target_of
+from ._proxying.upstream_address import Address, check_address
+from ._scopes.checks import NOT_GIVEN, NotGiven, check_flag, check_header
 from ._scopes.finding import current_scope
+from ._stoppable.agent_checks import check_agent
 from ._stoppable.reactors import reactor_for
 from ._typed import AnyAgent
 from .upstream import Body, CancellingAgent, stream_body
 
 __all__ = ["ReverseProxyResource"]
-
-_HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""Headers for the next hop alone: RFC 9110, section 7.6.1."""
-
-_OURS = frozenset({b"host", b"content-length", b"expect"})
-"""Headers that this hop sends anew, or has dealt with."""
 
 _TIMED_OUT = (ConnectTimeoutError, TCPTimedOutError)
 _UPSTREAM_FAILED = (
@@ -89,8 +75,11 @@ class ReverseProxyResource(Resource):
     that is left goes to the upstream, as with a `~cancelweb.upstream.CancellingAgent`, in place of
     the header that the client sent.
 
-    Requests are relayed over HTTP/1.1, with all headers except ``Host`` and those for one hop. Like
-    Twisted's proxy, this one adds no ``X-Forwarded-For``.
+    Requests are relayed over HTTP/1.1. A path that some server may take for one outside the prefix
+    gives a 400, and the methods CONNECT and TRACE give a 501.
+
+    All headers are relayed except ``Host``, those for one hop, and those with which a client could
+    claim to be another: ``Forwarded``, ``X-Real-IP`` and all that begin with ``X-Forwarded-``.
 
     Args:
         host: the name or address of the upstream.
@@ -101,9 +90,18 @@ class ReverseProxyResource(Resource):
             that opens a connection for each request.
         timeout_header: the name of the header for the time that is left; by default that of the
             entry points around this resource. None to relay all headers unchanged.
+        tls: whether the upstream speaks HTTPS. Its certificate must be valid for the host, unless
+            the agent has another policy.
+        forwarded: whether to tell the upstream the client's address, the scheme and the ``Host`` of
+            the request, in ``X-Forwarded-For``, ``X-Forwarded-Proto``, ``X-Forwarded-Host``,
+            ``X-Real-IP`` and ``Forwarded``.
+        trusted: the proxies in front of this server: addresses, networks such as ``10.0.0.0/8``,
+            and ``unix`` for UNIX sockets. What they say of their client in these headers is kept,
+            and their own address is added.
 
     Raises:
-        TypeError, ValueError: ``timeout_header`` is not the name of a header.
+        TypeError, ValueError: an argument is not what it must be.
+        ImportError: ``tls`` needs pyOpenSSL, which is not installed.
     """
 
     def __init__(
@@ -115,19 +113,30 @@ class ReverseProxyResource(Resource):
         agent: AnyAgent | None = None,
         *,
         timeout_header: str | NotGiven | None = NOT_GIVEN,
+        tls: bool = False,
+        forwarded: bool = False,
+        trusted: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        if timeout_header is not None and timeout_header is not NOT_GIVEN:
-            check_header("timeout_header", timeout_header)
+        check_address(host, port, path)
+        _check_parts(reactor, agent, timeout_header)
+        check_flag("tls", tls)
+        check_flag("forwarded", forwarded)
+        if tls:
+            _check_tls()
         self.host, self.port, self.path = host, port, path
         self.reactor, self.agent, self.timeout_header = reactor, agent, timeout_header
+        self.tls, self.forwarded, self._trusted = tls, forwarded, Trusted.of(trusted)
+        self._below: tuple[bytes, ...] = ()
+        if self._trusted and not forwarded:
+            raise ValueError("trusted needs forwarded=True: otherwise these headers are dropped")
 
     def getChild(self, path: bytes, request: Request) -> ReverseProxyResource:
         """This resource, one path segment further down."""
-        below = self.path + b"/" + quote(path, safe="").encode("ascii")
-        child = type(self)(self.host, self.port, below, self.reactor, self.agent)
-        # Set as an attribute, because the __init__ of a subclass may not take it.
-        child.timeout_header = self.timeout_header
+        child, rest = copy(self), request.postpath or []
+        # One child stands for all that is left of the path, so a long path costs little.
+        child.children, child._below = {}, (*self._below, path, *rest)
+        request.prepath, request.postpath = [*(request.prepath or ()), *rest], []
         return child
 
     @cancel_on_disconnect
@@ -135,49 +144,66 @@ class ReverseProxyResource(Resource):
         """Relay the request, and answer with the upstream's response."""
         try:
             response = await self._send(request)
+        except Refused as refused:
+            return _page(request, refused.status, refused.detail)
         except _UPSTREAM_FAILED as error:
             return self._refuse(request, error)
-        _copy_head(response, request)
+        copy_head(response, request)
         return stream_body(response)
 
     def _send(self, request: Any) -> Deferred[IResponse]:
         reactor = reactor_for(self.reactor, IReactorTCP)
         agent = CancellingAgent(self.agent or Agent(reactor), self.timeout_header)
-        headers = _relayed(request.requestHeaders)
+        target = target_of(request, self._below)
+        headers = self._headers(request, target.authority)
         if (own := agent.header_in(current_scope())) is not None:
             headers.removeHeader(own)
-        headers.setRawHeaders(b"host", [self._authority])
-        uri = b"http://" + self._authority + self._target(request)
+        path = self.path + target.path or b"/"
+        uri = self._address.origin + path + target.query
         return agent.request(request.method, uri, headers, _body_of(request, reactor))
 
-    @property
-    def _authority(self) -> bytes:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == 80 else f":{self.port}"
-        return f"{host}{port}".encode("ascii")
+    def _headers(self, request: Any, host: bytes | None) -> Headers:
+        headers = relayed(request.requestHeaders, self._trusted.has(peer_of(request)))
+        if self.forwarded:
+            tell(headers, request, host, self._trusted)
+        headers.setRawHeaders(b"host", [self._address.authority])
+        return headers
 
-    def _target(self, request: Any) -> bytes:
-        query: bytes = urlsplit(request.uri).query
-        return self.path + b"?" + query if query else self.path
+    @property
+    def _address(self) -> Address:
+        return Address(self.host, self.port, self.tls)
 
     def _refuse(self, request: Any, error: Exception) -> bytes:
-        log.warn("{upstream} gave no answer: {error!r}", upstream=self._authority, error=error)
+        self._warn("{upstream} gave no answer: {error!r}", error)
         status = GATEWAY_TIMEOUT if isinstance(error, _TIMED_OUT) else BAD_GATEWAY
-        brief = RESPONSES[status].decode("ascii")
-        page: Any = errorPage(status, brief, "The upstream server gave no answer.")
-        body: bytes = page.render(request)
-        return body
+        return _page(request, status, "The upstream server gave no answer.")
+
+    def _warn(self, text: str, error: Exception) -> None:
+        log.warn(text, upstream=self._address.authority.decode("ascii"), error=error)
 
 
-def _relayed(headers: Headers) -> Headers:
-    """The headers of a request, without those for one hop only."""
-    named = b",".join(headers.getRawHeaders(b"connection", [])).lower().split(b",")
-    dropped = _HOP_BY_HOP | _OURS | {name.strip() for name in named}
-    relayed = Headers()
-    for name, values in headers.getAllRawHeaders():
-        if name.lower() not in dropped:
-            relayed.setRawHeaders(name, values)
-    return relayed
+def _check_parts(reactor: object, agent: object, header: object) -> None:
+    if reactor is not None and not IReactorTCP.providedBy(reactor):
+        raise TypeError(f"reactor must provide IReactorTCP, as reactors do; {reactor!r} does not")
+    if agent is not None:
+        check_agent("agent", agent)
+    if header is not None and header is not NOT_GIVEN:
+        check_header("timeout_header", header)
+
+
+def _check_tls() -> None:
+    try:
+        import twisted.internet.ssl  # noqa: F401 - an Agent reports it missing only later
+    except ImportError as error:
+        raise ImportError(
+            "tls=True needs pyOpenSSL: pip install cancelweb[tls]", name=error.name
+        ) from error
+
+
+def _page(request: Any, status: int, detail: str) -> bytes:
+    page: Any = errorPage(status, RESPONSES[status].decode("ascii"), detail)
+    body: bytes = page.render(request)
+    return body
 
 
 def _body_of(request: Any, reactor: Any) -> FileBodyProducer | None:
@@ -187,19 +213,3 @@ def _body_of(request: Any, reactor: Any) -> FileBodyProducer | None:
     # A body that is empty and announced as such is relayed as an empty body.
     has_body = body.length or request.requestHeaders.hasHeader(b"content-length")
     return body if has_body else None
-
-
-def _copy_head(response: Any, request: Any) -> None:
-    request.setResponseCode(response.code, response.phrase)
-    request.defaultContentType = None
-    for name, values in response.headers.getAllRawHeaders():
-        if name.lower() not in _HOP_BY_HOP:
-            request.responseHeaders.setRawHeaders(name, values)
-    # Twisted's client hides this header, except in the answer to a HEAD. It reports 0 for responses
-    # that cannot have a body.
-    if response.length is not UNKNOWN_LENGTH and not _is_bodiless(request, response):
-        request.setHeader(b"content-length", b"%d" % response.length)
-
-
-def _is_bodiless(request: Any, response: Any) -> bool:
-    return request.method == b"HEAD" or response.code in (NO_CONTENT, NOT_MODIFIED)

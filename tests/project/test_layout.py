@@ -25,7 +25,7 @@ FLOORS = [
     {"_twisted"},
     {"_kinds"},
     {"_scopes"},
-    {"_http", "_stoppable"},
+    {"_http", "_proxying", "_stoppable"},
     {"_operating"},
     {"connections", "database", "monitor", "observers", "processes", "threads", "upstream"},
     {"prometheus", "proxy", "status", "testing"},

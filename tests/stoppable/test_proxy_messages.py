@@ -17,6 +17,7 @@ from cancelweb.proxy import ReverseProxyResource
 from .._servers import LOOPBACK
 from ._proxies import ANSWER, ProxyTestCase
 from ._upstreams import HEAD, reactor
+from ._wires import WireTestCase
 
 
 class RequestTests(ProxyTestCase):
@@ -50,7 +51,7 @@ class RequestTests(ProxyTestCase):
             b"Host: example.org",
             b"Accept: text/html",
             b"Accept: text/plain",
-            b"X-Forwarded-For: 192.0.2.1",
+            b"Proxy-Authorization: Basic YTpi",
             b"Connection: X-Hop, keep-alive",
             b"X-Hop: 1",
             b"Keep-Alive: timeout=5",
@@ -66,7 +67,6 @@ class RequestTests(ProxyTestCase):
                 b"Accept: text/plain",
                 b"Connection: close",
                 b"Host: 127.0.0.1:%d" % self.port,
-                b"X-Forwarded-For: 192.0.2.1",
             ],
         )
 
@@ -209,3 +209,21 @@ class ResponseTests(ProxyTestCase):
         await self.until(partial(connection.has, b"the first part"))
         connection.leave()
         await exchange.lost
+
+
+class ForbiddenTests(WireTestCase):
+    """Headers of a request that HTTP forbids."""
+
+    def test_values(self) -> None:
+        """A value with control characters gives a 400, and the upstream hears nothing."""
+        for value in [b"a\x00b", b"\x1b[2J", b"\x7f", b"a\x0bb"]:
+            response = self.ask(headers={b"X-A": value}).response
+            assert response is not None
+            self.assertEqual((response.code, self.wire.lines), (400, []), value)
+
+    def test_over_http2(self) -> None:
+        """Over HTTP/2, h2 may refuse some of them first."""
+        for value in [b"a\x00b", b"\x1b[2J", b"\x7f", b"a\rx-b: 1", b"a\nx-b: 1", b"a\r\nx-b: 1"]:
+            response = self.client().connect_http2().get(b"/", {b"x-a": value}).response
+            self.assertIn(response and response.code, [400, None])
+            self.assertEqual(self.wire.lines, [], value)

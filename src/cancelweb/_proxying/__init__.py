@@ -1,0 +1,1 @@
+"""Private parts of `proxy`: what a reverse proxy passes on of a request and of a response."""
