@@ -6,7 +6,7 @@ response is in `_proxying`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from copy import copy
 from functools import partial
 from typing import Any
@@ -36,13 +36,15 @@ from twisted.web.server import Request
 
 from ._http.decorator import cancel_on_disconnect
 from ._log import log
+from ._proxying.bounded import bounded
 from ._proxying.forwarding import Trusted, peer_of, tell
 from ._proxying.request_head import relayed
-from ._proxying.response_head import copy_head
+from ._proxying.response_head import NotHTTP, check_head, copy_head
 from ._proxying.target import Refused, target_of
 from ._proxying.upstream_address import Address, check_address
 from ._scopes.checks import NOT_GIVEN, NotGiven, check_flag, check_header
 from ._scopes.finding import current_scope
+from ._scopes.telling import Told
 from ._stoppable.agent_checks import check_agent
 from ._stoppable.reactors import reactor_for
 from ._typed import AnyAgent
@@ -56,6 +58,7 @@ _UPSTREAM_FAILED = (
     ConnectError,
     ConnectionClosed,
     DNSLookupError,
+    NotHTTP,
     RequestTransmissionFailed,
     ResponseFailed,
 )
@@ -69,11 +72,12 @@ class ReverseProxyResource(Resource):
     The response is streamed. The request's body is streamed, too, but only once Twisted has
     received all of it.
 
-    An upstream that cannot be reached, or that fails before its headers have arrived, gives a 502.
-    If it does not answer the attempt to connect, it gives a 504. If it fails later, the response is
-    broken off. For time limits, use the options of an entry point around this resource. The time
-    that is left goes to the upstream, as with a `~cancelweb.upstream.CancellingAgent`, in place of
-    the header that the client sent.
+    An upstream that cannot be reached, or that fails before the first part of its response's body
+    has arrived, gives a 502. So does one that does not speak HTTP, or whose headers have more than
+    16 KiB. If it does not answer the attempt to connect, it gives a 504. If it fails later, the
+    response is broken off. Each failure is one warning in the log. For time limits, use the options
+    of an entry point around this resource. The time that is left goes to the upstream, as with a
+    `~cancelweb.upstream.CancellingAgent`, in place of the header that the client sent.
 
     Requests are relayed over HTTP/1.1. A path that some server may take for one outside the prefix
     gives a 400, and the methods CONNECT and TRACE give a 501.
@@ -87,7 +91,8 @@ class ReverseProxyResource(Resource):
         path: the prefix for the paths of requests, quoted, without a slash at the end.
         reactor: the reactor that connects; by default the Site's, or else the running one.
         agent: the ``IAgent`` to use, for example one with a pool of connections; by default one
-            that opens a connection for each request.
+            that opens a connection for each request. Only Twisted's ``Agent`` bounds the headers of
+            responses, and drops those that the upstream names in ``Connection``.
         timeout_header: the name of the header for the time that is left; by default that of the
             entry points around this resource. None to relay all headers unchanged.
         tls: whether the upstream speaks HTTPS. Its certificate must be valid for the host, unless
@@ -140,20 +145,23 @@ class ReverseProxyResource(Resource):
         return child
 
     @cancel_on_disconnect
-    async def render(self, request: Request) -> Body | bytes:
+    async def render(self, request: Request) -> AsyncIterator[bytes] | bytes:
         """Relay the request, and answer with the upstream's response."""
         try:
             response = await self._send(request)
+            check_head(response)
+            body = stream_body(response)
+            first = await anext(body, b"")
         except Refused as refused:
             return _page(request, refused.status, refused.detail)
         except _UPSTREAM_FAILED as error:
             return self._refuse(request, error)
         copy_head(response, request)
-        return stream_body(response)
+        return self._relay(first, body)
 
     def _send(self, request: Any) -> Deferred[IResponse]:
         reactor = reactor_for(self.reactor, IReactorTCP)
-        agent = CancellingAgent(self.agent or Agent(reactor), self.timeout_header)
+        agent = CancellingAgent(bounded(self.agent or Agent(reactor)), self.timeout_header)
         target = target_of(request, self._below)
         headers = self._headers(request, target.authority)
         if (own := agent.header_in(current_scope())) is not None:
@@ -180,6 +188,17 @@ class ReverseProxyResource(Resource):
 
     def _warn(self, text: str, error: Exception) -> None:
         log.warn(text, upstream=self._address.authority.decode("ascii"), error=error)
+
+    async def _relay(self, chunk: bytes, body: Body) -> AsyncIterator[bytes]:
+        try:
+            yield chunk  # even an empty one, which sends the head
+            while chunk := await anext(body, b""):
+                yield chunk
+        except _UPSTREAM_FAILED as error:
+            self._warn("{upstream} broke off its answer: {error!r}", error)
+            raise Told(f"the upstream server broke off its answer: {error!r}") from None
+        finally:
+            await body.aclose()
 
 
 def _check_parts(reactor: object, agent: object, header: object) -> None:

@@ -53,6 +53,10 @@ NOWHERE = Telling(_nothing)
 """Logs in an empty context, for events that belong to no request."""
 
 
+class Told(Exception):
+    """Fails a request for a reason that its handler has logged itself, perhaps as a warning."""
+
+
 def log_in(context: Context | None, emit: Callable[..., None], text: str, **facts: object) -> None:
     """Log in a copy of a context, because no context can be entered twice; see `Telling.log`."""
     if context is None:
@@ -63,5 +67,7 @@ def log_in(context: Context | None, emit: Callable[..., None], text: str, **fact
 
 def log_failure_in(context: Context | None, handler: object, failure: Failure) -> None:
     """Log the failure of a handler's work, if no other code logs it."""
+    if failure.check(Told):
+        return
     text = "the work of {handler} failed"
     log_in(context, log.failure, text, failure=failure, handler=full_name_of(handler))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 from twisted.internet import defer
@@ -78,6 +79,29 @@ def unsent_bytes(transport: Any) -> int:
     except TypeError:
         # A test double may return anything for these attributes.
         return 1
+
+
+# --- requests to other servers ---
+
+
+def with_endpoints(agent: Any, wrap: Callable[[Any], Any]) -> Any:
+    """A copy of Twisted's `Agent` whose endpoints come from another factory; others as they are.
+
+    Args:
+        agent: the agent. The copy has the same pool.
+        wrap: makes the factory, from the agent's own.
+    """
+    factory = getattr(agent, "_endpointFactory", None)
+    if factory is None:
+        return agent
+    twin = copy(agent)
+    twin._endpointFactory = wrap(factory)
+    return twin
+
+
+def is_awaiting_head(protocol: Any) -> bool:
+    """Whether a protocol of Twisted's client waits for a response, and has none of its lines."""
+    return getattr(getattr(protocol, "_parser", None), "state", None) == "STATUS"
 
 
 # --- HTTP/2 ---

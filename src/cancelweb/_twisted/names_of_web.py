@@ -11,6 +11,16 @@ NEEDED_OF_WEB = (
         "a readBody() that nothing could stop counts as stopped",
     ),
     Needed(
+        "heads of responses",
+        (
+            "twisted.web.client:Agent._endpointFactory",
+            "twisted.web._newclient:HTTP11ClientProtocol._parser",
+            "twisted.web._newclient:HTTPParser.state",
+        ),
+        "the reverse proxy does not bound the headers of responses, and relays those that are "
+        "named in their Connection header",
+    ),
+    Needed(
         "templates",
         ("twisted.web._flatten:_fork",),
         "a template that is stopped may log an error for each Deferred in it",

@@ -33,6 +33,7 @@ BATCHES = [
         f"{HTTP}:Request.etag",
         "twisted.internet.abstract:FileDescriptor.dataBuffer",
         f"{H2}:H2Stream._conn",
+        "twisted.web.client:Agent._endpointFactory",
     ],
     [
         f"{DEFER}:DebugInfo.failResult",
@@ -44,6 +45,7 @@ BATCHES = [
         f"{HTTP}:Request.finished",
         f"{H2}:H2Connection.site",
         f"{H2}:H2Stream.streamID",
+        "twisted.web._newclient:HTTP11ClientProtocol._parser",
     ],
     [
         f"{DEFER}:Deferred._canceller",
@@ -54,6 +56,7 @@ BATCHES = [
         "twisted.protocols.tls:TLSMemoryBIOProtocol._appSendBuffer",
         f"{H2}:H2Connection.conn",
         "twisted.internet.tcp:Connection.protocol",
+        "twisted.web._newclient:HTTPParser.state",
     ],
     [
         f"{DEFER}:Deferred.result",
@@ -154,6 +157,7 @@ PATTERNS = {
     f"{DEFER}:_CancellationStatus.deferred": r"(?<=status\.)deferred|(?m:^    deferred(?=: .*\]$))",
     "twisted.internet.tcp:Connection.protocol": r"self\.protocol\b",
     f"{HTTP}:Request.transport": r"self\.transport(?= = self\.channel\.transport)",
+    "twisted.web._newclient:HTTPParser.state": r"self\.state\b",
     "h2.connection:H2ConnectionStateMachine.state": r"self\.state\b",
     f"{H2}:H2Connection.streams": r"self\.streams\b",
     f"{ADBAPI}:ConnectionPool.max": r"self\.max\b|(?m:^    max\b)",
@@ -179,6 +183,7 @@ IMPORTED = (
     "cancelweb.database",
     "cancelweb.monitor",
     "cancelweb.processes",
+    "cancelweb.proxy",
     "cancelweb.testing",
     "cancelweb.threads",
     "cancelweb.upstream",

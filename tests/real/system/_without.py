@@ -28,9 +28,10 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.task import Clock, LoopingCall, deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
-from twisted.web.client import readBody
+from twisted.web.client import Agent, readBody
 from twisted.web.resource import EncodingResourceWrapper
 from twisted.web.server import GzipEncoderFactory, Site
 from twisted.web.template import Element, TagLoader, renderer, tags
@@ -42,10 +43,12 @@ from cancelweb._kinds.leaves import innermost
 from cancelweb._scopes.refusal import begin
 from cancelweb.monitor import Monitor
 from cancelweb.processes import run
+from cancelweb.proxy import ReverseProxyResource
 from cancelweb.testing import Client, sweep
 from cancelweb.testing._clock import step
 
 from ..._pages import GetPage, NoHead
+from ...stoppable._wires import OK, Wire
 from ...testing._kit import body_of
 
 reactor: Any = _installed_reactor
@@ -236,6 +239,17 @@ def body() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         same(Visit(lambda *_: readBody(cast(Any, response))).leave(), Ended.STOPPED)
+
+
+def relayed() -> None:
+    """A reverse proxy relays, as it does for an agent that is not Twisted's."""
+    wire, clock = Wire(), MemoryReactorClock()
+    agent = Agent.usingEndpointFactory(clock, wire)
+    root = ReverseProxyResource("up.example", 80, b"", clock, agent)
+    exchange = Client(root, clock).get()
+    wire.line.say(OK)
+    exchange.advance(0)
+    same(body_of(exchange), b"hi")
 
 
 def template() -> None:
@@ -621,6 +635,9 @@ SCENARIOS: dict[str, Scenario] = {
     "Deferred._callbacks|callbacks": reports,
     "race.to_cancel": raced_away,
     "readBody.getAbort": body,
+    "Agent._endpointFactory": relayed,
+    "HTTP11ClientProtocol._parser": relayed,
+    "HTTPParser.state": relayed,
     "_fork": template,
     "FailureGroup": raced,
     "FailureGroup.failures": raced,
