@@ -7,7 +7,10 @@ What does not: other headers, which are in `test_proxy_messages`.
 from collections.abc import Iterable
 from typing import Any
 
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
+from twisted.logger import LogLevel
 from twisted.web.resource import Resource
 
 from ._wires import WireTestCase
@@ -25,6 +28,10 @@ CLAIMS = {
     b"x_real-ip": b"192.0.2.66",
 }
 """What a client may claim to be."""
+
+NAMES = st.sampled_from([*CLAIMS, b"Host", b"Connection", b"A", b"Content-Length"]) | st.binary()
+VALUES = st.binary() | st.sampled_from([b"::1", b"a, b", b'for="', b"unix", b"[::1", b"fe80::1%a"])
+METHODS = st.sampled_from([b"GET", b"POST", b"TRACE", b"HEAD"]) | st.binary(max_size=9)
 
 
 def ipv4(host: str) -> IPv4Address:
@@ -224,6 +231,24 @@ class TrustedTests(ForwardedTestCase):
         self.assertEqual(told[b"x-forwarded-proto"], b"https")
         self.assertNotIn(b"x-forwarded-for", self.told(claims, UNIXAddress(None)))
         self.assertNotIn(b"x-forwarded-for", self.told(claims, None, trusted=["unix"]))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(st.tuples(NAMES, VALUES), max_size=5), METHODS)
+    @example([(b"X-Forwarded-For", b"fe80::1%\xe4")], b"GET")
+    def test_whatever_comes(self, headers: list[tuple[bytes, bytes]], method: bytes) -> None:
+        """No method and no headers give a 500 or log an error."""
+        proxy = self.proxy(forwarded=True, trusted=["198.51.100.7"])
+        connection = self.client(From(CLIENT, proxy, False)).connect()
+        lines = [method + b" / HTTP/1.1", *(name + b": " + value for name, value in headers)]
+        connection.send(b"\r\n".join([*lines, b"", b""]))
+        self.assertNotIn(b" 500 ", connection.received)
+        self.assertEqual([e for e in self.events if e["log_level"] > LogLevel.info], [])
+        connection.disconnect()
+
+    def test_zone(self) -> None:
+        """The zone of a link-local address means something to this machine alone."""
+        told = self.told(peer=IPv6Address("TCP", "fe80::1%eth0", 1))
+        self.assertEqual(told[b"x-forwarded-for"], b"fe80::1")
 
     def test_networks(self) -> None:
         """Proxies are named by address or by network, of either version of IP."""

@@ -6,6 +6,8 @@ heads. What does not: how many bytes a head may have, which is in `test_proxy_bo
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.logger import LogLevel, formatEvent
 
 from cancelweb import Ended
@@ -14,6 +16,15 @@ from ._wires import EMPTY, OK, WireTestCase
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LONG = b"HTTP/1.1 200 OK\r\nX-From: up\r\nContent-Length: 1000\r\n\r\n"
+
+
+PIECES = [
+    *[b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 204 No Content\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"],
+    *[b"HTTP/1.0 404\r\n", b"HTTP/1.1 000 \r\n", b"A: b\r\n", b" c\r\n", b"\r\n", b"\n", b"\r"],
+    *[b"Content-Length: 2\r\n", b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b":", b"\x00"],
+    *[b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Connection: A\r\n"],
+    *[b"\r\n5\r\nhello\r\n", b"\r\n0\r\n\r\n", b"\r\nzz\r\n", b"hi"],
+]
 
 
 def head(*lines: bytes, status: bytes = b"HTTP/1.1 200 OK") -> bytes:
@@ -145,6 +156,33 @@ class HopTests(WireTestCase):
         self.assertEqual(self.names(*lines, b"WWW-Authenticate: Basic"), {b"WWW-Authenticate"})
 
 
+class AnyResponseTests(WireTestCase):
+    """Whatever an upstream says."""
+
+    @settings(max_examples=500, deadline=None)
+    @given(
+        st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=9).map(b"".join),
+        st.sampled_from([PIECES[0], b""]),
+        st.sampled_from([b"GET", b"HEAD"]),
+        st.integers(1, 50),
+    )
+    def test_any(self, said: bytes, begin: bytes, method: bytes, size: int) -> None:
+        """It is relayed or refused with at most one warning, and never an error of this server."""
+        del self.outcomes[:], self.events[:]
+        connection = self.client().connect()
+        exchange = connection.request(method)
+        self.wire.line.say(begin + said, size)
+        self.wire.line.close()
+        self.clock.pump([0] * 10)
+        self.assertTrue(exchange.is_over)
+        self.assertNotIn(b" 500 ", connection.received)
+        self.assertNotRegex(connection.received.partition(b"\r\n\r\n")[0], rb"\r(?!\n)|\x00")
+        self.assertEqual([e for e in self.events if e["log_level"] >= LogLevel.error], [])
+        failed = self.outcomes[0].ended is Ended.FAILED or b" 502 " in connection.received[:20]
+        warned = [e for e in self.events if e["log_level"] is LogLevel.warn]
+        self.assertEqual(len(warned), failed)
+
+
 class LaterFailureTests(WireTestCase):
     """Upstreams that fail after their heads."""
 
@@ -226,6 +264,16 @@ class LaterFailureTests(WireTestCase):
         """Hang up, as the upstream."""
         self.wire.line.close()
         self.clock.pump([0] * 10)
+
+    def test_client_leaves_before_the_first_part(self) -> None:
+        """A client that leaves between the head and the body stops the request."""
+        exchange = self.ask()
+        self.wire.line.say(LONG)
+        self.assertFalse(self.wire.line.is_closed)
+        exchange.disconnect()
+        self.assertTrue(self.wire.line.is_closed)
+        self.assertEqual(self.warnings_of(self.hang_up), [])
+        self.assertIs(self.outcomes.pop().ended, Ended.STOPPED)
 
     def test_to_a_client_that_has_left(self) -> None:
         """An upstream that fails when the client has left is not warned of."""

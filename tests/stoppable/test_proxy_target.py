@@ -222,7 +222,7 @@ class AnyTargetTests(WireTestCase):
 
     def answer_to(self, send: Any) -> Any:
         """The answer to a request, if the upstream says "OK" to whatever it gets."""
-        self.wire.lines.clear()
+        del self.wire.lines[:], self.events[:]
         exchange = send()
         for line in self.wire.lines:
             line.say(OK)

@@ -78,9 +78,12 @@ def _network_of(name: object) -> Any:
 
 
 def _address_of(text: str | None) -> Any:
-    """An address, or None. On a socket for both versions of IP, IPv4 addresses look like IPv6."""
+    """An address without its zone, which means something to one machine alone; or None.
+
+    On a socket for both versions of IP, IPv4 addresses look like IPv6.
+    """
     try:
-        address: Any = ip_address(text or "")
+        address: Any = ip_address((text or "").partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
