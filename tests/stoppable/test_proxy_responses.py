@@ -167,7 +167,7 @@ class AnyResponseTests(WireTestCase):
         st.integers(1, 50),
     )
     def test_any(self, said: bytes, begin: bytes, method: bytes, size: int) -> None:
-        """It is relayed or refused with at most one warning, and never an error of this server."""
+        """Any answer is relayed or refused with at most one warning, and is never an error here."""
         del self.outcomes[:], self.events[:]
         connection = self.client().connect()
         exchange = connection.request(method)
