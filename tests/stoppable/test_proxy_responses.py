@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, formatEvent
 
-from cancelweb import Ended
+from cancelweb import CancellingResource, Ended, TimedOut
 
 from ._wires import EMPTY, OK, WireTestCase
 
@@ -264,6 +264,18 @@ class LaterFailureTests(WireTestCase):
         """Hang up, as the upstream."""
         self.wire.line.close()
         self.clock.pump([0] * 10)
+
+    def test_deadline_after_the_first_part(self) -> None:
+        """A deadline in the middle of a body aborts it and closes the exchange."""
+        root = CancellingResource(self.proxy(), total_timeout=5)
+        connection = self.client(root).connect()
+        self.begin(connection)
+        self.assertEqual(self.warnings_of(lambda: self.clock.advance(5)), [])
+        self.assertTrue(self.wire.line.is_closed)
+        self.hang_up()
+        self.assertTrue(connection.is_aborted)
+        outcome = self.outcomes.pop()
+        self.assertEqual((outcome.ended, type(outcome.cause)), (Ended.STOPPED, TimedOut))
 
     def test_client_leaves_before_the_first_part(self) -> None:
         """A client that leaves between the head and the body stops the request."""
