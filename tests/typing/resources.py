@@ -69,6 +69,7 @@ async def upstream(response: IResponse) -> None:
     assert_type([chunk async for chunk in stream_body(response)], list[bytes])
     assert_type((await run(["sort"], stdin=b"", reactor=reactor)).stdout, bytes)
     ReverseProxyResource("localhost", 80, b"", reactor, agent)
+    ReverseProxyResource("localhost", 443, b"/a", tls=True, forwarded=True, trusted=["::1"])
     CancellingAgent(clock)  # type: ignore[arg-type]
 
 
