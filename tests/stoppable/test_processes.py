@@ -9,13 +9,24 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from cancelweb import Ended, current_scope
+from cancelweb._kinds.twisted_kinds import ProcessCanceller
+from cancelweb.testing import Connection
 
 from .._pages import PAGE
-from ._spawned import SLEEP, STUBBORN, Child, ProcessTestCase
+from ._spawned import SLEEP, STUBBORN, Child, ProcessTestCase, reactor
+
+HOLDER = "exec 3<&0; cat <&3 &"
+"""A shell's commands: a process that holds the shell's pipes open, until its input ends."""
+
+
+def process_of(child: Child) -> Any:
+    """The transport of a child."""
+    return child.transport
 
 
 class ReturnedTests(ProcessTestCase):
@@ -149,8 +160,8 @@ class ReturnedTests(ProcessTestCase):
         self.visit(lambda _: process).disconnect()
         self.assert_ended(Ended.LET_GO)
 
-    async def test_exited(self) -> None:
-        """A process that has exited, but whose output is open, gets no signal and is waited for."""
+    async def exited(self) -> Connection:
+        """The connection to a page whose process has exited, while another holds its output."""
 
         class Exiting(Child):
             exited: Deferred[None]
@@ -160,20 +171,37 @@ class ReturnedTests(ProcessTestCase):
 
         child = Exiting()
         child.exited = Deferred()
-        process: Any = None
-
-        def handler(_: object) -> object:
-            nonlocal process
-            process = self.start("cat <&0 & exit 0", child=child)
-            return process
-
-        connection = self.visit(handler)
+        connection = self.visit(lambda _: self.start(f"{HOLDER} exit 0", child=child))
         await child.exited
+        return connection
+
+    async def test_exited(self) -> None:
+        """A process that has exited, but whose output is open, is waited for."""
+        (await self.exited()).disconnect()
+        self.assertEqual(self.outcomes, [])
+        process_of(self.child).closeStdin()
+        await self.child.ended
+        self.assert_ended(Ended.STOPPED)
+
+    async def test_held_open(self) -> None:
+        """The pipes of a process that has exited are closed a grace period after the cancel."""
+        (await self.exited()).disconnect()
+        self.clock.advance(ProcessCanceller.grace)
+        await self.child.ended
+        self.assert_ended(Ended.STOPPED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    async def test_held_open_after_kill(self) -> None:
+        """If a process was killed, its pipes are closed a grace period after that."""
+        connection = self.visit(lambda _: self.start(f"{HOLDER} {STUBBORN}"), survivor_after=60)
+        await self.child.begun
         connection.disconnect()
-        # Nothing is timed but the end of the scope's patience.
-        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [5])
-        process.closeStdin()
-        await child.ended
+        self.clock.advance(ProcessCanceller.grace)
+        while process_of(self.child).pid is not None:
+            await deferLater(reactor, 0.01)
+        self.assertEqual(self.outcomes, [])
+        self.clock.advance(ProcessCanceller.grace)
+        await self.child.ended
         self.assert_ended(Ended.STOPPED)
 
     async def test_exits_as_its_client_leaves(self) -> None:

@@ -75,6 +75,8 @@ class ForeignTests(ProcessTestCase):
         self.assertEqual(process.signals, ["TERM", "KILL"])
         self.clock.advance(2)
         self.assert_ended(Ended.SURVIVED)
+        self.clock.advance(3)
+        self.assertEqual(process.signals, ["TERM", "KILL"])
 
     def test_over(self) -> None:
         """A foreign process transport without a pid gets no signal, and is let go."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from types import GeneratorType
 from typing import Any, ClassVar
 
@@ -110,8 +111,11 @@ class CooperativeTaskCanceller(Canceller):
 class ProcessCanceller(OneShot):
     """Sends a child process TERM, then KILL if it still runs after a grace period.
 
+    Another process may hold the pipes open. After a further grace period without an end, or at
+    once if there was no need to kill, they are closed.
+
     Attributes:
-        grace: seconds between the two signals.
+        grace: seconds between two steps.
     """
 
     grace: ClassVar[float] = 3.0
@@ -120,7 +124,7 @@ class ProcessCanceller(OneShot):
     _cancel_called: bool = field(default=False, init=False, repr=False)
     _protocol: Any = field(default=None, init=False, repr=False)
     _former: Any = field(default=None, init=False, repr=False)
-    _kill: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _next_step: IDelayedCall | None = field(default=None, init=False, repr=False)
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
@@ -134,11 +138,25 @@ class ProcessCanceller(OneShot):
 
     def cancel(self) -> None:
         self._cancel_called = True
-        if self._signal("TERM"):
-            clock = self.clock or global_reactor()
-            self._kill = clock.callLater(self.grace, self._signal, "KILL")
+        self._signal("TERM")
+        self._next_step = self._later(self._force)
         if not _TELLS_ENDS_OF_PROCESSES:
             self._look()
+
+    def _later(self, step: Callable[[], object]) -> IDelayedCall:
+        clock = self.clock or global_reactor()
+        return clock.callLater(self.grace, step)
+
+    def _force(self) -> None:
+        if self._signal("KILL"):
+            self._next_step = self._later(self._close_pipes)
+        else:
+            self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        if self.work.pid is None:
+            # Twisted reports the end of a process once its pipes are closed, too.
+            self.work.loseConnection()
 
     def _look(self) -> None:
         if self.work.pid is None:
@@ -156,6 +174,7 @@ class ProcessCanceller(OneShot):
         return "process that has ended" if self.work.pid is None else f"process {self.work.pid}"
 
     def _signal(self, name: str) -> bool:
+        """Send a signal, and tell whether the process was there to get it."""
         try:
             self.work.signalProcess(name)
         except ProcessExitedAlready:
@@ -163,8 +182,8 @@ class ProcessCanceller(OneShot):
         return True
 
     def _disarm(self) -> None:
-        if self._kill is not None and self._kill.active():
-            self._kill.cancel()
+        if self._next_step is not None and self._next_step.active():
+            self._next_step.cancel()
 
     def _ended(self, reason: Failure) -> None:
         self._disarm()
