@@ -14,7 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorProcess
 
 from ._kinds.where import place
-from ._stoppable.children import Argument, Child, Completed
+from ._stoppable.children import Child, Completed
+from ._stoppable.leaders import Argument
 from ._stoppable.reactors import in_reactor_thread, reactor_for
 
 __all__ = ["Output", "run", "stream"]
@@ -31,6 +32,7 @@ def run(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     grace: float = 3.0,
+    wait_delay: float | None = 3.0,
     reactor: IReactorProcess | None = None,
 ) -> Deferred[Completed]:
     """Run a program and collect its output.
@@ -38,7 +40,9 @@ def run(
     The child leads a session and process group of its own. When the Deferred is cancelled, the
     whole group gets TERM, then KILL if any of it is left after ``grace`` seconds. If the child ends
     by itself, the rest of its group is stopped in the same way, once all output has been read. A
-    process that has started a session of its own is out of reach.
+    process that has started a session or a group of its own, as a daemon does, is out of reach. If
+    another process holds the output open, it is read for at most ``wait_delay`` seconds after the
+    exit of the child itself, and then closed.
 
     Args:
         args: the program, looked up in ``PATH``, and its arguments. For a shell pipeline use
@@ -48,21 +52,25 @@ def run(
         env: its environment; by default that of this process.
         check: whether an exit status other than 0 is an error.
         grace: seconds between TERM and KILL, 0 or more.
+        wait_delay: seconds for which the output is still read after the program itself has exited,
+            0 or more, if another process holds it open. Time in which the reader of a stream is too
+            slow does not count. None for no limit.
         reactor: the reactor that runs the child; by default the scope's, or else the running one.
 
     Returns:
-        A Deferred that fires once no process of the group is left. It fires with a
+        A Deferred that fires once no process of the group runs. It fires with a
         ``subprocess.CompletedProcess``: the output, the error output and the exit status, which is
         negative if a signal ended the child. It fails with ``CancelledError`` if it was cancelled,
-        with ``subprocess.CalledProcessError`` for an exit status that ``check`` makes an error, and
-        with ``OSError`` if the program could not be started. In a cancelled scope it fails with
+        and with ``subprocess.CalledProcessError`` for an exit status that ``check`` makes an error.
+        It fails with ``OSError`` if the program could not be started, and with ``RuntimeError`` if
+        the child has no group of its own. In a cancelled scope it fails with
         `cancelweb.StartRefused`, except during cleanup: see `cancelweb.cleaning`.
 
     Raises:
         TypeError: ``args`` is not a sequence of arguments, or ``stdin`` is not bytes.
-        ValueError: ``grace`` is negative or not finite.
+        ValueError: ``grace`` or ``wait_delay`` is negative or not finite.
     """
-    child = _child(args, stdin, cwd, env, grace, reactor, sys.maxsize)
+    child = _child(args, stdin, cwd, env, grace, wait_delay, reactor, sys.maxsize)
     return place(Deferred.fromCoroutine(_collect(child, check)), child.place)
 
 
@@ -82,6 +90,7 @@ def stream(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     grace: float = 3.0,
+    wait_delay: float | None = 3.0,
     reactor: IReactorProcess | None = None,
 ) -> Output:
     """Run a program and read its output as it arrives.
@@ -99,6 +108,7 @@ def stream(
             iterator raises ``subprocess.CalledProcessError`` with the last 64 KiB of the error
             output.
         grace: see `run`.
+        wait_delay: see `run`.
         reactor: see `run`.
 
     Returns:
@@ -106,9 +116,9 @@ def stream(
 
     Raises:
         TypeError: ``args`` is not a sequence of arguments, or ``stdin`` is not bytes.
-        ValueError: ``grace`` is negative or not finite.
+        ValueError: ``grace`` or ``wait_delay`` is negative or not finite.
     """
-    return Output(_child(args, stdin, cwd, env, grace, reactor, _STREAM_ERRORS), check)
+    return Output(_child(args, stdin, cwd, env, grace, wait_delay, reactor, _STREAM_ERRORS), check)
 
 
 def _child(
@@ -117,6 +127,7 @@ def _child(
     cwd: Argument | None,
     env: Mapping[str, str] | None,
     grace: float,
+    wait_delay: float | None,
     reactor: IReactorProcess | None,
     keep: int,
 ) -> Child:
@@ -129,14 +140,18 @@ def _child(
         raise TypeError(f"stdin must be bytes, not {stdin!r}")
     if not 0 <= grace < inf:
         raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
+    if wait_delay is not None and not 0 <= wait_delay < inf:
+        raise ValueError(
+            f"wait_delay must be 0 or more seconds, or None for no limit, not {wait_delay!r}"
+        )
     reactor = reactor_for(reactor, IReactorProcess)
-    return Child(reactor, list(args), cwd, env, stdin, grace, keep)
+    return Child(reactor, list(args), cwd, env, stdin, grace, wait_delay, keep)
 
 
 class Output(AsyncIterator[bytes]):
     """The output of a child, chunk by chunk; `stream` returns it.
 
-    It ends once no process of the child's group is left.
+    It ends once no process of the child's group runs.
     """
 
     # Not an async generator: outside asyncio, nothing closes one that is dropped. Only the code

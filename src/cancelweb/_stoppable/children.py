@@ -1,84 +1,36 @@
-"""A child process that leads its own process group, and how the whole group is stopped.
+"""A child process and what it says, until it and its whole process group have ended.
 
-`processes` hands its output on.
+`leaders` starts it and signals its group; `processes` hands its output on.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.process import Process
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 
 from .._kinds.where import Place, place
 from .._log import log
 from .._scopes.refusal import begin
 from .._scopes.waits import Wait
-from .._twisted.checks import check
+from .descriptors import FIRST_LOOK, LONGEST_PAUSE, ExitNotice, Reader, Writer
 from .inflow import Inflow
+from .leaders import Argument, Leader
 
 Completed = subprocess.CompletedProcess[bytes]
-Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-
-_FIRST_LOOK, _LONGEST_PAUSE = 0.001, 0.05
-"""Seconds between two looks at a group, doubled each time: nothing tells when it is empty."""
 
 _AFTER_KILL = 1.0
-"""Seconds that KILL is given to work. Processes still seen after that are zombies: their new
-parent, the first process of the system, does not collect them."""
-
-
-_CAN_LEAD = check("processes")
-
-
-class _Leader(Process):
-    """Twisted's child process, in a session of its own.
-
-    Attributes:
-        leads: whether the process got that session.
-    """
-
-    leads = False
-
-    def _fork(
-        self,
-        path: Any,
-        uid: Any,
-        gid: Any,
-        executable: Any,
-        args: Any,
-        environment: Any,
-        **kwargs: Any,
-    ) -> None:
-        # Twisted cannot start a new session, neither by fork nor by posix_spawn. Popen runs no
-        # Python code between fork and exec, and raises here if the program cannot be run.
-        fdmap = kwargs["fdmap"]
-        popen = subprocess.Popen(
-            args,
-            cwd=path,
-            env=environment,
-            start_new_session=True,
-            stdin=fdmap[0],
-            stdout=fdmap[1],
-            stderr=fdmap[2],
-        )
-        self.pid, self.leads = popen.pid, True
-        # Twisted collects the exit status. A returncode keeps Popen from collecting it as well.
-        popen.returncode = 0
+"""Seconds that KILL is given to work. What still runs then belongs to another user, or waits in the
+kernel for a device."""
 
 
 @define(eq=False)
-class Child(ProcessProtocol):
+class Child:
     """A child process and its group, until the last of them has ended.
 
     Attributes:
@@ -88,8 +40,8 @@ class Child(ProcessProtocol):
         env: its environment; None for that of this process.
         stdin: the bytes it can read from its standard input.
         grace: seconds between TERM and KILL.
+        wait_delay: seconds for which its output is read after its exit, at most; None for no limit.
         keep: how many bytes to keep from the end of its standard error.
-        is_started: whether it was started; it may have ended since.
         place: names its process id once it has started.
     """
 
@@ -99,36 +51,47 @@ class Child(ProcessProtocol):
     env: Mapping[str, str] | None
     stdin: bytes
     grace: float
+    wait_delay: float | None
     keep: int
-    is_started: bool = False
     place: Place = field(factory=lambda: Place("a process that has not begun"))
     _stdout: Inflow = field(factory=Inflow)
     _stderr: bytearray = field(factory=bytearray)
-    _status: int | None = None
-    _group: int = 0
-    _kill: IDelayedCall | None = None
-    _given_up: float | None = None
-    _has_ended: bool = False
+    _leader: Leader | None = None
+    _outputs: tuple[Reader, ...] = ()
+    _input: Writer | None = None
+    _has_exited: bool = False
+    _is_stopping: bool = False
     _is_gone: bool = False
+    _status: int | None = None
+    _timer: IDelayedCall | None = None
+    """Ends the reading after the exit; once the group is being stopped, sends KILL."""
+    _given_up: float | None = None
     _waiting: list[Wait[None]] = field(factory=list)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it was started; it may have ended since."""
+        return self._leader is not None
 
     async def read(self) -> bytes:
         """Return some of the child's output, or nothing at the end; the first call starts it.
 
         Raises:
             OSError: the program could not be run.
+            RuntimeError: it was started without a process group of its own, and killed.
         """
         if not self.is_started:
             await begin("a process", self._start)
         return await self._stdout.get(self.place)
 
     def _start(self) -> Deferred[None]:
-        if _CAN_LEAD:
-            _Leader(self.reactor, self.args[0], self.args, self.env, self.cwd, self)
-        else:
-            # The child is in this process's group, so only the child itself can be signalled.
-            args = [os.fsencode(each) for each in self.args]
-            self.reactor.spawnProcess(self, args[0], args, self.env, self.cwd)
+        leader = self._leader = Leader.start(self.args, self.cwd, self.env)
+        self.place.text = f"process {leader.pid} and its group"
+        self._input = Writer(self.reactor, leader.stdin, self.stdin)
+        stdout = Reader(self.reactor, leader.stdout, self._out_received, self._output_ended)
+        stderr = Reader(self.reactor, leader.stderr, self._err_received, self._output_ended)
+        self._stdout.producer, self._outputs = stdout, (stdout, stderr)
+        ExitNotice(self.reactor, leader, self._exited).watch()
         return succeed(None)
 
     def completed(self, output: bytes | None) -> Completed:
@@ -136,69 +99,124 @@ class Child(ProcessProtocol):
         status: Any = self._status
         return subprocess.CompletedProcess(self.args, status, output, bytes(self._stderr))
 
-    def connectionMade(self) -> None:
-        transport: Any = self.transport
-        self._stdout.producer = transport
-        leads = getattr(transport, "leads", False)
-        self._group, self.is_started = transport.pid if leads else 0, True
-        self.place.text = f"process {transport.pid}{' and its group' if leads else ''}"
-        transport.write(self.stdin)
-        transport.closeStdin()
+    # --- while it runs ---
 
-    def outReceived(self, data: bytes) -> None:
-        if self._kill is None:
+    def _out_received(self, data: bytes) -> None:
+        if not self._is_stopping:
             self._stdout.put(data)
 
-    def errReceived(self, data: bytes) -> None:
+    def _err_received(self, data: bytes) -> None:
         self._stderr += data
         del self._stderr[: -self.keep]
 
-    def processExited(self, reason: Failure) -> None:
-        ended: Any = reason.value
-        self._status = -ended.signal if ended.signal else ended.exitCode
-        if self._kill is not None:
-            self._await_group()
+    # --- until all output has been read ---
 
-    def processEnded(self, reason: Failure) -> None:
-        # The child has exited, and its pipes are closed.
-        self._has_ended = True
-        self._stdout.end()
-        if self._kill is None:
-            if _has_members(self._group):
-                self.stop()
-            else:
-                self._gone()
+    def _exited(self) -> None:
+        self._has_exited = True
+        if self._is_stopping:
+            self.reactor.callLater(0, self._await_group)
+        elif not self._is_open():
+            self._stop_the_rest()
+        elif self.wait_delay is not None:
+            self._timer = self.reactor.callLater(self.wait_delay, self._end_reading)
+
+    def _output_ended(self) -> None:
+        if self._has_exited and not self._is_stopping and not self._is_open():
+            self._stop_the_rest()
+
+    def _is_open(self) -> bool:
+        return any(each.is_open for each in self._outputs)
+
+    def _end_reading(self) -> None:
+        delay = self.wait_delay
+        assert delay is not None
+        if self._stdout.is_full:
+            # The client is slow, so nothing has been read for some of this time.
+            self._timer = self.reactor.callLater(max(delay, LONGEST_PAUSE), self._end_reading)
+            return
+        log.info(
+            "{place}: the program has exited, but {delay} s later another process still holds its "
+            "output open, so cancelweb closes it",
+            place=self.place.text,
+            delay=delay,
+        )
+        for each in self._outputs:
+            each.read_rest()
+        self._close()
+        self._stop_the_rest()
+
+    def _stop_the_rest(self) -> None:
+        # In the next turn, because all children that have exited in this one share a look.
+        self._disarm()
+        self._timer = self.reactor.callLater(0, self.stop)
+
+    # --- until its group is gone ---
 
     def stop(self) -> None:
         """Ask the group to end, and kill what is left after the grace period; idempotent."""
-        if self._kill is not None or self._is_gone:
+        if self._is_stopping or self._is_gone:
             return
+        self._disarm()
+        if self._has_exited and not self._led().group_may_run():
+            self._gone()
+            return
+        self._is_stopping = True
         self._signal(signal.SIGTERM)
-        self._kill = self.reactor.callLater(self.grace, self._end)
-        transport: Any = self.transport
-        # A paused transport does not notice the end of its pipe.
-        transport.resumeProducing()
-        if self._status is not None:
+        self._timer = self.reactor.callLater(self.grace, self._kill)
+        # The child may wait until its output is read.
+        self._stdout.producer.resumeProducing()
+        if self._has_exited:
             self._await_group()
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         self._signal(signal.SIGKILL)
         self._given_up = self.reactor.seconds() + _AFTER_KILL
 
     def _signal(self, number: int) -> None:
-        transport: Any = self.transport
-        with suppress(ProcessLookupError, ProcessExitedAlready):
-            try:
-                if self._group:
-                    os.killpg(self._group, number)
-                else:
-                    transport.signalProcess(number)
-            except PermissionError:
-                # Everything left in the group runs as another user: sudo started it, for example.
+        try:
+            self._led().signal(number)
+        except PermissionError:
+            # Some systems say this of zombies, too.
+            if self._led().group_may_run():
+                # All that is left of the group runs as another user: sudo started it, for example.
                 log.warn("{place} could not be stopped: no permission", place=self.place.text)
 
+    def _await_group(self, pause: float = FIRST_LOOK) -> None:
+        if not self._led().group_may_run():
+            self._gone()
+        elif self._given_up is None or self.reactor.seconds() < self._given_up:
+            self.reactor.callLater(pause, self._await_group, min(2 * pause, LONGEST_PAUSE))
+        else:
+            log.warn("{place}: it runs after KILL, and is let go", place=self.place.text)
+            self._gone()
+
+    def _gone(self) -> None:
+        self._is_gone = True
+        self._disarm()
+        self._close()
+        self._status = self._led().collect()
+        self._stdout.end()
+        waiting, self._waiting = self._waiting, []
+        for wait in waiting:
+            wait.end(None)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _close(self) -> None:
+        assert self._input is not None
+        self._input.close()
+        for each in self._outputs:
+            each.close()
+
+    def _led(self) -> Leader:
+        assert self._leader is not None
+        return self._leader
+
     def when_gone(self) -> Deferred[None]:
-        """Return a Deferred that fires when no process of the group is left.
+        """Return a Deferred that fires when no process of the group runs.
 
         Cancelling it stops the group. It then fails once the group is gone, however often it is
         cancelled.
@@ -212,39 +230,3 @@ class Child(ProcessProtocol):
         else:
             self._waiting.append(wait)
         return waiting
-
-    def _await_group(self, pause: float = _FIRST_LOOK) -> None:
-        transport: Any = self.transport
-        is_left = self._given_up is None or self.reactor.seconds() < self._given_up
-        if is_left and _has_members(self._group):
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        elif self._has_ended:
-            self._gone()
-            return
-        else:
-            # A process outside the group has inherited a pipe, so the pipe does not close.
-            transport.loseConnection()
-        self.reactor.callLater(pause, self._await_group, pause)
-
-    def _gone(self) -> None:
-        self._is_gone = True
-        if self._kill is not None and self._kill.active():
-            self._kill.cancel()
-        for wait in self._waiting:
-            wait.end(None)
-
-
-def _has_members(group: int) -> bool:
-    if not group:
-        return False
-    # The first process of a container inherits orphans, and must collect them.
-    with suppress(ChildProcessError):
-        while os.waitpid(-group, os.WNOHANG)[0]:
-            pass
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

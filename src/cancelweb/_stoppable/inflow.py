@@ -22,9 +22,9 @@ class Inflow:
     """Bytes that have arrived and are still unread.
 
     Attributes:
-        producer: the `IPushProducer` that calls `put`. It is paused while `LIMIT` bytes or more
-            are unread. Pausing and resuming it must be idempotent, as they are for Twisted's
-            transports.
+        producer: the object that calls `put`, with the ``pauseProducing`` and ``resumeProducing``
+            of `IPushProducer`. It is paused while `LIMIT` bytes or more are unread. Pausing and
+            resuming it must be idempotent, as they are for Twisted's transports.
     """
 
     producer: Any = None
@@ -33,10 +33,15 @@ class Inflow:
     _failure: Failure | None = field(default=None, init=False)
     _reader: Deferred[None] | None = field(default=None, init=False)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the producer is paused, because the reader is slow."""
+        return len(self._unread) >= LIMIT
+
     def put(self, data: bytes) -> None:
         """Add bytes that have arrived, and pause the producer at the limit."""
         self._unread += data
-        if len(self._unread) >= LIMIT:
+        if self.is_full:
             self.producer.pauseProducing()
         self._wake()
 

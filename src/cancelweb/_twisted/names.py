@@ -92,11 +92,6 @@ NEEDED = (
         "the end of a process transport is noticed only after it was cancelled, and a little late",
     ),
     Needed(
-        "processes",
-        ("twisted.internet.process:Process._fork",),
-        "cancelweb.processes stops only the child, not the processes that the child has started",
-    ),
-    Needed(
         "unsent bytes",
         of("twisted.internet.abstract:FileDescriptor.", "dataBuffer", "offset"),
         "stall_timeout aborts clients that read, but take too long for what is already buffered",

@@ -3,6 +3,7 @@
 What belongs here: what tests of more than one module need. What does not: tests.
 """
 
+import json
 import os
 import signal
 import sys
@@ -11,13 +12,17 @@ from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.interfaces import IReactorProcess
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
+from zope.interface import alsoProvides
 
 from cancelweb import Outcome, cancel_on_disconnect
 from cancelweb.testing import Connection
 
 from ..._pages import GetPage, Handler
+from ..._servers import REPOSITORY
 from ..._visits import connect
 from .._procs import running, zombies
 
@@ -26,6 +31,13 @@ reactor: Any = _installed_reactor
 
 
 STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
+
+DAEMON = (
+    "import os, time; ready, tell = os.pipe(); "
+    "os.fork() and os._exit(not os.read(ready, 1)); "
+    "os.setsid(); os.write(tell, bytes(1)); time.sleep(600)"
+)
+"""A program that leaves a daemon behind, which holds its pipes."""
 
 OUTPUT = 2**20
 """More than the pipe and our buffer hold."""
@@ -52,6 +64,10 @@ class GroupTestCase(TestCase):
     def shell(self, script: str) -> list[str]:
         """A shell, and everything that it starts with `$0` in the arguments, is marked."""
         return ["sh", "-c", script, self.mark]
+
+    def daemon(self) -> str:
+        """A shell's command: it ends when a marked process sleeps in a session of its own."""
+        return f"{sys.executable} -S -c '{DAEMON}' $0"
 
     def sleeper(self) -> str:
         """A shell's command: a marked process that sleeps for long."""
@@ -89,6 +105,38 @@ class GroupTestCase(TestCase):
         self.addCleanup(connection.disconnect)
         connection.get()
         return connection, told
+
+
+class Timed:
+    """The real reactor, except that a test's own clock tells and ends its times."""
+
+    def __init__(self) -> None:
+        alsoProvides(self, IReactorProcess)
+        self.clock = Clock()
+        self.callLater, self.seconds = self.clock.callLater, self.clock.seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+
+async def printed_by(program: str, *before: str) -> Any:
+    """What a program of the tests prints, as JSON, run by another program if one is given.
+
+    Raises:
+        ProgramFailed: it failed; has what it wrote to its standard error.
+    """
+    command = [*before, sys.executable, "-m", f"{__package__}.{program}"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    out, errors, status = await getProcessOutputAndValue(
+        command[0], command[1:], environment, str(REPOSITORY)
+    )
+    if status:
+        raise ProgramFailed(errors.decode())
+    return json.loads(out)
+
+
+class ProgramFailed(Exception):
+    """A program of the tests has failed."""
 
 
 async def ended(chunks: Any) -> Any:

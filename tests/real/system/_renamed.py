@@ -40,7 +40,6 @@ BATCHES = [
         f"{DEFER}:_CancellationStatus.waitingOn",
         f"{BASE}:DelayedCall.called",
         f"{TASK}:LoopingCall.deferred",
-        "twisted.internet.process:Process._fork",
         "twisted.internet.abstract:FileDescriptor._tempDataLen",
         f"{HTTP}:Request.finished",
         f"{H2}:H2Connection.site",

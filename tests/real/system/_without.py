@@ -42,7 +42,6 @@ from cancelweb._kinds.deferred_kinds import DeferredCanceller
 from cancelweb._kinds.leaves import innermost
 from cancelweb._scopes.refusal import begin
 from cancelweb.monitor import Monitor
-from cancelweb.processes import run
 from cancelweb.proxy import ReverseProxyResource
 from cancelweb.testing import Client, sweep
 from cancelweb.testing._clock import step
@@ -350,19 +349,6 @@ async def tracked_process() -> None:
     same(visit.last, Ended.STOPPED)
 
 
-async def child_process() -> None:
-    """A program runs, and is stopped when it is cancelled."""
-    completed = await run(["echo", Path("told")], env={"PATH": "/usr/bin:/bin"})
-    same(completed.stdout, b"told\n")
-    running = run(["sleep", "60"])
-    running.cancel()
-    try:
-        await running
-    except CancelledError:
-        return
-    raise AssertionError("it was not stopped")
-
-
 # --- requests ---
 
 
@@ -649,7 +635,6 @@ SCENARIOS: dict[str, Scenario] = {
     "LoopingCall.starttime": unstarted_loop,
     "LoopingCall.deferred": loop,
     "Process.proto": tracked_process,
-    "Process._fork": child_process,
     "Request.finished": answered_at_the_deadline,
     "Request.channel": answered_at_the_deadline,
     "Request.startedWriting": aborted_at_the_deadline,

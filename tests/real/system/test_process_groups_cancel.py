@@ -4,7 +4,6 @@ What belongs here: children that are cancelled, obey or not, and leave others be
 their output.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -14,14 +13,13 @@ from typing import Any
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import LogLevel
-from twisted.trial.unittest import SkipTest
+from twisted.logger import LogLevel, formatEvent
 
 from cancelweb.processes import run, stream
 
 from ..._logs import log_events, of_cancelweb
 from .._procs import running, zombies
-from ._groups import OUTPUT, STUBBORN, GroupTestCase
+from ._groups import OUTPUT, STUBBORN, GroupTestCase, Timed
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -83,7 +81,7 @@ class CancelTests(GroupTestCase):
         """A child that has exited, but whose output is open, can be cancelled."""
         child = run(self.shell(f"{self.sleeper()} & exit 0"))
         await self.started(1)
-        await self.until(lambda: not zombies())
+        await self.until(zombies)
         await self.cancelled(child)
 
     async def test_cancelled_twice(self) -> None:
@@ -121,13 +119,41 @@ class CancelTests(GroupTestCase):
         self.assertEqual((await child).stdout, b"done\n")
         self.assert_gone()
 
-    async def test_first_process_of_a_container(self) -> None:
-        """A process that inherits orphans collects those of the group, and has no zombies."""
-        inherit_orphans(True)
-        self.addCleanup(inherit_orphans, False)
-        child = run(self.shell(f"{self.sleeper()} & {self.sleeper()} & wait"))
-        await self.started(3)
-        await self.cancelled(child)
+    async def test_forbidden_child(self) -> None:
+        """A child that this process may not stop is logged, and waited for."""
+
+        def killpg(group: int, number: int) -> None:
+            raise PermissionError
+
+        self.patch(os, "killpg", killpg)
+        events = log_events(self)
+        child = run(self.shell(f"exec {self.sleeper()}"))
+        await self.started(1)
+        child.cancel()
+        self.assertNoResult(child)
+        [event] = of_cancelweb(events, LogLevel.warn)
+        self.assertIn("could not be stopped: no permission", event["log_format"])
+        os.kill(running(self.mark)[0], signal.SIGKILL)
+        await self.assertFailure(child, CancelledError)
+
+    async def test_not_even_by_kill(self) -> None:
+        """A group that still runs a second after KILL is let go, and a log line says so."""
+
+        def killpg(group: int, number: int) -> None:
+            raise PermissionError
+
+        self.patch(os, "killpg", killpg)
+        events = log_events(self)
+        timed: Any = Timed()
+        child = run(self.shell(f"{self.sleeper()} >/dev/null 2>&1 & exit"), reactor=timed)
+        await self.until(timed.clock.getDelayedCalls)
+        timed.clock.pump([0.1] * 39)
+        self.assertNoResult(child)
+        timed.clock.pump([0.1] * 2)
+        self.assertEqual(self.successResultOf(child).returncode, 0)
+        self.assertIn("runs after KILL, and is let go", formatEvent(of_cancelweb(events)[-1]))
+        self.assertEqual(timed.clock.getDelayedCalls(), [])
+        self.assertEqual(len(running(self.mark)), 1)
 
     async def test_leaver_of_the_group(self) -> None:
         """A process that has left the group is out of reach, but is not waited for."""
@@ -153,10 +179,3 @@ class CancelTests(GroupTestCase):
         await self.started(1)
         await deferLater(reactor, 0)
         await self.cancelled(child)
-
-
-def inherit_orphans(yes: bool) -> None:
-    """Have this process inherit orphans, as the first process of a container does; see prctl(2)."""
-    pr_set_child_subreaper = 36
-    if ctypes.CDLL(None).prctl(pr_set_child_subreaper, int(yes), 0, 0, 0) != 0:
-        raise SkipTest("needs Linux")

@@ -1,0 +1,46 @@
+"""The descriptors through which the reactor sees a child of `cancelweb.processes`.
+
+What belongs here: what happens at their ends. What does not: whole children, which have
+`real.system.test_process_groups`.
+"""
+
+import os
+from typing import Any
+
+from twisted.internet import reactor as _installed_reactor
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from cancelweb._stoppable.descriptors import Reader, Writer
+
+# Twisted declares its reactor as an empty module: no checker can know what it has.
+reactor: Any = _installed_reactor
+
+
+class WriterTests(SynchronousTestCase):
+    """The end of a pipe that is written to."""
+
+    def test_not_read(self) -> None:
+        """If no process can read the input, the writer says that the connection is lost."""
+        read, write = os.pipe()
+        writer = Writer(reactor, os.fdopen(write, "wb", buffering=0), b"input")
+        os.close(read)
+        self.assertIsInstance(writer.doWrite(), ConnectionLost)
+        writer.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(writer.fileno(), -1)
+
+
+class ReaderTests(SynchronousTestCase):
+    """The end of a pipe that is read."""
+
+    def test_refers_to_nothing(self) -> None:
+        """A reader that is closed no longer refers to the child, so they form no cycle."""
+        read, write = os.pipe()
+        told: list[object] = []
+        reader = Reader(reactor, os.fdopen(read, "rb", buffering=0), told.append, told.clear)
+        os.close(write)
+        reader.close()
+        reader.received(b"late")
+        reader.ended()
+        self.assertEqual(told, [])
