@@ -1,7 +1,7 @@
-"""The descriptors through which the reactor sees a child of `cancelweb.processes`.
+"""The parts of a child of `cancelweb.processes` that can be tested without a process.
 
-What belongs here: what happens at their ends. What does not: whole children, which have
-`real.system.test_process_groups`.
+What belongs here: the ends of its pipes, and the delay after its exit. What does not: whole
+children, which have `real.system.test_process_groups`.
 """
 
 import os
@@ -9,9 +9,11 @@ from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from cancelweb._stoppable.delays import Delay
 from cancelweb._stoppable.descriptors import Reader, Writer
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -44,3 +46,27 @@ class ReaderTests(SynchronousTestCase):
         reader.received(b"late")
         reader.ended()
         self.assertEqual(told, [])
+
+
+class DelayTests(SynchronousTestCase):
+    """The delay after the exit of a child."""
+
+    def test_pauses(self) -> None:
+        """After a pause, the rest of a delay counts."""
+        clock = Clock()
+        told: list[float] = []
+        delay = Delay(clock, 3, lambda: told.append(clock.seconds()))
+        clock.advance(60)
+        delay.resume()
+        clock.advance(2)
+        delay.pause()
+        clock.advance(60)
+        delay.pause()
+        delay.resume()
+        clock.advance(0.5)
+        delay.resume()
+        self.assertEqual(told, [])
+        clock.advance(0.5)
+        self.assertEqual(told, [123])
+        delay.pause()
+        self.assertEqual(clock.getDelayedCalls(), [])

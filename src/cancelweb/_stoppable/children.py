@@ -18,6 +18,7 @@ from .._kinds.where import Place, place
 from .._log import log
 from .._scopes.refusal import begin
 from .._scopes.waits import Wait
+from .delays import Delay
 from .descriptors import FIRST_LOOK, LONGEST_PAUSE, ExitNotice, Reader, Writer
 from .inflow import Inflow
 from .leaders import Argument, Leader
@@ -63,8 +64,10 @@ class Child:
     _is_stopping: bool = False
     _is_gone: bool = False
     _status: int | None = None
+    _delay: Delay | None = None
+    """Ends the reading after the exit."""
     _timer: IDelayedCall | None = None
-    """Ends the reading after the exit; once the group is being stopped, sends KILL."""
+    """Has the group stopped, or killed."""
     _given_up: float | None = None
     _waiting: list[Wait[None]] = field(factory=list)
 
@@ -90,7 +93,7 @@ class Child:
         self._input = Writer(self.reactor, leader.stdin, self.stdin)
         stdout = Reader(self.reactor, leader.stdout, self._out_received, self._output_ended)
         stderr = Reader(self.reactor, leader.stderr, self._err_received, self._output_ended)
-        self._stdout.producer, self._outputs = stdout, (stdout, stderr)
+        self._stdout.producer, self._outputs = self, (stdout, stderr)
         ExitNotice(self.reactor, leader, self._exited).watch()
         return succeed(None)
 
@@ -109,6 +112,18 @@ class Child:
         self._stderr += data
         del self._stderr[: -self.keep]
 
+    def pauseProducing(self) -> None:
+        """The reader is slow. That time is not part of the delay."""
+        self._outputs[0].pauseProducing()
+        if self._delay is not None:
+            self._delay.pause()
+
+    def resumeProducing(self) -> None:
+        """The reader has taken what there was; idempotent."""
+        self._outputs[0].resumeProducing()
+        if self._delay is not None:
+            self._delay.resume()
+
     # --- until all output has been read ---
 
     def _exited(self) -> None:
@@ -118,7 +133,9 @@ class Child:
         elif not self._is_open():
             self._stop_the_rest()
         elif self.wait_delay is not None:
-            self._timer = self.reactor.callLater(self.wait_delay, self._end_reading)
+            self._delay = Delay(self.reactor, self.wait_delay, self._end_reading)
+            if not self._stdout.is_full:
+                self._delay.resume()
 
     def _output_ended(self) -> None:
         if self._has_exited and not self._is_stopping and not self._is_open():
@@ -128,17 +145,11 @@ class Child:
         return any(each.is_open for each in self._outputs)
 
     def _end_reading(self) -> None:
-        delay = self.wait_delay
-        assert delay is not None
-        if self._stdout.is_full:
-            # The client is slow, so nothing has been read for some of this time.
-            self._timer = self.reactor.callLater(max(delay, LONGEST_PAUSE), self._end_reading)
-            return
         log.info(
             "{place}: the program has exited, but {delay} s later another process still holds its "
             "output open, so cancelweb closes it",
             place=self.place.text,
-            delay=delay,
+            delay=self.wait_delay,
         )
         for each in self._outputs:
             each.read_rest()
@@ -153,18 +164,18 @@ class Child:
     # --- until its group is gone ---
 
     def stop(self) -> None:
-        """Ask the group to end, and kill what is left after the grace period; idempotent."""
+        """Ask the group to end, and kill what is left after the grace period; idempotent.
+
+        If the child has exited and nothing else is in its group, the signal has no effect.
+        """
         if self._is_stopping or self._is_gone:
             return
         self._disarm()
-        if self._has_exited and not self._led().group_may_run():
-            self._gone()
-            return
         self._is_stopping = True
         self._signal(signal.SIGTERM)
         self._timer = self.reactor.callLater(self.grace, self._kill)
         # The child may wait until its output is read.
-        self._stdout.producer.resumeProducing()
+        self.resumeProducing()
         if self._has_exited:
             self._await_group()
 
@@ -194,6 +205,8 @@ class Child:
         self._is_gone = True
         self._disarm()
         self._close()
+        # Otherwise the two would form a cycle.
+        self._stdout.producer = self._outputs[0]
         self._status = self._led().collect()
         self._stdout.end()
         waiting, self._waiting = self._waiting, []
@@ -201,6 +214,9 @@ class Child:
             wait.end(None)
 
     def _disarm(self) -> None:
+        delay, self._delay = self._delay, None
+        if delay is not None:
+            delay.pause()
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()

@@ -96,7 +96,13 @@ class RunTests(GroupTestCase):
         self.addCleanup(gc.enable)
         before = children()
         await run(self.shell(f"{self.sleeper()} >/dev/null 2>&1 & echo done"))
-        await run(["true"])
+        async for _ in stream(self.shell(f"echo begun; exec {self.sleeper()}")):
+            break
+        chunks = stream(self.shell(f"echo begun; exec {self.sleeper()}"))
+        await anext(chunks)
+        await chunks.aclose()
+        del chunks
+        await self.settled()
         # The turn in which the child has ended must end first.
         await deferLater(reactor, 0)
         self.assertEqual(children() - before, set())

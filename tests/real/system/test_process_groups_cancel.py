@@ -146,7 +146,10 @@ class CancelTests(GroupTestCase):
         events = log_events(self)
         timed: Any = Timed()
         child = run(self.shell(f"{self.sleeper()} >/dev/null 2>&1 & exit"), reactor=timed)
-        await self.until(timed.clock.getDelayedCalls)
+        # The output has ended, so the rest of the group is stopped at once, and not after a delay.
+        calls = timed.clock.getDelayedCalls
+        await self.until(lambda: [each.getTime() for each in calls()] == [0])
+        timed.clock.advance(0)
         timed.clock.pump([0.1] * 39)
         self.assertNoResult(child)
         timed.clock.pump([0.1] * 2)

@@ -21,6 +21,9 @@ from ._groups import OUTPUT, GroupTestCase, Timed, reactor
 
 MINUTE = 60
 
+BEGUN = "echo begun; sleep 0.1"
+"""A shell's commands: what the first chunk is, and time to read it alone."""
+
 
 class TimedTestCase(GroupTestCase):
     """A test whose clock times the delay."""
@@ -45,7 +48,7 @@ class DaemonTests(TimedTestCase):
         await self.exited()
         self.clock.advance(2.9)
         self.assertNoResult(child)
-        self.clock.advance(0.1)
+        self.clock.pump([0.1] * 3)
         done = self.successResultOf(child)
         self.assertEqual((done.stdout, done.stderr, done.returncode), (b"hello\n", b"oops\n", 0))
         self.assertEqual(zombies(), [])
@@ -88,7 +91,7 @@ class DaemonTests(TimedTestCase):
         await self.exited()
         # The end of the output itself is read in the turn of the exit, or in the next one.
         await deferLater(reactor, 0)
-        self.clock.advance(3)
+        self.clock.pump([1, 1, 1, 0.1, 0.1])
         self.assertEqual(self.successResultOf(child).stdout, b"hello\n")
 
     async def test_input(self) -> None:
@@ -102,6 +105,7 @@ class DaemonTests(TimedTestCase):
         child = run(self.shell(self.daemon()), reactor=self.reactor, wait_delay=MINUTE)
         await self.exited()
         child.cancel()
+        self.clock.pump([0.01] * 5)
         self.failureResultOf(child, CancelledError)
         self.assertEqual(zombies(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -124,35 +128,41 @@ class DaemonTests(TimedTestCase):
 class SlowReaderTests(TimedTestCase):
     """Streams of such programs whose reader is slow."""
 
+    async def paused(self, script: str) -> Any:
+        """A stream that waits for its reader, with a program that has exited."""
+        chunks = stream(self.shell(script), reactor=self.reactor)
+        self.assertEqual(await anext(chunks), b"begun\n")
+        await self.until(zombies)
+        await self.until(lambda: is_full(chunks))
+        # The exit is noticed in the next turn.
+        await deferLater(reactor, 0)
+        await deferLater(reactor, 0)
+        return chunks
+
     async def test_nothing_is_lost(self) -> None:
-        """Output that is in the pipe at the end of the delay is not lost if the reader is slow."""
+        """However slow the reader is, it gets all that the program has written."""
         # As much as our buffer and the pipe hold, so that the program can exit.
         size = 2**17
-        chunks = stream(
-            self.shell(f"{self.daemon()}; head -c {size} /dev/zero"), reactor=self.reactor
-        )
-        got = len(await anext(chunks))
-        await self.exited()
-        rest = Deferred.fromCoroutine(all_of(chunks))
+        chunks = await self.paused(f"{self.daemon()}; {BEGUN}; head -c {size} /dev/zero")
         self.clock.advance(MINUTE)
-        self.assertEqual(got + len(await rest), size)
+        rest = Deferred.fromCoroutine(all_of(chunks))
+        self.clock.pump([3, 0.1, 0.1])
+        self.assertEqual(len(self.successResultOf(rest)), size)
 
     async def test_pauses_do_not_count(self) -> None:
         """Time in which a reader has paused a stream is not part of the delay."""
-        script = f"sh -c 'head -c {OUTPUT} /dev/zero; :' $0 & echo begun"
-        chunks = stream(self.shell(script), reactor=self.reactor)
-        got = len(await anext(chunks))
-        await self.exited()
-        # The reader reads nothing, so the background process waits in a write to the pipe.
-        await self.until(lambda: is_full(chunks))
-        self.clock.advance(MINUTE)
+        # The background process waits in a write to the pipe.
+        chunks = await self.paused(f"sh -c '{BEGUN}; head -c {OUTPUT} /dev/zero; :' $0 & exit")
+        for _ in range(5):
+            self.clock.advance(MINUTE)
+            await anext(chunks)
+            await self.until(lambda: is_full(chunks))
         self.assertEqual(len(running(self.mark)), 1)
-        rest = Deferred.fromCoroutine(all_of(chunks))
-        while not rest.called:
-            self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        closing = Deferred.fromCoroutine(chunks.aclose())
+        while not closing.called:
+            self.clock.advance(0.01)
             await deferLater(reactor, 0)
-        self.assertEqual(got + len(await rest), OUTPUT + len("begun\n"))
-        self.assert_gone()
 
 
 def is_full(chunks: Any) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
+from twisted.internet import process
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogLevel, formatEvent
@@ -152,6 +153,11 @@ class OtherSystemsTests(GroupTestCase):
             raise PermissionError
 
         self.patch(os, "pidfd_open", pidfd_open)
+        await self.assert_works()
+
+    async def test_other_twisted(self) -> None:
+        """A Twisted that starts its own child processes in another way changes nothing."""
+        self.patch(process, "Process", None)
         await self.assert_works()
 
     async def test_zombies_that_cannot_be_signalled(self) -> None:
