@@ -144,6 +144,7 @@ class SlowReaderTests(TimedTestCase):
         # As much as our buffer and the pipe hold, so that the program can exit.
         size = 2**17
         chunks = await self.paused(f"{self.daemon()}; {BEGUN}; head -c {size} /dev/zero")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(MINUTE)
         rest = Deferred.fromCoroutine(all_of(chunks))
         self.clock.pump([3, 0.1, 0.1])
