@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
-from twisted.web.resource import Resource
 from zope.interface import implementer
 
 from cancelweb import CancellingResource, Outcome
+from cancelweb._typed import AnyResource
 from cancelweb.proxy import ReverseProxyResource
 from cancelweb.testing import Client, Exchange
 
@@ -128,7 +128,7 @@ class WireTestCase(SynchronousTestCase):
         agent = Agent.usingEndpointFactory(self.clock, self.wire, pool=self.pool)
         return ReverseProxyResource(host, port, reactor=self.clock, agent=agent, **options)
 
-    def client(self, root: Resource | None = None) -> Client:
+    def client(self, root: AnyResource | None = None) -> Client:
         """A client of a proxy, whose outcomes are noted."""
         wrapped = CancellingResource(root or self.proxy(), observers=self.outcomes.append)
         return Client(wrapped, self.clock, watch=False)
@@ -138,7 +138,7 @@ class WireTestCase(SynchronousTestCase):
         target: bytes = b"/",
         headers: dict[bytes, bytes] | None = None,
         method: bytes = b"GET",
-        root: Resource | None = None,
+        root: AnyResource | None = None,
     ) -> Exchange:
         """Ask a proxy."""
         return self.client(root).request(method, target, headers)
