@@ -129,65 +129,6 @@ class ServingTests(StatusTestCase):
             self.assertEqual({name: response.header(name) for name in HEADERS}, HEADERS, path)
         self.assertEqual(self.get(b"/none").code, 404)
 
-    def code(self, **headers: str) -> int:
-        """The status of the page for a request with these headers."""
-        connection = connect(self.status, self.clock)
-        connection.get(headers={name.encode(): value.encode() for name, value in headers.items()})
-        return connection.response.code
-
-    def test_hosts(self) -> None:
-        """Each path is refused with 403 for any name but localhost and those that are allowed."""
-        self.status = StatusResource(self.site.monitor, hosts=["Status.example"])
-        for host in (
-            *("localhost", "localhost:80", "LOCALHOST.", "127.0.0.1:9000", "10.1.2.3"),
-            *("[::1]", "[::1]:9000", "status.example", "status.EXAMPLE.:443"),
-        ):
-            self.assertEqual(self.code(Host=host), 200, host)
-        for host in (
-            *("evil.example", "evil.example:9000", "127.0.0.1.evil.example", "localhost.evil"),
-            *("[::1", ":9000", "sub.status.example", "\xff"),
-        ):
-            self.assertEqual(self.code(Host=host), 403, host)
-
-    def test_refusal(self) -> None:
-        """A request for another name is refused in plain text, with a way out, on each path."""
-        for path in (*PATHS, b"/events", b"/none"):
-            connection = connect(self.status, self.clock)
-            connection.get(path=path, headers={b"Host": b"evil.example"})
-            response = connection.response
-            self.assertEqual(response.code, 403)
-            self.assertEqual({name: response.header(name) for name in HEADERS}, HEADERS, path)
-            self.assertEqual(response.header(b"content-type"), b"text/plain; charset=utf-8")
-            self.assertRegex(
-                response.body.decode(),
-                r"^The status page cannot be opened as evil\.example\. .+ with hosts=\.\.\. or -",
-            )
-
-    def test_no_host(self) -> None:
-        """A request without Host, which no browser sends, is refused only if it has an Origin."""
-        for header, code in {b"": b"200", b"Origin: null\r\n": b"403"}.items():
-            connection = connect(self.status, self.clock)
-            connection.send(b"GET / HTTP/1.0\r\n%b\r\n" % header)
-            self.assertTrue(connection.received.startswith(b"HTTP/1.0 " + code), header)
-
-    def test_origins(self) -> None:
-        """A request that the page of another site makes is refused with 403."""
-        self.status = StatusResource(self.site.monitor, hosts=["status.example"])
-        for origin in "http://10.1.2.3:9000", "https://status.example", "http://localhost":
-            self.assertEqual(self.code(Host="10.1.2.3:9000", Origin=origin), 200, origin)
-        for origin in "http://evil.example", "null", "http://10.1.2.4", "http://[":
-            self.assertEqual(self.code(Host="10.1.2.3:9000", Origin=origin), 403, origin)
-
-    def test_hosts_that_are_none(self) -> None:
-        """Hosts that are not a collection of names are an error that says what to pass."""
-        wrong: Any
-        for wrong in "status.example", 3, [b"status.example"]:
-            with self.assertRaisesRegex(TypeError, r"hosts must be a collection of names such as"):
-                StatusResource(Monitor(), hosts=wrong)
-        for wrong in "http://status.example", "status.example:80", "status .example":
-            with self.assertRaisesRegex(ValueError, r"without a scheme or a port, not '.+'; write"):
-                StatusResource(Monitor(), hosts=[wrong])
-
     def test_policy_is_strict(self) -> None:
         """The policy for content allows nothing inline or from elsewhere, and the page has none."""
         policy = HEADERS[b"content-security-policy"]

@@ -306,20 +306,6 @@ class OptionsTests(SynchronousTestCase):
         connection.disconnect()
         self.assertIn('"GET / HTTP/1.1" 499 ', log.read_text())
 
-    def test_status_is_on_loopback(self) -> None:
-        """A ``--status`` endpoint is on loopback unless it names an interface."""
-        for given, endpoint in {
-            "9000": "tcp:9000:interface=127.0.0.1",
-            "tcp:9000": "tcp:9000:interface=127.0.0.1",
-            "tcp6:9000": r"tcp6:9000:interface=\:\:1",
-            "tcp:9000:interface=0.0.0.0": "tcp:9000:interface=0.0.0.0",
-            "tcp:interface=0.0.0.0:port=9000": "tcp:interface=0.0.0.0:port=9000",
-            "unix:socket": "unix:socket",
-            "haproxy:tcp:9000": "haproxy:tcp:9000:interface=127.0.0.1",
-            "haproxy:tcp:9000:interface=0.0.0.0": "haproxy:tcp:9000:interface=0.0.0.0",
-        }.items():
-            self.assertEqual(parsed("--status", given)["status"], endpoint)
-
 
 class DocsTests(SynchronousTestCase):
     """What the docs say of the command line."""

@@ -29,7 +29,6 @@ from .._http2 import HTTP2Client
 from .._logs import log_events, of_cancelweb
 from .._servers import Log, SelfSigned, Server, reactor
 from .._sockets import SocketVisit
-from .._visits import connect
 from .test_tap import ENDPOINT, parsed
 
 
@@ -53,16 +52,6 @@ class ServiceTests(SynchronousTestCase):
         """With ``--keepalive``, each port's factory is wrapped to notice vanished clients."""
         for factory in self.factories("--keepalive", "30", "--listen", ENDPOINT):
             self.assertRegex(repr(factory), "^<notice_vanished <twisted.web.server.Site")
-
-    def test_status_hosts(self) -> None:
-        """With ``--status-host``, the status page may be opened by the named hosts."""
-        names = ("status.example", "status")
-        arguments = [each for name in names for each in ("--status-host", name)]
-        *_, page = cast(Any, tap.makeService(parsed("--status", "0", *arguments)))
-        for host, code in {"status.example": 200, "status": 200, "evil.example": 403}.items():
-            connection = connect(page.factory.resource)
-            connection.get(headers={b"Host": host.encode()})
-            self.assertEqual(connection.response.code, code, host)
 
     def test_blind_spots(self) -> None:
         """A running service looks for blind spots at every interval."""

@@ -6,7 +6,7 @@ from twisted.web.server import Site
 
 from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
-from cancelweb.status import StatusResource
+from cancelweb.status import QuietSite, StatusResource
 
 application = Application("shop")
 root = Resource()  # Put your site's resources below this one.
@@ -16,5 +16,5 @@ site = Site(CancellingResource(root, monitor=monitor, timeout=30))
 service("tcp:8080", site).setServiceParent(application)
 reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 5)
 
-status = Site(StatusResource(monitor))
+status = QuietSite(StatusResource(monitor))
 service("tcp:8081:interface=127.0.0.1", status).setServiceParent(application)

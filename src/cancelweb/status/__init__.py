@@ -8,5 +8,6 @@ templates are ``page.xml`` and ``ranking.xml``. The browser gets ``style.css``, 
 from __future__ import annotations
 
 from ._resource import StatusResource
+from ._site import QuietSite
 
-__all__ = ["StatusResource"]
+__all__ = ["QuietSite", "StatusResource"]

@@ -12,7 +12,6 @@ from typing import Any
 from attrs import asdict, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.web.http import FORBIDDEN
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from twisted.web.template import flattenString
@@ -24,7 +23,7 @@ from ..monitor import Monitor
 from ._assets import asset
 from ._facts import read
 from ._history import History
-from ._hosts import Hosts
+from ._hosts import Hosts, Refusal
 from ._page import DOCTYPE, Page
 
 INTERVAL = 1.0
@@ -54,11 +53,10 @@ FILES = {
 }
 
 
-def set_headers(request: Request, content_type: bytes) -> None:
-    """Set the headers that each answer has."""
+def set_headers(request: Request) -> None:
+    """Set the headers that each answer has, also a refusal or an error."""
     for name, value in HEADERS.items():
         request.setHeader(name, value)
-    request.setHeader(b"content-type", content_type)
 
 
 @define(eq=False)
@@ -95,8 +93,8 @@ class Part(Resource):
         self.look = look
 
     def render(self, request: Request) -> Any:
-        """See `IResource`. Sets the headers, on error pages too."""
-        set_headers(request, self.content_type)
+        """See `IResource`."""
+        request.setHeader(b"content-type", self.content_type)
         return super().render(request)
 
 
@@ -149,20 +147,20 @@ class FilePart(Part):
         return self._content
 
 
-class Refused(Resource):
+class Refused(Part):
     """Answers a request that may come from the page of another site."""
 
-    isLeaf = True
+    content_type = b"text/plain; charset=utf-8"
 
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self._reason = reason
+    def __init__(self, look: Look, refusal: Refusal) -> None:
+        super().__init__(look)
+        self._refusal = refusal
 
     def render(self, request: Request) -> bytes:
-        """See `IResource`. Return the reason."""
-        set_headers(request, b"text/plain; charset=utf-8")
-        request.setResponseCode(FORBIDDEN)
-        return self._reason.encode()
+        """See `IResource`. Return the reason, whatever the method."""
+        request.setHeader(b"content-type", self.content_type)
+        request.setResponseCode(self._refusal.code, self._refusal.phrase)
+        return self._refusal.reason.encode()
 
 
 class StatusResource(Resource):
@@ -177,14 +175,15 @@ class StatusResource(Resource):
 
     The page is rendered once a second, however many readers it has, and never without readers.
 
-    A request is answered 403 if its ``Host`` is a name that you have not allowed, or if its
-    ``Origin`` is another site. Otherwise a web page that your operators visit could point its own
-    name at the status page and read it (DNS rebinding).
+    A request is answered 421 if its ``Host`` is neither ``localhost``, a loopback address, the
+    address at which the client reached the server, nor one of ``hosts``. Otherwise a web page that
+    your operators visit could point its own name at the status page and read it (DNS rebinding).
+    A request by the page of another site is answered 403.
 
     Args:
         monitor: the `cancelweb.monitor.Monitor` that your `cancelweb.CancellingResource` has.
-        hosts: names by which the page may be opened, such as ``["status.example"]`` behind a
-            reverse proxy. IP addresses and ``localhost`` are always allowed.
+        hosts: further names and addresses by which the page may be opened, such as
+            ``["status.example"]`` behind a reverse proxy.
 
     Raises:
         TypeError: ``monitor`` is not a monitor, or ``hosts`` not a collection of str.
@@ -199,7 +198,7 @@ class StatusResource(Resource):
                 "monitor=... of your CancellingResource"
             )
         self._hosts = Hosts.checked(hosts)
-        look = Look(monitor)
+        self._look = look = Look(monitor)
         self.putChild(b"", PagePart(look))
         self.putChild(b"json", JSONPart(look))
         self.putChild(b"events", EventsPart(look))
@@ -208,14 +207,20 @@ class StatusResource(Resource):
 
     def getChildWithDefault(self, path: bytes, request: Any) -> IResource:
         """See `IResource`. Refuse what may come from the page of another site."""
+        set_headers(request)
         refusal = self._hosts.refusal(request)
         if refusal is not None:
-            return Refused(refusal)
+            return Refused(self._look, refusal)
         child: IResource = super().getChildWithDefault(path, request)
         return child
 
+    def render(self, request: Request) -> Any:
+        """See `IResource`. This is the path without a slash, below another resource."""
+        set_headers(request)
+        return super().render(request)
+
     def render_GET(self, request: Request) -> bytes:
-        """Redirect to the path with a slash, which relative links need, below another resource."""
+        """Redirect to the path with a slash, which relative links need."""
         return redirectTo(
             b"./" + request.uri.partition(b"?")[0].rpartition(b"/")[2] + b"/", request
         )

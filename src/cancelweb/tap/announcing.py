@@ -5,6 +5,7 @@ For port 0, the log has the port that the system chose. An error names the optio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import fsdecode
 from typing import Any
 
@@ -32,15 +33,19 @@ class Announced:
         endpoint: the endpoint.
         text: what the log says, with ``{url}`` for the address.
         option: the option with its value, as the user may write it.
+        check: receives the port before its address is logged, and returns it. An OSError that it
+            raises is explained as those of the endpoint are.
     """
 
     endpoint: IStreamServerEndpoint
     text: str
     option: str
+    check: Callable[[IListeningPort], IListeningPort] = lambda port: port
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See `IStreamServerEndpoint`."""
-        return self.endpoint.listen(factory).addCallbacks(self._announce, self._explain)
+        listening = self.endpoint.listen(factory).addCallback(self.check)
+        return listening.addCallbacks(self._announce, self._explain)
 
     def _announce(self, port: IListeningPort) -> IListeningPort:
         scheme = "https" if isinstance(self.endpoint, SSL4ServerEndpoint) else "http"

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listening
 from twisted.web import tap
-from twisted.web.server import Site
 
 from .._kinds.cancellers import global_reactor
 from ..connections import notice_vanished
 from ..monitor import Monitor
-from ..status import StatusResource
+from ..status import QuietSite, StatusResource
 from .announcing import Announced
+from .loopback import names_interface, on_loopback
 from .options import Options
 from .service import DrainingService
 
@@ -44,7 +45,9 @@ def makeService(options: Options) -> MultiService:
     if options["status"] is not None:
         resource = StatusResource(monitor, hosts=options["status-hosts"])
         given = options["status"]
-        page = listening(given, Site(resource))
+        page = listening(given, QuietSite(resource))
         page.endpoint = Announced(page.endpoint, "status page at {url}", f"--status {given}")
+        if not names_interface(given):
+            page.endpoint = evolve(page.endpoint, check=on_loopback)
         page.setServiceParent(server)
     return server

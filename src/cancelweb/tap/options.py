@@ -19,6 +19,7 @@ from ..connections import check_silence
 from ..monitor import Monitor
 from ..observers import access_log_499, log_outcome
 from ..status import StatusResource
+from .loopback import endpoint_from
 from .values import (
     callable_from,
     check_endpoint,
@@ -27,7 +28,6 @@ from .values import (
     checked,
     checking,
     drain_from,
-    endpoint_from,
     number_from,
     object_from,
     suggestion,
@@ -143,14 +143,14 @@ class Options(tap.Options):
     def opt_status(self, endpoint: str) -> None:
         """Port of the status page, or an endpoint as for --listen. Off by default.
 
-        Serves only the loopback interface, unless the endpoint names another.
+        Serves only the loopback interface, unless the endpoint names another with interface=.
         """
         self["status"] = endpoint_from(endpoint)
 
     def opt_status_host(self, name: str) -> None:
-        """Name by which the status page may be opened, besides localhost. May be repeated.
+        """Name or address by which the status page may be opened. May be repeated.
 
-        IP addresses are always allowed.
+        Allowed without it: localhost, and the address that the page is reached at.
         """
         with checking("status-host", name):
             self["status-hosts"].append(name)

@@ -25,8 +25,6 @@ NumberT = TypeVar("NumberT", int, float)
 CLEAR = (AttributeError, ImportError, OSError, TypeError, ValueError)
 """Exceptions whose text says what is wrong, without their class."""
 
-LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": r"\:\:1"}
-
 
 @contextmanager
 def checking(option: str, given: str) -> Iterator[None]:
@@ -110,18 +108,6 @@ def drain_from(given: str) -> float:
     if not 0 <= seconds < inf:
         raise ValueError("must be a finite number of seconds, 0 or more")
     return seconds
-
-
-def endpoint_from(description: str) -> str:
-    """Read an endpoint. It is on loopback, unless it names an interface."""
-    if description.isdecimal():
-        description = f"tcp:{description}"
-    kind, _, rest = description.partition(":")
-    if kind == "haproxy":
-        return f"haproxy:{endpoint_from(rest)}"
-    if kind in LOOPBACK and ":interface=" not in description:
-        return f"{description}:interface={LOOPBACK[kind]}"
-    return description
 
 
 def check_endpoint(description: str) -> None:

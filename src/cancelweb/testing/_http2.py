@@ -101,7 +101,7 @@ class HTTP2Connection:
             b":scheme": b"http",
             b":authority": b"localhost",
         }
-        self._h2.send_headers(number, [*head.items(), *all_headers.items()], not left)
+        self._h2.send_headers(number, [*{**head, **all_headers}.items()], not left)
         stream.send(body)
         return stream
 
