@@ -151,7 +151,10 @@ class Root(Resource):
 
     def getChildWithDefault(self, path: bytes, request: Any) -> IResource:
         """The child, if the request may have it."""
-        if request.getRequestHostname().decode("latin-1") not in HOSTS:
+        # For errors and for the work, too: a frame would start it.
+        request.setHeader(b"Content-Security-Policy", POLICY)
+        hosts = request.requestHeaders.getRawHeaders(b"host", ())
+        if len(hosts) > 1 or request.getRequestHostname().decode("latin-1") not in HOSTS:
             # A name of another site that leads here, as after DNS rebinding.
             address = f"http://{LOOPBACK}:{self._ports[0]}/"
             return forbidden(message=f"Open this page as {address}.")
@@ -181,7 +184,6 @@ class Page(Resource):
     def render_GET(self, request: Any) -> bytes:
         """Read the file each time: a change shows without a new start of the server."""
         request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
-        request.setHeader(b"Content-Security-Policy", POLICY)
         page = files(__package__).joinpath("page.html").read_bytes()
         return page.replace(b"{{docs}}", DOCS.encode())
 

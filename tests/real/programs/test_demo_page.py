@@ -316,6 +316,24 @@ class ForeignPageTests(SynchronousTestCase):
             self.assertEqual(self.status(path, host="evil.example:80"), 403)
             self.assertIn(b"Open this page as http://127.0.0.1:80/.", self.response.body)
 
+    def test_several_names(self) -> None:
+        """A request with several hosts gets nothing, whichever of them come last."""
+        for hosts in (b"evil.example", b"127.0.0.1"), (b"127.0.0.1", b"evil.example"):
+            connection = connect_in_memory(Root([80]))
+            lines = [b"GET / HTTP/1.1", *(b"Host: " + each for each in hosts), b"", b""]
+            connection.send(b"\r\n".join(lines))
+            self.assertTrue(connection.received.startswith(b"HTTP/1.1 403 "), hosts)
+
+    def test_frames(self) -> None:
+        """No answer can be put into a frame: neither the page, the work, a refusal nor an error."""
+        for path, headers, code in (
+            *((b"/", {}, 200), (b"/report", {}, 200), (b"/none", {}, 404)),
+            *((b"/report", {"origin": "null"}, 403), (b"/", {"host": "evil.example"}, 403)),
+        ):
+            self.assertEqual(self.status(path, **headers), code)
+            policy = self.response.header(b"Content-Security-Policy") or b""
+            self.assertIn(b"frame-ancestors 'none'", policy, path)
+
 
 class CommandTests(TestCase):
     """The command line of the demonstration."""
