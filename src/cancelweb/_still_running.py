@@ -24,7 +24,8 @@ class Survivor:
         since: when the work was asked to stop, in seconds on the scope's clock.
         where: where the work waits, as far as Python can tell. This is a chain of awaits, one
             ``file:line in function`` per line, the innermost last; or the id of a thread or
-            process; or a description of the work.
+            process; or a description of the work. Of a long chain, these are the first 4 lines, a
+            line that says how many were left out, and the last 8 lines.
     """
 
     method: bytes

@@ -22,6 +22,7 @@ from .contexts import live_contexts_below, live_contexts_of
 from .executors import behind, futures_behind
 from .leaves import has_fired, innermost, is_driven_now, is_settled, leaves
 from .let_go import LET_GO, Unstopped, may_let_go, unstoppable_of, watch_over_all
+from .stacks import stack_of
 from .where import function_at, function_name, lines_of
 
 
@@ -101,7 +102,7 @@ class DeferredCanceller(Canceller):
         further = behind(futures_behind(unreached))
         in_vain = unstoppable_of(unreached) + further.deferreds
         # Read this before the cancel: afterwards the work no longer waits anywhere.
-        told = self.where() if in_vain or further.calls else ""
+        told = "\n".join(lines_of(self._outermost)) if in_vain or further.calls else ""
         self._unstopped = watch_over_all(in_vain, told)
         _cancel_all(found)
         self._unstopped += further.running(told)
@@ -130,9 +131,12 @@ class DeferredCanceller(Canceller):
         for future in futures_behind(leaves(self.work, set())):
             yield from live_contexts_of(future)
 
+    @property
+    def _outermost(self) -> object:
+        return self.work if self.suspended is None else self.suspended
+
     def where(self) -> str:
-        start = self.work if self.suspended is None else self.suspended
-        return "\n".join(lines_of(start)) or self.describe()
+        return stack_of(self._outermost) or self.describe()
 
     def describe(self) -> str:
         name = getattr(self.suspended, "__qualname__", None)

@@ -18,6 +18,7 @@ from .cancellers import Canceller, Settled, drop, global_reactor
 from .contexts import live_contexts_of
 from .executors import behind
 from .let_go import Unstopped, watch_over_all
+from .stacks import stack_of
 from .where import lines_of
 
 
@@ -44,7 +45,7 @@ class AsyncioFutureCanceller(Canceller):
         if not (isinstance(self.work, asyncio.Task) and self.work.cancelling()):
             found = behind([self.work])
             # Read this before the cancel: afterwards the work no longer waits anywhere.
-            told = self.where() if found.deferreds or found.calls else ""
+            told = "\n".join(lines_of(self.work)) if found.deferreds or found.calls else ""
             self._unstopped = watch_over_all(found.deferreds, told)
             self.work.cancel()
             self._unstopped += found.running(told)
@@ -56,7 +57,7 @@ class AsyncioFutureCanceller(Canceller):
         return live_contexts_of(self.work)
 
     def where(self) -> str:
-        return "\n".join(lines_of(self.work)) or self.describe()
+        return stack_of(self.work) or self.describe()
 
 
 @define(eq=False)

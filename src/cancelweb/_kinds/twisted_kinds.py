@@ -21,7 +21,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from .._twisted.checks import check
 from .cancellers import Canceller, OneShot, Settled, drop, global_reactor
-from .where import function_at, function_name, lines_of
+from .stacks import stack_of
+from .where import function_at, function_name
 
 _TELLS_ENDS_OF_LOOPS = check("loops")
 _TELLS_ENDS_OF_PROCESSES = check("tracked processes")
@@ -101,7 +102,7 @@ class CooperativeTaskCanceller(Canceller):
     def where(self) -> str:
         # The iterator has no public name, and a task holds no other generator.
         generators = [each for each in vars(self.work).values() if isinstance(each, GeneratorType)]
-        return "\n".join(lines_of(next(iter(generators), None))) or self.describe()
+        return stack_of(next(iter(generators), None)) or self.describe()
 
     def describe(self) -> str:
         return "cooperative task"

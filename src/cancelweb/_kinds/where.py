@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -54,18 +54,6 @@ def place(awaited: T, at: Place) -> T:
     """Note the place of the work behind an awaited object, such as a Deferred; returns it."""
     setattr(awaited, PLACE, at)
     return awaited
-
-
-class Tells(Protocol):
-    """An object that can tell where its work waits, such as a `Canceller`."""
-
-    def where(self) -> str:
-        """One or more lines, the innermost last."""
-
-
-def innermost_line(canceller: Tells) -> str:
-    """The last line that tells where the work waits."""
-    return canceller.where().rpartition("\n")[2]
 
 
 def is_on_stack(suspended: object) -> bool:
@@ -119,19 +107,30 @@ def lines_of(waits: object) -> Iterator[str]:
 
     A Deferred at the end gets a line of its own only if no line of code leads to it.
     """
+    return map(line_of, steps_of(waits))
+
+
+def line_of(step: FrameType | str) -> str:
+    """A step in words; a frame as ``file:line in function``."""
+    if isinstance(step, str):
+        return step
+    return f"{step.f_code.co_filename}:{step.f_lineno} in {step.f_code.co_qualname}"
+
+
+def steps_of(waits: object) -> Iterator[FrameType | str]:
+    """What `lines_of` tells, with frames that are not in words yet: there may be thousands."""
     is_told = False
     for each in _in_turn(waits):
-        at = getattr(each, PLACE, None)
-        if isinstance(at, Place):
-            yield at.text
-            return
         if isinstance(each, _SUSPENDED):
             frame, _ = _parts(each)
             if frame is None:
                 # The coroutine or generator has ended.
                 return
             is_told = True
-            yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+            yield frame
+        elif isinstance(at := getattr(each, PLACE, None), Place):
+            yield at.text
+            return
         elif isinstance(each, Deferred):
             below = _below(each)
             if len(below) > 1:
@@ -149,7 +148,10 @@ def _in_turn(waits: object) -> Iterator[object]:
         # Coroutines may wait for each other in a circle.
         seen.add(id(waits))
         yield waits
-        if isinstance(waits, _SUSPENDED):
+        if isinstance(waits, CoroutineType) and isinstance(waits.cr_await, CoroutineType):
+            # The rule; most of a deep stack is of this kind.
+            waits = waits.cr_await
+        elif isinstance(waits, _SUSPENDED):
             _, awaited = _parts(waits)
             waits = _behind(awaited) or behind
         elif isinstance(waits, Deferred):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._kinds.where import innermost_line
+from .._kinds.stacks import innermost_line
 from .._scopes.scope import Scope
 from .._scopes.states import ENDED
 

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IProcessProtocol, IReactorTime
 
 from .._kinds.cancellers import Canceller
 from .._kinds.let_go import Unstopped
+from .._kinds.stacks import shortened
 from .._kinds.where import function_at
 from .._log import full_name_of, log, printable
 from .._still_running import LetGo
@@ -123,7 +124,7 @@ class LettingGo:
         handler = scope.inner_handler or scope.handler
         where = unstopped.where or f"{unstopped.what}{_of(handler)}"
         method, path = (b"", b"") if request is None else (request.method, path_of(request))
-        let_go = LetGo(method, path, cause, since, where)
+        let_go = LetGo(method, path, cause, since, shortened(where))
         if is_new_place(where, scope.clock):
             _log(let_go, unstopped)
         for monitor in monitors:

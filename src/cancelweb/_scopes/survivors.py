@@ -11,6 +11,7 @@ from weakref import ReferenceType, ref
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
+from .._kinds.stacks import shortened
 from .._log import log, printable
 from .._still_running import Survivor
 from ..interfaces import IMonitor
@@ -53,7 +54,7 @@ def survive(work: Work, scope: Subject, seconds: float) -> Callable[[], object]:
         The function to call when the work has ended.
     """
     request, monitors = scope.request, scope.options.monitors
-    place, described = work.canceller.where(), work.canceller.describe()
+    place, described = shortened(work.canceller.where()), work.canceller.describe()
     asked, cause = work.asked_at, asked_for(scope)
     survivor = Survivor(request.method, path_of(request), cause, asked, place)
     log.warn(
