@@ -20,9 +20,9 @@ from zope.interface import implementer
 from ._kinds.cancellers import global_reactor
 from ._operating.counts import Counts
 from ._operating.draining import Drain, InFlight
+from ._operating.let_go import LetGoWork
 from ._operating.pipelined import find_blind, warn_once
 from ._operating.waiting import where_it_waits
-from ._scopes.bursts import MOST_PLACES
 from ._scopes.checks import check_clock, check_seconds
 from ._scopes.hook_checks import observers_from
 from ._scopes.owners import place_of_caller
@@ -55,13 +55,12 @@ class Monitor:
         self._observers: tuple[Observer, ...] = ()
         self._scopes: dict[MonitoredScope, None] = {}
         self._survivors: dict[Survivor, None] = {}
-        self._let_go: dict[LetGo, None] = {}
-        self._places: Counter[str] = Counter()
         # Keyed by identity: work of a user's own kind may equal other work, or have no hash.
         self._detached: dict[int, DetachedWork] = {}
         self.is_dry_run = False
-        # These two belong to the package. The lines have the keys of the detached work.
-        self.counts, self.detached_at = Counts(), dict[int, str]()
+        # These three belong to the package. The lines have the keys of the detached work.
+        self.counts, self.let_go_work = Counts(), LetGoWork()
+        self.detached_at = dict[int, str]()
         self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
 
@@ -87,12 +86,12 @@ class Monitor:
     @property
     def let_go(self) -> tuple[LetGo, ...]:
         """The work that was let go and may still be running, the oldest first."""
-        return tuple(self._let_go)
+        return tuple(self.let_go_work.all)
 
     @property
     def let_go_at(self) -> Mapping[str, int]:
         """How often work was let go, by the place where it waited; the first 100 places count."""
-        return MappingProxyType(Counter(self._places))
+        return MappingProxyType(Counter(self.let_go_work.places))
 
     @property
     def detached(self) -> tuple[DetachedWork, ...]:
@@ -229,13 +228,11 @@ class Monitor:
 
     def work_let_go(self, let_go: LetGo) -> None:
         """See `IMonitor`."""
-        self._let_go[let_go] = None
-        if let_go.where in self._places or len(self._places) < MOST_PLACES:
-            self._places[let_go.where] += 1
+        self.let_go_work.add(let_go)
 
     def let_go_ended(self, let_go: LetGo) -> None:
         """See `IMonitor`."""
-        self._let_go.pop(let_go, None)
+        self.let_go_work.ended(let_go)
 
     def work_detached(self, work: DetachedWork) -> None:
         """See `IMonitor`."""

@@ -155,7 +155,8 @@ class HostileTests(StatusTestCase):
         self.site.visit(self.MARKUP)
         self.site.visit_hostile(b"<b>" + self.NO_PRINT, b"/<b>" + self.NO_PRINT)
         page = self.page()
-        self.assertIn("/&lt;script&gt;alert(1)&lt;/script&gt;\"onerror='&amp;amp;", page)
+        escaped = "/&lt;script&gt;alert(1)&lt;/script&gt;&quot;onerror=&#x27;&amp;amp;"
+        self.assertIn(escaped, page)
         escaped = r"&lt;b&gt;\x00\r\n\x1b\x7f\u202e\xff"
         self.assertIn(f"{escaped}\xa0/{escaped}<", page)
         self.assertNotRegex(page, "<script>|<b>")
@@ -226,6 +227,7 @@ class JSONTests(StatusTestCase):
                 "totals": [{"cause": "Disconnected", "ended": "stopped", "count": 1}],
                 "surviving": [],
                 "let_go_at": [],
+                "let_go_places": 0,
                 "detached_work": [],
             },
         )

@@ -1,7 +1,7 @@
 """The page that shows a `Monitor` to operators. No logic here.
 
 `_facts` reads the monitor, `_page` makes HTML of the facts, and `_resource` serves it. The
-templates are ``page.xml`` and ``ranking.xml``. The browser gets ``style.css``, ``page.js`` and
+templates are ``page.html`` and ``rows.html``. The browser gets ``style.css``, ``page.js`` and
 ``icon.svg``.
 """
 

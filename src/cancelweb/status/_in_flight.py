@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
-from attrs import frozen
+from attrs import define, frozen
 
-from .._operating.called import called_for
+from .._operating.called import Called, called_for
 from .._scopes.record import path_of
 from .._scopes.scope import Scope
 from .._scopes.states import State
@@ -16,7 +17,7 @@ from ..causes import Disconnected
 from ..monitor import where_it_waits
 from ._text import alike, reason, shown
 
-EXAMINED = 500
+EXAMINED = 100
 """How many requests are looked at for their place and state: the oldest."""
 
 SHOWN = 50
@@ -74,58 +75,91 @@ class Group:
     requests: list[InFlight]
 
 
-def oldest_of(scopes: Sequence[Scope]) -> list[InFlight]:
-    """The oldest requests, `EXAMINED` at most.
+@define(eq=False)
+class Looked:
+    """An open scope that was looked at: what tells its group, and what there is to tell of it.
+
+    Attributes:
+        scope: the scope.
+        called: its handler.
+        waits_at: where it waits.
+        client_left: whether the client has left.
+    """
+
+    scope: Scope
+    called: Called
+    waits_at: str
+    client_left: bool
+    _told: InFlight | None = None
+
+    @classmethod
+    def at(cls, scope: Scope) -> Looked:
+        """Look at a scope. This takes some ten microseconds."""
+        causes = scope.cause, scope.would_have_cancelled
+        has_left = any(isinstance(each, Disconnected) for each in causes)
+        # The first cause counts: a spared request may have run into a limit before.
+        has_left = has_left or scope.state is State.SPARED
+        return cls(scope, called_for(scope), where_it_waits(scope), has_left)
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """What it has in common with others of its group."""
+        return self.called.name, alike(self.waits_at), self.scope.state.name, self.client_left
+
+    def told(self) -> InFlight:
+        """All that there is to tell."""
+        if self._told is None:
+            self._told = self._tell()
+        return self._told
+
+    def _tell(self) -> InFlight:
+        scope, called = self.scope, self.called
+        request: Any = scope.request
+        opened, now = scope.opened, scope.clock.seconds()
+        return InFlight(
+            method=shown(request.method),
+            path=shown(path_of(request)),
+            handler=shown(called.name),
+            handler_at=None if called.place is None else shown(called.place),
+            age=0.0 if opened is None else now - opened,
+            remaining=scope.remaining(),
+            state=scope.state.name.lower(),
+            client_left=self.client_left,
+            cause=reason(scope.cause or scope.would_have_cancelled),
+            waits_at=shown(self.waits_at),
+        )
+
+
+def look_at(scopes: Sequence[Scope]) -> list[Looked]:
+    """Look at the oldest, `EXAMINED` at most.
 
     Args:
         scopes: the open scopes, the oldest first.
     """
-    return [_in_flight(scope) for scope in scopes[:EXAMINED]]
+    return [Looked.at(scope) for scope in scopes[:EXAMINED]]
 
 
-def groups_of(requests: Iterable[InFlight]) -> list[Group]:
+def oldest_of(looked: Sequence[Looked]) -> list[InFlight]:
+    """The oldest requests, `SHOWN` at most."""
+    return [each.told() for each in looked[:SHOWN]]
+
+
+def groups_of(looked: Iterable[Looked]) -> list[Group]:
     """The groups of requests, the one with the oldest first, `GROUPS` at most.
 
     Args:
-        requests: the requests, the oldest first.
+        looked: the requests, the oldest first.
     """
-    found: dict[tuple[object, ...], list[InFlight]] = {}
-    for each in requests:
-        key = each.handler, alike(each.waits_at), each.state, each.client_left
-        found.setdefault(key, []).append(each)
-    return [_group(key, members) for key, members in list(found.items())[:GROUPS]]
+    found: dict[tuple[object, ...], list[Looked]] = {}
+    for each in looked:
+        found.setdefault(each.group, []).append(each)
+    return [_group(key, members) for key, members in islice(found.items(), GROUPS)]
 
 
-def _group(key: tuple[object, ...], members: Sequence[InFlight]) -> Group:
+def _group(key: tuple[object, ...], members: Sequence[Looked]) -> Group:
     return Group(
         id=f"group-{crc32(repr(key).encode()):08x}",
         count=len(members),
-        paths=len({each.path for each in members}),
-        requests=list(members[:OF_GROUP]),
+        paths=len({path_of(each.scope.request) for each in members}),
+        requests=[each.told() for each in members[:OF_GROUP]],
     )
-
-
-def _in_flight(scope: Scope) -> InFlight:
-    request: Any = scope.request
-    causes = scope.cause, scope.would_have_cancelled
-    opened, now = scope.opened, scope.clock.seconds()
-    called = called_for(scope)
-    has_left = any(isinstance(each, Disconnected) for each in causes)
-    return InFlight(
-        method=shown(request.method),
-        path=shown(path_of(request)),
-        handler=shown(called.name),
-        handler_at=None if called.place is None else shown(called.place),
-        age=0.0 if opened is None else now - opened,
-        remaining=scope.remaining(),
-        state=scope.state.name.lower(),
-        # The first cause counts: a spared request may have run into a limit before.
-        client_left=has_left or scope.state is State.SPARED,
-        cause=reason(causes[0] or causes[1]),
-        waits_at=shown(where_it_waits(scope)),
-    )
-
-
-def not_shown(groups: Iterable[Group], in_flight: int) -> int:
-    """How many requests belong to none of the groups."""
-    return in_flight - sum(each.count for each in groups)

@@ -1,24 +1,88 @@
-"""The status page as HTML: `Status` and `History` poured into ``page.xml``.
+"""The status page as HTML: `Status` and `History` poured into ``page.html`` and ``rows.html``.
 
-All text goes through `twisted.web.template`, which escapes it. The page has no inline script and no
-inline style.
+The page has no inline script and no inline style. However much the server does, and whatever
+clients send, its size has a limit: each part has `ROOM`, and rows that have none are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from twisted.web.iweb import IRequest
-from twisted.web.template import Element, Tag, renderer, tags
-
-from ._assets import template
-from ._facts import NOT_CANCELLED, Status
-from ._history import HEIGHT, SECONDS, History, Point
-from ._in_flight import Group, InFlight, not_shown
-from ._rankings import Ranking, rankings
+from ._assets import PAGE, ROWS
+from ._facts import NOT_CANCELLED, Status, Total
+from ._history import HEIGHT, SECONDS, History, Line, Point
+from ._in_flight import Group, InFlight
+from ._markup import HTML, fitting, joined
+from ._rankings import rankings
+from ._still_running import Detached, LetGoAt, Surviving
 from ._words import UNKNOWN_PLACE, duration, handler_of, mark_of, number, several, span
 
-DOCTYPE = b"<!DOCTYPE html>\n"
+ROOM = {
+    "groups": 50_000,
+    "surviving": 40_000,
+    "let_go": 18_000,
+    "detached": 20_000,
+    "totals": 6_000,
+}
+"""The bytes for the rows of each table, which are more than the longest row has."""
+
+
+def page(status: Status, history: History, now: float) -> bytes:
+    """The whole page.
+
+    Args:
+        status: the facts.
+        history: the samples for the charts.
+        now: when the last sample was noted.
+    """
+    names = ["in_flight", "survivors", "let_go", "detached", "opened", "cancelled", "saved"]
+    recent = status.recent
+    return PAGE.fill(
+        banners=_banners(status),
+        abandoned=number(status.since_start.abandoned),
+        charts=_charts(history, now),
+        recent_length=span(recent.length),
+        recent_requests=several(recent.requests, "request", "requests"),
+        recent=rankings(recent, "recent"),
+        since_start=rankings(status.since_start, "all"),
+        **{name: number(getattr(status, name)) for name in names},
+        **_groups(status),
+        **_survivors(status),
+        **_let_go(status),
+        **_detached(status),
+        **_totals(status),
+    ).encode()
+
+
+def _banners(status: Status) -> HTML:
+    names = {"dry_run": status.is_dry_run, "draining": status.is_draining}
+    return joined(ROWS[name].fill() for name, is_so in names.items() if is_so)
+
+
+# --- charts ---
+
+
+def _charts(history: History, now: float) -> HTML:
+    return joined(
+        _chart(title, line, now)
+        for title, line in [
+            ("Requests in flight", history.in_flight()),
+            ("Cancelled per second", history.cancelled()),
+        ]
+    )
+
+
+def _chart(title: str, line: Line, now: float) -> HTML:
+    runs, most = line.drawn(now), f"at most {number(line.most)}"
+    return ROWS["chart"].fill(
+        id=title.lower().replace(" ", "-"),
+        title=title,
+        most=most,
+        label=f"{title}, the last {SECONDS // 60} minutes: {most}, now {number(line.now)}",
+        box=f"0 0 {SECONDS} {HEIGHT}",
+        line=path_of(runs),
+        area=path_of(filled(runs)),
+    )
 
 
 def path_of(runs: list[list[Point]]) -> str:
@@ -31,206 +95,150 @@ def filled(runs: list[list[Point]]) -> list[list[Point]]:
     return [[(run[0][0], HEIGHT), *run, (run[-1][0], HEIGHT)] for run in runs]
 
 
-class Page(Element):
-    """The whole page at one moment.
-
-    Args:
-        status: the facts.
-        history: the samples for the charts.
-        now: when the last sample was noted.
-    """
-
-    loader = template("page.xml")
-
-    def __init__(self, status: Status, history: History, now: float) -> None:
-        super().__init__()
-        self._status, self._history, self._now = status, history, now
-
-    @renderer
-    def numbers(self, request: IRequest | None, tag: Tag) -> Tag:
-        """The numbers at the top."""
-        status = self._status
-        names = ["in_flight", "survivors", "let_go", "detached", "opened", "cancelled", "saved"]
-        numbers = {name: number(getattr(status, name)) for name in names}
-        return tag.fillSlots(abandoned=number(status.since_start.abandoned), **numbers)
-
-    @renderer
-    def dry_run(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Says that nothing is cancelled, if that is so."""
-        return tag if self._status.is_dry_run else ""
-
-    @renderer
-    def draining(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Says that the server is shutting down, if it is."""
-        return tag if self._status.is_draining else ""
-
-    @renderer
-    def charts(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A chart for each number that is sampled."""
-        for title, line in [
-            ("Requests in flight", self._history.in_flight()),
-            ("Cancelled per second", self._history.cancelled()),
-        ]:
-            runs, most = line.drawn(self._now), f"at most {number(line.most)}"
-            yield tag.clone().fillSlots(
-                name=title.lower().replace(" ", "-"),
-                title=title,
-                most=most,
-                label=f"{title}, the last {SECONDS // 60} minutes: {most}, now {number(line.now)}",
-                box=f"0 0 {SECONDS} {HEIGHT}",
-                line=path_of(runs),
-                area=path_of(filled(runs)),
-            )
-
-    @renderer
-    def groups(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A row for each group of requests."""
-        for group in self._status.groups:
-            oldest = group.requests[0]
-            yield tag.clone().fillSlots(
-                id=group.id,
-                method=oldest.method,
-                path=oldest.path,
-                paths=_other_paths(group.paths),
-                mark=mark_of(oldest),
-                waits_at=oldest.waits_at or UNKNOWN_PLACE,
-                handler=handler_of(oldest),
-                members=_members(group),
-                count=number(group.count),
-                age=duration(oldest.age),
-                remaining=_deadline(oldest),
-            )
-
-    @renderer
-    def no_groups(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """A row that stands in for the others if there are none."""
-        return _none(tag, self._status.groups)
-
-    @renderer
-    def more_requests(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Says how many requests are in no row."""
-        count = not_shown(self._status.groups, self._status.in_flight)
-        return _more(tag, count, "more request", "more requests")
-
-    @renderer
-    def recent_length(self, request: IRequest | None, tag: Tag) -> Tag:
-        """Says which requests the lists are about."""
-        recent = self._status.recent
-        return tag.fillSlots(
-            requests=several(recent.requests, "request", "requests"), length=span(recent.length)
-        )
-
-    @renderer
-    def recent(self, request: IRequest | None, tag: Tag) -> list[Ranking]:
-        """The lists for the last minutes."""
-        return rankings(self._status.recent, "recent")
-
-    @renderer
-    def since_start(self, request: IRequest | None, tag: Tag) -> list[Ranking]:
-        """The lists since the start."""
-        return rankings(self._status.since_start, "all")
-
-    @renderer
-    def survivors(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A row for each place at which work survives."""
-        for each in self._status.surviving:
-            yield tag.clone().fillSlots(
-                method=each.method,
-                path=each.path,
-                paths=_other_paths(each.paths),
-                cause=each.cause or "",
-                stack="\n".join(each.stack),
-                count=number(each.count),
-                age=duration(each.age),
-            )
-
-    @renderer
-    def no_survivors(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """A row that stands in for the others if there are none."""
-        return _none(tag, self._status.surviving)
-
-    @renderer
-    def more_survivors(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """Says how many survivors are in no row."""
-        count = self._status.survivors - sum(each.count for each in self._status.surviving)
-        return _more(tag, count, "more survivor", "more survivors")
-
-    @renderer
-    def let_go(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A row for each place at which work was let go."""
-        for each in self._status.let_go_at:
-            yield tag.clone().fillSlots(
-                where=each.where,
-                count=number(each.count),
-                running=number(each.running),
-                age="" if each.age is None else duration(each.age),
-            )
-
-    @renderer
-    def no_let_go(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """A row that stands in for the others if there are none."""
-        return _none(tag, self._status.let_go_at)
-
-    @renderer
-    def detached(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A row for each place at which detached work waits."""
-        for each in self._status.detached_work:
-            yield tag.clone().fillSlots(
-                what=each.what,
-                where=each.where,
-                detached_at=f"detached at {each.detached_at}",
-                count=number(each.count),
-            )
-
-    @renderer
-    def no_detached(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """A row that stands in for the others if there are none."""
-        return _none(tag, self._status.detached_work)
-
-    @renderer
-    def totals(self, request: IRequest | None, tag: Tag) -> Iterator[Tag]:
-        """A row for each way in which requests have ended, then those of dry runs."""
-        for each in self._status.totals:
-            cause = "not cancelled" if each.cause == NOT_CANCELLED else each.cause
-            ended = each.ended.replace("_", " ")
-            yield tag.clone().fillSlots(cause=cause, ended=ended, count=number(each.count))
-        for cause, count in self._status.would_have_cancelled.items():
-            ended = "would have been cancelled"
-            yield tag.clone().fillSlots(cause=cause, ended=ended, count=number(count))
-
-    @renderer
-    def no_totals(self, request: IRequest | None, tag: Tag) -> Tag | str:
-        """A row that stands in for the others if there are none."""
-        return _none(tag, self._status.totals)
+# --- tables ---
 
 
-def _none(tag: Tag, rows: Sequence[object]) -> Tag | str:
-    return "" if rows else tag
+def _table(name: str, rows: Iterable[HTML], columns: int, none: str = "None") -> list[HTML]:
+    """The rows of a table that have room, or one that says that there are none."""
+    empty = ROWS["none"].fill(columns=str(columns), words=none)
+    return fitting(rows, ROOM[name]) or [empty]
 
 
-def _more(tag: Tag, count: int, one: str, many: str) -> Tag | str:
-    return tag.fillSlots(count=several(count, one, many)) if count else ""
+def _more(id: str, count: int, one: str, many: str) -> HTML:
+    """Says below a table how many are in none of its rows."""
+    words = several(count, one, many)
+    return ROWS["more"].fill(id=id, words=words) if count else HTML()
 
 
-def _other_paths(paths: int) -> str:
-    return "" if paths == 1 else f"and {several(paths - 1, 'other path', 'other paths')}"
+def _left_out(rows: Sequence[HTML], of: Sequence[Group | Surviving | Detached], total: int) -> int:
+    """How many of all are in none of the rows, which are those of the first groups."""
+    return total - sum(each.count for each in of[: len(rows)])
+
+
+def _groups(status: Status) -> dict[str, HTML]:
+    rows = _table("groups", map(_group, status.groups), 4)
+    left_out = _left_out(rows, status.groups, status.in_flight)
+    return {
+        "groups_rows": joined(rows),
+        "more_requests": _more("more-requests", left_out, "more request", "more requests"),
+    }
+
+
+def _group(group: Group) -> HTML:
+    oldest = group.requests[0]
+    return ROWS["group"].fill(
+        id=group.id,
+        method=oldest.method,
+        path=oldest.path,
+        paths=_other_paths(group.paths),
+        mark=mark_of(oldest),
+        waits_at=oldest.waits_at or UNKNOWN_PLACE,
+        handler=handler_of(oldest),
+        members=_members(group),
+        count=number(group.count),
+        age=duration(oldest.age),
+        remaining=_deadline(oldest),
+    )
+
+
+def _members(group: Group) -> HTML:
+    """The oldest requests of a group one by one, for readers who ask for them."""
+    if group.count == 1:
+        return HTML()
+    shown = len(group.requests)
+    words = f"Show all {shown}" if shown == group.count else f"Show the {shown} oldest"
+    rows = joined(map(_member, group.requests))
+    return ROWS["members"].fill(id=group.id, words=words, rows=rows)
+
+
+def _member(request: InFlight) -> HTML:
+    limit = "" if request.remaining is None else f", deadline {_deadline(request)}"
+    return ROWS["member"].fill(
+        method=request.method, path=request.path, age=duration(request.age), limit=limit
+    )
 
 
 def _deadline(request: InFlight) -> str:
     return "none" if request.remaining is None else f"in {duration(request.remaining)}"
 
 
-def _members(group: Group) -> Tag | str:
-    """The oldest requests of a group one by one, for readers who ask for them."""
-    if group.count == 1:
-        return ""
-    shown = len(group.requests)
-    words = f"Show all {shown}" if shown == group.count else f"Show the {shown} oldest"
-    rows = [_member(each) for each in group.requests]
-    return tags.details(tags.summary(words), tags.ol(*rows), id=f"{group.id}-oldest")
+def _other_paths(paths: int) -> str:
+    return "" if paths == 1 else f"and {several(paths - 1, 'other path', 'other paths')}"
 
 
-def _member(request: InFlight) -> Tag:
-    limit = "" if request.remaining is None else f", deadline {_deadline(request)}"
-    sent = tags.code(f"{request.method}\xa0{request.path}", class_="sent")
-    return tags.li(sent, tags.span(f"{duration(request.age)}{limit}", class_="quiet"))
+def _survivors(status: Status) -> dict[str, HTML]:
+    rows = _table("surviving", map(_survivor, status.surviving), 3)
+    left_out = _left_out(rows, status.surviving, status.survivors)
+    return {
+        "survivors_rows": joined(rows),
+        "more_survivors": _more("more-survivors", left_out, "more survivor", "more survivors"),
+    }
+
+
+def _survivor(survivors: Surviving) -> HTML:
+    return ROWS["survivor"].fill(
+        method=survivors.method,
+        path=survivors.path,
+        paths=_other_paths(survivors.paths),
+        cause=survivors.cause or "",
+        stack="\n".join(survivors.stack),
+        count=number(survivors.count),
+        age=duration(survivors.age),
+    )
+
+
+def _let_go(status: Status) -> dict[str, HTML]:
+    rows = _table("let_go", map(_let_go_row, status.let_go_at), 4)
+    left_out = max(0, status.let_go_places - len(rows))
+    return {
+        "let_go_rows": joined(rows),
+        "more_let_go": _more("more-let-go", left_out, "more place", "more places"),
+    }
+
+
+def _let_go_row(place: LetGoAt) -> HTML:
+    return ROWS["let_go"].fill(
+        where=place.where,
+        count=number(place.count),
+        running=number(place.running),
+        age="" if place.age is None else duration(place.age),
+    )
+
+
+def _detached(status: Status) -> dict[str, HTML]:
+    rows = _table("detached", map(_detached_row, status.detached_work), 2)
+    left_out = _left_out(rows, status.detached_work, status.detached)
+    return {
+        "detached_rows": joined(rows),
+        "more_detached": _more("more-detached", left_out, "more piece", "more pieces"),
+    }
+
+
+def _detached_row(work: Detached) -> HTML:
+    return ROWS["detached"].fill(
+        what=work.what,
+        where=work.where,
+        detached_at=f"detached at {work.detached_at}",
+        count=number(work.count),
+    )
+
+
+def _totals(status: Status) -> dict[str, HTML]:
+    would = [
+        Total(cause, "would have been cancelled", count)
+        for cause, count in status.would_have_cancelled.items()
+    ]
+    all_rows = [*status.totals, *would]
+    rows = _table("totals", map(_total, all_rows), 3, "None yet")
+    left_out = max(0, len(all_rows) - len(rows))
+    return {
+        "totals_rows": joined(rows),
+        "more_totals": _more("more-totals", left_out, "more row", "more rows"),
+    }
+
+
+def _total(total: Total) -> HTML:
+    cause = "not cancelled" if total.cause == NOT_CANCELLED else total.cause
+    return ROWS["total"].fill(
+        cause=cause, ended=total.ended.replace("_", " "), count=number(total.count)
+    )

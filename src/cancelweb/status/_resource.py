@@ -9,12 +9,11 @@ import json
 from collections.abc import AsyncIterator, Collection
 from typing import Any
 
-from attrs import asdict, define, field
-from twisted.internet.interfaces import IReactorTime
+from attrs import asdict
 from twisted.internet.task import deferLater
+from twisted.web.http import SERVICE_UNAVAILABLE
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
-from twisted.web.template import flattenString
 from twisted.web.util import redirectTo
 
 from .._http.decorator import cancel_on_disconnect
@@ -22,15 +21,14 @@ from .._scopes.finding import current_scope
 from ..monitor import Monitor
 from ._assets import asset
 from ._facts import read
-from ._history import History
 from ._hosts import Hosts, Refusal
-from ._page import DOCTYPE, Page
+from ._look import INTERVAL, Look
 
-INTERVAL = 1.0
-"""Seconds between two events."""
+VIEWERS = 50
+"""How many readers may have the events. Further ones reload the page every five seconds."""
 
-FRESH = 0.9 * INTERVAL
-"""For how many seconds all readers get the same rendered page."""
+STALLED = 30.0
+"""Seconds without reading after which the connection of a viewer is aborted."""
 
 HEADERS = {
     # The page loads nothing from elsewhere, has nothing inline, and cannot be put into a frame.
@@ -59,29 +57,6 @@ def set_headers(request: Request) -> None:
         request.setHeader(name, value)
 
 
-@define(eq=False)
-class Look:
-    """What all readers of a page share: the history, and the page as it was last rendered.
-
-    However many readers there are, the page is rendered once a second.
-    """
-
-    monitor: Monitor
-    _history: History = field(factory=History)
-    _page: bytes = b""
-    _rendered: float | None = None
-
-    async def page(self, clock: IReactorTime) -> bytes:
-        """The page as it is now, or was less than a second ago."""
-        now = clock.seconds()
-        if self._rendered is None or not 0 <= now - self._rendered < FRESH:
-            status = read(self.monitor, clock)
-            self._history.note(now, status.in_flight, status.cancelled)
-            self._page = DOCTYPE + await flattenString(None, Page(status, self._history, now))
-            self._rendered = now
-        return self._page
-
-
 class Part(Resource):
     """One path below a `StatusResource`."""
 
@@ -102,9 +77,9 @@ class PagePart(Part):
     """The page."""
 
     @cancel_on_disconnect(observers=())
-    async def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         """Return the page."""
-        return await self.look.page(current_scope().clock)
+        return self.look.page(current_scope().clock)
 
 
 class EventsPart(Part):
@@ -112,14 +87,26 @@ class EventsPart(Part):
 
     content_type = b"text/event-stream"
 
-    @cancel_on_disconnect(observers=())
+    def render(self, request: Request) -> Any:
+        """See `IResource`. Refuse another viewer where there are many."""
+        if self.look.viewers < VIEWERS:
+            return super().render(request)
+        request.setResponseCode(SERVICE_UNAVAILABLE)
+        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+        request.setHeader(b"retry-after", b"5")
+        return b"Too many viewers have the events of the status page.\n"
+
+    @cancel_on_disconnect(observers=(), stall_timeout=STALLED)
     async def render_GET(self, request: Request) -> AsyncIterator[bytes]:
         """Send the page until the client leaves, but not while the client reads nothing."""
-        clock = current_scope().clock
-        while True:
-            page = await self.look.page(clock)
-            yield b"".join(b"data: %b\n" % line for line in page.split(b"\n")) + b"\n"
-            await deferLater(clock, INTERVAL)
+        look, clock = self.look, current_scope().clock
+        look.viewers += 1
+        try:
+            while True:
+                yield look.event(clock)
+                await deferLater(clock, INTERVAL)
+        finally:
+            look.viewers -= 1
 
 
 class JSONPart(Part):

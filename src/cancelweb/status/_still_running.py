@@ -5,15 +5,23 @@ Pieces that wait at the same place are counted together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
 from attrs import frozen
 
-from ..monitor import Monitor, Survivor
+from .._kinds.stacks import innermost_line
+from ..monitor import LetGo, Monitor, Survivor
 from ._text import alike, reason, shown
 
 PLACES = 50
 """How many places of each kind are shown."""
+
+EXAMINED = 500
+"""How many survivors are looked at for their place: the oldest."""
+
+DETACHED_EXAMINED = 100
+"""How many pieces of detached work are looked at: the oldest."""
 
 
 @frozen
@@ -75,9 +83,9 @@ class Detached:
 def surviving(survivors: Iterable[Survivor], now: float) -> list[Surviving]:
     """The survivors by place, the place with the oldest first, `PLACES` at most."""
     found: dict[tuple[bytes, str], list[Survivor]] = {}
-    for each in survivors:
+    for each in islice(survivors, EXAMINED):
         found.setdefault((each.method, alike(each.where)), []).append(each)
-    return [_surviving(each, now) for each in list(found.values())[:PLACES]]
+    return [_surviving(each, now) for each in islice(found.values(), PLACES)]
 
 
 def _surviving(survivors: Sequence[Survivor], now: float) -> Surviving:
@@ -95,23 +103,25 @@ def _surviving(survivors: Sequence[Survivor], now: float) -> Surviving:
 
 def let_go_at(monitor: Monitor, now: float) -> list[LetGoAt]:
     """The places at which work was let go, the most frequent first, `PLACES` at most."""
-    most = sorted(monitor.let_go_at.items(), key=lambda item: -item[1])[:PLACES]
-    ages: dict[str, list[float]] = {}
-    for each in monitor.let_go:
-        ages.setdefault(each.where, []).append(now - each.since)
+    work = monitor.let_go_work
     return [
-        LetGoAt(
-            shown(where), count, len(ages.get(where, ())), max(ages.get(where, ()), default=None)
-        )
-        for where, count in most
+        _let_go_at(where, count, work.running_at(where), now)
+        for where, count in work.places.most_common(PLACES)
     ]
+
+
+def _let_go_at(where: str, count: int, running: Collection[LetGo], now: float) -> LetGoAt:
+    oldest = next(iter(running), None)
+    age = None if oldest is None else now - oldest.since
+    return LetGoAt(shown(where), count, len(running), age)
 
 
 def detached_work(monitor: Monitor) -> list[Detached]:
     """The detached work by both of its lines, the most frequent first, `PLACES` at most."""
     found: dict[tuple[str, str, str], list[str]] = {}
-    for each in monitor.detached:
-        what, where = each.describe(), each.where().rpartition("\n")[2]
+    # It takes longer to find where work waits than to look into a record.
+    for each in monitor.detached[:DETACHED_EXAMINED]:
+        what, where = each.describe(), innermost_line(each)
         key = what, alike(where), monitor.detached_at[id(each)]
         found.setdefault(key, []).append(where)
     most = sorted(found.items(), key=lambda item: -len(item[1]))[:PLACES]

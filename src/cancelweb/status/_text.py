@@ -13,7 +13,9 @@ LONGEST = 300
 
 def shown(text: bytes | str) -> str:
     """The text without control or bidi characters, and cut if it is long."""
-    return printable(text) if len(text) <= LONGEST else printable(text[:LONGEST]) + "…"
+    # What is not printable gets longer.
+    text = printable(text if len(text) <= LONGEST else text[: LONGEST + 1])
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def reason(cause: Cause | None) -> str | None:
