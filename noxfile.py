@@ -285,7 +285,7 @@ def bench(session: nox.Session) -> None:
     if shutil.which("valgrind") is None:
         session.error(NO_VALGRIND)
     session.install(".", *group("bench"))
-    for program in ("inprocess.py", "growth.py", "stopping.py"):
+    for program in ("inprocess.py", "growth.py", "stopping.py", "rendering.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)
     # These only show their tables: the committed ones must be made anew on purpose.
     session.run("python", "benchmarks/instructions.py")

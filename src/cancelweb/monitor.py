@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from itertools import islice
 from math import ceil
 from types import MappingProxyType
 from typing import cast
@@ -58,9 +59,8 @@ class Monitor:
         # Keyed by identity: work of a user's own kind may equal other work, or have no hash.
         self._detached: dict[int, DetachedWork] = {}
         self.is_dry_run = False
-        # These three belong to the package. The lines have the keys of the detached work.
-        self.counts, self.let_go_work = Counts(), LetGoWork()
-        self.detached_at = dict[int, str]()
+        # These belong to the package. The lines have the keys of the detached work.
+        self.counts, self.let_go_work, self.detached_at = Counts(), LetGoWork(), dict[int, str]()
         self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
 
@@ -199,7 +199,11 @@ class Monitor:
         scope = next(iter(self.scopes), None)
         return global_reactor() if scope is None else scope.clock
 
-    # --- for entry points ---
+    # --- for entry points and the status page ---
+
+    def oldest(self, count: int) -> list[Scope]:
+        """The oldest open scopes, so many at most, without a look at the others."""
+        return cast("list[Scope]", list(islice(self._scopes, count)))
 
     def scope_opened(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""

@@ -12,6 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
+from cancelweb import Scope
 from cancelweb.monitor import Monitor
 from cancelweb.status import StatusResource
 from cancelweb.status._resource import HEADERS
@@ -225,8 +226,7 @@ class RefusalTests(HostsTestCase):
         """The answer to a request that fails has the headers for security, too."""
 
         class Failing(Monitor):
-            @property
-            def scopes(self) -> Any:
+            def oldest(self, count: int) -> list[Scope]:
                 raise ArithmeticError
 
         self.status = StatusResource(Failing())

@@ -7,13 +7,13 @@ import json
 import re
 import sys
 from functools import partial
-from typing import Any
 
 from twisted.application import strports
 from twisted.application.service import IService
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import Resource
 
+from cancelweb import Scope
 from cancelweb.monitor import Monitor
 from cancelweb.status import StatusResource
 from cancelweb.status._resource import HEADERS
@@ -88,10 +88,9 @@ class EventsTests(StatusTestCase):
         reads: list[float] = []
 
         class Counting(Monitor):
-            @property
-            def scopes(self) -> Any:
+            def oldest(self, count: int) -> list[Scope]:
                 reads.append(1)
-                return super().scopes
+                return super().oldest(count)
 
         self.status = StatusResource(Counting())
         connections = [self.listen() for _ in range(5)]

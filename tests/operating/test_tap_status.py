@@ -32,9 +32,11 @@ class Wrapping:
 
     prefix = "wrapping"
 
-    def parseStreamServer(self, reactor: Any, _: str, *args: str, **kwargs: str) -> Any:
-        """Make the endpoint of the rest."""
-        description = ":".join([*args, *(f"{name}={value}" for name, value in kwargs.items())])
+    def parseStreamServer(self, reactor: Any, *args: object, **kwargs: object) -> Any:
+        """Make the endpoint of all but the first argument."""
+        description = ":".join(
+            [*map(str, args[1:]), *(f"{name}={value}" for name, value in kwargs.items())]
+        )
         return endpoints.serverFromString(reactor, description)
 
 
@@ -77,7 +79,7 @@ class PortsTests(RunningTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        find = endpoints.getPlugins
+        find = vars(endpoints)["getPlugins"]
         self.patch(endpoints, "getPlugins", lambda kind: [*find(kind), Wrapping()])
 
     async def host(self, given: str) -> str:
@@ -131,11 +133,11 @@ class PortsTests(RunningTestCase):
         class Adopting(Wrapping):
             prefix = "adopting"
 
-            def parseStreamServer(self, reactor: Any, *args: str, **kwargs: str) -> Any:
+            def parseStreamServer(self, reactor: Any, *args: object, **kwargs: object) -> Any:
                 kind = socket.AF_INET
                 return endpoints.AdoptedStreamServerEndpoint(reactor, descriptor, kind)
 
-        find = endpoints.getPlugins
+        find = vars(endpoints)["getPlugins"]
         self.patch(endpoints, "getPlugins", lambda kind: [*find(kind), Adopting()])
         for host, answer in {"127.0.0.1": r"^127\.0\.0\.1$", "": r"listens on 0\.0\.0\.0,"}.items():
             # The endpoint closes it.

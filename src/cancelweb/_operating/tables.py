@@ -47,7 +47,8 @@ class Row:
         self.requests += other.requests
         self.abandoned += other.abandoned
         self.seconds += other.seconds
-        self.longest = max(self.longest, other.longest)
+        if other.longest > self.longest:
+            self.longest = other.longest
 
 
 @define(eq=False)
@@ -99,18 +100,25 @@ class Table:
 
     def by_handler(self) -> list[Row]:
         """A sum for each handler; one without a handler is that of further handlers."""
-        return _summed((row, Row(row.handler, row.place)) for row in self._all())
+        sums: dict[Key, Row] = {}
+        for row in self._all():
+            key = row.handler, row.place
+            own = sums.get(key) or sums.setdefault(key, Row(row.handler, row.place))
+            own.add(row)
+        return list(sums.values())
 
     def by_path(self) -> list[Row]:
         """A sum for each method and path; one without a path is that of rows that were merged."""
-        return _summed((row, Row(method=row.method, path=row.path)) for row in self._all())
+        sums: dict[Key, Row] = {}
+        for row in self._all():
+            key = row.method, row.path
+            own = sums.get(key) or sums.setdefault(key, Row(method=row.method, path=row.path))
+            own.add(row)
+        return list(sums.values())
 
     def total(self) -> Row:
         """The sum of all rows."""
-        total = Row()
-        for row in self._all():
-            total.add(row)
-        return total
+        return total_of(self._all())
 
     def _all(self) -> Iterator[Row]:
         yield from self.rows.values()
@@ -123,10 +131,9 @@ def most(rows: Iterable[Row], name: str, count: int) -> list[Row]:
     return [row for row in found if getattr(row, name)]
 
 
-def _summed(rows: Iterable[tuple[Row, Row]]) -> list[Row]:
-    """Sum up rows. Each comes with an empty row that names its sum: the key, without numbers."""
-    sums: dict[Key, Row] = {}
-    for row, empty in rows:
-        key = empty.handler, empty.place, empty.method, empty.path
-        sums.setdefault(key, empty).add(row)
-    return list(sums.values())
+def total_of(rows: Iterable[Row]) -> Row:
+    """The sum of rows."""
+    total = Row()
+    for row in rows:
+        total.add(row)
+    return total

@@ -20,6 +20,7 @@ def where_it_waits(scope: Scope) -> str:
         The line; empty if the scope has no work.
     """
     works = scope.life.stopping.works
-    tracked = (work for work in reversed(list(works)) if work.step is not ENDED)
+    # A request may have thousands of pieces of work.
+    tracked = (work for work in reversed(works) if work.step is not ENDED)
     work = works.returned or next(tracked, None)
     return "" if work is None else innermost_line(work.canceller)

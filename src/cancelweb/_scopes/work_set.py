@@ -48,6 +48,10 @@ class WorkSet:
         """All work in this set, the oldest first."""
         return iter(list(self._works))
 
+    def __reversed__(self) -> Iterator[Work]:
+        """All work in this set, the newest first. The set must not change meanwhile."""
+        return reversed(self._works)
+
     @property
     def returned(self) -> Work | None:
         """The work that a handler returned; the oldest, if handlers have called each other."""

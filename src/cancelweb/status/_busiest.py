@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from .._operating.tables import Row, Table, most
+from .._operating.tables import Row, Table, most, total_of
 from ._text import shown
 
 TOP = 5
@@ -71,7 +71,8 @@ class Period:
 
 def period(table: Table, now: float) -> Period:
     """The lists of a period that ends now."""
-    total, handlers, paths = table.total(), table.by_handler(), table.by_path()
+    handlers, paths = table.by_handler(), table.by_path()
+    total = total_of(handlers)
     return Period(
         length=max(0.0, now - table.began),
         requests=total.requests,
@@ -86,11 +87,9 @@ def period(table: Table, now: float) -> Period:
 
 def _top(rows: Sequence[Row], by: str, total: Row) -> list[Share]:
     """The greatest shares of what an attribute counts, and that of all others."""
-    named = [each for each in rows if _name_of(each) is not None]
-    top, others = most(named, by, TOP), Row()
-    for each in rows:
-        if each not in top:
-            others.add(each)
+    named = [each for each in rows if each.handler is not None or each.method]
+    top = most(named, by, TOP)
+    others = total_of(each for each in rows if each not in top)
     shares = [*top, others] if getattr(others, by) else top
     return [_share(each, by, total) for each in shares]
 

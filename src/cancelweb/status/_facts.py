@@ -101,11 +101,11 @@ def read(monitor: Monitor, clock: IReactorTime) -> Status:
         clock: tells the time, except for the ages of requests: each scope has its own clock.
     """
     totals, now = monitor.totals, clock.seconds()
-    looked = look_at(scopes := monitor.scopes)
+    looked = look_at(monitor)
     return Status(
         is_draining=monitor.is_draining,
         is_dry_run=monitor.is_dry_run,
-        in_flight=len(scopes),
+        in_flight=monitor.opened - sum(totals.values()),
         survivors=len(monitor.survivors),
         let_go=len(monitor.let_go),
         detached=len(monitor.detached),

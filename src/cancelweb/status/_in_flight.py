@@ -14,7 +14,7 @@ from .._scopes.record import path_of
 from .._scopes.scope import Scope
 from .._scopes.states import State
 from ..causes import Disconnected
-from ..monitor import where_it_waits
+from ..monitor import Monitor, where_it_waits
 from ._text import alike, reason, shown
 
 EXAMINED = 100
@@ -95,10 +95,12 @@ class Looked:
     @classmethod
     def at(cls, scope: Scope) -> Looked:
         """Look at a scope. This takes some ten microseconds."""
-        causes = scope.cause, scope.would_have_cancelled
-        has_left = any(isinstance(each, Disconnected) for each in causes)
-        # The first cause counts: a spared request may have run into a limit before.
-        has_left = has_left or scope.state is State.SPARED
+        has_left = (
+            isinstance(scope.cause, Disconnected)
+            or isinstance(scope.would_have_cancelled, Disconnected)
+            # The first cause counts: a spared request may have run into a limit before.
+            or scope.state is State.SPARED
+        )
         return cls(scope, called_for(scope), where_it_waits(scope), has_left)
 
     @property
@@ -130,13 +132,9 @@ class Looked:
         )
 
 
-def look_at(scopes: Sequence[Scope]) -> list[Looked]:
-    """Look at the oldest, `EXAMINED` at most.
-
-    Args:
-        scopes: the open scopes, the oldest first.
-    """
-    return [Looked.at(scope) for scope in scopes[:EXAMINED]]
+def look_at(monitor: Monitor) -> list[Looked]:
+    """Look at the oldest open scopes, `EXAMINED` at most."""
+    return [Looked.at(scope) for scope in monitor.oldest(EXAMINED)]
 
 
 def oldest_of(looked: Sequence[Looked]) -> list[InFlight]:

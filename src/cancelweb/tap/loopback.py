@@ -53,5 +53,4 @@ def on_loopback(port: IListeningPort) -> IListeningPort:
 
 
 def _is_loopback(address: object) -> bool:
-    is_internet = isinstance(address, IPv4Address | IPv6Address)
-    return is_internet and ip_address(address.host).is_loopback
+    return isinstance(address, IPv4Address | IPv6Address) and ip_address(address.host).is_loopback
