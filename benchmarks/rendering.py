@@ -51,7 +51,7 @@ class Page(Resource):
         return await self.query()
 
     async def query(self) -> bytes:
-        """Wait for ever."""
+        """Wait forever."""
         return await Deferred[bytes]()
 
 

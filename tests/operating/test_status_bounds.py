@@ -203,7 +203,7 @@ class ViewersTests(StatusTestCase):
         return connection
 
     def test_are_limited(self) -> None:
-        """So many viewers get the events; a further one is told so, until another leaves."""
+        """A limited number of viewers get the events; the next one gets a 503, until one leaves."""
         viewers = [connect(self.status, self.clock) for _ in range(VIEWERS)]
         for each in viewers:
             each.get(path=b"/events")

@@ -1,4 +1,4 @@
-"""Who may open the status page: the names, the addresses, and the pages of other sites.
+"""The requests for which the status page opens: the names, the addresses, and the pages of other sites.
 
 What belongs here: the ``Host`` and the origin of a request, in memory. What does not: what the page
 is made of (`test_status_serving`), and the interface that its port listens on (`test_tap_status`).
@@ -26,7 +26,7 @@ OWN = "10.1.2.3"
 
 
 class HostsTestCase(StatusTestCase):
-    """A test of who may open the status page, which allows one name."""
+    """A test of what opens the status page, which allows a name and an address."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -180,7 +180,7 @@ class OriginsTests(HostsTestCase):
             self.assertEqual(self.code(Host="127.0.0.1:9000", Origin=origin), 403, origin)
 
     def test_parts_of_other_pages(self) -> None:
-        """What another page asks for as a part of itself is refused, without an Origin, too."""
+        """What another page embeds or fetches is refused, without an Origin, too."""
         for site, mode, code in (
             *(("cross-site", "no-cors", 403), ("same-site", "no-cors", 403)),
             *(("cross-site", "navigate", 200), ("same-origin", "cors", 200)),

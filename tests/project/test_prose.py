@@ -216,7 +216,7 @@ class ProgramTests(SynchronousTestCase):
             "noxfile.py",
             "src/cancelweb/_scopes/scope.py",
             "src/cancelweb/demo/page.html",
-            "src/cancelweb/status/page.xml",
+            "src/cancelweb/status/page.html",
             "tests/project/test_prose.py",
         ):
             self.assertIn(name, names)

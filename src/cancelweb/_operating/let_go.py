@@ -1,6 +1,6 @@
-"""What a monitor knows of work that was let go: by the place where it waited.
+"""The work that was let go, as a monitor keeps it: by the place where it waited.
 
-Whoever looks may do so every second, while ten thousand pieces run, so each place is kept apart.
+The status page asks every second, and ten thousand pieces may run, so each place is kept apart.
 """
 
 from __future__ import annotations

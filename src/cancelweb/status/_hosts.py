@@ -103,7 +103,7 @@ def _name_in(url: bytes) -> str:
 
 
 def _is_for_page_elsewhere(request: Request) -> bool:
-    """Whether the page of another site asks for this as a part of itself. A link to it may do so.
+    """Whether the page of another site embeds this, or fetches it. A link to it may do so.
 
     Such a request may have no Origin: the page cannot read the answer, but can keep it coming.
     """

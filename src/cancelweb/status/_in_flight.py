@@ -77,7 +77,7 @@ class Group:
 
 @define(eq=False)
 class Looked:
-    """An open scope that was looked at: what tells its group, and what there is to tell of it.
+    """An open scope that was looked at: what tells its group, and what the page shows about it.
 
     Attributes:
         scope: the scope.
