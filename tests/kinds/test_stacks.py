@@ -3,6 +3,7 @@
 What belongs here: what is left out. What does not: which lines there are (`test_where`).
 """
 
+import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -39,8 +40,17 @@ def deep_generator(frames: int) -> Generator[Deferred[Any], Any, None]:
     yield Deferred() if frames == 1 else deep_generator(frames - 1)
 
 
+def allow_deep(case: SynchronousTestCase) -> None:
+    """Let Python call so deep while the test runs: the stack below it is deep already."""
+    case.addCleanup(sys.setrecursionlimit, sys.getrecursionlimit())
+    sys.setrecursionlimit(5_000)
+
+
 class StackTests(SynchronousTestCase):
     """The lines of a stack."""
+
+    def setUp(self) -> None:
+        allow_deep(self)
 
     def lines(self, frames: int, begin: Callable[[int], Any] = deep) -> list[str]:
         """The lines of work that waits so deep."""
@@ -111,6 +121,7 @@ class ToldTests(SynchronousTestCase):
     """Where stacks are told: in records, log lines and reports."""
 
     def setUp(self) -> None:
+        allow_deep(self)
         self.clock = Clock()
         self.site = Monitored(self.clock, Monitor(self.clock))
 

@@ -22,7 +22,7 @@ from cancelweb.testing import Client
 
 from .._pages import Page
 from .._visits import connect
-from ..kinds.test_stacks import deep
+from ..kinds.test_stacks import allow_deep, deep
 from ._monitored import named, rows
 from ._statuses import StatusTestCase
 
@@ -61,6 +61,10 @@ class Detached:
 
 class WorstCaseTests(StatusTestCase):
     """Pages of a server that does more than a page can show."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        allow_deep(self)
 
     def assert_bounded(self) -> None:
         """Check the size of the page, of an event and of the JSON."""
@@ -145,6 +149,20 @@ class WorstCaseTests(StatusTestCase):
         self.assertEqual(len(self.table("survivor-rows")), PLACES)
         self.assertEqual(len(self.table("let-go-rows")), PLACES)
         self.assertNotIn("more survivor", self.page())
+
+    def test_work_let_go_at_many_places(self) -> None:
+        """Work that was let go at more places than are kept is counted, and its end is, too."""
+        monitor = self.site.monitor
+        works = [LetGo(b"GET", b"/", Endless(), 0, f"place {index:03}") for index in range(103)]
+        for each in works:
+            monitor.work_let_go(each)
+        self.assertEqual((len(monitor.let_go_at), len(monitor.let_go)), (100, 103))
+        self.assertIn("and 50 more places", self.page())
+        for each in works:
+            monitor.let_go_ended(each)
+            monitor.let_go_ended(each)
+        self.assertEqual((len(monitor.let_go_at), monitor.let_go), (100, ()))
+        self.assertEqual({row[2] for row in self.table("let-go-rows")}, {"0"})
 
     def test_longest_rows_fit(self) -> None:
         """Each table has at least one row, however long its text is."""

@@ -1,4 +1,4 @@
-"""The requests for which the status page opens: the names, the addresses, and the pages of other sites.
+"""What opens the status page: the names and addresses in a request, and the pages of other sites.
 
 What belongs here: the ``Host`` and the origin of a request, in memory. What does not: what the page
 is made of (`test_status_serving`), and the interface that its port listens on (`test_tap_status`).
