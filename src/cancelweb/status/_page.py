@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ._assets import PAGE, ROWS
+from ._charts import charts
 from ._facts import NOT_CANCELLED, Status, Total
-from ._history import HEIGHT, SECONDS, History, Line, Point
+from ._history import History
 from ._in_flight import Group, InFlight
 from ._markup import HTML, fitting, joined
 from ._rankings import rankings
@@ -40,7 +41,7 @@ def page(status: Status, history: History, now: float) -> bytes:
     return PAGE.fill(
         banners=_banners(status),
         abandoned=number(status.since_start.abandoned),
-        charts=_charts(history, now),
+        charts=charts(history, now),
         recent_length=span(recent.length),
         recent_requests=several(recent.requests, "request", "requests"),
         recent=rankings(recent, "recent"),
@@ -57,45 +58,6 @@ def page(status: Status, history: History, now: float) -> bytes:
 def _banners(status: Status) -> HTML:
     names = {"dry_run": status.is_dry_run, "draining": status.is_draining}
     return joined(ROWS[name].fill() for name, is_so in names.items() if is_so)
-
-
-# --- charts ---
-
-
-def _charts(history: History, now: float) -> HTML:
-    return joined(
-        _chart(title, line, now)
-        for title, line in [
-            ("Requests in flight", history.in_flight()),
-            ("Cancelled per second", history.cancelled()),
-        ]
-    )
-
-
-def _chart(title: str, line: Line, now: float) -> HTML:
-    runs, most = line.drawn(now), f"at most {number(line.most)}"
-    return ROWS["chart"].fill(
-        id=title.lower().replace(" ", "-"),
-        title=title,
-        most=most,
-        label=f"{title}, the last {SECONDS // 60} minutes: {most}, now {number(line.now)}",
-        box=f"0 0 {SECONDS} {HEIGHT}",
-        line=path_of(runs),
-        area=path_of(filled(runs)),
-    )
-
-
-def path_of(runs: list[list[Point]]) -> str:
-    """Lines as the ``d`` of an SVG path."""
-    return " ".join("M" + " L".join(f"{x:.1f},{y:.1f}" for x, y in run) for run in runs)
-
-
-def filled(runs: list[list[Point]]) -> list[list[Point]]:
-    """Lines made into areas above the lower edge."""
-    return [[(run[0][0], HEIGHT), *run, (run[-1][0], HEIGHT)] for run in runs]
-
-
-# --- tables ---
 
 
 def _table(name: str, rows: Iterable[HTML], columns: int, none: str = "None") -> list[HTML]:
