@@ -27,10 +27,13 @@ KLEIN = "klein"
 class Unawaited(Protocol):
     """A scope, as far as it is needed here."""
 
-    request: Any
     handler: object
     inner_handler: object
     context: Context | None
+
+    @property
+    def request(self) -> Any:
+        """See `Scope`."""
 
     @property
     def life(self) -> Life:

@@ -39,7 +39,6 @@ from .whole import (
 class Traveller(Protocol):
     """The part of a `RequestScope` that this module uses."""
 
-    request: Any
     method: bytes
     handler: object
     inner_handler: object
@@ -47,9 +46,17 @@ class Traveller(Protocol):
     context: Context | None
     fate: Fate
     state: State
-    cause: Cause | None
+    _cause: Cause | None
     cancelled: float | None
     opened: float | None
+
+    @property
+    def request(self) -> Any:
+        """See `Scope`."""
+
+    @property
+    def cause(self) -> Cause | None:
+        """See `Scope`."""
 
     @property
     def life(self) -> Life:
@@ -190,7 +197,7 @@ class GeneralWay:
     def lost_after_all(self, failure: Failure) -> None:
         """Handle the loss here: the fast path was about to stop the work, and has done nothing."""
         scope = self._scope
-        scope.fate, scope.state, scope.cause, scope.cancelled = OPEN, RUNNING, None, None
+        scope.fate, scope.state, scope._cause, scope.cancelled = OPEN, RUNNING, None, None
         self.lost(failure)
 
     def note_abandoned(self) -> None:

@@ -8,7 +8,7 @@ of the work (`watched`). Any other scope takes the general way (`life` and `gene
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Context
+from threading import get_ident
 from types import CoroutineType
 from typing import Any, ClassVar
 
@@ -19,11 +19,11 @@ from twisted.web.server import NOT_DONE_YET
 from .._kinds.cancellations import clean, is_our_cancellation
 from .._kinds.cancellers import global_reactor
 from .._kinds.timers import CANCELLED
+from .._scopes.bare import FRESH
 from .._scopes.context import current, start_for
-from .._scopes.found_context import NOTHING_BEGAN, find_context_at_end, find_context_of
-from .._scopes.life import Life
+from .._scopes.found_context import find_context_at_end, find_context_of
 from .._scopes.options import Options
-from .._scopes.parts import Stopping
+from .._scopes.parts import NOTHING_BEGAN, Stopping
 from .._scopes.record import Record
 from .._scopes.scope import Scope
 from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, STOPPING, Step
@@ -40,26 +40,26 @@ from .watched import Watched, can_stop, canceller_of, is_answer, stop, unwatched
 class RequestScope(Scope):
     """The lifetime of one request of Twisted Web."""
 
+    __slots__ = ("_general", "_suspended", "method")
     make_call: ClassVar[Callable[[RequestScope, object], Call]]
     """Makes the `Call` of a handler that leaves the fast path; `serving` sets this."""
-    _suspended: object = None  # The coroutine behind the watched Deferred, if there is one.
-    _general: GeneralWay | None = None
+    _suspended: object  # The coroutine behind the watched Deferred, if there is one.
+    _general: GeneralWay | None
+    watched: Watched | None
 
     def __init__(self, request: Any, options: Options) -> None:
-        self.request: Any = request  # The same as `Scope.__init__`, without the cost of a call.
+        self._request: Any = request  # The same as `Scope.__init__`, without the cost of a call.
         self.options = options
         try:
             self.clock: IReactorTime = options.clock or request.site.reactor
         except AttributeError:  # A request without a Site.
             self.clock = global_reactor()
-        self.state = RUNNING
-        self.fate = OPEN
-        self.opened: float | None = None
-        self.context: Context | None = None
-        self._life: Life | None = None
         self.method: bytes = request.method  # Under a faked HEAD it is GET.
-        self.handler: object = None
-        self.watched: Watched | None = None
+        self.state, self.fate, self.thread = RUNNING, OPEN, get_ident()
+        self.began, self.left_open, self.has_own_context = FRESH
+        self._cause = self._ended = self._general = self._life = self._suspended = None
+        self.base = self.cancelled = self.context = self.handed_over = self.handler = None
+        self.inner_handler = self.limits = self.opened = self.watched = None
 
     @property
     def general(self) -> GeneralWay:
@@ -89,7 +89,7 @@ class RequestScope(Scope):
     @property
     def is_answered(self) -> bool:
         """See `Subject`."""
-        return self.request is not None and fate_of(self.request) is FINISHED
+        return self._request is not None and fate_of(self._request) is FINISHED
 
     def answer_cancel(self, cause: Cause) -> None:
         """See `Subject`."""
@@ -99,12 +99,12 @@ class RequestScope(Scope):
 
     def answered_with(self) -> tuple[int | None, int]:
         """See `Subject`."""
-        return answer_of(self.request) if self._general is None else self._general.answered_with()
+        return answer_of(self._request) if self._general is None else self._general.answered_with()
 
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""
-        is_open = self.fate is OPEN and self.handler is not None and self.request is not None
-        if is_open and (fate := fate_of(self.request)) is not OPEN:
+        is_open = self.fate is OPEN and self.handler is not None and self._request is not None
+        if is_open and (fate := fate_of(self._request)) is not OPEN:
             self.general.see(fate, is_reported_by_now)
 
     def end(self) -> None:
@@ -114,7 +114,7 @@ class RequestScope(Scope):
             if self.handed_over is not None and self.handed_over.step is Step.ENDED:
                 self.handed_over = None
         self._ended = self._life.record.ended if self._life else self._ended
-        self.request = self.context = self._suspended = self.handler = self.inner_handler = None
+        self._request = self.context = self._suspended = self.handler = self.inner_handler = None
         self._life, self._general, self.began = None, None, NOTHING_BEGAN
 
     def take(self, result: Any, handler: object) -> object:
@@ -124,7 +124,7 @@ class RequestScope(Scope):
         """
         if (kind := type(result)) is CoroutineType:
             self._suspended, result = result, start_for(self, result)
-        request, life = self.request, self._life
+        request, life = self._request, self._life
         is_open = not request.finished and request.channel is not None
         if is_open and (life is None or life.is_without_work):
             if kind is bytes:
@@ -145,14 +145,14 @@ class RequestScope(Scope):
         if self._life is not None:
             self.handler = handler
             return self.general.clean_up_before(body)
-        self.fate, self.state, self.request, self.context = FINISHED, CLOSED, None, None
+        self.fate, self.state, self._request, self.context = FINISHED, CLOSED, None, None
         return body
 
     def settled(self, result: object) -> object:
         """Handle the end of the returned work; the callback and errback of that work."""
         if self.watched is None or self.state is not RUNNING or type(result) is not bytes:
             return self._settled_otherwise(result)
-        request, handler, self.watched = self.request, self.handler, None
+        request, handler, self.watched = self._request, self.handler, None
         if not request.finished and request.channel is not None:
             try:
                 send(request, result)
@@ -179,7 +179,7 @@ class RequestScope(Scope):
 
     def callback(self, _: object) -> None:
         """Handle the finished response, as a listening Deferred would."""
-        request = self.request
+        request = self._request
         try:
             if request is None:
                 return
@@ -198,7 +198,7 @@ class RequestScope(Scope):
 
     def errback(self, failure: Failure) -> None:
         """Handle the loss, as a listening Deferred would. Keeps no reference to the work."""
-        request = self.request
+        request = self._request
         try:
             if request is None:
                 return
@@ -214,13 +214,13 @@ class RequestScope(Scope):
             log_escape()
 
     def _may_stop(self, watched: Watched) -> bool:
-        if self.options.dry_run or self.request.startedWriting:  # The client may have it all.
+        if self.options.dry_run or self._request.startedWriting:  # The client may have it all.
             return False
         is_allowed = self.options.any_method or self.options.may_cancel(self.method)
         return is_allowed and can_stop(watched, self._suspended, current.get() is self)
 
     def _stop(self, failure: Failure) -> None:
-        self.fate, self.state, self.cause = LOST, STOPPING, Disconnected(failure)
+        self.fate, self.state, self._cause = LOST, STOPPING, Disconnected(failure)
         self.cancelled = self.clock.seconds()
         has_ended = stop(self.watched, self._suspended, self.context)
         if has_ended is None:
@@ -240,11 +240,11 @@ class RequestScope(Scope):
         if self._life is not None:
             self._life.record.worsen(ended)
             self._life.go_on()
-        elif self.cause is None or self.options.observers == ():
+        elif self._cause is None or self.options.observers == ():
             self._close()
         else:
             Record(ended).tell(self, None, self._close)
 
     def _close(self) -> None:
-        self.state, self.request, self.context = CLOSED, None, None
+        self.state, self._request, self.context = CLOSED, None, None
         self.handler = self._suspended = None

@@ -15,9 +15,7 @@ from twisted.internet.defer import Deferred
 from .._kinds.contexts import live_contexts_below
 from .._twisted.drivers import deferred_of_driver, driver_of, drivers_on_stack
 from .context import current
-from .parts import Subject
-
-NOTHING_BEGAN = (None, None)
+from .parts import NOTHING_BEGAN, Subject
 
 CALLERS: set[int] = set()
 """The ids of the code objects that call handlers. Frames outside theirs are not the handler's."""

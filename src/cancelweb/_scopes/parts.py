@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .work import Work
 
 R = TypeVar("R")
+
+NOTHING_BEGAN = (None, None)
+"""The value of `Subject.began` while no context was found that way."""
 
 
 class Life(Protocol):
@@ -99,10 +102,9 @@ class Subject(Protocol):
     The parts refer to the scope only, which drops its life when it closes. So no cycle remains.
     """
 
-    request: Any
     options: Options
     clock: IReactorTime
-    cause: Cause | None
+    _cause: Cause | None
     state: State
     fate: Fate
     opened: float | None
@@ -115,6 +117,14 @@ class Subject(Protocol):
     handler: object
     inner_handler: object
     left_open: LeftOpen
+
+    @property
+    def request(self) -> Any:
+        """The request; None once the scope has closed."""
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the scope was cancelled, or None."""
 
     @property
     def gauge(self) -> Gauge:
@@ -167,58 +177,3 @@ class Subject(Protocol):
 
     def end(self) -> None:
         """Drop the request and the life, because the scope has closed."""
-
-
-class BareSubject:
-    """A scope that watches no work itself and has no response."""
-
-    gauge: ClassVar[Gauge] = Gauge()
-    limits: Limits | None = None
-    watched: object = None
-    # Defaults on the class, so that a request pays only for the attributes that it changes.
-    cause: Cause | None = None
-    cancelled: float | None = None
-    base: Context | None = None
-    began: tuple[object, Context | None] = (None, None)
-    left_open = LeftOpen.NO
-    has_own_context = False
-    inner_handler: object = None
-    handed_over: Work | None = None
-
-    def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
-        self.request = request
-        self.options = options
-        self.clock = clock
-        self.state = State.RUNNING
-        self.fate = Fate.OPEN
-        self.opened: float | None = None
-        self.context: Context | None = None
-        self.handler: object = None
-
-    def hand_over(self, stopping: Stopping) -> None:
-        """See `Subject`."""
-
-    @property
-    def is_in_call(self) -> bool:
-        """See `Subject`."""
-        return False
-
-    @property
-    def is_answered(self) -> bool:
-        """See `Subject`."""
-        return False
-
-    @property
-    def is_interruptible(self) -> bool:
-        """See `Subject`."""
-        return True
-
-    def answer_cancel(self, cause: Cause) -> None:
-        """See `Subject`."""
-
-    def answered_with(self) -> tuple[int | None, int]:
-        """See `Subject`."""
-        return None, 0
-
-    def catch_up(self, is_reported_by_now: bool = False) -> None:
-        """See `Subject`."""

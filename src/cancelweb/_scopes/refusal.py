@@ -24,6 +24,7 @@ from .._log import log
 from ..causes import ResponseFinished
 from .finding import scope_or_none
 from .hooks import cleanup_seconds, hook_here
+from .own_thread import check_thread_to_begin
 from .owners import Owner, context_of, is_own, owner_here, owner_of, place_of_caller
 from .refused import StartRefused
 from .scope import Scope
@@ -91,6 +92,7 @@ def begin(
         in the next turn is it known which code waits for the Deferred, and whether that handles a
         cancellation. If the work is permitted, it starts then.
     """
+    check_thread_to_begin(scope_or_none(), what)
     owner = owner_here()
     if owner is None or not owner.is_asked:
         return start(*args, **kwargs)

@@ -12,20 +12,18 @@ from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.server import Request
 
 from .._kinds.registry import canceller_for
-from ..causes import Cause, Ended, ResponseFinished, ScopeCancelled
+from ..causes import Cause, ResponseFinished, ScopeCancelled
 from .acquire import Acquisition
+from .bare import BareSubject, refuse_to_set
 from .checks import check_cause
 from .context import current, was_asked
 from .found_context import find_context
 from .hook_checks import check_callable
 from .hooks import hook_here
-from .life import Life
 from .limits import deadline_of, remaining_of, set_timeout
-from .parts import BareSubject
-from .states import State
+from .own_thread import check_thread
 from .tracking import track
 
 R = TypeVar("R")
@@ -37,57 +35,20 @@ class Scope(BareSubject):
     """The lifetime of one request.
 
     Get it with `current_scope` or `scope_of`. Use it in the reactor's thread only, except `check`,
-    `cause`, `deadline` and `remaining`, which any thread may use. All other names are private.
+    `cause`, `deadline` and `remaining`, which any thread may use; in another thread, other methods
+    raise a RuntimeError. All other names are private. Setting an attribute raises AttributeError.
 
     Attributes:
         request (~twisted.web.server.Request | None): the request; None once the scope has closed.
         cause: why the scope was cancelled, or None.
     """
 
-    request: Request | None
-    _ended: Ended | None = None
-    _life: Life | None = None
-
-    def __repr__(self) -> str:
-        return f"<Scope of {self.request!r}, {self.state.name.lower()}, cause: {self.cause}>"
-
-    @property
-    def life(self) -> Life:
-        """The life of the scope; after it has closed, a new one for each late call."""
-        if self._life is not None:
-            return self._life
-        life = Life(self)
-        if self.state is not State.CLOSED:
-            self._life = life
-        return life
-
-    @property
-    def ended(self) -> Ended:
-        """How the work has ended so far; the worst end counts. Final once the scope has closed."""
-        if self._ended is not None:
-            return self._ended
-        if self._life is not None:
-            return self._life.record.ended
-        # Without a life, a closed scope has a cause only if its work was stopped.
-        was_stopped = self.state is State.CLOSED and self.cause is not None
-        return Ended.STOPPED if was_stopped else Ended.COMPLETED
+    __slots__ = ()
 
     @property
     def failure(self) -> Failure | None:
         """The first failure that is not a cancellation, for hooks; None on a closed scope."""
         return None if self._life is None else self._life.record.failure
-
-    @property
-    def would_have_cancelled(self) -> Cause | None:
-        """See `MonitoredScope`."""
-        return None if self._life is None else self._life.record.would_have_cancelled
-
-    def end(self) -> None:
-        """See `Subject`."""
-        self._ended = self._life.record.ended if self._life else self._ended
-        self.request = self.context = self._life = None
-
-    # --- for users ---
 
     @overload
     def track(self, work: Coroutine[Any, Any, R]) -> Deferred[R]: ...
@@ -115,6 +76,7 @@ class Scope(BareSubject):
             RuntimeError: ``work`` is an asyncio future whose event loop does not run, or a
                 LoopingCall that was never started.
         """
+        check_thread(self, "scope.track")
         return track(self, work)
 
     def on_cancel(self, hook: HookT) -> HookT:
@@ -135,6 +97,7 @@ class Scope(BareSubject):
             TypeError: ``hook`` is not callable.
         """
         check_callable("on_cancel", hook)
+        check_thread(self, "scope.on_cancel")
         find_context(self, currentframe())
         self.life.hooks.add(hook, for_cancelled=True)
         return hook
@@ -146,6 +109,7 @@ class Scope(BareSubject):
         its result at once, the hook is called before Twisted writes the response.
         """
         check_callable("on_exit", hook)
+        check_thread(self, "scope.on_exit")
         find_context(self, currentframe())
         self.life.hooks.add(hook, for_cancelled=False)
         return hook
@@ -163,6 +127,7 @@ class Scope(BareSubject):
             TypeError: ``hook`` is not callable.
         """
         check_callable("withdraw", hook)
+        check_thread(self, "scope.withdraw")
         return self._life is not None and self._life.hooks.withdraw(hook)
 
     def acquire(
@@ -184,6 +149,7 @@ class Scope(BareSubject):
         Raises:
             TypeError: ``source`` is not such work, or ``release`` is not callable.
         """
+        check_thread(self, "scope.acquire")
         self.track(acquisition := Acquisition(canceller_for(source), release))
         return acquisition.start()
 
@@ -194,6 +160,7 @@ class Scope(BareSubject):
             **facts: facts by name; a later one replaces an earlier one. Observers may keep them, so
                 do not pass the request. On a closed scope they are dropped.
         """
+        check_thread(self, "scope.note")
         record = self.life.record
         record.notes = {**(record.notes or {}), **facts}
 
@@ -214,6 +181,7 @@ class Scope(BareSubject):
             TypeError: ``cause`` is not a `Cause`.
         """
         check_cause(cause)
+        check_thread(self, "scope.cancel")
         self.catch_up()
         return self.life.stop(cause)
 
@@ -234,6 +202,7 @@ class Scope(BareSubject):
 
         Raises TypeError or ValueError unless ``seconds`` is a finite number above 0, or None.
         """
+        check_thread(self, "scope.limit")
         set_timeout(self, seconds)
 
     @property
@@ -248,3 +217,6 @@ class Scope(BareSubject):
         sent, only ``total_timeout`` counts.
         """
         return remaining_of(self)
+
+
+refuse_to_set(Scope)

@@ -21,6 +21,7 @@ from .._log import log
 from ..interfaces import IMonitor
 from .context import call_in, telling_of
 from .finding import scope_or_none
+from .own_thread import check_thread
 from .scope import Scope
 from .waits import Wait
 
@@ -153,6 +154,7 @@ def shield(work: object, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
             canceller. Or arguments were passed without a function.
     """
     scope = scope_or_none()
+    check_thread(scope, "shield")
     shielded = Shielded(scope, tracker_here())
     canceller = shielded.start(partial(_canceller_of, work, args, kwargs))
     wait: Wait[Any] = Wait(lambda _: None)
@@ -204,6 +206,7 @@ def detach(work: object) -> None:
             canceller.
     """
     scope = scope_or_none()
+    check_thread(scope, "detach")
     canceller = call_in(None, None, canceller_for, work)
     monitors: tuple[IMonitor, ...] = ()
     if scope is not None:
