@@ -104,7 +104,7 @@ class OtherThreadTests(SynchronousTestCase):
             self.assertEqual(in_thread(call), result)
 
     def test_the_thread_of_its_request(self) -> None:
-        """A scope belongs to the thread that serves its request, even if that is no main thread."""
+        """A scope belongs to the thread that serves its request, even if that is not the main thread."""
         visits: list[Visit] = []
 
         def serve() -> bool:
