@@ -6,16 +6,19 @@ functions that run in threads for a request.
 
 from collections.abc import Callable
 from contextvars import copy_context
-from threading import Thread
+from threading import Thread, get_ident
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.task import deferLater
+from twisted.python import threadable
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cancelweb import Draining, Shared, current_scope, detach, shield
 from cancelweb.threads import defer_to_thread
 
 from .._pages import waiting
+from .._servers import reactor
 from .._visits import Visit
 
 WITH_A_SCOPE: dict[str, Callable[[Any], object]] = {
@@ -54,8 +57,8 @@ def in_thread(call: Callable[[], object]) -> object:
     return results[0]
 
 
-class OtherThreadTests(SynchronousTestCase):
-    """Another thread than that of the reactor calls a function."""
+class OtherThreadTests(TestCase):
+    """Another thread than that of the running reactor calls a function."""
 
     def failure_of(self, call: Callable[[Any], object]) -> object:
         """What the call in another thread raised; it is begun in the handler of a request."""
@@ -66,15 +69,16 @@ class OtherThreadTests(SynchronousTestCase):
             results.append(in_thread(lambda: call(scope)))
             return Deferred()
 
-        visit = Visit(handler)
+        visit = Visit(handler, clock=reactor)
         self.assertIsNone(visit.scope.cause)
         visit.disconnect()
         self.assertEqual(visit.outcome.notes, {})
         self.assertIsInstance(results[0], RuntimeError)
         return results[0]
 
-    def test_is_refused(self) -> None:
+    async def test_is_refused(self) -> None:
         """The methods of a scope, `shield` and `detach` fail, and name the remedy."""
+        await deferLater(reactor, 0)  # From here on, the reactor runs.
         for name, call in WITH_A_SCOPE.items():
             self.assertEqual(
                 str(self.failure_of(call)),
@@ -82,8 +86,9 @@ class OtherThreadTests(SynchronousTestCase):
                 f"it. Write reactor.callFromThread({name}, ...).",
             )
 
-    def test_nothing_begins(self) -> None:
+    async def test_nothing_begins(self) -> None:
         """Helpers that begin work fail, and name the remedy."""
+        await deferLater(reactor, 0)
         for name, call in BEGUN.items():
             self.assertEqual(
                 str(self.failure_of(lambda _, call=call: call())),  # type: ignore[misc]
@@ -92,24 +97,32 @@ class OtherThreadTests(SynchronousTestCase):
                 "twisted.internet.threads, which also waits for the result.",
             )
 
-    def test_may_look(self) -> None:
+    async def test_may_look(self) -> None:
         """Another thread may call `check` and `remaining`, and read `cause` and `deadline`."""
-        scope = Visit(waiting, timeout=5).scope
-        for call, result in (
-            (scope.check, None),
-            (scope.remaining, 5.0),
-            (lambda: scope.cause, None),
-            (lambda: scope.deadline, 5.0),
-        ):
-            self.assertEqual(in_thread(call), result)
+        await deferLater(reactor, 0)
+        scope = Visit(waiting, clock=reactor, timeout=500).scope
+        for call in (scope.check, scope.remaining, lambda: scope.cause, lambda: scope.deadline):
+            self.assertNotIsInstance(in_thread(call), Exception)
+        scope.limit(None)
 
-    def test_the_thread_of_its_request(self) -> None:
-        """A scope belongs to the thread that serves its request, even if that is not the main thread."""
-        visits: list[Visit] = []
+    async def test_of_a_reactor_that_was_started_first(self) -> None:
+        """The thread of a reactor is found, although another was started in its own thread."""
+        await deferLater(reactor, 0)
+        self.patch(threadable, "ioThread", -1)
+        scope = Visit(waiting, clock=reactor).scope
+        self.assertTrue(scope.cancel(Draining()))
 
-        def serve() -> bool:
-            visits.append(Visit(waiting))
-            visits[0].scope.on_exit(lambda _: None)
-            return visits[0].scope.cancel(Draining())
 
-        self.assertIs(in_thread(serve), True)
+class NoReactorTests(SynchronousTestCase):
+    """No reactor runs for the scope, so no thread is wrong."""
+
+    def test_a_clock_of_a_test(self) -> None:
+        """A test may serve requests with a clock of its own, in any thread."""
+        self.patch(threadable, "ioThread", get_ident())
+        self.assertIs(in_thread(lambda: Visit(waiting).scope.cancel(Draining())), True)
+
+    def test_before_a_reactor_runs(self) -> None:
+        """Before the reactor runs, its thread is not known."""
+        self.patch(threadable, "ioThread", None)
+        scope = Visit(waiting, clock=reactor).scope
+        self.assertIs(in_thread(lambda: scope.cancel(Draining())), True)

@@ -8,7 +8,6 @@ of the work (`watched`). Any other scope takes the general way (`life` and `gene
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import get_ident
 from types import CoroutineType
 from typing import Any, ClassVar
 
@@ -55,7 +54,7 @@ class RequestScope(Scope):
         except AttributeError:  # A request without a Site.
             self.clock = global_reactor()
         self.method: bytes = request.method  # Under a faked HEAD it is GET.
-        self.state, self.fate, self.thread = RUNNING, OPEN, get_ident()
+        self.state, self.fate = RUNNING, OPEN
         self.began, self.left_open, self.has_own_context = FRESH
         self._cause = self._ended = self._general = self._life = self._suspended = None
         self.base = self.cancelled = self.context = self.handed_over = self.handler = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -29,11 +28,7 @@ FRESH = (NOTHING_BEGAN, LeftOpen.NO, False)
 
 
 class BareSubject:
-    """A scope that watches no work itself and has no response.
-
-    Attributes:
-        thread: the number of the thread in which the scope was made, which is its reactor's.
-    """
+    """A scope that watches no work itself and has no response."""
 
     # Slots make setting a misspelt attribute fail, and cost less than a `__dict__`.
     __slots__ = (
@@ -57,7 +52,6 @@ class BareSubject:
         "opened",
         "options",
         "state",
-        "thread",
         "watched",
     )
     gauge: ClassVar[Gauge] = Gauge()
@@ -85,7 +79,6 @@ class BareSubject:
         self.limits = self.watched = self.base = self.inner_handler = self.handed_over = None
         self.began, self.left_open, self.has_own_context = FRESH
         self._ended = self._life = None
-        self.thread = get_ident()
 
     def __repr__(self) -> str:
         return f"<Scope of {self.request!r}, {self.state.name.lower()}, cause: {self.cause}>"
