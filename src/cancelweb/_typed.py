@@ -6,7 +6,7 @@ here also stands for the classes that provide it, or for a protocol with its met
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Set
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeAlias
 
@@ -83,6 +83,11 @@ class ResponseMethods(Protocol):
     def deliverBody(self, protocol: Any, /) -> Any:
         """See `IResponse`."""
 
+
+Methods: TypeAlias = (
+    list[str] | list[bytes] | list[str | bytes] | tuple[str | bytes, ...] | Set[str | bytes]
+)
+"""Names of methods. A str alone is none of these, although it is iterable."""
 
 AnyResource: TypeAlias = IResource | ResourceMethods
 AnyClock: TypeAlias = IReactorTime | ClockMethods

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 from twisted.web.http import SERVICE_UNAVAILABLE
 
+from ._checks import IS_COUNT, IS_FAILURE, IS_SECONDS, IS_TEXT, check_instance, check_status
 from ._frozen import check_initialisers
 from ._headers import check_headers
 
@@ -31,14 +32,6 @@ __all__ = [
     "ScopeCancelled",
     "TimedOut",
 ]
-
-
-def check_status(name: str, value: object) -> None:
-    """Raise a TypeError or ValueError unless the value is the status of an error page."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int such as 503, not {value!r}")
-    if not 400 <= value <= 599:
-        raise ValueError(f"{name} must be from 400 to 599, not {value!r}")
 
 
 _FIELD = type(field())
@@ -87,7 +80,7 @@ class Disconnected(Cause):
             could call ``notifyFinish``, which then never fires (Twisted ticket 4899).
     """
 
-    failure: Failure | None = None
+    failure: Failure | None = field(default=None, validator=IS_FAILURE)
 
     def __str__(self) -> str:
         detail = "" if self.failure is None else f" ({self.failure.getErrorMessage()})"
@@ -103,8 +96,8 @@ class TimedOut(Cause):
         limit: the name of the option that set it, or of the header in which the client sent it.
     """
 
-    seconds: float
-    limit: str = "timeout"
+    seconds: float = field(validator=IS_SECONDS)
+    limit: str = field(default="timeout", validator=IS_TEXT)
 
     def __str__(self) -> str:
         return f"timed out after {self.seconds:g} s ({self.limit})"
@@ -118,7 +111,7 @@ class Draining(Cause):
         retry_after: how many seconds ``Retry-After`` asks the client to wait.
     """
 
-    retry_after: int = 1
+    retry_after: int = field(default=1, validator=IS_COUNT)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -162,8 +155,12 @@ class ScopeCancelled(CancelledError):
     """
 
     def __init__(self, cause: Cause) -> None:
+        check_instance("cause", cause, Cause, "a cancelweb.Cause")
         super().__init__(safe_str(cause))
         self.cause = cause
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.cause,), vars(self)
 
 
 class ContentLost(CancelledError, OSError):
@@ -177,8 +174,11 @@ class ContentLost(CancelledError, OSError):
     """
 
     def __init__(self, cause: Disconnected) -> None:
+        check_instance("cause", cause, Disconnected, "a cancelweb.Disconnected")
         super().__init__(safe_str(cause))
         self.cause = cause
+
+    __reduce__ = ScopeCancelled.__reduce__
 
 
 class Ended(IntEnum):

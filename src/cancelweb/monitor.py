@@ -18,14 +18,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from ._checks import check_seconds
 from ._kinds.cancellers import global_reactor
 from ._operating.counts import Counts
 from ._operating.draining import Drain, InFlight
 from ._operating.let_go import LetGoWork
 from ._operating.pipelined import find_blind, warn_once
 from ._operating.waiting import where_it_waits
-from ._scopes.checks import check_clock, check_seconds
-from ._scopes.hook_checks import observers_from
+from ._scopes.checks import check_clock
+from ._scopes.hook_checks import check_only_watches, observers_from
 from ._scopes.owners import place_of_caller
 from ._scopes.scope import Scope
 from ._still_running import LetGo, Survivor
@@ -134,7 +135,7 @@ class Monitor:
         Raises:
             TypeError: ``observer`` cannot be called with one argument.
         """
-        self._observers += observers_from(observer)
+        self._observers += check_only_watches(observers_from(observer))
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Turn new requests away, let open ones finish, and cancel those that take too long.

@@ -9,7 +9,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from cancelweb._kinds.places import place_of, short_name_of, shown
+from cancelweb._checks import shown
+from cancelweb._kinds.places import place_of, short_name_of
 
 
 def decorated(function: Any) -> Any:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
 from cancelweb import (
+    Disconnected,
     Draining,
     Outcome,
     Scope,
@@ -19,6 +20,7 @@ from cancelweb import (
     cancel_on_disconnect,
     current_scope,
 )
+from cancelweb.monitor import Monitor
 from cancelweb.testing import Connection
 
 from .._pages import Page, waiting
@@ -98,6 +100,44 @@ class AccessLogTests(SynchronousTestCase):
         self.serve(handler, observers=outcomes.append).disconnect()
         self.assertEqual([each.status for each in outcomes], [200])
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_as_an_observer(self) -> None:
+        """Among the observers it writes the same line, and the other observers are told."""
+        outcomes: list[Outcome] = []
+        decorated = cancel_on_disconnect(observers=[access_log_499, outcomes.append])(waiting)
+        self.serve(decorated, on_exit=access_log_499, observers=access_log_499).disconnect()
+        self.assertEqual([" 499 - " in each for each in self.lines], [True])
+        self.assertEqual([type(each.cause) for each in outcomes], [Disconnected])
+
+    def test_once_for_each_request(self) -> None:
+        """However many entry points have the hook, each request has one line."""
+        decorated = cancel_on_disconnect(on_exit=access_log_499)
+        self.serve(decorated(waiting)).disconnect()
+        self.assertEqual(len(self.lines), 1)
+
+    def test_of_a_monitor(self) -> None:
+        """A monitor refuses it as an observer, and says where to pass it."""
+        with self.assertRaisesRegex(TypeError, "needs the request. .* on_exit=access_log_499"):
+            Monitor().add_observer(access_log_499)
+
+    def test_called_with_an_outcome(self) -> None:
+        """An outcome has no request, so an observer that calls it gets an error that says so."""
+        outcomes: list[Outcome] = []
+        self.serve(waiting, observers=outcomes.append).disconnect()
+        with self.assertRaisesRegex(TypeError, "takes a scope, not Outcome.* on_exit=access_log_4"):
+            access_log_499(outcomes[0])
+
+    def test_on_a_closed_scope(self) -> None:
+        """The hook writes nothing for a scope that has closed."""
+        kept: list[Scope] = []
+
+        def handler(request: Any) -> bytes:
+            kept.append(current_scope())
+            return b"page"
+
+        self.serve(handler)
+        access_log_499(kept[0])
+        self.assertEqual(len(self.lines), 1)
 
     def test_other_causes(self) -> None:
         """A request that a timeout ends has only Twisted's own line, with 503."""

@@ -16,7 +16,7 @@ import cancelweb
 PACKAGE = Path(cancelweb.__file__).parent
 
 FLOORS = [
-    {"_frozen", "_headers"},
+    {"_checks", "_frozen", "_headers"},
     {"causes"},
     {"_still_running"},
     {"interfaces"},
@@ -37,6 +37,7 @@ FREE = {"__init__", "__main__"}
 """These may import whatever there is, and nothing imports them."""
 
 ENTRY_POINTS = {
+    "_checks",
     "_frozen",
     "_headers",
     "interfaces",

@@ -179,7 +179,7 @@ class RunTimeTests(VisitTestCase):
         connection = self.visit(partial(self.handler, None))
         wrong: Any
         for wrong, error in ((0, ValueError), (float("nan"), ValueError), ("5", TypeError)):
-            with self.assertRaisesRegex(error, r"^limit must be .*, not "):
+            with self.assertRaisesRegex(error, r"^seconds must be .*, not "):
                 self.scopes[0].limit(wrong)
         connection.disconnect()
 

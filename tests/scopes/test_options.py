@@ -16,7 +16,7 @@ from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb import CancellingResource, cancel_on_disconnect, log_outcome
 from cancelweb.monitor import Monitor
 
 from .._pages import waiting
@@ -93,7 +93,6 @@ WORK: list[Callable[[], object]] = [
     Future,
     asyncio.Future,
     lambda: LoopingCall(int),
-    lambda: repeat(Deferred()),
     lambda: [len, Deferred()],
 ]
 """What may be given in place of a function that returns it; some of it can be iterated."""
@@ -104,6 +103,8 @@ OF_RESOURCE: dict[str, list[tuple[object, type[Exception]]]] = {
         (b"GET", TypeError),
         (Deferred(), TypeError),
         (succeed(None), TypeError),
+        (repeat("GET"), TypeError),
+        ({"GET": True}, TypeError),
         (5, TypeError),
         ([5], TypeError),
         (["get"], ValueError),
@@ -122,7 +123,7 @@ RIGHT: dict[str, list[object]] = {
     "cleanup_timeout": [None, 0.5],
     "survivor_after": [None, 0.5],
     "max_cleanups": [None, 1],
-    "on_cancel": [(), len, [len, repr], (each for each in [len]), dict, lambda scope, more=1: None],
+    "on_cancel": [(), len, [len, repr], (len, repr), dict, lambda scope, more=1: None],
     "on_exit": [(), len],
     "observers": [None, (), print, [print]],
     "clock": [None, Clock()],
@@ -206,6 +207,38 @@ class BothEntryPointsTests(SynchronousTestCase):
                 if make is clean:
                     work.close()
 
+    def test_several_are_a_list_or_a_tuple(self) -> None:
+        """No other iterable of hooks or observers is taken, and the error says which are."""
+        endless: list[Any] = [repeat(Deferred()), repeat(len)]
+        several: list[Any] = [*endless, {len}, {len: 1}, (each for each in [len]), range(3)]
+        for given in several:
+            for name in ("on_cancel", "on_exit", "observers"):
+                options: Any = {name: given}
+                with self.assertRaisesRegex(TypeError, f"^{name} must .* pass a list or a tuple.$"):
+                    cancel_on_disconnect(**options)
+
+    def test_two_wrong_limits(self) -> None:
+        """The error of two wrong limits names the first."""
+        wrong: Any = {"timeout": "1", "total_timeout": "2"}
+        with self.assertRaisesRegex(TypeError, "^timeout must be a number of seconds, not '1'"):
+            cancel_on_disconnect(**wrong)
+
+    def test_a_limit_that_no_float_can_hold(self) -> None:
+        """An int that is too large for a float is a ValueError at once."""
+        for name in ("timeout", "total_timeout", "stall_timeout", "cleanup_timeout"):
+            options: Any = {name: 10**400}
+            with self.assertRaisesRegex(ValueError, f"^{name} must be finite, not 1000"):
+                cancel_on_disconnect(**options)
+
+    def test_the_default_observer_as_a_hook(self) -> None:
+        """Where a hook is expected, the error for `log_outcome` says that it is an observer."""
+        hook: Any = log_outcome
+        for name in ("on_cancel", "on_exit"):
+            with self.assertRaisesRegex(TypeError, f"^{name} .* but log_outcome is an observer"):
+                cancel_on_disconnect(**{name: hook})
+        with self.assertRaisesRegex(TypeError, "^on_exit .* Pass it in `observers`"):
+            Visit(waiting).scope.on_exit(hook)
+
     def test_a_text_in_place_of_a_function(self) -> None:
         """The error of a dotted name in place of a hook shows the whole name."""
         wrong: Any = "module.hook"
@@ -238,8 +271,8 @@ class ResourceTests(SynchronousTestCase):
                     wrap(Resource(), **{name: wrong})
 
     def test_methods_are_str_or_bytes(self) -> None:
-        """CancellingResource takes methods as str or bytes, from any iterable, hyphens included."""
-        several: list[Any] = [["GET", b"POST"], {"GET"}, iter(["GET"]), (), ["M-SEARCH"]]
+        """CancellingResource takes a list, tuple or set of str or bytes, hyphens included."""
+        several: list[Any] = [["GET", b"POST"], {"GET"}, frozenset(), (), ["M-SEARCH"]]
         for methods in several:
             CancellingResource(Resource(), methods=methods)
 

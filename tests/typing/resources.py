@@ -19,7 +19,7 @@ from twisted.web.wsgi import WSGIResource
 from cancelweb import CancellingResource, Ended, Outcome, Scope, cancel_on_disconnect
 from cancelweb.connections import notice_vanished
 from cancelweb.monitor import Monitor
-from cancelweb.observers import log_outcome
+from cancelweb.observers import access_log_499, log_outcome
 from cancelweb.processes import run
 from cancelweb.proxy import ReverseProxyResource
 from cancelweb.status import StatusResource
@@ -54,6 +54,14 @@ def wrapped(resource: IResource, wsgi: WSGIResource) -> None:
     CancellingResource(Klein())  # type: ignore[arg-type]
     CancellingResource(b"page")  # type: ignore[arg-type]
     CancellingResource(Report(), monitor=clock)  # type: ignore[arg-type]
+    CancellingResource(Report(), methods=["GET", "HEAD"])
+    CancellingResource(Report(), methods=("GET", b"HEAD"))
+    CancellingResource(Report(), methods={"GET"})
+    CancellingResource(Report(), methods="GET")  # type: ignore[arg-type]
+    CancellingResource(Report(), on_exit=Deferred())  # type: ignore[arg-type]
+    CancellingResource(Report(), on_exit=log_outcome)  # type: ignore[arg-type]
+    CancellingResource(Report(), observers=[access_log_499, log_outcome])
+    CancellingResource(Report(), observers=Deferred())  # type: ignore[arg-type]
     CancellingResource(Report(), clock=monitor)  # type: ignore[arg-type]
 
 

@@ -33,6 +33,12 @@ from cancelweb import (
 # --- hooks, observers and error pages ---
 
 
+def setting(scope: Scope) -> None:
+    scope.cause = None  # type: ignore[misc]
+    scope.deadline = 5.0  # type: ignore[misc]
+    scope.dead_line = 5.0  # type: ignore[attr-defined]
+
+
 def hook(scope: Scope) -> None:
     assert_type(scope.request, Request | None)
     assert_type(scope.cause, Cause | None)

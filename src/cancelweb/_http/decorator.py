@@ -6,7 +6,7 @@ It finds the request among the arguments; `serving` does the rest.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, overload
 
@@ -25,8 +25,8 @@ from .site_pages import ErrorPage
 P = ParamSpec("P")
 
 Hook = Callable[[Scope], object]
-Hooks = Hook | Iterable[Hook]
-Observers = Observer | Iterable[Observer]
+Hooks = Hook | Sequence[Hook]
+Observers = Observer | Sequence[Observer]
 
 
 @overload
@@ -105,10 +105,10 @@ def cancel_on_disconnect(
             whose ``render`` answers at once, or None for the default page: a JSON problem (RFC
             9457), plain text or HTML, as the client's ``Accept`` asks. If it fails, the failure is
             logged and the default page is sent. It is not called for `RapidReset`.
-        on_cancel: one or more hooks to run when the scope is cancelled.
-        on_exit: one or more hooks to run when the scope ends, cancelled or not.
-        observers: one or more observers, called with the `Outcome` of every request. They replace
-            the default, `log_outcome`; ``()`` removes it.
+        on_cancel: a hook, or a list or tuple of hooks, to run when the scope is cancelled.
+        on_exit: a hook, or a list or tuple of hooks, to run when the scope ends, cancelled or not.
+        observers: an observer, or a list or tuple of observers, called with the `Outcome` of every
+            request. They replace the default, `log_outcome`; ``()`` removes it.
         cleanup_timeout: how many seconds cancelweb waits for all hooks of a request together; 10
             by default. After that it still calls the remaining hooks, but does not wait for them.
         survivor_after: how many seconds work may take to stop; 5 by default. Work that is still

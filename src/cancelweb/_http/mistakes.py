@@ -20,8 +20,9 @@ from twisted.web.http import OK, Request
 from twisted.web.iweb import IResponse
 from twisted.web.resource import IResource, Resource
 
+from .._checks import shown
 from .._kinds.explained import explain
-from .._kinds.places import described, place_in, place_of, root_of, short_name_of, shown
+from .._kinds.places import described, place_in, place_of, root_of, short_name_of
 from .._kinds.where import frames, lines_of
 from .._log import full_name_of, log, printable
 from .._scopes.bursts import is_new_place

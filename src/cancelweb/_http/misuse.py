@@ -13,7 +13,8 @@ from typing import Any
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from .._kinds.places import place_of, short_name_of, shown
+from .._checks import shown
+from .._kinds.places import place_of, short_name_of
 
 _DECORATES = "cancel_on_disconnect decorates functions that take a request"
 

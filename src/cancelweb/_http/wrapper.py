@@ -6,7 +6,6 @@ It behaves like the wrapped resource in all other respects; `serving` does the r
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
@@ -18,7 +17,7 @@ from .._scopes.checks import NOT_GIVEN, NotGiven
 from .._scopes.finding import SCOPE
 from .._scopes.option_names import takes_options
 from .._scopes.options import Options, checked_options
-from .._typed import AnyClock, AnyMonitor, AnyResource
+from .._typed import AnyClock, AnyMonitor, AnyResource, Methods
 from . import procedures
 from .answering import Rendered
 from .decorator import Hooks, Observers
@@ -39,9 +38,9 @@ class CancellingResource:
 
     Args:
         resource: the resource to wrap.
-        methods: the names of the methods that a disconnect or a time limit may cancel, as str or
-            bytes; GET, HEAD and OPTIONS by default, and ``()`` for none. The outcome of any other
-            request says what would have cancelled it.
+        methods: the names of the methods that a disconnect or a time limit may cancel: a list,
+            tuple or set of str or bytes. GET, HEAD and OPTIONS by default, and ``()`` for none. The
+            outcome of any other request says what would have cancelled it.
         monitor: a `cancelweb.monitor.Monitor`, which lists open requests and can drain them. Of
             nested entry points, each monitor is told about the request, once.
         dry_run: cancel nothing, answer nothing, and run no ``on_cancel`` hooks. Outcomes say what
@@ -70,7 +69,7 @@ class CancellingResource:
         survivor_after: float | None = None,
         max_cleanups: int | None = None,
         clock: AnyClock | None = None,
-        methods: Iterable[str | bytes] | None = None,
+        methods: Methods | None = None,
         monitor: AnyMonitor | None = None,
         dry_run: bool = False,
     ) -> None:

@@ -16,12 +16,10 @@ from traceback import walk_tb
 from types import FrameType
 
 from twisted.python.failure import Failure
-from twisted.python.reflect import safe_repr
 
 import twisted
 
-LONGEST = 60
-"""How many characters of a value a message shows."""
+from .._checks import shown
 
 _LIBRARIES = (
     dirname(asyncio.__file__) + sep,
@@ -29,12 +27,6 @@ _LIBRARIES = (
     dirname(dirname(__file__)) + sep,
 )
 """Folders of code that raises because of a mistake in the user's code."""
-
-
-def shown(value: object) -> str:
-    """The ``repr`` of a value, cut short if it is long."""
-    text = safe_repr(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def described(value: object) -> str:

@@ -20,13 +20,14 @@ from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.task import CooperativeTask, LoopingCall
 from twisted.python.components import registerAdapter
 
+from .._checks import shown
 from ..interfaces import ICancellable
 from .cancellations import Start, as_deferred
 from .cancellers import Canceller
 from .deferred_kinds import DeferredCanceller
 from .futures import AsyncioFutureCanceller, ConcurrentFutureCanceller
 from .own_kinds import UserCanceller
-from .places import short_name_of, shown
+from .places import short_name_of
 from .timers import TELLS_ENDS_OF_TIMERS, DelayedCallCanceller, timer_canceller
 from .twisted_kinds import CooperativeTaskCanceller, LoopingCallCanceller, ProcessCanceller
 

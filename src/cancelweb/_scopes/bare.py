@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from .._kinds.places import shown
+from .._checks import shown
 from ..causes import Cause, Ended
 from .gauge import Gauge
 from .life import Life

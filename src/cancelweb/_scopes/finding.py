@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.python.threadable import isInIOThread
 
-from .._kinds.places import shown
+from .._checks import shown
 from .context import current
 from .scope import Scope
 

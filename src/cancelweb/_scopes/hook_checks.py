@@ -6,15 +6,20 @@ Other options are checked in `checks`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 
 from twisted.internet.task import LoopingCall
 
-from .._kinds.places import place_of, short_name_of, shown
+from .._checks import shown
+from .._kinds.places import place_of, short_name_of
 from ..causes import Observer
-from .checks import is_collection, signature_unless
+from .bursts import log_outcome
+from .checks import signature_unless
 from .hook_index import Hook
+
+ALSO_OBSERVERS: list[Hook] = []
+"""The ready-made hooks that entry points accept as observers, too. `observers` adds its own."""
 
 
 def check_callable(name: str, function: object) -> None:
@@ -22,6 +27,11 @@ def check_callable(name: str, function: object) -> None:
     # A LoopingCall is callable only for its clock.
     if not callable(function) or isinstance(function, LoopingCall):
         raise TypeError(f"{_must(name)}, not {shown(function)}{_instead(name, function)}")
+    if function is log_outcome and name != "observers":
+        raise TypeError(
+            f"{_must(name)}, but log_outcome is an observer, which takes the outcome. Pass it in "
+            "`observers`; it is their default."
+        )
 
 
 def _must(name: str) -> str:
@@ -33,6 +43,8 @@ def _must(name: str) -> str:
 def _instead(name: str, given: object) -> str:
     if given is None:
         return ". Pass the function itself, without calling it."
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Awaitable):
+        return ". To give several, pass a list or a tuple."
     is_work = isinstance(given, Awaitable | Future | LoopingCall)
     if is_work and name in ("on_cancel", "on_exit"):
         return ". To have work waited for, pass a function that returns it: `lambda scope: work`."
@@ -40,15 +52,15 @@ def _instead(name: str, given: object) -> str:
 
 
 def hooks_from(name: str, given: object) -> tuple[Hook, ...]:
-    """Check one hook, or an iterable of hooks, and return a tuple of them.
+    """Check one hook, or a list or a tuple of hooks, and return a tuple of them.
+
+    No other iterable is iterated, because a Deferred and some iterators never end.
 
     Raises:
         TypeError: one of them cannot be called with one argument, or is a generator function.
     """
-    if callable(given) or not is_collection(given):
-        return (_checked_hook(name, given),)
-    # Each is checked before the next is taken, because the iterable may be endless.
-    return tuple(_checked_hook(name, each) for each in given)
+    several = given if isinstance(given, list | tuple) else (given,)
+    return tuple(_checked_hook(name, each) for each in several)
 
 
 def _checked_hook(name: str, function: object) -> Hook:
@@ -64,7 +76,7 @@ def _checked_hook(name: str, function: object) -> Hook:
 
 
 def observers_from(given: object) -> tuple[Observer, ...]:
-    """Check one observer, or an iterable of observers, and return a tuple of them.
+    """Check one observer, or a list or a tuple of observers, and return a tuple of them.
 
     Raises:
         TypeError: as for `hooks_from`, or an observer is a coroutine function.
@@ -75,6 +87,33 @@ def observers_from(given: object) -> tuple[Observer, ...]:
             raise TypeError(
                 f"observers only watch and are not waited for: {place_of(observer)} is a "
                 "coroutine function. Make it a plain function."
+            )
+    return observers
+
+
+def hooks_apart(
+    observers: object,
+) -> tuple[tuple[Hook, ...], tuple[Observer, ...] | None]:
+    """Check the observers of an entry point; returns the hooks among them, and the others.
+
+    Args:
+        observers: what the user gave; None for the default observer.
+    """
+    if observers is None:
+        return (), None
+    given = observers_from(observers)
+    hooks = tuple(each for each in given if each in ALSO_OBSERVERS)
+    return hooks, tuple(each for each in given if each not in ALSO_OBSERVERS)
+
+
+def check_only_watches(observers: tuple[Observer, ...]) -> tuple[Observer, ...]:
+    """Raise if there is a hook among the observers of a monitor, which has no hooks."""
+    for each in observers:
+        if each in ALSO_OBSERVERS:
+            name = short_name_of(each)
+            raise TypeError(
+                f"the observers of a monitor receive only the outcome, and {name} needs the "
+                f"request. Pass it to an entry point: on_exit={name}."
             )
     return observers
 

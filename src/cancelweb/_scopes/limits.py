@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IDelayedCall
 
+from .._checks import check_limit
 from ..causes import TimedOut
-from .checks import check_limit
 from .limit_kinds import KINDS, Timeout, Total
 from .options import Options
 from .parts import Subject
@@ -162,7 +162,7 @@ def _cap(limits: dict[str, Total], total: Total) -> None:
 def set_timeout(scope: Subject, seconds: float | None) -> None:
     """See `Scope.limit`."""
     if seconds is not None:
-        check_limit("limit", seconds)
+        check_limit("seconds", seconds)
     if scope.state is RUNNING:
         # The scope needs a life, which stops the limits at the end of the scope.
         scope.limits, _ = scope.limits or Limits(scope), scope.life

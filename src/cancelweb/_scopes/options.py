@@ -5,29 +5,26 @@ Frozen records; nothing here acts on a request. `checks` validates the values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
+from .._checks import Check, check_count, check_flag, check_limit, check_status
 from .._typed import AnyMonitor
-from ..causes import Cause, Observer, TimedOut, check_status
+from ..causes import Cause, Observer, TimedOut
 from ..interfaces import IMonitor
 from .checks import (
     NOT_GIVEN,
     NotGiven,
     check_clock,
-    check_count,
     check_error_page,
-    check_flag,
     check_header,
-    check_limit,
     check_monitor,
     methods_from,
-    validator,
 )
-from .hook_checks import hooks_from, observers_from
+from .hook_checks import hooks_apart, hooks_from
 
 T = TypeVar("T")
 
@@ -44,24 +41,20 @@ class Options:
     for that, because None lifts these limits. Of nested entry points, the innermost one wins.
     """
 
-    timeout: float | NotGiven | None = field(default=NOT_GIVEN, validator=validator(check_limit))
-    total_timeout: float | None = field(default=None, validator=validator(check_limit))
-    stall_timeout: float | NotGiven | None = field(
-        default=NOT_GIVEN, validator=validator(check_limit)
-    )
-    timeout_header: str | None = field(default=None, validator=validator(check_header))
-    timeout_status: int | None = field(default=None, validator=validator(check_status))
-    error_page: Callable[[Any, Cause], Any] | None = field(
-        default=None, validator=validator(check_error_page)
-    )
+    timeout: float | NotGiven | None = NOT_GIVEN
+    total_timeout: float | None = None
+    stall_timeout: float | NotGiven | None = NOT_GIVEN
+    timeout_header: str | None = None
+    timeout_status: int | None = None
+    error_page: Callable[[Any, Cause], Any] | None = None
     hooks: tuple[tuple[Callable[[Any], object], bool], ...] = ()
     """Each hook with whether it runs only if the scope was cancelled; the last one runs first."""
     observers: tuple[Observer, ...] | None = None
-    cleanup_timeout: float | None = field(default=None, validator=validator(check_limit))
-    survivor_after: float | None = field(default=None, validator=validator(check_limit))
-    max_cleanups: int | None = field(default=None, validator=validator(check_count))
+    cleanup_timeout: float | None = None
+    survivor_after: float | None = None
+    max_cleanups: int | None = None
     """Only the outermost entry point's counts, because it is read before there is a scope."""
-    clock: IReactorTime | None = field(default=None, validator=validator(check_clock))
+    clock: IReactorTime | None = None
     methods: frozenset[bytes] | None = None
     any_method: bool = False
     dry_run: bool = False
@@ -167,12 +160,28 @@ def added(outer: tuple[T, ...], inner: tuple[T, ...]) -> tuple[T, ...]:
     return (*outer, *(each for each in inner if each not in outer))
 
 
+CHECKS: dict[str, Check] = {
+    "timeout": check_limit,
+    "total_timeout": check_limit,
+    "stall_timeout": check_limit,
+    "timeout_header": check_header,
+    "timeout_status": check_status,
+    "error_page": check_error_page,
+    "cleanup_timeout": check_limit,
+    "survivor_after": check_limit,
+    "max_cleanups": check_count,
+    "clock": check_clock,
+    "any_method": check_flag,
+}
+"""The checks of options that an entry point passes on as they are; None is always right."""
+
+
 def checked_options(
     *,
     on_cancel: object = (),
     on_exit: object = (),
     observers: object = None,
-    methods: Iterable[str | bytes] | None = None,
+    methods: object = None,
     monitor: AnyMonitor | None = None,
     dry_run: bool = False,
     **settings: Any,
@@ -183,13 +192,17 @@ def checked_options(
         TypeError, ValueError: an option is wrong; the message says which, and what to pass instead.
     """
     check_flag("dry_run", dry_run)
+    for name, value in settings.items():
+        if value is not None and value is not NOT_GIVEN:
+            CHECKS[name](name, value)
     if monitor is not None:
         monitor = check_monitor("monitor", monitor)
-    hooks = [(hook, False) for hook in hooks_from("on_exit", on_exit)]
+    hooks_among, watching = hooks_apart(observers)
+    hooks = [(hook, False) for hook in (*hooks_from("on_exit", on_exit), *hooks_among)]
     hooks += [(hook, True) for hook in hooks_from("on_cancel", on_cancel)]
     return Options(
         hooks=tuple(hooks),
-        observers=None if observers is None else observers_from(observers),
+        observers=watching,
         methods=methods_from(methods),
         monitors=() if monitor is None else (monitor,),
         dry_run=dry_run,

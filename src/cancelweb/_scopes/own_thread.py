@@ -6,7 +6,7 @@ Twisted and this package are not thread-safe: such a call would corrupt a scope,
 from __future__ import annotations
 
 from threading import current_thread, get_ident
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorThreads, IReactorTime
 from twisted.python import threadable
@@ -46,7 +46,7 @@ def check_thread_to_begin(scope: HasClock | None, what: str) -> None:
         )
 
 
-def is_elsewhere(clock: Any) -> bool:
+def is_elsewhere(clock: object) -> bool:
     """Whether this certainly is another thread than that of a reactor that runs."""
     thread = threadable.ioThread
     if thread is None or thread == get_ident() or not IReactorThreads.providedBy(clock):
@@ -54,4 +54,4 @@ def is_elsewhere(clock: Any) -> bool:
         return False
     # Of several reactors, Twisted knows only the thread of the one that was started last.
     is_reactors = any(frame.f_locals.get("self") is clock for frame in frames())
-    return bool(clock.running) and not is_reactors
+    return bool(getattr(clock, "running", False)) and not is_reactors

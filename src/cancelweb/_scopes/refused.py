@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from .._checks import check_instance
 from ..causes import Cause
 
 
@@ -21,5 +22,7 @@ class StartRefused(asyncio.CancelledError):
     """
 
     def __init__(self, message: str, cause: Cause) -> None:
+        check_instance("message", message, str, "a str")
+        check_instance("cause", cause, Cause, "a cancelweb.Cause")
         super().__init__(message)
         self.cause = cause

@@ -14,10 +14,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from .._checks import check_seconds
 from .._kinds.cancellers import global_reactor
 from .._log import name_of
 from .._typed import AnyClock
-from .checks import check_clock, check_seconds
+from .checks import check_clock
 from .finding import scope_or_none
 from .own_thread import check_thread_to_begin
 from .refusal import begin
