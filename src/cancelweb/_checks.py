@@ -98,6 +98,12 @@ def check_instance(name: str, value: object, kind: type, what: str, advice: str 
     raise TypeError(f"{name} must be {what}, not {shown(value)}{advice and f'. {advice}'}")
 
 
+def check_function(name: str, value: object) -> None:
+    """Raise unless the value can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, not {shown(value)}")
+
+
 def check_text(name: str, value: object) -> None:
     """Raise unless the value is a str."""
     check_instance(name, value, str, "a str")

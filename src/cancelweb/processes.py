@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from math import inf
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorProcess
 
+from ._checks import check_seconds
 from ._kinds.where import place
 from ._stoppable.children import Child, Completed
 from ._stoppable.leaders import Argument
@@ -138,12 +138,9 @@ def _child(
         )
     if not isinstance(stdin, bytes):
         raise TypeError(f"stdin must be bytes, not {stdin!r}")
-    if not 0 <= grace < inf:
-        raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
-    if wait_delay is not None and not 0 <= wait_delay < inf:
-        raise ValueError(
-            f"wait_delay must be 0 or more seconds, or None for no limit, not {wait_delay!r}"
-        )
+    check_seconds("grace", grace)
+    if wait_delay is not None:
+        check_seconds("wait_delay", wait_delay)
     reactor = reactor_for(reactor, IReactorProcess)
     return Child(reactor, list(args), cwd, env, stdin, grace, wait_delay, keep)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ._checks import check_instance
 from .causes import (
     Disconnected,
     Draining,
@@ -61,6 +62,8 @@ class MonitorCollector:
     """
 
     def __init__(self, monitor: Monitor, registry: CollectorRegistry = REGISTRY) -> None:
+        check_instance("monitor", monitor, Monitor, "a cancelweb.monitor.Monitor")
+        check_instance("registry", registry, CollectorRegistry, "a CollectorRegistry")
         self._monitor = monitor
         text = "Seconds from the cancel until the work stopped, or was named a survivor."
         self._stop = _histogram("stop", text)

@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.python.threadpool import ThreadPool
 
+from ._checks import check_function, shown
 from ._scopes.finding import scope_or_none
 from ._scopes.refusal import begin
 from ._scopes.shield import tracker_here
@@ -45,6 +46,7 @@ def defer_to_thread(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Def
         place of what ``f`` returned. In a cancelled scope the Deferred fails with
         `cancelweb.StartRefused`, except during cleanup: see `cancelweb.cleaning`.
     """
+    check_function("f", f)
     reactor = reactor_for(None, IReactorThreads)
     return defer_to_thread_pool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
 
@@ -65,6 +67,11 @@ def defer_to_thread_pool(
         *args: positional arguments for ``f``.
         **kwargs: keyword arguments for ``f``.
     """
+    check_function("f", f)
+    if not hasattr(reactor, "callFromThread"):
+        raise TypeError(f"reactor must provide IReactorFromThreads, not {shown(reactor)}")
+    if not hasattr(threadpool, "callInThreadWithCallback"):
+        raise TypeError(f"threadpool must be a ThreadPool of Twisted, not {shown(threadpool)}")
     start: Any = ThreadCall(reactor).start
     return begin("a call in a thread", start, threadpool, f, *args, **kwargs)
 

@@ -78,7 +78,7 @@ class AcquireTests(SynchronousTestCase):
         visit = Visit(waiting)
         with self.assertRaisesRegex(TypeError, "no canceller is registered for int"):
             visit.scope.acquire(cast(Any, 5), self.release)
-        with self.assertRaisesRegex(TypeError, "release must be callable .* not None"):
+        with self.assertRaisesRegex(TypeError, "release must be a function, not None"):
             visit.scope.acquire(self.source, cast(Any, None))
         visit.disconnect()
         self.assertEqual(visit.outcome.ended, Ended.STOPPED)

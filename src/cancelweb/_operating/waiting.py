@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._checks import check_instance
 from .._kinds.stacks import innermost_line
 from .._scopes.scope import Scope
 from .._scopes.states import ENDED
@@ -19,6 +20,7 @@ def where_it_waits(scope: Scope) -> str:
     Returns:
         The line; empty if the scope has no work.
     """
+    check_instance("scope", scope, Scope, "a cancelweb.Scope")
     works = scope.life.stopping.works
     # A request may have thousands of pieces of work.
     tracked = (work for work in reversed(works) if work.step is not ENDED)

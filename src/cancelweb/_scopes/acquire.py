@@ -12,6 +12,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from .._checks import check_function
 from .._kinds.cancellations import forgive
 from .._kinds.cancellers import Canceller, Settled, drop
 from .._kinds.registry import find_canceller
@@ -41,8 +42,7 @@ class Acquisition(Canceller):
         return self
 
     def __attrs_post_init__(self) -> None:
-        if not callable(self.release):
-            raise TypeError(f"release must be callable with the resource, not {self.release!r}")
+        check_function("release", self.release)
         # The canceller does nothing, so the Deferred fails with CancelledError by itself.
         self.arrived = Deferred(lambda _: None)
 

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorTime
 from twisted.python import threadable
 from twisted.python.failure import Failure
 
+from .._checks import check_instance
 from .._kinds.cancellers import global_reactor
 from .._log import is_worth_a_line, log_one
 from ..causes import Cause, Ended, Outcome
@@ -42,6 +43,7 @@ def log_outcome(outcome: Outcome) -> None:
     Args:
         outcome: how the request ended. Requests that completed are not logged.
     """
+    check_instance("outcome", outcome, Outcome, "a cancelweb.Outcome")
     # Without a running reactor, or in another thread, no timer would write the counts.
     if threadable.isInIOThread() and global_reactor().running:
         log_on(global_reactor(), outcome)

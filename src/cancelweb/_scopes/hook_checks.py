@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
+from inspect import CO_VARARGS
+from types import FunctionType
 
 from twisted.internet.task import LoopingCall
 
@@ -32,6 +34,21 @@ def check_callable(name: str, function: object) -> None:
             f"{_must(name)}, but log_outcome is an observer, which takes the outcome. Pass it in "
             "`observers`; it is their default."
         )
+
+
+def check_hook(name: str, hook: Callable[..., object]) -> None:
+    """Raise unless the value is a callable of one argument, as far as a look at it can tell.
+
+    A whole signature would cost a request too much; `explain_call` tells the rest.
+    """
+    check_callable(name, hook)
+    if type(hook) is FunctionType:
+        code = hook.__code__
+        if code.co_argcount == 1 or code.co_flags & CO_VARARGS:
+            return
+    elif not isinstance(hook, type):
+        return
+    _check_signature(name, hook)
 
 
 def _must(name: str) -> str:

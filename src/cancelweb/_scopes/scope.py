@@ -20,7 +20,7 @@ from .bare import BareSubject, refuse_to_set
 from .checks import check_cause
 from .context import current, was_asked
 from .found_context import find_context
-from .hook_checks import check_callable
+from .hook_checks import check_callable, check_hook
 from .hooks import hook_here
 from .limits import deadline_of, remaining_of, set_timeout
 from .own_thread import check_thread
@@ -94,9 +94,9 @@ class Scope(BareSubject):
             The hook, so that this method can be a decorator.
 
         Raises:
-            TypeError: ``hook`` is not callable.
+            TypeError: ``hook`` cannot be called with the scope.
         """
-        check_callable("on_cancel", hook)
+        check_hook("on_cancel", hook)
         check_thread(self, "scope.on_cancel")
         find_context(self, currentframe())
         self.life.hooks.add(hook, for_cancelled=True)
@@ -108,7 +108,7 @@ class Scope(BareSubject):
         `on_cancel` has the details. A closed scope calls the hook at once. If the handler returns
         its result at once, the hook is called before Twisted writes the response.
         """
-        check_callable("on_exit", hook)
+        check_hook("on_exit", hook)
         check_thread(self, "scope.on_exit")
         find_context(self, currentframe())
         self.life.hooks.add(hook, for_cancelled=False)

@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from .._checks import check_seconds
+from .._checks import check_function, check_seconds
 from .._kinds.cancellers import global_reactor
 from .._log import name_of
 from .._typed import AnyClock
@@ -70,8 +70,7 @@ class Shared(Generic[P, R]):
         *,
         clock: AnyClock | None = None,
     ) -> None:
-        if not callable(function):
-            raise TypeError(f"Shared takes a function, not {function!r}")
+        check_function("function", function)
         check_seconds("linger", linger)
         clock = None if clock is None else check_clock("clock", clock)
         update_wrapper(self, function)

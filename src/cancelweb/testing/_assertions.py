@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._checks import check_instance
 from .._log import ended_text
 from ..causes import Ended, Outcome
 from ._client import Client
@@ -22,6 +23,7 @@ def assert_stopped(exchange: Exchange) -> None:
         AssertionError: the work was not stopped. The message says what became of it.
         ValueError: the client was made with ``watch=False``.
     """
+    _check_exchange(exchange)
     leaks = exchange.client.leaks
     if exchange.served is None:
         raise AssertionError(f"{exchange}: the server has not read the request")
@@ -44,6 +46,7 @@ def assert_not_cancelled(exchange: Exchange) -> None:
         AssertionError: it was cancelled. The message says why.
         ValueError: the client was made with ``watch=False``.
     """
+    _check_exchange(exchange)
     _ = exchange.client.leaks  # raises the ValueError
     served = exchange.served
     scope = None if served is None else served.scope
@@ -63,6 +66,7 @@ def assert_no_leaks(client: Client) -> None:
         AssertionError: something is left. The message lists it.
         ValueError: the client was made with ``watch=False``.
     """
+    check_instance("client", client, Client, "a cancelweb.testing.Client")
     leaks = client.leaks
     turn(client.clock)
     found = [f"open: {each}" for each in leaks.open_scopes()]
@@ -70,6 +74,11 @@ def assert_no_leaks(client: Client) -> None:
     found += [f"logged: {each}" for each in leaks.errors()]
     if found:
         raise AssertionError("requests left something behind:\n  " + "\n  ".join(found))
+
+
+def _check_exchange(exchange: object) -> None:
+    text = "an exchange, as Client.get returns it"
+    check_instance("exchange", exchange, Exchange, text)
 
 
 def _told(outcome: Outcome) -> str:

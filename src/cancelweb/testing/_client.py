@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from .._checks import check_flag, check_instance, shown
 from .._typed import AnyResource
 from ._connection import Connection
 from ._exchange import Exchange, Headers
@@ -52,6 +53,9 @@ class Client:
     def __init__(
         self, root: AnyResource | Site, clock: Clock | None = None, *, watch: bool = True
     ) -> None:
+        if clock is not None:
+            check_instance("clock", clock, Clock, "a twisted.internet.task.Clock")
+        check_flag("watch", watch)
         self.site = _site(root, Clock() if clock is None else clock, clock is not None)
         self.clock: Clock = cast(Any, self.site.reactor)
         self._leaks = Leaks(self.clock) if watch else None
@@ -136,5 +140,5 @@ def _site(root: AnyResource | Site, clock: Clock, is_given: bool) -> Site:
             )
         return root
     if not IResource.providedBy(root):
-        raise TypeError(f"Client takes a resource or a Site, not {root!r}")
+        raise TypeError(f"Client takes a resource or a Site, not {shown(root)}")
     return Site(root, reactor=cast(Any, clock))

@@ -13,6 +13,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from .._checks import check_flag, check_seconds
 from ._exchange import Exchange, Headers, check_bytes, done
 from ._responses import Response, parse
 from ._served import Served
@@ -77,8 +78,8 @@ class Connection:
         Raises:
             TypeError: an argument is not bytes.
         """
-        all_headers = {b"Host": b"localhost", **(headers or {})}
-        check_bytes(method=method, path=path, body=body, version=version, headers=all_headers)
+        given = check_bytes(method=method, path=path, body=body, version=version, headers=headers)
+        all_headers = {b"Host": b"localhost", **given}
         exchange = _OnConnection(method, path, self.client, self, len(self._sent))
         self._sent.append(method)
         if body:
@@ -95,6 +96,8 @@ class Connection:
             data: what to send.
             delay: after how many seconds on the clock. A client that has left sends nothing more.
         """
+        check_bytes(data=data)
+        check_seconds("delay", delay)
         self._has_sent_bytes = True
         if delay:
             later = self.client.clock.callLater(delay, self._transport.deliver, data)
@@ -125,6 +128,7 @@ class Connection:
         Args:
             full: whether the buffer is full already, so that the server is told at once.
         """
+        check_flag("full", full)
         self._transport.read(False, full)
 
     def resume(self) -> None:

@@ -14,6 +14,7 @@ from attrs import define
 from twisted.internet.error import ConnectionDone
 from twisted.web.server import Request
 
+from .._checks import check_seconds, shown
 from .._log import name_of
 from ..causes import Outcome
 from ._clock import pass_time
@@ -73,6 +74,7 @@ class Exchange(ABC):
         Each delayed call runs at its time, as in a reactor, so that a call it makes can also run in
         time. (``Clock.advance`` goes in one leap.)
         """
+        check_seconds("seconds", seconds)
         pass_time(self.client.clock, seconds)
 
     @property
@@ -89,15 +91,20 @@ class Exchange(ABC):
         return None if self.served is None else self.served.outcome
 
 
-def check_bytes(headers: Mapping[bytes, bytes], **given: object) -> None:
-    """Check that a request is made of bytes, as it is sent.
+def check_bytes(headers: object = None, **given: object) -> Headers:
+    """Check that a request is made of bytes, as it is sent; returns its headers.
 
     Raises:
-        TypeError: a part is not bytes. The message names it.
+        TypeError: a part is not bytes, or the headers are not a mapping. The message names it.
     """
-    for name, value in [*given.items(), *(("headers", each) for each in chain(*headers.items()))]:
+    if headers is not None and not isinstance(headers, Mapping):
+        text = "headers must be a mapping of bytes, such as {b'Accept': b'*/*'}"
+        raise TypeError(f"{text}, not {shown(headers)}")
+    mapping: Headers = headers or {}
+    for name, value in [*given.items(), *(("headers", each) for each in chain(*mapping.items()))]:
         if not isinstance(value, bytes):
-            raise TypeError(f"{name} must be bytes, not {value!r}")
+            raise TypeError(f"{name} must be bytes, not {shown(value)}")
+    return mapping
 
 
 def done(reason: Exception | None) -> Exception:

@@ -17,6 +17,7 @@ from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, Stre
 from hyperframe.frame import GoAwayFrame
 from twisted.python.failure import Failure
 
+from .._checks import check_flag, shown
 from .._twisted.access import h2_connection_class
 from .._twisted.checks import check
 from ._exchange import Headers, check_bytes, done
@@ -88,9 +89,11 @@ class HTTP2Connection:
             TypeError: the method, the path, a header or the body is not bytes.
             ValueError: ``Content-Length`` is not a number.
         """
-        check_bytes(method=method, path=path, body=body, headers=headers or {})
+        given = check_bytes(method=method, path=path, body=body, headers=headers)
+        if not path:
+            raise ValueError("path must not be empty over HTTP/2. Pass b'/'.")
         number = self._h2.get_next_available_stream_id()
-        all_headers = {name.lower(): value for name, value in (headers or {}).items()}
+        all_headers = {name.lower(): value for name, value in given.items()}
         left = max(len(body), int(all_headers.get(b"content-length", b"0")))
         stream = Stream(method, path, self.client, self, number, left)
         self._streams[number] = stream
@@ -126,6 +129,7 @@ class HTTP2Connection:
         Args:
             full: whether the buffer is full already, so that the server is told at once.
         """
+        check_flag("full", full)
         self._transport.read(False, full)
 
     def resume(self) -> None:
@@ -155,6 +159,8 @@ class HTTP2Connection:
 
     def reset(self, number: int) -> None:
         """Tell the server that the client no longer wants this stream."""
+        if not isinstance(number, int) or number not in self._streams:
+            raise ValueError(f"number must be that of an open stream, not {shown(number)}")
         self._send_no_more(number)
         self._h2.reset_stream(number, ErrorCodes.CANCEL)
         self.flush()

@@ -10,6 +10,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from .._checks import check_instance
 from ._lines import Line
 
 
@@ -143,5 +144,6 @@ class SweepFailed(AssertionError):
     """
 
     def __init__(self, report: Report) -> None:
+        check_instance("report", report, Report, "a cancelweb.testing.Report")
         super().__init__(str(report))
         self.report = report

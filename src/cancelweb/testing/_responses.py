@@ -11,6 +11,8 @@ from attrs import define, field
 from twisted.web.http import NO_CONTENT, NOT_MODIFIED, SWITCHING
 from twisted.web.http_headers import Headers
 
+from .._checks import check_instance
+
 BODILESS = (SWITCHING, NO_CONTENT, NOT_MODIFIED)
 
 
@@ -45,6 +47,7 @@ class Response:
         Raises:
             AssertionError: it occurs more than once.
         """
+        check_instance("name", name, bytes, "bytes such as b'Content-Type'")
         values = self.headers.getRawHeaders(name, [])
         if len(values) > 1:
             raise AssertionError(f"header {name!r} occurs {len(values)} times: {values}")

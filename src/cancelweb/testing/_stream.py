@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from ._exchange import Exchange
+from ._exchange import Exchange, check_bytes
 from ._responses import Response
 from ._served import Served
 
@@ -39,8 +39,10 @@ class Stream(Exchange):
         """Send more of the request's body. Once the stream was reset, do nothing.
 
         Raises:
+            TypeError: ``data`` is not bytes.
             ValueError: it is more than the request's ``Content-Length`` has announced.
         """
+        check_bytes(data=data)
         if self.was_reset:
             return
         if len(self.unsent) + len(data) > self.left:

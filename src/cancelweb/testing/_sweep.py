@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from twisted.internet.task import Clock
 from twisted.web.server import Site
 
+from .._checks import check_count, check_flag, check_function, check_instance, check_seconds, shown
 from .._typed import AnyResource
 from ._client import Client
 from ._exchange import Exchange
@@ -88,8 +89,15 @@ def sweep(
     if not callable(make_resource):
         raise TypeError(
             "make_resource must be a function that makes a new resource for each run, such as "
-            f"lambda clock: Page(clock), not {make_resource!r}"
+            f"lambda clock: Page(clock), not {shown(make_resource)}"
         )
+    for name, function in (("check", check), ("leave", leave)):
+        check_function(name, function)
+    flags = {"must_stop": must_stop, "forced": forced, "beside": beside, "endless": endless}
+    for name, flag in flags.items():
+        check_flag(name, flag)
+    check_count("max_points", max_points)
+    check_seconds("patience", patience)
     plan = Plan(
         make_resource, _sender(request), check, leave, must_stop, forced, max_points, patience
     )
@@ -100,7 +108,11 @@ def sweep(
 
 
 def _sender(request: bytes | Callable[[Client], Exchange]) -> Callable[[Client], Exchange]:
-    return request if callable(request) else lambda client: client.get(request)
+    if callable(request):
+        return request
+    text = "the path to GET, as bytes, or a function that makes the request with a Client"
+    check_instance("request", request, bytes, text)
+    return lambda client: client.get(request)
 
 
 def _runs(plan: Plan, beside: bool) -> list[Run]:

@@ -181,9 +181,9 @@ class Transport(StringTransport):
             self._unsent.clear()
             self._ask_for_more()
         elif len(self._unsent) > self._room and self.streaming and not self._has_paused:
-            assert self.producer is not None, "a streaming producer is registered"
             self._has_paused = True
-            self.producer.pauseProducing()
+            if self.producer is not None:  # The client may have left.
+                self.producer.pauseProducing()
 
     def _ask_for_more(self) -> None:
         if self.producer is not None and (self._has_paused or not self.streaming):
