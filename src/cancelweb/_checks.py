@@ -7,9 +7,9 @@ what to pass instead. `_scopes.checks` has the checks of options.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Set
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from attrs import Attribute
 from twisted.python.failure import Failure
@@ -96,6 +96,14 @@ def check_instance(name: str, value: object, kind: type, what: str, advice: str 
         called = value.__name__
         raise TypeError(f"{name} must be an instance, not the class {called}. Pass {called}().")
     raise TypeError(f"{name} must be {what}, not {shown(value)}{advice and f'. {advice}'}")
+
+
+def is_several(value: object) -> TypeGuard[Collection[object]]:
+    """Whether a value is a list, tuple or set.
+
+    Other iterables are not taken, because a Deferred and some iterators never end.
+    """
+    return isinstance(value, list | tuple | Set)
 
 
 def check_function(name: str, value: object) -> None:

@@ -165,11 +165,11 @@ class Monitor:
             TypeError, ValueError: ``seconds`` is not a number of seconds.
         """
         check_seconds("seconds", seconds)
-        self.is_draining = True
         if self._drain is None:
             scopes = cast("Collection[Scope]", self._scopes.keys())
             in_flight = InFlight(scopes, self._detached.values(), lambda: self.opened)
             self._drain = Drain(in_flight, self._find_clock(), seconds)
+            self.is_draining = True
             self._drain.start()
         return self._drain.when_done()
 

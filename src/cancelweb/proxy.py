@@ -34,6 +34,7 @@ from twisted.web.pages import errorPage
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from ._checks import check_flag
 from ._http.decorator import cancel_on_disconnect
 from ._log import log
 from ._proxying.bounded import bounded
@@ -42,7 +43,7 @@ from ._proxying.request_head import relayed
 from ._proxying.response_head import NotHTTP, check_head, copy_head
 from ._proxying.target import Refused, target_of
 from ._proxying.upstream_address import Address, check_address
-from ._scopes.checks import NOT_GIVEN, NotGiven, check_flag, check_header
+from ._scopes.checks import NOT_GIVEN, NotGiven, check_header
 from ._scopes.finding import current_scope
 from ._scopes.telling import Told
 from ._stoppable.agent_checks import check_agent

@@ -78,12 +78,8 @@ SKIPPED = {("leave", "class")}
 ONLY_ONCE = {
     *("run", "stream", "defer_to_thread", "defer_to_thread_pool"),  # begin real work
     *("CancellingAgent", "stream_body", "ReverseProxyResource"),  # need a network
-    *(
-        "assert_stopped",
-        "sweep",
-        "HTTP2Connection.reset",
-        "Scope.check",
-    ),  # raise for what they are given
+    # These raise on purpose.
+    *("assert_stopped", "current_scope", "sweep", "HTTP2Connection.reset", "Scope.check"),
 }
 """What has tests of its own for a second call."""
 

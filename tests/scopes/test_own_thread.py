@@ -15,6 +15,7 @@ from twisted.python import threadable
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cancelweb import Draining, Shared, current_scope, detach, shield
+from cancelweb.monitor import Monitor
 from cancelweb.threads import defer_to_thread
 
 from .._pages import waiting
@@ -85,6 +86,15 @@ class OtherThreadTests(TestCase):
                 f"{name} was called in the thread 'worker', but only the reactor's thread may call "
                 f"it. Write reactor.callFromThread({name}, ...).",
             )
+
+    async def test_drain(self) -> None:
+        """A monitor refuses to drain there, and goes on as before."""
+        await deferLater(reactor, 0)
+        monitor = Monitor(reactor)
+        refused = in_thread(lambda: monitor.drain(0))
+        self.assertIsInstance(refused, RuntimeError)
+        self.assertIn("reactor.callFromThread(monitor.drain, ...)", str(refused))
+        self.assertFalse(monitor.is_draining)
 
     async def test_nothing_begins(self) -> None:
         """Helpers that begin work fail, and name the remedy."""

@@ -17,6 +17,7 @@ from .._http.request_facts import has_begun, has_streams
 from .._log import log
 from .._scopes.bursts import write_counts
 from .._scopes.hooks import CLEANUP_TIMEOUT
+from .._scopes.own_thread import check_clocks_thread
 from .._scopes.patience import SURVIVOR_AFTER
 from .._scopes.scope import Scope
 from .._scopes.telling import log_in
@@ -62,9 +63,13 @@ class Drain:
         in_flight: what is drained. Call `look` whenever a part of it has ended.
         clock: measures the time.
         seconds: how long requests may go on.
+
+    Raises:
+        RuntimeError: this is another thread than the reactor's.
     """
 
     def __init__(self, in_flight: InFlight, clock: IReactorTime, seconds: float) -> None:
+        check_clocks_thread(clock, "monitor.drain")
         self._in_flight, self._clock = in_flight, clock
         self._deadline = clock.seconds() + seconds
         self._waiting: list[Deferred[None]] = []

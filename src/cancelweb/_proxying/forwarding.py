@@ -13,7 +13,7 @@ from attrs import frozen
 from twisted.internet.address import UNIXAddress
 from twisted.web.http_headers import Headers
 
-from .._scopes.checks import is_collection
+from .._checks import is_several, shown
 
 UNIX = "unix"
 """Stands for the other end of a UNIX socket, which has no address."""
@@ -46,11 +46,12 @@ class Trusted:
         """Read what a user has given.
 
         Raises:
-            TypeError: the value is not an iterable of str.
+            TypeError: the value is not a list, tuple or set of str.
             ValueError: one of them is not an address or a network.
         """
-        if not is_collection(given):
-            raise TypeError(f"trusted must be an iterable such as ('127.0.0.1',), not {given!r}")
+        if not is_several(given):
+            text = "trusted must be a list, tuple or set, such as ['127.0.0.1']"
+            raise TypeError(f"{text}, not {shown(given)}")
         names = list(given)
         return cls(tuple(_network_of(each) for each in names if each != UNIX), UNIX in names)
 

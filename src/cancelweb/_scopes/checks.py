@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 from attrs import Attribute
 from twisted.internet.interfaces import IReactorTime
 
-from .._checks import Check, check_instance, shown, validated
+from .._checks import Check, check_instance, is_several, shown, validated
 from .._kinds.places import place_of, signature_of
 from ..causes import Cause
 from ..interfaces import IMonitor
@@ -125,8 +125,7 @@ def methods_from(given: object) -> frozenset[bytes] | None:
     """
     if given is None:
         return None
-    # No other iterable is iterated, because a Deferred, for example, never ends.
-    if not isinstance(given, list | tuple | Set):
+    if not is_several(given):
         raise TypeError(f"methods must be a list, tuple or set of names, not {shown(given)}")
     return frozenset(_method_from(each) for each in given)
 

@@ -29,7 +29,13 @@ def check_thread(scope: HasClock | None, call: str) -> None:
         scope: the scope; without one, nothing is known, and nothing is raised.
         call: what was called, such as ``scope.track``.
     """
-    if scope is not None and is_elsewhere(scope.clock):
+    if scope is not None:
+        check_clocks_thread(scope.clock, call)
+
+
+def check_clocks_thread(clock: IReactorTime, call: str) -> None:
+    """Raise a RuntimeError as `check_thread` does, unless this is the thread of the clock."""
+    if is_elsewhere(clock):
         raise RuntimeError(
             f"{call} was called in the thread {current_thread().name!r}, but only the reactor's "
             f"thread may call it. Write reactor.callFromThread({call}, ...)."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.web.iweb import IAgent, IResponse
 
-from .._kinds.places import shown
+from .._checks import shown
 
 
 def check_agent(name: str, value: object) -> None:
