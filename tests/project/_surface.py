@@ -56,6 +56,7 @@ LEFT_OUT = {
     # The package itself calls these.
     *(f"Monitor.{name}" for name in IMonitor.names()),
     *("Client.watched", "Stream.take_head", "Stream.take_body", "Stream.take_reset"),
+    "Stream.end",
     "DetachedWork",
 }
 """What is public by its name, and not called by users with arguments of their own."""
