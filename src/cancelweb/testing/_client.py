@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from .._checks import check_flag, check_instance, shown
+from .._checks import check_flag, shown
+from .._scopes.checks import check_clock
 from .._typed import AnyResource
 from ._connection import Connection
 from ._exchange import Exchange, Headers
@@ -54,7 +55,7 @@ class Client:
         self, root: AnyResource | Site, clock: Clock | None = None, *, watch: bool = True
     ) -> None:
         if clock is not None:
-            check_instance("clock", clock, Clock, "a twisted.internet.task.Clock")
+            check_clock("clock", clock)
         check_flag("watch", watch)
         self.site = _site(root, Clock() if clock is None else clock, clock is not None)
         self.clock: Clock = cast(Any, self.site.reactor)
