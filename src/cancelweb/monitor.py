@@ -53,13 +53,12 @@ class Monitor:
 
     def __init__(self, clock: AnyClock | None = None) -> None:
         self._clock = None if clock is None else check_clock("clock", clock)
-        self.is_draining = False
+        self.is_draining = self.is_dry_run = False
         self._observers: tuple[Observer, ...] = ()
         self._scopes: dict[MonitoredScope, None] = {}
         self._survivors: dict[Survivor, None] = {}
         # Keyed by identity: work of a user's own kind may equal other work, or have no hash.
         self._detached: dict[int, DetachedWork] = {}
-        self.is_dry_run = False
         # These belong to the package. The lines have the keys of the detached work.
         self.counts, self.let_go_work, self.detached_at = Counts(), LetGoWork(), dict[int, str]()
         self._warned: WeakSet[object] = WeakSet()
