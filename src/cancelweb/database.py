@@ -1,58 +1,34 @@
 """A pool of database connections (adbapi) whose queries stop in the database when cancelled.
 
-In `_stoppable`, `drivers` stops a statement, `cursors` keeps the next one from starting,
-`thread_calls` waits for the thread, and `adbapi` has the connections and transactions.
+In `_stoppable`, `uses` decides when a statement is stopped, `drivers` stops it, `cursors` and
+`sqlite` keep the next one from starting, `commits` tells what was committed, `thread_calls` waits
+for the thread, and `adbapi` has the connections and transactions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import inf
-from threading import Event, Lock
-from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from attrs import define, field
 from twisted.enterprise import adbapi
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 
-from ._log import log
 from ._scopes.refusal import begin
 from ._stoppable.adbapi import CAN_STOP, Connection, Transaction, interact
-from ._stoppable.cursors import checking, use_checking_cursors
+from ._stoppable.commits import Committed, MaybeCommitted
 from ._stoppable.drivers import IInterruptible, PostgreSQL, interruptible
-from ._stoppable.thread_calls import ThreadCall
+from ._stoppable.sqlite import use_checking_cursors
+from ._stoppable.uses import Use
 from ._twisted.access import in_interaction, reactor_of, with_connection
 
-__all__ = ["Committed", "ConnectionPool", "IInterruptible"]
-
-FIRST_PAUSE, SHORT_PAUSE, LAST_PAUSE = 0.01, 0.05, 1.0
-"""Seconds between two interrupts. Each pause is twice the one before: up to the second value if an
-interrupt costs nothing, and up to the third if it costs most."""
-SHARE = 100
-"""A pause need not be longer than this many times the duration of the interrupt. SQLite's takes no
-time, and most of them come between two statements where these are short."""
+__all__ = ["Committed", "ConnectionPool", "IInterruptible", "MaybeCommitted"]
 
 EXTRAS = {"psycopg": "postgres"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Committed(CancelledError):
-    """The cancel came too late: the transaction was being committed, or already had been.
-
-    Any other CancelledError of a query means that it was rolled back, or never begun.
-
-    Attributes:
-        result: the result of the query.
-    """
-
-    def __init__(self, result: object) -> None:
-        super().__init__("cancelled after the transaction was committed")
-        self.result = result
 
 
 class ConnectionPool(adbapi.ConnectionPool):
@@ -62,9 +38,10 @@ class ConnectionPool(adbapi.ConnectionPool):
     ``runQuery``, ``runOperation``, ``runInteraction`` and ``runWithConnection``. A query that
     waits for a thread then never begins. A statement that runs is stopped in the database, and its
     transaction is rolled back. The Deferred fires when the thread and its connection are free
-    again: with CancelledError, with `Committed` if the cancel came too late, or with a failure that
-    the cancel did not cause. A cancelled request may begin queries for cleanup only. Others fail
-    with `cancelweb.StartRefused`, see `cancelweb.cleaning`.
+    again: with CancelledError, with `Committed` if the cancel came too late, with `MaybeCommitted`
+    if your function may have committed itself, or with a failure that the cancel did not cause. A
+    cancelled request may begin queries for cleanup only. Others fail with `cancelweb.StartRefused`,
+    see `cancelweb.cleaning`.
 
     After the cancel, the same call gets nothing more done. Its transaction, its connection and the
     cursors it opened before raise CancelledError, ``executemany`` at the next row. A cursor of a
@@ -140,7 +117,7 @@ class ConnectionPool(adbapi.ConnectionPool):
     def _defer(
         self, run: Callable[..., Any], function: Callable[..., Any], *args: Any, **kw: Any
     ) -> Deferred[Any]:
-        use = _Use(reactor_of(self), self)
+        use = Use(reactor_of(self), self)
         call = partial(use.call, function)
         return begin("a query", use.start, self.threadpool, run, call, *args, **kw)
 
@@ -153,95 +130,6 @@ class ConnectionPool(adbapi.ConnectionPool):
         """The `IInterruptible` of a thread's connection, or None if that connection was lost."""
         connection = self.connections.get(thread)
         return None if connection is None else interruptible(connection)
-
-
-@define(eq=False)
-class _Use(ThreadCall):
-    """One use of a connection, in one of the pool's threads.
-
-    Attributes:
-        pool: the pool that the connection belongs to.
-    """
-
-    pool: ConnectionPool
-    _thread: int | None = field(default=None, init=False)
-    """The thread that uses the connection, while the connection may be interrupted; else None."""
-    _interrupting: Lock = field(factory=Lock, init=False)
-    """Held during an interrupt, and to begin and end the time in which one may come."""
-    _over: Event = field(factory=Event, init=False)
-
-    def call(self, function: Callable[..., Any], used: Any, *args: Any, **kw: Any) -> Any:
-        """Call the user's function, and raise CancelledError if it was cancelled meanwhile.
-
-        adbapi calls this in the thread, and commits or rolls back afterwards.
-        """
-        self._begin()
-        checking.set(self._check)
-        try:
-            result = function(used, *args, **kw)
-        except Exception as error:
-            if not self._is_interruption(error):
-                raise
-        finally:
-            self._end()
-        if self.is_cancelled:
-            # Outside the `except` block: inside, this would refer to the driver's error and frames.
-            raise CancelledError()
-        return result
-
-    def _begin(self) -> None:
-        with self._interrupting:
-            if self.is_cancelled:
-                raise CancelledError()
-            self._thread = self.pool.threadID()
-
-    def _check(self) -> None:
-        if self.is_cancelled and self._thread is not None:
-            raise CancelledError()
-
-    def _end(self) -> None:
-        # The lock waits for an interrupt that is under way: it must not hit what comes next, such
-        # as the rollback.
-        with self._interrupting:
-            self._thread = None
-        self._over.set()
-
-    def _is_interruption(self, error: Exception) -> bool:
-        if not self.is_cancelled:
-            return False
-        used = self.pool.interruptible_of(self.pool.threadID())
-        is_drivers = used is not None and used.is_interruption(error)
-        return is_drivers or isinstance(error, CancelledError)
-
-    def stop(self) -> None:
-        """See `ThreadCall.stop`."""
-        self.pool.interrupt_in_thread(self._interrupt)
-
-    def _interrupt(self) -> None:
-        # An interrupt that comes before the first statement, or between two, stops nothing.
-        pause = FIRST_PAUSE
-        while (took := self._interrupt_once()) is not None and not self._over.wait(pause):
-            pause = min(2 * pause, max(SHORT_PAUSE, SHARE * took), LAST_PAUSE)
-
-    def _interrupt_once(self) -> float | None:
-        """Interrupt, and return the seconds that took; None if there is nothing to interrupt."""
-        with self._interrupting:
-            if self._thread is None:
-                # The call has not begun, and now never will; or it is about to end.
-                return None
-            used = self.pool.interruptible_of(self._thread)
-            began = monotonic()
-            try:
-                if used is not None:
-                    used.interrupt()
-            except Exception:
-                log.failure("could not stop the statement of {connection}", connection=used)
-                return inf
-            return monotonic() - began
-
-    def late(self, result: object) -> Exception:
-        """See `ThreadCall.late`."""
-        return Committed(result)
 
 
 if not CAN_STOP:

@@ -40,13 +40,15 @@ class Gate:
         reactor.callFromThread(self._reached.callback, None)
         self._open.wait()
 
-    async def cancel(self, using: Deferred[Any]) -> None:
-        """Cancel when the thread waits, let the thread go on, and expect a CancelledError."""
+    async def cancel(self, using: Deferred[Any]) -> CancelledError:
+        """Cancel when the thread waits, let the thread go on, and return the CancelledError."""
         await self._reached
         using.cancel()
         self._open.set()
-        with self._test.assertRaises(CancelledError):
+        with self._test.assertRaises(CancelledError) as raised:
             await using
+        error: CancelledError = raised.exception
+        return error
 
 
 def outcomes(*calls: Callable[[], object]) -> list[type[BaseException] | None]:

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
-from cancelweb._stoppable.cursors import use_checking_cursors
+from cancelweb._stoppable.sqlite import use_checking_cursors
 
 from ._databases import DatabaseTestCase, Gate, outcomes
 

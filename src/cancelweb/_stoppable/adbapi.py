@@ -7,17 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.enterprise import adbapi
 
 from .._twisted.access import driver_connection_of, pool_of
 from .._twisted.checks import check
-from .cursors import checking, checking_class
+from .commits import watching
+from .cursors import Checking, checking, checking_class, nothing
 from .drivers import SQLite, interruptible
 
 CAN_STOP = check("database")
 """Whether queries can be stopped at all: that depends on private names of adbapi."""
+
+SEEN = {"execute", "executemany", "in_transaction", "info", "status", "total_changes"}
+"""Attributes of a driver's connection that commit nothing, or that its cursors notice."""
+
+READING = {"description", "fetchall", "fetchmany", "fetchone", "lastrowid", "rowcount"}
+"""Attributes of a driver's cursor that begin nothing."""
 
 
 class Connection(adbapi.Connection):
@@ -28,6 +36,8 @@ class Connection(adbapi.Connection):
 
     def __getattr__(self, name: str) -> Any:
         checking.get()()
+        if name not in SEEN:
+            watching.get().unseen()
         return super().__getattr__(name)
 
     def cursor(self, *args: Any, **kw: Any) -> Any:
@@ -35,7 +45,10 @@ class Connection(adbapi.Connection):
         checking.get()()
         if kw.get("cursor_factory") is not None:
             kw["cursor_factory"] = checking_class(kw["cursor_factory"])
-        return super().__getattr__("cursor")(*args, **kw)
+        cursor = super().__getattr__("cursor")(*args, **kw)
+        if not isinstance(cursor, Checking):
+            watching.get().unseen()
+        return cursor
 
     def rollback(self) -> None:
         """Roll back, or close the connection if that fails.
@@ -45,6 +58,8 @@ class Connection(adbapi.Connection):
         """
         connection = driver_connection_of(self)
         used = interruptible(connection)
+        watching.get().roll_back()
+        checked = checking.set(nothing)
         if isinstance(used, SQLite):
             used.end_statements()
         try:
@@ -54,6 +69,8 @@ class Connection(adbapi.Connection):
         except Exception:
             pool_of(self).disconnect(connection)
             raise
+        finally:
+            checking.reset(checked)
 
 
 class Transaction(adbapi.Transaction):
@@ -61,7 +78,17 @@ class Transaction(adbapi.Transaction):
 
     def __getattr__(self, name: str) -> Any:
         checking.get()()
-        return super().__getattr__(name)
+        value = super().__getattr__(name)
+        if name in ("execute", "executemany"):
+            return value if isinstance(value.__self__, Checking) else partial(_begin, value)
+        if name not in READING:
+            watching.get().unseen()
+        return value
+
+
+def _begin(execute: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    watching.get().begin(args[0] if args else None)
+    return execute(*args, **kw)
 
 
 def interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:

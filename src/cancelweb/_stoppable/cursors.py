@@ -9,22 +9,23 @@ These cursors are subclasses of the driver's own, so that type checks accept the
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
+
+from .commits import watching
 
 DRIVERS = {"psycopg", "psycopg2"}
 ROWS = {"params_seq", "vars_list"}
 """The names of the second argument of ``executemany``, in psycopg and in psycopg2."""
 
 
-def _nothing() -> None:
-    pass
+def nothing() -> None:
+    """Check for nothing."""
 
 
-checking: ContextVar[Callable[[], object]] = ContextVar("cancelweb_checking", default=_nothing)
+checking: ContextVar[Callable[[], object]] = ContextVar("cancelweb_checking", default=nothing)
 """Raises if the use of a connection that runs in this thread was cancelled."""
 
 
@@ -39,12 +40,14 @@ class Checking:
     def execute(self, *args: Any, **kw: Any) -> Any:
         """See the driver's ``execute``."""
         checking.get()()
+        watching.get().begin(args[0] if args else None)
         following: Any = super()
         return following.execute(*args, **kw)
 
     def executemany(self, *args: Any, **kw: Any) -> Any:
         """See the driver's ``executemany``."""
         checking.get()()
+        watching.get().begin(args[0] if args else None)
         following: Any = super()
         named = {name: _checked_rows(kw[name]) for name in ROWS & kw.keys()}
         return following.executemany(*args[:1], *map(_checked_rows, args[1:]), **{**kw, **named})
@@ -58,49 +61,6 @@ def _checked_rows(rows: Iterable[Any]) -> Iterator[Any]:
         return row
 
     return map(checked, rows)
-
-
-class SQLiteCursor(Checking, sqlite3.Cursor):
-    """A cursor of `sqlite3` that checks for a cancel."""
-
-    __slots__ = ()
-
-    def executescript(self, *args: Any) -> Any:
-        """See `sqlite3.Cursor.executescript`."""
-        checking.get()()
-        return super().executescript(*args)
-
-
-class SQLiteConnection(sqlite3.Connection):
-    """A connection of `sqlite3` whose cursors check for a cancel, unless a user's factory is given.
-
-    The shortcuts are overridden because those of `sqlite3` make a cursor without ``cursor``.
-    """
-
-    __slots__ = ()
-
-    def cursor(self, factory: Any = SQLiteCursor) -> Any:
-        """See `sqlite3.Connection.cursor`."""
-        return super().cursor(factory)
-
-    def execute(self, *args: Any) -> Any:
-        """See `sqlite3.Connection.execute`."""
-        return self.cursor().execute(*args)
-
-    def executemany(self, *args: Any) -> Any:
-        """See `sqlite3.Connection.executemany`."""
-        return self.cursor().executemany(*args)
-
-    def executescript(self, *args: Any) -> Any:
-        """See `sqlite3.Connection.executescript`."""
-        return self.cursor().executescript(*args)
-
-
-def use_checking_cursors(dbapi: Any, args: Sequence[Any], options: dict[str, Any]) -> None:
-    """Add `SQLiteConnection` to the arguments of `sqlite3.connect`, unless they name a factory."""
-    # A factory may also be given as the sixth positional argument.
-    if getattr(dbapi, "connect", None) is sqlite3.connect and len(args) < 6:
-        options.setdefault("factory", SQLiteConnection)
 
 
 def checking_class(kind: Any) -> Any:

@@ -22,7 +22,7 @@ from twisted.web.server import Request
 from cancelweb import Ended, Outcome, cancel_on_disconnect
 from cancelweb._stoppable.cursors import Checking
 from cancelweb._stoppable.drivers import PostgreSQL
-from cancelweb.database import Committed, ConnectionPool
+from cancelweb.database import Committed, ConnectionPool, MaybeCommitted
 
 from ..._pages import PAGE, GetPage
 from ..._visits import connect
@@ -55,11 +55,12 @@ class Contract:
         self.addCleanup(pool.close)
         return pool
 
-    async def cancelled(self: Any, query: Deferred[Any]) -> None:
-        """Cancel a query, and wait until it has stopped."""
+    async def cancelled(self: Any, query: Deferred[Any]) -> Any:
+        """Cancel a query, wait until it has stopped, and return the error."""
         query.cancel()
-        with self.assertRaises(CancelledError):
+        with self.assertRaises(CancelledError) as raised:
             await query
+        return raised.exception
 
     async def test_query_is_gone(self: Any) -> None:
         """A cancelled query fires when the server runs no query, and has no open transaction."""
@@ -247,6 +248,48 @@ class Contract:
         kind = await self.pool.runWithConnection(lambda connection: type(connection.cursor()))
         self.assertIs(kind, self.own)
 
+    async def test_committed_itself(self: Any) -> None:
+        """A cancelled function that has committed itself, in any way, is told that it may have."""
+        self.server.execute("CREATE TABLE IF NOT EXISTS own (n int)")
+        self.addCleanup(self.server.execute, "DROP TABLE own")
+        works = [own_commit, bare_commit, statement, commit_and_go_on, self.autocommit]
+        for work in [*works, *self.blocks]:
+            gate = Gate(self)
+            told = await gate.cancel(self.pool.runWithConnection(before(work, gate)))
+            self.assertIs(type(told), MaybeCommitted, work)
+            self.assertEqual(self.server.execute("SELECT n FROM own"), [(1,)], work)
+            self.server.execute("DELETE FROM own")
+
+    def autocommit(self: Any, connection: Any) -> None:
+        """Insert in autocommit mode."""
+        driver = connection._connection
+        driver.autocommit = True
+        self.addCleanup(setattr, driver, "autocommit", False)
+        connection.cursor().execute(INSERT)
+
+    async def test_committed_nothing(self: Any) -> None:
+        """A cancelled function that has committed nothing is told just that it was cancelled."""
+        self.server.execute("CREATE TABLE IF NOT EXISTS own (n int)")
+        self.addCleanup(self.server.execute, "DROP TABLE own")
+
+        def insert(connection: Any) -> None:
+            connection.cursor().execute(INSERT)
+
+        def roll_back(connection: Any) -> None:
+            insert(connection)
+            connection.rollback()
+            insert(connection)
+
+        for work in (insert, roll_back, lambda _: None):
+            gate = Gate(self)
+            told = await gate.cancel(self.pool.runWithConnection(before(work, gate)))
+            self.assertIs(type(told), CancelledError, work)
+        for work in (self.pool.runQuery, self.pool.runOperation):
+            query = work("SELECT pg_sleep(60)")
+            await self.server.running(self.name)
+            self.assertIs(type(await self.cancelled(query)), CancelledError, work)
+        self.assertEqual(self.server.execute("SELECT n FROM own"), [])
+
     async def asks(self: Any, pool: ConnectionPool, kind: type, **options: Any) -> None:
         """The cursors of this pool are of this kind, and ask whether their use was cancelled."""
 
@@ -256,6 +299,58 @@ class Contract:
             self.assertIsInstance(cursor, Checking)
 
         await pool.runWithConnection(use)
+
+
+INSERT = "INSERT INTO own VALUES (1)"
+
+
+def before(work: Any, gate: Gate) -> Any:
+    """A function that works, and then waits until it was cancelled."""
+
+    def use(connection: Any) -> None:
+        work(connection)
+        gate.wait()
+
+    return use
+
+
+def own_commit(connection: Any) -> None:
+    """Commit by the method."""
+    connection.cursor().execute(INSERT)
+    connection.commit()
+
+
+def bare_commit(connection: Any) -> None:
+    """Commit by the method of the driver's own connection."""
+    cursor = connection.cursor()
+    cursor.execute(INSERT)
+    cursor.connection.commit()
+
+
+def commit_and_go_on(connection: Any) -> None:
+    """Commit by the method of the driver's own connection, and begin another transaction."""
+    bare_commit(connection)
+    connection.cursor().execute("SELECT 1")
+
+
+def block(connection: Any) -> None:
+    """Commit at the end of a block of psycopg2, which leaves the connection open."""
+    cursor = connection.cursor()
+    with cursor.connection:
+        cursor.execute(INSERT)
+
+
+def statement(connection: Any) -> None:
+    """Commit by a statement."""
+    cursor = connection.cursor()
+    cursor.execute(INSERT)
+    cursor.execute("COMMIT; SELECT 1")
+
+
+def transaction_block(connection: Any) -> None:
+    """Commit at the end of a block of psycopg 3."""
+    with connection.transaction():
+        connection.execute(INSERT)
 
 
 class OwnPsycopgCursor(psycopg.Cursor[Any]):
@@ -283,6 +378,7 @@ class PsycopgTests(Contract, TestCase):
     driver = "psycopg"
     rows = "params_seq"
     own = OwnPsycopgCursor
+    blocks = (transaction_block,)
 
     async def test_kinds_of_cursors(self) -> None:
         """Cursors of the driver are of the class that is asked for, and check for a cancel."""
@@ -310,6 +406,7 @@ class Psycopg2Tests(Contract, TestCase):
     driver = "psycopg2"
     rows = "vars_list"
     own = OwnPsycopg2Cursor
+    blocks = (block,)
 
     async def test_kinds_of_cursors(self) -> None:
         """Cursors of the driver are of any class that is asked for, and check for a cancel."""
