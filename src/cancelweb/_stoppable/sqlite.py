@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from .commits import watching
 from .cursors import Checking, checking
 
-PIECE = 0.1
+PIECE = 0.05
 """Seconds that a statement waits for a lock before it checks for a cancel."""
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from .commits import Commits, Committed, watching
 from .cursors import checking
 from .thread_calls import ThreadCall
 
-FIRST_PAUSE, SHORT_PAUSE, LAST_PAUSE = 0.01, 0.05, 1.0
+FIRST_PAUSE, SHORT_PAUSE, LAST_PAUSE = 0.01, 0.05, 0.25
 """Seconds between two interrupts. Each pause is twice the one before: up to the second value if an
 interrupt costs nothing, and up to the third if it costs most."""
 SHARE = 100
