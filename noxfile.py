@@ -288,6 +288,7 @@ def bench(session: nox.Session) -> None:
     for program in ("inprocess.py", "growth.py", "stopping.py", "rendering.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)
     # These only show their tables: the committed ones must be made anew on purpose.
+    session.run("python", "benchmarks/abandoned_queries.py")
     session.run("python", "benchmarks/instructions.py")
     tables = session.create_tmp()
     session.run("python", "benchmarks/costs.py", "--directory", tables)

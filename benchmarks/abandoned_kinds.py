@@ -23,25 +23,31 @@ SCHEMA = (
     "CREATE TABLE done (client INTEGER, step INTEGER)",
     "CREATE TABLE honest (number INTEGER)",
 )
-"""What abandoned work writes, all of which is to be rolled back; and what other clients write."""
+"""What abandoned work writes, all of which must be rolled back; and what other clients write."""
 
 
 class Database(Protocol):
-    """A database, as one driver sees it.
+    """A database, as one driver sees it."""
 
-    Attributes:
-        name: for the table.
-        mark: what stands for a parameter in a statement.
-        endless: a query without end.
-        fill: writes rows without end to ``done``, for a client.
-        locked: writes to what `start` has locked.
-    """
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
 
-    name: str
-    mark: str
-    endless: str
-    fill: str
-    locked: str
+    @property
+    def mark(self) -> str:
+        """What stands for a parameter in a statement."""
+
+    @property
+    def endless(self) -> str:
+        """A query without end."""
+
+    @property
+    def fill(self) -> str:
+        """A statement that writes rows without end to ``done``, for a client."""
+
+    @property
+    def locked(self) -> str:
+        """A statement that writes to what `start` has locked."""
 
     def start(self, directory: Path) -> None:
         """Make the tables, and lock what `locked` writes, until `stop` is called."""

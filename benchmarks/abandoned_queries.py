@@ -42,7 +42,7 @@ HONEST = 2
 STAY = 0.05
 """The seconds that a client stays, at most."""
 AT_MOST = 0.5
-"""Seconds in which abandoned work is to be gone."""
+"""Seconds in which abandoned work must be gone."""
 
 COUNTED = ("database", "abandoned", "other queries", "hit", "half committed", "connections kept")
 
@@ -245,17 +245,18 @@ def sleep(seconds: float) -> Deferred[None]:
 def report(storms: Sequence[Storm]) -> str:
     """The tables."""
     times = [
-        (storm.name, kind, *figures(seconds))
+        (storm.name, kind, *figures(storm.seconds[kind]))
         for storm in storms
-        for kind, seconds in storm.seconds.items()
+        for kind in KINDS
+        if kind in storm.seconds
     ]
     counts = [
         (
             storm.name,
             str(sum(map(len, storm.seconds.values()))),
             f"{storm.honest:,}",
-            str(storm.hit),
-            str(storm.committed),
+            number(storm.hit),
+            number(storm.committed),
             "yes" if storm.before == storm.after else "**no**",
         )
         for storm in storms
@@ -274,9 +275,13 @@ def report(storms: Sequence[Storm]) -> str:
 
 def figures(seconds: list[float]) -> tuple[str, ...]:
     """How many, their median, the longest, and how many are late."""
-    late = sum(each > AT_MOST for each in seconds)
-    shown = str(late) if not late else f"**{late}**"
-    return str(len(seconds)), f"{median(seconds):.3f}", f"{max(seconds):.3f}", shown
+    late = number(sum(each > AT_MOST for each in seconds))
+    return str(len(seconds)), f"{median(seconds):.3f}", f"{max(seconds):.3f}", late
+
+
+def number(bad: int) -> str:
+    """A number that should be zero."""
+    return f"**{bad}**" if bad else "0"
 
 
 async def measure(clients: int, names: Sequence[str]) -> list[Storm]:

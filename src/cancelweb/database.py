@@ -1,7 +1,7 @@
 """A pool of database connections (adbapi) whose queries stop in the database when cancelled.
 
-In `_stoppable`, `uses` decides when a statement is stopped, `drivers` stops it, `cursors` and
-`sqlite` keep the next one from starting, `commits` tells what was committed, `thread_calls` waits
+In `_stoppable`, `uses` decides when a statement is stopped, `drivers` stops it, and `cursors` and
+`sqlite` keep the next one from starting. `commits` tells what was committed, `thread_calls` waits
 for the thread, and `adbapi` has the connections and transactions.
 """
 

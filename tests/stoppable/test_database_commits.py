@@ -1,4 +1,4 @@
-"""What a cancelled use is told of its commits: shown with SQLite, in a real file.
+"""What a cancelled use learns about its own commits: shown with SQLite, in a real file.
 
 What belongs here: functions that commit themselves, in any way. What does not: PostgreSQL.
 """
@@ -136,7 +136,7 @@ class CommitTests(DatabaseTestCase):
             await self.pool.runOperation("DELETE FROM t")
 
     async def test_schema(self) -> None:
-        """So is one that has changed the schema, and what it wrote after that is rolled back."""
+        """A change of the schema may be committed, and what was written after it is rolled back."""
         told = await self.told(self.pool.runInteraction, schema)
         self.assertIs(told, MaybeCommitted)
         self.assertEqual(await self.pool.runQuery("SELECT * FROM u"), [(1,)])
@@ -213,7 +213,7 @@ class StatementTests(SynchronousTestCase):
             self.assertIs(self.told(each), CancelledError, each)
 
     def test_may_commit(self) -> None:
-        """Other statements may commit, as may several in one text, or one that is no text."""
+        """Other statements may commit, as may several in one text, or a list."""
         for each in (
             "COMMIT",
             "end",

@@ -114,7 +114,7 @@ class LockTests(DatabaseTestCase):
         self.assertEqual(await self.rows(), [(1,), (2,), (3,)])
 
     async def test_no_deadlock(self) -> None:
-        """A statement fails at once if waiting for its lock could last for ever."""
+        """A statement fails at once if waiting for its lock could last forever."""
         await self.connect()
         await self.pool.runOperation("INSERT INTO t VALUES (1)")
         self.other.execute("BEGIN IMMEDIATE")

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError
 
 HARMLESS = re.compile(
     r"\s*(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|VALUES|SAVEPOINT"
-    # sqlite3 opens no transaction for a statement that begins with WITH.
+    # sqlite3 opens no transaction for an INSERT behind a common table expression.
     r"|WITH(?!.*\b(?:INSERT|UPDATE|DELETE|REPLACE|MERGE)\b))\b[^;]*;?\s*",
     re.IGNORECASE | re.DOTALL,
 )
@@ -62,7 +62,7 @@ class Committed(MaybeCommitted):
 
 
 class Unwatched:
-    """Code that is no use of a connection: nothing is asked about its commits."""
+    """Code outside any use of a connection: its commits are not watched."""
 
     def begin(self, statement: object) -> None:
         """See `Commits.begin`."""
