@@ -128,7 +128,7 @@ class CommitTests(DatabaseTestCase):
             await self.pool.runOperation("DELETE FROM t")
 
     async def test_committed_by_a_transaction(self) -> None:
-        """So is a cancelled interaction that has committed itself."""
+        """A cancelled interaction that has committed itself is told that it may have."""
         for work in (statement, script, with_clause, lambda used: commit(used._connection)):
             told = await self.told(self.pool.runInteraction, work)
             self.assertIs(told, MaybeCommitted, work)
