@@ -124,15 +124,13 @@ class Draining(Cause):
 
 @frozen
 class RapidReset(Cause):
-    """The client abandons requests faster than they can be cleaned up (rapid resets).
-
-    The option ``max_cleanups`` sets the limit.
-    """
+    """The client has abandoned more requests than ``max_abandoned`` allows, and these still run."""
 
     status: ClassVar[int] = 429
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}
 
     def __str__(self) -> str:
-        return "too many abandoned requests of this connection are still being cleaned up"
+        return "too many abandoned requests of this connection are still running"
 
 
 @frozen

@@ -35,7 +35,7 @@ class RapidResetTestCase(HTTP2TestCase):
 
     def serve_slow_cleanup(self, **options: Any) -> None:
         """Connect to the page."""
-        options.setdefault("max_cleanups", MOST)
+        options.setdefault("max_abandoned", MOST)
         self.connect(self.handler, on_exit=self.clean_up, cleanup_timeout=60, **options)
 
     def reset_rapidly(self, streams: int, method: bytes = b"GET", path: bytes = b"/") -> None:

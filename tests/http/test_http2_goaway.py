@@ -127,9 +127,9 @@ class TurnedAwayTests(GoodbyeTestCase):
         self.assertEqual(done, [None])
 
     def test_by_the_limit_on_rapid_resets(self) -> None:
-        """A request that is gone on entry is turned away by `max_cleanups`."""
+        """A request that is gone on entry is turned away by `max_abandoned`."""
         gate: Deferred[None] = Deferred()
-        self.connect(self.noting(self.work), on_exit=lambda _: gate, max_cleanups=1)
+        self.connect(self.noting(self.work), on_exit=lambda _: gate, max_abandoned=1)
         self.get().reset()
         self.settle()
         self.begin()

@@ -173,7 +173,7 @@ OPTIONS: list[tuple[Callable[[], object], str]] = [
         lambda: decorate(retries=3),
         "cancel_on_disconnect has no option 'retries'. Its options are timeout, total_timeout, "
         "stall_timeout, timeout_header, timeout_status, error_page, on_cancel, on_exit, observers, "
-        "cleanup_timeout, survivor_after, max_cleanups, clock.",
+        "cleanup_timeout, survivor_after, max_abandoned, clock.",
     ),
     (
         lambda: wrap(Resource(), 30),

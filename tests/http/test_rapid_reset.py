@@ -2,7 +2,8 @@
 
 CVE-2023-44487, and CVE-2025-8671, where the client has the server do the resetting. In memory; over
 a socket, with another client beside, in `real.storms.test_storms`. What happens to the requests
-that come too late is in `test_rapid_reset_rest`.
+that come too late is in `test_rapid_reset_rest`; what still runs when cleanup is over, and the
+default bound, in `test_rapid_reset_running`.
 """
 
 from typing import Any
@@ -23,16 +24,10 @@ class BoundTests(RapidResetTestCase):
     """The bound on streams of a connection that are cleaned up at a time."""
 
     def test_bounded(self) -> None:
-        """However many streams are reset, at most `max_cleanups` are cleaned up at a time."""
+        """However many streams are reset, at most `max_abandoned` are cleaned up at a time."""
         self.serve_slow_cleanup()
         self.reset_rapidly(100 * MOST)
         self.assertEqual((self.handled, len(self.cleanups)), (MOST, MOST))
-
-    def test_default(self) -> None:
-        """By default at most a hundred streams of a connection are cleaned up at a time."""
-        self.serve_slow_cleanup(max_cleanups=None)
-        self.reset_rapidly(300)
-        self.assertEqual((self.handled, len(self.cleanups)), (100, 100))
 
     def test_the_open_ones_come_on_top(self) -> None:
         """Streams that were open before the bound was reached are cleaned up beyond it."""
@@ -46,7 +41,7 @@ class BoundTests(RapidResetTestCase):
 
     def test_work_that_takes_its_time_to_stop(self) -> None:
         """Work that is slow to stop counts as a cleanup for as long as it is waited for."""
-        self.connect(self.stubborn, max_cleanups=MOST, survivor_after=60)
+        self.connect(self.stubborn, max_abandoned=MOST, survivor_after=60)
         self.reset_rapidly(100 * MOST)
         self.assertEqual(self.handled, MOST)
 
@@ -59,7 +54,7 @@ class BoundTests(RapidResetTestCase):
         """A POST in a wrapped tree counts as a cleanup while it goes on after its reset."""
         page: Any = GetPage(self.work)
         page.render_POST = page.render_GET
-        wrapped: Any = CancellingResource(page, max_cleanups=MOST, observers=())
+        wrapped: Any = CancellingResource(page, max_abandoned=MOST, observers=())
         self.open(wrapped)
         for number in range(100):
             self.reset_rapidly(1, b"POST", b"/%d" % number)
@@ -67,7 +62,7 @@ class BoundTests(RapidResetTestCase):
 
     def test_quick_ones_are_not_limited(self) -> None:
         """Streams that are cleaned up in the turn of their reset are not limited."""
-        self.connect(self.handler, max_cleanups=MOST)
+        self.connect(self.handler, max_abandoned=MOST)
         self.reset_rapidly(100)
         self.assertEqual(self.handled, 100)
         self.assertEqual({each.ended for each in self.outcomes}, {Ended.STOPPED})
@@ -83,7 +78,7 @@ class BoundTests(RapidResetTestCase):
         def hook(scope: Scope) -> Deferred[None]:
             return self.clean_up(scope)
 
-        self.connect(handler, on_exit=hook, max_cleanups=MOST)
+        self.connect(handler, on_exit=hook, max_abandoned=MOST)
         for _ in range(10):
             self.reset_rapidly(1)
             self.cleanups.pop().callback(None)

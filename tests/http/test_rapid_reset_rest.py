@@ -40,7 +40,7 @@ class RestTests(RapidResetTestCase):
 
     def test_answered_under_a_faked_head(self) -> None:
         """A HEAD that Twisted fakes is answered 429 beyond the bound, too."""
-        self.connect(self.handler, NoHead, on_exit=self.clean_up, max_cleanups=1)
+        self.connect(self.handler, NoHead, on_exit=self.clean_up, max_abandoned=1)
         self.reset_rapidly(1)
         stream = self.get(method=b"HEAD")
         self.assertEqual((response_of(stream).code, response_of(stream).body), (429, b""))
@@ -91,7 +91,7 @@ class OthersTests(RapidResetTestCase):
 
     def test_open_siblings(self) -> None:
         """A stream that was open before its connection reached the bound is answered."""
-        self.connect(self.work, on_exit=self.clean_up, max_cleanups=MOST)
+        self.connect(self.work, on_exit=self.clean_up, max_abandoned=MOST)
         sibling = self.get(b"/sibling")
         self.reset_rapidly(100)
         self.works[b"/sibling"].callback(PAGE)
@@ -109,7 +109,7 @@ class OthersTests(RapidResetTestCase):
     def test_dry_run(self) -> None:
         """In a dry run no request is turned away."""
         wrapped: Any = CancellingResource(
-            GetPage(self.handler), max_cleanups=MOST, dry_run=True, observers=()
+            GetPage(self.handler), max_abandoned=MOST, dry_run=True, observers=()
         )
         self.open(wrapped)
         self.reset_rapidly(100)
@@ -117,8 +117,8 @@ class OthersTests(RapidResetTestCase):
 
     def test_the_outermost_entry_point_decides(self) -> None:
         """Where entry points meet, only the bound of the outermost counts."""
-        self.serve_slow_cleanup(max_cleanups=1)
-        wrapped: Any = CancellingResource(self.page, max_cleanups=MOST)
+        self.serve_slow_cleanup(max_abandoned=1)
+        wrapped: Any = CancellingResource(self.page, max_abandoned=MOST)
         self.open(wrapped)
         self.reset_rapidly(100)
         self.assertEqual(self.handled, MOST)
@@ -131,7 +131,7 @@ class OthersTests(RapidResetTestCase):
             seen.update([request, scope_of(request)])
             return NOT_DONE_YET
 
-        self.connect(handler, on_exit=self.clean_up, max_cleanups=MOST)
+        self.connect(handler, on_exit=self.clean_up, max_abandoned=MOST)
         self.reset_rapidly(100)
         self.assertEqual(len(seen), 2 * MOST)
         for each in self.cleanups:

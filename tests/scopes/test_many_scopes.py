@@ -68,7 +68,7 @@ class ConnectionTests(RapidResetTestCase):
 
         def prepare(number: int) -> Callable[[], object]:
             self.cleanups.clear()
-            self.serve_slow_cleanup(max_cleanups=None)
+            self.serve_slow_cleanup(max_abandoned=None)
             self.reset_rapidly(number)
 
             def act() -> None:
@@ -84,7 +84,7 @@ class ConnectionTests(RapidResetTestCase):
 
         def prepare(number: int) -> Callable[[], object]:
             self.cleanups.clear()
-            self.serve_slow_cleanup(max_cleanups=number)
+            self.serve_slow_cleanup(max_abandoned=number)
             self.reset_rapidly(number)
             self.assertEqual(self.handled, number)
             self.handled = 0

@@ -64,7 +64,7 @@ OF_BOTH: dict[str, list[tuple[object, type[Exception]]]] = {
     ],
     "cleanup_timeout": [("10", TypeError), (0, ValueError)],
     "survivor_after": [("5", TypeError), (0, ValueError)],
-    "max_cleanups": [
+    "max_abandoned": [
         ("100", TypeError),
         (True, TypeError),
         (1.0, TypeError),
@@ -122,7 +122,7 @@ RIGHT: dict[str, list[object]] = {
     "error_page": [None, lambda request, cause: None, max, lambda *both: b""],
     "cleanup_timeout": [None, 0.5],
     "survivor_after": [None, 0.5],
-    "max_cleanups": [None, 1],
+    "max_abandoned": [None, 1],
     "on_cancel": [(), len, [len, repr], (len, repr), dict, lambda scope, more=1: None],
     "on_exit": [(), len],
     "observers": [None, (), print, [print]],

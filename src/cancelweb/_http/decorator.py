@@ -47,7 +47,7 @@ def cancel_on_disconnect(
     observers: Observers | None = ...,
     cleanup_timeout: float | None = ...,
     survivor_after: float | None = ...,
-    max_cleanups: int | None = ...,
+    max_abandoned: int | None = ...,
     clock: AnyClock | None = ...,
 ) -> Callable[[Callable[P, Returned]], Callable[P, Rendered]]: ...
 
@@ -67,7 +67,7 @@ def cancel_on_disconnect(
     observers: Observers | None = None,
     cleanup_timeout: float | None = None,
     survivor_after: float | None = None,
-    max_cleanups: int | None = None,
+    max_abandoned: int | None = None,
     clock: AnyClock | None = None,
 ) -> Any:
     """Stop the work of a render method when its client leaves. Use it bare or with options.
@@ -113,9 +113,10 @@ def cancel_on_disconnect(
             by default. After that it still calls the remaining hooks, but does not wait for them.
         survivor_after: how many seconds work may take to stop; 5 by default. Work that is still
             running then is named a survivor and no longer waited for.
-        max_cleanups: how many abandoned requests of one HTTP/2 connection may still be stopping or
-            cleaning up; 100 by default. While that many are, new requests on the connection are
-            answered 429 without running their handlers. The outermost entry point's limit counts.
+        max_abandoned: how many abandoned requests of one HTTP/2 connection may still have work or
+            hooks that run; 2,000 by default. While that many have, new requests on the connection
+            are answered 429 and their handlers are not run. The outermost entry point's limit
+            counts.
         clock: the clock of the scope; by default the Site's reactor.
 
     Returns:
@@ -137,7 +138,7 @@ def cancel_on_disconnect(
         observers=observers,
         cleanup_timeout=cleanup_timeout,
         survivor_after=survivor_after,
-        max_cleanups=max_cleanups,
+        max_abandoned=max_abandoned,
         clock=clock,
         any_method=True,
     )

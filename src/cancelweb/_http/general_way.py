@@ -25,7 +25,7 @@ from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
 from .frameworks import KLEIN, note_unawaited
 from .listeners import after_others, guard_before_others, takes_listeners
-from .rapid_resets import abandoned_beside
+from .rapid_resets import claim_on
 from .request_facts import answer_of, answer_to_come, fate_of, has_begun
 from .streams import Stream
 from .whole import (
@@ -49,6 +49,7 @@ class Traveller(Protocol):
     _cause: Cause | None
     cancelled: float | None
     opened: float | None
+    claim: object
 
     @property
     def request(self) -> Any:
@@ -84,8 +85,6 @@ class GeneralWay:
         self.to_come: tuple[int, int] | None = None
         self._scope = scope
         self._second_look: IDelayedCall | None = None
-        # The abandoned requests of this connection that still clean up, if this is one of them.
-        self._abandoned: set[object] | None = None
 
     def call(self) -> Call:
         """The call of the handler whose work the fast path has watched so far."""
@@ -96,6 +95,7 @@ class GeneralWay:
 
     def answer_cancel(self, cause: Cause) -> None:
         """See `Answerer`."""
+        self.note_abandoned()  # The client gets another answer, and may ask again.
         # The fast path makes no answerer, and may be in the middle of its answer.
         answerer = self.answerer or self.call().answerer
         answerer.answer_cancel(cause)
@@ -183,13 +183,12 @@ class GeneralWay:
 
     def _end_with_loss(self, failure: Failure | None) -> None:
         scope, request = self._scope, self._scope.request
+        self.note_abandoned()
         producer = release_producer(request, self.channel, scope.context)
         if fate_of(request) is FINISHED:
             self.finished()
         else:
             scope.life.lost(Disconnected(failure))
-        if scope.state is not CLOSED:
-            self.note_abandoned()
         if isinstance(producer, Stream):
             # A stream that was not cancelled runs to its end, although nothing receives it.
             producer.resumeProducing()
@@ -201,10 +200,9 @@ class GeneralWay:
         self.lost(failure)
 
     def note_abandoned(self) -> None:
-        """Count this abandoned request against ``max_cleanups`` until its scope has closed."""
-        self._abandoned = abandoned_beside(self.channel)
-        if self._abandoned is not None:
-            self._abandoned.add(self._scope)
+        """Count this request against ``max_abandoned`` until nothing of it runs any more."""
+        if self._scope.claim is None:
+            self._scope.claim = claim_on(self.channel)
 
     def see(self, fate: Fate, is_reported_by_now: bool) -> None:
         """Handle the end of a request that was noticed, but not reported.
@@ -236,7 +234,7 @@ class GeneralWay:
         # The request refers to this object through its list of listeners, which Twisted does not
         # clear if one of them raises.
         self.answerer = self.channel = None
+        if self._scope.claim is not None:
+            self._scope.claim = None
         if self._second_look is not None and self._second_look.active():
             self._second_look.cancel()
-        if self._abandoned is not None:
-            self._abandoned.discard(self._scope)

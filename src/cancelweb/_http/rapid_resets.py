@@ -1,36 +1,49 @@
-"""Rapid resets: HTTP/2 clients that abandon requests faster than these can be cleaned up.
+"""Rapid resets: HTTP/2 clients that abandon requests whose work or cleanup is still running.
 
-This module counts abandoned requests per connection; `turned_away` answers 429. HTTP/1 needs no
-count, because a client abandons a request by closing its connection.
+This module counts such requests per connection; `turned_away` answers 429. HTTP/1 needs no count,
+because a client abandons a request by closing its connection.
 """
 
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 from .._twisted.access import stream_connection_of
 
-MAX_CLEANUPS = 100
-"""The default limit: as many requests as an HTTP/2 client may have open at once in Twisted."""
+MAX_ABANDONED = 2000
+"""The default limit. Requests that end in time do not reach it: Twisted 26.10 lets a client reset
+1,000 streams and 33 more per second, and work and hooks have 15 seconds by default."""
 
 ABANDONED = "_cancelweb_abandoned"
-"""The attribute in which a connection keeps the scopes of its lost requests until they close."""
+"""The attribute in which a connection has the claims of its abandoned requests."""
 
 
-def abandoned_beside(channel: Any) -> set[object] | None:
-    """The scopes of a connection's lost requests that have not closed; None over HTTP/1.
+class Claim:
+    """Counts one abandoned request on its connection, for as long as this object is alive.
+
+    Only what still runs for the request refers to it: its scope, then the work that outlives the
+    scope, and what was let go. So the count also falls if that work is garbage.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
+def claim_on(channel: Any) -> Claim | None:
+    """Count an abandoned request on its connection; None over HTTP/1.
 
     Args:
-        channel: the channel of a request; over HTTP/2, its stream.
+        channel: the channel of the request; over HTTP/2, its stream.
     """
     connection = stream_connection_of(channel)
     if connection is None:
         return None
-    abandoned: set[object] = vars(connection).setdefault(ABANDONED, set())
-    return abandoned
+    claims: WeakSet[Claim] = vars(connection).setdefault(ABANDONED, WeakSet())
+    claims.add(claim := Claim())
+    return claim
 
 
-def is_overrun(connection: object, max_cleanups: int | None) -> bool:
+def is_overrun(connection: object, max_abandoned: int | None) -> bool:
     """Whether a connection has reached the limit, so that further requests are turned away."""
-    abandoned: set[object] = getattr(connection, ABANDONED, set())
-    return len(abandoned) >= (max_cleanups or MAX_CLEANUPS)
+    claims: WeakSet[Claim] | tuple[()] = getattr(connection, ABANDONED, ())
+    return len(claims) >= (max_abandoned or MAX_ABANDONED)

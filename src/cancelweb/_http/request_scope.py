@@ -57,8 +57,8 @@ class RequestScope(Scope):
         self.state, self.fate = RUNNING, OPEN
         self.began, self.left_open, self.has_own_context = FRESH
         self._cause = self._ended = self._general = self._life = self._suspended = None
-        self.base = self.cancelled = self.context = self.handed_over = self.handler = None
-        self.inner_handler = self.limits = self.opened = self.watched = None
+        self.base = self.cancelled = self.claim = self.context = self.handed_over = None
+        self.handler = self.inner_handler = self.limits = self.opened = self.watched = None
 
     @property
     def general(self) -> GeneralWay:

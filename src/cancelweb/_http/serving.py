@@ -203,9 +203,8 @@ def _open_again(
 
 
 def _refused(scope: RequestScope, fate: Fate) -> int:
+    scope.general.note_abandoned()
     refuse(scope, cause_of_death(fate))
-    if scope.state is not State.CLOSED:
-        scope.general.note_abandoned()
     return NOT_DONE_YET
 
 

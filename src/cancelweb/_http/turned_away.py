@@ -29,7 +29,7 @@ from .request_scope import RequestScope
 def why_turned_away(options: Options, request: Any) -> Cause | None:
     """Why a new request is turned away; None if it is not."""
     connection = h2_connection_of(request)
-    if not options.dry_run and is_overrun(connection, options.max_cleanups):
+    if not options.dry_run and is_overrun(connection, options.max_abandoned):
         return RapidReset()
     return _draining(options, options.monitors)
 

@@ -40,6 +40,7 @@ class BareSubject:
         "base",
         "began",
         "cancelled",
+        "claim",
         "clock",
         "context",
         "fate",
@@ -57,6 +58,7 @@ class BareSubject:
     gauge: ClassVar[Gauge] = Gauge()
     began: tuple[object, Context | None]
     base: Context | None
+    claim: object  # What work keeps alive that runs on when the scope has closed.
     handed_over: Work | None
     inner_handler: object
     left_open: LeftOpen
@@ -77,6 +79,7 @@ class BareSubject:
         self._cause: Cause | None = None
         self.cancelled: float | None = None
         self.limits = self.watched = self.base = self.inner_handler = self.handed_over = None
+        self.claim = None
         self.began, self.left_open, self.has_own_context = FRESH
         self._ended = self._life = None
 

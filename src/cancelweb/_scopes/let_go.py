@@ -114,6 +114,7 @@ class LettingGo:
             collect_garbage(1)
         for unstopped, since, cause, ended in found:
             if not unstopped.has_ended:
+                _keep_while_running(self._scope.claim, unstopped)
                 self._ended = max(self._ended, ended)
                 in_copy(self._scope, self._tell, unstopped, since, cause)
         return self._ended
@@ -131,6 +132,13 @@ class LettingGo:
             monitor.work_let_go(let_go)
         if monitors:
             _Watch(let_go, monitors, scope.clock).begin(unstopped)
+
+
+def _keep_while_running(claim: object, unstopped: Unstopped) -> None:
+    """Keep the claim of a scope alive until what was let go has ended, if that can be observed."""
+    runs = None if unstopped.runs is None else unstopped.runs()
+    if claim is not None and runs is not None:
+        finalize(runs, lambda _: None, claim).atexit = False
 
 
 def is_unknown(let_go: LetGo) -> bool:

@@ -52,7 +52,7 @@ class Options:
     observers: tuple[Observer, ...] | None = None
     cleanup_timeout: float | None = None
     survivor_after: float | None = None
-    max_cleanups: int | None = None
+    max_abandoned: int | None = None
     """Only the outermost entry point's counts, because it is read before there is a scope."""
     clock: IReactorTime | None = None
     methods: frozenset[bytes] | None = None
@@ -169,7 +169,7 @@ CHECKS: dict[str, Check] = {
     "error_page": check_error_page,
     "cleanup_timeout": check_limit,
     "survivor_after": check_limit,
-    "max_cleanups": check_count,
+    "max_abandoned": check_count,
     "clock": check_clock,
     "any_method": check_flag,
 }

@@ -117,6 +117,7 @@ class Subject(Protocol):
     handler: object
     inner_handler: object
     left_open: LeftOpen
+    claim: object
 
     @property
     def request(self) -> Any:

@@ -17,7 +17,7 @@ from .._kinds.cancellations import is_cancellation
 from .._kinds.cancellers import Canceller
 from .._kinds.let_go import Unstopped
 from .._log import log
-from .states import ASKED, ENDED, UNASKED, Step
+from .states import ASKED, ENDED, SURVIVOR, UNASKED, Step
 from .telling import NOWHERE, Telling, log_in
 
 
@@ -56,6 +56,7 @@ class Work:
         unstopped: the parts of the work that nothing could stop.
         alarm: names the work a survivor after its scope has closed.
         telling: logs for the work after its scope has closed.
+        claim: the claim of the scope, kept alive until work that outlives the scope has ended.
     """
 
     canceller: Canceller
@@ -67,6 +68,7 @@ class Work:
     unstopped: Sequence[Unstopped] = ()
     alarm: IDelayedCall | None = None
     telling: Telling = NOWHERE
+    claim: object = None
 
     @property
     def is_returned(self) -> bool:
@@ -110,20 +112,23 @@ class Work:
 
     def end(self) -> None:
         """Note the end of the work, which may be a survivor."""
-        self.step = ENDED
+        self.step, self.claim = ENDED, None
         survival, self.survival = self.survival, None
         if survival is not None:
             survival()
         if self.alarm is not None and self.alarm.active():
             self.alarm.cancel()
 
-    def close(self, telling: Telling) -> None:
+    def close(self, telling: Telling, claim: object) -> None:
         """Drop every reference to the scope, which closes, because the work may run on.
 
         Args:
             telling: logs for the work from now on.
+            claim: the claim of the scope, or None.
         """
         self.holder, self.telling = None, telling
+        if self.step is ASKED or self.step is SURVIVOR:
+            self.claim = claim
         self.canceller.forget()
         if self.is_returned:
             self.arrived = _drop

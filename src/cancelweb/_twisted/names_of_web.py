@@ -35,7 +35,7 @@ NEEDED_OF_WEB = (
         "requests",
         ("twisted.web.http:Request.channel",),
         "the loss of a client is noticed only if notifyFinish reports it, and the limit on rapid "
-        "resets (max_cleanups) is off",
+        "resets (max_abandoned) is off",
         stand_in=object(),
     ),
     Needed(
@@ -119,7 +119,7 @@ NEEDED_OF_WEB = (
     Needed(
         "streams",
         ("twisted.web._http2:H2Stream._conn",),
-        "over HTTP/2, the limit on rapid resets (max_cleanups) is off. A stream that is reset as "
+        "over HTTP/2, the limit on rapid resets (max_abandoned) is off. A stream that is reset as "
         "soon as it is opened may cost the other streams their connection. A client may take an "
         "aborted response for a complete one",
     ),

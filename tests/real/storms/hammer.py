@@ -105,7 +105,7 @@ class FloodTests(FloodTestCase):
 
     async def test_bounded(self) -> None:
         """Resets on many connections have bounded cleanup and flat memory; others are answered."""
-        self.serve_slow_cleanup()
+        self.serve_slow_cleanup(max_abandoned=100)
         await self.flood(STREAMS_EACH)
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
@@ -123,7 +123,7 @@ class FloodTests(FloodTestCase):
 
     async def test_flat_while_it_lasts(self) -> None:
         """More resets on one connection use no memory, except what h2 remembers of each stream."""
-        self.serve_slow_cleanup()
+        self.serve_slow_cleanup(max_abandoned=100)
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         traced = []

@@ -41,5 +41,5 @@ class FloodTests(FloodTestCase):
 
     async def test_bounded(self) -> None:
         """A flood of resets has its cleanup bounded, leaves nothing, and others are answered."""
-        self.serve_slow_cleanup(max_cleanups=20)
+        self.serve_slow_cleanup(max_abandoned=20)
         self.assertLessEqual(await self.flood(500), 20 + 100)

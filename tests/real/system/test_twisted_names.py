@@ -93,7 +93,7 @@ class MissingTests(SynchronousTestCase):
         self.assertRegex(
             text,
             r"^twisted [0-9.]+\S* has no twisted\.web\._http2\.H2Stream\._conn, .* Without it, "
-            r"over HTTP/2, the limit on rapid resets \(max_cleanups\) is off\. .*\. Upgrade ",
+            r"over HTTP/2, the limit on rapid resets \(max_abandoned\) is off\. .*\. Upgrade ",
         )
 
 
