@@ -190,7 +190,7 @@ class BesideTests(RunningTestCase):
         self.assert_full()
 
     def test_slow_cleanup_within_its_time(self) -> None:
-        """As fast as Twisted takes resets, requests that end in their time don't reach the bound."""
+        """As fast as Twisted takes resets, whatever ends in its time is served."""
         # They have 5 seconds for their work and 10 for their hooks.
 
         def handler(request: Request) -> Deferred[bytes]:
