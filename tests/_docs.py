@@ -44,6 +44,7 @@ ERROR_PAGE_FILE = DOCS / "howto" / "snippets" / "error_page_file.py"
 ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
 LIMITS = DOCS / "howto" / "snippets" / "limits.py"
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
+HTTP2 = DOCS / "howto" / "snippets" / "http2.py"
 TYPED_HANDLERS = DOCS / "howto" / "snippets" / "typed_handlers.py"
 TYPED_HOOKS = DOCS / "howto" / "snippets" / "typed_hooks.py"
 TYPED_ROWS = DOCS / "howto" / "snippets" / "typed_rows.py"
@@ -77,6 +78,7 @@ OWN_PROGRAMS = {
     ERROR_PAGE_FILE,
     LIMITS,
     VANISHED,
+    HTTP2,
     TYPED_HANDLERS,
     TYPED_HOOKS,
     TYPED_ROWS,

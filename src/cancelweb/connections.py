@@ -1,12 +1,15 @@
-"""Notice clients that have vanished without closing their connection (TCP keepalive).
+"""Wrap a factory, such as a Site, to look after its connections, whatever their requests.
 
-Configures the connections of a factory, such as a Site, whatever its requests.
+Notices clients that have vanished without closing their connection (TCP keepalive), and bounds what
+an HTTP/2 client can make the server keep (CONTINUATION flood, protocol errors).
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -14,8 +17,9 @@ from twisted.internet.interfaces import IProtocolFactory, ITCPTransport
 from twisted.protocols.policies import ProtocolWrapper
 
 from ._log import log
+from ._twisted.checks import check
 
-__all__ = ["notice_vanished"]
+__all__ = ["bound_http2", "notice_vanished"]
 
 FactoryT = TypeVar("FactoryT")
 
@@ -49,11 +53,45 @@ def notice_vanished(factory: FactoryT, seconds: int) -> FactoryT:
     Raises:
         TypeError, ValueError: an argument is wrong. The message says which one, and what to pass.
     """
+    _check_factory(factory)
+    check_silence(seconds)
+    configure = partial(_configure, dict(_options(seconds)))
+    prepare = partial(_before_connection, configure=configure)
+    return cast(FactoryT, _Preparing(factory, "notice_vanished", prepare))
+
+
+def bound_http2(factory: FactoryT) -> FactoryT:
+    """Bound what the client of an HTTP/2 connection can make the server keep.
+
+    If a client breaks the protocol, or resets streams too quickly, Twisted answers GOAWAY. But
+    while the client stays, Twisted goes on reading, and the library h2 keeps all of it. With this
+    function the connection is closed at once: nothing more is read, and the client has one second
+    to take what it was sent. If the client says goodbye and stays, the rest is dropped. The table
+    with which h2 compresses headers is limited to 64 KiB.
+
+    Connections over HTTP/1.1 are left alone. If h2 is not installed, there are no others. This may
+    be combined with `notice_vanished`, in any order.
+
+    Args:
+        factory: a Site, or any other protocol factory.
+
+    Returns:
+        The factory to listen with instead. It looks and behaves the same otherwise.
+
+    Raises:
+        TypeError: ``factory`` is not a protocol factory.
+    """
+    _check_factory(factory)
+    if find_spec("h2") is None or not check("bounds"):
+        return factory
+    from ._operating.http2_bounds import bound
+
+    return cast(FactoryT, _Preparing(factory, "bound_http2", bound))
+
+
+def _check_factory(factory: object) -> None:
     if not IProtocolFactory.providedBy(factory):
         raise TypeError(f"factory must be a protocol factory such as a Site, not {factory!r}")
-    check_silence(seconds)
-    options = dict(_options(seconds))
-    return cast(FactoryT, _Noticing(factory, options))
 
 
 def check_silence(seconds: object) -> None:
@@ -91,36 +129,37 @@ def _options(seconds: int) -> Iterator[tuple[int, int]]:
             )
 
 
-class _Noticing:
-    """Behaves as another factory, and configures its connections."""
+class _Preparing:
+    """Behaves as another factory, and prepares the protocols that it builds."""
 
-    def __init__(self, factory: Any, options: dict[int, int]) -> None:
-        self._factory, self._options = factory, options
+    def __init__(self, factory: Any, name: str, prepare: Callable[[Any], None]) -> None:
+        self._factory, self._name, self._prepare = factory, name, prepare
 
     def __getattr__(self, name: str) -> Any:
         # This also forwards its interfaces: by one of them TLS finds that it speaks HTTP/2.
         return getattr(self._factory, name)
 
     def __repr__(self) -> str:
-        return f"<notice_vanished {self._factory!r}>"
+        return f"<{self._name} {self._factory!r}>"
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 - Twisted's name
         """See `IProtocolFactory`."""
         protocol = self._factory.buildProtocol(addr)
         if protocol is not None:
-            _before_connection(protocol, self._configure)
+            self._prepare(protocol)
         return protocol
 
-    def _configure(self, transport: Any) -> None:
-        while isinstance(transport, ProtocolWrapper):
-            # A wrapper, such as TLS.
-            transport = transport.transport
-        # Twisted's transport of a UNIX socket claims to be one of TCP.
-        is_tcp = ITCPTransport.providedBy(transport)
-        if is_tcp and isinstance(transport.getHost(), IPv4Address | IPv6Address):
-            transport.setTcpKeepAlive(True)
-            for option, value in self._options.items():
-                transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, value)
+
+def _configure(options: dict[int, int], transport: Any) -> None:
+    while isinstance(transport, ProtocolWrapper):
+        # A wrapper, such as TLS.
+        transport = transport.transport
+    # Twisted's transport of a UNIX socket claims to be one of TCP.
+    is_tcp = ITCPTransport.providedBy(transport)
+    if is_tcp and isinstance(transport.getHost(), IPv4Address | IPv6Address):
+        transport.setTcpKeepAlive(True)
+        for option, value in options.items():
+            transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _before_connection(protocol: Any, configure: Callable[[Any], None]) -> None:

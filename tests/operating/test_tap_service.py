@@ -51,7 +51,12 @@ class ServiceTests(SynchronousTestCase):
     def test_keepalive(self) -> None:
         """With ``--keepalive``, each port's factory is wrapped to notice vanished clients."""
         for factory in self.factories("--keepalive", "30", "--listen", ENDPOINT):
-            self.assertRegex(repr(factory), "^<notice_vanished <twisted.web.server.Site")
+            self.assertRegex(repr(factory), "^<notice_vanished <.*<twisted.web.server.Site")
+
+    def test_http2(self) -> None:
+        """What the client of an HTTP/2 connection can make the server keep is bounded."""
+        for factory in self.factories("--listen", ENDPOINT):
+            self.assertRegex(repr(factory), "^<bound_http2 <twisted.web.server.Site")
 
     def test_blind_spots(self) -> None:
         """A running service looks for blind spots at every interval."""

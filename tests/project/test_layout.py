@@ -54,7 +54,11 @@ ENTRY_POINTS = {
 
 DEPENDENCIES = {"twisted", "attrs", "zope"}
 
-EXTRAS = {"prometheus": {"prometheus_client"}, "testing": {"h2", "hyperframe"}}
+EXTRAS = {
+    "_operating": {"h2"},
+    "prometheus": {"prometheus_client"},
+    "testing": {"h2", "hyperframe"},
+}
 """What a module may import besides, where it is installed."""
 
 LONGEST = 250

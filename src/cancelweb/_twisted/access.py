@@ -132,12 +132,35 @@ def streams_of(protocol: Any) -> Any:
     return getattr(getattr(protocol, "_channel", None), "streams", None)
 
 
+def negotiates_http2(protocol: Any) -> bool:
+    """Whether TLS has negotiated HTTP/2 for a protocol that a Site has built."""
+    transport = getattr(http2_channel_of(protocol), "transport", None)
+    return getattr(transport, "negotiatedProtocol", None) == b"h2"
+
+
+def http2_channel_of(protocol: Any) -> Any:
+    """What a protocol that a Site has built passes its reads to; None for other protocols.
+
+    Over HTTP/2 this is the connection, once something was read.
+    """
+    return getattr(protocol, "_channel", None)
+
+
+def h2_of(connection: Any) -> Any:
+    """The connection of the library h2 behind Twisted's."""
+    return connection.conn
+
+
+def _cap(conn: Any, size: int) -> None:
+    if conn.encoder.header_table_size > size:
+        conn.encoder.header_table_size = size
+
+
 _H2: Any = sys.modules.get("h2.connection")  # if h2 is installed, Twisted has imported it
 _CLOSED = getattr(getattr(_H2, "ConnectionState", None), "CLOSED", None)
 
 
 def _is_closed(conn: Any) -> bool:
-    """Whether h2 allows no more writes on a connection, after a GOAWAY or an error of one side."""
     return conn.state_machine.state is _CLOSED
 
 
@@ -164,8 +187,14 @@ def _never(*_: object) -> bool:
     return False
 
 
-_look_at_connection = _is_closed if check("goodbyes") else _never
+is_closed: Callable[[Any], bool] = _is_closed if check("goodbyes") else _never
+"""Whether h2 allows no more writes on a connection, after a GOAWAY or an error of one side."""
+
 _look_at_stream = _is_over if check("states of streams") else _is_over_by_count
+
+
+cap_header_table: Callable[[Any, int], object] = _cap if check("header tables") else _never
+"""Have h2 remember at most so many bytes of header fields for the headers that it sends."""
 
 
 def _is_reset(channel: Any) -> bool:
@@ -173,7 +202,7 @@ def _is_reset(channel: Any) -> bool:
     if connection is None:
         return False
     conn = connection.conn
-    return _look_at_connection(conn) or _look_at_stream(conn, channel.streamID)
+    return is_closed(conn) or _look_at_stream(conn, channel.streamID)
 
 
 is_reset: Callable[[Any], bool] = _is_reset if check("streams") else _never

@@ -158,6 +158,19 @@ NEEDED_OF_WEB = (
         "a drain does not wait for what is still to be sent over HTTP/2",
     ),
     Needed(
+        "bounds",
+        (
+            "twisted.web.http:_GenericHTTPChannelProtocol._channel",
+            "twisted.web._http2:H2Connection.conn",
+        ),
+        "cancelweb.connections.bound_http2 changes nothing",
+    ),
+    Needed(
+        "header tables",
+        ("h2.connection:H2Connection.encoder",),
+        "a client can make its HTTP/2 connection remember any number of header fields",
+    ),
+    Needed(
         "HTTP/2 in memory",
         of("twisted.web._http2:", "H2Connection", "H2Connection.site", "H2Stream.streamID"),
         "Client.connect_http2 of cancelweb.testing raises ImportError",

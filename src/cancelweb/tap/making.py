@@ -12,7 +12,7 @@ from twisted.application.strports import service as listening
 from twisted.web import tap
 
 from .._kinds.cancellers import global_reactor
-from ..connections import notice_vanished
+from ..connections import bound_http2, notice_vanished
 from ..monitor import Monitor
 from ..status import QuietSite, StatusResource
 from .announcing import Announced
@@ -35,6 +35,7 @@ def makeService(options: Options) -> MultiService:
     factory = next(iter(web)).factory
     site = factory.root.site if options["personal"] else factory
     site.resource = options.wrapped(site.resource, monitor)
+    factory = bound_http2(factory)
     if options["keepalive"] is not None:
         factory = notice_vanished(factory, options["keepalive"])
     for each, option, given in zip(web, options["options-of-ports"], options["ports"], strict=True):

@@ -34,6 +34,7 @@ BATCHES = [
         "twisted.internet.abstract:FileDescriptor.dataBuffer",
         f"{H2}:H2Stream._conn",
         "twisted.web.client:Agent._endpointFactory",
+        "h2.connection:H2Connection.encoder",
     ],
     [
         f"{DEFER}:DebugInfo.failResult",

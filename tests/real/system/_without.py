@@ -664,6 +664,7 @@ SCENARIOS: dict[str, Scenario] = {
     "H2Stream.closed": http2,
     "H2Connection.conn": http2_without_states,
     "H2Connection.streams": http2,
+    "H2Connection.encoder": http2,
     "H2Connection._requestDone": http2_broken_off,
     "H2Connection._tryToWriteControlData": http2_broken_off,
     "H2Connection": no_http2,
