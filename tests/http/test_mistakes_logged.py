@@ -141,7 +141,8 @@ class KleinTests(MistakeTestCase):
         return (
             f"Klein sent an empty page and did not wait for {place(view)}: a view that is "
             "decorated with @cancel_on_disconnect returns NOT_DONE_YET to Klein. Remove the "
-            f"decorator from view, and wrap the app: CancellingResource(app.resource())"
+            f"decorator from view, and wrap the app: CancellingResource(app.resource()) "
+            "(logged once)"
         )
 
     def lines(self, root: Any) -> list[str]:

@@ -1,35 +1,55 @@
-"""Detect decorated Klein views: Klein sends an empty page while the view's work still runs.
+"""Detect decorated handlers that other code than Twisted has called, and has not waited for.
 
-Klein awaits what a view returns. A decorated view returns NOT_DONE_YET, and Klein finishes the
-response without a body. By then only the log can tell the user.
+A framework may await what a view returns, or turn it into JSON. A decorated view returns
+NOT_DONE_YET, which is the number 1, while its work still runs. Klein then sends an empty page, and
+a framework that makes JSON sends ``1``. By then only the log can tell the user.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from contextvars import Context
-from itertools import dropwhile
+from types import FrameType
 from typing import Any, Protocol
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import server
 from twisted.web.http import OK, Request
 
 from .._kinds.places import place_of, short_name_of
-from .._kinds.where import frames
+from .._kinds.timers import DelayedCallCanceller
+from .._kinds.where import is_on_stack
 from .._log import full_name_of, log
+from .._scopes.bursts import is_new_place
 from .._scopes.life import Life
 from .._scopes.owners import is_users
+from .._scopes.states import LeftOpen
 from .._scopes.telling import log_in
 from .request_facts import answer_of
 
 KLEIN = "klein"
 """The package of Klein. Nothing is looked for until it is imported."""
 
+LONGEST = 200
+"""Bytes of a body in which NOT_DONE_YET is looked for, such as that of a JSON-RPC answer."""
+
+ONE = re.compile(rb"(?<![\w.+-])1(?![\w.])")
+"""NOT_DONE_YET, as it looks in a body."""
+
 
 class Unawaited(Protocol):
     """A scope, as far as it is needed here."""
 
+    clock: IReactorTime
     handler: object
     inner_handler: object
     context: Context | None
+    left_open: LeftOpen
+
+    @property
+    def watched(self) -> object:
+        """See `Scope`."""
 
     @property
     def request(self) -> Any:
@@ -40,40 +60,154 @@ class Unawaited(Protocol):
         """See `Scope`."""
 
 
+def note_unawaited(scope: Unawaited, suspended: object = None) -> None:
+    """Log an error if a framework finished the response while returned work still runs.
+
+    Args:
+        scope: the scope.
+        suspended: the coroutine behind the work that the scope watches itself, or None.
+    """
+    watched = scope.watched
+    if watched is None:
+        if not _is_pending(scope):
+            return
+    elif watched.is_ending if isinstance(watched, DelayedCallCanceller) else is_on_stack(suspended):
+        # The work itself, a timer or a coroutine, finishes the response.
+        return
+    _, sent = answer_of(scope.request)
+    # Twisted itself finishes the response to a HEAD.
+    if sent > LONGEST or scope.request.method == b"HEAD":
+        return
+    caller, is_in_dispatch = _caller_of_finish(scope.request)
+    if KLEIN in sys.modules and _is_kleins(scope, caller):
+        _log_klein(scope)
+    elif who := _who_answered(scope, sent, caller, is_in_dispatch):
+        _log_caller(scope, who)
+
+
+def note_unawaited_beside(scope: Unawaited, body: object) -> None:
+    """Log an error if a wrapped framework made NOT_DONE_YET the page while returned work runs.
+
+    Args:
+        scope: the scope of the wrapped resource.
+        body: what the resource has returned.
+    """
+    if scope.inner_handler is None or not isinstance(body, bytes):
+        return
+    if _has_number(body) and _is_pending(scope):
+        _log_caller(scope, full_name_of(scope.handler))
+
+
+def _is_pending(scope: Unawaited) -> bool:
+    """Whether the response is still to come from what the handler returned."""
+    if scope.watched is not None or scope.left_open is LeftOpen.BY_HANDLER:
+        return True
+    life = scope.life
+    return not life.is_without_work and life.stopping.works.is_returned_waited_for
+
+
+# --- the stack ---
+
 _FINISH = Request.finish.__code__
+_RENDER, _PROCESS = server.Request.render.__code__, server.Request.process.__code__
+_OWN = {_FINISH, server.Request.finish.__code__}
 
 
-def note_unawaited(scope: Unawaited) -> None:
-    """Log an error if Klein finished the response while returned work still runs."""
-    if not scope.life.stopping.works.is_returned_waited_for:
-        return
-    if not (_is_finishing() or _has_sent_nothing(scope)):
-        return
-    handler = scope.inner_handler or scope.handler
-    log_in(
-        scope.context,
-        log.error,
-        "Klein sent an empty page and did not wait for {place_text}: a view that is decorated with "
-        "@cancel_on_disconnect returns NOT_DONE_YET to Klein. Remove the decorator from "
-        "{name_text}, and wrap the app: CancellingResource(app.resource())",
-        handler=full_name_of(handler),
-        place_text=place_of(handler),
-        name_text=short_name_of(handler),
-    )
+def _caller_of_finish(request: Any) -> tuple[FrameType | None, bool]:
+    """What calls ``finish``, if anything does; and whether Twisted's call has not returned yet.
+
+    That is the call of the resource. By then a decorated handler has returned, and only code
+    between it and Twisted can be running.
+    """
+    frame: FrameType | None = sys._getframe()
+    caller: FrameType | None = None
+    while frame is not None:
+        code = frame.f_code
+        if caller is None and code is _FINISH:
+            caller = frame.f_back
+        elif code is _PROCESS and caller is not None and frame.f_locals.get("self") is request:
+            return caller, True
+        frame = frame.f_back
+    return caller, False
 
 
-def _is_finishing() -> bool:
-    """Whether the stack has a ``Request.finish`` that Klein called."""
-    below = dropwhile(lambda frame: frame.f_code is not _FINISH, frames())
-    finishing = next(filter(is_users, below), None)
-    return finishing is not None and _is_of_klein(finishing.f_globals.get("__name__"))
+# --- Klein ---
 
 
-def _has_sent_nothing(scope: Unawaited) -> bool:
-    """Whether a wrapped Klein resource finished an empty response before its call returned."""
+def _is_kleins(scope: Unawaited, caller: FrameType | None) -> bool:
+    while caller is not None and not is_users(caller):
+        caller = caller.f_back
+    if caller is not None and _is_of_klein(caller.f_globals.get("__name__")):
+        return True
+    # Or a wrapped Klein resource finished an empty response before its call returned.
     owner = getattr(scope.handler, "__self__", None)
     return _is_of_klein(type(owner).__module__) and answer_of(scope.request) == (OK, 0)
 
 
 def _is_of_klein(module: object) -> bool:
     return str(module).partition(".")[0] == KLEIN
+
+
+def _log_klein(scope: Unawaited) -> None:
+    handler = scope.inner_handler or scope.handler
+    place = place_of(handler)
+    if is_new_place(f"{place} unawaited", scope.clock):
+        log_in(
+            scope.context,
+            log.error,
+            "Klein sent an empty page and did not wait for {place_text}: a view that is decorated "
+            "with @cancel_on_disconnect returns NOT_DONE_YET to Klein. Remove the decorator from "
+            "{name_text}, and wrap the app: CancellingResource(app.resource()) (logged once)",
+            handler=full_name_of(handler),
+            place_text=place,
+            name_text=short_name_of(handler),
+        )
+
+
+# --- any other framework ---
+
+
+def _who_answered(
+    scope: Unawaited, sent: int, caller: FrameType | None, is_in_dispatch: bool
+) -> str:
+    """The code that has answered without waiting; empty if the work may have done it itself."""
+    while caller is not None and caller.f_code in _OWN:
+        caller = caller.f_back
+    if caller is None:
+        # The response was finished before a wrapped resource has returned.
+        is_inner = scope.inner_handler is not None and sent == 1
+        return full_name_of(scope.handler) if is_inner else ""
+    if caller.f_code is _RENDER:
+        body = caller.f_locals.get("body")
+        is_number = isinstance(body, bytes) and _has_number(body)
+        return full_name_of(caller.f_locals["resrc"].render) if is_number else ""
+    if scope.left_open is LeftOpen.BY_HANDLER and sent != 1:
+        return ""
+    if sent != 1 and not is_in_dispatch:
+        return ""
+    if scope.life.stopping.works.is_running(may_be_below=True):
+        return ""
+    return f"{caller.f_code.co_filename}:{caller.f_lineno} in {caller.f_code.co_qualname}"
+
+
+def _has_number(body: bytes) -> bool:
+    return len(body) <= LONGEST and ONE.search(body) is not None
+
+
+def _log_caller(scope: Unawaited, caller: str) -> None:
+    handler = scope.inner_handler or scope.handler
+    place = place_of(handler)
+    if is_new_place(f"{place} unawaited", scope.clock):
+        log_in(
+            scope.context,
+            log.error,
+            "{caller_text} answered and did not wait for {place_text}: a handler that is decorated "
+            "with @cancel_on_disconnect returns NOT_DONE_YET, the number 1, and only Twisted "
+            "knows that this is not the page. Remove the decorator from {name_text}, return its "
+            "work to the framework, and wrap the resource that Twisted calls: "
+            "CancellingResource(resource) (logged once)",
+            handler=full_name_of(handler),
+            caller_text=caller,
+            place_text=place,
+            name_text=short_name_of(handler),
+        )

@@ -16,6 +16,7 @@ from .._scopes.context import context_to_enter, current, in_context
 from .._scopes.found_context import CALLERS, find_context, find_context_of
 from .._scopes.states import LeftOpen, State
 from .answerer import LATER, Answerer, NoResponse
+from .frameworks import note_unawaited_beside
 from .request_facts import answer_to_come
 from .request_scope import RequestScope
 
@@ -73,6 +74,7 @@ class HandlerCall:
     def _has_returned(self, handler: object, result: object) -> None:
         scope = self.scope
         scope.handler, scope.general.answerer = handler, self.answerer
+        note_unawaited_beside(scope, result)
         scope.general.to_come = answer_to_come(scope.request, result)
         is_given_up = scope.state is State.ANSWERED and scope.life.stopping.is_returned_leftover
         if is_given_up or scope.state is State.STOPPING:

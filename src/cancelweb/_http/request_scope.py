@@ -1,8 +1,8 @@
 """The scope of a request of Twisted Web, and the fast path.
 
-A scope that waits only for what its handler returned is a single object. It is itself the listener
-that Twisted calls at the end of the request (`listeners`), and its method `settled` is the callback
-of the work (`watched`). Any other scope takes the general way (`life` and `general_way`).
+A scope that waits only for what its handler returned is a single object: the listener that Twisted
+calls at the end of the request (`listeners`), with the callback of the work (`settled`, `watched`).
+Any other scope takes the general way (`life` and `general_way`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, ST
 from ..causes import Cause, Disconnected, Ended
 from .answerer import Call
 from .dead_requests import guard_finished, guard_lost
+from .frameworks import note_unawaited
 from .general_way import GeneralWay
 from .listeners import log_escape
 from .pages import send
@@ -40,8 +41,7 @@ class RequestScope(Scope):
     """The lifetime of one request of Twisted Web."""
 
     __slots__ = ("_general", "_suspended", "method")
-    make_call: ClassVar[Callable[[RequestScope, object], Call]]
-    """Makes the `Call` of a handler that leaves the fast path; `serving` sets this."""
+    make_call: ClassVar[Callable[[RequestScope, object], Call]]  # Set by `serving`.
     _suspended: object  # The coroutine behind the watched Deferred, if there is one.
     _general: GeneralWay | None
     watched: Watched | None
@@ -185,6 +185,9 @@ class RequestScope(Scope):
             if len(request.notifications) > 1 or request.method is not self.method:
                 return self.general.finished_after_others()
             guard_finished(request)
+            life, is_left_open = self._life, self.left_open is not Scope.left_open
+            if self.watched is not None or is_left_open or (life and not life.is_without_work):
+                note_unawaited(self, self._suspended)
             if self._life is not None:
                 self._life.finished()
             elif self.watched is not None:
