@@ -27,7 +27,7 @@ View = Callable[[Any], Any]
 
 
 class Dispatcher(Resource):
-    """A framework whose only view makes data, of which it makes JSON."""
+    """A framework that makes JSON from what its only view returns."""
 
     isLeaf = True
 

@@ -108,9 +108,8 @@ def _is_pending(scope: Unawaited) -> bool:
 
 # --- the stack ---
 
-_FINISH = Request.finish.__code__
 _RENDER, _PROCESS = server.Request.render.__code__, server.Request.process.__code__
-_OWN = {_FINISH, server.Request.finish.__code__}
+_OWN = {Request.finish.__code__, server.Request.finish.__code__}
 
 
 def _caller_of_finish(request: Any) -> tuple[FrameType | None, bool]:
@@ -123,7 +122,7 @@ def _caller_of_finish(request: Any) -> tuple[FrameType | None, bool]:
     caller: FrameType | None = None
     while frame is not None:
         code = frame.f_code
-        if caller is None and code is _FINISH:
+        if code in _OWN and (caller is None or caller is frame):
             caller = frame.f_back
         elif code is _PROCESS and caller is not None and frame.f_locals.get("self") is request:
             return caller, True
@@ -170,24 +169,25 @@ def _log_klein(scope: Unawaited) -> None:
 def _who_answered(
     scope: Unawaited, sent: int, caller: FrameType | None, is_in_dispatch: bool
 ) -> str:
-    """The code that has answered without waiting; empty if the work may have done it itself."""
-    while caller is not None and caller.f_code in _OWN:
-        caller = caller.f_back
+    """The code that has answered without waiting; empty if that may have been right."""
     if caller is None:
         # The response was finished before a wrapped resource has returned.
         is_inner = scope.inner_handler is not None and sent == 1
         return full_name_of(scope.handler) if is_inner else ""
     if caller.f_code is _RENDER:
-        body = caller.f_locals.get("body")
-        is_number = isinstance(body, bytes) and _has_number(body)
-        return full_name_of(caller.f_locals["resrc"].render) if is_number else ""
-    if scope.left_open is LeftOpen.BY_HANDLER and sent != 1:
-        return ""
-    if sent != 1 and not is_in_dispatch:
-        return ""
-    if scope.life.stopping.works.is_running(may_be_below=True):
+        return _resource_behind(caller)
+    is_left_open = scope.left_open is LeftOpen.BY_HANDLER
+    is_suspect = sent == 1 or (is_in_dispatch and not is_left_open)
+    if not is_suspect or scope.life.stopping.works.is_running(may_be_below=True):
         return ""
     return f"{caller.f_code.co_filename}:{caller.f_lineno} in {caller.f_code.co_qualname}"
+
+
+def _resource_behind(rendering: FrameType) -> str:
+    """The resource from which Twisted has NOT_DONE_YET in a body; empty if it has another body."""
+    body = rendering.f_locals.get("body")
+    is_number = isinstance(body, bytes) and _has_number(body)
+    return full_name_of(rendering.f_locals["resrc"].render) if is_number else ""
 
 
 def _has_number(body: bytes) -> bool:

@@ -1,7 +1,7 @@
 """The scope of a request of Twisted Web, and the fast path.
 
-A scope that waits only for what its handler returned is a single object: the listener that Twisted
-calls at the end of the request (`listeners`), with the callback of the work (`settled`, `watched`).
+A scope that waits only for what its handler returned is a single object. It is the listener that
+Twisted calls at the end of the request (`listeners`), and `settled` is the callback of the work.
 Any other scope takes the general way (`life` and `general_way`).
 """
 
