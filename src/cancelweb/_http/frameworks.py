@@ -13,10 +13,12 @@ from contextvars import Context
 from types import FrameType
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web import server
 from twisted.web.http import OK, Request
 
+from .._kinds.leaves import is_driven_now
 from .._kinds.places import place_of, short_name_of
 from .._kinds.timers import DelayedCallCanceller
 from .._kinds.where import is_on_stack
@@ -178,9 +180,16 @@ def _who_answered(
         return _resource_behind(caller)
     is_left_open = scope.left_open is LeftOpen.BY_HANDLER
     is_suspect = sent == 1 or (is_in_dispatch and not is_left_open)
-    if not is_suspect or scope.life.stopping.works.is_running(may_be_below=True):
+    if not is_suspect or _is_on_stack(scope):
         return ""
     return f"{caller.f_code.co_filename}:{caller.f_lineno} in {caller.f_code.co_qualname}"
+
+
+def _is_on_stack(scope: Unawaited) -> bool:
+    """Whether the returned work finishes the response, as it may."""
+    if isinstance(scope.watched, Deferred):
+        return is_driven_now(scope.watched, set())
+    return scope.life.stopping.works.is_running(may_be_below=True)
 
 
 def _resource_behind(rendering: FrameType) -> str:

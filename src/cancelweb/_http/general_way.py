@@ -17,17 +17,15 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.life import Life
-from .._scopes.states import CLOSED, FINISHED, LOST, OPEN, RUNNING, Fate, LeftOpen, State
+from .._scopes.states import CLOSED, FINISHED, LOST, OPEN, RUNNING, Fate, State
 from ..causes import Cause, Disconnected
 from .answerer import Answerer, Call
 from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
-from .frameworks import note_unawaited
 from .listeners import after_others, guard_before_others, takes_listeners
 from .rapid_resets import claim_on
 from .request_facts import answer_of, answer_to_come, fate_of, has_begun
 from .streams import Stream
-from .watched import Watched
 from .whole import (
     count_as_finished,
     has_no_body,
@@ -50,8 +48,6 @@ class Traveller(Protocol):
     cancelled: float | None
     opened: float | None
     claim: object
-    left_open: LeftOpen
-    watched: Watched | None
 
     @property
     def request(self) -> Any:
@@ -158,8 +154,6 @@ class GeneralWay:
         request, method = self._scope.request, self._scope.method
         if request is not None:
             guard(request, FINISHED)
-            if self._scope.fate is OPEN:
-                note_unawaited(self._scope)
             # The client has the head of a response without a body. Its handler would write for
             # nothing, maybe forever, so the work is leftover.
             is_bodiless = left_with_whole_response(request) and has_no_body(request)

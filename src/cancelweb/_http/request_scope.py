@@ -45,6 +45,7 @@ class RequestScope(Scope):
     _suspended: object  # The coroutine behind the watched Deferred, if there is one.
     _general: GeneralWay | None
     watched: Watched | None
+    finished_early = note_unawaited
 
     def __init__(self, request: Any, options: Options) -> None:
         self._request: Any = request  # The same as `Scope.__init__`, without the cost of a call.
@@ -185,12 +186,10 @@ class RequestScope(Scope):
             if len(request.notifications) > 1 or request.method is not self.method:
                 return self.general.finished_after_others()
             guard_finished(request)
-            life, is_left_open = self._life, self.left_open is not Scope.left_open
-            if self.watched is not None or is_left_open or (life and not life.is_without_work):
-                note_unawaited(self, self._suspended)
             if self._life is not None:
                 self._life.finished()
             elif self.watched is not None:
+                note_unawaited(self, self._suspended)
                 self.fate, self.state = FINISHED, ANSWERED
             else:
                 self.fate = FINISHED

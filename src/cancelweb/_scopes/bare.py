@@ -152,6 +152,9 @@ class BareSubject:
         """See `Subject`."""
         return None, 0
 
+    def finished_early(self) -> None:
+        """See `Subject`."""
+
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """See `Subject`."""
 

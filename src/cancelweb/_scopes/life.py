@@ -75,8 +75,11 @@ class Life:
         scope = self.scope
         if scope.fate is not OPEN:
             return
+        has_work = self._has_work()
+        if has_work or scope.left_open:
+            scope.finished_early()
         scope.fate = FINISHED
-        if scope.state is RUNNING and not self._has_work():
+        if scope.state is RUNNING and not has_work:
             # There is nothing to wait for, so the scope skips ANSWERED.
             self._go_to(CLEANING)
             return

@@ -165,6 +165,9 @@ class Subject(Protocol):
     def answer_cancel(self, cause: Cause) -> None:
         """Answer a client that still waits, after the work was asked to stop."""
 
+    def finished_early(self) -> None:
+        """Note that the response is finished and work, or unknown code, may still run for it."""
+
     def catch_up(self, is_reported_by_now: bool = False) -> None:
         """Notice the end of a request that was not reported.
 

@@ -18,10 +18,10 @@ class Fate(Enum):
     LOST = auto()
 
 
-class LeftOpen(Enum):
+class LeftOpen(IntEnum):
     """Whether the response was left to unknown code, which cancelweb cannot stop."""
 
-    NO = auto()
+    NO = 0
     BY_HANDLER = auto()
     """The handler returned ``NOT_DONE_YET``."""
     BY_WORK = auto()
