@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
 from .._scopes.states import Fate
-from .._twisted.access import reset_with_error
+from .._twisted.http2 import reset_with_error
 from .dead_requests import drop_producer
 from .request_facts import fate_of
 from .request_scope import RequestScope

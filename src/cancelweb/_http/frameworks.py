@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from contextvars import Context
+from inspect import currentframe
 from types import FrameType
 from typing import Any, Protocol
 
@@ -120,7 +121,7 @@ def _caller_of_finish(request: Any) -> tuple[FrameType | None, bool]:
     That is the call of the resource. By then a decorated handler has returned, and only code
     between it and Twisted can be running.
     """
-    frame: FrameType | None = sys._getframe()
+    frame = currentframe()
     caller: FrameType | None = None
     while frame is not None:
         code = frame.f_code

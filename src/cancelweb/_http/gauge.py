@@ -12,13 +12,9 @@ from typing import Any
 
 from .._log import log
 from .._scopes.gauge import Gauge
-from .._twisted.access import (
-    is_reset,
-    is_waiting_for_transport,
-    stream_connection_of,
-    window_of,
-)
+from .._twisted.access import is_waiting_for_transport
 from .._twisted.checks import check
+from .._twisted.http2 import is_reset, stream_connection_of, window_of
 from .request_facts import has_begun
 
 check("writes")

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from .._kinds.cancellations import forgive
 from .._log import log
 from .._scopes.telling import log_in
-from .._twisted.access import stream_connection_of
 from .._twisted.checks import check
+from .._twisted.http2 import stream_connection_of
 
 _CAN_CLOSE = check("last answers")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
-from .._twisted.access import stream_connection_of
+from .._twisted.http2 import stream_connection_of
 
 MAX_ABANDONED = 2000
 """The default limit. Requests that end in time do not reach it: Twisted 26.10 lets a client reset

@@ -21,8 +21,8 @@ from twisted.web.http import (
 from twisted.web.server import supportedMethods
 
 from .._scopes.states import Fate
-from .._twisted.access import is_reset, stream_connection_of, streams_of
 from .._twisted.checks import check
+from .._twisted.http2 import is_reset, stream_connection_of, streams_of
 from ..causes import Cause, Disconnected
 
 check("requests")

@@ -10,8 +10,9 @@ from typing import Any
 
 from twisted.web.http import NO_BODY_CODES
 
-from .._twisted.access import queue_of, stream_connection_of, unsent_bytes
+from .._twisted.access import unsent_bytes
 from .._twisted.checks import check
+from .._twisted.http2 import queue_of, stream_connection_of
 from .request_facts import has_begun
 
 _CAN_TELL = check("whole responses")

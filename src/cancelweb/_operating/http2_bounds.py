@@ -14,13 +14,7 @@ from attrs import define
 from h2.events import ConnectionTerminated
 from twisted.protocols.policies import ProtocolWrapper
 
-from .._twisted.access import (
-    cap_header_table,
-    h2_of,
-    http2_channel_of,
-    is_closed,
-    negotiates_http2,
-)
+from .._twisted.http2 import cap_header_table, h2_of, http2_channel_of, is_closed, negotiates_http2
 
 LINGER = 1.0
 """Seconds that a client has to take what it was sent before its error."""

@@ -18,8 +18,8 @@ from hyperframe.frame import GoAwayFrame
 from twisted.python.failure import Failure
 
 from .._checks import check_flag, shown
-from .._twisted.access import h2_connection_class
 from .._twisted.checks import check
+from .._twisted.http2 import h2_connection_class
 from ._exchange import Headers, check_bytes, done
 from ._served import Served
 from ._stream import Stream
