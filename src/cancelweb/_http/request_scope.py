@@ -55,8 +55,7 @@ class RequestScope(Scope):
         except AttributeError:  # A request without a Site.
             self.clock = global_reactor()
         self.method: bytes = request.method  # Under a faked HEAD it is GET.
-        self.state, self.fate = RUNNING, OPEN
-        self.began, self.left_open, self.has_own_context = FRESH
+        self.state, self.fate, self.began, self.left_open, self.has_own_context = FRESH
         self._cause = self._ended = self._general = self._life = self._suspended = None
         self.base = self.cancelled = self.claim = self.context = self.handed_over = None
         self.handler = self.inner_handler = self.limits = self.opened = self.watched = None

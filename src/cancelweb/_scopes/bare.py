@@ -23,8 +23,8 @@ from .states import Fate, LeftOpen, State
 if TYPE_CHECKING:
     from .work import Work
 
-FRESH = (NOTHING_BEGAN, LeftOpen.NO, False)
-"""The first values of `began`, `left_open` and `has_own_context`."""
+FRESH = (State.RUNNING, Fate.OPEN, NOTHING_BEGAN, LeftOpen.NO, False)
+"""The first values of `state`, `fate`, `began`, `left_open` and `has_own_context`."""
 
 
 class BareSubject:
@@ -71,8 +71,6 @@ class BareSubject:
         self._request: Request | None = request
         self.options = options
         self.clock = clock
-        self.state = State.RUNNING
-        self.fate = Fate.OPEN
         self.opened: float | None = None
         self.context: Context | None = None
         self.handler: object = None
@@ -80,7 +78,7 @@ class BareSubject:
         self.cancelled: float | None = None
         self.limits = self.watched = self.base = self.inner_handler = self.handed_over = None
         self.claim = None
-        self.began, self.left_open, self.has_own_context = FRESH
+        self.state, self.fate, self.began, self.left_open, self.has_own_context = FRESH
         self._ended = self._life = None
 
     def __repr__(self) -> str:
