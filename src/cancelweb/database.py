@@ -18,7 +18,7 @@ from twisted.python.threadpool import ThreadPool
 from ._scopes.refusal import begin
 from ._stoppable.adbapi import CAN_STOP, Connection, Transaction, interact
 from ._stoppable.commits import Committed, MaybeCommitted
-from ._stoppable.drivers import IInterruptible, PostgreSQL, interruptible
+from ._stoppable.drivers import IInterruptible, interruptible
 from ._stoppable.sqlite import use_checking_cursors
 from ._stoppable.uses import Use
 from ._twisted.access import in_interaction, reactor_of, with_connection
@@ -63,6 +63,7 @@ class ConnectionPool(adbapi.ConnectionPool):
     pool's own threads may all be busy with the statements that are to stop."""
 
     def __init__(self, dbapiName: str, *connargs: Any, **connkw: Any) -> None:
+        self._interruptibles: dict[int, Any] = {}
         try:
             super().__init__(dbapiName, *connargs, **connkw)
         except ModuleNotFoundError as error:
@@ -85,6 +86,7 @@ class ConnectionPool(adbapi.ConnectionPool):
     def finalClose(self) -> None:
         """See `adbapi.ConnectionPool.finalClose`. This also waits for the interrupting threads."""
         super().finalClose()
+        self._interruptibles.clear()
         if self._interrupters is not None:
             self._interrupters.stop()
 
@@ -95,12 +97,24 @@ class ConnectionPool(adbapi.ConnectionPool):
             TypeError: cancelweb does not know how to stop the statements of this kind of
                 connection. The message says how to register an adapter.
         """
-        is_new = self.threadID() not in self.connections
         connection = super().connect()
-        used = interruptible(connection)
-        if is_new and isinstance(used, PostgreSQL):
-            used.use_checking_cursors()
+        thread = self.threadID()
+        if thread not in self._interruptibles:
+            self._interruptibles[thread] = self._interruptible(connection)
         return connection
+
+    def _interruptible(self, connection: Any) -> Any:
+        try:
+            return interruptible(connection)
+        except BaseException:
+            # The next use tries again, with another connection.
+            self.disconnect(connection)
+            raise
+
+    def disconnect(self, connection: Any) -> None:
+        """See `adbapi.ConnectionPool.disconnect`."""
+        super().disconnect(connection)
+        self._interruptibles.pop(self.threadID(), None)
 
     def runWithConnection(
         self, func: Callable[Concatenate[Any, P], R], *args: P.args, **kw: P.kwargs
@@ -128,8 +142,7 @@ class ConnectionPool(adbapi.ConnectionPool):
 
     def interruptible_of(self, thread: int) -> Any:
         """The `IInterruptible` of a thread's connection, or None if that connection was lost."""
-        connection = self.connections.get(thread)
-        return None if connection is None else interruptible(connection)
+        return self._interruptibles.get(thread)
 
 
 if not CAN_STOP:

@@ -55,6 +55,12 @@ class Postgres:
         atexit.register(admin.close)
         return cls(directory, dsn, admin)
 
+    @property
+    def socket(self) -> Path:
+        """The socket on which the server listens."""
+        [socket] = (each for each in self.directory.glob(".s.PGSQL.*") if each.is_socket())
+        return socket
+
     def dsn_of(self, name: str) -> str:
         """The address of the server for an application of this name."""
         return f"{self.dsn}&application_name={name}"

@@ -7,18 +7,22 @@ two drivers do that are known.
 import sqlite3
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from attrs import define
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogLevel, formatEvent
 from twisted.python.components import registerAdapter
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from cancelweb._stoppable.drivers import PostgreSQL, SQLite, interruptible
+from cancelweb._stoppable.drivers import SQLite, interruptible, psycopg, psycopg2
 from cancelweb.database import ConnectionPool, IInterruptible
+
+from .._logs import log_events, of_cancelweb
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -108,10 +112,11 @@ class DriverTests(TestCase):
             await query
 
     async def test_unknown(self) -> None:
-        """A driver without an adapter is refused, with how to register one."""
+        """A driver without an adapter is refused, with how to register one, and disconnected."""
         pool, _ = self.pool(Blocker)
         with self.assertRaisesRegex(TypeError, r"registerAdapter\(YourAdapter, tests.*Blocker, "):
             await pool.runQuery("...")
+        self.assertEqual(pool.connections, {})
 
 
 class LookUpTests(SynchronousTestCase):
@@ -132,6 +137,8 @@ class LookUpTests(SynchronousTestCase):
         called: list[str] = []
 
         class Old:
+            cursor_factory = object
+
             def cancel(self) -> None:
                 called.append("cancel")
 
@@ -139,9 +146,20 @@ class LookUpTests(SynchronousTestCase):
             def cancel_safe(self) -> None:
                 called.append("cancel_safe")
 
-        PostgreSQL(Old()).interrupt()
-        PostgreSQL(New()).interrupt()
+        psycopg(Old()).interrupt()
+        psycopg(New()).interrupt()
         self.assertEqual(called, ["cancel", "cancel_safe"])
+
+    def test_psycopg2_without_libpq(self) -> None:
+        """Where psycopg2 keeps libpq to itself, its own `cancel` is used, and a warning says so."""
+        connection = SimpleNamespace(cursor_factory=object, cancel=object())
+        driver = SimpleNamespace(__file__=None)
+        events = log_events(self)
+        with patch.dict("sys.modules", {"psycopg2._psycopg": driver}):
+            for _ in range(2):
+                self.assertIs(psycopg2(connection).cancel, connection.cancel)
+        (event,) = of_cancelweb(events, LogLevel.warn)
+        self.assertIn("psycopg2 keeps libpq to itself", formatEvent(event))
 
 
 class MissingDriverTests(SynchronousTestCase):

@@ -16,7 +16,7 @@ from .._twisted.access import driver_connection_of, pool_of
 from .._twisted.checks import check
 from .commits import watching
 from .cursors import Checking, checking, checking_class, nothing
-from .drivers import SQLite, interruptible
+from .drivers import SQLite
 
 CAN_STOP = check("database")
 """Whether queries can be stopped at all: that depends on private names of adbapi."""
@@ -56,8 +56,8 @@ class Connection(adbapi.Connection):
         Raises:
             Exception: whatever the driver raised, or `adbapi.ConnectionLost`.
         """
-        connection = driver_connection_of(self)
-        used = interruptible(connection)
+        pool = pool_of(self)
+        used = pool.interruptible_of(pool.threadID())
         watching.get().roll_back()
         checked = checking.set(nothing)
         if isinstance(used, SQLite):
@@ -67,7 +67,7 @@ class Connection(adbapi.Connection):
         except adbapi.ConnectionLost:
             raise
         except Exception:
-            pool_of(self).disconnect(connection)
+            pool.disconnect(driver_connection_of(self))
             raise
         finally:
             checking.reset(checked)

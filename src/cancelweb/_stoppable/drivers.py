@@ -14,6 +14,7 @@ from attrs import frozen
 from zope.interface import Interface, implementer
 
 from .cursors import checking_class
+from .libpq import cancel_request
 
 QUERY_CANCELED = "57014"
 """The SQLSTATE of a statement that was cancelled (PostgreSQL's manual, appendix A)."""
@@ -74,22 +75,19 @@ class SQLite:
 @implementer(IInterruptible)
 @frozen
 class PostgreSQL:
-    """A connection of psycopg 3 or psycopg2."""
+    """A connection of psycopg 3 or psycopg2.
+
+    Attributes:
+        connection: the driver's connection.
+        cancel: stops its statement; returns when the server has sent the signal.
+    """
 
     connection: Any
-
-    def use_checking_cursors(self) -> None:
-        """Make the cursors of this connection check for a cancel, unless a factory is given."""
-        # A psycopg2 connection may have no factory; some subclasses then use a class of their own.
-        kind = self.connection.cursor_factory or type(self.connection.cursor())
-        checks = checking_class(kind)
-        if checks is not kind:
-            self.connection.cursor_factory = checks
+    cancel: Callable[[], object]
 
     def interrupt(self) -> None:
-        """See `IInterruptible.interrupt`: returns when the server has sent the signal."""
-        # cancel_safe, from psycopg 3.2 on, encrypts the request if the connection is encrypted.
-        getattr(self.connection, "cancel_safe", self.connection.cancel)()
+        """See `IInterruptible.interrupt`."""
+        self.cancel()
 
     def is_interruption(self, error: Exception) -> bool:
         """See `IInterruptible.is_interruption`."""
@@ -97,16 +95,41 @@ class PostgreSQL:
         return sqlstate == QUERY_CANCELED
 
 
+def psycopg(connection: Any) -> PostgreSQL:
+    """The adapter of a connection of psycopg 3."""
+    _use_checking_cursors(connection)
+    # cancel_safe, from psycopg 3.2 on, encrypts the request if the connection is encrypted.
+    return PostgreSQL(connection, getattr(connection, "cancel_safe", connection.cancel))
+
+
+def psycopg2(connection: Any) -> PostgreSQL:
+    """The adapter of a connection of psycopg2."""
+    _use_checking_cursors(connection)
+    return PostgreSQL(connection, cancel_request(connection))
+
+
+def _use_checking_cursors(connection: Any) -> None:
+    # Cursors check for a cancel, unless a factory is given. A psycopg2 connection may have no
+    # factory; some subclasses then use a class of their own.
+    kind = connection.cursor_factory or type(connection.cursor())
+    checks = checking_class(kind)
+    if checks is not kind:
+        connection.cursor_factory = checks
+
+
 # By name, so that an unused driver is not imported.
 OURS: dict[str, Callable[[Any], Any]] = {
     "sqlite3.Connection": SQLite,
-    "psycopg.Connection": PostgreSQL,
-    "psycopg2.extensions.connection": PostgreSQL,
+    "psycopg.Connection": psycopg,
+    "psycopg2.extensions.connection": psycopg2,
 }
 
 
 def interruptible(connection: object) -> Any:
-    """The `IInterruptible` of a connection; an adapter registered by the user comes first.
+    """Make the `IInterruptible` of a new connection, in the thread that uses it.
+
+    An adapter registered by the user comes first. The cursors of a known driver check for a cancel
+    from now on.
 
     Raises:
         TypeError: this kind of connection is unknown. The message says how to register an adapter.

@@ -22,11 +22,14 @@ from twisted.web.server import Request
 from cancelweb import Ended, Outcome, cancel_on_disconnect
 from cancelweb._stoppable.cursors import Checking
 from cancelweb._stoppable.drivers import PostgreSQL
+from cancelweb._stoppable.libpq import cancel_request
 from cancelweb.database import Committed, ConnectionPool, MaybeCommitted
 
 from ..._pages import PAGE, GetPage
+from ..._servers import LOOPBACK
 from ..._visits import connect
 from ...stoppable._databases import Gate, outcomes
+from .._far_database import DELAY, Proxy, Ticks
 from .._postgres import postgres
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
@@ -47,9 +50,11 @@ class Contract:
         self.name = f"{self.driver}-{self.id().rpartition('.')[2]}"
         self.pool = self.open()
 
-    def open(self: Any, size: int = CLIENTS, **options: Any) -> ConnectionPool:
+    def open(
+        self: Any, size: int = CLIENTS, dsn: str | None = None, **options: Any
+    ) -> ConnectionPool:
         """A pool of this test's own, known to the server by its name."""
-        dsn = self.server.dsn_of(self.name)
+        dsn = dsn or self.server.dsn_of(self.name)
         pool = ConnectionPool(self.driver, dsn, cp_max=size, cp_reactor=reactor, **options)
         pool.start()
         self.addCleanup(pool.close)
@@ -108,6 +113,24 @@ class Contract:
         connection.disconnect()
         self.assertEqual((await closed).ended, Ended.STOPPED)
         self.assertEqual(self.server.states(self.name), ["idle"])
+
+    async def test_far_away(self: Any) -> None:
+        """The reactor turns while a cancel request crosses a slow network."""
+        proxy = await Proxy.start(self, self.server.socket)
+        self.pool = self.open(1, self.far(proxy.port))
+        query = self.pool.runQuery("SELECT pg_sleep(60)")
+        await self.server.running(self.name)
+        ticks = Ticks()
+        ticks.start(self)
+        began = reactor.seconds()
+        await self.cancelled(query)
+        self.assertGreaterEqual(reactor.seconds() - began, DELAY)
+        self.assertLess(ticks.longest, DELAY / 2)
+
+    def far(self: Any, port: int) -> str:
+        """The address of the server by a proxy."""
+        address = f"host={LOOPBACK} port={port} user=postgres dbname=postgres"
+        return f"{address} sslmode=disable gssencmode=disable application_name={self.name}"
 
     async def test_timeout_of_the_server(self: Any) -> None:
         """A statement that the server itself stops fails with the server's error."""
@@ -438,3 +461,12 @@ class Psycopg2Tests(Contract, TestCase):
             return text
 
         self.assertEqual(await self.pool.runWithConnection(use), '"a b"')
+
+    async def test_cancel_fails(self) -> None:
+        """A cancel request that the server does not take raises libpq's error."""
+        proxy = await Proxy.start(self, self.server.socket)
+        connection = psycopg2.connect(self.far(proxy.port))
+        self.addCleanup(connection.close)
+        await proxy.process.stop()
+        error = self.assertRaises(OSError, cancel_request(connection))
+        self.assertIn("PQcancel() -- ", str(error))
