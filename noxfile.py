@@ -52,6 +52,15 @@ def group(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PYPROJECT, *names)
 
 
+def mysqlclient() -> tuple[str, ...]:
+    """Return the dependency group of what is built with MariaDB's headers, if they are here.
+
+    Elsewhere its tests are skipped, and say what to install. In CI the headers must be here.
+    """
+    is_needed = os.environ.get("CI") == "true" or shutil.which("mariadb_config")
+    return ("mysqlclient",) if is_needed else ()
+
+
 def strange_files(session: nox.Session) -> set[str]:
     """Return the files in the tree that git does not track, except caches.
 
@@ -196,7 +205,8 @@ def quick(session: nox.Session) -> None:
 def versions(session: nox.Session, twisted: str) -> None:
     """Run the tests that depend on them with another Python, or with the oldest Twisted."""
     folders = ["real.system", "real.databases", "real.storms", *QUICK]
-    plain_trial(session, folders, *DEPENDENCIES[twisted], *group("test", "databases"))
+    groups = group("test", "databases", *mysqlclient())
+    plain_trial(session, folders, *DEPENDENCIES[twisted], *groups)
 
 
 @nox.session(default=False, tags=["ci"])
@@ -213,8 +223,8 @@ def browsers(session: nox.Session) -> None:
 
 @nox.session(default=False, tags=["ci"])
 def databases(session: nox.Session) -> None:
-    """Run the tests with PostgreSQL, which comes with the environment."""
-    covered_trial(session, ["real.databases"], "databases")
+    """Run the tests with PostgreSQL, which comes with the environment, and with MariaDB."""
+    covered_trial(session, ["real.databases"], "databases", *mysqlclient())
 
 
 @nox.session(default=False, tags=["ci"])

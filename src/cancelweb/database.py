@@ -16,16 +16,16 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 
 from ._scopes.refusal import begin
+from ._stoppable.adapters import Adapters, naming_what_is_missing
 from ._stoppable.adbapi import CAN_STOP, Connection, Transaction, interact
 from ._stoppable.commits import Committed, MaybeCommitted
-from ._stoppable.drivers import IInterruptible, interruptible
+from ._stoppable.drivers import IInterruptible
+from ._stoppable.mysql import Control
 from ._stoppable.sqlite import use_checking_cursors
 from ._stoppable.uses import Use
 from ._twisted.access import in_interaction, reactor_of, with_connection
 
 __all__ = ["Committed", "ConnectionPool", "IInterruptible", "MaybeCommitted"]
-
-EXTRAS = {"psycopg": "postgres"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +49,7 @@ class ConnectionPool(adbapi.ConnectionPool):
     serves nothing else until the cancel is over.
 
     Raises:
-        ImportError: the driver is not installed. The message names the extra that installs it.
+        ImportError: the driver is not installed. The message names what installs it.
     """
 
     connectionFactory = Connection
@@ -63,18 +63,11 @@ class ConnectionPool(adbapi.ConnectionPool):
     pool's own threads may all be busy with the statements that are to stop."""
 
     def __init__(self, dbapiName: str, *connargs: Any, **connkw: Any) -> None:
-        self._interruptibles: dict[int, Any] = {}
-        try:
+        with naming_what_is_missing(dbapiName):
             super().__init__(dbapiName, *connargs, **connkw)
-        except ModuleNotFoundError as error:
-            if error.name not in EXTRAS:
-                raise
-            extra = EXTRAS[error.name]
-            raise ImportError(
-                f"ConnectionPool({dbapiName!r}) needs {error.name}: pip install cancelweb[{extra}]",
-                name=error.name,
-            ) from error
         use_checking_cursors(self.dbapi, self.connargs, self.connkw)
+        connect = partial(self.dbapi.connect, *self.connargs, **self.connkw)
+        self._adapters = Adapters(Control(connect))
 
     def start(self) -> None:
         """See `adbapi.ConnectionPool.start`. The reactor may call this inside `__init__`."""
@@ -86,9 +79,9 @@ class ConnectionPool(adbapi.ConnectionPool):
     def finalClose(self) -> None:
         """See `adbapi.ConnectionPool.finalClose`. This also waits for the interrupting threads."""
         super().finalClose()
-        self._interruptibles.clear()
         if self._interrupters is not None:
             self._interrupters.stop()
+        self._adapters.close()
 
     def connect(self) -> Any:
         """See `adbapi.ConnectionPool.connect`.
@@ -98,23 +91,18 @@ class ConnectionPool(adbapi.ConnectionPool):
                 connection. The message says how to register an adapter.
         """
         connection = super().connect()
-        thread = self.threadID()
-        if thread not in self._interruptibles:
-            self._interruptibles[thread] = self._interruptible(connection)
-        return connection
-
-    def _interruptible(self, connection: Any) -> Any:
         try:
-            return interruptible(connection)
+            self._adapters.begin_use(self.threadID(), connection)
         except BaseException:
             # The next use tries again, with another connection.
             self.disconnect(connection)
             raise
+        return connection
 
     def disconnect(self, connection: Any) -> None:
         """See `adbapi.ConnectionPool.disconnect`."""
         super().disconnect(connection)
-        self._interruptibles.pop(self.threadID(), None)
+        self._adapters.forget(self.threadID())
 
     def runWithConnection(
         self, func: Callable[Concatenate[Any, P], R], *args: P.args, **kw: P.kwargs
@@ -142,7 +130,7 @@ class ConnectionPool(adbapi.ConnectionPool):
 
     def interruptible_of(self, thread: int) -> Any:
         """The `IInterruptible` of a thread's connection, or None if that connection was lost."""
-        return self._interruptibles.get(thread)
+        return self._adapters.of(thread)
 
 
 if not CAN_STOP:

@@ -19,7 +19,9 @@ from twisted.python.components import registerAdapter
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from cancelweb._stoppable.drivers import SQLite, interruptible, psycopg, psycopg2
+from cancelweb._stoppable.adapters import interruptible
+from cancelweb._stoppable.drivers import SQLite, psycopg, psycopg2
+from cancelweb._stoppable.mysql import Control
 from cancelweb.database import ConnectionPool, IInterruptible
 
 from .._logs import log_events, of_cancelweb
@@ -130,7 +132,7 @@ class LookUpTests(SynchronousTestCase):
 
         connection = sqlite3.connect(":memory:", factory=Own)
         self.addCleanup(connection.close)
-        self.assertIsInstance(interruptible(connection), SQLite)
+        self.assertIsInstance(interruptible(connection, Control(list)), SQLite)
 
     def test_old_psycopg(self) -> None:
         """A psycopg connection without `cancel_safe` is interrupted with `cancel`."""
@@ -170,6 +172,13 @@ class MissingDriverTests(SynchronousTestCase):
         with patch.dict("sys.modules", {"psycopg": None}):
             error = self.assertRaises(ImportError, ConnectionPool, "psycopg", cp_reactor=reactor)
         self.assertIn("pip install cancelweb[postgres]", str(error))
+
+    def test_of_mysql(self) -> None:
+        """Without a driver of MySQL, the ImportError names what installs it."""
+        for driver, package in [("pymysql", "cancelweb[mysql]"), ("MySQLdb", "mysqlclient")]:
+            with patch.dict("sys.modules", {driver: None}):
+                error = self.assertRaises(ImportError, ConnectionPool, driver, cp_reactor=reactor)
+            self.assertIn(f"pip install {package}", str(error))
 
     def test_any_other(self) -> None:
         """For any other missing driver, the error is Python's ModuleNotFoundError."""

@@ -17,6 +17,7 @@ from .._twisted.checks import check
 from .commits import watching
 from .cursors import Checking, checking, checking_class, nothing
 from .drivers import SQLite
+from .mysql import MySQL
 
 CAN_STOP = check("database")
 """Whether queries can be stopped at all: that depends on private names of adbapi."""
@@ -41,11 +42,13 @@ class Connection(adbapi.Connection):
         return super().__getattr__(name)
 
     def cursor(self, *args: Any, **kw: Any) -> Any:
-        """See the driver's ``cursor``. A ``cursor_factory`` given to psycopg2 is checked, too."""
+        """See the driver's ``cursor``. A class that is given to it is checked, too."""
         checking.get()()
-        if kw.get("cursor_factory") is not None:
-            kw["cursor_factory"] = checking_class(kw["cursor_factory"])
-        cursor = super().__getattr__("cursor")(*args, **kw)
+        named = {name: _checked(value) for name, value in kw.items()}
+        cursor = super().__getattr__("cursor")(*map(_checked, args), **named)
+        used = self._adapter()
+        if isinstance(used, MySQL):
+            used.cursors.add(cursor)
         if not isinstance(cursor, Checking):
             watching.get().unseen()
         return cursor
@@ -56,21 +59,28 @@ class Connection(adbapi.Connection):
         Raises:
             Exception: whatever the driver raised, or `adbapi.ConnectionLost`.
         """
-        pool = pool_of(self)
-        used = pool.interruptible_of(pool.threadID())
+        used = self._adapter()
         watching.get().roll_back()
         checked = checking.set(nothing)
-        if isinstance(used, SQLite):
-            used.end_statements()
         try:
+            if isinstance(used, (MySQL, SQLite)):
+                used.end_statements()
             super().rollback()
         except adbapi.ConnectionLost:
             raise
         except Exception:
-            pool.disconnect(driver_connection_of(self))
+            pool_of(self).disconnect(driver_connection_of(self))
             raise
         finally:
             checking.reset(checked)
+
+    def _adapter(self) -> Any:
+        pool = pool_of(self)
+        return pool.interruptible_of(pool.threadID())
+
+
+def _checked(value: Any) -> Any:
+    return checking_class(value) if isinstance(value, type) else value
 
 
 class Transaction(adbapi.Transaction):

@@ -9,16 +9,16 @@ These cursors are subclasses of the driver's own, so that type checks accept the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sized
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 from .commits import watching
 
-DRIVERS = {"psycopg", "psycopg2"}
-ROWS = {"params_seq", "vars_list"}
-"""The names of the second argument of ``executemany``, in psycopg and in psycopg2."""
+DRIVERS = {"MySQLdb", "psycopg", "psycopg2", "pymysql"}
+ROWS = {"args", "params_seq", "vars_list"}
+"""The names of the second argument of ``executemany``: of MySQL's drivers, psycopg and psycopg2."""
 
 
 def nothing() -> None:
@@ -53,7 +53,10 @@ class Checking:
         return following.executemany(*args[:1], *map(_checked_rows, args[1:]), **{**kw, **named})
 
 
-def _checked_rows(rows: Iterable[Any]) -> Iterator[Any]:
+def _checked_rows(rows: Iterable[Any]) -> Iterable[Any]:
+    if isinstance(rows, Sized) and not len(rows):
+        # MySQL's drivers look whether there are any.
+        return rows
     check = checking.get()
 
     def checked(row: Any) -> Any:
@@ -63,8 +66,21 @@ def _checked_rows(rows: Iterable[Any]) -> Iterator[Any]:
     return map(checked, rows)
 
 
+class CheckingProcedures(Checking):
+    """Mixed into a driver's cursor class that can call a stored procedure."""
+
+    __slots__ = ()
+
+    def callproc(self, *args: Any, **kw: Any) -> Any:
+        """See the driver's ``callproc``."""
+        checking.get()()
+        watching.get().unseen()
+        following: Any = super()
+        return following.callproc(*args, **kw)
+
+
 def checking_class(kind: Any) -> Any:
-    """A subclass of psycopg's cursor class that checks for a cancel; other classes as they are.
+    """A subclass of a driver's cursor class that checks for a cancel; other classes as they are.
 
     A user's class may need more of its rows than iteration: their number, for example.
     """
@@ -74,4 +90,5 @@ def checking_class(kind: Any) -> Any:
 
 @cache
 def _subclass(kind: Any) -> Any:
-    return type(kind.__name__, (Checking, kind), {"__slots__": (), "__module__": __name__})
+    checks = CheckingProcedures if hasattr(kind, "callproc") else Checking
+    return type(kind.__name__, (checks, kind), {"__slots__": (), "__module__": __name__})

@@ -1,12 +1,12 @@
-"""Stop a running statement in the database: one adapter for each kind of connection.
+"""Stop a running statement of SQLite or PostgreSQL, and the interface that all adapters have.
 
-`database` decides when. This module imports no driver.
+`database` decides when, `mysql` does it for MySQL. This module imports no driver but Python's own.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from sqlite3 import SQLITE_INTERRUPT, Cursor
 from typing import Any
 
@@ -25,7 +25,7 @@ class IInterruptible(Interface):
 
     Register an adapter from the connections of your own driver with
     ``twisted.python.components.registerAdapter(factory, connection_class, IInterruptible)``; the
-    factory is called with the connection.
+    factory is called with each new connection, in the thread that uses it.
     """
 
     def interrupt() -> None:
@@ -115,38 +115,3 @@ def _use_checking_cursors(connection: Any) -> None:
     checks = checking_class(kind)
     if checks is not kind:
         connection.cursor_factory = checks
-
-
-# By name, so that an unused driver is not imported.
-OURS: dict[str, Callable[[Any], Any]] = {
-    "sqlite3.Connection": SQLite,
-    "psycopg.Connection": psycopg,
-    "psycopg2.extensions.connection": psycopg2,
-}
-
-
-def interruptible(connection: object) -> Any:
-    """Make the `IInterruptible` of a new connection, in the thread that uses it.
-
-    An adapter registered by the user comes first. The cursors of a known driver check for a cancel
-    from now on.
-
-    Raises:
-        TypeError: this kind of connection is unknown. The message says how to register an adapter.
-    """
-    found = IInterruptible(connection, None)
-    if found is not None:
-        return found
-    for name in _names(connection):
-        if name in OURS:
-            return OURS[name](connection)
-    kind = next(_names(connection))
-    raise TypeError(
-        f"cancelweb cannot stop the statements of a {kind}: no adapter is registered for it. "
-        f"Register one: twisted.python.components.registerAdapter(YourAdapter, {kind}, "
-        "cancelweb.database.IInterruptible)"
-    )
-
-
-def _names(connection: object) -> Iterator[str]:
-    return (f"{each.__module__}.{each.__qualname__}" for each in type(connection).__mro__)

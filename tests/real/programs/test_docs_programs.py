@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, cancel_on_disconnect
-from cancelweb._stoppable.drivers import interruptible
+from cancelweb.database import IInterruptible
 
 from ..._docs import (
     ACQUIRE,
@@ -142,7 +142,7 @@ class HowToTests(SynchronousTestCase):
         self.addCleanup(sys.modules.pop, "oracledb")
         run(DRIVER.read_text())
         connection = driver.Connection()
-        adapter = interruptible(connection)
+        adapter = IInterruptible(connection)
         adapter.interrupt()
         self.assertEqual(cancelled, [connection])
         for code, is_ours in [("ORA-01013", True), ("ORA-00942", False)]:
