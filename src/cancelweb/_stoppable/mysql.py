@@ -22,7 +22,7 @@ from .drivers import IInterruptible
 QUERY_INTERRUPTED = 1317
 """The number of the error of a statement that was killed."""
 
-FRESH = 5.0
+FRESH = 20.0
 """Seconds for which an idle `Control` is used again. Later, a firewall may have dropped it."""
 
 
@@ -79,6 +79,8 @@ class MySQL:
     """The driver's module of cursors."""
     _session: tuple[int, Any] = field(default=(0, None), init=False)
     """The number of the connection on the server, and where it comes from."""
+    _seen_by: Any = field(default=None, init=False)
+    """The second connection whose server is known to be the right one."""
     _was_interrupted: bool = field(default=False, init=False)
     cursors: WeakSet[Any] = field(factory=WeakSet, init=False)
 
@@ -88,6 +90,7 @@ class MySQL:
         number = self.connection.thread_id()
         if number != self._session[0]:
             self._session = number, self._client(self.connection, number)
+            self._seen_by = None
 
     def interrupt(self) -> None:
         """See `IInterruptible.interrupt`."""
@@ -121,13 +124,18 @@ class MySQL:
         return isinstance(cursor, kinds) and cursor.connection is not None
 
     def _kill(self, control: Any) -> None:
+        if control is not self._seen_by:
+            self._look_for_session(control)
+        self._execute(control, f"KILL QUERY {self._session[0]}")
+
+    def _look_for_session(self, control: Any) -> None:
         number, client = self._session
         if self._client(control, number) != client:
             raise LookupError(
                 f"the server that answers has no connection {number} from {client}, or the account "
                 "may not see it, as in a procedure that has another account's rights"
             )
-        self._execute(control, f"KILL QUERY {number}")
+        self._seen_by = control
 
     def _client(self, connection: Any, number: int) -> Any:
         where = f"FROM information_schema.PROCESSLIST WHERE ID = {number}"

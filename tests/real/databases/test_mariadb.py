@@ -339,6 +339,22 @@ class Contract:
             await query
         self.flushLoggedErrors(LookupError)
 
+    async def test_no_room(self: Any) -> None:
+        """Without room for a second connection, the log says so, and the pool tries again."""
+        limit = f"ALTER USER '{self.name}' WITH MAX_USER_CONNECTIONS"
+        self.server.execute(f"{limit} 1")
+        self.pool = self.open(1)
+        query = self.pool.runQuery(SLEEP)
+        await self.server.running(self.name, SLEEP)
+        query.cancel()
+        while not self.flushLoggedErrors(self.dbapi.OperationalError):
+            await deferLater(reactor, 0.002)
+        self.assertNoResult(query)
+        self.server.execute(f"{limit} 2")
+        with self.assertRaises(CancelledError):
+            await query
+        self.flushLoggedErrors(self.dbapi.OperationalError)
+
     async def test_far_away(self: Any) -> None:
         """The reactor turns while a second connection is made over a slow network."""
         proxy = await Proxy.start(self, self.server.socket)
