@@ -4,9 +4,10 @@ What belongs here: what the server's own list of sessions tells, and what only a
 as hitting the wrong query. What does not: what holds for every driver.
 """
 
+import contextlib  # trial takes a name "suppress" for a setting of its own
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -20,7 +21,7 @@ from twisted.web.server import Request
 from cancelweb import Ended, Outcome, cancel_on_disconnect
 from cancelweb._stoppable.cursors import Checking
 from cancelweb._stoppable.mysql import MySQL
-from cancelweb.database import Committed, ConnectionPool
+from cancelweb.database import Committed, ConnectionPool, MaybeCommitted
 
 from ..._pages import PAGE, GetPage
 from ..._programs import refusal
@@ -131,6 +132,37 @@ class Contract:
 
         await self.cancelled(self.pool.runInteraction(interact), SLEEP)
         self.assertEqual(self.server.execute("SELECT * FROM test.t"), [(1,)])
+
+    async def test_own_commits(self: Any) -> None:
+        """A function that has committed, or has made a table, is reported as perhaps committed."""
+        self.table()
+
+        def commit(connection: Any) -> None:
+            connection.commit()
+
+        def make_table(connection: Any) -> None:
+            connection.cursor().execute("CREATE TEMPORARY TABLE u (n int)")
+
+        def call(connection: Any) -> None:
+            connection.cursor().callproc("none")
+
+        for end in (commit, make_table, call):
+            with self.assertRaises(MaybeCommitted):
+                await self.leave(end)
+
+    def leave(self: Any, end: Callable[[Any], None]) -> Deferred[Any]:
+        """Insert a row, end the transaction, and cancel what follows."""
+        query: Deferred[Any]
+
+        def use(connection: Any) -> None:
+            connection.cursor().execute("REPLACE INTO t VALUES (1)")
+            with contextlib.suppress(self.dbapi.Error):
+                end(connection)
+            reactor.callFromThread(lambda: query.cancel())
+            connection.cursor().execute(SLEEP)
+
+        query = self.pool.runWithConnection(use)
+        return query
 
     async def test_waits_for_locks(self: Any) -> None:
         """A statement that waits for a row's lock or a table's lock is stopped."""
