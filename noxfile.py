@@ -212,7 +212,7 @@ def versions(session: nox.Session, twisted: str) -> None:
 @nox.session(default=False, tags=["ci"])
 def benchmarks(session: nox.Session) -> None:
     """Run the tests of the programs in benchmarks/: that they run, and count right."""
-    plain_trial(session, ["benchmarks"], *group("test", "bench"))
+    plain_trial(session, ["benchmarks"], *group("test", "bench", *mysqlclient()))
 
 
 @nox.session(default=False, tags=["ci"])
@@ -294,7 +294,7 @@ def bench(session: nox.Session) -> None:
     """Measure what a request costs; takes twenty minutes on a machine with nothing else to do."""
     if shutil.which("valgrind") is None:
         session.error(NO_VALGRIND)
-    session.install(".", *group("bench"))
+    session.install(".", *group("bench", *mysqlclient()))
     for program in ("inprocess.py", "growth.py", "stopping.py", "rendering.py"):
         session.run("python", f"benchmarks/{program}", *session.posargs)
     # These only show their tables: the committed ones must be made anew on purpose.

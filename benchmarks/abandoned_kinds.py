@@ -9,11 +9,14 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import psycopg
+import pymysql
 from attrs import define, field
+from mariadb_server import Server
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
@@ -199,10 +202,79 @@ class PostgreSQL:
         self._admin.close()
 
 
+@define
+class MariaDB:
+    """MariaDB, with PyMySQL or mysqlclient; a row is locked."""
+
+    driver: str
+    mark: ClassVar[str] = "%s"
+    endless: ClassVar[str] = "SELECT SLEEP(600)"
+    fill: ClassVar[str] = (
+        "INSERT INTO done SELECT %s, a.seq FROM seq_1_to_100000 a, seq_1_to_100000 b"
+    )
+    locked: ClassVar[str] = "UPDATE held SET number = 1"
+    _server: Server = field(init=False)
+    _admin: Any = field(init=False)
+    _holding: Any = field(init=False)
+    _opened: set[int] = field(factory=set, init=False)
+    """The numbers of the pool's connections: the server also has that from which it kills."""
+
+    @property
+    def name(self) -> str:
+        """See `Database.name`."""
+        return f"MariaDB, {self.driver}"
+
+    def start(self, directory: Path) -> None:
+        """See `Database.start`."""
+        self._server = Server.start(directory)
+        self._admin = pymysql.connect(**self._server.options, autocommit=True)
+        for statement in (*SCHEMA, "CREATE TABLE held AS SELECT 0 AS number"):
+            self.ask(statement)
+        self._holding = pymysql.connect(**self._server.options)
+        self._holding.cursor().execute("SELECT number FROM held FOR UPDATE")
+
+    def open(self, size: int) -> ConnectionPool:
+        """See `Database.open`. The cursors do not fetch all rows at once."""
+        return ConnectionPool(
+            self.driver,
+            **self._server.options,
+            cursorclass=import_module(f"{self.driver}.cursors").SSCursor,
+            cp_min=size,
+            cp_max=size,
+            cp_openfun=lambda connection: self._opened.add(connection.thread_id()),
+            cp_reactor=reactor,
+        )
+
+    def read(self, transaction: Any) -> None:
+        """See `Database.read`."""
+        transaction.execute("SELECT a.seq FROM seq_1_to_100000 a, seq_1_to_100000 b")
+        while transaction.fetchmany(100):
+            pass
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """See `Database.ask`."""
+        with self._admin.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def connections(self) -> set[object]:
+        """See `Database.connections`."""
+        rows = self.ask("SELECT id FROM information_schema.processlist")
+        return {row for row in rows if row[0] in self._opened}
+
+    def stop(self) -> None:
+        """See `Database.stop`."""
+        self._holding.close()
+        self._admin.close()
+        self._server.stop()
+
+
 DATABASES: dict[str, Callable[[], Database]] = {
     "sqlite": SQLite,
     "psycopg": partial(PostgreSQL, "psycopg"),
     "psycopg2": partial(PostgreSQL, "psycopg2"),
+    "pymysql": partial(MariaDB, "pymysql"),
+    "MySQLdb": partial(MariaDB, "MySQLdb"),
 }
 
 Work = Callable[[Database, ConnectionPool, int], Deferred[Any]]

@@ -136,7 +136,7 @@ class Honest:
         if self.asked % 10 == 0:
             await self.pool.runInteraction(self._write)
             self.written += 2
-        elif await self.pool.runQuery(f"SELECT {mark} + 0, {mark} + 0", own) != [own]:
+        elif list(await self.pool.runQuery(f"SELECT {mark} + 0, {mark} + 0", own)) != [own]:
             raise AssertionError("the rows of another query")
 
     def _write(self, transaction: Any) -> None:
