@@ -73,4 +73,6 @@ class Server:
 
 def _program(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    return found or sys.exit(f"{name} is not installed: apt-get install mariadb-server")
+    return found or sys.exit(
+        f"{name} is not installed: apt-get install mariadb-server-core mariadb-client-core"
+    )

@@ -21,7 +21,11 @@ class MariaDBTests(SynchronousTestCase):
 
     def run_benchmark(self, driver: str) -> str:
         """What it prints."""
-        find_program("mariadbd", "apt-get install mariadb-server", elsewhere="/usr/sbin")
+        find_program(
+            "mariadbd",
+            "apt-get install mariadb-server-core mariadb-client-core",
+            elsewhere="/usr/sbin",
+        )
         if find_spec(driver) is None:
             remedy = "apt-get install gcc libmariadb-dev pkg-config"
             raise refusal(f"{driver} is not installed: {remedy}, then run the session again")

@@ -23,7 +23,7 @@ from .._programs import find_program
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
 
-REMEDY = "apt-get install mariadb-server"
+REMEDY = "apt-get install mariadb-server-core mariadb-client-core"
 INSTALL = ("--auth-root-authentication-method=normal", "--skip-test-db")
 SERVE = ("--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--max-connections=60")
 """On a socket alone, and fast: nothing must survive a crash."""

@@ -80,7 +80,8 @@ class Connection(adbapi.Connection):
 
 
 def _checked(value: Any) -> Any:
-    return checking_class(value) if isinstance(value, type) else value
+    is_cursor_class = isinstance(value, type) and hasattr(value, "executemany")
+    return checking_class(value) if is_cursor_class else value
 
 
 class Transaction(adbapi.Transaction):
