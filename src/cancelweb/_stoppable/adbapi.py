@@ -87,6 +87,11 @@ def _checked(value: Any) -> Any:
 class Transaction(adbapi.Transaction):
     """A transaction whose every access to the driver's cursor checks for a cancel first."""
 
+    def close(self) -> None:
+        """Close the cursor, if it is open: `interact` does that before adbapi."""
+        if self._cursor is not None:
+            super().close()
+
     def __getattr__(self, name: str) -> Any:
         checking.get()()
         value = super().__getattr__(name)
@@ -103,14 +108,19 @@ def _begin(execute: Callable[..., Any], *args: Any, **kw: Any) -> Any:
 
 
 def interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:
-    """Call an interaction; if it fails, close its cursor, which adbapi does only on success.
+    """Call an interaction, and close its cursor, while the use of the connection can be stopped.
 
-    The failure's traceback refers to the cursor. When an open SQLite cursor is freed, it takes the
-    connection's mutex. The garbage collector may free it in any thread, the reactor's included, and
-    would block that thread for as long as the connection's next statement takes.
+    adbapi closes it only later, when the use is over, and only on success. Closing it may take
+    long: MySQL's drivers then read all rows that are left. After a failure, the traceback refers to
+    the cursor. When an open SQLite cursor is freed, it takes the connection's mutex. The garbage
+    collector may free it in any thread, the reactor's included, and would block that thread for as
+    long as the connection's next statement takes.
     """
     try:
-        return interaction(transaction, *args, **kw)
+        result = interaction(transaction, *args, **kw)
+        checking.get()()
+        transaction.close()
+        return result
     except BaseException:
         # The cursor may already be closed, or lost with its connection.
         with suppress(Exception):

@@ -211,6 +211,17 @@ class Contract:
             await self.cancelled(self.pool.runQuery(MANY), MANY)
             self.assertEqual(list(await self.pool.runQuery("SELECT 1")), [(1,)])
 
+    async def test_rest_of_the_rows(self: Any) -> None:
+        """A function may return before it has read all rows; the rest can be cancelled, too."""
+        self.pool = self.open(1, cursorclass=self.cursors.SSCursor)
+
+        def read_one(transaction: Any) -> Any:
+            transaction.execute(MANY)
+            return transaction.fetchone()
+
+        await self.cancelled(self.pool.runInteraction(read_one), MANY)
+        self.assertEqual(list(await self.pool.runQuery("SELECT 1")), [(1,)])
+
     async def test_unread_rows(self: Any) -> None:
         """Rows that a cancelled function leaves unread are in no other query's way."""
         self.pool = self.open(1)
