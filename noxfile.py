@@ -212,7 +212,7 @@ def versions(session: nox.Session, twisted: str) -> None:
 @nox.session(default=False, tags=["ci"])
 def benchmarks(session: nox.Session) -> None:
     """Run the tests of the programs in benchmarks/: that they run, and count right."""
-    plain_trial(session, ["benchmarks"], *group("test", "bench", *mysqlclient()))
+    plain_trial(session, ["benchmarks"], *group("test", "bench"))
 
 
 @nox.session(default=False, tags=["ci"])

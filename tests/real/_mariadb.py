@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from attrs import define, frozen
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.task import deferLater
 
-from .._programs import find_program
+from .._programs import find_program, refusal
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -28,6 +29,19 @@ INSTALL = ("--auth-root-authentication-method=normal", "--skip-test-db")
 SERVE = ("--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--max-connections=60")
 """On a socket alone, and fast: nothing must survive a crash."""
 LONGEST_START = 30
+
+
+INSTALLS = {
+    "pymysql": "pip install PyMySQL",
+    "MySQLdb": "apt-get install gcc libmariadb-dev pkg-config, then pip install mysqlclient",
+}
+
+
+def need_mariadb(driver: str) -> None:
+    """Skip a test, or fail in CI, unless the server and a driver's module are installed."""
+    find_program("mariadbd", REMEDY, elsewhere="/usr/sbin")
+    if find_spec(driver) is None:
+        raise refusal(f"{driver} is not installed: {INSTALLS[driver]}")
 
 
 @frozen

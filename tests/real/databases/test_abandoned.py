@@ -10,6 +10,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ..._servers import REPOSITORY
+from .._mariadb import need_mariadb
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
 
@@ -45,6 +46,16 @@ class StormTests(TestCase):
     async def test_psycopg2(self) -> None:
         """The same is true of PostgreSQL with psycopg2."""
         await self.storm("psycopg2")
+
+    async def test_pymysql(self) -> None:
+        """The same is true of MariaDB with PyMySQL."""
+        need_mariadb("pymysql")
+        await self.storm("pymysql")
+
+    async def test_mysqlclient(self) -> None:
+        """The same is true of MariaDB with mysqlclient."""
+        need_mariadb("MySQLdb")
+        await self.storm("MySQLdb")
 
 
 class FaultTests(SynchronousTestCase):

@@ -24,12 +24,11 @@ from cancelweb._stoppable.mysql import MySQL
 from cancelweb.database import Committed, ConnectionPool, MaybeCommitted
 
 from ..._pages import PAGE, GetPage
-from ..._programs import refusal
 from ..._servers import LOOPBACK
 from ..._visits import connect
 from ...stoppable._databases import Gate, outcomes
 from .._far_database import DELAY, Proxy, Ticks
-from .._mariadb import mariadb
+from .._mariadb import mariadb, need_mariadb
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -51,14 +50,11 @@ class Contract:
     """What holds for both drivers; a mixin, so that trial does not run it by itself."""
 
     driver: str
-    remedy: str
     timeout = 60
 
     def setUp(self: Any) -> None:
-        try:
-            self.cursors = import_module(f"{self.driver}.cursors")
-        except ImportError:
-            raise refusal(f"{self.driver} is not installed: {self.remedy}") from None
+        need_mariadb(self.driver)
+        self.cursors = import_module(f"{self.driver}.cursors")
         self.dbapi = import_module(self.driver)
         self.server = mariadb()
         self.name = f"{self.driver}-{self.id().rpartition('.')[2]}"
@@ -508,7 +504,6 @@ class PyMySQLTests(Contract, TestCase):
     """A pool with PyMySQL."""
 
     driver = "pymysql"
-    remedy = "pip install PyMySQL"
 
     async def test_connects_again(self) -> None:
         """A connection that a function had connect again is known by its new number."""
@@ -523,4 +518,3 @@ class MySQLdbTests(Contract, TestCase):
     """A pool with mysqlclient."""
 
     driver = "MySQLdb"
-    remedy = "apt-get install gcc libmariadb-dev pkg-config, then pip install mysqlclient"
