@@ -8,8 +8,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import formatEvent
-from twisted.web.client import HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from cancelweb.proxy import ReverseProxyResource
 
 from ._wires import EMPTY, OK, WireTestCase
 
@@ -43,17 +46,29 @@ def kept(line: Any) -> int:
     return sum(map(len, [connection._head, *inside]))
 
 
+class OneAtATime(Agent):
+    """An agent that sends a request as soon as the one before it is answered."""
+
+    lock: DeferredLock
+
+    def request(self, *args: Any, **kw: Any) -> Deferred[Any]:
+        """See `IAgent`."""
+        return self.lock.run(super().request, *args, **kw)
+
+
 class BoundTests(WireTestCase):
     """Upstreams that do not come to an end."""
+
+    def say(self, said: bytes, size: int, at_most: int) -> None:
+        """Say this, of which the proxy takes so many bytes at most."""
+        self.assertLessEqual(self.wire.line.say(said, size), at_most)
+        self.assertTrue(self.wire.line.is_closed)
+        self.clock.pump([0] * 10)
 
     def assert_refused(self, said: bytes, size: int, at_most: int) -> str:
         """The proxy hangs up after so many bytes at most, and answers 502 with one warning."""
         exchange = self.ask()
-        taken: list[int] = []
-        (told,) = self.warnings_of(lambda: taken.append(self.wire.line.say(said, size)))
-        self.assertLessEqual(taken[0], at_most)
-        self.assertTrue(self.wire.line.is_closed)
-        self.clock.pump([0] * 10)
+        (told,) = self.warnings_of(lambda: self.say(said, size, at_most))
         assert exchange.response is not None
         self.assertEqual(exchange.response.code, 502)
         return formatEvent(told)
@@ -170,3 +185,17 @@ class PassingOnTests(WireTestCase):
         self.wire.line.say(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n")
         self.assertTrue(self.wire.line.is_closed)
         self.wire.line.close()
+
+    def test_after_a_response_without_a_body(self) -> None:
+        """The body of an answer to a HEAD is never taken for the answer to the next request."""
+        pool = HTTPConnectionPool(self.clock)
+        agent: Any = OneAtATime.usingEndpointFactory(self.clock, self.wire, pool=pool)
+        agent.lock = DeferredLock()
+        client = self.client(ReverseProxyResource("up.example", 80, b"", agent=agent))
+        client.request(b"HEAD")
+        exchange = client.get()
+        (told,) = self.warnings_of(lambda: self.wire.line.say(OK.replace(b"hi", OK)))
+        self.assertIn("is followed by", formatEvent(told))
+        self.assertTrue(self.wire.line.is_closed)
+        assert exchange.response is not None
+        self.assertEqual(exchange.response.code, 502)

@@ -109,8 +109,12 @@ class _Connection(Protocol):
         if end is None:
             return b""
         head, rest, self._head = self._head[:size], self._head[size:], b""
-        self._informed = self._informed + size if _is_informational(head) else 0
+        is_final = not _is_informational(head)
+        self._informed = 0 if is_final else self._informed + size
         self.parser.dataReceived(_without_named(head))
+        # Its end may have begun the next request at once, and what follows does not answer that.
+        if rest and is_final and is_awaiting_head(self.parser):
+            raise NotHTTP(f"a response without a body is followed by {rest[:40]!r}")
         return rest
 
     def _give_up(self, error: NotHTTP) -> None:
