@@ -20,7 +20,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import IReactorTCP
-from twisted.internet.task import Cooperator
+from twisted.internet.task import Cooperator, deferLater
 from twisted.web.client import (
     Agent,
     FileBodyProducer,
@@ -73,10 +73,10 @@ class ReverseProxyResource(Resource):
     The response is streamed. The request's body is streamed, too, but only once Twisted has
     received all of it.
 
-    An upstream that cannot be reached, or that fails before the first part of its response's body
-    has arrived, gives a 502. So does one that does not speak HTTP, or whose headers have more than
-    16 KiB. If it does not answer the attempt to connect, it gives a 504. If it fails later, the
-    response is broken off. Each failure is one warning in the log. For time limits, use the options
+    The client gets the headers as soon as the upstream sends them. An upstream that cannot be
+    reached, or that fails before that or in what arrives together with its headers, gives a 502. So
+    does one that does not speak HTTP, or whose headers have more than 16 KiB. If it does not answer
+    the attempt to connect, it gives a 504. If it fails later, the response is broken off. Each failure is one warning in the log. For time limits, use the options
     of an entry point around this resource. The time that is left goes to the upstream, as with a
     `~cancelweb.upstream.CancellingAgent`, in place of the header that the client sent.
 
@@ -152,7 +152,9 @@ class ReverseProxyResource(Resource):
             response = await self._send(request)
             check_head(response)
             body = stream_body(response)
-            first = await anext(body, b"")
+            # Nothing is sent yet, so a failure of what came together with the head gives a 502.
+            await deferLater(self._clock, 0)
+            first = await anext(body, b"") if body.is_ready else b""
         except Refused as refused:
             return _page(request, refused.status, refused.detail)
         except _UPSTREAM_FAILED as error:
@@ -161,15 +163,15 @@ class ReverseProxyResource(Resource):
         return self._relay(first, body)
 
     def _send(self, request: Any) -> Deferred[IResponse]:
-        reactor = reactor_for(self.reactor, IReactorTCP)
-        agent = CancellingAgent(bounded(self.agent or Agent(reactor)), self.timeout_header)
+        clock = self._clock
+        agent = CancellingAgent(bounded(self.agent or Agent(clock)), self.timeout_header)
         target = target_of(request, self._below)
         headers = self._headers(request, target.authority)
         if (own := agent.header_in(current_scope())) is not None:
             headers.removeHeader(own)
         path = self.path + target.path or b"/"
         uri = self._address.origin + path + target.query
-        return agent.request(request.method, uri, headers, _body_of(request, reactor))
+        return agent.request(request.method, uri, headers, _body_of(request, clock))
 
     def _headers(self, request: Any, host: bytes | None) -> Headers:
         headers = relayed(request.requestHeaders, self._trusted.has(peer_of(request)))
@@ -177,6 +179,10 @@ class ReverseProxyResource(Resource):
             tell(headers, request, host, self._trusted)
         headers.setRawHeaders(b"host", [self._address.authority])
         return headers
+
+    @property
+    def _clock(self) -> Any:
+        return reactor_for(self.reactor, IReactorTCP)
 
     @property
     def _address(self) -> Address:

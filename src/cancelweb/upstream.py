@@ -154,6 +154,11 @@ class Body(AsyncIterator[bytes]):
         self._reader = _Reader()
         response.deliverBody(self._reader)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next chunk, or the end, has arrived."""
+        return self._reader.inflow.is_ready
+
     async def __anext__(self) -> bytes:
         try:
             chunk = await self._reader.inflow.get()

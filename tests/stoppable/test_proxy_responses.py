@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.logger import LogLevel, formatEvent
 
 from cancelweb import CancellingResource, Ended, TimedOut
+from cancelweb.testing import Client
 
 from ._wires import EMPTY, OK, WireTestCase
 
@@ -204,6 +205,21 @@ class LaterFailureTests(WireTestCase):
         self.assert_502(LONG)
         self.assert_502(CHUNKED + b"1" * 2000)
         self.assert_502(CHUNKED + b"5;" + b"a" * 2000)
+
+    def test_silent_after_the_head(self) -> None:
+        """The client gets the head at once, so an event source is open before the first event."""
+        for connect in [Client.connect, Client.connect_http2]:
+            exchange = connect(self.client()).get()
+            self.wire.line.say(CHUNKED)
+            self.assertIsNone(exchange.response)
+            self.clock.advance(0)
+            assert exchange.response is not None
+            self.assertEqual((exchange.response.code, exchange.response.body), (200, b""))
+            self.wire.line.say(b"5\r\nhello\r\n0\r\n\r\n")
+            self.clock.pump([0] * 10)
+            assert exchange.response is not None
+            self.assertEqual(exchange.response.body, b"hello")
+            self.assertTrue(exchange.response.is_complete)
 
     def begin(self, connection: Any) -> Any:
         """Ask, and let the first part of the answer reach the client."""

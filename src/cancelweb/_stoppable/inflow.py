@@ -50,6 +50,11 @@ class Inflow:
         self._has_ended, self._failure = True, failure
         self._wake()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `get` would not wait: there are bytes, or their end has come."""
+        return bool(self._unread) or self._has_ended
+
     async def get(self, at: Place | None = None) -> bytes:
         """Return all unread bytes, as soon as there are any; empty at the end.
 
@@ -59,7 +64,7 @@ class Inflow:
         Raises:
             Exception: the failure that ended the bytes, once all of them have been returned.
         """
-        if not self._unread and not self._has_ended:
+        if not self.is_ready:
             self._reader = Deferred(lambda _: None)
             await (self._reader if at is None else place(self._reader, at))
         if self._failure is not None and not self._unread:
