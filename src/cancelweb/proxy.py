@@ -76,15 +76,17 @@ class ReverseProxyResource(Resource):
     The client gets the headers as soon as the upstream sends them. An upstream that cannot be
     reached, or that fails before that or in what arrives together with its headers, gives a 502. So
     does one that does not speak HTTP, or whose headers have more than 16 KiB. If it does not answer
-    the attempt to connect, it gives a 504. If it fails later, the response is broken off. Each failure is one warning in the log. For time limits, use the options
-    of an entry point around this resource. The time that is left goes to the upstream, as with a
+    the attempt to connect, it gives a 504. If it fails later, the response is broken off. Each
+    failure is one warning in the log. For time limits, use the options of an entry point around
+    this resource. The time that is left goes to the upstream, as with a
     `~cancelweb.upstream.CancellingAgent`, in place of the header that the client sent.
 
     Requests are relayed over HTTP/1.1. A path that some server may take for one outside the prefix
     gives a 400, and the methods CONNECT and TRACE give a 501.
 
     All headers are relayed except ``Host``, those for one hop, and those with which a client could
-    claim to be another: ``Forwarded``, ``X-Real-IP`` and all that begin with ``X-Forwarded-``.
+    claim to be another: ``Forwarded``, ``X-Real-IP``, ``X-Forwarded`` and all that begin with
+    ``X-Forwarded-``. An ``_`` in a name counts as a ``-``.
 
     Args:
         host: the name or address of the upstream.
@@ -166,15 +168,14 @@ class ReverseProxyResource(Resource):
         clock = self._clock
         agent = CancellingAgent(bounded(self.agent or Agent(clock)), self.timeout_header)
         target = target_of(request, self._below)
-        headers = self._headers(request, target.authority)
-        if (own := agent.header_in(current_scope())) is not None:
-            headers.removeHeader(own)
+        own = agent.header_in(current_scope())
+        headers = self._headers(request, target.authority, own)
         path = self.path + target.path or b"/"
         uri = self._address.origin + path + target.query
         return agent.request(request.method, uri, headers, _body_of(request, clock))
 
-    def _headers(self, request: Any, host: bytes | None) -> Headers:
-        headers = relayed(request.requestHeaders, self._trusted.has(peer_of(request)))
+    def _headers(self, request: Any, host: bytes | None, own: str | None) -> Headers:
+        headers = relayed(request.requestHeaders, own, self._trusted.has(peer_of(request)))
         if self.forwarded:
             tell(headers, request, host, self._trusted)
         headers.setRawHeaders(b"host", [self._address.authority])

@@ -17,6 +17,7 @@ from ._wires import WireTestCase
 
 CLAIMS = {
     b"Forwarded": b"for=192.0.2.66",
+    b"X-Forwarded": b"for=192.0.2.66",
     b"X-Forwarded-For": b"192.0.2.66",
     b"X-Forwarded-Host": b"evil.example",
     b"X-Forwarded-Port": b"666",
@@ -187,6 +188,15 @@ class TrustedTests(ForwardedTestCase):
                 b"x-real-ip": b"203.0.113.9",
                 b"forwarded": b"for=203.0.113.9;proto=https, " + hop,
             },
+        )
+
+    def test_its_clients_claims(self) -> None:
+        """A trusted proxy may relay what its client has written with ``_``, so this is dropped."""
+        front = {b"X-Forwarded-For": b"203.0.113.9"}
+        claims = {b"X_Forwarded_For": b"192.0.2.66", b"x-real_ip": b"192.0.2.66"}
+        trusted = ["198.51.100.0/24"]
+        self.assertEqual(
+            self.told({**front, **claims}, trusted=trusted), self.told(front, trusted=trusted)
         )
 
     def test_real_address(self) -> None:

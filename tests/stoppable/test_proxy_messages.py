@@ -211,6 +211,19 @@ class ResponseTests(ProxyTestCase):
         await exchange.lost
 
 
+class OtherSpellingTests(WireTestCase):
+    """Headers with ``_`` for ``-``, which are the same variables for a WSGI program."""
+
+    def test_dropped(self) -> None:
+        """What is dropped or set anew is dropped in this spelling, too."""
+        hop = {b"Transfer_Encoding": b"chunked", b"Content_Length": b"9", b"Keep_Alive": b"9"}
+        named = {b"Connection": b"x_hop, X-Other-Hop", b"X-Hop": b"1", b"X_Other_Hop": b"1"}
+        headers = {**hop, **named, b"X_Time_Left": b"3000", b"X_A": b"1"}
+        root = self.proxy(timeout_header="X-Time-Left")
+        got = self.asked_with(b"/", headers, root=root)
+        self.assertEqual(got, {b"connection": b"close", b"host": b"up.example", b"x_a": b"1"})
+
+
 class ForbiddenTests(WireTestCase):
     """Headers of a request that HTTP forbids."""
 

@@ -25,13 +25,8 @@ _HOST_ASKED, _REAL_IP, _FORWARDED = b"X-Forwarded-Host", b"X-Real-IP", b"Forward
 
 
 def is_about_client(name: bytes) -> bool:
-    """Whether a header says something of the client in front of a proxy.
-
-    Programs that get headers as variables, such as those for WSGI, see no difference between ``-``
-    and ``_``.
-    """
-    plain = name.lower().replace(b"_", b"-")
-    return plain.startswith(b"x-forwarded-") or plain in (b"forwarded", b"x-real-ip")
+    """Whether a header, whose name is `plain`, says something of the client in front of a proxy."""
+    return name.startswith(b"x-forwarded-") or name in (b"forwarded", b"x-forwarded", b"x-real-ip")
 
 
 @frozen

@@ -24,3 +24,12 @@ def is_text(value: bytes) -> bool:
     A CR in it would be the end of the line for some clients.
     """
     return _TEXT.fullmatch(value) is not None
+
+
+def plain(name: bytes) -> bytes:
+    """The name of a header in lower case, with ``-`` for ``_``.
+
+    Programs that get headers as variables, such as those for WSGI, see no difference between the
+    two, so a client could write with one what is dropped with the other.
+    """
+    return name.lower().replace(b"_", b"-")
