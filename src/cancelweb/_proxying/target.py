@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
 from twisted.web.http import BAD_REQUEST, NOT_IMPLEMENTED
@@ -24,11 +24,22 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 _SEGMENTS_OF_ORIGIN = 3  # what Twisted makes of "http://host": "ttp:", "" and "host"
 
-_OVERLONG = {b"\xc0\xae": b".", b"\xc0\xaf": b"/", b"\xc1\x9c": b"\\"}
+_OVERLONG = re.compile(
+    rb"(?:\xc0|\xe0\x80|\xf0\x80\x80)[\xae\xaf]|(?:\xc1|\xe0\x81|\xf0\x80\x81)\x9c"
+)
 """Longer forms of three characters that UTF-8 forbids, and that some servers decode."""
 
-_UP = re.compile(rb"\.\.(?:[\x00-\x20;].*)?", re.DOTALL)
+_MEANT = {0xAE: b".", 0xAF: b"/", 0x9C: b"\\"}
+"""Those characters, by the last byte of their longer forms."""
+
+_DECODINGS = 4
+"""How many servers in a row may decode what the one before has decoded already."""
+
+_UP = re.compile(rb"[\x00-\x20]*\.[\x00-\x20]*\.(?:[\x00-\x20;?#].*)?", re.DOTALL)
 """A piece that some server takes for ``..``: parameters, blanks and what follows a NUL may go."""
+
+_NOWHERE = re.compile(rb"[\x00-\x20.]*(?:[\x00;?#].*)?", re.DOTALL)
+"""A piece that some server takes for ``.`` or leaves out, in the same ways."""
 
 
 class Refused(Exception):
@@ -111,15 +122,15 @@ def _climbs(below: Sequence[bytes]) -> bool:
     """
     depth = 0
     for segment in below:
-        pieces = re.split(rb"[/\\]", _shortened(segment))
+        pieces = re.split(rb"[/\\]", _decoded(segment))
         ups = sum(_UP.fullmatch(each) is not None for each in pieces)
-        depth += -ups if ups else any(each.partition(b";")[0] not in (b"", b".") for each in pieces)
+        depth += -ups if ups else any(_NOWHERE.fullmatch(each) is None for each in pieces)
         if depth < 0:
             return True
     return False
 
 
-def _shortened(segment: bytes) -> bytes:
-    for form, meant in _OVERLONG.items():
-        segment = segment.replace(form, meant)
-    return segment
+def _decoded(segment: bytes) -> bytes:
+    for _ in range(_DECODINGS):
+        segment = unquote_to_bytes(segment)
+    return _OVERLONG.sub(lambda form: _MEANT[form[0][-1]], segment)
