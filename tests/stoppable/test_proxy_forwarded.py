@@ -223,6 +223,15 @@ class TrustedTests(ForwardedTestCase):
         standard = self.told({b"Forwarded": b"for=203.0.113.9"}, trusted=["198.51.100.7"])
         self.assertEqual({*standard}, {b"forwarded"})
 
+    def test_open_quotation(self) -> None:
+        """A quotation that a client has left open does not hide the address of the proxy."""
+        trusted = ["198.51.100.7"]
+        for claim in [b'for="192.0.2.66', b'for="a\\"', b'for="a", for="', b'"\\']:
+            told = self.told({b"Forwarded": claim}, trusted=trusted)
+            self.assertEqual(told, self.told(trusted=trusted), claim)
+        told = self.told({b"Forwarded": b'for="\\"[::1],"'}, trusted=trusted)
+        self.assertTrue(told[b"forwarded"].startswith(b'for="\\"[::1],", for=198.51.100.7;'))
+
     def test_several_lines(self) -> None:
         """A chain in several headers stays in order."""
         connection = self.client(

@@ -20,6 +20,9 @@ UNIX = "unix"
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
+_QUOTED = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*")*')
+"""Text in which each quotation mark has its other one."""
+
 _FOR, _PROTO = b"X-Forwarded-For", b"X-Forwarded-Proto"
 _HOST_ASKED, _REAL_IP, _FORWARDED = b"X-Forwarded-Host", b"X-Real-IP", b"Forwarded"
 
@@ -111,6 +114,9 @@ def tell(headers: Headers, request: Any, host: bytes | None, trusted: Trusted) -
     node = None if peer in (None, UNIX) else peer
     scheme = b"https" if request.isSecure() else b"http"
     asked = _host_of(request, host)
+    if not _QUOTED.fullmatch(b",".join(headers.getRawHeaders(_FORWARDED, []))):
+        # What is appended would be part of the quotation.
+        headers.removeHeader(_FORWARDED)
     has_plain, has_standard = headers.hasHeader(_FOR), headers.hasHeader(_FORWARDED)
     if has_plain or not has_standard:
         _tell_plain(headers, node, trusted)
