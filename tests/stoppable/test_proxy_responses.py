@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from twisted.logger import LogLevel, formatEvent
 
 from cancelweb import CancellingResource, Ended, TimedOut
-from cancelweb.testing import Client
 
 from ._wires import EMPTY, OK, WireTestCase
 
@@ -208,8 +207,8 @@ class LaterFailureTests(WireTestCase):
 
     def test_silent_after_the_head(self) -> None:
         """The client gets the head at once, so an event source is open before the first event."""
-        for connect in [Client.connect, Client.connect_http2]:
-            exchange = connect(self.client()).get()
+        for get in [self.client().connect().get, self.client().connect_http2().get]:
+            exchange = get()
             self.wire.line.say(CHUNKED)
             self.assertIsNone(exchange.response)
             self.clock.advance(0)
