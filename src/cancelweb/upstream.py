@@ -94,13 +94,12 @@ class CancellingAgent:
     def _begin(
         self, method: bytes, uri: bytes, headers: Headers | None, bodyProducer: Any
     ) -> Deferred[IResponse]:
-        if bodyProducer is not None:
-            bodyProducer = RequestBody(bodyProducer)
+        body = None if bodyProducer is None else RequestBody(bodyProducer)
         tracker = tracker_here()
         if isinstance(tracker, Scope):
             headers = self._with_time(headers, tracker)
-        answer: Deferred[Any] = self.agent.request(method, uri, headers, bodyProducer)
-        return answer.addCallbacks(Response, _undisguised, callbackArgs=(tracker,))
+        answer: Deferred[Any] = self.agent.request(method, uri, headers, body)
+        return answer.addCallbacks(Response, _undisguised, callbackArgs=(tracker, body))
 
     def header_in(self, scope: Scope) -> str | None:
         """The header that tells the upstream how much time a scope has left, or None."""

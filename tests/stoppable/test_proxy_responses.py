@@ -4,6 +4,7 @@ What belongs here: heads that are not HTTP, headers for one hop, and upstreams t
 heads. What does not: how many bytes a head may have, which is in `test_proxy_bounds`.
 """
 
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -181,6 +182,42 @@ class AnyResponseTests(WireTestCase):
         failed = self.outcomes[0].ended is Ended.FAILED or b" 502 " in connection.received[:20]
         warned = [e for e in self.events if e["log_level"] is LogLevel.warn]
         self.assertEqual(len(warned), failed)
+
+
+class EarlyTests(WireTestCase):
+    """Upstreams that answer before they have all of the request."""
+
+    def test_answer(self) -> None:
+        """The client gets the answer, and the rest of its body is neither read nor sent."""
+        for said in [OK, EMPTY]:
+            exchange = self.client().post(b"/", b"a" * 2**20)
+            told = self.warnings_of(partial(self.say, said))
+            assert exchange.response is not None
+            self.assertEqual((exchange.response.code, told), (200, []))
+            self.assertNotIn(b"aaa", self.wire.line.value())
+            self.assertTrue(self.wire.line.is_closed)
+
+    def test_body_that_is_never_sent(self) -> None:
+        """An agent may answer without the request's body, such as one with a cache."""
+
+        class Bodiless:
+            """An agent that sends no bodies."""
+
+            def request(self, method: bytes, uri: bytes, headers: Any, _: object) -> Any:
+                """See `IAgent`."""
+                return inner.request(method, uri, headers)
+
+        proxy = self.proxy()
+        inner, proxy.agent = proxy.agent, Bodiless()
+        exchange = self.client(proxy).post(b"/", b"a")
+        self.say(OK)
+        assert exchange.response is not None
+        self.assertEqual(exchange.response.body, b"hi")
+
+    def say(self, said: bytes) -> None:
+        """Answer, before a turn in which the body could be sent."""
+        self.wire.line.say(said)
+        self.clock.pump([0] * 10)
 
 
 class LaterFailureTests(WireTestCase):

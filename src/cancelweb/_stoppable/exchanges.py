@@ -27,11 +27,20 @@ class RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
     `FileBodyProducer` never fires after a cancel, so this class has one of its own.
     """
 
+    _sent: Deferred[None] | None = None
+
     def startProducing(self, consumer: Any) -> Deferred[None]:
         # No canceller: after a cancel, Twisted ignores the result of the producer's own Deferred.
         sent: Deferred[None] = Deferred()
+        self._sent = sent
         self.original.startProducing(consumer).chainDeferred(sent)
         return sent.addErrback(self._stop)
+
+    def drop(self) -> None:
+        """Send no more, because the response is over. Twisted ignores the rest, but reads it."""
+        # An agent that answers by itself never starts the body.
+        if self._sent is not None and not self._sent.called:
+            self.original.stopProducing()
 
     def _stop(self, failure: Failure) -> Failure:
         if failure.check(CancelledError):
@@ -42,9 +51,9 @@ class RequestBody(proxyForInterface(IBodyProducer)):  # type: ignore[misc]
 class Response(proxyForInterface(IResponse)):  # type: ignore[misc]
     """A response whose body can be dropped, read or not."""
 
-    def __init__(self, original: Any, tracker: Tracker | None) -> None:
+    def __init__(self, original: Any, tracker: Tracker | None, body: RequestBody | None) -> None:
         super().__init__(original)
-        self._delivery = Delivery(original)
+        self._delivery = Delivery(original, body)
         if tracker is not None:
             tracker.track(self._delivery)
 
@@ -60,6 +69,7 @@ class Delivery(Protocol):
     disconnecting: ClassVar[bool] = False  # as in Twisted's TransportProxyProducer
 
     response: Any
+    _body: RequestBody | None
     _reader: Any = None
     _is_dropped: bool = False
     _settled: Deferred[None] = field(factory=Deferred)
@@ -89,6 +99,8 @@ class Delivery(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         reader, self._reader = self._reader, None
+        if self._body is not None:
+            self._body.drop()
         self._settled.callback(None)
         if reader is not None:
             reader.connectionLost(reason)
