@@ -5,16 +5,19 @@ framework but Klein, which has its own message (`test_mistakes_logged`).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import LogLevel, formatEvent
+from twisted.python.filepath import FilePath
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.static import File
 from twisted.web.xmlrpc import XMLRPC, withRequest
 
 from cancelweb import CancellingResource, cancel_on_disconnect, scope_of
+from cancelweb.testing import Client
 
 from .._logs import log_events, of_cancelweb
 from .._pages import PAGE, Page, returning
@@ -149,7 +152,7 @@ class FrameworkTests(MistakeTestCase):
     def test_in_a_later_turn(self) -> None:
         """The error comes, too, if the framework has called the view in a later turn."""
         caller = r"\S+test_mistakes_frameworks\.py:\d+ in Later\.answer answered"
-        for view in (waiting, deferring, tracking, leaving_open):
+        for view in (waiting, deferring, tracking):
             framework = Later(decorate(view))
             events = log_events(self)
             connection = self.serve_resource(framework)
@@ -241,6 +244,46 @@ class NoMistakeTests(MistakeTestCase):
             self.turn: Deferred[None] = Deferred()
             self.clock.callLater(0, self.turn.callback, None)
             self.assert_silent(self.decorated(handler), b"1")
+
+    def test_other_pages_of_one_byte(self) -> None:
+        """A response of one byte may be finished by other code than the work, in a later turn."""
+
+        def finish(request: Request, page: bytes) -> None:
+            request.write(page)
+            request.finish()
+
+        def left_open(request: Request) -> int:
+            self.clock.callLater(0, finish, request, b"1")
+            return NOT_DONE_YET
+
+        def deferring(request: Request) -> Deferred[None]:
+            self.clock.callLater(0, finish, request, b"0")
+            return Deferred()
+
+        async def stream(_: Request) -> AsyncIterator[bytes]:
+            self.clock.callLater(0, (turn := Deferred[None]()).callback, None)
+            await turn
+            yield b"1"
+
+        async def streaming(request: Request) -> AsyncIterator[bytes]:
+            return stream(request)
+
+        for handler, body in ((left_open, b"1"), (deferring, b"0"), (streaming, b"1")):
+            self.assert_silent(self.decorated(handler), body)
+            self.assert_silent(CancellingResource(Page(handler)), body)
+
+    def test_a_file_of_one_byte(self) -> None:
+        """A wrapped file may have one byte."""
+        file = FilePath(self.mktemp())
+        file.setContent(b"1")
+        root = Resource()
+        root.putChild(b"", File(file.path))
+        events = log_events(self)
+        connection = Client(CancellingResource(root), self.clock).connect()
+        connection.get()
+        self.clock.pump([0] * 3)
+        self.assertEqual(connection.response.body, b"1")
+        self.assertEqual(of_cancelweb(events, LogLevel.error), [])
 
     def test_a_handler_that_another_request_answers(self) -> None:
         """A request may be finished by the handler of another request."""

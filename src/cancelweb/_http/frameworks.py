@@ -180,10 +180,20 @@ def _who_answered(
     if caller.f_code is _RENDER:
         return _resource_behind(caller)
     is_left_open = scope.left_open is LeftOpen.BY_HANDLER
-    is_suspect = sent == 1 or (is_in_dispatch and not is_left_open)
+    if is_in_dispatch:
+        is_suspect = sent == 1 or not is_left_open
+    else:
+        # Code that the handler has begun may answer in a later turn, with one byte, too.
+        is_suspect = sent == 1 and not is_left_open and _holds_number(caller)
     if not is_suspect or _is_on_stack(scope):
         return ""
     return f"{caller.f_code.co_filename}:{caller.f_lineno} in {caller.f_code.co_qualname}"
+
+
+def _holds_number(caller: FrameType) -> bool:
+    """Whether a function has a variable for NOT_DONE_YET, or for what became of it."""
+    values = caller.f_locals.values()
+    return any(type(each) in (bytes, int, str) and each in (b"1", 1, "1") for each in values)
 
 
 def _is_on_stack(scope: Unawaited) -> bool:
