@@ -39,6 +39,8 @@ STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
 DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
 CLEANUP = DOCS / "howto" / "snippets" / "cleanup.py"
+HEALTH = DOCS / "howto" / "snippets" / "health.py"
+OWN_SERVER = DOCS / "howto" / "snippets" / "own_server.py"
 STATUS = DOCS / "howto" / "snippets" / "status.py"
 ERROR_PAGE_FILE = DOCS / "howto" / "snippets" / "error_page_file.py"
 ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
@@ -73,6 +75,8 @@ OWN_PROGRAMS = {
     DRIVER,
     SHIELD,
     CLEANUP,
+    HEALTH,
+    OWN_SERVER,
     STATUS,
     ERROR_PAGE,
     ERROR_PAGE_FILE,

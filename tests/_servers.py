@@ -152,6 +152,12 @@ class LoggedProcess(ProcessProtocol):
             self.signal("TERM")
         await self.end(within=10)
 
+    async def kill(self) -> None:
+        """End the process at once, if it still runs."""
+        with suppress(ProcessExitedAlready):
+            self.signal("KILL")
+        await self.end()
+
 
 @define(frozen=True)
 class SelfSigned:

@@ -7,23 +7,20 @@ steps of a drain are in `_operating.draining`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from math import ceil
 from types import MappingProxyType
-from typing import cast
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from ._checks import check_seconds
-from ._kinds.cancellers import global_reactor
 from ._operating.counts import Counts
-from ._operating.draining import Drain, InFlight
-from ._operating.let_go import LetGoWork
-from ._operating.pipelined import find_blind, warn_once
+from ._operating.draining import Drain, clock_of
+from ._operating.in_flight import InFlight
+from ._operating.pipelined import find_blind
+from ._operating.plans import Plan
 from ._operating.waiting import where_it_waits
 from ._scopes.checks import check_clock
 from ._scopes.hook_checks import check_only_watches, observers_from
@@ -47,7 +44,7 @@ class Monitor:
         clock: the clock of a drain; by default the reactor of the Site.
 
     Attributes:
-        is_draining: whether `drain` has been called, so that new requests are turned away.
+        is_draining: whether new requests are turned away, because of `drain`.
         is_dry_run: whether an entry point with this monitor was made with ``dry_run=True``.
     """
 
@@ -55,25 +52,21 @@ class Monitor:
         self._clock = None if clock is None else check_clock("clock", clock)
         self.is_draining = self.is_dry_run = False
         self._observers: tuple[Observer, ...] = ()
-        self._scopes: dict[MonitoredScope, None] = {}
-        self._survivors: dict[Survivor, None] = {}
-        # Keyed by identity: work of a user's own kind may equal other work, or have no hash.
-        self._detached: dict[int, DetachedWork] = {}
-        # These belong to the package. The lines have the keys of the detached work.
-        self.counts, self.let_go_work, self.detached_at = Counts(), LetGoWork(), dict[int, str]()
+        self._in_flight = InFlight()
+        self._scopes = self._in_flight.reported
+        # These belong to the package.
+        self.counts, self.let_go_work = Counts(), self._in_flight.let_go
+        self.detached_at = self._in_flight.detached_at
         self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
 
     def __repr__(self) -> str:
         return f"<Monitor: {len(self._scopes)} of {self.opened} scopes open>"
 
-    # --- for users ---
-
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """The open scopes, the oldest first."""
-        # Every scope that an entry point reports is a `Scope`; `IMonitor` cannot import that class.
-        return cast("tuple[Scope, ...]", tuple(self._scopes))
+        return tuple(self._in_flight.scopes)
 
     @property
     def survivors(self) -> tuple[Survivor, ...]:
@@ -81,7 +74,7 @@ class Monitor:
 
         The scope of a survivor may have closed long ago.
         """
-        return tuple(self._survivors)
+        return tuple(self._in_flight.survivors)
 
     @property
     def let_go(self) -> tuple[LetGo, ...]:
@@ -96,7 +89,7 @@ class Monitor:
     @property
     def detached(self) -> tuple[DetachedWork, ...]:
         """The detached work that is still running, the oldest first; each has a ``cancel()``."""
-        return tuple(self._detached.values())
+        return tuple(self._in_flight.detached.values())
 
     @property
     def opened(self) -> int:
@@ -136,41 +129,59 @@ class Monitor:
         """
         self._observers += check_only_watches(observers_from(observer))
 
-    def drain(self, seconds: float) -> Deferred[None]:
+    @property
+    def is_ready(self) -> bool:
+        """Whether `drain` has not been called yet, as readiness probes ask."""
+        return self._drain is None
+
+    def drain(
+        self,
+        seconds: float,
+        *,
+        delay: float = 0,
+        exit_after: float | None = None,
+        close: Callable[[], object] | None = None,
+    ) -> Deferred[None]:
         """Turn new requests away, let open ones finish, and cancel those that take too long.
 
-        From now on the entry points of this monitor answer new requests with 503, ``Retry-After``
-        and ``Connection: close``, without running a handler. After ``seconds`` the open requests
-        are cancelled with `cancelweb.Draining`, whatever their method, and answered likewise. The
-        drain then waits for cleanup hooks and detached work. Once ``seconds`` are over and the last
-        scope has closed, detached work has ten more seconds. Then the drain asks it to stop, and
-        waits five seconds. It logs what is still running then, and leaves it.
+        From now on, or after the ``delay``, entry points of this monitor answer new requests with
+        503, ``Retry-After`` and ``Connection: close``, without running a handler. After ``seconds``
+        the open requests are cancelled with `cancelweb.Draining`, whatever their method, and
+        answered likewise. The drain then waits for cleanup hooks and detached work. Once
+        ``seconds`` are over and the last scope has closed, detached work has ten more seconds. Then
+        the drain asks it to stop, waits five seconds, and logs what is still running.
 
         In a dry run the drain turns no request away and cancels none, and waits for requests for
-        ``seconds`` at most. Detached work is not part of a dry run.
+        ``seconds`` at most. Detached work is not part of it.
 
-        A drain closes no ports and installs no signal handlers. To drain before the process exits,
-        call ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30)``.
+        A drain installs no signal handlers. To drain before the process exits, call
+        ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30, exit_after=5)``.
 
         Args:
             seconds: how long requests may go on; 0 or more.
+            delay: seconds before, in which requests are served, and `is_ready` is false.
+            exit_after: seconds for the process to exit once ``seconds`` are over, or the drain.
+                Then the signal that asked the reactor to stop ends it, or SIGTERM, and the log says
+                what still ran. None: nothing ends the process.
+            close: called after the delay, such as ``port.stopListening``. The drain waits for what
+                it returns, five seconds at most.
 
         Returns:
             A Deferred that fires with None when the drain is over and its answers have been handed
             to the network. A drain cannot be stopped. Later calls return a Deferred for the same
-            drain, and their ``seconds`` are ignored.
+            drain. Of their arguments only ``exit_after`` counts, if no call had one before.
 
         Raises:
-            TypeError, ValueError: ``seconds`` is not a number of seconds.
+            TypeError, ValueError: a number of seconds is wrong, or ``close`` is not callable.
         """
-        check_seconds("seconds", seconds)
+        plan = Plan(seconds, delay, exit_after, close)
         if self._drain is None:
-            scopes = cast("Collection[Scope]", self._scopes.keys())
-            in_flight = InFlight(scopes, self._detached.values(), lambda: self.opened)
-            self._drain = Drain(in_flight, self._find_clock(), seconds)
-            self.is_draining = True
-            self._drain.start()
-        return self._drain.when_done()
+            clock = self._clock or clock_of(self.scopes)
+            self._drain = Drain(self._in_flight, clock, plan, self._turn_away, lambda: self.opened)
+        return self._drain.run(exit_after)
+
+    def _turn_away(self) -> None:
+        self.is_draining = True
 
     def blind_spots(self) -> tuple[Scope, ...]:
         """The open scopes whose client could leave unnoticed, because Twisted has stopped reading.
@@ -185,25 +196,13 @@ class Monitor:
         Returns:
             The scopes, the oldest first.
         """
-        for scope in self.scopes:
-            # Twisted may fail to report the end of a request; this notices it.
-            scope.catch_up()
-        blind = find_blind(self.scopes)
-        for scope, connection in blind:
-            warn_once(scope, connection, self._warned)
-        return tuple(scope for scope, _ in blind)
-
-    def _find_clock(self) -> IReactorTime:
-        if self._clock is not None:
-            return self._clock
-        scope = next(iter(self.scopes), None)
-        return global_reactor() if scope is None else scope.clock
+        return find_blind(self.scopes, self._warned)
 
     # --- for entry points and the status page ---
 
     def oldest(self, count: int) -> list[Scope]:
         """The oldest open scopes, so many at most, without a look at the others."""
-        return cast("list[Scope]", list(islice(self._scopes, count)))
+        return list(islice(self._in_flight.scopes, count))
 
     def scope_opened(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""
@@ -224,11 +223,11 @@ class Monitor:
 
     def work_survives(self, survivor: Survivor) -> None:
         """See `IMonitor`."""
-        self._survivors[survivor] = None
+        self._in_flight.survivors[survivor] = None
 
     def survivor_ended(self, survivor: Survivor) -> None:
         """See `IMonitor`."""
-        self._survivors.pop(survivor, None)
+        self._in_flight.survivors.pop(survivor, None)
 
     def work_let_go(self, let_go: LetGo) -> None:
         """See `IMonitor`."""
@@ -240,11 +239,12 @@ class Monitor:
 
     def work_detached(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
-        self._detached[id(work)], self.detached_at[id(work)] = work, place_of_caller()
+        self._in_flight.detached[id(work)] = work
+        self.detached_at[id(work)] = place_of_caller()
 
     def detached_work_ended(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
-        self._detached.pop(id(work), None)
+        self._in_flight.detached.pop(id(work), None)
         self.detached_at.pop(id(work), None)
         if self._drain is not None:
             self._drain.look()

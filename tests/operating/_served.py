@@ -3,9 +3,12 @@
 Each page tells the log how far it is.
 """
 
+import os
 from collections.abc import Callable, Iterable
-from time import sleep
+from signal import SIGINT
+from time import monotonic, sleep
 from typing import Any, cast
+from weakref import ref
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
@@ -15,6 +18,7 @@ from twisted.web.resource import NoResource, Resource
 from twisted.web.server import Request
 
 from cancelweb import Outcome, Scope, detach
+from cancelweb.threads import defer_to_thread
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -78,12 +82,47 @@ class Detaching(Resource):
         return b"detached"
 
 
+class Sleeping(Resource):
+    """A page that a thread makes for a minute, and cannot be told to stop."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> Any:
+        """Have a thread sleep."""
+        tell("at {uri}", uri=request.uri.decode())
+        return defer_to_thread(sleep, 60)
+
+
+class Blocking(Resource):
+    """A page whose handler blocks the reactor."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        """Compute for a minute."""
+        tell("at {uri}", uri=request.uri.decode())
+        end = monotonic() + 60
+        while monotonic() < end:
+            pass
+        return b"done"
+
+
 PAGES: dict[bytes, Callable[[], Resource]] = {
     b"quick": Quick,
     b"waiting": Waiting,
     b"soon": Soon,
     b"detaching": Detaching,
+    b"sleeping": Sleeping,
+    b"blocking": Blocking,
 }
+
+
+def interrupted() -> Resource:
+    """The pages; but a SIGINT comes first, at a place where Python ignores exceptions."""
+    pages = Pages()
+    _ = ref(pages, lambda _: os.kill(os.getpid(), SIGINT))
+    del pages
+    return Pages()
 
 
 async def hook(scope: Scope) -> None:

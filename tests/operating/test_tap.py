@@ -91,6 +91,8 @@ WRONG = [
     ("--drain", "long", "must be a number of seconds"),
     ("--drain", "-1", "must be a finite number of seconds, 0 or more"),
     ("--drain", "inf", "must be a finite number of seconds, 0 or more"),
+    ("--drain-delay", "1m", "must be a number of seconds"),
+    ("--exit-after", "-1", "must be a finite number of seconds, 0 or more"),
     ("--status", "nowhere:80", "Unknown endpoint type: 'nowhere'"),
     (
         "--status-host",
@@ -328,6 +330,16 @@ class DocsTests(SynchronousTestCase):
             self.assertIsNotNone(parsed(*shlex.split(command))["root"], command)
         self.assertGreater(len(commands), 3)
 
+    def test_kubernetes(self) -> None:
+        """The example for Kubernetes has options that exist, and a longer stop than they take."""
+        page = (DOCS / "howto" / "run.rst").read_text()
+        (args,) = re.findall(r" args: \[(.*)\]", page)
+        options = parsed(*(each.strip('"') for each in args.split(", ")))
+        self.assertEqual(options["status"], "tcp:9000:interface=0.0.0.0")
+        (grace,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", page)
+        stop = options["drain-delay"] + options["drain"] + options["exit-after"]
+        self.assertGreater(int(grace), stop)
+
     def test_table(self) -> None:
         """The table of options has each that `twist web` does not have, with its default."""
         page = (DOCS / "reference" / "options.rst").read_text()
@@ -337,7 +349,9 @@ class DocsTests(SynchronousTestCase):
         self.assertEqual({name for name, _ in listed}, ours - theirs)
         help_text = re.sub(r"\s+", " ", str(tap.Options()))
         shown = [each for each in listed if re.fullmatch("[0-9]+|[A-Z, ]+", each[1])]
-        self.assertEqual([name for name, _ in shown], ["methods", "drain"])
+        self.assertEqual(
+            [name for name, _ in shown], ["methods", "drain", "drain-delay", "exit-after"]
+        )
         for name, default in shown:
             default = default.replace(" ", "")
             self.assertRegex(help_text, rf"--{name}= [^\[]*\[default: {default}\]")

@@ -20,10 +20,12 @@ from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cancelweb import tap
+from cancelweb._operating.exiting import ExitLimit
 from cancelweb.monitor import Monitor
+from cancelweb.tap import service
 from cancelweb.tap.announcing import url_of
 from cancelweb.tap.making import LOOK_EVERY
-from cancelweb.tap.service import _accept_waiting_clients, _ports_of
+from cancelweb.tap.service import _accept_waiting_clients, _handle_signals, _ports_of
 
 from .._http2 import HTTP2Client
 from .._logs import log_events, of_cancelweb
@@ -81,7 +83,9 @@ class RunningTestCase(TestCase):
     timeout = 20
 
     def setUp(self) -> None:
-        """Give Twisted its signal handlers back in the end."""
+        """Give Twisted its signal handlers back in the end, and leave this process running."""
+        self.limits: list[float] = []
+        self.patch(ExitLimit, "within", lambda _, seconds: self.limits.append(seconds))
         for each in signal.SIGINT, signal.SIGTERM:
             self.addCleanup(signal.signal, each, signal.getsignal(each))
 
@@ -173,6 +177,50 @@ class RunningTests(RunningTestCase):
         self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
         await stopped
+
+    async def test_exit_is_limited(self) -> None:
+        """A service that is stopped limits the exit of its process by its options."""
+        server = tap.makeService(parsed("--listen", ENDPOINT, "--drain", "7", "--exit-after", "3"))
+        server.startService()
+        await server.stopService()
+        self.assertAlmostEqual(self.limits[1], 7 + 3, places=1)
+        self.assertEqual(self.limits[-1], 3)
+
+    async def test_a_delay(self) -> None:
+        """The line about the stop says when it begins."""
+        events = log_events(self)
+        server = tap.makeService(parsed("--listen", ENDPOINT, "--drain-delay", "0.01"))
+        server.startService()
+        await server.stopService()
+        self.assertIn(
+            "stopping in 0.01 s: no requests in flight; SIGINT stops at once",
+            [formatEvent(each) for each in events],
+        )
+
+    def test_signals_before(self) -> None:
+        """A signal has the reactor stop, within a limit; handlers of others are left alone."""
+
+        class Reactor:
+            def __init__(self) -> None:
+                self.told: list[object] = []
+
+            def sigInt(self, *arguments: object) -> None:
+                self.told.append(arguments[0])
+
+            sigTerm = sigInt
+
+        limits: list[float] = []
+        self.patch(service, "exit_in_any_case", limits.append)
+        fake, others = Reactor(), lambda *_: None
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, others)
+        _handle_signals(fake, 30)
+        self.assertIs(signal.getsignal(signal.SIGTERM), others)
+        signal.signal(signal.SIGTERM, fake.sigTerm)
+        _handle_signals(fake, 30)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        self.assertEqual((fake.told, limits), ([signal.SIGINT, signal.SIGTERM], [30, 30]))
 
     def refused(self, *options: str) -> tuple[str, Any]:
         """Why a server cannot start, which ends the program; and the factory of its port."""

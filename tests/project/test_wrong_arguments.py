@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 import cancelweb
+from cancelweb._operating.exiting import ExitLimit
 from cancelweb.testing import SweepFailed
 
 from ._surface import call, calls, functions
@@ -118,6 +119,10 @@ def complaint(error: BaseException, parameter: str) -> str | None:
 
 class WrongArgumentsTests(SynchronousTestCase):
     """A value of a wrong type for each parameter."""
+
+    def setUp(self) -> None:
+        """Have no drain end this process."""
+        self.patch(ExitLimit, "within", lambda *_: None)
 
     def outcome(self, name: str, make: Callable[[], Any], parameter: str, value: object) -> str:
         """What is wrong with how a call ends; an empty string if nothing is."""

@@ -329,7 +329,7 @@ class TheLogSeesTheValuesTests(LoggedTestCase):
         monitor.drain(0)
         self.clock.advance(0)
         self.assertEqual(connection.received, b"")
-        self.assert_seen("could not be cancelled")
+        self.assert_seen("could not be drained")
 
     def test_unanswerable(self) -> None:
         """A request that cannot be answered is logged in the handler's context."""

@@ -1,59 +1,44 @@
 """The steps of a drain: wait, cancel, wait for cleanup, and wait until everything is sent.
 
-The monitor knows what there is to wait for. Each scope knows how it is cancelled.
+The monitor knows what there is to wait for. Each scope knows how it is cancelled. No step waits
+without a limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime
-from twisted.internet.tcp import Server
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from .._http.pages import make_last
-from .._http.request_facts import has_begun, has_streams
+from .._http.request_facts import has_begun
+from .._kinds.cancellers import global_reactor
 from .._log import log
 from .._scopes.bursts import write_counts
-from .._scopes.hooks import CLEANUP_TIMEOUT
+from .._scopes.hooks import CLEANUP_TIMEOUT, cleanup_seconds
 from .._scopes.own_thread import check_clocks_thread
-from .._scopes.patience import SURVIVOR_AFTER
+from .._scopes.patience import SURVIVOR_AFTER, seconds_for
 from .._scopes.scope import Scope
 from .._scopes.telling import log_in
 from .._twisted.checks import check
+from .._twisted.process import exit_signal_of
 from ..causes import Draining
-from ..interfaces import DetachedWork
+from .exiting import ExitLimit
+from .holding_up import holders_of
+from .in_flight import InFlight
+from .plans import Plan
+from .quiet import until_quiet
 
-check("unsent")
+check("exit signal")
 
-FLUSH = 1.0
-"""Seconds that connections have to send what was written at the very end."""
+CLOSE = 5.0
+"""Seconds in which the ports must have closed."""
 
-LINGER = 0.5
-"""Seconds without a new request after which open connections count as idle.
-
-A client that was not told that its connection is about to close may be sending a request on it. The
-request is lost if nothing reads it (RFC 9112, section 9.6).
-"""
-
-GLANCE = 0.01
-"""Seconds between two looks at the connections."""
-
-
-@frozen
-class InFlight:
-    """A live view of what a monitor knows to be in progress.
-
-    Attributes:
-        scopes: the open scopes.
-        detached: the detached work that still runs.
-        opened: returns how many scopes have ever been opened.
-    """
-
-    scopes: Collection[Scope]
-    detached: Collection[DetachedWork]
-    opened: Callable[[], int]
+MARGIN = 5.0
+"""Seconds that a scope has to close beyond its own limits, which should have closed it."""
 
 
 class Drain:
@@ -62,40 +47,67 @@ class Drain:
     Args:
         in_flight: what is drained. Call `look` whenever a part of it has ended.
         clock: measures the time.
-        seconds: how long requests may go on.
+        plan: what the drain does.
+        begin: called when new requests are turned away from now on.
+        opened: returns how many scopes have ever been opened.
 
     Raises:
         RuntimeError: this is another thread than the reactor's.
     """
 
-    def __init__(self, in_flight: InFlight, clock: IReactorTime, seconds: float) -> None:
+    def __init__(
+        self,
+        in_flight: InFlight,
+        clock: IReactorTime,
+        plan: Plan,
+        begin: Callable[[], object],
+        opened: Callable[[], int],
+    ) -> None:
         check_clocks_thread(clock, "monitor.drain")
-        self._in_flight, self._clock = in_flight, clock
-        self._deadline = clock.seconds() + seconds
+        self._in_flight, self._clock, self._plan = in_flight, clock, plan
+        self._begin, self._opened = begin, opened
+        self._deadline = clock.seconds() + plan.delay + plan.seconds
         self._waiting: list[Deferred[None]] = []
-        self._is_done = False
-        self._opened, self._quiet_since = 0, clock.seconds()
+        self._has_begun = self._is_done = False
         self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
-        # The scopes that must close, as of the last look at all of them; some may have closed.
+        # The scopes that must close; some may have closed.
         self._closing: list[Scope] = []
+        self._exit_after = 0.0
+        self._exit_limit: ExitLimit | None = None
 
     def remaining(self) -> float:
         """Seconds until the drain cancels what is left."""
         return max(0.0, self._deadline - self._clock.seconds())
 
-    def start(self) -> None:
-        """Begin with the first step; the others follow."""
-        for scope in list(self._in_flight.scopes):
-            # Twisted may never have reported the end of this request.
-            scope.catch_up(is_reported_by_now=True)
-            if scope.request is not None and not (
-                scope.options.dry_run or has_begun(scope.request)
-            ):
-                make_last(scope.request)
-        Deferred.fromCoroutine(self._run())
+    def run(self, exit_after: float | None) -> Deferred[None]:
+        """Begin, unless it has begun; returns a new Deferred that fires at the end of the drain.
 
-    def when_done(self) -> Deferred[None]:
-        """A new Deferred that fires at the end of the drain. Cancelling it ends only the wait."""
+        Cancelling the Deferred ends only the wait.
+
+        Args:
+            exit_after: seconds that the process has to exit after the drain; the first counts.
+        """
+        if exit_after is not None and self._exit_limit is None:
+            self._exit_after = exit_after
+            self._exit_limit = ExitLimit(
+                partial(holders_of, self._in_flight, self._clock),
+                partial(exit_signal_of, self._clock),
+            )
+            # The ports may still have to close.
+            self._limit_exit(exit_after if self._is_done else self._exit_left() + CLOSE)
+        if not self._has_begun:
+            self._has_begun = True
+            Deferred.fromCoroutine(self._run())
+        return self._when_done()
+
+    def _exit_left(self) -> float:
+        return self._deadline + self._exit_after - self._clock.seconds()
+
+    def _limit_exit(self, seconds: float) -> None:
+        if self._exit_limit is not None:
+            self._exit_limit.within(seconds)
+
+    def _when_done(self) -> Deferred[None]:
         done: Deferred[None] = Deferred(self._waiting.remove)
         if self._is_done:
             done.callback(None)
@@ -110,23 +122,60 @@ class Drain:
 
     def _done(self) -> None:
         self._is_done = True
+        if self._exit_after < self._exit_left():
+            self._limit_exit(self._exit_after)
         waiting, self._waiting = self._waiting, []
         for done in waiting:
             done.callback(None)
 
     async def _run(self) -> None:
+        try:
+            await self._close()
+            self._turn_away()
+            await self._steps()
+        except GeneratorExit:
+            # The garbage collector has found a drain whose clock has stopped.
+            raise
+        except BaseException:
+            # A request may be of a kind that raises when it is looked at.
+            log.failure("the drain failed, and is over")
+        self._done()
+
+    async def _close(self) -> None:
+        if self._plan.delay > 0:
+            await deferLater(self._clock, self._plan.delay)
+        if self._plan.close is not None:
+            closed = maybeDeferred(self._plan.close).addTimeout(CLOSE, self._clock)
+            await closed.addErrback(lambda why: log.failure("the ports did not close", why))
+
+    def _turn_away(self) -> None:
+        self._begin()
+        self._deadline = self._clock.seconds() + self._plan.seconds
+        self._limit_exit(self._exit_left())
+        for scope in list(self._in_flight.scopes):
+            _guarded(_make_last, scope)
+
+    async def _steps(self) -> None:
         await self._until(self._is_idle, self.remaining())
-        self._cancel_scopes()
-        # No time limit: each scope has its own, survivor_after and cleanup_timeout.
-        await self._until(self._are_closed, None)
+        await self._close_scopes()
         await self._until(self._is_nothing_detached, max(self.remaining(), CLEANUP_TIMEOUT))
         self._stop_detached()
         await self._until(self._is_nothing_detached, SURVIVOR_AFTER)
-        for work in list(self._in_flight.detached):
+        for work in list(self._in_flight.detached.values()):
             log.warn("{work} is detached and still runs after the drain", work=work.describe())
-        await self._until_quiet()
+        await until_quiet(self._clock, self._opened, self._deadline)
         write_counts(self._clock)
-        self._done()
+
+    async def _close_scopes(self) -> None:
+        """Cancel the open scopes, and those that open meanwhile, until all have closed."""
+        scopes = self._cancel_scopes()
+        latest = self._clock.seconds() + max(map(_limits_of, scopes), default=0.0) + MARGIN
+        while scopes and self._clock.seconds() < latest:
+            self._closing = scopes
+            await self._until(self._are_closed, latest - self._clock.seconds())
+            scopes = self._cancel_scopes()
+        for scope in scopes:
+            log_in(scope.context, log.warn, "{scope} is still open after the drain", scope=scope)
 
     def _is_idle(self) -> bool:
         return not self._in_flight.scopes and not self._in_flight.detached
@@ -135,79 +184,67 @@ class Drain:
         open_scopes = self._in_flight.scopes
         while self._closing and self._closing[-1] not in open_scopes:
             self._closing.pop()
-        if not self._closing:
-            # Nothing cancels scopes in a dry run, so a drain does not wait for them.
-            self._closing = [scope for scope in open_scopes if not scope.options.dry_run]
         return not self._closing
 
     def _is_nothing_detached(self) -> bool:
         return not self._in_flight.detached
 
-    def _cancel_scopes(self) -> None:
+    def _cancel_scopes(self) -> list[Scope]:
+        """Cancel the open scopes; returns those that must close."""
         for scope in list(self._in_flight.scopes):
-            self._cancel(scope)
-
-    def _cancel(self, scope: Scope) -> None:
-        try:
-            scope.life.drain(Draining())
-        except BaseException:
-            # This request may be of a kind that cannot be answered. Still cancel the others.
-            text = "{scope} could not be cancelled"
-            log_in(scope.context, log.failure, text, scope=scope)
+            _guarded(_cancel, scope)
+        # Nothing cancels scopes in a dry run, so a drain does not wait for them.
+        return [scope for scope in self._in_flight.scopes if not scope.options.dry_run]
 
     def _stop_detached(self) -> None:
-        for work in list(self._in_flight.detached):
+        for work in list(self._in_flight.detached.values()):
             work.clock = self._clock
             try:
                 work.cancel()
             except BaseException:
                 log.failure("the canceller {canceller} failed", canceller=work.describe())
 
-    async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Wait until a condition is true, which `look` tests, or for this many seconds."""
         if condition():
             return
         waiting: Deferred[None] = Deferred()
-        timer = None if seconds is None else self._clock.callLater(seconds, waiting.callback, None)
+        timer = self._clock.callLater(seconds, waiting.callback, None)
         self._awaited = condition, waiting
         await waiting
         self._awaited = None
-        if timer is not None and timer.active():
+        if timer.active():
             timer.cancel()
 
-    async def _until_quiet(self) -> None:
-        """Wait until connections have sent their bytes, and for the last requests.
 
-        "Finished" is not "sent": at shutdown, Twisted closes connections even if they hold unsent
-        bytes. The reactor shows such bytes only as a connection that wants to write.
-        """
-        began = self._clock.seconds()
-        late = max(self._deadline, began + FLUSH)
-        # Twisted writes the bytes that a handler returned only after the handler's scope closed.
-        await self._pause(0)
-        while (self._is_sending() or self._lingers(began)) and self._clock.seconds() < late:
-            await self._pause(GLANCE)
+def clock_of(scopes: Sequence[Scope]) -> IReactorTime:
+    """The clock of the oldest scope, or the running reactor."""
+    clock: IReactorTime = scopes[0].clock if scopes else global_reactor()
+    return clock
 
-    def _is_sending(self) -> bool:
-        if not IReactorFDSet.providedBy(self._clock):
-            return False
-        if any(isinstance(each, Server) for each in self._clock.getWriters()):
-            return True
-        return any(has_streams(getattr(each, "protocol", None)) for each in self._connections())
 
-    def _lingers(self, began: float) -> bool:
-        """Whether another request may come soon. Endless requests do not extend `FLUSH`."""
-        now, opened = self._clock.seconds(), self._in_flight.opened()
-        if opened != self._opened:
-            self._opened, self._quiet_since = opened, now
-        return now < min(began + FLUSH, self._quiet_since + LINGER) and bool(self._connections())
+def _guarded(step: Callable[[Scope], object], scope: Scope) -> None:
+    try:
+        step(scope)
+    except BaseException:
+        # This request may be of a kind that cannot be answered. Still drain the others.
+        text = "{scope} could not be drained"
+        log_in(scope.context, log.failure, text, scope=scope)
 
-    def _connections(self) -> list[Server]:
-        if not IReactorFDSet.providedBy(self._clock):
-            return []
-        return [each for each in self._clock.getReaders() if isinstance(each, Server)]
 
-    def _pause(self, seconds: float) -> Deferred[None]:
-        waiting: Deferred[None] = Deferred()
-        self._clock.callLater(seconds, waiting.callback, None)
-        return waiting
+def _make_last(scope: Scope) -> None:
+    # Twisted may never have reported the end of this request.
+    scope.catch_up(is_reported_by_now=True)
+    if scope.request is not None and not (scope.options.dry_run or has_begun(scope.request)):
+        make_last(scope.request)
+
+
+def _cancel(scope: Scope) -> None:
+    scope.life.drain(Draining())
+
+
+def _limits_of(scope: Scope) -> float:
+    """Seconds that the work and the hooks of a cancelled scope may take together."""
+    usual = scope.options.survivor_after or SURVIVOR_AFTER
+    works = (seconds_for(work, scope) for work in scope.life.stopping.works)
+    return max(works, default=usual) + cleanup_seconds(scope)

@@ -6,7 +6,7 @@ for them; ``twist cancelweb`` calls it every ten seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -20,8 +20,23 @@ from .._scopes.states import Fate
 from .._scopes.telling import log_in
 
 
-def find_blind(scopes: Iterable[Scope]) -> list[tuple[Scope, object]]:
-    """The scopes of open requests whose connection is not being read, each with that connection."""
+def find_blind(scopes: Sequence[Scope], warned: WeakSet[object]) -> tuple[Scope, ...]:
+    """The scopes of open requests whose connection is not being read; logs each connection once.
+
+    Args:
+        scopes: open scopes.
+        warned: the connections that were logged before.
+    """
+    for scope in scopes:
+        # Twisted may fail to report the end of a request; this notices it.
+        scope.catch_up()
+    blind = _blind(scopes)
+    for scope, connection in blind:
+        _warn_once(scope, connection, warned)
+    return tuple(scope for scope, _ in blind)
+
+
+def _blind(scopes: Sequence[Scope]) -> list[tuple[Scope, object]]:
     readers: dict[IReactorTime, set[object]] = {}
     found = []
     for scope in scopes:
@@ -44,7 +59,7 @@ def _connection(request: Any) -> object:
     return connection
 
 
-def warn_once(scope: Scope, connection: object, warned: WeakSet[object]) -> None:
+def _warn_once(scope: Scope, connection: object, warned: WeakSet[object]) -> None:
     """Log that a scope's connection is not being read, once for each connection."""
     if connection in warned:
         return

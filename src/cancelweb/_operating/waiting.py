@@ -12,7 +12,8 @@ def where_it_waits(scope: Scope) -> str:
     """Tell where the work of a scope waits, in one line, such as ``file.py:123 in function``.
 
     The line is that of the innermost frame that Python can tell. Work without a coroutine is
-    described: a timer, for example, by its function and when it is due.
+    described: a timer, for example, by its function and when it is due. While a cleanup hook runs,
+    the line is the hook's.
 
     Args:
         scope: an open scope. If its handler returned no work, the newest tracked work is told.
@@ -21,6 +22,9 @@ def where_it_waits(scope: Scope) -> str:
         The line; empty if the scope has no work.
     """
     check_instance("scope", scope, Scope, "a cancelweb.Scope")
+    hook = scope.life.running_hook
+    if hook is not None:
+        return innermost_line(hook)
     works = scope.life.stopping.works
     # A request may have thousands of pieces of work.
     tracked = (work for work in reversed(works) if work.step is not ENDED)

@@ -82,9 +82,11 @@ class HookStack:
 
     Attributes:
         began: when the first hook was run, in seconds on the scope's clock.
+        running: the hook that the scope waits for, or None.
     """
 
     began: float | None = None
+    running: Canceller | None = None
     # The hooks that were called after the time was used up, and did not end at once.
     _unawaited: list[str] | None = None
 
@@ -120,11 +122,15 @@ class HookStack:
             if not for_cancelled or self._is_cancelled:
                 ended = self._run(hook, self.began)
                 if ended is not None and not ended.called:
-                    ended.addCallback(lambda _: self.run_all(done))
+                    ended.addCallback(self._go_on, done)
                     return
         if self._unawaited is not None:
             self._report_unawaited(self._unawaited)
         done()
+
+    def _go_on(self, _: None, done: Callable[[], object]) -> None:
+        self.running = None
+        self.run_all(done)
 
     def _run(self, hook: Hook, began: float) -> Deferred[None] | None:
         """Run a hook; log its failure.
@@ -152,7 +158,10 @@ class HookStack:
         called = _Called(name_of(hook), scope.life.has_asked, telling_of(scope, running))
         seconds = began + self._limit - scope.clock.seconds()
         if seconds > 0:
-            return _ended_or_late(running, called, seconds, self._limit, scope.clock)
+            ended = _ended_or_late(running, called, seconds, self._limit, scope.clock)
+            if not ended.called and scope.state is not CLOSED:
+                self.running = running
+            return ended
         self._watch_only(running, called)
         return None
 

@@ -57,7 +57,7 @@ class ThreadCall:
         """
         self._function = partial(function, *args, **kw)
         waiting = self._wait()
-        pool.callInThreadWithCallback(self._ended, copy_context().run, self._run)
+        pool.callInThreadWithCallback(self._ended, copy_context().run, self.run)
         return waiting
 
     def stop(self) -> None:
@@ -67,7 +67,8 @@ class ThreadCall:
         """The exception to fail with if the function returned although the call was cancelled."""
         return CancelledError()
 
-    def _run(self) -> Any:
+    def run(self) -> Any:
+        """Call the function, in the thread, unless the call was cancelled before."""
         if not self._claim.acquire(blocking=False):
             return None
         function: Any = self._function

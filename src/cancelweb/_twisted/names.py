@@ -92,6 +92,11 @@ NEEDED = (
         "the end of a process transport is noticed only after it was cancelled, and a little late",
     ),
     Needed(
+        "exit signal",
+        ("twisted.internet.base:ReactorBase._exitSignal",),
+        "a process that exit_after ends is ended by SIGTERM, even if SIGINT asked it to stop",
+    ),
+    Needed(
         "unsent bytes",
         of("twisted.internet.abstract:FileDescriptor.", "dataBuffer", "offset"),
         "stall_timeout aborts clients that read, but take too long for what is already buffered",

@@ -18,7 +18,7 @@ from ..status import QuietSite, StatusResource
 from .announcing import Announced
 from .loopback import names_interface, on_loopback
 from .options import Options
-from .service import DrainingService
+from .service import DrainingService, Stop
 
 LOOK_EVERY = 10.0
 """Seconds between two looks for connections that are not being read."""
@@ -41,7 +41,8 @@ def makeService(options: Options) -> MultiService:
     for each, option, given in zip(web, options["options-of-ports"], options["ports"], strict=True):
         each.factory = factory
         each.endpoint = Announced(each.endpoint, "serving at {url}", f"--{option} {given}")
-    server = DrainingService(web, monitor, options["drain"])
+    stop = Stop(options["drain-delay"], options["drain"], options["exit-after"])
+    server = DrainingService(web, monitor, stop)
     TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
         resource = StatusResource(monitor, hosts=options["status-hosts"])

@@ -27,14 +27,14 @@ from .values import (
     check_processor,
     checked,
     checking,
-    drain_from,
     number_from,
     object_from,
+    seconds_from,
     suggestion,
 )
 
-DRAIN = 5.0
-"""Seconds. This leaves as many for cleanup before ``docker stop``, say, kills the server."""
+DRAIN, EXIT_AFTER = 5.0, 5.0
+"""Seconds. Together they are the 10 s after which ``docker stop``, say, kills the server."""
 
 
 class Options(tap.Options):
@@ -60,7 +60,7 @@ class Options(tap.Options):
         self["methods"] = self["keepalive"] = self["status"] = None
         self["error-page"] = None
         self["limits"] = {}
-        self["drain"] = DRAIN
+        self["drain-delay"], self["drain"], self["exit-after"] = 0.0, DRAIN, EXIT_AFTER
         self["on-cancel"], self["observers"] = [], [log_outcome]
         self["status-hosts"] = []
 
@@ -138,7 +138,24 @@ class Options(tap.Options):
         [default: 5]
         """
         with checking("drain", seconds):
-            self["drain"] = drain_from(seconds)
+            self["drain"] = seconds_from(seconds)
+
+    def opt_drain_delay(self, seconds: str) -> None:
+        """Seconds between the signal to stop and the closing of the ports.
+
+        Requests are served as before, while /readyz on the port of --status answers 503.
+        [default: 0]
+        """
+        with checking("drain-delay", seconds):
+            self["drain-delay"] = seconds_from(seconds)
+
+    def opt_exit_after(self, seconds: str) -> None:
+        """Seconds that cleanup, threads and all else have to end once --drain is over.
+
+        Then the log says what still runs, and the process is ended. [default: 5]
+        """
+        with checking("exit-after", seconds):
+            self["exit-after"] = seconds_from(seconds)
 
     def opt_status(self, endpoint: str) -> None:
         """Port of the status page, or an endpoint as for --listen. Off by default.

@@ -6,20 +6,44 @@ The monitor drains; this module does so after the ports have closed and before t
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from attrs import frozen
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReadDescriptor
 
 from .._kinds.cancellers import global_reactor
 from .._log import log
+from .._operating.draining import CLOSE
+from .._operating.exiting import TELL, exit_in_any_case
 from ..monitor import Monitor
 
 ACCEPTS = 5
 """How often each port is told to accept: one client the first time, then 20 more each time."""
+
+
+@frozen
+class Stop:
+    """How long each step of a stop may take, in seconds.
+
+    Attributes:
+        delay: for new requests, which are served as before.
+        drain: for requests in flight, after the delay.
+        exit_after: for all else, until the process is ended.
+    """
+
+    delay: float
+    drain: float
+    exit_after: float
+
+    @property
+    def longest(self) -> float:
+        """How long all of it may take, from the signal on."""
+        return self.delay + CLOSE + self.drain + self.exit_after + 3 * TELL
 
 
 class DrainingService(MultiService):
@@ -28,13 +52,13 @@ class DrainingService(MultiService):
     Args:
         web: the service that listens.
         monitor: the monitor of the served requests.
-        seconds: how long requests in flight may go on.
+        stop: how long each step of the stop may take.
     """
 
-    def __init__(self, web: MultiService, monitor: Monitor, seconds: float) -> None:
+    def __init__(self, web: MultiService, monitor: Monitor, stop: Stop) -> None:
         super().__init__()
         web.setServiceParent(self)
-        self._web, self._monitor, self._seconds = web, monitor, seconds
+        self._web, self._monitor, self._stop = web, monitor, stop
 
     def startService(self) -> None:
         """See `IService`.
@@ -47,6 +71,8 @@ class DrainingService(MultiService):
             super().startService()
         except (CannotListenError, OSError, OverflowError) as error:
             raise SystemExit(f"cancelweb: cannot start: {error}") from error
+        reactor: Any = global_reactor()
+        reactor.callWhenRunning(_handle_signals, reactor, self._stop.longest)
 
     def stopService(self) -> Deferred[None]:
         """Drain, then stop.
@@ -58,23 +84,32 @@ class DrainingService(MultiService):
         return Deferred.fromCoroutine(self._drain())
 
     async def _drain(self) -> None:
-        count = len(self._monitor.scopes)
+        count, stop = len(self._monitor.scopes), self._stop
         log.info(
-            "stopping: {in_flight_text}; SIGINT stops at once",
+            "stopping{delay_text}: {in_flight_text}; SIGINT stops at once",
             count=count,
-            in_flight_text=_in_flight(count, self._seconds),
-            seconds=self._seconds,
+            in_flight_text=_in_flight(count, stop.drain),
+            seconds=stop.drain,
+            delay=stop.delay,
+            delay_text=f" in {stop.delay:g} s" if stop.delay else "",
         )
         factories = [each.factory for each in self._web]
         for each in factories:
             # This counts as one more port: a Site that is stopped no longer writes its access log.
             each.doStart()
-        # Close the ports first, so that the drain includes all clients that came in time.
-        await DeferredList([_stop_listening(self._web)])
-        await self._monitor.drain(self._seconds)
+        # The ports close first, so that the drain includes all clients that came in time.
+        await self._monitor.drain(
+            stop.drain, delay=stop.delay, exit_after=stop.exit_after, close=self._stop_listening
+        )
         for each in factories:
             each.doStop()
         await super().stopService()
+
+    def _stop_listening(self) -> Deferred[Any]:
+        reactor: Any = global_reactor()
+        # Twisted also closes ports in the next turn. This call comes first, because it is older.
+        reactor.callLater(0, _accept_waiting_clients, _ports_of(reactor))
+        return maybeDeferred(self._web.disownServiceParent)
 
 
 def _in_flight(count: int, seconds: float) -> str:
@@ -82,13 +117,6 @@ def _in_flight(count: int, seconds: float) -> str:
         return "no requests in flight"
     requests = "1 request in flight has" if count == 1 else f"{count} requests in flight have"
     return f"{requests} {seconds:g} s to finish"
-
-
-def _stop_listening(web: MultiService) -> Deferred[Any]:
-    reactor: Any = global_reactor()
-    # Twisted also closes ports in the next turn. This call comes first, because it is older.
-    reactor.callLater(0, _accept_waiting_clients, _ports_of(reactor))
-    return maybeDeferred(web.disownServiceParent)
 
 
 def _ports_of(reactor: object) -> list[IReadDescriptor]:
@@ -103,6 +131,25 @@ def _accept_waiting_clients(ports: Iterable[IReadDescriptor]) -> None:
         for _ in range(ACCEPTS):
             if port.fileno() >= 0:
                 port.doRead()
+
+
+def _handle_signals(reactor: Any, seconds: float) -> None:
+    """Have the reactor handle the signals, and limit the exit even if it never gets to stop.
+
+    For SIGINT the reactor sets its own handler only in place of Python's, which the plugin has
+    removed.
+    """
+    for number, stop in (signal.SIGINT, reactor.sigInt), (signal.SIGTERM, reactor.sigTerm):
+        if signal.getsignal(number) in (signal.SIG_DFL, stop):
+            signal.signal(number, partial(_told_to_stop, seconds, stop))
+
+
+def _told_to_stop(
+    seconds: float, stop: Callable[[int, object], object], number: int, frame: object
+) -> None:
+    # The drain replaces this limit by its own. If a handler blocks the reactor, none begins.
+    exit_in_any_case(seconds)
+    stop(number, frame)
 
 
 def _stop_at_once_on_interrupt() -> None:

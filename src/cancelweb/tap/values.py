@@ -102,8 +102,8 @@ def number_from(kind: type[NumberT], given: str) -> NumberT:
         raise ValueError(f"must be a {'whole ' * (kind is int)}number of seconds") from None
 
 
-def drain_from(given: str) -> float:
-    """Read the seconds of a drain."""
+def seconds_from(given: str) -> float:
+    """Read the seconds of a step of the stop."""
     seconds = number_from(float, given)
     if not 0 <= seconds < inf:
         raise ValueError("must be a finite number of seconds, 0 or more")

@@ -101,6 +101,7 @@ BATCHES = [
         f"{HTTP}:Request.lastModified",
         f"{DEFER}:_inlineCallbacks",
         f"{HTTP}:Request.sentLength",
+        f"{BASE}:ReactorBase._exitSignal",
         f"{SERVER}:Request._inFakeHead",
         f"{SERVER}:Request.site",
         f"{H2}:H2Connection",

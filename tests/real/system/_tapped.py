@@ -27,7 +27,8 @@ AT_ONCE = 2.5
 
 
 STOPPING = (
-    r"stopping: (no requests in flight|\d+ requests? in flight ha(s|ve) [\d.]+ s to finish); "
+    r"stopping( in [\d.]+ s)?: "
+    r"(no requests in flight|\d+ requests? in flight ha(s|ve) [\d.]+ s to finish); "
     r"SIGINT stops at once"
 )
 

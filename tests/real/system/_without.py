@@ -6,6 +6,7 @@ they come to be missing, and the tests that look at what is told here.
 
 import gc
 import gzip
+import signal
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
@@ -557,6 +558,15 @@ def sweeping() -> None:
     same(step(clock), False)
 
 
+# --- the end of the process ---
+
+
+def without_signal() -> None:
+    """The process that is ended is ended by SIGTERM."""
+    process = import_module("cancelweb._twisted.process")
+    same(process.exit_signal_of(reactor), signal.SIGTERM)
+
+
 # --- the database ---
 
 
@@ -672,6 +682,7 @@ SCENARIOS: dict[str, Scenario] = {
     "_GenericHTTPChannelProtocol._channel": drain,
     "Connection.protocol": drain,
     "FileDescriptor.disconnecting": stream,
+    "ReactorBase._exitSignal": without_signal,
     "Clock.calls": sweeping,
     "Clock.rightNow": sweeping,
 }

@@ -7,25 +7,27 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from cancelweb import CancellingResource
-from cancelweb._operating.draining import GLANCE, LINGER
+from cancelweb._operating import draining
+from cancelweb._operating.quiet import GLANCE, LINGER
 from cancelweb.monitor import Monitor
 
 from ..._loopback import listen
 from ..._pages import Handler, Page, waiting
 from ..._servers import LOOPBACK, reactor
 from ..._sockets import SocketConnection
+from ..._work import Errand
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LONG = b"x" * 5_000_000
 """More than the sockets on both sides take in."""
 
 
-class RealDrainTests(TestCase):
+class RealDrainTestCase(TestCase):
     """A Site on loopback, and its monitor."""
 
     def setUp(self) -> None:
@@ -41,6 +43,10 @@ class RealDrainTests(TestCase):
     def listen(self, handler: Handler) -> int:
         """Serve a handler."""
         return listen(self, Site(CancellingResource(Page(handler), monitor=self.monitor)))
+
+
+class RealDrainTests(RealDrainTestCase):
+    """Drains while clients are connected."""
 
     async def test_all_clients_are_answered(self) -> None:
         """When a drain is over, each of many requests has its whole 503 and a closed connection."""
@@ -151,3 +157,77 @@ class RealDrainTests(TestCase):
             await each.leave()
         self.assertGreater(reactor.seconds() - began, LINGER)
         self.assertGreater(asked, 1)
+
+
+class BoundsTests(RealDrainTestCase):
+    """What comes too late, or never ends, on real connections."""
+
+    async def assert_ends(self, seconds: float = 0) -> None:
+        """A drain is over soon."""
+        began = reactor.seconds()
+        await self.monitor.drain(seconds)
+        self.assertLess(reactor.seconds() - began, seconds + 4)
+
+    async def test_a_body_that_does_not_come(self) -> None:
+        """A drain does not wait for the rest of an upload's body."""
+        connection = await self.connect(self.listen(lambda _: b"page"))
+        connection.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n.")
+        await self.assert_ends()
+        self.assertEqual(self.monitor.opened, 0)
+        await connection.leave()
+
+    async def test_a_body_that_comes_late(self) -> None:
+        """An upload whose body arrives during the drain is turned away, and the drain ends."""
+        connection = await self.connect(self.listen(lambda _: b"page"))
+        connection.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n.")
+        drained = self.monitor.drain(1)
+        await deferLater(reactor, GLANCE)
+        connection.send(b".")
+        self.assertIn(b"HTTP/1.1 503 ", await connection.closed)
+        await drained
+
+    async def test_a_spared_request(self) -> None:
+        """A POST that runs on without its client is cancelled at the end of the drain."""
+        port = self.listen(waiting)
+        connection = await self.connect(port)
+        connection.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        while not self.monitor.scopes:
+            await deferLater(reactor, GLANCE)
+        await connection.leave()
+        await self.assert_ends(0.1)
+        self.assertEqual([*self.monitor.totals], [("Draining", "stopped")])
+
+    async def test_an_upgraded_connection(self) -> None:
+        """A connection that another protocol has taken over is not waited for, and stays open."""
+        taken: list[Request] = []
+
+        def take_over(request: Any) -> int:
+            taken.append(request)
+            request.channel.dataReceived = lambda data: None
+            request.channel.connectionLost = lambda reason: None
+            request.setResponseCode(101)
+            request.write(b"")
+            return NOT_DONE_YET
+
+        connection = await self.connect(self.listen(take_over))
+        connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n")
+        await connection.until(b" 101 ")
+        await self.assert_ends()
+        self.assertEqual((len(taken), connection.closed.called), (1, False))
+        await connection.leave()
+
+    async def test_a_scope_that_is_never_told_of_its_end(self) -> None:
+        """A scope whose own limits never strike is left open, after its limits and some more."""
+        self.patch(draining, "MARGIN", 0.5)
+        self.monitor = Monitor(reactor)
+        options: Any = {"survivor_after": 0.1, "cleanup_timeout": 0.1, "clock": Clock()}
+        stuck = CancellingResource(
+            Page(lambda _: Errand(obedient=False)), monitor=self.monitor, **options
+        )
+        connection = await self.connect(listen(self, Site(stuck)))
+        connection.send(GET)
+        while not self.monitor.scopes:
+            await deferLater(reactor, GLANCE)
+        await self.assert_ends()
+        self.assertEqual(len(self.monitor.scopes), 1)
+        await connection.leave()

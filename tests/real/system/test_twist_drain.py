@@ -16,8 +16,11 @@ from twisted.internet.protocol import Factory, Protocol
 from ..._http2 import HTTP2Client
 from ..._servers import (
     LOOPBACK,
+    TWIST_CANCELWEB,
+    TWISTD_CANCELWEB,
     SelfSigned,
     Server,
+    launch,
     reactor,
 )
 from ..._sockets import SocketVisit
@@ -200,3 +203,49 @@ class DrainTests(ServerTestCase):
         self.assertNotIsInstance(reason, ProcessDone)
         self.assertEqual(reason.signal, signal.SIGTERM)
         self.assert_quiet(process)
+
+
+class LameDuckTests(ServerTestCase):
+    """Servers that serve for a while after the signal, until load balancers know."""
+
+    async def start_with_status(self, command: tuple[str, ...], delay: str) -> Any:
+        """Run a server with a status page; returns process, server, and the page's server."""
+        status = ("--status", f"tcp:0:interface={LOOPBACK}", "--drain-delay", delay)
+        process, server = await launch(self, (*command, *PAGES, *status))
+        line = await process.log.expect("status page at ")
+        port = int(line.rstrip("/").rpartition(":")[2])
+        return process, server, Server(port, process.log)
+
+    async def ask(self, server: Server, path: str) -> bytes:
+        """The answer to a new client."""
+        return await (await server.connect(SocketVisit(path))).closed
+
+    async def test_serves_as_before(self) -> None:
+        """In the delay a new client is served while probes are told; then the port closes."""
+        for command in TWIST_CANCELWEB, TWISTD_CANCELWEB:
+            process, server, status = await self.start_with_status(command, "2")
+            self.assertIn(b" 200 OK\r\n", await self.ask(status, "/readyz"))
+            process.signal("TERM")
+            await server.log.expect(STOPPING)
+            process.signal("TERM")
+            lasting = await server.connect(Lasting())
+            lasting.ask("/quick")
+            await server.log.expect('"GET /quick')
+            self.assertIn(b" 503 Service Unavailable\r\n", await self.ask(status, "/readyz"))
+            self.assertIn(b" 200 OK\r\n", await self.ask(status, "/livez"))
+            self.assertEqual(process.log.matching(r"Port \d+ Closed"), [])
+            reason = await process.end(within=20)
+            self.assertEqual(reason.signal, signal.SIGTERM)
+            self.assertIn(b"HTTP/1.1 200 OK\r\n", lasting.received)
+            self.assertNotIn(b"Connection: close", lasting.received)
+            self.assert_quiet(process)
+
+    async def test_interrupted(self) -> None:
+        """A SIGINT in the delay ends the process at once, by that signal."""
+        process, server, _ = await self.start_with_status(TWIST_CANCELWEB, "50")
+        await self.ask(server, "/quick")
+        process.signal("INT")
+        await server.log.expect(STOPPING)
+        process.signal("INT")
+        reason = await process.end(within=AT_ONCE)
+        self.assertEqual(reason.signal, signal.SIGINT)

@@ -1,0 +1,133 @@
+"""The delay before a drain, in which a server is a lame duck: it serves, but is not ready.
+
+What belongs here: delays and the closing of ports in memory. What does not: probes
+(`test_health`), and processes (`real.system.test_twist_drain`).
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from cancelweb.monitor import Monitor
+
+from .._logs import log_events, of_cancelweb
+from .._pages import returning, waiting
+from ._drains import DrainTestCase
+
+
+class DelayTests(DrainTestCase):
+    """A drain with a delay."""
+
+    def test_is_served_as_before(self) -> None:
+        """In the delay, new requests are answered as before, and connections stay open."""
+        before, after = (self.connection(returning(b"page")) for _ in range(2))
+        self.monitor.drain(10, delay=5)
+        self.advance(4.9)
+        before.get()
+        self.assertEqual(before.response.code, 200)
+        self.assertIsNone(before.response.header(b"connection"))
+        self.assertEqual((self.monitor.is_ready, self.monitor.is_draining), (False, False))
+        self.advance(0.1)
+        self.assertEqual((self.monitor.is_ready, self.monitor.is_draining), (False, True))
+        after.get()
+        self.assertEqual(after.response.code, 503)
+        self.assertEqual(after.response.header(b"retry-after"), b"10")
+
+    def test_requests_have_the_drain_after_it(self) -> None:
+        """A request that came in the delay has all the seconds of the drain."""
+        done: list[None] = []
+        self.monitor.drain(10, delay=5).addCallback(done.append)
+        connection = self.connection(waiting)
+        connection.get()
+        self.advance(5, 9.9)
+        self.assertEqual(connection.responses, [])
+        self.advance(0.1)
+        self.assertEqual(connection.response.code, 503)
+        self.advance(1)
+        self.assertEqual(done, [None])
+
+    def test_lasts_even_if_there_is_nothing_to_do(self) -> None:
+        """A delay is not cut short if no request is in flight: new ones may still come."""
+        done: list[None] = []
+        self.monitor.drain(10, delay=5).addCallback(done.append)
+        self.advance(4.9)
+        self.assertEqual(done, [])
+        self.advance(0.1)
+        self.assertEqual(done, [None])
+
+    def test_wrong_arguments(self) -> None:
+        """Wrong numbers of seconds, and a ``close`` that cannot be called, are refused at once."""
+        wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
+            ({"delay": -1}, ValueError, "delay must be 0 or more"),
+            ({"delay": None}, TypeError, "delay must be a number"),
+            ({"exit_after": float("inf")}, ValueError, "exit_after must be 0 or more and finite"),
+            ({"exit_after": "5"}, TypeError, "exit_after must be a number"),
+            ({"close": Deferred()}, TypeError, "close must be a function"),
+        ]
+        for arguments, kind, message in wrong:
+            with self.assertRaisesRegex(kind, message):
+                self.monitor.drain(1, **arguments)
+        self.assertTrue(self.monitor.is_ready)
+
+
+class CloseTests(DrainTestCase):
+    """A drain that closes ports between its delay and its beginning."""
+
+    def drained(self, close: Any) -> list[None]:
+        """Begin the drain; returns a list that has one item when it is over."""
+        done: list[None] = []
+        self.monitor.drain(10, delay=1, close=close).addCallback(done.append)
+        return done
+
+    def test_is_waited_for(self) -> None:
+        """Requests are served until the ports have closed, and turned away then."""
+        closed: Deferred[None] = Deferred()
+        calls: list[bool] = []
+
+        def close() -> Deferred[None]:
+            calls.append(self.monitor.is_draining)
+            return closed
+
+        done = self.drained(close)
+        self.assertEqual(calls, [])
+        self.advance(1)
+        self.assertEqual((calls, self.monitor.is_draining), ([False], False))
+        closed.callback(None)
+        self.assertTrue(self.monitor.is_draining)
+        self.advance(0)
+        self.assertEqual(done, [None])
+
+    def test_has_five_seconds(self) -> None:
+        """Ports that do not close in five seconds are logged, and the drain goes on."""
+        done = self.drained(Deferred)
+        self.advance(1, 4.9)
+        self.assertFalse(self.monitor.is_draining)
+        events = log_events(self)
+        self.advance(0.1, 0)
+        self.assertEqual(done, [None])
+        (event,) = of_cancelweb(events)
+        self.assertEqual(event["log_format"], "the ports did not close")
+        self.flushLoggedErrors()
+
+    def test_fails(self) -> None:
+        """A function that raises is logged, and the drain goes on."""
+
+        def fail() -> None:
+            raise RuntimeError("no port")
+
+        done = self.drained(fail)
+        self.advance(1, 0)
+        self.assertEqual(done, [None])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class ReadyTests(DrainTestCase):
+    """Readiness of a monitor."""
+
+    def test_until_the_drain(self) -> None:
+        """A monitor is ready until its drain is called for, even if that is over."""
+        self.assertTrue(Monitor().is_ready)
+        self.drain(0)
+        self.assertFalse(self.monitor.is_ready)
+        self.advance(0)
+        self.assertFalse(self.monitor.is_ready)
