@@ -131,7 +131,7 @@ class Monitor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether `drain` has not been called yet, as readiness probes ask."""
+        """Whether `drain` has not been called yet."""
         return self._drain is None
 
     def drain(
@@ -151,10 +151,9 @@ class Monitor:
         ``seconds`` are over and the last scope has closed, detached work has ten more seconds. Then
         the drain asks it to stop, waits five seconds, and logs what is still running.
 
-        In a dry run the drain turns no request away and cancels none, and waits for requests for
-        ``seconds`` at most. Detached work is not part of it.
+        In a dry run it turns no request away, cancels none, and waits for ``seconds`` at most.
 
-        A drain installs no signal handlers. To drain before the process exits, call
+        A drain handles no signals. To drain before the process exits, call
         ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30, exit_after=5)``.
 
         Args:

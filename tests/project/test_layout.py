@@ -28,7 +28,8 @@ FLOORS = [
     {"_http", "_proxying", "_stoppable"},
     {"_operating"},
     {"connections", "database", "monitor", "observers", "processes", "threads", "upstream"},
-    {"prometheus", "proxy", "status", "testing"},
+    {"health", "prometheus", "proxy", "testing"},
+    {"status"},
     {"tap", "demo"},
 ]
 """The house, from the ground up: each floor may import those below it, and none above it."""

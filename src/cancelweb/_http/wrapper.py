@@ -25,6 +25,7 @@ from .lost_content import tell_threads_of_loss
 from .misuse import check_resource
 from .serving import serve
 from .site_pages import ErrorPage
+from .uncounted import Uncounted
 
 
 @implementer(IResource)
@@ -96,9 +97,10 @@ class CancellingResource:
         if dry_run and monitor is not None:
             monitor.is_dry_run = True
 
-    def getChildWithDefault(self, name: bytes, request: Any) -> CancellingResource:
+    def getChildWithDefault(self, name: bytes, request: Any) -> CancellingResource | Uncounted:
         """See `IResource`: returns the wrapped resource's child, wrapped, too."""
-        return _wrapped(self._resource.getChildWithDefault(name, request), self._options)
+        child = self._resource.getChildWithDefault(name, request)
+        return child if isinstance(child, Uncounted) else _wrapped(child, self._options)
 
     def render(self, request: Any) -> Rendered:
         """See `IResource`: renders the wrapped resource in a scope."""
@@ -168,7 +170,8 @@ def _render_late(reference: ReferenceType[Any], options: Options, resource: Any)
     """
     request = reference()
     if request is not None:
-        type(request).render(request, _wrapped(resource, options))
+        is_uncounted = isinstance(resource, Uncounted)
+        type(request).render(request, resource if is_uncounted else _wrapped(resource, options))
 
 
 def _state_to_copy(reference: ReferenceType[Any], issuer: object) -> dict[str, object]:

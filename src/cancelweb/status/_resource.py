@@ -18,6 +18,7 @@ from twisted.web.util import redirectTo
 
 from .._http.decorator import cancel_on_disconnect
 from .._scopes.finding import current_scope
+from ..health import LivenessResource, ReadinessResource
 from ..monitor import Monitor
 from ._assets import asset
 from ._facts import read
@@ -49,6 +50,8 @@ FILES = {
     b"page.js": b"text/javascript; charset=utf-8",
     b"icon.svg": b"image/svg+xml",
 }
+
+PROBES = (b"readyz", b"livez")
 
 
 def set_headers(request: Request) -> None:
@@ -159,6 +162,7 @@ class StatusResource(Resource):
     * ``/``: the page, at most a second old.
     * ``/json``: the same facts as JSON.
     * ``/events``: the page once a second (Server-Sent Events), for the page's own script.
+    * ``/readyz`` and ``/livez``: the resources of ``cancelweb.health``.
 
     The page is rendered once a second, however many readers it has, and never without readers.
 
@@ -191,15 +195,16 @@ class StatusResource(Resource):
         self.putChild(b"events", EventsPart(look))
         for name in FILES:
             self.putChild(name, FilePart(look, name))
+        self.putChild(b"readyz", ReadinessResource(monitor))
+        self.putChild(b"livez", LivenessResource())
 
     def getChildWithDefault(self, path: bytes, request: Any) -> IResource:
         """See `IResource`. Refuse what may come from the page of another site."""
         set_headers(request)
-        refusal = self._hosts.refusal(request)
-        if refusal is not None:
-            return Refused(self._look, refusal)
         child: IResource = super().getChildWithDefault(path, request)
-        return child
+        # A probe may come under any name, and its answer tells a page nothing.
+        refusal = None if path in PROBES else self._hosts.refusal(request)
+        return child if refusal is None else Refused(self._look, refusal)
 
     def render(self, request: Request) -> Any:
         """See `IResource`. This is the path without a slash, below another resource."""
