@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import signal
 import sys
+
+if __name__ == "__main__":
+    # Twisted would take an interrupt for a success, and an import may lose it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 
 from .demo import DOCS, say, tour
 from .demo.site import LOOPBACK, Demonstration
+from .monitor import Monitor
 
 PORT = 8080
+EXIT_AFTER = 3.0
+"""Seconds that uncancelled work has after SIGTERM. Ctrl-C leaves it none."""
 
 
 async def serve(reactor: Any, port: int) -> None:
@@ -23,14 +38,24 @@ async def serve(reactor: Any, port: int) -> None:
     Raises:
         SystemExit: with status 1, if the port is taken.
     """
+    demonstration = Demonstration.start(reactor)
+    reactor.addSystemEventTrigger("before", "shutdown", stop, demonstration.monitor)
     try:
-        number = await Demonstration.start(reactor).listen(port)
+        number = await demonstration.listen(port)
     except CannotListenError as error:
         raise SystemExit(
             f"Cannot listen on port {port}: {error.socketError}. Choose another with --port."
         ) from None
     say(f"Open http://{LOOPBACK}:{number}/ in a browser. Press Ctrl-C to stop.")
     await Deferred()
+
+
+def stop(monitor: Monitor) -> Deferred[None]:
+    """Cancel what is in flight, and end the process even if uncancelled queries still run."""
+    observer = textFileLogObserver(sys.stderr)
+    warnings = FilteringLogObserver(observer, [LogLevelFilterPredicate(LogLevel.warn)])
+    globalLogBeginner.beginLoggingTo([warnings], redirectStandardIO=False)
+    return monitor.drain(0, exit_after=EXIT_AFTER)
 
 
 async def visit(reactor: Any) -> None:
@@ -75,8 +100,6 @@ def parse(arguments: list[str]) -> Namespace:
 
 if __name__ == "__main__":
     options = parse(sys.argv[1:])
-    # Twisted would take an interrupt for a success.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if options.serve:
         react(serve, [options.port])
     else:

@@ -6,6 +6,7 @@ The page in a browser is for `real.browsers.test_demo`.
 import ast
 import json
 import re
+import signal
 import sys
 import tomllib
 from importlib.resources import files
@@ -116,6 +117,17 @@ class WorkTests(TestCase):
         while len(state["rows"]) < 3:
             state = await self.watcher.until_state(running=2)
         self.assertEqual(sorted(row["hop"] for row in state["rows"]), [1, 1, 2])
+
+    async def test_ends_while_uncancelled_queries_run(self) -> None:
+        """Both signals end the server, though abandoned queries run on with cancellation off."""
+        for name in "INT", "TERM":
+            process, self.port = await start_demo(self)
+            for connection in await self.ask(*[f"/off/report?{n}" for n in range(20)]):
+                await connection.leave()
+            process.signal(name)
+            reason = await process.end(within=10)
+            self.assertEqual(reason.signal, getattr(signal, f"SIG{name}"))
+        self.assertNotEqual(process.log.matching("still running: GET /off/report: thread"), [])
 
     async def test_further_ports_serve_the_same(self) -> None:
         """Further ports serve the page as well, for browsers that limit connections to one."""
@@ -341,13 +353,15 @@ class CommandTests(TestCase):
     timeout = 60
 
     async def test_stops_quietly(self) -> None:
-        """The server that is told to stop while chains run writes no error."""
+        """The server that is told to stop while chains run writes only what it cannot stop."""
         process, port = await start_demo(self)
         for way in (b"on", b"off"):
             (await connect(self, port)).send(request(b"/%b/chain" % way))
         await deferLater(reactor, 1)
         await process.stop()
-        self.assertEqual(process.log.lines[1:], [])
+        _, *lines = process.log.lines
+        told = r"\[cancelweb#warn\] (the process has not ended in time|still running: )"
+        self.assertEqual(lines, process.log.matching(told))
 
     async def test_port_that_is_taken(self) -> None:
         """A port that is in use is named in one line, with status 1."""
