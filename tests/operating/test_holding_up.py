@@ -116,7 +116,8 @@ class RequestsTests(DrainTestCase):
 
         self.connection(waiting).get()
         (scope,) = self.monitor.scopes
-        scope._request = None
+        bare: Any = scope
+        bare._request = None
         self.assertEqual([*self.found()], [repr(scope)])
 
 
