@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._checks import check_instance
 from .._kinds.stacks import innermost_line
 from .._scopes.scope import Scope
-from .._scopes.states import ENDED
+from .._scopes.states import CLEANING, ENDED
 
 
 def where_it_waits(scope: Scope) -> str:
@@ -22,8 +22,7 @@ def where_it_waits(scope: Scope) -> str:
         The line; empty if the scope has no work.
     """
     check_instance("scope", scope, Scope, "a cancelweb.Scope")
-    hook = scope.life.running_hook
-    if hook is not None:
+    if scope.state is CLEANING and (hook := scope.life.hooks.running) is not None:
         return innermost_line(hook)
     works = scope.life.stopping.works
     # A request may have thousands of pieces of work.

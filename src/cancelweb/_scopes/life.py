@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from .._kinds.cancellers import Canceller
 from ..causes import Cause, Ended
 from .context import in_copy, mark_asked
 from .ends import work_ended
@@ -68,11 +67,6 @@ class Life:
         """The cleanup hooks; made on demand."""
         self._hooks = self._hooks or HookStack(self.scope)
         return self._hooks
-
-    @property
-    def running_hook(self) -> Canceller | None:
-        """The cleanup hook that the scope waits for, or None."""
-        return None if self._hooks is None else self._hooks.running
 
     # --- events ---
 
