@@ -179,15 +179,17 @@ def _who_answered(
         return full_name_of(scope.handler) if is_inner else ""
     if caller.f_code is _RENDER:
         return _resource_behind(caller)
-    is_left_open = scope.left_open is LeftOpen.BY_HANDLER
-    if is_in_dispatch:
-        is_suspect = sent == 1 or not is_left_open
-    else:
-        # Code that the handler has begun may answer in a later turn, with one byte, too.
-        is_suspect = sent == 1 and not is_left_open and _holds_number(caller)
-    if not is_suspect or _is_on_stack(scope):
+    if not _is_suspect(scope, sent, caller, is_in_dispatch) or _is_on_stack(scope):
         return ""
     return f"{caller.f_code.co_filename}:{caller.f_lineno} in {caller.f_code.co_qualname}"
+
+
+def _is_suspect(scope: Unawaited, sent: int, caller: FrameType, is_in_dispatch: bool) -> bool:
+    """Whether a function seems to have finished the response in place of the returned work."""
+    if scope.left_open is LeftOpen.BY_HANDLER:
+        # Any code may finish it in a later turn.
+        return is_in_dispatch and sent == 1
+    return is_in_dispatch or (sent == 1 and _holds_number(caller))
 
 
 def _holds_number(caller: FrameType) -> bool:
