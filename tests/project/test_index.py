@@ -1,6 +1,7 @@
-"""The ways to find a test: README.md and promises.md beside the folders of the tests.
+"""The ways to find a test: README.md and promises.md beside the folders of the tests, and a page.
 
-What belongs here: that they are complete, and that what they name exists. What does not: the list
+What belongs here: that they are complete, and that what they name exists. The page is the one for
+reviewers, "Security and limits". What does not: the list
 of traps (`test_traps`).
 """
 
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import cancelweb
 
+from .._docs import DOCS
 from ._cases import CASES, TESTS
 
 PACKAGE = Path(cancelweb.__file__).parent
@@ -123,3 +125,20 @@ class PromisesTests(SynchronousTestCase):
         for number, name in named:
             advice = f"add {name} to row {number} of tests/promises.md"
             self.assertIn(f"`{name}`", rows[number], advice)
+
+
+class SecurityTests(SynchronousTestCase):
+    """The page "Security and limits", whose tables name a test for each threat."""
+
+    def test_tests_exist(self) -> None:
+        """Each threat has a bound and at least one class of tests, and each of these exists."""
+        page = (DOCS / "explanation" / "security.rst").read_text()
+        rows = re.findall(r"^   \* - (.+?)(?=^   \* |^\S|\Z)", page, re.M | re.S)
+        self.assertGreater(len(rows), 30)
+        for row in rows:
+            threat, bound, tests = re.split(r"^     - ", row, flags=re.M)
+            self.assertTrue(threat.strip() and bound.strip())
+            if threat.strip() != "threat":
+                self.assertRegex(tests, r"^(``[\w.]+``[,;\s]*)+$")
+                for module, case in re.findall(r"``([\w.]+)\.(\w+)``", tests):
+                    self.assertIn(case, CASES.get(module, {}), module)
