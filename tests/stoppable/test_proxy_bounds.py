@@ -60,7 +60,7 @@ class BoundTests(WireTestCase):
     """Upstreams that do not come to an end."""
 
     def say(self, said: bytes, size: int, at_most: int) -> None:
-        """Say this, of which the proxy takes so many bytes at most."""
+        """Say this; the proxy takes so many bytes of it at most."""
         self.assertLessEqual(self.wire.line.say(said, size), at_most)
         self.assertTrue(self.wire.line.is_closed)
         self.clock.pump([0] * 10)
