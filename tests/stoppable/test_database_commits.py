@@ -53,6 +53,14 @@ def own_cursor(connection: Any) -> None:
     cursor.execute(b"COMMIT".decode())
 
 
+def switch(connection: Any) -> None:
+    """Insert in autocommit mode, which is off before and after it."""
+    cursor = connection.cursor()
+    cursor.connection.isolation_level = None
+    cursor.execute(INSERT)
+    cursor.connection.isolation_level = ""
+
+
 def script(used: Any) -> None:
     """Commit in a script."""
     used.executescript(f"BEGIN; {INSERT}; COMMIT")
@@ -121,7 +129,8 @@ class CommitTests(DatabaseTestCase):
 
     async def test_committed_itself(self) -> None:
         """A cancelled function that has committed itself is told that it may have."""
-        for work in (commit, bare_commit, block, statement, own_cursor, script, script_of_a_cursor):
+        blocks = (block, switch, script, script_of_a_cursor)
+        for work in (commit, bare_commit, statement, own_cursor, *blocks):
             told = await self.told(self.pool.runWithConnection, work)
             self.assertIs(told, MaybeCommitted, work)
             self.assertEqual(await self.rows(), [(1,)], work)
@@ -195,7 +204,8 @@ class StatementTests(SynchronousTestCase):
         """What a use that has begun these is told when it is cancelled."""
         commits = Commits(connection)
         for each in statements:
-            commits.begin(each)
+            with commits.statement(each):
+                pass
         commits.end()
         return type(commits.cancelled())
 
@@ -209,6 +219,10 @@ class StatementTests(SynchronousTestCase):
             "DELETE FROM t",
             "SAVEPOINT s",
             "WITH t AS (SELECT 1) SELECT * FROM t",
+            # MySQL's drivers make this of an `executemany`.
+            bytearray(b"INSERT INTO t VALUES (';')"),
+            # As psycopg composes it.
+            SimpleNamespace(as_string=lambda connection: "SELECT 1"),
         ):
             self.assertIs(self.told(each), CancelledError, each)
 
@@ -229,6 +243,7 @@ class StatementTests(SynchronousTestCase):
             "SELECTED",
             None,
             ["SELECT 1"],
+            bytearray(b"COMMIT"),
         ):
             self.assertIs(self.told(each), MaybeCommitted, each)
             self.assertIs(self.told(each, "SELECT 1"), MaybeCommitted, each)
@@ -241,6 +256,26 @@ class StatementTests(SynchronousTestCase):
         self.assertIs(self.told(connection=connection), CancelledError)
         info.transaction_status = 2
         self.assertIs(self.told("SELECT 1", connection=connection), CancelledError)
+
+    def test_failed_before_a_transaction(self) -> None:
+        """A statement that fails in no transaction, as in the BEGIN before it, commits nothing."""
+        info = SimpleNamespace(transaction_status=0)
+        for status, expected in ((0, CancelledError), (3, MaybeCommitted)):
+            info.transaction_status = 0
+            commits = Commits(SimpleNamespace(info=info))
+            with self.assertRaises(ValueError), commits.statement("SELECT 1"):
+                info.transaction_status = status
+                raise ValueError
+            # If there was a transaction, it has ended.
+            info.transaction_status = 0
+            commits.end()
+            self.assertIs(type(commits.cancelled()), expected)
+
+    def test_autocommit_of_postgresql(self) -> None:
+        """A PostgreSQL connection has an attribute that tells whether it commits each statement."""
+        for mode, expected in ((True, MaybeCommitted), (False, CancelledError)):
+            connection = SimpleNamespace(autocommit=mode)
+            self.assertIs(self.told("SELECT 1", connection=connection), expected)
 
     def test_autocommit_of_mysql(self) -> None:
         """A MySQL connection is asked whether it commits each statement."""

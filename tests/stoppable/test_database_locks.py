@@ -149,9 +149,15 @@ class LockTests(DatabaseTestCase):
         def blob(connection: Any) -> None:
             connection.blobopen("t", "n", 1).close()
 
-        for use in (script, block, blob):
+        def autocommit(connection: Any) -> None:
+            cursor = connection.cursor()
+            cursor.connection.isolation_level = None
+            cursor.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
+
+        for use in (script, block, blob, autocommit):
+            self.timeouts.clear()
             await self.pool.runWithConnection(use)
-            self.assertEqual(self.timeouts[-2:], [3600, sqlite.PIECE])
+            self.assertEqual(self.timeouts, [3600, sqlite.PIECE], use)
 
     async def test_own_cursors(self) -> None:
         """Once a connection has cursors of another class, SQLite does the waiting."""

@@ -96,15 +96,15 @@ class Transaction(adbapi.Transaction):
         checking.get()()
         value = super().__getattr__(name)
         if name in ("execute", "executemany"):
-            return value if isinstance(value.__self__, Checking) else partial(_begin, value)
+            return value if isinstance(value.__self__, Checking) else partial(_watched, value)
         if name not in READING:
             watching.get().unseen()
         return value
 
 
-def _begin(execute: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-    watching.get().begin(args[0] if args else None)
-    return execute(*args, **kw)
+def _watched(execute: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    with watching.get().statement(args[0] if args else None):
+        return execute(*args, **kw)
 
 
 def interact(interaction: Callable[..., Any], transaction: Any, *args: Any, **kw: Any) -> Any:

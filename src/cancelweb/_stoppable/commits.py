@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError
+
+T = TypeVar("T")
 
 HARMLESS = re.compile(
     r"\s*(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|VALUES|SAVEPOINT"
@@ -22,6 +27,8 @@ HARMLESS = re.compile(
 )
 """One statement that commits in none of the databases. Many others commit in one of them: CREATE in
 SQLite and MySQL, SET in MySQL, CALL in PostgreSQL."""
+
+BATCH = re.compile(rb"\s*(?:INSERT|REPLACE)\b", re.IGNORECASE)
 
 LEGACY = -1
 """sqlite3.LEGACY_TRANSACTION_CONTROL, which Python 3.11 lacks."""
@@ -64,8 +71,9 @@ class Committed(MaybeCommitted):
 class Unwatched:
     """Code outside any use of a connection: its commits are not watched."""
 
-    def begin(self, statement: object) -> None:
-        """See `Commits.begin`."""
+    def statement(self, text: object) -> AbstractContextManager[None]:
+        """See `Commits.statement`."""
+        return nullcontext()
 
     def unseen(self) -> None:
         """See `Commits.unseen`."""
@@ -88,12 +96,21 @@ class Commits(Unwatched):
     _in_doubt: bool = field(default=False, init=False)
     _is_over: bool = field(default=False, init=False)
 
-    def begin(self, statement: object) -> None:
-        """Such a statement is about to begin."""
-        if not self._is_over:
-            self._look()
-            self._has_begun = True
-            self._in_doubt = self._in_doubt or not _is_harmless(statement)
+    @contextmanager
+    def statement(self, text: object) -> Iterator[None]:
+        """In this block, such a statement runs."""
+        self._look()
+        if not _is_harmless(text, self.connection) or _commits_each_statement(self.connection):
+            self.unseen()
+        self._has_begun = True
+        try:
+            yield
+        except BaseException:
+            # It may have failed before a transaction was begun, as if cancelled during the BEGIN
+            # that the driver sends ahead.
+            if _is_idle(self.connection):
+                self._has_begun = False
+            raise
 
     def unseen(self) -> None:
         """What is done from now on cannot be seen."""
@@ -107,8 +124,6 @@ class Commits(Unwatched):
     def end(self) -> None:
         """The function has ended: the commit that follows is the pool's."""
         self._look()
-        if self._has_begun and _commits_each_statement(self.connection):
-            self._in_doubt = True
         self._is_over = True
 
     def cancelled(self) -> CancelledError:
@@ -117,17 +132,38 @@ class Commits(Unwatched):
 
     def _look(self) -> None:
         # The status is known here without asking the server. After a statement the connection is
-        # in a transaction, or that has ended, for instance by a `commit` that was not seen.
-        if self._has_begun and _is_idle(self.connection):
-            self._in_doubt = self._in_doubt or not self._is_over
+        # in a transaction, or that has ended, for instance by a `commit` that was not seen. To turn
+        # autocommit on is such a commit, too.
+        is_idle = _is_idle(self.connection)
+        if self._has_begun and (is_idle or _commits_each_statement(self.connection)):
+            self.unseen()
 
 
 watching: ContextVar[Unwatched] = ContextVar("cancelweb_watching", default=Unwatched())  # noqa: B039 - it has no state
 """Watches the use of a connection that runs in this thread."""
 
 
-def _is_harmless(statement: object) -> bool:
-    text = statement.decode("latin-1") if isinstance(statement, bytes) else statement
+def unseen(method: Callable[..., T]) -> Callable[..., T]:
+    """A driver's method that may commit; the use that calls it is watched."""
+
+    @wraps(method)
+    def watched(*args: Any, **kw: Any) -> T:
+        watching.get().unseen()
+        return method(*args, **kw)
+
+    return watched
+
+
+def _is_harmless(statement: object, connection: Any) -> bool:
+    if isinstance(statement, bytearray):
+        # MySQL's drivers make it of the rows of an `executemany`, whose statement came before.
+        return BATCH.match(statement) is not None
+    text = statement
+    if hasattr(text, "as_string"):
+        # It was composed with `psycopg.sql` or `psycopg2.sql`.
+        text = text.as_string(connection)
+    if isinstance(text, bytes):
+        text = text.decode("latin-1")
     return isinstance(text, str) and HARMLESS.fullmatch(text) is not None
 
 
@@ -139,15 +175,18 @@ def _is_idle(connection: Any) -> bool:
 def _commits_each_statement(connection: Any) -> bool:
     try:
         if isinstance(connection, sqlite3.Connection):
-            return _is_in_autocommit_mode(connection)
-        ask = getattr(connection, "get_autocommit", None)
-        return ask is not None and bool(ask())
+            return is_in_autocommit_mode(connection)
+        if hasattr(connection, "get_autocommit"):
+            # Of MySQL's drivers, `autocommit` is a method that sets the mode.
+            return bool(connection.get_autocommit())
+        return getattr(connection, "autocommit", None) is True
     except Exception:
         # A connection that the function has closed does not tell.
         return True
 
 
-def _is_in_autocommit_mode(connection: sqlite3.Connection) -> bool:
+def is_in_autocommit_mode(connection: sqlite3.Connection) -> bool:
+    """Whether a connection of `sqlite3` begins no transactions, so that each statement commits."""
     # Before Python 3.12, isolation_level alone decides.
     mode = getattr(connection, "autocommit", LEGACY)
     return mode is True or (mode == LEGACY and connection.isolation_level is None)

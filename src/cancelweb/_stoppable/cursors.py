@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
-from .commits import watching
+from .commits import unseen, watching
 
 DRIVERS = {"MySQLdb", "psycopg", "psycopg2", "pymysql"}
+UNSEEN = ("callproc", "copy", "copy_expert", "copy_from", "stream")
+"""Methods of some drivers' cursors that run statements without ``execute``."""
 ROWS = {"args", "params_seq", "vars_list"}
 """The names of the second argument of ``executemany``: of MySQL's drivers, psycopg and psycopg2."""
 
@@ -40,17 +42,18 @@ class Checking:
     def execute(self, *args: Any, **kw: Any) -> Any:
         """See the driver's ``execute``."""
         checking.get()()
-        watching.get().begin(args[0] if args else None)
         following: Any = super()
-        return following.execute(*args, **kw)
+        with watching.get().statement(args[0] if args else None):
+            return following.execute(*args, **kw)
 
     def executemany(self, *args: Any, **kw: Any) -> Any:
         """See the driver's ``executemany``."""
         checking.get()()
-        watching.get().begin(args[0] if args else None)
         following: Any = super()
         named = {name: _checked_rows(kw[name]) for name in ROWS & kw.keys()}
-        return following.executemany(*args[:1], *map(_checked_rows, args[1:]), **{**kw, **named})
+        rows = map(_checked_rows, args[1:])
+        with watching.get().statement(args[0] if args else None):
+            return following.executemany(*args[:1], *rows, **{**kw, **named})
 
 
 def _checked_rows(rows: Iterable[Any]) -> Iterable[Any]:
@@ -66,19 +69,6 @@ def _checked_rows(rows: Iterable[Any]) -> Iterable[Any]:
     return map(checked, rows)
 
 
-class CheckingProcedures(Checking):
-    """Mixed into a driver's cursor class that can call a stored procedure."""
-
-    __slots__ = ()
-
-    def callproc(self, *args: Any, **kw: Any) -> Any:
-        """See the driver's ``callproc``."""
-        checking.get()()
-        watching.get().unseen()
-        following: Any = super()
-        return following.callproc(*args, **kw)
-
-
 def checking_class(kind: Any) -> Any:
     """A subclass of a driver's cursor class that checks for a cancel; other classes as they are.
 
@@ -90,5 +80,17 @@ def checking_class(kind: Any) -> Any:
 
 @cache
 def _subclass(kind: Any) -> Any:
-    checks = CheckingProcedures if hasattr(kind, "callproc") else Checking
-    return type(kind.__name__, (checks, kind), {"__slots__": (), "__module__": __name__})
+    methods = {name: _checked(getattr(kind, name)) for name in UNSEEN if hasattr(kind, name)}
+    namespace = {"__slots__": (), "__module__": __name__, **methods}
+    return type(kind.__name__, (Checking, kind), namespace)
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    call = unseen(method)
+
+    @wraps(method)
+    def checked(*args: Any, **kw: Any) -> Any:
+        checking.get()()
+        return call(*args, **kw)
+
+    return checked

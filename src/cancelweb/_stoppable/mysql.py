@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import cache
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -16,6 +17,7 @@ from weakref import WeakSet
 from attrs import define, field
 from zope.interface import implementer
 
+from .commits import unseen
 from .cursors import checking_class
 from .drivers import IInterruptible
 
@@ -24,6 +26,9 @@ QUERY_INTERRUPTED = 1317
 
 FRESH = 20.0
 """Seconds for which an idle `Control` is used again. Later, a firewall may have dropped it."""
+
+COMMITTING = ("autocommit", "begin", "commit")
+"""Methods of a connection that commit."""
 
 
 @define(eq=False)
@@ -151,4 +156,13 @@ class MySQL:
 def mysql(driver: str, connection: Any, control: Control) -> MySQL:
     """The adapter of a connection of PyMySQL or mysqlclient."""
     connection.cursorclass = checking_class(connection.cursorclass)
+    kind: Any = type(connection)
+    connection.__class__ = _watched(kind)
     return MySQL(connection, control, sys.modules[f"{driver}.cursors"])
+
+
+@cache
+def _watched(kind: Any) -> Any:
+    """A subclass of a connection's class, whose commits are noticed if a cursor leads to them."""
+    methods = {name: unseen(getattr(kind, name)) for name in COMMITTING}
+    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": __name__, **methods})

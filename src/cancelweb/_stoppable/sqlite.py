@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
-from .commits import watching
+from .commits import is_in_autocommit_mode, watching
 from .cursors import Checking, checking
 
 PIECE = 0.05
@@ -33,7 +33,13 @@ class SQLiteCursor(Checking, sqlite3.Cursor):
         return _in_pieces(self.connection, partial(super().execute, *args))
 
     def executemany(self, *args: Any) -> Any:
-        """See `sqlite3.Cursor.executemany`. The first row waits for the lock."""
+        """See `sqlite3.Cursor.executemany`.
+
+        The first row waits for the lock, or in autocommit mode each row does.
+        """
+        if is_in_autocommit_mode(self.connection):
+            with _in_one_piece(self.connection):
+                return super().executemany(*args)
         rows = [_Rows(each) for each in args[1:2]]
         run = partial(super().executemany, *args[:1], *rows, *args[2:])
         return _in_pieces(self.connection, run, lambda: all(each.can_repeat for each in rows))

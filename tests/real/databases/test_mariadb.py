@@ -136,15 +136,38 @@ class Contract:
         def commit(connection: Any) -> None:
             connection.commit()
 
+        def bare_commit(connection: Any) -> None:
+            connection.cursor().connection.commit()
+
+        def begin(connection: Any) -> None:
+            connection.cursor().connection.begin()
+
+        def autocommit(connection: Any) -> None:
+            for mode in (True, False):
+                connection.cursor().connection.autocommit(mode)
+
         def make_table(connection: Any) -> None:
             connection.cursor().execute("CREATE TEMPORARY TABLE u (n int)")
 
         def call(connection: Any) -> None:
             connection.cursor().callproc("none")
 
-        for end in (commit, make_table, call):
+        for end in (commit, bare_commit, begin, autocommit, make_table, call):
             with self.assertRaises(MaybeCommitted):
                 await self.leave(end)
+
+    async def test_committed_nothing(self: Any) -> None:
+        """A cancelled function that has committed nothing is told just that it was cancelled."""
+        self.table()
+
+        def insert_many(connection: Any) -> None:
+            connection.cursor().executemany("INSERT INTO t VALUES (%s)", [(2,), (3,)])
+
+        for work in (insert_many, lambda _: None):
+            with self.assertRaises(CancelledError) as raised:
+                await self.leave(work)
+            self.assertIs(type(raised.exception), CancelledError, work)
+            self.assertEqual(self.server.execute("SELECT n FROM test.t"), [])
 
     def leave(self: Any, end: Callable[[Any], None]) -> Deferred[Any]:
         """Insert a row, end the transaction, and cancel what follows."""

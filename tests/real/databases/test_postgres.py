@@ -4,10 +4,13 @@ What belongs here: what the server's own list of sessions tells, and what only a
 as hitting the wrong query. What does not: what holds for every driver.
 """
 
+import contextlib  # trial takes a name "suppress" for a setting of its own
+import io
 import random
 import threading
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import psycopg
@@ -303,7 +306,16 @@ class Contract:
             connection.rollback()
             insert(connection)
 
-        for work in (insert, roll_back, lambda _: None):
+        def composed(connection: Any) -> None:
+            sql = import_module(f"{self.driver}.sql")
+            table = sql.Identifier("own")
+            connection.cursor().execute(sql.SQL("INSERT INTO {} VALUES (1)").format(table))
+
+        def no_row(connection: Any) -> None:
+            with contextlib.suppress(ZeroDivisionError):
+                connection.cursor().executemany(INSERT, ((1 // 0,) for _ in "a"))
+
+        for work in (insert, roll_back, composed, no_row, lambda _: None):
             gate = Gate(self)
             told = await gate.cancel(self.pool.runWithConnection(before(work, gate)))
             self.assertIs(type(told), CancelledError, work)
@@ -376,6 +388,21 @@ def transaction_block(connection: Any) -> None:
         connection.execute(INSERT)
 
 
+def copy(connection: Any) -> None:
+    """Copy a row with psycopg 3, and commit it by the method of the driver's own connection."""
+    cursor = connection.cursor()
+    with cursor.copy("COPY own FROM STDIN") as rows:
+        rows.write_row((1,))
+    cursor.connection.commit()
+
+
+def copy_from_file(connection: Any) -> None:
+    """Copy a row with psycopg2, and commit it by the method of the driver's own connection."""
+    cursor = connection.cursor()
+    cursor.copy_from(io.StringIO("1\n"), "own")
+    cursor.connection.commit()
+
+
 class OwnPsycopgCursor(psycopg.Cursor[Any]):
     """A cursor class of the user's for psycopg 3."""
 
@@ -401,7 +428,7 @@ class PsycopgTests(Contract, TestCase):
     driver = "psycopg"
     rows = "params_seq"
     own = OwnPsycopgCursor
-    blocks = (transaction_block,)
+    blocks = (transaction_block, copy)
 
     async def test_kinds_of_cursors(self) -> None:
         """Cursors of the driver are of the class that is asked for, and check for a cancel."""
@@ -429,7 +456,7 @@ class Psycopg2Tests(Contract, TestCase):
     driver = "psycopg2"
     rows = "vars_list"
     own = OwnPsycopg2Cursor
-    blocks = (block,)
+    blocks = (block, copy_from_file)
 
     async def test_kinds_of_cursors(self) -> None:
         """Cursors of the driver are of any class that is asked for, and check for a cancel."""
