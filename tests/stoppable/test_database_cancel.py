@@ -9,11 +9,15 @@ import gc
 import resource
 import sqlite3
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
+from cancelweb._stoppable import uses
 from cancelweb._stoppable.adbapi import Connection
 from cancelweb.database import Committed
 
@@ -100,9 +104,8 @@ class CancelTests(DatabaseTestCase):
         using = self.pool.runWithConnection(use)
         await between
         using.cancel()
-        begun = self.begun
         go_on.set()
-        await begun
+        # Not when the statement tells that it has begun: an interrupt may come before that.
         with self.assertRaises(CancelledError):
             await using
         self.assertEqual(await self.rows(), [])
@@ -255,3 +258,31 @@ def cpu_seconds() -> float:
 def is_cancelled(failure: Any) -> bool:
     """An errback for cancelled queries."""
     return failure.check(CancelledError) is not None
+
+
+class PauseTests(SynchronousTestCase):
+    """The pauses between two interrupts of a use."""
+
+    def pauses(self, *durations: float) -> list[float]:
+        """The pauses after interrupts that take so many seconds each."""
+        clock, waited, left = Clock(), list[float](), list(durations)
+
+        def wait(seconds: float) -> bool:
+            waited.append(seconds)
+            return not left
+
+        connection = SimpleNamespace(interrupt=lambda: clock.advance(left.pop(0)))
+        use = uses.Use(None, SimpleNamespace(interruptible_of=lambda thread: connection))
+        use._thread = 1
+        self.patch(use, "_over", SimpleNamespace(wait=wait))
+        self.patch(uses, "monotonic", clock.seconds)
+        use._interrupt()
+        return waited
+
+    def test_fast(self) -> None:
+        """After an interrupt that costs nothing, the next one comes soon."""
+        self.assertEqual(self.pauses(0, 0, 0, 0, 0), [0.01, 0.02, 0.04, 0.05, 0.05])
+
+    def test_slow(self) -> None:
+        """A pause is as long as the interrupt before it took, or as long as is reasonable."""
+        self.assertEqual(self.pauses(0.125, 0, 4, 0), [0.125, 0.02, 0.25, 0.08])

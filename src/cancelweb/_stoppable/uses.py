@@ -21,7 +21,11 @@ FIRST_PAUSE, SHORT_PAUSE, LAST_PAUSE = 0.01, 0.05, 0.25
 interrupt costs nothing, and up to the third if it costs most."""
 SHARE = 100
 """A pause need not be longer than this many times the duration of the interrupt. SQLite's takes no
-time, and most of them come between two statements where these are short."""
+time, and most of them come between two statements where these are short.
+
+A pause is at least as long as the interrupt took. On a slow network the use ends in that time, and
+its end would have to wait for the next interrupt.
+"""
 
 
 @define(eq=False)
@@ -93,7 +97,9 @@ class Use(ThreadCall):
     def _interrupt(self) -> None:
         # An interrupt that comes before the first statement, or between two, stops nothing.
         pause = FIRST_PAUSE
-        while (took := self._interrupt_once()) is not None and not self._over.wait(pause):
+        while (took := self._interrupt_once()) is not None:
+            if self._over.wait(max(pause, min(took, LAST_PAUSE))):
+                return
             pause = min(2 * pause, max(SHORT_PAUSE, SHARE * took), LAST_PAUSE)
 
     def _interrupt_once(self) -> float | None:
