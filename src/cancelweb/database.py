@@ -1,8 +1,8 @@
 """A pool of database connections (adbapi) whose queries stop in the database when cancelled.
 
-In `_stoppable`, `uses` decides when a statement is stopped, `drivers` stops it, and `cursors` and
-`sqlite` keep the next one from starting. `commits` tells what was committed, `thread_calls` waits
-for the thread, and `adbapi` has the connections and transactions.
+In `_stoppable`, `adbapi` has the connections and transactions. `uses` decides when a statement is
+stopped, and `adapters` finds what stops it: `sqlite`, `postgresql` or `mysql`. `cursors` keeps the
+next one from starting, `commits` tells what was committed, and `thread_calls` waits for the thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ._scopes.refusal import begin
 from ._stoppable.adapters import Adapters, naming_what_is_missing
 from ._stoppable.adbapi import CAN_STOP, Connection, Transaction, interact
 from ._stoppable.commits import Committed, MaybeCommitted
-from ._stoppable.drivers import IInterruptible
+from ._stoppable.interruptible import IInterruptible
 from ._stoppable.mysql import Control
 from ._stoppable.sqlite import use_checking_cursors
 from ._stoppable.uses import Use

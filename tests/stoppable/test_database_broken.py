@@ -13,7 +13,7 @@ from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from cancelweb._stoppable.drivers import SQLite
+from cancelweb._stoppable.sqlite import SQLite
 
 from ._databases import ENDLESS, DatabaseTestCase
 

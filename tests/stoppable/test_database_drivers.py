@@ -20,8 +20,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from cancelweb._stoppable.adapters import interruptible
-from cancelweb._stoppable.drivers import SQLite, psycopg, psycopg2
 from cancelweb._stoppable.mysql import Control
+from cancelweb._stoppable.postgresql import psycopg, psycopg2
+from cancelweb._stoppable.sqlite import SQLite
 from cancelweb.database import ConnectionPool, IInterruptible
 
 from .._logs import log_events, of_cancelweb

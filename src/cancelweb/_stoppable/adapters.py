@@ -1,6 +1,6 @@
 """What differs between drivers: which adapter stops a connection's statements, what to install.
 
-What stops a statement is in `drivers` and `mysql`. This module imports no driver.
+What stops a statement is in `sqlite`, `postgresql` and `mysql`. This module imports no driver.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any
 
 from attrs import define, field
 
-from .drivers import IInterruptible, SQLite, psycopg, psycopg2
+from .interruptible import IInterruptible
 from .mysql import Control, MySQL, mysql
+from .postgresql import psycopg, psycopg2
+from .sqlite import SQLite
 
 # By name, so that an unused driver is not imported.
 OURS: dict[str, Callable[[Any, Control], Any]] = {

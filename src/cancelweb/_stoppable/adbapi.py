@@ -1,6 +1,6 @@
 """The connections and transactions that replace adbapi's own in a pool's threads.
 
-`database` has the pool; `drivers` has what each driver needs.
+`database` has the pool; `adapters` tells what stops the statements of each driver.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .._twisted.access import driver_connection_of, pool_of
 from .._twisted.checks import check
 from .commits import watching
 from .cursors import Checking, checking, checking_class, nothing
-from .drivers import SQLite
 from .mysql import MySQL
+from .sqlite import SQLite
 
 CAN_STOP = check("database")
 """Whether queries can be stopped at all: that depends on private names of adbapi."""

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from .commits import unseen
 from .cursors import checking_class
-from .drivers import IInterruptible
+from .interruptible import IInterruptible
 
 QUERY_INTERRUPTED = 1317
 """The number of the error of a statement that was killed."""

@@ -1,4 +1,4 @@
-"""A pool's connections and cursors of SQLite: they check for a cancel, also in a wait for a lock.
+"""Stop a running statement of SQLite, and check for a cancel, also in a wait for a lock.
 
 SQLite cannot interrupt a statement that waits for another connection's lock. It looks for the lock
 ever more rarely, in the end each 0.1 s, so that others, which look more often, may take it again
@@ -7,6 +7,7 @@ and again: "database is locked". So these wait in short pieces, each of which be
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,48 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
+from attrs import frozen
+from zope.interface import implementer
+
 from .commits import is_in_autocommit_mode, watching
 from .cursors import Checking, checking
+from .interruptible import IInterruptible
 
 PIECE = 0.05
 """Seconds that a statement waits for a lock before it checks for a cancel."""
 
 T = TypeVar("T")
+
+
+@implementer(IInterruptible)
+@frozen
+class SQLite:
+    """A connection of `sqlite3`."""
+
+    connection: Any
+
+    def interrupt(self) -> None:
+        """See `IInterruptible.interrupt`."""
+        self.connection.interrupt()
+
+    def is_interruption(self, error: Exception) -> bool:
+        """See `IInterruptible.is_interruption`."""
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+
+    def end_statements(self) -> None:
+        """After an interrupt, close all cursors if one of them still has unread rows.
+
+        As long as one has, SQLite interrupts everything on the connection, even the rollback.
+        It also keeps the file locked after the connection was closed. See sqlite3_interrupt and
+        sqlite3_close_v2 in its manual.
+        """
+        try:
+            self.connection.execute("SELECT 1").close()
+        except Exception as error:
+            if self.is_interruption(error):
+                for each in gc.get_referrers(self.connection):
+                    if isinstance(each, sqlite3.Cursor):
+                        each.close()
 
 
 class SQLiteCursor(Checking, sqlite3.Cursor):

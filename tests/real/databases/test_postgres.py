@@ -24,8 +24,8 @@ from twisted.web.server import Request
 
 from cancelweb import Ended, Outcome, cancel_on_disconnect
 from cancelweb._stoppable.cursors import Checking
-from cancelweb._stoppable.drivers import PostgreSQL
 from cancelweb._stoppable.libpq import cancel_request
+from cancelweb._stoppable.postgresql import PostgreSQL
 from cancelweb.database import Committed, ConnectionPool, MaybeCommitted
 
 from ..._pages import PAGE, GetPage
