@@ -100,7 +100,7 @@ def read(used: Any) -> None:
 def read_in_transaction(transaction: Any) -> None:
     """Read with a transaction, and commit nothing."""
     transaction.execute("SELECT n FROM t")
-    transaction.fetchone()
+    transaction.fetchmany(transaction.arraysize)
 
 
 def roll_back(connection: Any) -> None:

@@ -25,7 +25,10 @@ CAN_STOP = check("database")
 SEEN = {"execute", "executemany", "in_transaction", "info", "status", "total_changes"}
 """Attributes of a driver's connection that commit nothing, or that its cursors notice."""
 
-READING = {"description", "fetchall", "fetchmany", "fetchone", "lastrowid", "rowcount"}
+READING = {
+    *("arraysize", "description", "fetchall", "fetchmany", "fetchone", "lastrowid", "mogrify"),
+    *("nextset", "rowcount", "rownumber", "statusmessage"),
+}
 """Attributes of a driver's cursor that begin nothing."""
 
 
