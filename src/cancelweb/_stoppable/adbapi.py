@@ -90,9 +90,12 @@ def _checked(value: Any) -> Any:
 class Transaction(adbapi.Transaction):
     """A transaction whose every access to the driver's cursor checks for a cancel first."""
 
+    _has_closed = False
+
     def close(self) -> None:
-        """Close the cursor, if it is open: `interact` does that before adbapi."""
-        if self._cursor is not None:
+        """Close the cursor once: `interact` does that before adbapi."""
+        if not self._has_closed:
+            self._has_closed = True
             super().close()
 
     def __getattr__(self, name: str) -> Any:
