@@ -12,6 +12,7 @@ from typing import Any
 from twisted.application import strports
 from twisted.internet.defer import succeed
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python import log
 from twisted.web.resource import Resource
 from twisted.web.util import DeferredResource
 
@@ -30,6 +31,10 @@ READY, STOPPING, ALIVE = (200, b"ready\n"), (503, b"stopping\n"), (200, b"alive\
 
 class HealthTests(DrainTestCase):
     """Probes of a site, before a drain, in its delay and while it turns requests away."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.logs: list[Any] = []
 
     def site(self) -> Resource:
         """A site with both resources, and a page."""
@@ -112,18 +117,20 @@ class HealthTests(DrainTestCase):
         reactor = MemoryReactorClock()
         self.patch(sys.modules["twisted.internet"], "reactor", reactor)
         self.patch(strports, "service", partial(strports.service, reactor=reactor))
+        self.patch(log, "startLogging", self.logs.append)
         names = run(path.read_text())
         names["site"].reactor = self.clock
         self.monitor = names["monitor"]
         return reactor, names
 
     def test_programs_of_the_docs(self) -> None:
-        """The programs of the how-tos tell probes, and bound their exit, also after a delay."""
-        for path, seconds, expected in (
-            (HEALTH, 15, {"exit_after": 5}),
-            (OWN_SERVER, 30, {"delay": 5, "exit_after": 5}),
+        """The programs of the how-tos tell probes, log, and bound their exit, with a delay, too."""
+        for path, seconds, expected, logs in (
+            (HEALTH, 15, {"exit_after": 5}, []),  # twistd logs for it
+            (OWN_SERVER, 30, {"delay": 5, "exit_after": 5}, [sys.stdout]),
         ):
             reactor, names = self.run_program(path)
+            self.assertEqual(self.logs, logs)
             self.assertEqual(self.told(names["site"], b"/readyz"), [READY])
             [(drain, arguments, options)] = reactor.triggers["before"]["shutdown"]
             self.assertEqual((drain, arguments), (self.monitor.drain, (seconds,)))

@@ -1,4 +1,7 @@
+import sys
+
 from twisted.internet import reactor
+from twisted.python import log
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -6,6 +9,7 @@ from cancelweb import CancellingResource
 from cancelweb.health import ReadinessResource
 from cancelweb.monitor import Monitor
 
+log.startLogging(sys.stdout)
 monitor = Monitor()
 root = Resource()  # Put your site's resources below this one.
 root.putChild(b"readyz", ReadinessResource(monitor))
