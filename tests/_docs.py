@@ -36,6 +36,8 @@ MIGRATE_AFTER = DOCS / "howto" / "snippets" / "migrate_after.py"
 CANCELLER_DETAILS = DOCS / "howto" / "snippets" / "canceller_details.py"
 PURE_WAIT = DOCS / "howto" / "snippets" / "pure_wait.py"
 STOP_PROGRAM = DOCS / "howto" / "snippets" / "stop_program.py"
+RETRY = DOCS / "howto" / "snippets" / "retry.py"
+OWN_AUTHORITY = DOCS / "howto" / "snippets" / "own_authority.py"
 DRIVER = DOCS / "howto" / "snippets" / "driver.py"
 SHIELD = DOCS / "howto" / "snippets" / "shield.py"
 CLEANUP = DOCS / "howto" / "snippets" / "cleanup.py"
@@ -73,6 +75,8 @@ OWN_PROGRAMS = {
     PURE_WAIT,
     STOP_PROGRAM,
     DRIVER,
+    RETRY,
+    OWN_AUTHORITY,
     SHIELD,
     CLEANUP,
     HEALTH,

@@ -4,6 +4,7 @@ What belongs here: certificates, and the default port. What does not: what is re
 """
 
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 from twisted.internet.ssl import (
@@ -18,6 +19,7 @@ from twisted.web.static import Data
 
 from cancelweb.proxy import ReverseProxyResource
 
+from .._docs import OWN_AUTHORITY, run
 from .._logs import log_events, of_cancelweb
 from .._servers import LOOPBACK, SelfSigned
 from ._proxies import ProxyTestCase
@@ -68,6 +70,16 @@ class TLSTests(ProxyTestCase):
         answer = await self.answer(tls=True, agent=self.trusting())
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
         self.assertTrue(answer.endswith(b"secret"), answer)
+
+    async def test_own_authority(self) -> None:
+        """The agent of the how-to trusts the certificate in a file, and no other."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        copy(self.certificate.certificate, directory / "ca.pem")
+        source = OWN_AUTHORITY.read_text().replace('"ca.pem"', repr(str(directory / "ca.pem")))
+        agent = run(source)["agent"]
+        answer = await self.answer(tls=True, agent=agent)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
 
     async def test_is_for_another_host(self) -> None:
         """A certificate for another host gives a 502, even if it is trusted."""
