@@ -24,6 +24,8 @@ from cancelweb import (
     ICancellable,
     ICancellableDetails,
     cancel_on_disconnect,
+    connections,
+    health,
     processes,
     proxy,
     testing,
@@ -183,7 +185,7 @@ class ListTests(SynchronousTestCase):
         """The reference has each public name, and each member of the public interfaces."""
         reference = API.read_text()
         found = re.findall(r"^\.\. (?:auto\w+|py:class):: (?:([\w.]+)\.)?(\w+)", reference, re.M)
-        for module in [cancelweb, processes, proxy, testing, upstream]:
+        for module in [cancelweb, connections, health, processes, proxy, testing, upstream]:
             of_package = "" if module is cancelweb else module.__name__
             listed = {name for where, name in found if where == of_package}
             self.assertEqual(listed, set(module.__all__))
