@@ -28,7 +28,7 @@ try:
     )
 except ImportError as error:
     raise ImportError(
-        "cancelweb.prometheus needs prometheus_client: pip install cancelweb[prometheus]",
+        "cancelweb.prometheus needs prometheus_client: pip install 'cancelweb[prometheus]'",
         name=error.name,
     ) from error
 

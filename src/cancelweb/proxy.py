@@ -223,7 +223,7 @@ def _check_tls() -> None:
         import twisted.internet.ssl  # noqa: F401 - an Agent reports it missing only later
     except ImportError as error:
         raise ImportError(
-            "tls=True needs pyOpenSSL: pip install cancelweb[tls]", name=error.name
+            "tls=True needs pyOpenSSL: pip install 'cancelweb[tls]'", name=error.name
         ) from error
 
 

@@ -194,7 +194,7 @@ class CollectorTests(SynchronousTestCase):
         ran = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
         )
-        self.assertIn("pip install cancelweb[prometheus]", ran.stdout, ran.stderr)
+        self.assertIn("pip install 'cancelweb[prometheus]'", ran.stdout, ran.stderr)
 
 
 class ServedTests(TestCase):

@@ -172,11 +172,11 @@ class MissingDriverTests(SynchronousTestCase):
         """Without psycopg, the ImportError names the extra that installs it."""
         with patch.dict("sys.modules", {"psycopg": None}):
             error = self.assertRaises(ImportError, ConnectionPool, "psycopg", cp_reactor=reactor)
-        self.assertIn("pip install cancelweb[postgres]", str(error))
+        self.assertIn("pip install 'cancelweb[postgres]'", str(error))
 
     def test_of_mysql(self) -> None:
         """Without a driver of MySQL, the ImportError names what installs it."""
-        for driver, package in [("pymysql", "cancelweb[mysql]"), ("MySQLdb", "mysqlclient")]:
+        for driver, package in [("pymysql", "'cancelweb[mysql]'"), ("MySQLdb", "mysqlclient")]:
             with patch.dict("sys.modules", {driver: None}):
                 error = self.assertRaises(ImportError, ConnectionPool, driver, cp_reactor=reactor)
             self.assertIn(f"pip install {package}", str(error))

@@ -92,4 +92,4 @@ class ProxyTests(SynchronousTestCase):
         with patch.dict(sys.modules, {"twisted.internet.ssl": None}):
             error = self.assertRaises(ImportError, PROXY, **GOOD, tls=True)
             PROXY(**GOOD)
-        self.assertIn("pip install cancelweb[tls]", str(error))
+        self.assertIn("pip install 'cancelweb[tls]'", str(error))

@@ -28,8 +28,8 @@ OURS: dict[str, Callable[[Any, Control], Any]] = {
 
 MISSING = {
     "MySQLdb": "mysqlclient",
-    "psycopg": "cancelweb[postgres]",
-    "pymysql": "cancelweb[mysql]",
+    "psycopg": "'cancelweb[postgres]'",
+    "pymysql": "'cancelweb[mysql]'",
 }
 """What to install if a driver's module is missing."""
 
