@@ -53,7 +53,7 @@ class Status:
     """Everything that the page shows.
 
     Attributes:
-        is_draining: whether the server is shutting down.
+        is_draining: whether new requests are turned away, because of a drain.
         is_dry_run: whether an entry point with this monitor cancels nothing.
         in_flight, survivors, let_go, detached: how many there are now.
         opened: how many requests there ever were.
