@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorProcess
 
-from ._checks import check_seconds
+from ._checks import check_flag, check_instance, check_seconds
 from ._kinds.where import place
 from ._stoppable.children import Child, Completed
 from ._stoppable.leaders import Argument
-from ._stoppable.reactors import in_reactor_thread, reactor_for
+from ._stoppable.program_checks import check_program, check_surroundings
+from ._stoppable.reactors import check_reactor, in_reactor_thread, reactor_for
 
 __all__ = ["Output", "run", "stream"]
 
@@ -67,9 +68,10 @@ def run(
         `cancelweb.StartRefused`, except during cleanup: see `cancelweb.cleaning`.
 
     Raises:
-        TypeError: ``args`` is not a sequence of arguments, or ``stdin`` is not bytes.
+        TypeError: an argument has a wrong type; the message says which one, and what to pass.
         ValueError: ``grace`` or ``wait_delay`` is negative or not finite.
     """
+    check_flag("check", check)
     child = _child(args, stdin, cwd, env, grace, wait_delay, reactor, sys.maxsize)
     return place(Deferred.fromCoroutine(_collect(child, check)), child.place)
 
@@ -115,9 +117,10 @@ def stream(
         An async iterator of bytes.
 
     Raises:
-        TypeError: ``args`` is not a sequence of arguments, or ``stdin`` is not bytes.
+        TypeError: an argument has a wrong type; the message says which one, and what to pass.
         ValueError: ``grace`` or ``wait_delay`` is negative or not finite.
     """
+    check_flag("check", check)
     return Output(_child(args, stdin, cwd, env, grace, wait_delay, reactor, _STREAM_ERRORS), check)
 
 
@@ -131,16 +134,13 @@ def _child(
     reactor: IReactorProcess | None,
     keep: int,
 ) -> Child:
-    if isinstance(args, str | bytes) or not isinstance(args, Sequence) or not args:
-        raise TypeError(
-            f"args must be a program and its arguments, such as ['sort', '-u'], not {args!r}; "
-            "for a shell use ['sh', '-c', command]"
-        )
-    if not isinstance(stdin, bytes):
-        raise TypeError(f"stdin must be bytes, not {stdin!r}")
+    check_program(args)
+    check_instance("stdin", stdin, bytes, "bytes")
+    check_surroundings(cwd, env)
     check_seconds("grace", grace)
     if wait_delay is not None:
         check_seconds("wait_delay", wait_delay)
+    check_reactor(reactor, IReactorProcess)
     reactor = reactor_for(reactor, IReactorProcess)
     return Child(reactor, list(args), cwd, env, stdin, grace, wait_delay, keep)
 

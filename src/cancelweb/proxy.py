@@ -47,7 +47,7 @@ from ._scopes.checks import NOT_GIVEN, NotGiven, check_header
 from ._scopes.finding import current_scope
 from ._scopes.telling import Told
 from ._stoppable.agent_checks import check_agent
-from ._stoppable.reactors import reactor_for
+from ._stoppable.reactors import check_reactor, reactor_for
 from ._typed import AnyAgent
 from .upstream import Body, CancellingAgent, stream_body
 
@@ -210,8 +210,7 @@ class ReverseProxyResource(Resource):
 
 
 def _check_parts(reactor: object, agent: object, header: object) -> None:
-    if reactor is not None and not IReactorTCP.providedBy(reactor):
-        raise TypeError(f"reactor must provide IReactorTCP, as reactors do; {reactor!r} does not")
+    check_reactor(reactor, IReactorTCP)
     if agent is not None:
         check_agent("agent", agent)
     if header is not None and header is not NOT_GIVEN:

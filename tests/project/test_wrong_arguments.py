@@ -4,8 +4,12 @@ A call works or raises at once. The error names the parameter and shows the valu
 check of ours, and not from inside. What the right values do is for the tests of each subject.
 """
 
+import gc
 import re
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -69,7 +73,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "exception": lambda: ValueError("wrong"),
     "Resource": Resource,
     "Clock": Clock,
-    "builtin": lambda: print,
+    "builtin": lambda: dir,
 }
 """Values, each of which is wrong for most parameters."""
 
@@ -121,8 +125,18 @@ class WrongArgumentsTests(SynchronousTestCase):
     """A value of a wrong type for each parameter."""
 
     def setUp(self) -> None:
-        """Have no drain end this process."""
-        self.patch(ExitLimit, "within", lambda *_: None)
+        """Keep what is printed, and the errors that no caller can catch, such as in `__del__`."""
+        self.patch(ExitLimit, "within", lambda *_: None)  # Have no drain end this process.
+        self.ignored: list[str] = []
+        self.patch(sys, "unraisablehook", lambda each: self.ignored.append(repr(each.exc_value)))
+        printed = redirect_stdout(StringIO())
+        self.printed = printed.__enter__()
+        self.addCleanup(printed.__exit__, None, None, None)
+
+    def tearDown(self) -> None:
+        """Whatever the calls did, nothing was printed, and no error was ignored."""
+        gc.collect()
+        self.assertEqual((self.ignored, self.printed.getvalue()), ([], ""))
 
     def outcome(self, name: str, make: Callable[[], Any], parameter: str, value: object) -> str:
         """What is wrong with how a call ends; an empty string if nothing is."""

@@ -8,8 +8,16 @@ from typing import Any
 from twisted.python import threadable
 from zope.interface import Interface
 
+from .._checks import shown
 from .._kinds.cancellers import global_reactor
 from .._scopes.context import current
+
+
+def check_reactor(value: object, needed: type[Interface]) -> None:
+    """Raise unless the value is None, or provides this interface of reactors."""
+    if not (value is None or needed.providedBy(value)):
+        name = needed.__name__
+        raise TypeError(f"reactor must provide {name}, as reactors do, not {shown(value)}")
 
 
 def reactor_for(given: Any, needed: type[Interface]) -> Any:
