@@ -11,11 +11,13 @@ from typing import Any, cast
 from flask import Flask
 from klein import Klein
 from twisted.internet.defer import Deferred
+from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from twisted.web.test.requesthelper import DummyRequest
 
 from cancelweb import CancellingResource, cancel_on_disconnect
+from cancelweb.connections import notice_vanished
 from cancelweb.monitor import Monitor
 
 from .._pages import PAGE, GetPage, waiting
@@ -55,6 +57,11 @@ WSGI = (
     "If it is a WSGI application, wrap WSGIResource(reactor, reactor.getThreadPool(), application)."
 )
 
+SITE = Site(Resource())
+A_SITE = (
+    "a Site or another protocol factory. Wrap the Site's resource: Site(CancellingResource(root))."
+)
+
 DECORATED: list[tuple[object, str]] = [
     (
         Report,
@@ -76,6 +83,7 @@ DECORATED: list[tuple[object, str]] = [
         f"{place(Report.getChild)} returns a resource and not a response, so "
         "cancel_on_disconnect cannot decorate it. Decorate the render methods of that resource.",
     ),
+    *[(wrong, f"{DECORATES}, not {A_SITE}") for wrong in (SITE, Site)],
     (
         30,
         f"{DECORATES}, not 30. Give options by name, as in cancel_on_disconnect(timeout=30).",
@@ -85,7 +93,7 @@ DECORATED: list[tuple[object, str]] = [
 
 WRAPPED: list[tuple[object, str]] = [
     (Report, "the class Report. Wrap an instance: CancellingResource(Report())."),
-    (Site(Resource()), "a Site. Wrap the Site's resource: Site(CancellingResource(root))."),
+    *[(wrong, A_SITE) for wrong in (SITE, Site, WrappingFactory(SITE), notice_vanished(SITE, 5))],
     (Flask("shop"), f"<Flask 'shop'>. {WSGI}"),
     ("/srv/www", "'/srv/www'. To serve files, wrap twisted.web.static.File(path)."),
     (

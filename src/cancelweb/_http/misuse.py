@@ -10,13 +10,24 @@ from collections.abc import Awaitable
 from os import PathLike
 from typing import Any
 
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.web.resource import IResource
-from twisted.web.server import Site
 
 from .._checks import shown
 from .._kinds.places import place_of, short_name_of
 
 _DECORATES = "cancel_on_disconnect decorates functions that take a request"
+
+_A_SITE = (
+    "a Site or another protocol factory. Wrap the Site's resource: Site(CancellingResource(root))."
+)
+
+
+def _is_site(given: object) -> bool:
+    """Whether this listens for connections: a Site, its class, or what is put around a Site."""
+    # A Site has a method `render`, too.
+    is_made = IProtocolFactory.providedBy(given)
+    return is_made or (isinstance(given, type) and IProtocolFactory.implementedBy(given))
 
 
 def check_handler(handler: Any) -> None:
@@ -26,6 +37,8 @@ def check_handler(handler: Any) -> None:
             f"{place_of(handler.__func__)}: the decorators are in the wrong order. Put "
             f"@{type(handler).__name__} above @cancel_on_disconnect."
         )
+    if _is_site(handler):
+        raise TypeError(f"{_DECORATES}, not {_A_SITE}")
     if isinstance(handler, type):
         name = short_name_of(handler)
         raise TypeError(
@@ -67,17 +80,17 @@ def without_request(handler: object, args: tuple[Any, ...], kwargs: dict[str, An
 
 def check_resource(resource: Any) -> None:
     """Raise a TypeError unless this can be wrapped; it says what to wrap instead."""
-    if isinstance(resource, type | Site) or not hasattr(resource, "render"):
+    if isinstance(resource, type) or _is_site(resource) or not hasattr(resource, "render"):
         instead = _instead_of_resource(resource)
         raise TypeError(f"CancellingResource wraps a resource, not {instead}")
 
 
 def _instead_of_resource(given: object) -> str:
+    if _is_site(given):
+        return _A_SITE
     if isinstance(given, type):
         name = short_name_of(given)
         return f"the class {name}. Wrap an instance: CancellingResource({name}())."
-    if isinstance(given, Site):
-        return "a Site. Wrap the Site's resource: Site(CancellingResource(root))."
     if callable(getattr(given, "resource", None)):
         return f"{shown(given)}. Wrap the resource of the app: CancellingResource(app.resource())."
     if isinstance(given, str | bytes | PathLike):
