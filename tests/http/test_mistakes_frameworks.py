@@ -221,13 +221,16 @@ class NoMistakeTests(MistakeTestCase):
     def test_a_page_of_one_byte(self) -> None:
         """A handler may write ``1``, finish the response, and go on."""
 
-        def write(request: Request) -> None:
-            request.write(b"1")
+        def write(request: Request, page: bytes = b"1") -> None:
+            request.write(page)
             request.finish()
 
         async def coroutine(request: Request) -> None:
             write(request)
             await Deferred()
+
+        def callbacks(request: Request) -> Deferred[None]:
+            return self.turn.addCallback(lambda _: write(request)).addCallback(lambda _: Deferred())
 
         async def later(request: Request) -> None:
             await self.turn
@@ -240,7 +243,7 @@ class NoMistakeTests(MistakeTestCase):
             write(request)
             yield Deferred()
 
-        for handler in (coroutine, later, generator):
+        for handler in (coroutine, later, generator, callbacks):
             self.turn: Deferred[None] = Deferred()
             self.clock.callLater(0, self.turn.callback, None)
             self.assert_silent(self.decorated(handler), b"1")
@@ -284,6 +287,17 @@ class NoMistakeTests(MistakeTestCase):
         self.clock.pump([0] * 3)
         self.assertEqual(connection.response.body, b"1")
         self.assertEqual(of_cancelweb(events, LogLevel.error), [])
+
+    def test_one_byte_before_the_handler_returns(self) -> None:
+        """A handler may answer ``1`` and return NOT_DONE_YET, also in a wrapper."""
+
+        def handler(request: Request) -> int:
+            request.write(b"1")
+            request.finish()
+            return NOT_DONE_YET
+
+        self.assert_silent(self.decorated(handler), b"1")
+        self.assert_silent(CancellingResource(self.decorated(handler)), b"1")
 
     def test_a_handler_that_another_request_answers(self) -> None:
         """A request may be finished by the handler of another request."""

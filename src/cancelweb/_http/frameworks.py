@@ -103,7 +103,11 @@ def note_unawaited_beside(scope: Unawaited, body: object) -> None:
 
 def _is_pending(scope: Unawaited) -> bool:
     """Whether the response is still to come from what the handler returned."""
-    if scope.watched is not None or scope.left_open is LeftOpen.BY_HANDLER:
+    return scope.left_open is LeftOpen.BY_HANDLER or _is_returned_running(scope)
+
+
+def _is_returned_running(scope: Unawaited) -> bool:
+    if scope.watched is not None:
         return True
     life = scope.life
     return not life.is_without_work and life.stopping.works.is_returned_waited_for
@@ -176,7 +180,7 @@ def _who_answered(
     if caller is None:
         # The response was finished before a wrapped resource has returned.
         is_inner = scope.inner_handler is not None and sent == 1
-        return full_name_of(scope.handler) if is_inner else ""
+        return full_name_of(scope.handler) if is_inner and _is_returned_running(scope) else ""
     if caller.f_code is _RENDER:
         return _resource_behind(caller)
     if not _is_suspect(scope, sent, caller, is_in_dispatch) or _is_on_stack(scope):
@@ -200,8 +204,10 @@ def _holds_number(caller: FrameType) -> bool:
 
 def _is_on_stack(scope: Unawaited) -> bool:
     """Whether the returned work finishes the response, as it may."""
-    if isinstance(scope.watched, Deferred):
-        return is_driven_now(scope.watched, set())
+    watched = scope.watched
+    if isinstance(watched, Deferred):
+        is_in_callbacks = watched.called and not watched.paused
+        return is_in_callbacks or is_driven_now(watched, set())
     return scope.life.stopping.works.is_running(may_be_below=True)
 
 
