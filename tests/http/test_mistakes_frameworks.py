@@ -7,6 +7,7 @@ framework but Klein, which has its own message (`test_mistakes_logged`).
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
+from zlib import compress
 
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import LogLevel, formatEvent
@@ -199,6 +200,44 @@ class FrameworkTests(MistakeTestCase):
 
         (line,) = self.errors(CancellingResource(Own(decorate(waiting))))
         self.assertRegex(line, r"\.Own\.render answered and did not wait")
+
+    def test_what_is_not_noticed(self) -> None:
+        """Without certainty there is no error: a long body, an object in a later turn, JSON-RPC."""
+
+        class Long(Dispatcher):
+            def render(self, request: Request) -> bytes:
+                """Return JSON."""
+                return json.dumps([self.view(request), "x" * 200]).encode()
+
+        class Packed(Dispatcher):
+            def render(self, request: Request) -> bytes:
+                """Return compressed JSON."""
+                return compress(json.dumps(self.view(request)).encode())
+
+        class Object(Dispatcher):
+            clock: Any = self.clock
+
+            def render(self, request: Request) -> int:
+                """Write JSON in the next turn."""
+                self.clock.callLater(0, self.write, request, self.view(request))
+                return NOT_DONE_YET
+
+            def write(self, request: Request, result: object) -> None:
+                """Answer."""
+                request.write(json.dumps({"result": result}).encode())
+                request.finish()
+
+        remote = Remote(decorate(waiting))
+        events = log_events(self)
+        for root in (
+            *(each(decorate(waiting)) for each in (Long, Packed, Object)),
+            *(Remote(decorate(leaving_open)), CancellingResource(remote)),
+        ):
+            connection = self.serve_resource(root)
+            connection.get()
+            self.clock.advance(0)
+            self.assertEqual(connection.response.code, 200)
+        self.assertEqual(of_cancelweb(events, LogLevel.error), [])
 
 
 class NoMistakeTests(MistakeTestCase):
