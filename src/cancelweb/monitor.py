@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import islice
 from math import ceil
+from operator import attrgetter
 from types import MappingProxyType
 from weakref import WeakSet
 
@@ -24,6 +25,7 @@ from ._operating.plans import Plan
 from ._operating.waiting import where_it_waits
 from ._scopes.checks import check_clock
 from ._scopes.hook_checks import check_only_watches, observers_from
+from ._scopes.own_thread import check_thread
 from ._scopes.owners import place_of_caller
 from ._scopes.scope import Scope
 from ._still_running import LetGo, Survivor
@@ -50,7 +52,7 @@ class Monitor:
 
     def __init__(self, clock: AnyClock | None = None) -> None:
         self._clock = None if clock is None else check_clock("clock", clock)
-        self.is_draining = self.is_dry_run = False
+        self._is_draining = self.is_dry_run = False
         self._observers: tuple[Observer, ...] = ()
         self._in_flight = InFlight()
         self._scopes = self._in_flight.reported
@@ -59,6 +61,9 @@ class Monitor:
         self.detached_at = self._in_flight.detached_at
         self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
+
+    # Each request reads this, so no function of Python stands behind it.
+    is_draining = property(attrgetter("_is_draining"))
 
     def __repr__(self) -> str:
         return f"<Monitor: {len(self._scopes)} of {self.opened} scopes open>"
@@ -70,10 +75,7 @@ class Monitor:
 
     @property
     def survivors(self) -> tuple[Survivor, ...]:
-        """The survivors that are still running, the oldest first.
-
-        The scope of a survivor may have closed long ago.
-        """
+        """The survivors that still run, the oldest first; their scopes may have closed long ago."""
         return tuple(self._in_flight.survivors)
 
     @property
@@ -107,10 +109,7 @@ class Monitor:
 
     @property
     def would_have_cancelled(self) -> Mapping[str, int]:
-        """How many closed scopes a dry run, or the request's method, kept from being cancelled.
-
-        The keys are the names of the causes' classes.
-        """
+        """How many closed scopes a dry run, or the method, kept from a cancel, by cause's name."""
         return MappingProxyType(Counter(self.counts.would_have_cancelled))
 
     @property
@@ -127,6 +126,7 @@ class Monitor:
         Raises:
             TypeError: ``observer`` cannot be called with one argument.
         """
+        check_thread(next(iter(self._in_flight.scopes), None), "monitor.add_observer")
         self._observers += check_only_watches(observers_from(observer))
 
     @property
@@ -180,7 +180,7 @@ class Monitor:
         return self._drain.run(exit_after)
 
     def _turn_away(self) -> None:
-        self.is_draining = True
+        self._is_draining = True
 
     def blind_spots(self) -> tuple[Scope, ...]:
         """The open scopes whose client could leave unnoticed, because Twisted has stopped reading.

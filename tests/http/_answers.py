@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
@@ -56,6 +57,6 @@ class AnswerTestCase(SynchronousTestCase):
 
     def draining(self, **options: Any) -> CancellingResource:
         """A wrapped page whose monitor is draining, so that it turns requests away."""
-        monitor = Monitor()
-        monitor.is_draining = True
+        monitor = Monitor(Clock())
+        monitor.drain(0)
         return CancellingResource(Page(waiting), monitor=monitor, observers=(), **options)

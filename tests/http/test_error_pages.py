@@ -170,7 +170,7 @@ class BrokenOffInADrainTests(HTTP2TestCase):
             raise ValueError
 
         monitor = Monitor(self.clock)
-        monitor.is_draining = True
+        monitor.drain(0)
         wrapped: Any = CancellingResource(
             Page(self.work), monitor=monitor, error_page=half, observers=self.outcomes.append
         )

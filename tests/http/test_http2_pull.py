@@ -84,7 +84,7 @@ class PullingTests(TestCase):
         connection = connect_http2(pages, clock)
         for turned_away in (False, True):
             if turned_away:
-                monitor.is_draining = True
+                monitor.drain(0)
             stream = connection.get()
             clock.advance(1)
             clock.advance(1)

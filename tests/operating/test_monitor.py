@@ -39,6 +39,18 @@ class MonitorTestCase(SynchronousTestCase):
         return connect(CancellingResource(Page(handler), monitor=self.monitor, **options))
 
 
+class ReadOnlyTests(MonitorTestCase):
+    """What a monitor decides itself."""
+
+    def test_draining(self) -> None:
+        """Only a drain makes a monitor turn requests away, or has it say so."""
+        monitor: Any = self.monitor
+        for name in ("is_draining", "is_ready", "retry_after", "scopes", "opened"):
+            with self.assertRaises(AttributeError):
+                setattr(monitor, name, True)
+        self.assertIs(monitor.is_draining, False)
+
+
 class ScopesTests(MonitorTestCase):
     """The open scopes that a monitor knows."""
 

@@ -14,11 +14,12 @@ from twisted.internet.task import deferLater
 from twisted.python import threadable
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cancelweb import Draining, Shared, current_scope, detach, shield
+from cancelweb import CancellingResource, Draining, Shared, current_scope, detach, shield
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Client
 from cancelweb.threads import defer_to_thread
 
-from .._pages import waiting
+from .._pages import GetPage, waiting
 from .._servers import reactor
 from .._visits import Visit
 
@@ -95,6 +96,25 @@ class OtherThreadTests(TestCase):
         self.assertIsInstance(refused, RuntimeError)
         self.assertIn("reactor.callFromThread(monitor.drain, ...)", str(refused))
         self.assertFalse(monitor.is_draining)
+
+    async def test_monitor(self) -> None:
+        """While there are requests, a monitor refuses all other calls there, too."""
+        await deferLater(reactor, 0)
+        monitor = Monitor()
+        calls: dict[str, Callable[[], object]] = {
+            "monitor.add_observer": lambda: monitor.add_observer(print),
+            "monitor.blind_spots": monitor.blind_spots,
+        }
+        for call in calls.values():
+            self.assertNotIsInstance(in_thread(call), Exception)
+        page = CancellingResource(GetPage(waiting), monitor=monitor, observers=())
+        connection = Client(page, reactor, watch=False).connect()
+        connection.get()
+        for name, call in calls.items():
+            refused = in_thread(call)
+            self.assertIsInstance(refused, RuntimeError)
+            self.assertIn(f"reactor.callFromThread({name}, ...)", str(refused))
+        connection.disconnect()
 
     async def test_nothing_begins(self) -> None:
         """Helpers that begin work fail, and name the remedy."""

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.protocols.policies import ProtocolWrapper
 
 from .._log import log, printable
+from .._scopes.own_thread import check_thread
 from .._scopes.record import path_of
 from .._scopes.scope import Scope
 from .._scopes.states import Fate
@@ -26,7 +27,11 @@ def find_blind(scopes: Sequence[Scope], warned: WeakSet[object]) -> tuple[Scope,
     Args:
         scopes: open scopes.
         warned: the connections that were logged before.
+
+    Raises:
+        RuntimeError: this is another thread than the reactor's.
     """
+    check_thread(next(iter(scopes), None), "monitor.blind_spots")
     for scope in scopes:
         # Twisted may fail to report the end of a request; this notices it.
         scope.catch_up()
