@@ -62,7 +62,7 @@ class Monitor:
         self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
 
-    # Each request reads this, so no function of Python stands behind it.
+    # Each request reads this, so reading it calls no function of Python.
     is_draining = property(attrgetter("_is_draining"))
 
     def __repr__(self) -> str:

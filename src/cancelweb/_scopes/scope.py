@@ -36,7 +36,8 @@ class Scope(BareSubject):
 
     Get it with `current_scope` or `scope_of`. Use it in the reactor's thread only, except `check`,
     `cause`, `deadline` and `remaining`, which any thread may use; in another thread, other methods
-    raise a RuntimeError. All other names are private. Setting an attribute raises AttributeError.
+    raise a RuntimeError. All other names are private, and are not protected. Setting a public one,
+    or one that a scope does not have, raises AttributeError.
 
     Attributes:
         request (~twisted.web.server.Request | None): the request; None once the scope has closed.
