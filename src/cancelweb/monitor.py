@@ -63,7 +63,7 @@ class Monitor:
         self._drain: Drain | None = None
 
     # Each request reads this, so reading it calls no function of Python.
-    is_draining = property(attrgetter("_is_draining"))
+    is_draining: bool = property(attrgetter("_is_draining"))  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"<Monitor: {len(self._scopes)} of {self.opened} scopes open>"
