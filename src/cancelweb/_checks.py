@@ -37,10 +37,16 @@ def validated(check: Check) -> Callable[[object, Attribute[Any], object], None]:
     return validate
 
 
-def check_seconds(name: str, value: object) -> None:
-    """Raise unless the value is a finite number of seconds, 0 or more."""
+def check_seconds(name: str, value: object, otherwise: str = "") -> None:
+    """Raise unless the value is a finite number of seconds, 0 or more.
+
+    Args:
+        name: the name of the argument.
+        value: what was passed.
+        otherwise: a text about what else may be passed.
+    """
     if not 0 <= _number(name, value) < math.inf:
-        raise ValueError(f"{name} must be 0 or more and finite, not {value!r}")
+        raise ValueError(f"{name} must be 0 or more and finite, not {value!r}{otherwise}")
 
 
 def check_limit(name: str, value: object) -> None:

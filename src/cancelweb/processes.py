@@ -139,7 +139,7 @@ def _child(
     check_surroundings(cwd, env)
     check_seconds("grace", grace)
     if wait_delay is not None:
-        check_seconds("wait_delay", wait_delay)
+        check_seconds("wait_delay", wait_delay, "; None for no limit")
     check_reactor(reactor, IReactorProcess)
     reactor = reactor_for(reactor, IReactorProcess)
     return Child(reactor, list(args), cwd, env, stdin, grace, wait_delay, keep)

@@ -195,3 +195,16 @@ class KleinTests(MistakeTestCase):
             connection.get()
             self.assertEqual(connection.response.body, PAGE)
             self.assertEqual(of_cancelweb(events), [])
+
+    def test_a_view_that_klein_awaits(self) -> None:
+        """A wrapped Klein app finishes each response itself, which is not a mistake."""
+        app = Klein()
+        app.route("/")(lambda _: self.work)
+        for page in (PAGE, b""):
+            self.work = Deferred[bytes]()
+            events = log_events(self)
+            connection = self.serve_resource(CancellingResource(app.resource()))
+            connection.get()
+            self.work.callback(page)
+            self.assertEqual(connection.response.body, page)
+            self.assertEqual(of_cancelweb(events), [])

@@ -82,7 +82,7 @@ def note_unawaited(scope: Unawaited, suspended: object = None) -> None:
     if sent > LONGEST or scope.request.method == b"HEAD":
         return
     caller, is_in_dispatch = _caller_of_finish(scope.request)
-    if KLEIN in sys.modules and _is_kleins(scope, caller):
+    if KLEIN in sys.modules and _is_returned_running(scope) and _is_kleins(scope, caller):
         _log_klein(scope)
     elif who := _who_answered(scope, sent, caller, is_in_dispatch):
         _log_caller(scope, who)
