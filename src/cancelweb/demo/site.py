@@ -158,16 +158,20 @@ class Root(Resource):
             # A name of another site that leads here, as after DNS rebinding.
             address = f"http://{LOOPBACK}:{self._ports[0]}/"
             return forbidden(message=f"Open this page as {address}.")
-        if path and not self._is_own(request):
+        if path and not self._is_own(path, request):
             return forbidden(message="Only the demonstration's own page can use this.")
         child: IResource = super().getChildWithDefault(path, request)
         return child
 
-    def _is_own(self, request: Any) -> bool:
+    def _is_own(self, path: bytes, request: Any) -> bool:
         """Whether the request comes from the demonstration's page, or from no page at all."""
-        origin = request.getHeader(b"origin")
+        origin, site = map(request.getHeader, (b"origin", b"sec-fetch-site"))
+        if origin is None and site is None and path != b"live":
+            # The page starts work on other ports, so a browser names its origin. Old browsers say
+            # nothing of an image on a foreign page. All browsers call themselves Mozilla.
+            return not (request.getHeader(b"user-agent") or b"").startswith(b"Mozilla/")
         if origin is None:
-            return request.getHeader(b"sec-fetch-site") not in (b"cross-site", b"same-site")
+            return site not in (b"cross-site", b"same-site")
         own = [f"http://{host}:{port}".encode() for host in HOSTS for port in self._ports]
         if origin not in own:
             return False

@@ -283,7 +283,7 @@ class ForeignPageTests(SynchronousTestCase):
     def status(self, path: bytes, **headers: str) -> int:
         """The status of an answer to a request with these headers."""
         root = Root([80, 81])
-        for child in (b"", b"report"):
+        for child in (b"", b"live", b"report"):
             root.putChild(child, Data(b"", "text/plain"))
         sent = {
             name.replace("_", "-").title().encode(): value.encode()
@@ -317,6 +317,15 @@ class ForeignPageTests(SynchronousTestCase):
         # An image or a frame has no Origin.
         for site in ("cross-site", "same-site"):
             self.assertEqual(self.status(b"/report", sec_fetch_site=site), 403)
+
+    def test_old_browser(self) -> None:
+        """A browser that names no origin starts no work, but its page gets the events."""
+        browser = "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Version/16.3 Safari/605.1.15"
+        for path, status in ((b"/", 200), (b"/live", 200), (b"/report", 403)):
+            self.assertEqual(self.status(path, user_agent=browser), status, path)
+        origin = "http://localhost:81"
+        self.assertEqual(self.status(b"/report", user_agent=browser, origin=origin), 200)
+        self.assertEqual(self.status(b"/report", user_agent="curl/8.5.0"), 200)
 
     def test_link_to_the_page(self) -> None:
         """A link on a foreign page may lead to the page."""
