@@ -92,6 +92,9 @@ class NamesTests(HostsTestCase):
                 "localhost:80:80",
                 "localhost:evil",
                 "localhost x",
+                "localhost/evil",
+                "127.0.0.1?evil",
+                "localhost:9000#evil",
             ),
         ):
             self.assertEqual(self.code(Host=host), 421, host)

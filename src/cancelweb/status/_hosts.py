@@ -90,15 +90,21 @@ def _names_of(request: Request) -> Iterator[str]:
     Browsers always send one.
     """
     for host in request.requestHeaders.getRawHeaders(b"host", ()):
-        yield _name_in(b"//" + host)
+        yield _name_of(host)
     if b"://" in request.uri.partition(b"?")[0]:
         # Such a target has a host of its own, which counts instead (RFC 9112, section 3.2.2).
         yield _name_in(request.uri)
 
 
 def _name_in(url: bytes) -> str:
-    """The name or the address in a URL, without the port; empty if there is none."""
-    found = re.match(rb"(?:[^:/]+:)?//(\[[^]/?#]+\]|[^][:@/?#\s]+)(?::\d*)?(?:[/?#]|$)", url)
+    """The name or the address in a URL; empty if there is none."""
+    found = re.match(rb"(?:[^:/]+:)?//([^/?#]*)", url)
+    return "" if found is None else _name_of(found[1])
+
+
+def _name_of(host: bytes) -> str:
+    """The name or the address of a host that may have a port; empty if it is neither."""
+    found = re.fullmatch(rb"(\[[^]]+\]|[^][:@/?#\s]+)(?::\d*)?", host)
     return "" if found is None else _plain(found[1].decode("latin-1").strip("[]"))
 
 
