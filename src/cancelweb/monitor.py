@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from itertools import islice
 from math import ceil
 from operator import attrgetter
 from types import MappingProxyType
@@ -199,9 +198,9 @@ class Monitor:
 
     # --- for entry points and the status page ---
 
-    def oldest(self, count: int) -> list[Scope]:
-        """The oldest open scopes, so many at most, without a look at the others."""
-        return list(islice(self._in_flight.scopes, count))
+    def ends(self, count: int) -> list[Scope]:
+        """The oldest open scopes and the newest, so many of each at most, the oldest first."""
+        return self._in_flight.ends(count)
 
     def scope_opened(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""

@@ -10,7 +10,7 @@ from hypothesis import given, strategies
 
 from cancelweb import CancellingResource, Cause, Disconnected
 from cancelweb.monitor import LetGo, Survivor
-from cancelweb.status._in_flight import EXAMINED
+from cancelweb.status._in_flight import SHOWN
 from cancelweb.status._look import Look
 from cancelweb.status._markup import HTML, Template, fitting
 from cancelweb.status._page import ROOM
@@ -32,6 +32,9 @@ MOST_BYTES = 200_000
 MOST_BYTES_OF_JSON = 1_000_000
 
 MANY = 10_000
+
+EXAMINED = 2 * SHOWN
+"""How many requests in flight are looked at."""
 
 LONG = b"&" * 16_000
 """As long as a URL can be; each character takes five on the page."""
@@ -115,6 +118,8 @@ class WorstCaseTests(StatusTestCase):
         page = self.page()
         for kind in "requests", "survivors", "places", "pieces", "rows":
             self.assertRegex(page, rf"and [\d,]+ more {kind}<")
+        for oldest in "50 oldest and the 50 newest", "500 oldest", "100 oldest":
+            self.assertIn(f"Only the {oldest} are looked at.", page)
         told = self.json()
         self.assertEqual(told["in_flight"], 2 * EXAMINED)
         for kind in "survivors", "let_go", "detached":

@@ -229,7 +229,7 @@ class RefusalTests(HostsTestCase):
         """The answer to a request that fails has the headers for security, too."""
 
         class Failing(Monitor):
-            def oldest(self, count: int) -> list[Scope]:
+            def ends(self, count: int) -> list[Scope]:
                 raise ArithmeticError
 
         self.status = StatusResource(Failing())

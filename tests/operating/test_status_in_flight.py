@@ -12,7 +12,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb import CancellingResource, cancel_on_disconnect, current_scope
-from cancelweb.status import _in_flight
 from cancelweb.status._in_flight import GROUPS, OF_GROUP, SHOWN
 
 from .._pages import GetPage, waiting
@@ -53,7 +52,7 @@ class GroupsTests(StatusTestCase):
             self.site.visit(path)
             self.clock.advance(1)
         ((request, *numbers),) = self.table("request-rows")
-        self.assertRegex(request, r"^GET\s/report \S+ in rows handler: .* Show all 3 ")
+        self.assertRegex(request, r"^GET\s/report \S+ in rows handler: .* Show 3 requests ")
         self.assertEqual(numbers, ["3", "4.0 s", "none"])
 
     def test_of_several_paths_count_the_paths(self) -> None:
@@ -69,7 +68,7 @@ class GroupsTests(StatusTestCase):
         self.site.visits(OF_GROUP)
         details = re.search(r"<details id=.*?</details>", self.page(), re.S)
         assert details is not None
-        self.assertIn(f"<summary>Show the {OF_GROUP} oldest</summary>", details[0])
+        self.assertIn(f"<summary>Show {OF_GROUP} requests</summary>", details[0])
         found = re.findall(r"<li><code.*?>(.*?)</code><span.*?>(.*?)</span>", details[0])
         words = [" ".join(each).replace("\xa0", " ") for each in found]
         self.assertEqual(words[:2], ["GET /first 3.0 s, deadline in 57 s", "GET /reports/1 1.0 s"])
@@ -83,15 +82,28 @@ class GroupsTests(StatusTestCase):
         paths = [row[0].split()[1] for row in self.table("request-rows")]
         self.assertEqual(paths, ["/a", "/b", "/c"])
 
-    def test_that_are_not_shown_are_counted(self) -> None:
-        """Requests in no row are counted below the rows, beyond the oldest that are looked at."""
-        self.patch(_in_flight, "EXAMINED", 60)
-        self.site.visits(60)
+    def test_that_are_not_looked_at_are_counted(self) -> None:
+        """Of many requests some are looked at, as the page says; the others are counted below."""
+        self.site.visits(2 * SHOWN)
         self.assertNotIn("more requests", self.page())
+        self.assertNotIn("Only the", self.page())
         self.site.visits(1007)
+        self.assertIn("Only the 50 oldest and the 50 newest are looked at.", self.page())
         self.assertIn("and 1,007 more requests", self.page())
-        self.assertEqual(self.numbers()["In flight"], "1,067")
+        self.assertEqual(self.numbers()["In flight"], "1,107")
         self.assertEqual(len(self.json()["oldest"]), SHOWN)
+
+    def test_are_of_all_ages(self) -> None:
+        """Requests of one handler that stay open for long do not hide what all others wait at."""
+        for count, name in (150, "events"), (40, "slow"), (30, "query"):
+            handler = named(name)
+            for _ in range(count):
+                self.site.visit(b"/reports/%d" % len(self.site.connections), handler=handler)
+        rows = self.table("request-rows")
+        handlers = [re.findall(r"handler: (\w+)", row[0]) for row in rows]
+        self.assertEqual(handlers, [["events"], ["slow"], ["query"]])
+        self.assertEqual([row[1] for row in rows], ["50", "20", "30"])
+        self.assertIn("/reports/170 and 19 other paths", rows[1][0])
 
     def test_are_bounded(self) -> None:
         """No more than a number of rows is shown, those with the oldest requests."""
@@ -125,7 +137,7 @@ class WorkTests(StatusTestCase):
             self.site.visit(handler=lambda _: self.clock.callLater(9, self.answer))
             self.clock.advance(1)
         name = "WorkTests.answer"
-        expected = rf"^timer: {name} at \S+\.py:\d+, due in 5\.0 s handler: .* Show all 3"
+        expected = rf"^timer: {name} at \S+\.py:\d+, due in 5\.0 s handler: .* Show 3 requests"
         self.assertRegex(self.waits(), expected)
 
     def test_tracked_work(self) -> None:

@@ -88,9 +88,9 @@ class EventsTests(StatusTestCase):
         reads: list[float] = []
 
         class Counting(Monitor):
-            def oldest(self, count: int) -> list[Scope]:
+            def ends(self, count: int) -> list[Scope]:
                 reads.append(1)
-                return super().oldest(count)
+                return super().ends(count)
 
         self.status = StatusResource(Counting())
         connections = [self.listen() for _ in range(5)]

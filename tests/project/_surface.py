@@ -58,7 +58,7 @@ LEFT_OUT = {
     *("Client.watched", "Stream.take_head", "Stream.take_body", "Stream.take_reset"),
     "Stream.end",
     "DetachedWork",
-    "Monitor.oldest",
+    "Monitor.ends",
 }
 """What is public by its name, and not called by users with arguments of their own."""
 

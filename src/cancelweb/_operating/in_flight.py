@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import cast
 
 from attrs import define, field
@@ -37,3 +38,10 @@ class InFlight:
         """A live view of the open scopes."""
         # Every scope that an entry point reports is a `Scope`; `IMonitor` cannot import that class.
         return cast("Collection[Scope]", self.reported.keys())
+
+    def ends(self, count: int) -> list[Scope]:
+        """The oldest open scopes and the newest, so many of each at most, the oldest first."""
+        # Nothing in between is touched: there may be thousands.
+        newest = reversed([*islice(reversed(self.reported), count)])
+        found = dict.fromkeys([*islice(self.reported, count), *newest])
+        return cast("list[Scope]", [*found])

@@ -17,11 +17,8 @@ from ..causes import Disconnected
 from ..monitor import Monitor, where_it_waits
 from ._text import alike, reason, shown
 
-EXAMINED = 100
-"""How many requests are looked at for their place and state: the oldest."""
-
 SHOWN = 50
-"""How many requests are told one by one: the oldest."""
+"""How many requests are told one by one: the oldest. Groups also have as many of the newest."""
 
 GROUPS = 20
 """How many groups are shown: those with the oldest requests."""
@@ -64,9 +61,9 @@ class Group:
 
     Attributes:
         id: tells groups apart from one reading to the next.
-        count: how many requests there are.
-        paths: how many different paths they have.
-        requests: the requests, the oldest first, `OF_GROUP` at most.
+        count: how many requests there are among those that were looked at.
+        paths: how many different paths these have.
+        requests: these requests, the oldest first, `OF_GROUP` at most.
     """
 
     id: str
@@ -133,8 +130,11 @@ class Looked:
 
 
 def look_at(monitor: Monitor) -> list[Looked]:
-    """Look at the oldest open scopes, `EXAMINED` at most."""
-    return [Looked.at(scope) for scope in monitor.oldest(EXAMINED)]
+    """Look at the oldest open scopes and the newest, `SHOWN` of each at most.
+
+    Requests that stay open for long, such as event streams, would hide the others otherwise.
+    """
+    return [Looked.at(scope) for scope in monitor.ends(SHOWN)]
 
 
 def oldest_of(looked: Sequence[Looked]) -> list[InFlight]:

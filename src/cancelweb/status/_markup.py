@@ -26,10 +26,10 @@ class Template:
 
     def fill(self, **slots: str) -> HTML:
         """The HTML with text in all its slots."""
-        safe = {
-            name: text if isinstance(text, HTML) else escape(text) for name, text in slots.items()
-        }
-        return HTML(self.text.format_map(safe))
+        for name, text in slots.items():
+            if not isinstance(text, HTML):
+                slots[name] = escape(text)
+        return HTML(self.text.format_map(slots))
 
 
 def joined(parts: Iterable[HTML]) -> HTML:

@@ -12,10 +12,10 @@ from ._assets import PAGE, ROWS
 from ._charts import charts
 from ._facts import NOT_CANCELLED, Status, Total
 from ._history import History
-from ._in_flight import Group, InFlight
+from ._in_flight import SHOWN, Group, InFlight
 from ._markup import HTML, fitting, joined
 from ._rankings import rankings
-from ._still_running import Detached, LetGoAt, Surviving
+from ._still_running import DETACHED_EXAMINED, EXAMINED, Detached, LetGoAt, Surviving
 from ._words import UNKNOWN_PLACE, duration, handler_of, mark_of, number, several, span
 
 ROOM = {
@@ -77,10 +77,18 @@ def _left_out(rows: Sequence[HTML], of: Sequence[Group | Surviving | Detached], 
     return total - sum(each.count for each in of[: len(rows)])
 
 
-def _groups(status: Status) -> dict[str, HTML]:
+def _only(words: str, looked_at: int, total: int) -> str:
+    """Says above a table that its rows do not count all that there are."""
+    return f" Only the {words} are looked at." if total > looked_at else ""
+
+
+def _groups(status: Status) -> dict[str, str]:
     rows = _table("groups", map(_group, status.groups), 4)
     left_out = _left_out(rows, status.groups, status.in_flight)
     return {
+        "only_requests": _only(
+            f"{SHOWN} oldest and the {SHOWN} newest", 2 * SHOWN, status.in_flight
+        ),
         "groups_rows": joined(rows),
         "more_requests": _more("more-requests", left_out, "more request", "more requests"),
     }
@@ -107,8 +115,7 @@ def _members(group: Group) -> HTML:
     """The oldest requests of a group one by one, for readers who ask for them."""
     if group.count == 1:
         return HTML()
-    shown = len(group.requests)
-    words = f"Show all {shown}" if shown == group.count else f"Show the {shown} oldest"
+    words = f"Show {len(group.requests)} requests"
     rows = joined(map(_member, group.requests))
     return ROWS["members"].fill(id=group.id, words=words, rows=rows)
 
@@ -128,10 +135,11 @@ def _other_paths(paths: int) -> str:
     return "" if paths == 1 else f"and {several(paths - 1, 'other path', 'other paths')}"
 
 
-def _survivors(status: Status) -> dict[str, HTML]:
+def _survivors(status: Status) -> dict[str, str]:
     rows = _table("surviving", map(_survivor, status.surviving), 3)
     left_out = _left_out(rows, status.surviving, status.survivors)
     return {
+        "only_survivors": _only(f"{EXAMINED} oldest", EXAMINED, status.survivors),
         "survivors_rows": joined(rows),
         "more_survivors": _more("more-survivors", left_out, "more survivor", "more survivors"),
     }
@@ -167,10 +175,11 @@ def _let_go_row(place: LetGoAt) -> HTML:
     )
 
 
-def _detached(status: Status) -> dict[str, HTML]:
+def _detached(status: Status) -> dict[str, str]:
     rows = _table("detached", map(_detached_row, status.detached_work), 2)
     left_out = _left_out(rows, status.detached_work, status.detached)
     return {
+        "only_detached": _only(f"{DETACHED_EXAMINED} oldest", DETACHED_EXAMINED, status.detached),
         "detached_rows": joined(rows),
         "more_detached": _more("more-detached", left_out, "more piece", "more pieces"),
     }
