@@ -8,6 +8,7 @@ Nothing here sleeps: a test waits for a line of the log or for an answer.
 """
 
 import ipaddress
+import os
 import re
 import sys
 from contextlib import suppress
@@ -126,6 +127,24 @@ class LoggedProcess(ProcessProtocol):
         self._partial[childFD] = rest
         for line in lines:
             self.log.add(line.decode(errors="replace"))
+
+    def fill(self, descriptor: int) -> None:
+        """Fill the pipe behind a descriptor of the process, and read it only after its exit."""
+        process: Any = self.transport
+        process.pipes[descriptor].stopReading()
+        path = f"/proc/{process.pid}/fd/{descriptor}"
+        pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        for size in 1024, 1:
+            with suppress(BlockingIOError):
+                while True:
+                    os.write(pipe, b"." * size)
+        os.close(pipe)
+
+    def processExited(self, reason: Failure) -> None:
+        """Read the pipes that were filled: the process counts as ended when they are closed."""
+        process: Any = self.transport
+        for pipe in process.pipes.values():
+            pipe.startReading()
 
     def processEnded(self, reason: Failure) -> None:
         """Fail the waits for a line, and tell the waits for the end."""

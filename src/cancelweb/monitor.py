@@ -53,11 +53,11 @@ class Monitor:
         self._clock = None if clock is None else check_clock("clock", clock)
         self._is_draining = self.is_dry_run = False
         self._observers: tuple[Observer, ...] = ()
-        self._in_flight = InFlight()
-        self._scopes = self._in_flight.reported
         # These belong to the package.
-        self.counts, self.let_go_work = Counts(), self._in_flight.let_go
-        self.detached_at = self._in_flight.detached_at
+        self.in_flight = InFlight()
+        self.counts, self.let_go_work = Counts(), self.in_flight.let_go
+        self.detached_at = self.in_flight.detached_at
+        self._scopes = self.in_flight.reported
         self._warned: WeakSet[object] = WeakSet()
         self._drain: Drain | None = None
 
@@ -70,12 +70,12 @@ class Monitor:
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """The open scopes, the oldest first."""
-        return tuple(self._in_flight.scopes)
+        return tuple(self.in_flight.scopes)
 
     @property
     def survivors(self) -> tuple[Survivor, ...]:
         """The survivors that still run, the oldest first; their scopes may have closed long ago."""
-        return tuple(self._in_flight.survivors)
+        return tuple(self.in_flight.survivors)
 
     @property
     def let_go(self) -> tuple[LetGo, ...]:
@@ -90,7 +90,7 @@ class Monitor:
     @property
     def detached(self) -> tuple[DetachedWork, ...]:
         """The detached work that is still running, the oldest first; each has a ``cancel()``."""
-        return tuple(self._in_flight.detached.values())
+        return tuple(self.in_flight.detached.values())
 
     @property
     def opened(self) -> int:
@@ -125,7 +125,7 @@ class Monitor:
         Raises:
             TypeError: ``observer`` cannot be called with one argument.
         """
-        check_thread(next(iter(self._in_flight.scopes), None), "monitor.add_observer")
+        check_thread(next(iter(self.in_flight.scopes), None), "monitor.add_observer")
         self._observers += check_only_watches(observers_from(observer))
 
     @property
@@ -175,7 +175,7 @@ class Monitor:
         plan = Plan(seconds, delay, exit_after, close)
         if self._drain is None:
             clock = self._clock or clock_of(self.scopes)
-            self._drain = Drain(self._in_flight, clock, plan, self._turn_away, lambda: self.opened)
+            self._drain = Drain(self.in_flight, clock, plan, self._turn_away, lambda: self.opened)
         return self._drain.run(exit_after)
 
     def _turn_away(self) -> None:
@@ -200,7 +200,7 @@ class Monitor:
 
     def ends(self, count: int) -> list[Scope]:
         """The oldest open scopes and the newest, so many of each at most, the oldest first."""
-        return self._in_flight.ends(count)
+        return self.in_flight.ends(count)
 
     def scope_opened(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""
@@ -221,11 +221,11 @@ class Monitor:
 
     def work_survives(self, survivor: Survivor) -> None:
         """See `IMonitor`."""
-        self._in_flight.survivors[survivor] = None
+        self.in_flight.survivors[survivor] = None
 
     def survivor_ended(self, survivor: Survivor) -> None:
         """See `IMonitor`."""
-        self._in_flight.survivors.pop(survivor, None)
+        self.in_flight.survivors.pop(survivor, None)
 
     def work_let_go(self, let_go: LetGo) -> None:
         """See `IMonitor`."""
@@ -237,12 +237,12 @@ class Monitor:
 
     def work_detached(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
-        self._in_flight.detached[id(work)] = work
+        self.in_flight.detached[id(work)] = work
         self.detached_at[id(work)] = place_of_caller()
 
     def detached_work_ended(self, work: DetachedWork) -> None:
         """See `IMonitor`."""
-        self._in_flight.detached.pop(id(work), None)
+        self.in_flight.detached.pop(id(work), None)
         self.detached_at.pop(id(work), None)
         if self._drain is not None:
             self._drain.look()

@@ -6,9 +6,12 @@ does not: real processes (`real.system.test_exit`), and what the holders say (`t
 
 import os
 import sys
+import threading
+from _thread import start_new_thread
 from collections.abc import Callable, Iterable
+from faulthandler import cancel_dump_traceback_later, dump_traceback_later
 from signal import SIGINT, SIGTERM, SIGURG
-from threading import Event
+from threading import TIMEOUT_MAX, Event
 from typing import Any, NoReturn
 
 from twisted.internet.task import Clock
@@ -37,6 +40,26 @@ class ExitLimitTests(SynchronousTestCase):
         self.patch(exiting, "end_by", self.note_end)
         self.patch(exiting, "dump_traceback_later", lambda seconds, **_: self.nets.append(seconds))
         self.events = log_events(self)
+        self.threads: list[Event] = []
+        self.patch(exiting, "start_new_thread", self.start)
+
+    def start(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        """Start a thread of the limit, and keep an event that is set when it is over."""
+        over = Event()
+        self.threads.append(over)
+
+        def run() -> None:
+            try:
+                function(*arguments)
+            finally:
+                over.set()
+
+        start_new_thread(run, ())
+
+    def are_over(self, threads: list[Event]) -> None:
+        """Wait until these threads are over."""
+        for each in threads:
+            self.assertTrue(each.wait(PATIENCE))
 
     def note_end(self, number: int) -> None:
         """Note that the process would end."""
@@ -46,13 +69,8 @@ class ExitLimitTests(SynchronousTestCase):
     def limit(self, holders: Callable[[], Iterable[Holder]]) -> ExitLimit:
         """A limit whose threads are over before the test's end may end the process again."""
         limit = ExitLimit(holders, lambda: SIGINT)
-
-        def stop() -> None:
-            for timer in limit._timers:
-                timer.cancel()
-                timer.join(PATIENCE)
-
-        self.addCleanup(stop)
+        self.addCleanup(self.are_over, self.threads)
+        self.addCleanup(limit.withdraw)
         return limit
 
     def lines(self) -> list[str | None]:
@@ -78,13 +96,43 @@ class ExitLimitTests(SynchronousTestCase):
         """A limit that is moved holds no more at its former time, nor does its last net."""
         limit = self.limit(list)
         limit.within(0.05)
-        first = list(limit._timers)
         limit.within(1000)
-        for timer in first:
-            timer.join(PATIENCE)
-            self.assertFalse(timer.is_alive())
+        self.are_over(self.threads[:2])
         self.assertEqual((self.ends, self.lines()), ([], []))
         self.assertEqual(self.nets, [0.05 + 2, 1002])
+
+    def test_is_withdrawn(self) -> None:
+        """Of a limit that is withdrawn nothing is left, neither its threads nor its last net."""
+        nets: list[None] = []
+        self.patch(exiting, "cancel_dump_traceback_later", lambda: nets.append(None))
+        limit = self.limit(list)
+        limit.within(1000)
+        nets.clear()
+        limit.withdraw()
+        self.are_over(self.threads)
+        self.assertEqual((self.ends, self.lines(), nets), ([], [], [None]))
+
+    def test_is_over(self) -> None:
+        """A limit that was over before it was set ends the process now."""
+        self.limit(list).within(-0.5)
+        self.assertTrue(self.ended.wait(PATIENCE))
+        self.assertEqual(self.nets, [2])
+
+    def test_is_very_long(self) -> None:
+        """A limit may be longer than a thread can wait."""
+        limit = self.limit(list)
+        for seconds in 1e10, 1e300:
+            limit.within(seconds)
+        self.assertEqual(self.nets, [TIMEOUT_MAX] * 2)
+        dump_traceback_later(TIMEOUT_MAX)
+        cancel_dump_traceback_later()
+
+    def test_in_a_signal_handler(self) -> None:
+        """A signal handler may set a limit while the code that it interrupts starts a thread."""
+        limit = self.limit(list)
+        with threading._active_limbo_lock:  # type: ignore[attr-defined]
+            limit.within(0)
+            self.assertTrue(self.ended.wait(PATIENCE))
 
     def test_nothing_is_known(self) -> None:
         """If no holder is found, the log says so."""
@@ -115,13 +163,14 @@ class ExitLimitTests(SynchronousTestCase):
     def test_does_not_wait_for_the_log(self) -> None:
         """If telling the holders takes more than a second, the process ends meanwhile."""
         goes_on = Event()
-        self.addCleanup(goes_on.set)
 
         def stuck() -> list[Holder]:
             goes_on.wait(PATIENCE)
             return []
 
-        self.limit(stuck).within(0)
+        limit = self.limit(stuck)
+        self.addCleanup(goes_on.set)
+        limit.within(0)
         self.assertTrue(self.ended.wait(PATIENCE))
         self.assertEqual((self.ends, self.lines()), ([SIGINT], []))
 

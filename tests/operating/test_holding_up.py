@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IReactorTime
@@ -24,7 +25,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
 from cancelweb import CancellingResource, Scope, detach
-from cancelweb._operating.holding_up import PEERS, _read, holders_of
+from cancelweb._operating.holding_up import PEERS, _address_of, _read, holders_of
 from cancelweb._operating.in_flight import InFlight
 from cancelweb.monitor import Monitor
 from cancelweb.threads import defer_to_thread_pool
@@ -39,7 +40,7 @@ from ._drains import DrainTestCase
 
 def found(monitor: Monitor, clock: IReactorTime) -> dict[str, str]:
     """What holds the process up, apart from the threads of the test's own process."""
-    holders = holders_of(monitor._in_flight, clock)
+    holders = holders_of(monitor.in_flight, clock)
     return {each.what: each.where for each in holders if not each.what.startswith("thread ")}
 
 
@@ -72,7 +73,9 @@ class RequestsTests(DrainTestCase):
         connection = self.connection(handler, on_exit=slow)
         connection.get()
         connection.disconnect()
-        self.assertRegex(self.found()["GET /"], r"test_holding_up.py:\d+ in .*slow$")
+        ((what, where),) = self.found().items()
+        self.assertRegex(what, r"^GET / in its hook \S+slow at \S+test_holding_up.py:\d+$")
+        self.assertRegex(where, r"test_holding_up.py:\d+ in .*slow$")
 
     def test_a_hook_that_has_ended(self) -> None:
         """When a cleanup hook has ended, the next one is named."""
@@ -85,7 +88,9 @@ class RequestsTests(DrainTestCase):
         connection.get()
         connection.disconnect()
         first.callback(None)
-        self.assertRegex(self.found()["GET /"], r"in .*second$")
+        ((what, where),) = self.found().items()
+        self.assertRegex(what, r"^GET / in its hook \S+second at ")
+        self.assertRegex(where, r"in .*second$")
 
     def test_a_request_without_work(self) -> None:
         """A request that waits for nothing that cancelweb knows is named, too."""
@@ -238,10 +243,18 @@ class OutsideTests(TestCase):
             clients.append(client)
         while len(monitor.scopes) < count:
             await Deferred.fromCoroutine(turn())
-        peers = found(monitor, reactor)[f"{count} open connections"]
-        self.assertEqual(peers.count("IPv4Address"), PEERS)
+        peers = found(monitor, reactor)[f"open connections ({count})"]
+        self.assertEqual(peers.count(f"{LOOPBACK} port "), PEERS)
         for client in clients:
             await client.leave()
+
+    def test_addresses(self) -> None:
+        """A client is named by its host and port, or else as Twisted writes its address."""
+        for address, text in {
+            IPv6Address("TCP", "::1", 80): "::1 port 80",
+            UNIXAddress("/run/shop"): str(UNIXAddress("/run/shop")),
+        }.items():
+            self.assertEqual(_address_of(address), text)
 
 
 async def turn() -> None:

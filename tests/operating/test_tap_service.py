@@ -22,10 +22,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from cancelweb import tap
 from cancelweb._operating.exiting import ExitLimit
 from cancelweb.monitor import Monitor
-from cancelweb.tap import service
 from cancelweb.tap.announcing import url_of
 from cancelweb.tap.making import LOOK_EVERY
-from cancelweb.tap.service import _accept_waiting_clients, _handle_signals, _ports_of
+from cancelweb.tap.service import _accept_waiting_clients, _ports_of
 
 from .._http2 import HTTP2Client
 from .._logs import log_events, of_cancelweb
@@ -198,7 +197,7 @@ class RunningTests(RunningTestCase):
         )
 
     def test_signals_before(self) -> None:
-        """A signal has the reactor stop, within a limit; handlers of others are left alone."""
+        """The first signal has the reactor stop, within a limit; others' handlers are kept."""
 
         class Reactor:
             def __init__(self) -> None:
@@ -209,18 +208,20 @@ class RunningTests(RunningTestCase):
 
             sigTerm = sigInt
 
-        limits: list[float] = []
-        self.patch(service, "exit_in_any_case", limits.append)
+        server: Any = tap.makeService(parsed("--drain", "10", "--exit-after", "20"))
         fake, others = Reactor(), lambda *_: None
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, others)
-        _handle_signals(fake, 30)
+        server._handle_signals(fake)
         self.assertIs(signal.getsignal(signal.SIGTERM), others)
         signal.signal(signal.SIGTERM, fake.sigTerm)
-        _handle_signals(fake, 30)
-        signal.raise_signal(signal.SIGINT)
+        server._handle_signals(fake)
         signal.raise_signal(signal.SIGTERM)
-        self.assertEqual((fake.told, limits), ([signal.SIGINT, signal.SIGTERM], [30, 30]))
+        self.assertEqual((fake.told, self.limits), ([signal.SIGTERM], [30]))
+        # From now on, the reactor may be blocked.
+        signal.raise_signal(signal.SIGTERM)
+        self.assertEqual((fake.told, self.limits), ([signal.SIGTERM], [30]))
+        self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
 
     def refused(self, *options: str) -> tuple[str, Any]:
         """Why a server cannot start, which ends the program; and the factory of its port."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from faulthandler import dump_traceback_later
+from faulthandler import cancel_dump_traceback_later, dump_traceback_later
 from itertools import islice
 from signal import Signals
-from threading import Timer
+from threading import TIMEOUT_MAX
 from typing import NoReturn
 
 from .._log import log
@@ -42,18 +43,31 @@ class ExitLimit:
 
     def __init__(self, holders: Callable[[], Iterable[Holder]], signal: Callable[[], int]) -> None:
         self._holders, self._signal = holders, signal
-        self._timers: list[Timer] = []
+        self._waits: list[LockType] = []
 
     def within(self, seconds: float) -> None:
-        """Let the process go on for this many seconds from now, in place of the former limit."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers = [
-            _started(Timer(seconds, self._run_out)),
+        """Let the process go on for this many seconds from now, in place of the former limit.
+
+        A signal handler may call it.
+        """
+        self.withdraw()
+        # A thread cannot wait for longer than some centuries, nor for less than nothing.
+        seconds = min(max(seconds, 0.0), TIMEOUT_MAX - 2 * TELL)
+        self._waits = [
+            _later(seconds, self._run_out),
             # The other thread may be stuck while it writes the log.
-            _started(Timer(seconds + TELL, self._end)),
+            _later(seconds + TELL, self._end),
         ]
-        exit_in_any_case(seconds + 2 * TELL)
+        # This needs no thread of Python. A driver that waits for its network without letting go of
+        # Python's global lock blocks them all.
+        dump_traceback_later(seconds + 2 * TELL, exit=True, file=_standard_error())
+
+    def withdraw(self) -> None:
+        """Let the process go on without a limit."""
+        waits, self._waits = self._waits, []
+        for wait in waits:
+            wait.release()
+        cancel_dump_traceback_later()
 
     def _run_out(self) -> None:
         try:
@@ -78,20 +92,21 @@ class ExitLimit:
         end_by(self._signal())
 
 
-def exit_in_any_case(seconds: float) -> None:
-    """Have the process write tracebacks and exit with status 1 after so many seconds.
+def _later(seconds: float, act: Callable[[], object]) -> LockType:
+    """Call a function in a thread after so many seconds, unless the returned lock is released.
 
-    This needs no thread of Python. A driver that waits for its network without letting go of
-    Python's global lock blocks them all. A signal handler may call it.
+    The locks of `threading` are not reentrant, so a signal handler must not take them: the code
+    that it interrupts may hold them.
     """
-    dump_traceback_later(seconds, exit=True, file=_standard_error())
+    wait = allocate_lock()
+    wait.acquire()
+    start_new_thread(_wait, (wait, seconds, act))
+    return wait
 
 
-def _started(timer: Timer) -> Timer:
-    timer.name = "cancelweb-exit-limit"
-    timer.daemon = True
-    timer.start()
-    return timer
+def _wait(wait: LockType, seconds: float, act: Callable[[], object]) -> None:
+    if not wait.acquire(timeout=seconds):
+        act()
 
 
 def _standard_error() -> int:

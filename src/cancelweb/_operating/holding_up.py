@@ -11,10 +11,11 @@ from pathlib import Path
 from types import FrameType
 
 from attrs import frozen
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.context import ContextTracker
 
-from .._kinds.where import function_name
+from .._kinds.where import function_at, function_name
 from .._log import printable
 from .._scopes.record import path_of
 from .._scopes.scope import Scope
@@ -23,7 +24,7 @@ from .._stoppable.thread_calls import ThreadCall
 from .._twisted.process import frames_of_threads
 from .in_flight import InFlight
 from .quiet import connections_of
-from .waiting import where_it_waits
+from .waiting import running_hook, where_it_waits
 
 CALLERS = 2
 """How many callers of a thread's innermost function are named."""
@@ -86,10 +87,12 @@ def _requests(in_flight: InFlight) -> Iterator[Holder]:
 
 
 def _name_of(scope: Scope) -> str:
-    request = scope.request
+    request, running = scope.request, running_hook(scope)
     if request is None:
         return repr(scope)
-    return f"{printable(request.method)} {printable(path_of(request))}"
+    name = f"{printable(request.method)} {printable(path_of(request))}"
+    # A hook may return a Deferred, which has no place.
+    return name if running is None else f"{name} in its hook {function_at(running[0])}"
 
 
 def _children() -> Iterator[Holder]:
@@ -113,8 +116,14 @@ def _read(path: Path) -> bytes:
 def _connections(reactor: IReactorTime) -> Iterator[Holder]:
     connections = connections_of(reactor)
     if connections:
-        peers = [str(each.getPeer()) for each in connections[:PEERS]]
-        yield Holder(f"{len(connections)} open connections", ", ".join(peers))
+        peers = [_address_of(each.getPeer()) for each in connections[:PEERS]]
+        yield Holder(f"open connections ({len(connections)})", ", ".join(peers))
+
+
+def _address_of(peer: IAddress) -> str:
+    if isinstance(peer, IPv4Address | IPv6Address):
+        return f"{peer.host} port {peer.port}"
+    return str(peer)
 
 
 # --- threads ---

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from .._checks import check_instance
+from .._kinds.cancellers import Canceller
 from .._kinds.stacks import innermost_line
+from .._scopes.hook_index import Hook
 from .._scopes.scope import Scope
 from .._scopes.states import CLEANING, ENDED
+
+
+def running_hook(scope: Scope) -> tuple[Hook, Canceller] | None:
+    """The cleanup hook that a scope waits for, and what it returned; or None."""
+    return scope.life.hooks.running if scope.state is CLEANING else None
 
 
 def where_it_waits(scope: Scope) -> str:
@@ -22,8 +29,8 @@ def where_it_waits(scope: Scope) -> str:
         The line; empty if the scope has no work.
     """
     check_instance("scope", scope, Scope, "a cancelweb.Scope")
-    if scope.state is CLEANING and (hook := scope.life.hooks.running) is not None:
-        return innermost_line(hook)
+    if (running := running_hook(scope)) is not None:
+        return innermost_line(running[1])
     works = scope.life.stopping.works
     # A request may have thousands of pieces of work.
     tracked = (work for work in reversed(works) if work.step is not ENDED)

@@ -82,11 +82,11 @@ class HookStack:
 
     Attributes:
         began: when the first hook was run, in seconds on the scope's clock.
-        running: the hook that the scope waits for, or None.
+        running: the hook that the scope waits for, and what it returned; or None.
     """
 
     began: float | None = None
-    running: Canceller | None = None
+    running: tuple[Hook, Canceller] | None = None
     # The hooks that were called after the time was used up, and did not end at once.
     _unawaited: list[str] | None = None
 
@@ -160,7 +160,7 @@ class HookStack:
         if seconds > 0:
             ended = _ended_or_late(running, called, seconds, self._limit, scope.clock)
             if not ended.called and scope.state is not CLOSED:
-                self.running = running
+                self.running = hook, running
             return ended
         self._watch_only(running, called)
         return None

@@ -18,8 +18,8 @@ from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReadDesc
 
 from .._kinds.cancellers import global_reactor
 from .._log import log
-from .._operating.draining import CLOSE
-from .._operating.exiting import TELL, exit_in_any_case
+from .._operating.exiting import ExitLimit
+from .._operating.holding_up import holders_of
 from ..monitor import Monitor
 
 ACCEPTS = 5
@@ -43,7 +43,7 @@ class Stop:
     @property
     def longest(self) -> float:
         """How long all of it may take, from the signal on."""
-        return self.delay + CLOSE + self.drain + self.exit_after + 3 * TELL
+        return self.delay + self.drain + self.exit_after
 
 
 class DrainingService(MultiService):
@@ -59,6 +59,7 @@ class DrainingService(MultiService):
         super().__init__()
         web.setServiceParent(self)
         self._web, self._monitor, self._stop = web, monitor, stop
+        self._exit_limit: ExitLimit | None = None
 
     def startService(self) -> None:
         """See `IService`.
@@ -72,7 +73,27 @@ class DrainingService(MultiService):
         except (CannotListenError, OSError, OverflowError) as error:
             raise SystemExit(f"cancelweb: cannot start: {error}") from error
         reactor: Any = global_reactor()
-        reactor.callWhenRunning(_handle_signals, reactor, self._stop.longest)
+        reactor.callWhenRunning(self._handle_signals, reactor)
+
+    def _handle_signals(self, reactor: Any) -> None:
+        """Have the reactor handle the signals, and limit the exit even if it never gets to stop.
+
+        For SIGINT the reactor sets its own handler only in place of Python's, which the plugin has
+        removed.
+        """
+        for number, stop in (signal.SIGINT, reactor.sigInt), (signal.SIGTERM, reactor.sigTerm):
+            if signal.getsignal(number) in (signal.SIG_DFL, stop):
+                signal.signal(number, partial(self._told_to_stop, reactor, stop))
+
+    def _told_to_stop(
+        self, reactor: Any, stop: Callable[[int, object], object], number: int, frame: object
+    ) -> None:
+        _stop_at_once_on_interrupt()
+        # The reactor may be blocked by a handler, or from here on by its log. Then no drain begins.
+        holders = partial(holders_of, self._monitor.in_flight, reactor)
+        self._exit_limit = ExitLimit(holders, lambda: number)
+        self._exit_limit.within(self._stop.longest)
+        stop(number, frame)
 
     def stopService(self) -> Deferred[None]:
         """Drain, then stop.
@@ -97,6 +118,9 @@ class DrainingService(MultiService):
         for each in factories:
             # This counts as one more port: a Site that is stopped no longer writes its access log.
             each.doStart()
+        if self._exit_limit is not None:
+            # The drain has a limit of its own.
+            self._exit_limit.withdraw()
         # The ports close first, so that the drain includes all clients that came in time.
         await self._monitor.drain(
             stop.drain, delay=stop.delay, exit_after=stop.exit_after, close=self._stop_listening
@@ -131,25 +155,6 @@ def _accept_waiting_clients(ports: Iterable[IReadDescriptor]) -> None:
         for _ in range(ACCEPTS):
             if port.fileno() >= 0:
                 port.doRead()
-
-
-def _handle_signals(reactor: Any, seconds: float) -> None:
-    """Have the reactor handle the signals, and limit the exit even if it never gets to stop.
-
-    For SIGINT the reactor sets its own handler only in place of Python's, which the plugin has
-    removed.
-    """
-    for number, stop in (signal.SIGINT, reactor.sigInt), (signal.SIGTERM, reactor.sigTerm):
-        if signal.getsignal(number) in (signal.SIG_DFL, stop):
-            signal.signal(number, partial(_told_to_stop, seconds, stop))
-
-
-def _told_to_stop(
-    seconds: float, stop: Callable[[int, object], object], number: int, frame: object
-) -> None:
-    # The drain replaces this limit by its own. If a handler blocks the reactor, none begins.
-    exit_in_any_case(seconds)
-    stop(number, frame)
 
 
 def _stop_at_once_on_interrupt() -> None:
