@@ -12,6 +12,7 @@ from typing import Any
 from twisted.application import strports
 from twisted.internet.defer import succeed
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import formatEvent
 from twisted.python import log
 from twisted.web.resource import Resource
 from twisted.web.util import DeferredResource
@@ -22,6 +23,7 @@ from cancelweb.status import StatusResource
 from cancelweb.testing import Response
 
 from .._docs import HEALTH, OWN_SERVER, run
+from .._logs import log_events
 from .._pages import Page, waiting
 from .._visits import connect
 from ._drains import DrainTestCase
@@ -105,12 +107,16 @@ class HealthTests(DrainTestCase):
         self.assertEqual(self.monitor.opened, 1)
 
     def test_head(self) -> None:
-        """A HEAD gets the same head without a body, and no cache may keep it."""
+        """A HEAD gets the same head without a body, no cache may keep it, and nothing is logged."""
         self.monitor.drain(10)
+        events = log_events(self)
         for path, code in {b"/readyz": 503, b"/livez": 200}.items():
             answer = self.ask(self.site(), path, b"HEAD")
             self.assertEqual((answer.code, answer.body), (code, b""))
             self.assertEqual(answer.header(b"cache-control"), b"no-store")
+            length = self.ask(self.site(), path).header(b"content-length")
+            self.assertEqual(answer.header(b"content-length"), length)
+        self.assertEqual([formatEvent(each) for each in events], [])
 
     def run_program(self, path: Path) -> tuple[MemoryReactorClock, dict[str, Any]]:
         """Run a program of the docs in memory; returns its reactor and its names."""
