@@ -198,13 +198,14 @@ class KleinTests(MistakeTestCase):
 
     def test_a_view_that_klein_awaits(self) -> None:
         """A wrapped Klein app finishes each response itself, which is not a mistake."""
+        works: list[Deferred[bytes]] = []
         app = Klein()
-        app.route("/")(lambda _: self.work)
+        app.route("/")(lambda _: works[-1])
         for page in (PAGE, b""):
-            self.work = Deferred[bytes]()
+            works.append(Deferred())
             events = log_events(self)
             connection = self.serve_resource(CancellingResource(app.resource()))
             connection.get()
-            self.work.callback(page)
+            works[-1].callback(page)
             self.assertEqual(connection.response.body, page)
             self.assertEqual(of_cancelweb(events), [])

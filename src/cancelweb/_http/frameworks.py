@@ -82,7 +82,7 @@ def note_unawaited(scope: Unawaited, suspended: object = None) -> None:
     if sent > LONGEST or scope.request.method == b"HEAD":
         return
     caller, is_in_dispatch = _caller_of_finish(scope.request)
-    if KLEIN in sys.modules and _is_returned_running(scope) and _is_kleins(scope, caller):
+    if KLEIN in sys.modules and _is_kleins(scope, caller):
         _log_klein(scope)
     elif who := _who_answered(scope, sent, caller, is_in_dispatch):
         _log_caller(scope, who)
@@ -141,6 +141,9 @@ def _caller_of_finish(request: Any) -> tuple[FrameType | None, bool]:
 
 
 def _is_kleins(scope: Unawaited, caller: FrameType | None) -> bool:
+    if not _is_returned_running(scope):
+        # Klein's own resource leaves the response open, and may finish it.
+        return False
     while caller is not None and not is_users(caller):
         caller = caller.f_back
     if caller is not None and _is_of_klein(caller.f_globals.get("__name__")):
