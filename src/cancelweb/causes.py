@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 from twisted.web.http import SERVICE_UNAVAILABLE
 
-from ._checks import IS_COUNT, IS_FAILURE, IS_SECONDS, IS_TEXT, check_instance, check_status
+from ._checks import IS_COUNT, IS_SECONDS, IS_TEXT, check_instance, check_status, is_failure
 from ._frozen import check_initialisers
 from ._headers import check_headers
 
@@ -80,7 +80,7 @@ class Disconnected(Cause):
             could call ``notifyFinish``, which then never fires (Twisted ticket 4899).
     """
 
-    failure: Failure | None = field(default=None, validator=IS_FAILURE)
+    failure: Failure | None = field(default=None, validator=is_failure)
 
     def __str__(self) -> str:
         detail = "" if self.failure is None else f" ({self.failure.getErrorMessage()})"

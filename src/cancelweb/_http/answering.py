@@ -89,7 +89,7 @@ class TwistedAnswerer:
     @property
     def _innermost(self) -> object:
         """The handler that the log names; the outcome names the same one."""
-        return self.scope.inner_handler or self.handler
+        return self.scope.rare.inner_handler or self.handler
 
     @property
     def _is_answerable(self) -> bool:
@@ -122,7 +122,7 @@ class TwistedAnswerer:
             self._withdraw()
             return failure
         if not is_callers:
-            mistakes.explain_failure(failure, self.handler, self.scope.inner_handler)
+            mistakes.explain_failure(failure, self.handler, self.scope.rare.inner_handler)
         return self._raise(failure)
 
     def _raise(self, failure: Failure) -> Rendered | Failure:
@@ -157,7 +157,7 @@ class TwistedAnswerer:
             self.scope.life.finished()
         elif result is None:
             self._written()
-        self.scope.left_open = LeftOpen.BY_HANDLER if result is NOT_DONE_YET else LeftOpen.NO
+        self.scope.leave_open(LeftOpen.BY_HANDLER if result is NOT_DONE_YET else LeftOpen.NO)
         self.scope.catch_up()
 
     @property
@@ -192,7 +192,7 @@ class TwistedAnswerer:
             self._answer_failure(failure)
 
     def _answer_failure(self, failure: Failure) -> None:
-        mistakes.explain_failure(failure, self.handler, self.scope.inner_handler)
+        mistakes.explain_failure(failure, self.handler, self.scope.rare.inner_handler)
         if not self._is_answerable:
             self._note_unanswered(failure)
             return

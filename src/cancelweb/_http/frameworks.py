@@ -27,6 +27,7 @@ from .._log import full_name_of, log
 from .._scopes.bursts import is_new_place
 from .._scopes.life import Life
 from .._scopes.owners import is_users
+from .._scopes.rare import Rare
 from .._scopes.states import LeftOpen
 from .._scopes.telling import log_in
 from .request_facts import answer_of
@@ -46,9 +47,8 @@ class Unawaited(Protocol):
 
     clock: IReactorTime
     handler: object
-    inner_handler: object
+    rare: Rare
     context: Context | None
-    left_open: LeftOpen
 
     @property
     def watched(self) -> object:
@@ -95,7 +95,7 @@ def note_unawaited_beside(scope: Unawaited, body: object) -> None:
         scope: the scope of the wrapped resource.
         body: what the resource has returned.
     """
-    if scope.inner_handler is None or not isinstance(body, bytes):
+    if scope.rare.inner_handler is None or not isinstance(body, bytes):
         return
     if _has_number(body) and _is_pending(scope):
         _log_caller(scope, full_name_of(scope.handler))
@@ -103,7 +103,7 @@ def note_unawaited_beside(scope: Unawaited, body: object) -> None:
 
 def _is_pending(scope: Unawaited) -> bool:
     """Whether the response is still to come from what the handler returned."""
-    return scope.left_open is LeftOpen.BY_HANDLER or _is_returned_running(scope)
+    return scope.rare.left_open is LeftOpen.BY_HANDLER or _is_returned_running(scope)
 
 
 def _is_returned_running(scope: Unawaited) -> bool:
@@ -158,7 +158,7 @@ def _is_of_klein(module: object) -> bool:
 
 
 def _log_klein(scope: Unawaited) -> None:
-    handler = scope.inner_handler or scope.handler
+    handler = scope.rare.inner_handler or scope.handler
     place = place_of(handler)
     if is_new_place(f"{place} unawaited", scope.clock):
         log_in(
@@ -182,7 +182,7 @@ def _who_answered(
     """The code that has answered without waiting; empty if that may have been right."""
     if caller is None:
         # The response was finished before a wrapped resource has returned.
-        is_inner = scope.inner_handler is not None and sent == 1
+        is_inner = scope.rare.inner_handler is not None and sent == 1
         return full_name_of(scope.handler) if is_inner and _is_returned_running(scope) else ""
     if caller.f_code is _RENDER:
         return _resource_behind(caller)
@@ -193,7 +193,7 @@ def _who_answered(
 
 def _is_suspect(scope: Unawaited, sent: int, caller: FrameType, is_in_dispatch: bool) -> bool:
     """Whether a function seems to have finished the response in place of the returned work."""
-    if scope.left_open is LeftOpen.BY_HANDLER:
+    if scope.rare.left_open is LeftOpen.BY_HANDLER:
         # Any code may finish it in a later turn.
         return is_in_dispatch and sent == 1
     return is_in_dispatch or (sent == 1 and _holds_number(caller))
@@ -226,7 +226,7 @@ def _has_number(body: bytes) -> bool:
 
 
 def _log_caller(scope: Unawaited, caller: str) -> None:
-    handler = scope.inner_handler or scope.handler
+    handler = scope.rare.inner_handler or scope.handler
     place = place_of(handler)
     if is_new_place(f"{place} unawaited", scope.clock):
         log_in(

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from .._scopes.life import Life
+from .._scopes.rare import Rare
 from .._scopes.states import CLOSED, FINISHED, LOST, OPEN, RUNNING, Fate, State
 from ..causes import Cause, Disconnected
 from .answerer import Answerer, Call
@@ -39,15 +40,13 @@ class Traveller(Protocol):
 
     method: bytes
     handler: object
-    inner_handler: object
     clock: IReactorTime
     context: Context | None
     fate: Fate
     state: State
-    _cause: Cause | None
     cancelled: float | None
     opened: float | None
-    claim: object
+    rare: Rare
 
     @property
     def request(self) -> Any:
@@ -56,6 +55,12 @@ class Traveller(Protocol):
     @property
     def cause(self) -> Cause | None:
         """See `Scope`."""
+
+    def set_cause(self, cause: Cause | None) -> None:
+        """See `Subject`."""
+
+    def own_rare(self) -> Rare:
+        """See `Subject`."""
 
     @property
     def life(self) -> Life:
@@ -192,13 +197,14 @@ class GeneralWay:
     def lost_after_all(self, failure: Failure) -> None:
         """Handle the loss here: the fast path was about to stop the work, and has done nothing."""
         scope = self._scope
-        scope.fate, scope.state, scope._cause, scope.cancelled = OPEN, RUNNING, None, None
+        scope.fate, scope.state, scope.cancelled = OPEN, RUNNING, None
+        scope.set_cause(None)
         self.lost(failure)
 
     def note_abandoned(self) -> None:
         """Count this request against ``max_abandoned`` until nothing of it runs any more."""
-        if self._scope.claim is None:
-            self._scope.claim = claim_on(self.channel)
+        if self._scope.rare.claim is None and (claim := claim_on(self.channel)) is not None:
+            self._scope.own_rare().claim = claim
 
     def see(self, fate: Fate, is_reported_by_now: bool) -> None:
         """Handle the end of a request that was noticed, but not reported.
@@ -230,7 +236,7 @@ class GeneralWay:
         # The request refers to this object through its list of listeners, which Twisted does not
         # clear if one of them raises.
         self.answerer = self.channel = None
-        if self._scope.claim is not None:
-            self._scope.claim = None
+        if self._scope.rare.claim is not None:
+            self._scope.rare.claim = None
         if self._second_look is not None and self._second_look.active():
             self._second_look.cancel()

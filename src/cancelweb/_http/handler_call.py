@@ -129,7 +129,7 @@ class HandlerCall:
         if result is not LATER:
             self.answerer.deliver(result)
             if result is NOT_DONE_YET:
-                self.scope.left_open = LeftOpen.BY_WORK
+                self.scope.leave_open(LeftOpen.BY_WORK)
             self._note_result(result)
 
     def _note_result(self, result: object) -> None:

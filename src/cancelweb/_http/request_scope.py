@@ -22,7 +22,7 @@ from .._scopes.bare import FRESH
 from .._scopes.context import current, start_for
 from .._scopes.found_context import find_context_at_end, find_context_of
 from .._scopes.options import Options
-from .._scopes.parts import NOTHING_BEGAN, Stopping
+from .._scopes.parts import Stopping
 from .._scopes.record import Record
 from .._scopes.scope import Scope
 from .._scopes.states import ANSWERED, CLOSED, FINISHED, LOST, OPEN, RUNNING, STOPPING, Step
@@ -55,10 +55,9 @@ class RequestScope(Scope):
         except AttributeError:  # A request without a Site.
             self.clock = global_reactor()
         self.method: bytes = request.method  # Under a faked HEAD it is GET.
-        self.state, self.fate, self.began, self.left_open, self.has_own_context = FRESH
-        self._cause = self._ended = self._general = self._life = self._suspended = None
-        self.base = self.cancelled = self.claim = self.context = self.handed_over = None
-        self.handler = self.inner_handler = self.limits = self.opened = self.watched = None
+        self.state, self.fate, self.rare, self.has_own_context = FRESH
+        self._cause = self._general = self._life = self._suspended = self.limits = None
+        self.cancelled = self.context = self.handler = self.opened = self.watched = None
 
     @property
     def general(self) -> GeneralWay:
@@ -83,7 +82,8 @@ class RequestScope(Scope):
             watched, self.watched = self.watched, None
             find_context_of(self, watched)
             canceller, call = canceller_of(watched, self._suspended), self.general.call()
-            self.handed_over = stopping.adopt(canceller, call.arrived, self.cancelled)
+            work = stopping.adopt(canceller, call.arrived, self.cancelled)
+            self.own_rare().handed_over = work
 
     @property
     def is_answered(self) -> bool:
@@ -110,11 +110,10 @@ class RequestScope(Scope):
         """See `Subject`."""
         if self._general is not None:
             self._general.close()
-            if self.handed_over is not None and self.handed_over.step is Step.ENDED:
-                self.handed_over = None
-        self._ended = self._life.record.ended if self._life else self._ended
-        self._request = self.context = self._suspended = self.handler = self.inner_handler = None
-        self._life, self._general, self.began = None, None, NOTHING_BEGAN
+            if (work := self.rare.handed_over) is not None and work.step is Step.ENDED:
+                self.rare.handed_over = None
+        Scope.end(self)
+        self._general = self._suspended = self.handler = None
 
     def take(self, result: Any, handler: object) -> object:
         """Take the outermost handler's result, and return what the call returns.
@@ -173,8 +172,8 @@ class RequestScope(Scope):
                 return None
             find_context_at_end(self)
             self.hand_over(self.life.stopping)
-        assert self.handed_over is not None
-        return self.handed_over.settled(result)
+        assert self.rare.handed_over is not None
+        return self.rare.handed_over.settled(result)
 
     def callback(self, _: object) -> None:
         """Handle the finished response, as a listening Deferred would."""
@@ -226,11 +225,11 @@ class RequestScope(Scope):
         if has_ended is None:
             return self.general.lost_after_all(failure)
         if has_ended:
-            if self.handed_over is not None:
-                self.handed_over.settled(CANCELLED)
+            if self.rare.handed_over is not None:
+                self.rare.handed_over.settled(CANCELLED)
             self.watched = None
-        if self.watched is not None or self.handed_over is not None:
-            self.life.stopping.was_asked(self.handed_over)
+        if self.watched is not None or self.rare.handed_over is not None:
+            self.life.stopping.was_asked(self.rare.handed_over)
             self.life.go_on()
         elif self.state is not CLOSED:
             # If the scope has closed, the work was handed over meanwhile and has ended.

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import NOT_DONE_YET
 
-from .._scopes.context import begin, current
+from .._scopes.context import begin, current, set_current
 from .._scopes.entering import enter, join
 from .._scopes.finding import SCOPE
 from .._scopes.found_context import CALLERS
@@ -97,7 +97,7 @@ def serve_for(
     answerer = make_answerer(scope, request, handler, is_outermost)
     call = HandlerCall(scope, answerer, not options.any_method)
     if not is_outermost:
-        scope.inner_handler = handler
+        scope.own_rare().inner_handler = handler
     call.run(handler, args, kwargs)
     return _returned(call.give_back(handler, is_outermost))
 
@@ -137,8 +137,8 @@ def _enter_simply(options: Options, request: Any) -> RequestScope | None:
         if context.get(current) is not None:
             # This request is rendered inside the handler of another request.
             return None
-        scope.base = context.copy()
-    context.run(current.set, scope)
+        scope.own_rare().base = context.copy()
+    context.run(set_current, scope)
     request._cancelweb_scope = scope
     if options.is_demanding:
         enter(scope, options)

@@ -37,7 +37,7 @@ def handler_of(scope: Subject) -> object:
 
     Twisted's own ``render`` calls ``render_GET``, for example, so that is the handler then.
     """
-    return method_behind(scope.inner_handler or scope.handler, scope.request.method)
+    return method_behind(scope.rare.inner_handler or scope.handler, scope.request.method)
 
 
 def name_of(handler: object) -> str:

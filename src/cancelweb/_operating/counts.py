@@ -45,7 +45,7 @@ class Counts:
 
     def add(self, scope: Subject) -> None:
         """Count a scope that closes, and that has its request and its handler still."""
-        cause, would = scope.cause, scope.would_have_cancelled
+        cause, would = scope._cause, scope.would_have_cancelled
         name = "none" if cause is None else type(cause).__name__
         self.totals[name, _NAMES[scope.ended]] += 1
         if would is not None:
@@ -62,10 +62,10 @@ class Counts:
             row.abandoned += isinstance(cause, Disconnected) or isinstance(would, Disconnected)
 
     def _row_of(self, scope: Subject, now: float) -> Row:
-        table, request = self._newest, scope.request
+        table, request = self._newest, scope._request
         if table is None or not 0 <= now - table.began < PERIOD:
             table = self._begin_table(now)
-        handler = scope.inner_handler or scope.handler
+        handler = scope.rare.inner_handler or scope.handler
         owner = getattr(handler, "__self__", None)
         # By the id of its class, as nothing of the site's own may be kept alive.
         key = (

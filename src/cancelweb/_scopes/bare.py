@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
@@ -17,54 +17,42 @@ from ..causes import Cause, Ended
 from .gauge import Gauge
 from .life import Life
 from .options import Options
-from .parts import NOTHING_BEGAN, Limits, Stopping
+from .parts import Limits, Stopping
+from .rare import NOTHING_BEGAN, NOTHING_RARE, Rare
 from .states import Fate, LeftOpen, State
 
-if TYPE_CHECKING:
-    from .work import Work
+COMPLETED, STOPPED = Ended.COMPLETED, Ended.STOPPED
 
-FRESH = (State.RUNNING, Fate.OPEN, NOTHING_BEGAN, LeftOpen.NO, False)
-"""The first values of `state`, `fate`, `began`, `left_open` and `has_own_context`."""
+FRESH = (State.RUNNING, Fate.OPEN, NOTHING_RARE, False)
+"""The first values of `state`, `fate`, `rare` and `has_own_context`."""
 
 
 class BareSubject:
     """A scope that watches no work itself and has no response."""
 
-    # Slots make setting a misspelt attribute fail, and cost less than a `__dict__`.
+    # Slots make setting a misspelt attribute fail. Each request fills them all, so few is fast.
     __slots__ = (
         "__weakref__",
         "_cause",
-        "_ended",
         "_life",
         "_request",
-        "base",
-        "began",
         "cancelled",
-        "claim",
         "clock",
         "context",
         "fate",
-        "handed_over",
         "handler",
         "has_own_context",
-        "inner_handler",
-        "left_open",
         "limits",
         "opened",
         "options",
+        "rare",
         "state",
         "watched",
     )
     gauge: ClassVar[Gauge] = Gauge()
-    began: tuple[object, Context | None]
-    base: Context | None
-    claim: object  # What work keeps alive that runs on when the scope has closed.
-    handed_over: Work | None
-    inner_handler: object
-    left_open: LeftOpen
     limits: Limits | None
+    rare: Rare
     watched: object
-    _ended: Ended | None
     _life: Life | None
 
     def __init__(self, request: Any, options: Options, clock: IReactorTime) -> None:
@@ -76,10 +64,8 @@ class BareSubject:
         self.handler: object = None
         self._cause: Cause | None = None
         self.cancelled: float | None = None
-        self.limits = self.watched = self.base = self.inner_handler = self.handed_over = None
-        self.claim = None
-        self.state, self.fate, self.began, self.left_open, self.has_own_context = FRESH
-        self._ended = self._life = None
+        self.limits = self.watched = self._life = None
+        self.state, self.fate, self.rare, self.has_own_context = FRESH
 
     def __repr__(self) -> str:
         return f"<Scope of {self.request!r}, {self.state.name.lower()}, cause: {self.cause}>"
@@ -94,6 +80,21 @@ class BareSubject:
         """See `Scope`."""
         return self._cause
 
+    def set_cause(self, cause: Cause | None) -> None:
+        """See `Subject`."""
+        self._cause = cause
+
+    def own_rare(self) -> Rare:
+        """See `Subject`."""
+        if self.rare is NOTHING_RARE:
+            self.rare = Rare()
+        return self.rare
+
+    def leave_open(self, left_open: LeftOpen) -> None:
+        """Note whether the response was left to unknown code."""
+        if left_open is not self.rare.left_open:
+            self.own_rare().left_open = left_open
+
     @property
     def life(self) -> Life:
         """The life of the scope; after it has closed, a new one for each late call."""
@@ -107,13 +108,12 @@ class BareSubject:
     @property
     def ended(self) -> Ended:
         """How the work has ended so far; the worst end counts. Final once the scope has closed."""
-        if self._ended is not None:
-            return self._ended
+        if self.rare.ended is not None:
+            return self.rare.ended
         if self._life is not None:
             return self._life.record.ended
-        # Without a life, a closed scope has a cause only if its work was stopped.
-        was_stopped = self.state is State.CLOSED and self.cause is not None
-        return Ended.STOPPED if was_stopped else Ended.COMPLETED
+        # If nothing else is known, a closed scope has a cause only if its work was stopped.
+        return STOPPED if self.state is State.CLOSED and self._cause is not None else COMPLETED
 
     @property
     def would_have_cancelled(self) -> Cause | None:
@@ -122,7 +122,12 @@ class BareSubject:
 
     def end(self) -> None:
         """See `Subject`."""
-        self._ended = self._life.record.ended if self._life else self._ended
+        if self._life is not None:
+            ended = self._life.record.ended
+            if ended is not (COMPLETED if self._cause is None else STOPPED):
+                self.own_rare().ended = ended
+        if self.rare is not NOTHING_RARE:
+            self.rare.inner_handler, self.rare.began = None, NOTHING_BEGAN
         self._request = self.context = self._life = None
 
     def hand_over(self, stopping: Stopping) -> None:

@@ -23,6 +23,9 @@ R = TypeVar("R")
 current: ContextVar[Subject | None] = ContextVar("cancelweb_scope", default=None)
 """The scope whose handler, hook or canceller is running."""
 
+set_current = current.set
+"""Looked up once: each request calls this."""
+
 
 def never_asked() -> bool:
     """The default of `was_asked`: the current work was not asked to stop."""
@@ -76,14 +79,14 @@ def base_here() -> Context:
     other = current.get()
     if other is None:
         return copy_context()
-    return Context() if other.base is None else other.base.copy()
+    return Context() if other.rare.base is None else other.rare.base.copy()
 
 
 def begin(scope: Subject) -> None:
     """Give a scope a context of its own, and keep a copy from before the handler as its base."""
-    scope.base = base_here()
-    scope.context = scope.base.copy()
-    scope.context.run(current.set, scope)
+    base = scope.own_rare().base = base_here()
+    scope.context = base.copy()
+    scope.context.run(set_current, scope)
 
 
 def context_to_enter(scope: Subject) -> Context:
@@ -124,7 +127,7 @@ def call_in(
     if context is not None:
         return context.copy().run(function, *args)
     copy = copy_context()
-    copy.run(current.set, scope)
+    copy.run(set_current, scope)
     return copy.run(function, *args)
 
 

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 from .._kinds.contexts import live_contexts_below
 from .._twisted.drivers import deferred_of_driver, driver_of, drivers_on_stack
 from .context import current
-from .parts import NOTHING_BEGAN, Subject
+from .parts import Subject
+from .rare import NOTHING_BEGAN
 
 CALLERS: set[int] = set()
 """The ids of the code objects that call handlers. Frames outside theirs are not the handler's."""
@@ -38,7 +39,7 @@ def find_context(scope: Subject, frame: FrameType | None = None) -> None:
         # A generator that ends during the call leaves no other trace than its outermost driver.
         for driver, context in drivers_on_stack(frame, CALLERS):
             if context.get(current) is scope:
-                scope.began = driver, context
+                scope.own_rare().began = driver, context
     else:
         returned = scope.life.returned
         if isinstance(returned, Deferred):
@@ -75,7 +76,9 @@ def find_context_at_end(scope: Subject) -> None:
 
 
 def _find_context_of(scope: Subject, returned: Deferred[Any]) -> None:
-    (driver, began), scope.began = scope.began, NOTHING_BEGAN
+    driver, began = scope.rare.began
+    if began is not None:
+        scope.rare.began = NOTHING_BEGAN
     if deferred_of_driver(driver) is returned:
         scope.context = began
         return

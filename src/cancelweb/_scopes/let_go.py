@@ -84,14 +84,14 @@ class LettingGo:
         Twisted stops a producer; but if that is a process, Twisted only closes its pipes.
         """
         request = self._scope.request
-        if works.is_waited_for or self._scope.left_open is LeftOpen.NO:
+        if works.is_waited_for or self._scope.rare.left_open is LeftOpen.NO:
             return
         if self._scope.ended is not Ended.COMPLETED:
             # A framework's own listener has stopped the tracked work before we asked it.
             return
         producer = getattr(request, "producer", None)
         if producer is None:
-            is_of_work = self._scope.left_open is LeftOpen.BY_WORK
+            is_of_work = self._scope.rare.left_open is LeftOpen.BY_WORK
             unstopped = Unstopped(_UNFINISHED if is_of_work else _NOT_DONE_YET, runs=ref(request))
         elif IProcessProtocol.providedBy(producer):
             unstopped = Unstopped("a process", runs=ref(producer))
@@ -114,7 +114,7 @@ class LettingGo:
             collect_garbage(1)
         for unstopped, since, cause, ended in found:
             if not unstopped.has_ended:
-                _keep_while_running(self._scope.claim, unstopped)
+                _keep_while_running(self._scope.rare.claim, unstopped)
                 self._ended = max(self._ended, ended)
                 in_copy(self._scope, self._tell, unstopped, since, cause)
         return self._ended
@@ -122,7 +122,7 @@ class LettingGo:
     def _tell(self, unstopped: Unstopped, since: float, cause: Cause) -> None:
         scope = self._scope
         request, monitors = scope.request, scope.options.monitors
-        handler = scope.inner_handler or scope.handler
+        handler = scope.rare.inner_handler or scope.handler
         where = unstopped.where or f"{unstopped.what}{_of(handler)}"
         method, path = (b"", b"") if request is None else (request.method, path_of(request))
         let_go = LetGo(method, path, cause, since, shortened(where))

@@ -76,7 +76,7 @@ class Life:
         if scope.fate is not OPEN:
             return
         has_work = self._has_work()
-        if has_work or scope.left_open:
+        if has_work or scope.rare.left_open:
             scope.finished_early()
         scope.fate = FINISHED
         if scope.state is RUNNING and not has_work:
@@ -123,7 +123,7 @@ class Life:
     def _cancelled(self, cause: Cause, event: Event) -> bool:
         if self.scope.cause is not None or not self.scope.state.after(event):
             return False
-        self.scope._cause = cause
+        self.scope.set_cause(cause)
         find_context(self.scope)
         self._become(event)
         # `stopping` takes over work of the scope that was not asked yet, so it is read before the

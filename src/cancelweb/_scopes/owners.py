@@ -69,7 +69,7 @@ def _owners_of_work(waiting: list[object]) -> Iterator[Owner | None]:
     for each in waiting:
         scope = each if isinstance(each, Scope) else None
         # A scope that was on the fast path may have handed its work over.
-        work: object = each if scope is None else scope.handed_over
+        work: object = each if scope is None else scope.rare.handed_over
         is_asked = isinstance(work, Work) and work.step is not UNASKED
         yield _owner(scope or getattr(getattr(work, "holder", None), "scope", None), is_asked)
 
@@ -90,7 +90,7 @@ def _owner(scope: object, is_asked: bool) -> Owner | None:
 
 def context_of(scope: Scope) -> Context:
     """A copy of the context of a scope's handler, for work that other code begins for it."""
-    found = scope.base if scope.context is None else scope.context
+    found = scope.rare.base if scope.context is None else scope.context
     context = Context() if found is None else found.copy()
     context.run(current.set, scope)
     return context

@@ -15,15 +15,13 @@ from .._kinds.cancellers import Canceller
 from ..causes import Cause, Ended
 from .gauge import Gauge
 from .options import Options
-from .states import Fate, LeftOpen, State
+from .states import Fate, State
 
 if TYPE_CHECKING:
+    from .rare import Rare
     from .work import Work
 
 R = TypeVar("R")
-
-NOTHING_BEGAN = (None, None)
-"""The value of `Subject.began` while no context was found that way."""
 
 
 class Life(Protocol):
@@ -104,24 +102,26 @@ class Subject(Protocol):
 
     options: Options
     clock: IReactorTime
-    _cause: Cause | None
+    _request: Any
     state: State
     fate: Fate
     opened: float | None
     cancelled: float | None
     limits: Limits | None
     context: Context | None
-    base: Context | None
-    began: tuple[object, Context | None]
     has_own_context: bool
     handler: object
-    inner_handler: object
-    left_open: LeftOpen
-    claim: object
+    rare: Rare
+
+    def own_rare(self) -> Rare:
+        """`rare`, for the sole use of this scope, so that it may be changed."""
 
     @property
     def request(self) -> Any:
         """The request; None once the scope has closed."""
+
+    def set_cause(self, cause: Cause | None) -> None:
+        """Set why the scope was cancelled, which users may only read."""
 
     @property
     def cause(self) -> Cause | None:

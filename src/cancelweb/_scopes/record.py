@@ -115,18 +115,18 @@ class Record:
 
     def _is_counted(self, scope: Subject, now: float) -> bool:
         """Whether the log only counts this request, so that no `Outcome` has to be made."""
-        kind = kind_of(scope.cause, self.ended, self.would_have_cancelled, self.failure)
-        page = scope.request.method, path_of(scope.request)
+        kind = kind_of(scope._cause, self.ended, self.would_have_cancelled, self.failure)
+        page = scope._request.method, path_of(scope._request)
         return is_counted_with_others(scope.clock, now, kind, page)
 
     def _outcome(self, scope: Subject, stopped: float, closed: float) -> Outcome:
         status, sent = scope.answered_with()
-        handler = scope.inner_handler or scope.handler
+        handler = scope.rare.inner_handler or scope.handler
         # Positional arguments, because keyword arguments take much longer.
         return Outcome(
-            scope.request.method,
-            path_of(scope.request),
-            scope.cause,
+            scope._request.method,
+            path_of(scope._request),
+            scope._cause,
             self.ended,
             closed if scope.opened is None else scope.opened,
             scope.cancelled,

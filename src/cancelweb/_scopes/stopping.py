@@ -245,6 +245,6 @@ class Stopping:
         self._patience = None
         works, self.works = self.works, WorkSet()
         for work in works:
-            work.close(telling_of(self.scope, work.canceller), self.scope.claim)
+            work.close(telling_of(self.scope, work.canceller), self.scope.rare.claim)
             if work.step is ASKED:
                 watch_over(work, self.scope.clock, seconds_for(work, self.scope))
