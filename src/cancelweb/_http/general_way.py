@@ -44,6 +44,7 @@ class Traveller(Protocol):
     context: Context | None
     fate: Fate
     state: State
+    _cause: Cause | None
     cancelled: float | None
     opened: float | None
     rare: Rare
@@ -55,9 +56,6 @@ class Traveller(Protocol):
     @property
     def cause(self) -> Cause | None:
         """See `Scope`."""
-
-    def set_cause(self, cause: Cause | None) -> None:
-        """See `Subject`."""
 
     def own_rare(self) -> Rare:
         """See `Subject`."""
@@ -197,8 +195,7 @@ class GeneralWay:
     def lost_after_all(self, failure: Failure) -> None:
         """Handle the loss here: the fast path was about to stop the work, and has done nothing."""
         scope = self._scope
-        scope.fate, scope.state, scope.cancelled = OPEN, RUNNING, None
-        scope.set_cause(None)
+        scope.fate, scope.state, scope._cause, scope.cancelled = OPEN, RUNNING, None, None
         self.lost(failure)
 
     def note_abandoned(self) -> None:

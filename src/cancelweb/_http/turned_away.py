@@ -65,8 +65,7 @@ def refuse(scope: RequestScope, cause: Cause | None) -> None:
 def _begin_to_refuse(scope: RequestScope, cause: Cause | None) -> None:
     if scope.limits is not None:
         scope.limits.stop()
-    scope.fate, scope.state = Fate.LOST, State.STOPPING
-    scope.set_cause(cause)
+    scope._cause, scope.fate, scope.state = cause, Fate.LOST, State.STOPPING
     scope.opened = scope.clock.seconds()
     scope.cancelled = None if cause is None else scope.opened
     scope.life.record.worsen(Ended.REFUSED)

@@ -80,10 +80,6 @@ class BareSubject:
         """See `Scope`."""
         return self._cause
 
-    def set_cause(self, cause: Cause | None) -> None:
-        """See `Subject`."""
-        self._cause = cause
-
     def own_rare(self) -> Rare:
         """See `Subject`."""
         if self.rare is NOTHING_RARE:

@@ -123,7 +123,7 @@ class Life:
     def _cancelled(self, cause: Cause, event: Event) -> bool:
         if self.scope.cause is not None or not self.scope.state.after(event):
             return False
-        self.scope.set_cause(cause)
+        self.scope._cause = cause
         find_context(self.scope)
         self._become(event)
         # `stopping` takes over work of the scope that was not asked yet, so it is read before the

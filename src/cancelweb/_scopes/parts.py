@@ -102,6 +102,7 @@ class Subject(Protocol):
 
     options: Options
     clock: IReactorTime
+    _cause: Cause | None
     _request: Any
     state: State
     fate: Fate
@@ -119,9 +120,6 @@ class Subject(Protocol):
     @property
     def request(self) -> Any:
         """The request; None once the scope has closed."""
-
-    def set_cause(self, cause: Cause | None) -> None:
-        """Set why the scope was cancelled, which users may only read."""
 
     @property
     def cause(self) -> Cause | None:

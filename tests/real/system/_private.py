@@ -59,12 +59,16 @@ def inherited(kind: ast.ClassDef, known: dict[str, ast.ClassDef]) -> set[str]:
 
 
 def foreign_names() -> Iterator[str]:
-    """Each use of a private name that no class of the package in its module defines."""
+    """Each use of a private name that no class of the package in its module defines.
+
+    Scopes are an exception: users may only read their properties, which the package sets.
+    """
     modules = trees()
     known = classes(modules.values())
+    of_scopes = defined_in(known["Subject"])
     for path, module in modules.items():
         here = [node for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
-        own: set[str] = set().union(*(inherited(each, known) for each in here))
+        own = of_scopes.union(*(inherited(each, known) for each in here))
         for kind in here:
             for line, name in used_on_self(kind):
                 if name not in inherited(kind, known):
