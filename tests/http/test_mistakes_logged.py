@@ -169,6 +169,7 @@ class KleinTests(MistakeTestCase):
 
         root = CancellingResource(self.app(view))
         self.assertEqual(self.lines(root), [self.message(view)])
+        self.assertEqual(self.lines(root), [])
 
     def test_no_wait(self) -> None:
         """A decorated view that returns its page at once is not a mistake."""

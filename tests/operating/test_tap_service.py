@@ -185,6 +185,16 @@ class RunningTests(RunningTestCase):
         self.assertAlmostEqual(self.limits[1], 7 + 3, places=1)
         self.assertEqual(self.limits[-1], 3)
 
+    async def test_limit_of_the_drain(self) -> None:
+        """The limit that began with the signal is withdrawn where that of the drain begins."""
+        withdrawn: list[object] = []
+        self.patch(ExitLimit, "withdraw", lambda limit: withdrawn.append(limit))
+        server: Any = tap.makeService(parsed("--listen", ENDPOINT))
+        server.startService()
+        server._told_to_stop(reactor, lambda *_: None, signal.SIGTERM, None)
+        await server.stopService()
+        self.assertEqual(withdrawn, [server._exit_limit])
+
     async def test_a_delay(self) -> None:
         """The line about the stop says when it begins."""
         events = log_events(self)

@@ -128,6 +128,8 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(response_of(stream).version, b"")
         wrong = {b"Content-Length": b"many"}
         self.assertRaises(ValueError, connection.request, b"POST", headers=wrong)
+        error = self.assertRaises(ValueError, connection.request, b"GET", b"")
+        self.assertEqual(str(error), "path must not be empty over HTTP/2. Pass b'/'.")
 
     def test_disconnect_in_one_read(self) -> None:
         """A client that disconnects sends what it has gathered first."""

@@ -118,10 +118,9 @@ class BareSubject:
 
     def end(self) -> None:
         """See `Subject`."""
-        if self._life is not None:
-            ended = self._life.record.ended
-            if ended is not (COMPLETED if self._cause is None else STOPPED):
-                self.own_rare().ended = ended
+        ended = self.ended
+        if ended is not (COMPLETED if self._cause is None else STOPPED):
+            self.own_rare().ended = ended
         if self.rare is not NOTHING_RARE:
             self.rare.inner_handler, self.rare.began = None, NOTHING_BEGAN
         self._request = self.context = self._life = None
