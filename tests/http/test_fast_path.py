@@ -11,6 +11,7 @@ from weakref import ref
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure
@@ -288,6 +289,21 @@ class EscapeTests(SynchronousTestCase):
     def test_a_finish_that_cannot_be_handled(self) -> None:
         """Other listeners are told about a finish if the request cannot be guarded."""
         self.assert_tells_the_others(lambda _, request: request.finish(), "finished")
+
+    def test_a_loss_that_is_told_as_an_exception(self) -> None:
+        """Test doubles tell a loss as an exception, which ``Deferred.errback`` takes as well."""
+        for hooks in ([], [repr]):
+            requests: list[Any] = []
+            causes: list[Any] = []
+
+            def handler(request: Request) -> Deferred[bytes]:
+                requests.append(request)  # noqa: B023
+                return Deferred()
+
+            observers = [lambda outcome: causes.append(outcome.cause)]  # noqa: B023
+            connection_of(Page(cancel_on_disconnect(observers=observers, on_exit=hooks)(handler)))
+            requests[0].notifications[0].errback(ConnectionLost())
+            self.assertIsInstance(causes[0].failure.value, ConnectionLost)
 
     def test_a_monitor_that_raises(self) -> None:
         """A monitor that raises SystemExit when a scope closes is logged, and nothing escapes."""

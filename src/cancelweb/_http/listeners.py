@@ -63,6 +63,11 @@ def guard_before_others(request: Any) -> None:
     getattr(request, "notifications", []).insert(0, _Guard(ref(request)))
 
 
+def failure_of(error: Failure | BaseException) -> Failure:
+    """What a listener is told, as a Failure: ``Deferred.errback`` also takes an exception."""
+    return error if isinstance(error, Failure) else Failure(error)
+
+
 def log_escape() -> None:
     """Log the current exception instead of raising it into Twisted."""
     log.failure("the end of a request could not be handled")

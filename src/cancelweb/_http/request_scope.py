@@ -31,7 +31,7 @@ from .answerer import Call
 from .dead_requests import guard_finished, guard_lost
 from .frameworks import note_unawaited
 from .general_way import GeneralWay
-from .listeners import log_escape
+from .listeners import failure_of, log_escape
 from .pages import send
 from .request_facts import answer_of, fate_of
 from .watched import Watched, can_stop, canceller_of, is_answer, stop, unwatched, watch
@@ -201,6 +201,7 @@ class RequestScope(Scope):
         try:
             if request is None:
                 return
+            failure = failure if type(failure) is Failure else failure_of(failure)
             if not request.finished:
                 guard_lost(request)
             if self.watched is None or self._life is not None or len(request.notifications) > 1:
