@@ -290,20 +290,23 @@ class EscapeTests(SynchronousTestCase):
         """Other listeners are told about a finish if the request cannot be guarded."""
         self.assert_tells_the_others(lambda _, request: request.finish(), "finished")
 
-    def test_a_loss_that_is_told_as_an_exception(self) -> None:
-        """Test doubles tell a loss as an exception, which ``Deferred.errback`` takes as well."""
+    def test_a_loss_that_is_told_without_a_failure(self) -> None:
+        """Test doubles tell a loss as an exception, or as nothing."""
         for hooks in ([], [repr]):
-            requests: list[Any] = []
-            causes: list[Any] = []
+            for told in (ConnectionLost(), None):
+                requests: list[Any] = []
+                causes: list[Any] = []
 
-            def handler(request: Request) -> Deferred[bytes]:
-                requests.append(request)  # noqa: B023
-                return Deferred()
+                def handler(request: Request) -> Deferred[bytes]:
+                    requests.append(request)  # noqa: B023
+                    return Deferred()
 
-            observers = [lambda outcome: causes.append(outcome.cause)]  # noqa: B023
-            connection_of(Page(cancel_on_disconnect(observers=observers, on_exit=hooks)(handler)))
-            requests[0].notifications[0].errback(ConnectionLost())
-            self.assertIsInstance(causes[0].failure.value, ConnectionLost)
+                observers = [lambda outcome: causes.append(outcome.cause)]  # noqa: B023
+                decorate = cancel_on_disconnect(observers=observers, on_exit=hooks)
+                connection_of(Page(decorate(handler)))
+                requests[0].notifications[0].errback(told)
+                failure = causes[0].failure
+                self.assertIs(None if failure is None else failure.value, told)
 
     def test_a_monitor_that_raises(self) -> None:
         """A monitor that raises SystemExit when a scope closes is logged, and nothing escapes."""

@@ -63,9 +63,9 @@ def guard_before_others(request: Any) -> None:
     getattr(request, "notifications", []).insert(0, _Guard(ref(request)))
 
 
-def failure_of(error: Failure | BaseException) -> Failure:
-    """What a listener is told, as a Failure: ``Deferred.errback`` also takes an exception."""
-    return error if isinstance(error, Failure) else Failure(error)
+def failure_of(told: Failure | BaseException | None) -> Any:
+    """What a listener is told, as a Failure or None. Test doubles also tell exceptions."""
+    return Failure(told) if isinstance(told, BaseException) else told
 
 
 def log_escape() -> None:

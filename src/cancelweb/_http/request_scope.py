@@ -201,7 +201,7 @@ class RequestScope(Scope):
         try:
             if request is None:
                 return
-            failure = failure if type(failure) is Failure else failure_of(failure)
+            failure = failure_of(failure)
             if not request.finished:
                 guard_lost(request)
             if self.watched is None or self._life is not None or len(request.notifications) > 1:
