@@ -143,7 +143,7 @@ class GeneralWay:
         """Handle the finished response after the request's other listeners; ours is told first."""
         after_others(self._scope.request, self.finished)
 
-    def lost_after_others(self, failure: Failure) -> None:
+    def lost_after_others(self, failure: Failure | None) -> None:
         """Handle the loss of the client after the request's other listeners; ours is told first."""
         request = self._scope.request
         self._look_whether_whole()
@@ -192,7 +192,7 @@ class GeneralWay:
             # A stream that was not cancelled runs to its end, although nothing receives it.
             producer.resumeProducing()
 
-    def lost_after_all(self, failure: Failure) -> None:
+    def lost_after_all(self, failure: Failure | None) -> None:
         """Handle the loss here: the fast path was about to stop the work, and has done nothing."""
         scope = self._scope
         scope.fate, scope.state, scope._cause, scope.cancelled = OPEN, RUNNING, None, None

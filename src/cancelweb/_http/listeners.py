@@ -63,7 +63,7 @@ def guard_before_others(request: Any) -> None:
     getattr(request, "notifications", []).insert(0, _Guard(ref(request)))
 
 
-def failure_of(told: Failure | BaseException | None) -> Any:
+def failure_of(told: Failure | BaseException | None) -> Failure | None:
     """What a listener is told, as a Failure or None. Test doubles also tell exceptions."""
     return Failure(told) if isinstance(told, BaseException) else told
 

@@ -195,7 +195,7 @@ class RequestScope(Scope):
         except BaseException:
             log_escape()
 
-    def errback(self, failure: Failure) -> None:
+    def errback(self, failure: Failure | None) -> None:
         """Handle the loss, as a listening Deferred would. Keeps no reference to the work."""
         request = self._request
         try:
@@ -219,7 +219,7 @@ class RequestScope(Scope):
         is_allowed = self.options.any_method or self.options.may_cancel(self.method)
         return is_allowed and can_stop(watched, self._suspended, current.get() is self)
 
-    def _stop(self, failure: Failure) -> None:
+    def _stop(self, failure: Failure | None) -> None:
         self.fate, self.state, self._cause = LOST, STOPPING, Disconnected(failure)
         self.cancelled = self.clock.seconds()
         has_ended = stop(self.watched, self._suspended, self.context)
