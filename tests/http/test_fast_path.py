@@ -293,7 +293,7 @@ class EscapeTests(SynchronousTestCase):
     def test_a_loss_that_is_told_without_a_failure(self) -> None:
         """Test doubles tell a loss as an exception, or as nothing."""
         for hooks in ([], [repr]):
-            for told in (ConnectionLost(), None):
+            for told in (ConnectionLost(), None, Failure(ConnectionLost())):
                 requests: list[Any] = []
                 causes: list[Any] = []
 
@@ -306,7 +306,8 @@ class EscapeTests(SynchronousTestCase):
                 connection_of(Page(decorate(handler)))
                 requests[0].notifications[0].errback(told)
                 failure = causes[0].failure
-                self.assertIs(None if failure is None else failure.value, told)
+                is_wrapped = isinstance(told, Exception) and not isinstance(told, Failure)
+                self.assertIs(failure.value if is_wrapped else failure, told)
 
     def test_a_monitor_that_raises(self) -> None:
         """A monitor that raises SystemExit when a scope closes is logged, and nothing escapes."""

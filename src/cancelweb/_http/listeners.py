@@ -65,7 +65,8 @@ def guard_before_others(request: Any) -> None:
 
 def failure_of(told: Failure | BaseException | None) -> Failure | None:
     """What a listener is told, as a Failure or None. Test doubles also tell exceptions."""
-    return Failure(told) if isinstance(told, BaseException) else told
+    # A Failure is a BaseException, too.
+    return told if told is None or isinstance(told, Failure) else Failure(told)
 
 
 def log_escape() -> None:
