@@ -23,7 +23,7 @@ from ..causes import Cause, Disconnected
 from .answerer import Answerer, Call
 from .dead_requests import guard, guarded_fate_of, release_producer
 from .faked_head import was_faked_head
-from .listeners import after_others, guard_before_others, takes_listeners
+from .listeners import after_others, failure_of, guard_before_others, takes_listeners
 from .rapid_resets import claim_on
 from .request_facts import answer_of, answer_to_come, fate_of, has_begun
 from .streams import Stream
@@ -187,7 +187,7 @@ class GeneralWay:
         if fate_of(request) is FINISHED:
             self.finished()
         else:
-            scope.life.lost(Disconnected(failure))
+            scope.life.lost(Disconnected(failure_of(failure)))
         if isinstance(producer, Stream):
             # A stream that was not cancelled runs to its end, although nothing receives it.
             producer.resumeProducing()

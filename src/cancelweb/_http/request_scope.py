@@ -201,7 +201,6 @@ class RequestScope(Scope):
         try:
             if request is None:
                 return
-            failure = failure_of(failure)
             if not request.finished:
                 guard_lost(request)
             if self.watched is None or self._life is not None or len(request.notifications) > 1:
@@ -220,6 +219,7 @@ class RequestScope(Scope):
         return is_allowed and can_stop(watched, self._suspended, current.get() is self)
 
     def _stop(self, failure: Failure | None) -> None:
+        failure = failure if type(failure) is Failure else failure_of(failure)
         self.fate, self.state, self._cause = LOST, STOPPING, Disconnected(failure)
         self.cancelled = self.clock.seconds()
         has_ended = stop(self.watched, self._suspended, self.context)
