@@ -22,7 +22,7 @@ from twisted.web.http import OK, Request
 from .._kinds.leaves import is_driven_now
 from .._kinds.places import place_of, short_name_of
 from .._kinds.timers import DelayedCallCanceller
-from .._kinds.where import is_on_stack
+from .._kinds.where import is_on_stack, line_of
 from .._log import full_name_of, log
 from .._scopes.bursts import is_new_place
 from .._scopes.life import Life
@@ -158,19 +158,12 @@ def _is_of_klein(module: object) -> bool:
 
 
 def _log_klein(scope: Unawaited) -> None:
-    handler = scope.rare.inner_handler or scope.handler
-    place = place_of(handler)
-    if is_new_place(f"{place} unawaited", scope.clock):
-        log_in(
-            scope.context,
-            log.error,
-            "Klein sent an empty page and did not wait for {place_text}: a view that is decorated "
-            "with @cancel_on_disconnect returns NOT_DONE_YET to Klein. Remove the decorator from "
-            "{name_text}, and wrap the app: CancellingResource(app.resource()) (logged once)",
-            handler=full_name_of(handler),
-            place_text=place,
-            name_text=short_name_of(handler),
-        )
+    _log_once(
+        scope,
+        "Klein sent an empty page and did not wait for {place_text}: a view that is decorated "
+        "with @cancel_on_disconnect returns NOT_DONE_YET to Klein. Remove the decorator from "
+        "{name_text}, and wrap the app: CancellingResource(app.resource()) (logged once)",
+    )
 
 
 # --- any other framework ---
@@ -188,7 +181,7 @@ def _who_answered(
         return _resource_behind(caller)
     if not _is_suspect(scope, sent, caller, is_in_dispatch) or _is_on_stack(scope):
         return ""
-    return f"{caller.f_code.co_filename}:{caller.f_lineno} in {caller.f_code.co_qualname}"
+    return line_of(caller)
 
 
 def _is_suspect(scope: Unawaited, sent: int, caller: FrameType, is_in_dispatch: bool) -> bool:
@@ -226,19 +219,28 @@ def _has_number(body: bytes) -> bool:
 
 
 def _log_caller(scope: Unawaited, caller: str) -> None:
+    _log_once(
+        scope,
+        "{caller_text} answered and did not wait for {place_text}: a handler that is decorated "
+        "with @cancel_on_disconnect returns NOT_DONE_YET, the number 1, and only Twisted "
+        "knows that this is not the page. Remove the decorator from {name_text}, return its "
+        "work to the framework, and wrap the resource that Twisted calls: "
+        "CancellingResource(resource) (logged once)",
+        caller_text=caller,
+    )
+
+
+def _log_once(scope: Unawaited, text: str, **facts: str) -> None:
+    """Log an error about the decorated handler of a scope, once for each handler."""
     handler = scope.rare.inner_handler or scope.handler
     place = place_of(handler)
     if is_new_place(f"{place} unawaited", scope.clock):
         log_in(
             scope.context,
             log.error,
-            "{caller_text} answered and did not wait for {place_text}: a handler that is decorated "
-            "with @cancel_on_disconnect returns NOT_DONE_YET, the number 1, and only Twisted "
-            "knows that this is not the page. Remove the decorator from {name_text}, return its "
-            "work to the framework, and wrap the resource that Twisted calls: "
-            "CancellingResource(resource) (logged once)",
+            text,
             handler=full_name_of(handler),
-            caller_text=caller,
             place_text=place,
             name_text=short_name_of(handler),
+            **facts,
         )
