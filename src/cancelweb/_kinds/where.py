@@ -161,9 +161,9 @@ def _in_turn(waits: object) -> Iterator[object]:
             waits = waits.get_coro() if isinstance(waits, asyncio.Task) else None
 
 
-def frames() -> Iterator[FrameType]:
-    """The frames on the stack, the innermost first."""
-    frame = inspect.currentframe()
+def frames(innermost: FrameType | None = None) -> Iterator[FrameType]:
+    """The frames on the stack, the innermost first; or those from the given frame on."""
+    frame = innermost or inspect.currentframe()
     while frame is not None:
         yield frame
         frame = frame.f_back

@@ -15,7 +15,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.context import ContextTracker
 
-from .._kinds.where import function_at, function_name
+from .._kinds.where import frames, function_at, function_name, line_of
 from .._log import printable
 from .._scopes.record import path_of
 from .._scopes.scope import Scope
@@ -130,9 +130,9 @@ def _address_of(peer: IAddress) -> str:
 
 
 def _threads() -> Iterator[Holder]:
-    frames = frames_of_threads()
+    innermost = frames_of_threads()
     for thread in threading.enumerate():
-        frame = frames.get(thread.ident or 0)
+        frame = innermost.get(thread.ident or 0)
         # The interpreter ends without waiting for its daemons.
         place = None if thread.daemon or frame is None else place_in(frame)
         if place is not None:
@@ -141,7 +141,7 @@ def _threads() -> Iterator[Holder]:
 
 def place_in(frame: FrameType) -> str | None:
     """Where a thread is, with its callers; None if it waits for something to do."""
-    stack = list(_stack_of(frame))
+    stack = list(frames(frame))
     while stack and _module_of(stack[0]) in _WAITS:
         del stack[0]
     if not stack or _module_of(stack[0]) in _IDLE:
@@ -150,19 +150,8 @@ def place_in(frame: FrameType) -> str | None:
     told = [each for each in callers if not _module_of(each).startswith(_PLUMBING)][:CALLERS]
     called = innermost.f_locals.get(_CALLED.get(innermost.f_code, ""))
     names = [] if called is None else [function_name(called)]
-    return ", called at ".join([*names, *(_line_of(each) for each in (innermost, *told))])
-
-
-def _stack_of(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+    return ", called at ".join([*names, *(line_of(each) for each in (innermost, *told))])
 
 
 def _module_of(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
-
-
-def _line_of(frame: FrameType) -> str:
-    code = frame.f_code
-    return f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}"

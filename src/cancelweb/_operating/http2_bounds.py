@@ -11,6 +11,7 @@ from typing import Any
 from weakref import ReferenceType, ref
 
 from attrs import define
+from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 from twisted.protocols.policies import ProtocolWrapper
 
@@ -45,10 +46,6 @@ def _first_read(reference: ReferenceType[Any], data: bytes) -> None:
     protocol.dataReceived(data)
 
 
-ENHANCE_YOUR_CALM = 11
-"""See RFC 9113, section 7."""
-
-
 class Watch:
     """Stands in for ``receive_data`` of h2, and notes how the connection ended.
 
@@ -76,7 +73,7 @@ class Watch:
         cap_header_table(connection, LARGEST_TABLE)
         self._unfinished = 0 if events else self._unfinished + len(data)
         if self._unfinished > MOST_UNFINISHED:
-            connection.close_connection(ENHANCE_YOUR_CALM)
+            connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
         return events
 
 
