@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from .._kinds.handling import all_waiting_for
 from .._kinds.places import root_of
-from .._kinds.where import frames
+from .._kinds.where import frames, line_of
 from .._twisted.drivers import (
     DRIVING,
     awaited_by_driver,
@@ -136,5 +136,5 @@ def place_of_caller() -> str:
     """The innermost line of code that is neither cancelweb's nor Twisted's."""
     for frame in frames():
         if is_users(frame):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+            return line_of(frame)
     return "a callback"
