@@ -5,7 +5,6 @@ as hitting the wrong query. What does not: what holds for every driver.
 """
 
 import contextlib  # trial takes a name "suppress" for a setting of its own
-import random
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
@@ -21,7 +20,7 @@ from twisted.web.server import Request
 from cancelweb import Ended, Outcome, cancel_on_disconnect
 from cancelweb._stoppable.cursors import Checking
 from cancelweb._stoppable.mysql import MySQL
-from cancelweb.database import Committed, ConnectionPool, MaybeCommitted
+from cancelweb.database import ConnectionPool, MaybeCommitted
 
 from ..._pages import PAGE, GetPage
 from ..._servers import LOOPBACK
@@ -29,6 +28,7 @@ from ..._visits import connect
 from ...stoppable._databases import Gate, outcomes
 from .._far_database import DELAY, Proxy, Ticks
 from .._mariadb import mariadb, need_mariadb
+from ._moments import cancel_at_random_moments
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -294,43 +294,10 @@ class Contract:
 
     async def test_random_moments(self: Any) -> None:
         """Of 500 queries cancelled at random moments, none hits another, and each gets its rows."""
-        counts = {"completed": 0, "cancelled": 0, "committed": 0}
-        await DeferredList(
-            [
-                Deferred.fromCoroutine(self.hammer(connection, 125, counts))
-                for connection in range(CLIENTS)
-            ],
-            fireOnOneErrback=True,
-            consumeErrors=True,
-        )
-        self.assertEqual(sum(counts.values()), 500)
-        self.assertGreater(counts["completed"], 0)
-        self.assertGreater(counts["cancelled"], 0)
+        await cancel_at_random_moments(self, "SLEEP(0.002)", CLIENTS)
         self.assert_gone("SLEEP")
         # And the one from which statements are killed.
         self.assertEqual(len(self.server.sessions(self.name)), len(self.pool.connections) + 1)
-
-    async def hammer(self: Any, connection: int, times: int, counts: dict[str, int]) -> None:
-        """Cancel a query at a moment around its end, and look at the rows of the one after it."""
-        for number in range(times):
-            query = self.pool.runQuery("SELECT %s, SLEEP(0.002)", (number,))
-            canceller = reactor.callLater(random.uniform(0, 0.008), query.cancel)
-            try:
-                rows = await query
-            except Committed as late:
-                rows = late.result
-                counts["committed"] += 1
-            except CancelledError:
-                rows = None
-                counts["cancelled"] += 1
-            else:
-                canceller.cancel()
-                counts["completed"] += 1
-            if rows is not None:
-                self.assertEqual(rows[0][0], number)
-            own = (connection, number)
-            # It fails here if the cancel hits this one: with "execution was interrupted".
-            self.assertEqual(await self.pool.runQuery("SELECT %s, %s", own), (own,))
 
     async def test_rollback_waits_for_the_kill(self: Any) -> None:
         """A connection is not even rolled back while the statement is being killed."""

@@ -6,7 +6,6 @@ as hitting the wrong query. What does not: what holds for every driver.
 
 import contextlib  # trial takes a name "suppress" for a setting of its own
 import io
-import random
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +16,7 @@ import psycopg
 import psycopg2.extensions
 import psycopg2.extras
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
@@ -26,7 +25,7 @@ from cancelweb import Ended, Outcome, cancel_on_disconnect
 from cancelweb._stoppable.cursors import Checking
 from cancelweb._stoppable.libpq import cancel_request
 from cancelweb._stoppable.postgresql import PostgreSQL
-from cancelweb.database import Committed, ConnectionPool, MaybeCommitted
+from cancelweb.database import ConnectionPool, MaybeCommitted
 
 from ..._pages import PAGE, GetPage
 from ..._servers import LOOPBACK
@@ -34,6 +33,7 @@ from ..._visits import connect
 from ...stoppable._databases import Gate, outcomes
 from .._far_database import DELAY, Proxy, Ticks
 from .._postgres import postgres
+from ._moments import cancel_at_random_moments
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -159,43 +159,10 @@ class Contract:
 
     async def test_random_moments(self: Any) -> None:
         """Of 500 queries cancelled at random moments, none hits another, and each gets its rows."""
-        counts = {"completed": 0, "cancelled": 0, "committed": 0}
-        await DeferredList(
-            [
-                Deferred.fromCoroutine(self.hammer(connection, 125, counts))
-                for connection in range(CLIENTS)
-            ],
-            fireOnOneErrback=True,
-            consumeErrors=True,
-        )
-        self.assertEqual(sum(counts.values()), 500)
-        self.assertGreater(counts["completed"], 0)
-        self.assertGreater(counts["cancelled"], 0)
+        await cancel_at_random_moments(self, "pg_sleep(0.002)", CLIENTS)
         self.assertEqual(set(self.server.states(self.name)), {"idle"})
         self.assertLessEqual(len(self.server.states(self.name)), CLIENTS)
         self.assertEqual(len(self.pool.connections), len(self.server.states(self.name)))
-
-    async def hammer(self: Any, connection: int, times: int, counts: dict[str, int]) -> None:
-        """Cancel a query at a moment around its end, and look at the rows of the one after it."""
-        for number in range(times):
-            query = self.pool.runQuery("SELECT %s, pg_sleep(0.002)", (number,))
-            canceller = reactor.callLater(random.uniform(0, 0.008), query.cancel)
-            try:
-                rows = await query
-            except Committed as late:
-                rows = late.result
-                counts["committed"] += 1
-            except CancelledError:
-                rows = None
-                counts["cancelled"] += 1
-            else:
-                canceller.cancel()
-                counts["completed"] += 1
-            if rows is not None:
-                self.assertEqual(rows[0][0], number)
-            own = (connection, number)
-            # It fails here if the cancel hits this one: with the server's "canceling statement".
-            self.assertEqual(await self.pool.runQuery("SELECT %s, %s", own), [own])
 
     async def test_rollback_waits_for_the_cancel(self: Any) -> None:
         """A connection is not even rolled back while the driver's cancel is under way."""
