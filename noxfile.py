@@ -39,7 +39,7 @@ QUICK = sorted({path.parent.name for path in Path("tests").glob("*/__init__.py")
 """Folders whose tests need no browser and no server outside their own process, wait for hardly any
 real time, and take a moment."""
 
-MEASURED = ("browsers", "databases", "servers", "tests")
+MEASURED = ("browsers", "databases", "engines", "servers", "tests")
 """The sessions that measure coverage: the others cover nothing that these do not."""
 
 NO_VALGRIND = "instructions are counted with valgrind: apt-get install valgrind"
@@ -228,6 +228,12 @@ def databases(session: nox.Session) -> None:
 
 
 @nox.session(default=False, tags=["ci"])
+def engines(session: nox.Session) -> None:
+    """Run the tests with Celery, Dask and RQ, with workers and a Redis of their own."""
+    covered_trial(session, ["real.engines"], "engines")
+
+
+@nox.session(default=False, tags=["ci"])
 def installed(session: nox.Session) -> None:
     """Run the tests that install cancelweb into fresh environments."""
     plain_trial(session, ["real.installed"], *group("test", "installed"))
@@ -235,7 +241,7 @@ def installed(session: nox.Session) -> None:
 
 @nox.session(default=False, tags=["ci"])
 def servers(session: nox.Session) -> None:
-    """Run the tests with nginx, HAProxy, Envoy and Prometheus."""
+    """Run the tests with nginx, HAProxy, Envoy, Prometheus, systemd and supervisord."""
     covered_trial(session, ["real.servers"], "databases", "servers")
 
 

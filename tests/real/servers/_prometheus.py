@@ -18,11 +18,10 @@ from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 from cancelweb.prometheus import MonitorCollector
 
-from ..._loopback import connect, request, serve
+from ..._loopback import connect, request, reserve_port, serve
 from ..._pages import Handler, Page
 from ..._programs import find_program
 from ..._servers import LOOPBACK, LoggedProcess, reactor
-from ._fronts import reserve_port
 
 CONFIGURATION = """
 scrape_configs:

@@ -13,6 +13,7 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from ..._docs import DOCS
+from ..._loopback import reserve_port
 from ..._servers import LOOPBACK
 from ._behind import FrontTestCase
 from ._fronts import (
@@ -24,7 +25,6 @@ from ._fronts import (
     haproxy_listen,
     nginx,
     nothing,
-    reserve_port,
 )
 
 AT_ONCE, NEVER = "at once", "never"

@@ -1,0 +1,1 @@
+"""Celery, Dask and RQ."""
