@@ -157,7 +157,8 @@ class Monitor:
 
         Args:
             seconds: how long requests may go on; 0 or more.
-            delay: seconds before, in which requests are served, and `is_ready` is false.
+            delay: seconds before, in which requests are served, and `is_ready` is false. Their
+                answers say ``Connection: close``.
             exit_after: seconds for the process to exit once ``seconds`` are over, or the drain.
                 Then the signal that asked the reactor to stop ends it, or SIGTERM, and the log says
                 what still ran. None: nothing ends the process.
@@ -205,6 +206,8 @@ class Monitor:
     def scope_opened(self, scope: MonitoredScope) -> None:
         """See `IMonitor`."""
         self._scopes[scope] = None
+        if self._drain is not None:
+            self._drain.opened(scope)  # type: ignore[arg-type]
 
     def scope_closed(self, scope: MonitoredScope) -> tuple[Observer, ...]:
         """See `IMonitor`."""

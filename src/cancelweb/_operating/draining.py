@@ -13,19 +13,17 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from .._http.pages import make_last
-from .._http.request_facts import has_begun
 from .._kinds.cancellers import global_reactor
 from .._log import log
 from .._scopes.bursts import write_counts
-from .._scopes.hooks import CLEANUP_TIMEOUT, cleanup_seconds
+from .._scopes.hooks import CLEANUP_TIMEOUT
 from .._scopes.own_thread import check_clocks_thread
-from .._scopes.patience import SURVIVOR_AFTER, seconds_for
+from .._scopes.patience import SURVIVOR_AFTER
 from .._scopes.scope import Scope
 from .._scopes.telling import log_in
 from .._twisted.checks import check
 from .._twisted.process import exit_signal_of
-from ..causes import Draining
+from .drained import announce_close, cancel, guarded, limits_of, make_last_on_connection
 from .exiting import ExitLimit
 from .holding_up import holders_of
 from .in_flight import InFlight
@@ -128,9 +126,18 @@ class Drain:
         for done in waiting:
             done.callback(None)
 
+    def opened(self, scope: Scope) -> None:
+        """A request has come since the call: in the delay, none should follow on its connection."""
+        if self._plan.delay > 0:
+            guarded(announce_close, scope)
+
     async def _run(self) -> None:
         try:
+            await self._delay()
             await self._close()
+            self._deadline = self._clock.seconds() + self._plan.seconds
+            self._limit_exit(self._exit_left())
+            await self._serve_last()
             self._turn_away()
             await self._steps()
         except GeneratorExit:
@@ -141,19 +148,31 @@ class Drain:
             log.failure("the drain failed, and is over")
         self._done()
 
-    async def _close(self) -> None:
+    async def _delay(self) -> None:
         if self._plan.delay > 0:
+            # A client that uses its connection now connects elsewhere for its next request, before
+            # requests here are turned away.
+            self._make_open_last()
             await deferLater(self._clock, self._plan.delay)
+
+    async def _close(self) -> None:
         if self._plan.close is not None:
             closed = maybeDeferred(self._plan.close).addTimeout(CLOSE, self._clock)
             await closed.addErrback(lambda why: log.failure("the ports did not close", why))
 
+    async def _serve_last(self) -> None:
+        """Serve the requests that are on their way on connections made in the delay."""
+        # They are few: no client connects any more, and each answer closes its connection.
+        if self._plan.close is not None and self._plan.delay > 0:
+            await until_quiet(self._clock, self._opened, self._clock.seconds())
+
     def _turn_away(self) -> None:
         self._begin()
-        self._deadline = self._clock.seconds() + self._plan.seconds
-        self._limit_exit(self._exit_left())
+        self._make_open_last()
+
+    def _make_open_last(self) -> None:
         for scope in list(self._in_flight.scopes):
-            _guarded(_make_last, scope)
+            guarded(make_last_on_connection, scope)
 
     async def _steps(self) -> None:
         await self._until(self._is_idle, self.remaining())
@@ -169,7 +188,7 @@ class Drain:
     async def _close_scopes(self) -> None:
         """Cancel the open scopes, and those that open meanwhile, until all have closed."""
         scopes = self._cancel_scopes()
-        latest = self._clock.seconds() + max(map(_limits_of, scopes), default=0.0) + MARGIN
+        latest = self._clock.seconds() + max(map(limits_of, scopes), default=0.0) + MARGIN
         while scopes and self._clock.seconds() < latest:
             self._closing = scopes
             await self._until(self._are_closed, latest - self._clock.seconds())
@@ -192,7 +211,7 @@ class Drain:
     def _cancel_scopes(self) -> list[Scope]:
         """Cancel the open scopes; returns those that must close."""
         for scope in list(self._in_flight.scopes):
-            _guarded(_cancel, scope)
+            guarded(cancel, scope)
         # Nothing cancels scopes in a dry run, so a drain does not wait for them.
         return [scope for scope in self._in_flight.scopes if not scope.options.dry_run]
 
@@ -221,30 +240,3 @@ def clock_of(scopes: Sequence[Scope]) -> IReactorTime:
     """The clock of the oldest scope, or the running reactor."""
     clock: IReactorTime = scopes[0].clock if scopes else global_reactor()
     return clock
-
-
-def _guarded(step: Callable[[Scope], object], scope: Scope) -> None:
-    try:
-        step(scope)
-    except BaseException:
-        # This request may be of a kind that cannot be answered. Still drain the others.
-        text = "{scope} could not be drained"
-        log_in(scope.context, log.failure, text, scope=scope)
-
-
-def _make_last(scope: Scope) -> None:
-    # Twisted may never have reported the end of this request.
-    scope.catch_up(is_reported_by_now=True)
-    if scope.request is not None and not (scope.options.dry_run or has_begun(scope.request)):
-        make_last(scope.request)
-
-
-def _cancel(scope: Scope) -> None:
-    scope.life.drain(Draining())
-
-
-def _limits_of(scope: Scope) -> float:
-    """Seconds that the work and the hooks of a cancelled scope may take together."""
-    usual = scope.options.survivor_after or SURVIVOR_AFTER
-    works = (seconds_for(work, scope) for work in scope.life.stopping.works)
-    return max(works, default=usual) + cleanup_seconds(scope)

@@ -23,7 +23,8 @@ class Plan:
 
     Attributes:
         seconds: how long requests may go on.
-        delay: seconds before that, in which new requests are still served.
+        delay: seconds before that, in which new requests are still served, each as the last one of
+            its connection.
         exit_after: seconds that the process then has to exit; or None.
         close: called between delay and drain, to close the ports; or None.
     """

@@ -105,6 +105,15 @@ class Options(tap.Options):
             self["limits"]["timeout_header"] = name
             checked_options(timeout_header=name)
 
+    def opt_timeout_status(self, status: str) -> None:
+        """HTTP status of the answer when a time limit is over, from 400 to 599.
+
+        With 504, a proxy that repeats a 503 elsewhere does not repeat it. [default: 503]
+        """
+        with checking("timeout-status", status):
+            self["limits"]["timeout_status"] = number_from(int, status)
+            checked_options(timeout_status=self["limits"]["timeout_status"])
+
     def opt_error_page(self, name: str) -> None:
         """Dotted name of a function that makes the answer to a cancelled request.
 
@@ -143,8 +152,8 @@ class Options(tap.Options):
     def opt_drain_delay(self, seconds: str) -> None:
         """Seconds between the signal to stop and the closing of the ports.
 
-        Requests are served as before, while /readyz on the port of --status answers 503.
-        [default: 0]
+        Requests are served, and their answers say "Connection: close", while /readyz on the port of
+        --status answers 503. [default: 0]
         """
         with checking("drain-delay", seconds):
             self["drain-delay"] = seconds_from(seconds)
