@@ -133,18 +133,18 @@ Front = Callable[[TestCase, int], Any]
 
 def nginx(settings: str = "") -> Front:
     """nginx, with these settings of its `location`."""
-    return lambda test, behind: _start(test, "nginx", _NGINX, behind, {"settings": settings})
+    return lambda test, behind: start_front(test, "nginx", _NGINX, behind, {"settings": settings})
 
 
 def haproxy(defaults: str = "mode http", backend: str = "") -> Front:
     """HAProxy, with these settings of its `defaults`, and of its `backend`."""
     settings = {"defaults": defaults, "backend": backend}
-    return lambda test, behind: _start(test, "haproxy", _HAPROXY, behind, settings)
+    return lambda test, behind: start_front(test, "haproxy", _HAPROXY, behind, settings)
 
 
 def haproxy_listen() -> Front:
     """HAProxy with a `listen` section that aborts on close."""
-    return lambda test, behind: _start(test, "haproxy", _HAPROXY_LISTEN, behind, {})
+    return lambda test, behind: start_front(test, "haproxy", _HAPROXY_LISTEN, behind, {})
 
 
 def envoy(route: str = "", filter: str = "", is_http2: bool = False) -> Front:
@@ -172,7 +172,7 @@ def _envoy(kind: str, front: str, is_http2: bool = False) -> Front:
         "front": front,
         "cluster": _ENVOY_HTTP2 if is_http2 else "",
     }
-    return lambda test, behind: _start(test, "envoy", _ENVOY, behind, settings)
+    return lambda test, behind: start_front(test, "envoy", _ENVOY, behind, settings)
 
 
 async def nothing(test: TestCase, behind: int) -> Server:
@@ -180,9 +180,10 @@ async def nothing(test: TestCase, behind: int) -> Server:
     return Server(behind, LoggedProcess().log)
 
 
-async def _start(
-    test: TestCase, name: str, template: str, behind: int, settings: Mapping[str, str]
+async def start_front(
+    test: TestCase, name: str, template: str, behind: int, settings: Mapping[str, object]
 ) -> Server:
+    """Start this program with a configuration, for the length of a test, in front of this port."""
     directory = Path(test.mktemp()).resolve()
     directory.mkdir()
     port = reserve_port(test)
