@@ -7,6 +7,7 @@ interfaces. `proxy` answers with what an upstream says.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from math import floor
 from typing import Any
 
 from attrs import define, field
@@ -112,8 +113,9 @@ class CancellingAgent:
             return headers
         headers = Headers() if headers is None else headers.copy()
         if not headers.hasHeader(name):
-            # An upstream may take 0 to mean that there is no limit.
-            headers.setRawHeaders(name, [f"{max(remaining, 0.001):.3f}"])
+            # Rounded down, so that no hop has more time than the one before. An upstream may take 0
+            # to mean that there is no limit.
+            headers.setRawHeaders(name, [f"{max(floor(remaining * 1000), 1) / 1000:.3f}"])
         return headers
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from twisted.trial.unittest import TestCase
 
 from ..._docs import DOCS
-from ..._servers import LOOPBACK, Server
+from ..._servers import Server
 from ._fronts import start_front
 
 PAGE = DOCS / "howto" / "rolling-restart.rst"
@@ -73,7 +73,7 @@ class Pair:
         text = re.sub(r"\b[89]00[12]\b", lambda found: str(ports[found[0]]), self.configuration)
         # What remains are the braces of nginx and what the test fills in.
         text = text.replace("{", "{{").replace("}", "}}").replace("{{directory}}", "{directory}")
-        text = re.sub(r"(listen |bind :)80\b", rf"\1{{port}}", text)
+        text = re.sub(r"(listen |bind :)80\b", r"\1{port}", text)
         text = text.replace("bind :", "bind {host}:").replace("listen ", "listen {host}:")
         return await start_front(test, self.program, text, 0, {})
 

@@ -1,6 +1,6 @@
 """Pages that both instances of a rolling restart serve; the log has a line for each run.
 
-What belongs here: what `twist cancelweb` is given on its command line. What does not: restarting it.
+What belongs here: what `twist cancelweb` is told to serve. What does not: restarting it.
 """
 
 from typing import Any

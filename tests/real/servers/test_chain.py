@@ -1,4 +1,4 @@
-"""The whole chain: client, nginx, HAProxy or Envoy, gateway, backend, PostgreSQL; all real.
+"""The whole chain: client, nginx, HAProxy or Envoy, gateways, backend, PostgreSQL; all real.
 
 The client leaves, and the query at the far end is gone. What belongs here: chains. What does not:
 the hops, each by itself.
@@ -8,6 +8,8 @@ from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from cancelweb import CancellingResource, Ended, Outcome, cancel_on_disconnect
@@ -19,6 +21,7 @@ from ..._servers import LOOPBACK, Server
 from ...stoppable._upstreams import Asker, GatewayTestCase
 from .._postgres import postgres
 from ._fronts import Front, envoy, haproxy, nginx, nothing
+from ._hops import HEADER, STATEMENT, gateway, report
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -99,3 +102,71 @@ class ChainTests(GatewayTestCase):
         self.assertTrue((await connection.closed).endswith(b"[(42,)]"))
         for told in self.outcomes.values():
             self.assertEqual((await told).ended, Ended.COMPLETED)
+
+
+class ThreeServersTests(TestCase):
+    """Three servers in processes of their own: two gateways, and one that asks PostgreSQL."""
+
+    timeout = 120
+
+    async def ask(self, seconds: float) -> Asker:
+        """Connect a client that will wait so many seconds; returns when the far query runs."""
+        self.database, self.name = postgres(), f"hops-{id(self)}"
+        far = await report(self, self.database.dsn_of(self.name))
+        middle = await gateway(self, far.port)
+        near = await gateway(self, middle.port)
+        self.logs = [each.log for each in (near, middle, far)]
+        limit = f"{HEADER}: {seconds}".encode()
+        lines = (b"GET /report HTTP/1.1", b"Host: localhost", b"Connection: close", limit)
+        connection = await near.connect(Asker(*lines))
+        [session] = await self.database.running(self.name)
+        self.assertEqual(session.query, STATEMENT)
+        return connection
+
+    async def until_idle(self) -> float:
+        """Wait until the far query is gone, with its transaction; returns the seconds."""
+        begin = reactor.seconds()
+        while self.database.states(self.name) != ["idle"]:
+            await deferLater(reactor, 0.001)
+        seconds: float = reactor.seconds() - begin
+        return seconds
+
+    async def given(self) -> list[float]:
+        """The seconds that each server was given, the first server first."""
+        lines = [await log.expect("given [0-9.]+ s: ") for log in self.logs]
+        return [float(line.partition("given ")[2].partition(" ")[0]) for line in lines]
+
+    async def test_client_leaves(self) -> None:
+        """A client that leaves the first server ends the query behind the third at once."""
+        connection = await self.ask(300)
+        connection.leave()
+        # 3 to 15 ms if the machine has nothing else to do.
+        self.assertLess(await self.until_idle(), 5)
+        for log in self.logs:
+            await log.expect("GET /report: stopped after .*: the client disconnected")
+
+    async def test_each_has_less_time(self) -> None:
+        """Each server is given less time than the one before, and none more than the client has."""
+        connection = await self.ask(20)
+        connection.leave()
+        first, second, third = await self.given()
+        self.assertEqual(first, 20)
+        self.assertLess(second, first)
+        self.assertLess(third, second)
+        self.assertGreater(third, 0)
+
+    async def test_own_limit_of_a_server(self) -> None:
+        """A server passes on its own limit if the client would wait for longer."""
+        connection = await self.ask(300)
+        connection.leave()
+        first, second, third = await self.given()
+        self.assertEqual(first, 300)
+        # The gateway of the examples has thirty seconds.
+        self.assertLess(second, 30)
+        self.assertLess(third, second)
+
+    async def test_time_is_up(self) -> None:
+        """When the client's time is up, it is answered 504, and the far query is gone."""
+        connection = await self.ask(2)
+        self.assertTrue((await connection.closed).startswith(b"HTTP/1.1 504 "))
+        self.assertLess(await self.until_idle(), 5)

@@ -26,6 +26,7 @@ from ._fronts import (
     nginx,
     nothing,
 )
+from ._hops import gateways
 
 AT_ONCE, NEVER = "at once", "never"
 """When Twisted is told."""
@@ -93,6 +94,7 @@ ROWS = [
     Row("Envoy, cache filter", envoy(filter=STORE), AT_ONCE, AT_ONCE),
     Row("Envoy, ``retry_policy``", envoy(RETRY), AT_ONCE, AT_ONCE),
     Row("Envoy, TCP proxy", envoy_tcp(), AT_ONCE, AT_ONCE),
+    Row("two gateways with ``ReverseProxyResource``", gateways, AT_ONCE, AT_ONCE),
 ]
 
 
