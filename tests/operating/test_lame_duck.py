@@ -7,31 +7,118 @@ What belongs here: delays and the closing of ports in memory. What does not: pro
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.web.server import NOT_DONE_YET, Request
 
 from cancelweb.monitor import Monitor
+from cancelweb.testing import Connection
 
 from .._logs import log_events, of_cancelweb
 from .._pages import returning, waiting
+from .._visits import connect_http2, response_of
 from ._drains import DrainTestCase
 
 
 class DelayTests(DrainTestCase):
     """A drain with a delay."""
 
-    def test_is_served_as_before(self) -> None:
-        """In the delay, new requests are answered as before, and connections stay open."""
+    def test_is_served(self) -> None:
+        """In the delay, a new request is answered as before, as the last of its connection."""
         before, after = (self.connection(returning(b"page")) for _ in range(2))
         self.monitor.drain(10, delay=5)
         self.advance(4.9)
         before.get()
-        self.assertEqual(before.response.code, 200)
-        self.assertIsNone(before.response.header(b"connection"))
+        self.assert_last(before)
+        self.assertFalse(after.is_closed)
         self.assertEqual((self.monitor.is_ready, self.monitor.is_draining), (False, False))
         self.advance(0.1)
         self.assertEqual((self.monitor.is_ready, self.monitor.is_draining), (False, True))
         after.get()
         self.assertEqual(after.response.code, 503)
         self.assertEqual(after.response.header(b"retry-after"), b"10")
+
+    def assert_last(self, connection: Connection) -> None:
+        """The page was sent, and its connection is closed."""
+        self.advance(0)
+        self.assertEqual((connection.response.code, connection.response.body), (200, b"page"))
+        self.assertEqual(connection.response.header(b"connection"), b"close")
+        self.assertTrue(connection.is_closed)
+
+    def test_requests_before_it(self) -> None:
+        """A request that is in flight when the delay begins is the last of its connection."""
+        page: Deferred[bytes] = Deferred()
+        connection = self.connection(lambda _: page)
+        connection.get()
+        self.monitor.drain(10, delay=5)
+        self.assertTrue(self.monitor.scopes)
+        page.callback(b"page")
+        self.assert_last(connection)
+
+    def test_responses_that_have_begun(self) -> None:
+        """A response whose headers are sent before the delay goes on, and so does the next one."""
+        chunks: Any = []
+        connection = self.connection(lambda request: chunks.append(request) or waiting(request))
+        connection.get()
+        chunks[0].write(b"a part")
+        self.monitor.drain(10, delay=5)
+        chunks[0].finish()
+        self.assertIsNone(connection.responses[0].header(b"connection"))
+        self.assertFalse(connection.is_closed)
+
+    def test_dry_run(self) -> None:
+        """In a dry run, the delay closes no connection."""
+        connection = self.connection(returning(b"page"), dry_run=True)
+        self.monitor.drain(10, delay=5)
+        connection.get()
+        self.advance(0)
+        self.assertEqual(connection.response.code, 200)
+        self.assertIsNone(connection.response.header(b"connection"))
+        self.assertFalse(connection.is_closed)
+
+    def test_over_http2(self) -> None:
+        """Over HTTP/2, requests in the delay are answered as before, and their connection lasts."""
+        connection = connect_http2(self.wrapped(returning(b"page")), self.clock)
+        self.monitor.drain(10, delay=5)
+        for _ in range(2):
+            stream = connection.get()
+            self.advance(0)
+            response = response_of(stream)
+            self.assertEqual((response.code, response.body), (200, b"page"))
+            self.assertIsNone(response.header(b"connection"))
+        self.assertFalse(connection.is_closed)
+
+    def test_upgraded(self) -> None:
+        """A connection that is upgraded in the delay, to WebSocket say, stays open."""
+
+        def take_over(request: Any) -> int:
+            request.channel.dataReceived = lambda data: None
+            request.channel.connectionLost = lambda reason: None
+            request.setResponseCode(101)
+            request.setHeader(b"connection", b"Upgrade")
+            request.write(b"")
+            return NOT_DONE_YET
+
+        connection = self.connection(take_over)
+        self.monitor.drain(10, delay=5)
+        connection.get()
+        self.advance(0)
+        self.assertEqual(connection.response.header(b"connection"), b"Upgrade")
+        self.assertFalse(connection.is_closed)
+
+    def test_request_that_cannot_be_told(self) -> None:
+        """A request that raises when it is told is logged, and served all the same."""
+        original = Request.setHeader
+
+        def set_header(request: Request, name: bytes, value: bytes) -> None:
+            if name == b"connection":
+                raise ZeroDivisionError
+            original(request, name, value)
+
+        self.patch(Request, "setHeader", set_header)
+        connection = self.connection(returning(b"page"))
+        self.monitor.drain(10, delay=5)
+        connection.get()
+        self.assertEqual(connection.response.code, 200)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_requests_have_the_drain_after_it(self) -> None:
         """A request that came in the delay has all the seconds of the drain."""
@@ -93,6 +180,7 @@ class CloseTests(DrainTestCase):
         self.advance(1)
         self.assertEqual((calls, self.monitor.is_draining), ([False], False))
         closed.callback(None)
+        self.advance(0)
         self.assertTrue(self.monitor.is_draining)
         self.advance(0)
         self.assertEqual(done, [None])

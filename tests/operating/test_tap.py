@@ -85,6 +85,8 @@ WRONG = [
     ("--total-timeout", "0", "total_timeout must be more than 0 and finite, not 0.0"),
     ("--stall-timeout", "1m", "must be a number of seconds"),
     ("--timeout-header", "X Y", "timeout_header must be the name of a header, not 'X Y'"),
+    ("--timeout-status", "late", "must be a status such as 504"),
+    ("--timeout-status", "200", "timeout_status must be from 400 to 599, not 200"),
     ("--methods", "get", "methods must be names such as 'GET', not 'get'"),
     ("--keepalive", "2.5", "must be a whole number of seconds"),
     ("--keepalive", "1", "seconds must be from 2 to 65534, not 1"),
@@ -222,6 +224,13 @@ class OptionsTests(SynchronousTestCase):
         connection.client.clock.advance(2.5)
         self.assertEqual(connection.response.code, 503)
 
+    def test_timeout_status(self) -> None:
+        """With ``--timeout-status``, the answer to a request that takes longer has this status."""
+        connection = self.connection(waiting, "--timeout", "2.5", "--timeout-status", "504")
+        connection.get()
+        connection.client.clock.advance(2.5)
+        self.assertEqual(connection.response.code, 504)
+
     def test_error_page(self) -> None:
         """With ``--error-page``, the named function makes the page for a request that timed out."""
         name = f"{__name__}.error_page"
@@ -350,7 +359,8 @@ class DocsTests(SynchronousTestCase):
         help_text = re.sub(r"\s+", " ", str(tap.Options()))
         shown = [each for each in listed if re.fullmatch("[0-9]+|[A-Z, ]+", each[1])]
         self.assertEqual(
-            [name for name, _ in shown], ["methods", "drain", "drain-delay", "exit-after"]
+            [name for name, _ in shown],
+            ["timeout-status", "methods", "drain", "drain-delay", "exit-after"],
         )
         for name, default in shown:
             default = default.replace(" ", "")

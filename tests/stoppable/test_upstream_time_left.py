@@ -73,6 +73,11 @@ class PassedOnTests(VisitTestCase):
             told = self.ask(timeout_header=HEADER, timeout=timeout, total_timeout=total)
             self.assertEqual(told, ["4.000"])
 
+    def test_is_rounded_down(self) -> None:
+        """The header never says more than the time that is left, not even by a rounding."""
+        for timeout, told in ((2.9999, "1.999"), (2.0006, "1.000"), (1.0004, "0.001")):
+            self.assertEqual(self.ask(timeout_header=HEADER, timeout=timeout), [told])
+
     def test_header_of_the_agent(self) -> None:
         """The time left is sent in the header that the agent was given."""
         agent = CancellingAgent(self.recorder, HEADER)

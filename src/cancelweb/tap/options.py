@@ -30,6 +30,7 @@ from .values import (
     number_from,
     object_from,
     seconds_from,
+    status_from,
     suggestion,
 )
 
@@ -111,8 +112,7 @@ class Options(tap.Options):
         With 504, a proxy that repeats a 503 elsewhere does not repeat it. [default: 503]
         """
         with checking("timeout-status", status):
-            self["limits"]["timeout_status"] = number_from(int, status)
-            checked_options(timeout_status=self["limits"]["timeout_status"])
+            self["limits"]["timeout_status"] = status_from(status)
 
     def opt_error_page(self, name: str) -> None:
         """Dotted name of a function that makes the answer to a cancelled request.

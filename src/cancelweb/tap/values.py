@@ -19,6 +19,7 @@ from twisted.python.usage import UsageError
 from twisted.web import tap
 
 from .._kinds.cancellers import global_reactor
+from .._scopes.options import checked_options
 
 NumberT = TypeVar("NumberT", int, float)
 
@@ -108,6 +109,14 @@ def seconds_from(given: str) -> float:
     if not 0 <= seconds < inf:
         raise ValueError("must be a finite number of seconds, 0 or more")
     return seconds
+
+
+def status_from(given: str) -> int:
+    """Read the status of an error page."""
+    if not given.isdecimal():
+        raise ValueError("must be a status such as 504")
+    checked_options(timeout_status=int(given))
+    return int(given)
 
 
 def check_endpoint(description: str) -> None:

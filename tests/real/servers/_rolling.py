@@ -22,6 +22,7 @@ from ..._servers import LOOPBACK, REPOSITORY, TWIST_CANCELWEB, Log, LoggedProces
 from ._pairs import Pair, Ports
 
 CLIENTS = 12
+RESTARTS = 3
 PAUSE = 0.03
 """Seconds between an answer and the client's next request."""
 
@@ -156,6 +157,10 @@ class Report:
         """The answers other than the page."""
         return [each for each in self.answers if each.status != 200]
 
+    def lost_of(self, method: bytes) -> list[Answer]:
+        """Those to requests of this method."""
+        return [each for each in self.lost if each.method == method]
+
     @property
     def repeated(self) -> list[Answer]:
         """The answers to requests that were run more than once."""
@@ -166,8 +171,7 @@ async def roll(
     test: TestCase,
     pair: Pair,
     options: Sequence[str],
-    restarts: int,
-    is_back: str | None = None,
+    is_back: str | None,
 ) -> Report:
     """Restart the instances behind a proxy, one after the other, while clients ask.
 
@@ -175,7 +179,6 @@ async def roll(
         test: the test.
         pair: the proxy.
         options: those of the instances.
-        restarts: how many.
         is_back: a pattern of the line in which the proxy says that an instance is back; the next
             restart waits for it.
     """
@@ -183,7 +186,7 @@ async def roll(
     server = await pair.start(test, *[each.ports for each in instances])
     crowd = Crowd(server.url)
     crowd.start()
-    for number in range(restarts):
+    for number in range(RESTARTS):
         await crowd.answered(BETWEEN)
         known = server.log.matching(is_back) if is_back else []
         await instances[number % 2].stop()

@@ -132,6 +132,27 @@ class RealDrainTests(RealDrainTestCase):
         received = await connection.closed
         self.assertEqual(received.count(b"HTTP/1.1 503 "), 1)
 
+    async def test_just_being_sent_as_the_port_closes(self) -> None:
+        """After a delay, a request that comes just after its port has closed is still served."""
+        connection: SocketConnection = await self.connect(self.listen(lambda _: b"page"))
+
+        def close() -> None:
+            # A round trip later than the server has looked.
+            reactor.callLater(GLANCE, connection.send, GET)
+
+        await self.monitor.drain(5, delay=GLANCE, close=close)
+        received = await connection.closed
+        self.assertEqual(received.count(b"HTTP/1.1 200 "), 1)
+        self.assertIn(b"\r\nConnection: close\r\n", received)
+
+    async def test_idle_after_the_port_has_closed(self) -> None:
+        """A connection that is idle after the delay is turned away, once it has been for a time."""
+        connection: SocketConnection = await self.connect(self.listen(lambda _: b"page"))
+        await self.monitor.drain(5, delay=GLANCE, close=lambda: None)
+        connection.send(GET)
+        received = await connection.closed
+        self.assertEqual(received.count(b"HTTP/1.1 503 "), 1)
+
     async def test_nothing_is_waited_for_without_connections(self) -> None:
         """A drain without connections does not wait."""
         connection = await self.connect(self.listen(lambda _: b"page"))
