@@ -23,7 +23,7 @@ from ._pairs import Pair, Ports
 
 CLIENTS = 12
 RESTARTS = 3
-PAUSE = 0.03
+PAUSE = 0.05
 """Seconds between an answer and the client's next request."""
 
 BETWEEN = 60
