@@ -3,7 +3,7 @@
 What belongs here: what `twist cancelweb` is told to serve. What does not: restarting it.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import reactor as _installed_reactor
 from twisted.internet.task import deferLater
@@ -24,7 +24,7 @@ class Pages(Resource):
 
     async def render(self, request: Request) -> bytes:
         """Tell the log that the request is run, wait, and answer."""
-        seconds, number = request.postpath
+        seconds, number = cast(list[bytes], request.postpath)
         tell("ran {number}", number=number.decode())
         if float(seconds):
             await deferLater(reactor, float(seconds))

@@ -7,11 +7,14 @@ What belongs here: a single request, and how often its handler runs. What does n
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.web.server import Request
+from twisted.web.server import Request, Site
 
 from cancelweb import cancel_on_disconnect
 
+from ..._loopback import reserve_port
 from ..._pages import Handler, Page
+from ..._servers import LOOPBACK, Server, reactor
+from ..._sockets import SocketVisit
 from ...stoppable._upstreams import Asker, GatewayTestCase
 from ._pairs import HAPROXY_SAFE, Pair, Ports, haproxy_pair, nginx_pair, repeating
 
@@ -120,3 +123,34 @@ class StatusTests(RepeatsTestCase):
         """Without the condition in the docs, HAProxy runs a POST four times that got no answer."""
         pair = repeating(haproxy_pair()).without(HAPROXY_SAFE)
         await self.assert_runs(pair, POST, status_503=4, lost=4)
+
+
+class RefusedTests(RepeatsTestCase):
+    """An instance that refused a connection while it was started again."""
+
+    async def status_afterwards(self, pair: Pair) -> bytes:
+        """The status of a request when that instance is back, and the other one is stopped."""
+        site = Site(Page(lambda _: b"page"))
+        back = reserve_port(self)
+        other = reactor.listenTCP(0, site, interface=LOOPBACK)
+        ports = [Ports(port, port) for port in (back, other.getHost().port)]
+        server = await pair.start(self, *ports)
+        for _ in ports:
+            self.assertIn(b" 200 ", await self.answer(server))
+        port = reactor.listenTCP(back, site, interface=LOOPBACK)
+        self.addCleanup(port.stopListening)
+        await other.stopListening()
+        return (await self.answer(server)).split()[1]
+
+    async def answer(self, server: Server) -> bytes:
+        """The answer to a client of the proxy."""
+        visit = await server.connect(SocketVisit("/page"))
+        return await visit.closed
+
+    async def test_nginx(self) -> None:
+        """Only with `max_fails=0` does nginx ask an instance again as soon as it is back."""
+        # Without connections that it keeps, on which the other instance would go on to answer.
+        kept = ("keepalive 16;", "keepalive_timeout 2s;", 'proxy_set_header Connection "";')
+        pair = nginx_pair().without(*kept)
+        self.assertEqual(await self.status_afterwards(pair), b"200")
+        self.assertEqual(await self.status_afterwards(pair.without(" max_fails=0")), b"502")
