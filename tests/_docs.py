@@ -47,6 +47,9 @@ STATUS = DOCS / "howto" / "snippets" / "status.py"
 ERROR_PAGE_FILE = DOCS / "howto" / "snippets" / "error_page_file.py"
 ERROR_PAGE = DOCS / "howto" / "snippets" / "error_page.py"
 LIMITS = DOCS / "howto" / "snippets" / "limits.py"
+ROLLING = [
+    DOCS / "howto" / "snippets" / name for name in ("rolling_nginx.conf", "rolling_haproxy.cfg")
+]
 VANISHED = DOCS / "howto" / "snippets" / "vanished.py"
 HTTP2 = DOCS / "howto" / "snippets" / "http2.py"
 TYPED_HANDLERS = DOCS / "howto" / "snippets" / "typed_handlers.py"
@@ -93,6 +96,7 @@ OWN_PROGRAMS = {
     WRONG_TYPE,
     ASYNCIO,
     *LEAVING,
+    *ROLLING,
 }
 
 

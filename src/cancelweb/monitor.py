@@ -148,9 +148,8 @@ class Monitor:
         the open requests are cancelled with `cancelweb.Draining`, whatever their method, and
         answered likewise. The drain then waits for cleanup hooks and detached work. Once
         ``seconds`` are over and the last scope has closed, detached work has ten more seconds. Then
-        the drain asks it to stop, waits five seconds, and logs what is still running.
-
-        In a dry run it turns no request away, cancels none, and waits for ``seconds`` at most.
+        the drain asks it to stop, waits five seconds, and logs what is still running. In a dry run
+        it turns no request away, cancels none, and waits for ``seconds`` at most.
 
         A drain handles no signals. To drain before the process exits, call
         ``reactor.addSystemEventTrigger("before", "shutdown", monitor.drain, 30, exit_after=5)``.

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from attrs import frozen
 from twisted.trial.unittest import TestCase
 
-from ..._docs import DOCS
+from ..._docs import DOCS, ROLLING
 from ..._servers import Server
 from ._fronts import start_front
 
 PAGE = DOCS / "howto" / "rolling-restart.rst"
-SNIPPETS = DOCS / "howto" / "snippets"
 
 _NGINX = """
 daemon off;
@@ -83,12 +82,12 @@ HAPROXY_SAFE = "http-request disable-l7-retry unless METH_GET"
 
 def nginx_pair() -> Pair:
     """nginx, as the docs show it."""
-    return Pair("nginx", _NGINX + (SNIPPETS / "rolling_nginx.conf").read_text() + "}\n")
+    return Pair("nginx", _NGINX + ROLLING[0].read_text() + "}\n")
 
 
 def haproxy_pair() -> Pair:
     """HAProxy, as the docs show it, but with checks every tenth of a second."""
-    shown = Pair("haproxy", (SNIPPETS / "rolling_haproxy.cfg").read_text())
+    shown = Pair("haproxy", ROLLING[1].read_text())
     return shown.changed({"inter 1s": "inter 100"})
 
 
