@@ -313,7 +313,8 @@ def bench(session: nox.Session) -> None:
     tables = session.create_tmp()
     session.run("python", "benchmarks/costs.py", "--directory", tables)
     session.run("python", "benchmarks/wasted_work.py", "--directory", tables)
-    session.log(f"the tables of the costs and of wasted work are in {tables}")
+    session.run("python", "benchmarks/processes.py", "--directory", tables)
+    session.log(f"the tables of costs, wasted work and processes are in {tables}")
 
 
 @nox.session(default=False)

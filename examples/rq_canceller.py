@@ -28,7 +28,7 @@ class JobCanceller:
         return Deferred.fromCoroutine(self._run())
 
     async def _run(self) -> object:
-        # For a client that has left, this refuses. `deferToThread` goes on while the job is stopped.
+        # This refuses for a client that has left. `deferToThread` does not: it looks on.
         await threads.defer_to_thread(self._enqueue)
         while not await deferToThread(self._has_ended):
             self._pause = deferLater(reactor, self._seconds).addErrback(lambda _: None)

@@ -26,8 +26,6 @@ queue = Queue("reports", connection=redis)
 registerAdapter(JobCanceller, Job, ICancellable)
 
 PROGRAM = ["sh", "-c", "sleep 5; uptime"]
-# In seconds. RQ itself ends, or forgets, what a server leaves behind that has been killed.
-LIMITS = {"timeout": 60, "ttl": 60, "result_ttl": 60, "failure_ttl": 60}
 
 
 class Report(Resource):
@@ -38,4 +36,13 @@ class Report(Resource):
     @cancel_on_disconnect(timeout=60)
     def render_GET(self, request: IRequest) -> ICancellable:
         """Return a job that is not in its queue yet: the canceller puts it there."""
-        return ICancellable(queue.create_job("subprocess.check_output", (PROGRAM,), **LIMITS))
+        # After these seconds RQ ends, or forgets, what a server that was killed has left behind.
+        job = queue.create_job(
+            "subprocess.check_output",
+            (PROGRAM,),
+            timeout=60,
+            ttl=60,
+            result_ttl=60,
+            failure_ttl=60,
+        )
+        return ICancellable(job)

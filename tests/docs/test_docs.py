@@ -74,7 +74,7 @@ class ShownCodeTests(SynchronousTestCase):
     def test_included_files_are_run(self) -> None:
         """Each file that a page includes is an example or a program that a test runs."""
         real = REPOSITORY / "tests" / "real"
-        driven = [*real.glob("*/test_examples.py"), real / "system" / "test_interrupted.py"]
+        driven = [*real.glob("*/test_examples*.py"), real / "system" / "test_interrupted.py"]
         tests = "".join(path.read_text() for path in driven)
         for page in PAGES:
             for path, _ in included(page):

@@ -33,8 +33,6 @@ from rq_canceller import JobCanceller
 
 registerAdapter(JobCanceller, Job, ICancellable)
 
-_KEEP = {"result_ttl": 60, "failure_ttl": 60}
-
 
 class RQTestCase(TestCase):
     """Tests with a Redis and a queue.
@@ -66,7 +64,7 @@ class RQTestCase(TestCase):
 
     def make(self, function: str, *args: object) -> Job:
         """Make a job that is not in the queue yet."""
-        return self.queue.create_job(function, args, **_KEEP)
+        return self.queue.create_job(function, args, result_ttl=60, failure_ttl=60)
 
     def run_program(self, *command: str) -> Job:
         """Make a job that runs a program."""

@@ -18,8 +18,8 @@ from twisted.web.resource import Resource
 
 from cancelweb import ICancellable, cancel_on_disconnect
 
-from ..._loopback import connect, request, serve
 from ..._logs import log_events, of_cancelweb
+from ..._loopback import connect, request, serve
 from ..._servers import reactor
 from ._rq import RQTestCase, horses, is_running, kill, until
 
@@ -151,7 +151,7 @@ class LostTests(RQTestCase):
     """A Redis or a worker that is lost."""
 
     async def test_redis(self) -> None:
-        """Without Redis a job fails, whether it runs or was to be queued; later jobs run again."""
+        """Without Redis a job fails, whether it runs or is queued now; later jobs run again."""
         worker = await self.start_worker()
         job = self.run_program(*LONG)
         _, running = self.start(job)
