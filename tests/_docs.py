@@ -15,6 +15,8 @@ from ._servers import REPOSITORY
 README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 EXAMPLES = REPOSITORY / "examples"
+PARTS = {EXAMPLES / "rq_canceller.py": "rq_report.py"}
+"""Examples without a command, each with the example that imports it."""
 PAGES = sorted(path for path in DOCS.rglob("*.rst") if "_build" not in path.parts)
 
 # The code in docs that test_docs_programs runs.

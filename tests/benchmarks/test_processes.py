@@ -34,7 +34,7 @@ class RunningTests(SynchronousTestCase):
     """`benchmarks/processes.py`, with few clients and little time."""
 
     def test_writes_the_table(self) -> None:
-        """It measures one process and two, and both answer; the figures are for longer runs."""
+        """One process and two are measured, and all answer; only longer runs give good figures."""
         if not sys.platform.startswith("linux"):
             raise SkipTest("the benchmark needs Linux")
         directory = Path(self.mktemp())

@@ -4,11 +4,11 @@
 """
 
 import os
-import re
 
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
+from ..._docs import PARTS
 from ..._servers import LOOPBACK, REPOSITORY, Server, reactor
 from ...stoppable._upstreams import HEAD, Upstream
 from .._examples import AT_ONCE, EXAMPLES, ExampleTestCase, Reader
@@ -343,11 +343,11 @@ class StyleTests(SynchronousTestCase):
                 self.assertLess(len(path.read_text().splitlines()), 60, path.name)
 
     def test_each_is_tested(self) -> None:
-        """Each example that is a module is served by a test, or imported by one that is."""
+        """Each example that is a module is served by a test, itself or as a part of another."""
         modules = (REPOSITORY / "tests" / "real").glob("*/test_examples*.py")
         tests = "".join(path.read_text() for path in modules)
-        examples = {path.stem: path for path in EXAMPLES.glob("*.py")}
-        imports = "".join(path.read_text() for path in examples.values())
-        imported = set(re.findall(r"^from (\w+) import", imports, re.M))
-        for path in (path for name, path in examples.items() if name not in imported):
-            self.assertRegex(tests, rf'self.serve\(\s*"{path.name}"[,)]')
+        for path in EXAMPLES.glob("*.py"):
+            name = PARTS.get(path, path.name)
+            self.assertRegex(tests, rf'self.serve\(\s*"{name}"[,)]')
+            if path in PARTS:
+                self.assertIn(f"\nfrom {path.stem} import ", (EXAMPLES / name).read_text())
