@@ -17,7 +17,9 @@ class JobCanceller:
     """Queues a job, looks until it has ended, and knows how to stop it."""
 
     def __init__(self, job: Job) -> None:
-        self._job, self._queue = job, Queue(job.origin, connection=job.connection)
+        # RQ makes the id when it is first read. Two threads would make two.
+        self._job, self._id = job, job.id
+        self._queue = Queue(job.origin, connection=job.connection)
         self._must_stop, self._seconds, self._pause = False, 0.02, succeed(None)
 
     def cancel(self) -> None:
@@ -42,13 +44,13 @@ class JobCanceller:
         self._queue.enqueue_job(self._job)
 
     def _has_ended(self) -> bool:
-        if self._must_stop and self._queue.remove(self._job):
+        if self._must_stop and self._queue.remove(self._id):
             self._job.delete()
             raise CancelledError  # No worker has taken the job, and none will.
         status = self._job.get_status()
         # A worker that is free takes the next job: others that must stop leave the queue first.
         if self._must_stop and status == "started" and self._seconds > 0.02:
-            send_stop_job_command(self._job.connection, self._job.id)
+            send_stop_job_command(self._job.connection, self._id)
             self._must_stop = False  # A second command could kill the worker itself.
         if status == "stopped":
             raise CancelledError

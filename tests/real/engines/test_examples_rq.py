@@ -34,7 +34,7 @@ class RQTests(RQTestCase, ExampleTestCase):
             leaver.leave()
         await until(lambda: self.queue.count == 0)
         # A worker may take one job more before the server knows that its client has left.
-        await until(lambda: told(workers, "check_output") == told(workers, "killed horse"))
+        await until(lambda: told(workers, "check_output") == told(workers, "[Kk]illed horse"))
         self.assertEqual(self.finished(), [])
         self.assertLess(told(workers, "check_output"), 10)
         await self.assert_stopped(server)

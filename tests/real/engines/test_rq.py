@@ -83,6 +83,17 @@ class StoppedTests(RQTestCase):
         await self.assertFailure(ended, CancelledError)
         self.assertEqual(self.queue.count, 0)
 
+    async def test_id(self) -> None:
+        """A job is queued under the id that it has from the beginning, whatever reads that."""
+        for _ in range(30):
+            job = self.run_program(*LONG)
+            canceller, ended = self.start(job)
+            known = job.id
+            await until(lambda: self.queue.count)
+            self.assertEqual(self.queue.job_ids, [known])
+            canceller.cancel()
+            await self.assertFailure(ended, CancelledError)
+
     async def test_running(self) -> None:
         """The process of a running job is gone when its canceller says that it has stopped."""
         worker = await self.start_worker()
@@ -92,7 +103,7 @@ class StoppedTests(RQTestCase):
         canceller.cancel()
         await self.assertFailure(ended, CancelledError)
         self.assertEqual(horses(worker), [])
-        self.assertEqual(len(worker.log.matching("killed horse")), 1)
+        self.assertEqual(len(worker.log.matching("[Kk]illed horse")), 1)
 
     async def test_random_moments(self) -> None:
         """At whatever moment a job is cancelled, it does not run on, and one command is sent."""
@@ -110,7 +121,7 @@ class StoppedTests(RQTestCase):
         self.assertEqual(len(self.finished()), 1)
         stopped = [json.loads(told["data"])["job_id"] for told in messages(commands)]
         self.assertEqual(len(stopped), len(set(stopped)))
-        self.assertEqual(len(worker.log.matching("killed horse")), len(stopped))
+        self.assertEqual(len(worker.log.matching("[Kk]illed horse")), len(stopped))
 
     async def test_fifty_at_once(self) -> None:
         """Of fifty jobs that are cancelled together, those that were queued never run."""
