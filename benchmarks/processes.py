@@ -41,6 +41,7 @@ PATIENCE = 60.0
 HAND_DOWN = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
+os.closerange(4, 256)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
@@ -94,9 +95,8 @@ class Share:
     def of(cls, answered: int, before: Used, after: Used, seconds: float) -> Share:
         """From how it has spent its time before and after."""
         computing = after.computing - before.computing
-        return cls(
-            answered, computing, min(1, (computing + after.waiting - before.waiting) / seconds)
-        )
+        busy = computing + after.waiting - before.waiting
+        return cls(answered, computing, min(1, busy / seconds))
 
     @property
     def rate(self) -> float:
