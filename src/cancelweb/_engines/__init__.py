@@ -1,0 +1,1 @@
+"""Private parts of the modules for engines: job queues and clusters that work on other machines."""
