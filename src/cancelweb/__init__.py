@@ -23,6 +23,8 @@ from .causes import (
     ResponseFinished,
     ScopeCancelled,
     TimedOut,
+    Unavailable,
+    Unreachable,
 )
 from .interfaces import ICancellable, ICancellableDetails
 from .observers import access_log_499, log_outcome
@@ -47,6 +49,8 @@ __all__ = [
     "Shared",
     "StartRefused",
     "TimedOut",
+    "Unavailable",
+    "Unreachable",
     "access_log_499",
     "cancel_on_disconnect",
     "cleaning",

@@ -1,0 +1,87 @@
+"""One call of a Celery task: its Deferred, and what is known about the task.
+
+Runs in the reactor's thread; nothing here sends or asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from .._kinds.where import Place, place
+from .._scopes.waits import Wait
+from .celery_answers import Held, Stage
+
+
+class Lost(Exception):
+    """A worker stopped answering while it held a task that was given up.
+
+    Nothing tells whether the task has stopped: it may still be running.
+    """
+
+
+@define(eq=False)
+class Call:
+    """One task, and the wait for it.
+
+    Attributes:
+        signature: what to send.
+        id: the id of the task.
+        expires: seconds after which no worker may begin it, or None.
+        cancelled: called with this call when its Deferred is cancelled.
+        result: the ``AsyncResult``, once the task is sent.
+        is_given_up: whether the task is no longer wanted. Any thread reads this.
+        is_done: whether the task has ended, or nothing more will be learnt about it.
+        is_told: whether the workers were told that the task is given up.
+        is_unsure: whether to tell them again, as perhaps no worker has received that.
+        is_signalled: whether the process that runs it was sent a signal.
+        held: the worker that was the last to know it, or None.
+        waits: how many answers in a row said that it waits in a worker.
+    """
+
+    signature: Any
+    id: str
+    expires: float | None
+    cancelled: Callable[[Call], object]
+    result: Any = field(default=None, init=False)
+    is_given_up: bool = field(default=False, init=False)
+    is_done: bool = field(default=False, init=False)
+    is_told: bool = field(default=False, init=False)
+    is_unsure: bool = field(default=True, init=False)
+    is_signalled: bool = field(default=False, init=False)
+    held: Held | None = field(default=None, init=False)
+    waits: int = field(default=0, init=False)
+    _wait: Wait[Any] | None = field(default=None, init=False)
+    _place: Place = field(factory=lambda: Place(""), init=False)
+
+    def start(self) -> Deferred[Any]:
+        """Begin to wait; returns the Deferred that fires when the task has ended."""
+        self.tell("not sent yet")
+        self._wait = Wait(self._cancel)
+        assert self._wait.deferred is not None
+        return place(self._wait.deferred, self._place)
+
+    def _cancel(self, _: object) -> None:
+        self.is_given_up = True
+        self.cancelled(self)
+
+    def tell(self, where: object) -> None:
+        """Note where the task is, for reports."""
+        self._place.text = f"Celery task {self.signature.task}[{self.id}], {where}"
+
+    def end(self, result: Any) -> None:
+        """Fire the Deferred, unless it has fired."""
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait.end(result)
+
+    def note(self, held: Held | None) -> None:
+        """Note which worker holds the task, as the workers have just said."""
+        self.is_unsure = held is None
+        self.waits = self.waits + 1 if held is not None and held.stage is Stage.WAITING else 0
+        if held is not None:
+            self.held = held
+            self.tell(held)

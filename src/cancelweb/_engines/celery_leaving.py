@@ -1,0 +1,184 @@
+"""Stop Celery tasks that are given up: tell the workers, and ask them until each task has ended.
+
+Runs in the reactor's thread, and leaves what blocks to `celery_messages`, in lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from .._log import log
+from ..causes import Unavailable
+from .celery_answers import Answers, Stage
+from .celery_call import Call, Lost
+from .celery_messages import Messages
+from .celery_workers import Workers
+from .lanes import Lane
+
+_PAUSE = 0.5
+"""Seconds between two questions to the workers, while tasks that were given up still run."""
+
+_SURE = 2
+"""How many answers in a row must say that a task waits in its worker. A worker says so for a moment
+after it has handed the task to a process."""
+
+
+@define(eq=False)
+class Leaving:
+    """The tasks that were given up and have not ended.
+
+    Attributes:
+        reactor: the reactor.
+        messages: sends and receives, and blocks.
+        terminate: the signal for tasks that run, or None.
+        finish: called with a call, its result, and whether that may be deleted.
+    """
+
+    reactor: Any
+    messages: Messages
+    terminate: str | None
+    finish: Callable[[Call, Any, bool], None]
+    _workers: Workers = field(init=False)
+    _leaving: Lane = field(init=False)
+    _asking: Lane = field(init=False)
+    _to_leave: dict[str, Call] = field(factory=dict, init=False)
+    """To be given up with the next message."""
+    _left: dict[str, Call] = field(factory=dict, init=False)
+    """Given up."""
+    _is_leaving: bool = field(default=False, init=False)
+    _is_asking: bool = field(default=False, init=False)
+    _is_reachable: bool = field(default=True, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._workers = Workers(self.messages.lost_after)
+        self._leaving = Lane(self.reactor, "cancelweb-celery-give-up")
+        self._asking = Lane(self.reactor, "cancelweb-celery-ask")
+
+    # --- giving up ---
+
+    def leave(self, call: Call) -> None:
+        """Give a task up; together with others, while the former message is under way."""
+        self._to_leave[call.id] = call
+        self._leave_next()
+
+    def forget(self, call: Call) -> None:
+        """The task has ended."""
+        self._to_leave.pop(call.id, None)
+        self._left.pop(call.id, None)
+
+    def _leave_next(self) -> None:
+        if self._to_leave and not self._is_leaving:
+            self._is_leaving = True
+            calls, self._to_leave = self._to_leave, {}
+            leaving = self._leaving.call(self.messages.give_up, list(calls))
+            leaving.addCallback(self._told, calls)
+            leaving.addErrback(self.note)
+            leaving.addCallback(self._have_left, calls)
+
+    def _told(self, _: object, calls: dict[str, Call]) -> None:
+        self._is_reachable = True
+        for call in calls.values():
+            call.is_told = True
+
+    def _have_left(self, _: object, calls: dict[str, Call]) -> None:
+        self._is_leaving = False
+        # If the message was not sent, the questions send it again.
+        self._left.update({each: call for each, call in calls.items() if not call.is_done})
+        self._leave_next()
+        self._ask_in(0 if self._is_reachable else _PAUSE)
+
+    # --- asking ---
+
+    def _ask_in(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self.reactor.callLater(seconds, self._ask)
+
+    def _ask(self) -> None:
+        self._timer = None
+        if not self._left or self._is_asking:
+            return
+        self._is_asking = True
+        calls = list(self._left.values())
+        enough = self._workers.enough(self.reactor.seconds())
+        asking = self._asking.call(
+            self.messages.ask,
+            [each.id for each in calls],
+            [each.id for each in calls if each.is_unsure],
+            enough,
+            any(each.is_signalled for each in calls),
+        )
+        asking.addCallback(self._answered, calls, enough is None)
+        asking.addCallback(self._signal)
+        asking.addCallbacks(self._reached, self.note)
+        asking.addCallback(self._have_asked)
+
+    def _answered(self, answers: Answers, calls: list[Call], is_complete: bool) -> list[Call]:
+        """Judge each task; returns those whose processes are to be sent the signal."""
+        self._workers.answered(answers.workers, is_complete, self.reactor.seconds())
+        silent = self._workers.silent(answers.workers)
+        running = []
+        for call in calls:
+            held = answers.held.get(call.id)
+            call.note(held)
+            if call.id in answers.ends:
+                self.finish(call, answers.ends[call.id], True)
+            elif (end := _end_of(call, answers, silent)) is not None:
+                self.finish(call, end, False)
+            elif held is not None and held.stage is Stage.ACTIVE and not call.is_signalled:
+                running.append(call)
+        return running
+
+    def _signal(self, calls: list[Call]) -> Any:
+        if self.terminate is None or not calls:
+            return None
+        for call in calls:
+            call.is_signalled = True
+        ids = [each.id for each in calls]
+        return self._asking.call(self.messages.terminate, ids, self.terminate)
+
+    def _have_asked(self, _: object) -> None:
+        self._is_asking = False
+        if self._left:
+            self._ask_in(_PAUSE)
+
+    # --- whether the servers can be reached ---
+
+    def _reached(self, _: object) -> None:
+        self._is_reachable = True
+
+    def note(self, failure: Failure) -> None:
+        """Log that messages cannot be sent, once until they can."""
+        if failure.check(Unavailable) is None:
+            log.failure("a message about Celery tasks failed", failure)
+        elif self._is_reachable:
+            self._is_reachable = False
+            text = "{reason}; cancelweb tries again, to stop {count} Celery tasks"
+            count = len(self._left) + len(self._to_leave)
+            log.warn(text, reason=failure.getErrorMessage(), count=count)
+
+
+def _end_of(call: Call, answers: Answers, silent: Set[str]) -> Failure | None:
+    """How a task has ended that has stored no result; None if it may run, now or later."""
+    held = answers.held.get(call.id)
+    if held is not None:
+        pool = answers.pools.get(held.worker)
+        never_runs = pool is not None and pool.is_prefork and call.waits >= _SURE
+        return Failure(CancelledError()) if never_runs else None
+    if silent or not answers.workers:
+        return None
+    if call.held is not None and call.held.worker not in answers.workers:
+        text = f"{call.held.worker} held the Celery task {call.id} and no longer answers"
+        return Failure(Lost(f"{text}; the task may still be running"))
+    if call.is_signalled and call.held is not None:
+        # The worker forgets a task with the signal, even if the process handles that and goes on.
+        pool = answers.pools.get(call.held.worker)
+        return None if pool is None or call.held.pid in pool.pids else Failure(CancelledError())
+    return Failure(CancelledError())

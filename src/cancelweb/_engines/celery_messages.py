@@ -1,0 +1,223 @@
+"""Messages to Celery's broker and its result backend. Every function here blocks.
+
+Each thread has a broker connection of its own. All share one result backend: the one that Celery
+makes for the thread that publishes, because publishing a task subscribes to its result there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+from celery import states
+from celery.contrib.abortable import ABORTED
+from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ..causes import Unavailable
+from .celery_answers import Answers, Held, Pool, Stage, result_of
+
+_BATCH = 50
+"""How many tasks one message gives up. Their flags are written first, which takes a moment each."""
+
+_READ = 1.0
+"""Seconds after which the thread that reads results looks whether it is still needed."""
+
+_ENDED = {states.SUCCESS, states.FAILURE}
+"""What only the process that ran a task writes, or its worker when that process has ended. A worker
+that does not run a task writes REVOKED for it, whether another one runs it or not."""
+
+
+@define(eq=False)
+class Messages:
+    """The messages of one Celery app.
+
+    Attributes:
+        app: the app.
+        lost_after: how many seconds a silent server is waited for.
+    """
+
+    app: Any
+    lost_after: float
+    _backend: Any = field(default=None, init=False)
+    _of_thread: threading.local = field(factory=threading.local, init=False)
+
+    # --- connections ---
+
+    @contextmanager
+    def _broker(self) -> Iterator[Any]:
+        """This thread's connection, which is dropped if anything goes wrong."""
+        connection = getattr(self._of_thread, "connection", None)
+        if connection is None:
+            connection = self._of_thread.connection = self._connect()
+        try:
+            yield connection
+        except BaseException as error:
+            self._of_thread.connection = None
+            connection.release()
+            if isinstance(error, (OperationalError, *connection.recoverable_connection_errors)):
+                raise Unavailable("Celery's broker", str(error)) from error
+            raise
+
+    def _connect(self) -> Any:
+        """Make a connection that fails at once, after one attempt for each broker of a list."""
+        plain = self.app.connection_for_write()
+        options = {
+            "max_retries": max(len(plain.alt) - 1, 0),
+            "connect_retries_timeout": self.lost_after,
+        }
+        if plain.transport.driver_type == "redis":
+            options |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), self.lost_after)
+        return self.app.connection_for_write(
+            connect_timeout=self.lost_after, transport_options=options
+        )
+
+    @contextmanager
+    def _results(self) -> Iterator[Any]:
+        try:
+            yield self._backend
+        except (*self._backend.connection_errors, RuntimeError) as error:
+            raise Unavailable("Celery's result backend", str(error)) from error
+
+    def _open(self) -> None:
+        """Make the result backend of this thread, and let it fail rather than try again."""
+        if self._backend is not None:
+            return
+        backend = self.app.backend
+        backend.retry_policy = {**backend.retry_policy, "max_retries": 0}
+        backend.always_retry = False
+        backend.connparams |= {
+            "retry": Retry(NoBackoff(), 0),
+            "socket_connect_timeout": self.lost_after,
+        }
+        self._backend = backend
+
+    # --- publishing and reading ---
+
+    def publish(self, signature: Any, task_id: str, expires: float | None) -> Any:
+        """Send a task; returns its ``AsyncResult``.
+
+        Raises:
+            ValueError: the task does not use the app's result backend.
+        """
+        self._open()
+        if signature.type.backend is not self._backend:
+            name = signature.task
+            raise ValueError(
+                f"{name} has another result backend than the app of these Calls. Make Calls with "
+                "the task's own app, and set no backend on the task"
+            )
+        with self._results(), self._broker() as connection:
+            return signature.apply_async(
+                task_id=task_id, expires=expires, connection=connection, retry=False
+            )
+
+    def read(self, is_needed: Callable[[], bool], heard: Callable[[Any], None]) -> None:
+        """Read results as they arrive; the callbacks of ``AsyncResult.then`` run in here.
+
+        Args:
+            is_needed: whether to read on.
+            heard: called with what Celery stores about a task, whenever that changes.
+        """
+        consumer = self._backend.result_consumer
+        consumer.on_message = heard
+        with self._results():
+            while is_needed():
+                consumer.drain_events(timeout=_READ)
+
+    # --- giving up ---
+
+    def give_up(self, ids: Sequence[str]) -> None:
+        """Set the abort flags of tasks, and revoke them."""
+        for first in range(0, len(ids), _BATCH):
+            batch = ids[first : first + _BATCH]
+            self._set_flags(batch)
+            with self._broker() as connection:
+                self.app.control.revoke(batch, connection=connection)
+
+    def terminate(self, ids: Sequence[str], signal: str) -> None:
+        """Send a signal to the processes that run these tasks."""
+        with self._broker() as connection:
+            self.app.control.revoke(ids, terminate=True, signal=signal, connection=connection)
+
+    def forget(self, results: Sequence[Any]) -> None:
+        """Delete results, and wait for them no longer."""
+        with self._results():
+            for each in results:
+                each.forget()
+
+    def unsubscribe(self, results: Sequence[Any]) -> None:
+        """Wait no longer for results."""
+        with self._results():
+            for each in results:
+                self._backend.remove_pending_result(each)
+
+    def _set_flags(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        """Set the flags of tasks that have not ended; returns the results of those that have."""
+        ends = {}
+        with self._results():
+            for task_id, meta in zip(ids, self._metas(ids), strict=True):
+                if meta["status"] in _ENDED:
+                    ends[task_id] = self.result_in(meta)
+                elif meta["status"] != ABORTED:
+                    # A task that starts, or tells its progress, overwrites the flag.
+                    self._backend.store_result(task_id, None, ABORTED)
+        return ends
+
+    def _metas(self, ids: Sequence[str]) -> Iterator[Any]:
+        backend = self._backend
+        for each in backend.mget([backend.get_key_for_task(task_id) for task_id in ids]):
+            yield {"status": states.PENDING} if each is None else backend.decode_result(each)
+
+    def result_in(self, meta: Any) -> Any:
+        """The result in what Celery has stored about a task that has ended."""
+        meta = self._backend.meta_from_decoded(meta)
+        return result_of(meta["status"], meta["result"], meta.get("traceback"))
+
+    # --- asking ---
+
+    def ask(
+        self, ids: Sequence[str], again: Sequence[str], limit: int | None, is_pool_asked: bool
+    ) -> Answers:
+        """Ask all workers about tasks that were given up, and set the flags again.
+
+        Args:
+            ids: the tasks.
+            again: those to revoke again first, because perhaps no worker has received the revoke.
+            limit: how many answers are enough; None to wait a second for any number.
+            is_pool_asked: whether the pools matter even if no task waits in one.
+        """
+        self.give_up(again)
+        with self._broker() as connection:
+            inspect = self.app.control.inspect(connection=connection, limit=limit)
+            told = inspect.query_task(*ids) or {}
+        held = dict(_held(told))
+        pools: dict[str, Pool] = {}
+        if is_pool_asked or any(each.stage is Stage.WAITING for each in held.values()):
+            pools = self._pools(list(told))
+        # Read after the answers: a task that no worker knows any more has stored its result.
+        return Answers(frozenset(told), held, self._set_flags(ids), pools)
+
+    def _pools(self, workers: Sequence[str]) -> dict[str, Pool]:
+        if not workers:
+            return {}
+        with self._broker() as connection:
+            inspect = self.app.control.inspect(workers, connection=connection, limit=len(workers))
+            stats = inspect.stats() or {}
+        return {worker: _pool(each["pool"]) for worker, each in stats.items()}
+
+
+def _held(told: Mapping[str, Any]) -> Iterator[tuple[str, Held]]:
+    for worker, tasks in told.items():
+        for task_id, (state, info) in tasks.items():
+            stage = Stage.WAITING if state in {"reserved", "scheduled"} else Stage.ACTIVE
+            yield task_id, Held(worker, stage, info.get("worker_pid"))
+
+
+def _pool(told: Mapping[str, Any]) -> Pool:
+    is_prefork = "prefork" in str(told.get("implementation"))
+    return Pool(is_prefork, frozenset(told.get("processes") or ()))
