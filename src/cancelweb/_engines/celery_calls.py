@@ -13,6 +13,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from .celery_answers import result_of
 from .celery_call import Call
 from .celery_leaving import Leaving
 from .celery_messages import Messages
@@ -109,7 +110,7 @@ class CallsUnderWay:
     def _heard(self, call: Call, result: Any) -> None:
         """A task has ended, says Celery, in one of the threads."""
         try:
-            value = self.messages.result_in(result)
+            value = result_of(result.state, result.result, result.traceback)
         except Exception:
             value = Failure()
         self.reactor.callFromThread(self._ended, call, result.state, value)

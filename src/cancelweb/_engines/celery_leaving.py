@@ -72,6 +72,8 @@ class Leaving:
         """The task has ended."""
         self._to_leave.pop(call.id, None)
         self._left.pop(call.id, None)
+        if not self._left:
+            self._ask_no_more()
 
     def _leave_next(self) -> None:
         if self._to_leave and not self._is_leaving:
@@ -97,13 +99,18 @@ class Leaving:
     # --- asking ---
 
     def _ask_in(self, seconds: float) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = self.reactor.callLater(seconds, self._ask)
+        self._ask_no_more()
+        if self._left:
+            self._timer = self.reactor.callLater(seconds, self._ask)
+
+    def _ask_no_more(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _ask(self) -> None:
         self._timer = None
-        if not self._left or self._is_asking:
+        if self._is_asking:
             return
         self._is_asking = True
         calls = list(self._left.values())
@@ -146,8 +153,7 @@ class Leaving:
 
     def _have_asked(self, _: object) -> None:
         self._is_asking = False
-        if self._left:
-            self._ask_in(_PAUSE)
+        self._ask_in(_PAUSE)
 
     # --- whether the servers can be reached ---
 

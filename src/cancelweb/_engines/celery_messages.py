@@ -162,7 +162,7 @@ class Messages:
         with self._results():
             for task_id, meta in zip(ids, self._metas(ids), strict=True):
                 if meta["status"] in _ENDED:
-                    ends[task_id] = self.result_in(meta)
+                    ends[task_id] = self._result_in(meta)
                 elif meta["status"] != ABORTED:
                     # A task that starts, or tells its progress, overwrites the flag.
                     self._backend.store_result(task_id, None, ABORTED)
@@ -173,7 +173,7 @@ class Messages:
         for each in backend.mget([backend.get_key_for_task(task_id) for task_id in ids]):
             yield {"status": states.PENDING} if each is None else backend.decode_result(each)
 
-    def result_in(self, meta: Any) -> Any:
+    def _result_in(self, meta: Any) -> Any:
         """The result in what Celery has stored about a task that has ended."""
         meta = self._backend.meta_from_decoded(meta)
         return result_of(meta["status"], meta["result"], meta.get("traceback"))
