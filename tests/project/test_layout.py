@@ -26,8 +26,17 @@ FLOORS = [
     {"_kinds"},
     {"_scopes"},
     {"_http", "_proxying", "_stoppable"},
-    {"_operating"},
-    {"connections", "database", "monitor", "observers", "processes", "threads", "upstream"},
+    {"_engines", "_operating"},
+    {
+        "celery",
+        "connections",
+        "database",
+        "monitor",
+        "observers",
+        "processes",
+        "threads",
+        "upstream",
+    },
     {"health", "prometheus", "proxy", "testing"},
     {"status"},
     {"tap", "demo"},
@@ -56,7 +65,9 @@ ENTRY_POINTS = {
 DEPENDENCIES = {"twisted", "attrs", "zope"}
 
 EXTRAS = {
+    "_engines": {"celery", "kombu", "redis"},
     "_operating": {"h2"},
+    "celery": {"celery"},
     "prometheus": {"prometheus_client"},
     "testing": {"h2", "hyperframe"},
 }

@@ -5,15 +5,21 @@ Runs in the reactor's thread; nothing here sends or asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from .._kinds.where import Place, place
 from .._scopes.waits import Wait
-from .celery_answers import Held, Stage
+from .celery_answers import Answers, Held, Pool, Stage
+
+
+_SURE = 2
+"""How many answers in a row must say that a task waits in its worker. A worker says so for a moment
+after it has handed the task to a process."""
 
 
 class Lost(Exception):
@@ -78,10 +84,38 @@ class Call:
         if wait is not None:
             wait.end(result)
 
-    def note(self, held: Held | None) -> None:
-        """Note which worker holds the task, as the workers have just said."""
+    def judge(self, answers: Answers, silent: Set[str]) -> Failure | None:
+        """Learn from the answers of the workers how the task has ended, if it stored no result.
+
+        Args:
+            answers: what they say.
+            silent: the workers that have not answered, but are not lost.
+
+        Returns:
+            The failure to fire with; None if the task may run, now or later.
+        """
+        before, held = self.held, answers.held.get(self.id)
         self.is_unsure = held is None
-        self.waits = self.waits + 1 if held is not None and held.stage is Stage.WAITING else 0
         if held is not None:
-            self.held = held
-            self.tell(held)
+            return self._judge_held(held, answers.pools.get(held.worker))
+        if silent or not answers.workers:
+            return None
+        if before is not None and before.worker not in answers.workers:
+            text = f"{before.worker} held the Celery task {self.id} and no longer answers"
+            return Failure(Lost(f"{text}; the task may still be running"))
+        if before is not None and self.is_signalled:
+            # The worker forgets a task with the signal, even if the process handles it and goes on.
+            pool = answers.pools.get(before.worker)
+            return None if pool is None or before.pid in pool.pids else _cancelled()
+        return _cancelled()
+
+    def _judge_held(self, held: Held, pool: Pool | None) -> Failure | None:
+        self.held = held
+        self.tell(held)
+        self.waits = self.waits + 1 if held.stage is Stage.WAITING else 0
+        never_runs = pool is not None and pool.is_prefork and self.waits >= _SURE
+        return _cancelled() if never_runs else None
+
+
+def _cancelled() -> Failure:
+    return Failure(CancelledError())

@@ -1,7 +1,7 @@
 """The calls of Celery tasks under way: what is sent, and the results that arrive.
 
-Runs in the reactor's thread, and leaves what blocks to `celery_messages`, in lanes. `celery_leaving`
-stops the tasks that are given up.
+Runs in the reactor's thread, and leaves what blocks to `celery_messages`, in lanes.
+`celery_leaving` stops the tasks that are given up.
 """
 
 from __future__ import annotations

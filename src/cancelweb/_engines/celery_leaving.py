@@ -5,28 +5,23 @@ Runs in the reactor's thread, and leaves what blocks to `celery_messages`, in la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from .._log import log
 from ..causes import Unavailable
 from .celery_answers import Answers, Stage
-from .celery_call import Call, Lost
+from .celery_call import Call
 from .celery_messages import Messages
 from .celery_workers import Workers
 from .lanes import Lane
 
 _PAUSE = 0.5
 """Seconds between two questions to the workers, while tasks that were given up still run."""
-
-_SURE = 2
-"""How many answers in a row must say that a task waits in its worker. A worker says so for a moment
-after it has handed the task to a process."""
 
 
 @define(eq=False)
@@ -134,10 +129,9 @@ class Leaving:
         running = []
         for call in calls:
             held = answers.held.get(call.id)
-            call.note(held)
             if call.id in answers.ends:
                 self.finish(call, answers.ends[call.id], True)
-            elif (end := _end_of(call, answers, silent)) is not None:
+            elif (end := call.judge(answers, silent)) is not None:
                 self.finish(call, end, False)
             elif held is not None and held.stage is Stage.ACTIVE and not call.is_signalled:
                 running.append(call)
@@ -169,22 +163,3 @@ class Leaving:
             text = "{reason}; cancelweb tries again, to stop {count} Celery tasks"
             count = len(self._left) + len(self._to_leave)
             log.warn(text, reason=failure.getErrorMessage(), count=count)
-
-
-def _end_of(call: Call, answers: Answers, silent: Set[str]) -> Failure | None:
-    """How a task has ended that has stored no result; None if it may run, now or later."""
-    held = answers.held.get(call.id)
-    if held is not None:
-        pool = answers.pools.get(held.worker)
-        never_runs = pool is not None and pool.is_prefork and call.waits >= _SURE
-        return Failure(CancelledError()) if never_runs else None
-    if silent or not answers.workers:
-        return None
-    if call.held is not None and call.held.worker not in answers.workers:
-        text = f"{call.held.worker} held the Celery task {call.id} and no longer answers"
-        return Failure(Lost(f"{text}; the task may still be running"))
-    if call.is_signalled and call.held is not None:
-        # The worker forgets a task with the signal, even if the process handles that and goes on.
-        pool = answers.pools.get(call.held.worker)
-        return None if pool is None or call.held.pid in pool.pids else Failure(CancelledError())
-    return Failure(CancelledError())

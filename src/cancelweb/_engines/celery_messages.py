@@ -78,10 +78,15 @@ class Messages:
 
     @contextmanager
     def _results(self) -> Iterator[Any]:
+        lost = self._backend.connection_errors
         try:
             yield self._backend
-        except (*self._backend.connection_errors, RuntimeError) as error:
-            raise Unavailable("Celery's result backend", str(error)) from error
+        except (*lost, RuntimeError) as error:
+            # Celery's reader of results raises a RuntimeError after its attempts to reconnect.
+            reason = error if isinstance(error, lost) else error.__cause__
+            if not isinstance(reason, lost):
+                raise
+            raise Unavailable("Celery's result backend", str(reason)) from error
 
     def _open(self) -> None:
         """Make the result backend of this thread, and let it fail rather than try again."""
@@ -111,10 +116,15 @@ class Messages:
                 f"{name} has another result backend than the app of these Calls. Make Calls with "
                 "the task's own app, and set no backend on the task"
             )
-        with self._results(), self._broker() as connection:
-            return signature.apply_async(
-                task_id=task_id, expires=expires, connection=connection, retry=False
-            )
+        try:
+            with self._results(), self._broker() as connection:
+                return signature.apply_async(
+                    task_id=task_id, expires=expires, connection=connection, retry=False
+                )
+        except BaseException:
+            # Celery subscribes to the result first, and keeps that for ever.
+            self._backend.result_consumer.cancel_for(task_id)
+            raise
 
     def read(self, is_needed: Callable[[], bool], heard: Callable[[Any], None]) -> None:
         """Read results as they arrive; the callbacks of ``AsyncResult.then`` run in here.

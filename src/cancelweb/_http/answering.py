@@ -31,7 +31,7 @@ from . import mistakes
 from .answerer import LATER, NoResponse
 from .breaking_off import break_off
 from .dead_requests import drop_producer, guarded_fate_of
-from .error_pages import answer_in_place
+from .error_pages import answer_failure, answer_in_place, is_twisteds
 from .faked_head import is_faked_head, will_be_faked
 from .pages import send, tell_listeners
 from .request_facts import fate_of, has_begun, is_taken_over
@@ -101,7 +101,7 @@ class TwistedAnswerer:
         if self._is_answerable:
             if isinstance(result, bytes):
                 return self._hand_over(result)
-            if isinstance(result, Failure) and (is_callers or not has_begun(self.request)):
+            if isinstance(result, Failure) and (is_callers or is_twisteds(self.request, result)):
                 return self._hand_over_failure(result, is_callers)
             if result is None and is_faked_head(self.request):
                 return NOT_DONE_YET
@@ -202,7 +202,7 @@ class TwistedAnswerer:
             return break_off(self.scope, self.request)
         drop_producer(self.request, self.scope.context)
         try:
-            self.request.processingFailed(failure)
+            answer_failure(self.scope, self.request, self._innermost, failure)
         except BaseException:
             self._break_off()
         self.scope.catch_up()

@@ -14,15 +14,16 @@ from http import HTTPStatus
 from typing import Any
 
 from attrs import frozen
+from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 from twisted.web.http import NO_BODY_CODES, RESPONSES
 
 from .._headers import check_headers
 from .._log import log
 from .._scopes.states import Fate
-from .._scopes.telling import log_in
+from .._scopes.telling import log_failure_in, log_in
 from .._twisted.access import has_encoder
-from ..causes import Cause, RapidReset
+from ..causes import Cause, RapidReset, Unavailable
 from .dead_requests import guard_answered
 from .negotiation import preferred
 from .pages import make_last, send
@@ -31,6 +32,7 @@ from .request_scope import RequestScope
 from .site_pages import ErrorPage, page_of_site
 
 STOPPED = "The request was stopped before it was done."
+UNREACHABLE = "A server that is needed for the answer cannot be reached."
 
 _OF_THE_PAGE = (
     b"accept-ranges",
@@ -96,14 +98,32 @@ _FORMS = (HTML, PROBLEM, TEXT)
 """The forms of the default page. If a client prefers several equally, it gets the first."""
 
 
-def answer_in_place(scope: RequestScope, request: Any, cause: Cause) -> None:
+def is_twisteds(request: Any, failure: Failure) -> bool:
+    """Whether Twisted can answer the failure of a handler as well as this module."""
+    return not (isinstance(failure.value, Unavailable) or has_begun(request))
+
+
+def answer_failure(scope: RequestScope, request: Any, handler: object, failure: Failure) -> None:
+    """Answer an open request whose handler has failed: as Twisted does, or with 503.
+
+    Raises:
+        BaseException: a request of the user's own class raised it.
+    """
+    if not isinstance(failure.value, Unavailable):
+        request.processingFailed(failure)
+        return
+    log_failure_in(scope.context, handler, failure)
+    answer_in_place(scope, request, failure.value.cause, UNREACHABLE)
+
+
+def answer_in_place(scope: RequestScope, request: Any, cause: Cause, detail: str = STOPPED) -> None:
     """Answer an open request instead of its handler, which may still try to finish it.
 
     Raises:
         BaseException: a request of the user's own class raised it.
     """
     try:
-        page = page_for(scope, request, cause, STOPPED, HTML)
+        page = page_for(scope, request, cause, detail, HTML)
         if page is not None:
             send(request, page)
     finally:

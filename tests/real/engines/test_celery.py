@@ -28,10 +28,12 @@ class ResultTests(TestCase):
         except Exception as e:
             print(repr(e), e.__notes__)
         import time
+
         t = time.monotonic()
         look = calls.run(app.tasks["look"].s("a"))
         from twisted.internet import reactor
         import sys
+
         await w.log.expect("a begins")
         print(look._cancelweb_place)
         t = time.monotonic()
@@ -43,6 +45,6 @@ class ResultTests(TestCase):
         t = time.monotonic()
         [each.cancel() for each in s]
         for i, each in enumerate(s):
-            each.addBoth(lambda r, i=i: print(i, getattr(r, "type", r), time.monotonic()-t))
+            each.addBoth(lambda r, i=i: print(i, getattr(r, "type", r), time.monotonic() - t))
         await gatherResults([each.addErrback(lambda f: None) for each in s])
         print([l for l in w.log.lines if "begins" in l])
