@@ -3,7 +3,6 @@
 What belongs here: the answer to `cancelweb.Unavailable`. What does not: what raises it.
 """
 
-import json
 import pickle
 
 from twisted.internet.defer import Deferred, fail

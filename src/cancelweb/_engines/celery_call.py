@@ -16,7 +16,6 @@ from .._kinds.where import Place, place
 from .._scopes.waits import Wait
 from .celery_answers import Answers, Held, Pool, Stage
 
-
 _SURE = 2
 """How many answers in a row must say that a task waits in its worker. A worker says so for a moment
 after it has handed the task to a process."""

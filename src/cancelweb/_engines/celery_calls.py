@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from attrs import define, field
+from celery.exceptions import SoftTimeLimitExceeded
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -147,7 +148,8 @@ class CallsUnderWay:
         self._awaited.pop(call.id, None)
         self.leaving.forget(call)
         call.is_done = True
-        call.end(value)
+        is_by_signal = isinstance(value, Failure) and value.check(SoftTimeLimitExceeded)
+        call.end(Failure(CancelledError()) if call.is_signalled and is_by_signal else value)
         if call.result is not None:
             self._forget(call, is_forgotten)
 

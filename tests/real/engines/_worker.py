@@ -5,52 +5,106 @@ What belongs here: starting both, and waiting for what the workers log. What doe
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import reactor as _installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
+from twisted.web.server import Request
 
-from ..._servers import REPOSITORY, LoggedProcess
+from cancelweb._kinds.where import lines_of
+from cancelweb.celery import Calls
+
 from ..._loopback import reserve_port
+from ..._servers import REPOSITORY, LoggedProcess, reactor
+from ..._visits import Visit
 from .._redis import Redis
+from ._tasks import make_app
 
-# Twisted declares its reactor as an empty module: no checker can know what it has.
-reactor: Any = _installed_reactor
-
-
-def start_redis(test: TestCase) -> Redis:
-    """Start a Redis that ends with the test."""
-    redis = Redis(reserve_port(test))
-    redis.start()
-    test.addCleanup(redis.kill)
-    return redis
+FAST = ("--without-mingle", "--without-gossip")
+"""Workers that need not know each other start a second earlier."""
 
 
-async def start_worker(
-    test: TestCase, redis: Redis, name: str = "one", processes: int = 2, tracks: bool = False
-) -> LoggedProcess:
-    """Start a worker that ends with the test, and wait until it takes tasks.
+class CeleryTestCase(TestCase):
+    """Tests with a Redis, and calls of the tasks in `_tasks`.
 
-    Args:
-        test: the test.
-        redis: its broker and result backend.
-        name: its name.
-        processes: how many it has.
-        tracks: whether it stores that a task has begun.
+    Attributes:
+        redis: the broker and result backend.
+        app: the app.
+        calls: calls of its tasks.
     """
-    env = {**os.environ, "TESTS_CELERY_URL": redis.url}
-    if tracks:
-        env["TESTS_CELERY_TRACKS"] = "1"
-    module = "tests.real.engines._tasks"
-    command = ["-m", "celery", "-A", module, "worker", "-l", "INFO", "-c", f"{processes}"]
-    worker = LoggedProcess()
-    reactor.spawnProcess(
-        worker,
-        sys.executable,
-        [sys.executable, *command, "-n", f"{name}@tests"],
-        env=env,
-        path=str(REPOSITORY),
-    )
-    test.addCleanup(worker.kill)
-    await worker.log.expect(r"tests ready\.", within=60)
-    return worker
+
+    timeout = 90
+
+    def setUp(self) -> None:
+        """Start Redis; it ends with the test."""
+        self.redis = Redis(reserve_port(self))
+        self.redis.start()
+        self.addCleanup(self.redis.kill)
+        self.app: Any = make_app(self.redis.url)
+        self.calls = Calls(self.app)
+
+    def run_task(self, name: str, *args: object, calls: Calls | None = None) -> Deferred[Any]:
+        """Call a task."""
+        return (calls or self.calls).run(self.app.tasks[name].s(*args))
+
+    async def start_worker(
+        self, name: str = "one", processes: int = 1, tracks: bool = False
+    ) -> LoggedProcess:
+        """Start a worker that ends with the test, and wait until it takes tasks.
+
+        Args:
+            name: its name.
+            processes: how many it has.
+            tracks: whether it stores that a task has begun.
+        """
+        env = {**os.environ, "TESTS_CELERY_URL": self.redis.url}
+        env |= {"TESTS_CELERY_TRACKS": "1"} if tracks else {}
+        module = "tests.real.engines._tasks"
+        command = ["-m", "celery", "-A", module, "worker", "-l", "INFO", "-c", f"{processes}"]
+        worker = LoggedProcess()
+        arguments = [sys.executable, *command, "-n", f"{name}@tests", *FAST]
+        reactor.spawnProcess(worker, sys.executable, arguments, env=env, path=str(REPOSITORY))
+        self.addCleanup(worker.kill)
+        await worker.log.expect(r"tests ready\.", within=60)
+        return worker
+
+
+def visited(start: Callable[[], Deferred[Any]], **options: Any) -> tuple[Visit, Deferred[Any]]:
+    """Call a task in the handler of a request.
+
+    Returns:
+        The visit, and the Deferred that the handler has returned.
+    """
+    calls = []
+
+    def handler(request: Request) -> Deferred[Any]:
+        calls.append(start())
+        return calls[0]
+
+    return Visit(handler, **options), calls[0]
+
+
+async def seconds_until(waiting: Deferred[Any]) -> tuple[float, Any]:
+    """Wait for a result or failure; returns how long that took, and the result or the exception."""
+    since = time.monotonic()
+    try:
+        result = await waiting
+    except Exception as error:
+        result = error
+    return time.monotonic() - since, result
+
+
+async def until(condition: Any, within: float = 30) -> None:
+    """Wait until a condition holds that no event tells."""
+    latest = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < latest, f"not within {within} s"
+        await deferLater(reactor, 0.02)
+
+
+def place_of(waiting: Deferred[Any]) -> str:
+    """Where a call waits, in the words of reports."""
+    return "\n".join(lines_of(waiting))

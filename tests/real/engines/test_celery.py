@@ -1,50 +1,203 @@
-"""Celery tasks: results, errors, and tasks that are stopped. A real Redis and real workers."""
+"""Celery tasks that end by themselves: results, errors, limits, and what is refused.
 
+What belongs here: calls that are not given up. What does not: what happens to those that are, which
+`test_celery_stopped` and `test_celery_lost` have.
+"""
+
+import threading
+from contextlib import suppress as suppressing
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
-from twisted.trial.unittest import TestCase
+from celery import Celery, chain, chord, group
+from celery.exceptions import TaskRevokedError
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.web.server import Request
 
+from cancelweb import Disconnected, StartRefused
 from cancelweb.celery import Calls
 
-from ._tasks import make_app
-from ._worker import start_redis, start_worker
+from ..._visits import Visit
+from ._tasks import Refused, make_app
+from ._worker import CeleryTestCase, place_of, until
+
+MOST = 5
+"""How many threads requests may wait with."""
 
 
-class ResultTests(TestCase):
-    """Results of tasks."""
+def lanes() -> list[threading.Thread]:
+    """The threads of calls."""
+    return [each for each in threading.enumerate() if "cancelweb-celery" in each.name]
 
-    timeout = 120
 
-    async def test_returns(self) -> None:
-        """The Deferred fires with what the task returned."""
-        redis = start_redis(self)
-        w = await start_worker(self, redis)
-        app = make_app(redis.url)
-        calls = Calls(app)
-        self.assertEqual(await calls.run(app.tasks["add"].s(1, 2)), 3)
-        try:
-            await calls.run(app.tasks["fail"].s("x"))
-        except Exception as e:
-            print(repr(e), e.__notes__)
-        import time
+class ResultTests(CeleryTestCase):
+    """What a call fires with."""
 
-        t = time.monotonic()
-        look = calls.run(app.tasks["look"].s("a"))
-        from twisted.internet import reactor
-        import sys
+    async def test_result(self) -> None:
+        """The Deferred fires with what the task returned, and nothing of it stays in Redis."""
+        await self.start_worker()
+        self.assertEqual(await self.run_task("add", 1, 2), 3)
+        client = self.calls._messages._backend.client
+        await until(lambda: not client.keys("celery-task-meta-*"))
 
-        await w.log.expect("a begins")
-        print(look._cancelweb_place)
-        t = time.monotonic()
-        look.cancel()
-        r = await look.addErrback(lambda f: f.type)
-        print(r, time.monotonic() - t)
-        s = [calls.run(app.tasks["sleep"].s(f"s{i}", 4)) for i in range(12)]
-        await w.log.expect("s1 begins")
-        t = time.monotonic()
-        [each.cancel() for each in s]
-        for i, each in enumerate(s):
-            each.addBoth(lambda r, i=i: print(i, getattr(r, "type", r), time.monotonic() - t))
-        await gatherResults([each.addErrback(lambda f: None) for each in s])
-        print([l for l in w.log.lines if "begins" in l])
+    async def test_error(self) -> None:
+        """It fails with the task's own exception, which has the worker's traceback as a note."""
+        await self.start_worker()
+        with self.assertRaises(Refused) as caught:
+            await self.run_task("fail", "no")
+        self.assertEqual(str(caught.exception), "no")
+        (note,) = caught.exception.__notes__
+        self.assertRegex(note, r'_tasks\.py", line \d+, in _fail')
+
+    async def test_place(self) -> None:
+        """Reports say which task a request waits for, and in which state it is."""
+        worker = await self.start_worker(tracks=True)
+        running = self.run_task("sleep", "a", 0.5)
+        self.assertRegex(place_of(running), r"^Celery task sleep\[[-0-9a-f]{36}\], not sent yet$")
+        await worker.log.expect("a begins")
+        queued = self.run_task("sleep", "b", 0)
+        await until(lambda: place_of(queued).endswith(", sent"))
+        await until(lambda: place_of(running).endswith(", in the state STARTED"))
+        self.assertEqual(await gatherResults([running, queued]), ["a", "b"])
+
+    async def test_expires(self) -> None:
+        """No worker begins a task after the deadline of its request; the call then fails."""
+        worker = await self.start_worker()
+        busy = self.run_task("sleep", "busy", 1)
+        await worker.log.expect("busy begins")
+        late = self.run_in_scope(self.app.tasks["add"].s(1, 2), 0.2)
+        with self.assertRaisesRegex(TaskRevokedError, "expired"):
+            await late
+        self.assertEqual(worker.log.matching("add 1 2"), [])
+        await busy
+
+    async def test_own_expires(self) -> None:
+        """A task with a limit of its own keeps it."""
+        await self.start_worker()
+        signature = self.app.tasks["add"].s(1, 2).set(expires=60)
+        self.assertEqual(await self.run_in_scope(signature, 0.000001), 3)
+
+    def run_in_scope(self, signature: Any, timeout: float) -> Deferred[Any]:
+        """Call a task for a request with a deadline, whose clock stands still."""
+        calls = []
+
+        def handler(request: Request) -> Deferred[bytes]:
+            calls.append(self.calls.run(signature))
+            return Deferred()
+
+        Visit(handler, timeout=timeout)
+        return calls[0]
+
+    async def test_task_of_another_app(self) -> None:
+        """The task of another app is refused, because its result arrives elsewhere."""
+        other = make_app(self.redis.url)
+        with self.assertRaisesRegex(ValueError, "Make Calls with the task's own app"):
+            await self.calls.run(other.tasks["add"].s(1, 2))
+
+    async def test_wrong_task_arguments(self) -> None:
+        """Arguments that the task does not take fail the call, as Celery says, and no other."""
+        await self.start_worker()
+        with self.assertRaisesRegex(TypeError, "positional argument"):
+            await self.run_task("add")
+        self.assertEqual(await self.run_task("add", 1, 2), 3)
+
+
+class ThreadTests(CeleryTestCase):
+    """Threads."""
+
+    async def test_are_few(self) -> None:
+        """A thousand requests wait with a handful of threads, and the reactor goes on."""
+        before = set(lanes())
+        worker = await self.start_worker()
+        calls = [self.run_task("look", f"task {n}") for n in range(1000)]
+        await worker.log.expect("begins")
+        await until(lambda: all(not place_of(each).endswith("not sent yet") for each in calls))
+        self.assertLessEqual(len(set(lanes()) - before), MOST)
+        for each in calls:
+            each.cancel()
+            each.addErrback(lambda _: None)
+        await gatherResults(calls)
+        self.assertLess(len(worker.log.matching("begins")), 100)
+
+
+class RefusedTests(CeleryTestCase):
+    """What is refused, with words that say why."""
+
+    def test_dead_scope(self) -> None:
+        """In a cancelled scope no task begins."""
+        refused: list[Deferred[Any]] = []
+
+        async def handler(request: Request) -> bytes:
+            with suppressing(CancelledError):
+                await Deferred()
+            refused.append(self.run_task("add", 1, 2))
+            return b""
+
+        visit = Visit(handler)
+        visit.disconnect()
+        visit.clock.pump([0, 0])
+        failure = self.failureResultOf(refused[0], StartRefused)
+        self.assertIn("a Celery task was not started", failure.getErrorMessage())
+        self.assertIsInstance(failure.value.cause, Disconnected)
+
+    def test_no_signature(self) -> None:
+        """A task without arguments, or another value, is refused with an example."""
+        for wrong in (self.app.tasks["add"], None, "add"):
+            with self.assertRaisesRegex(TypeError, r"such as report\.s\(7\), not"):
+                self.calls.run(wrong)
+
+    def test_canvas(self) -> None:
+        """Chains, groups and chords are refused: their tasks have ids that nothing could revoke."""
+        add = self.app.tasks["add"]
+        for kind, several in (
+            ("chain", chain(add.s(1, 2), add.s(3))),
+            ("group", group([add.s(1, 2)], app=self.app)),
+            ("chord", chord([add.s(1, 2)], add.s(3), app=self.app)),
+        ):
+            with self.assertRaisesRegex(TypeError, f"not a {kind}, whose tasks"):
+                self.calls.run(several)
+
+    def test_ignored_result(self) -> None:
+        """A task that ignores its result is refused, unless this call does not."""
+        ignored = self.app.tasks["ignored"]
+        for wrong in (ignored.s(1, 2), self.app.tasks["add"].s(1, 2).set(ignore_result=True)):
+            with self.assertRaisesRegex(ValueError, r"ignores its result \(ignore_result\)"):
+                self.calls.run(wrong)
+
+    async def test_heeded_result(self) -> None:
+        """A call may ask for the result of a task that ignores it by default."""
+        await self.start_worker()
+        heeded = self.app.tasks["ignored"].s(1, 2).set(ignore_result=False)
+        self.assertEqual(await self.calls.run(heeded), 3)
+
+    def test_eager(self) -> None:
+        """With task_always_eager the task would run in this process, so it is refused."""
+        self.app.conf.task_always_eager = True
+        with self.assertRaisesRegex(RuntimeError, "task_always_eager is set"):
+            self.run_task("add", 1, 2)
+
+    def test_backend(self) -> None:
+        """An app without results, or with results that are not in Redis, is refused."""
+        for backend, shown in ((None, "disabled://"), ("rpc://", "rpc://")):
+            app = Celery("other", broker=self.redis.url, backend=backend, set_as_current=False)
+            with self.assertRaisesRegex(ValueError, f"must be Redis, not {shown}"):
+                Calls(app)
+
+    def test_broker(self) -> None:
+        """A broker that cannot send a command to all workers is refused."""
+        app = Celery("other", broker="sqs://", backend=self.redis.url, set_as_current=False)
+        app.conf.broker_transport = "tests.real.engines._tasks:Deaf"
+        with self.assertRaisesRegex(ValueError, "Use Redis or RabbitMQ"):
+            Calls(app)
+
+    def test_arguments(self) -> None:
+        """Arguments of a wrong type or value are refused, and named."""
+        wrong: Any
+        for wrong in (None, "app", Celery):
+            with self.assertRaisesRegex(TypeError, "app must be a Celery app, not"):
+                Calls(wrong)
+        for wrong in ("KILL", 15, True, ["SIGTERM"]):
+            with self.assertRaisesRegex(ValueError, "terminate must be one of"):
+                Calls(self.app, terminate=wrong)
+        for wrong, error in ((0, ValueError), ("3", TypeError), (True, TypeError)):
+            with self.assertRaisesRegex(error, "lost_after must be"):
+                Calls(self.app, lost_after=wrong)

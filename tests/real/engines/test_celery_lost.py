@@ -1,0 +1,136 @@
+"""Celery's servers that are lost: the broker and the result backend, and workers.
+
+What belongs here: Redis that ends and comes back, and workers that are killed or do not run. What
+does not: tasks that are stopped while all servers live, which `test_celery_stopped` has.
+"""
+
+import signal
+from functools import partial
+from typing import Any
+
+from celery import Celery
+from twisted.internet.defer import CancelledError
+
+from cancelweb import Ended, Unavailable
+from cancelweb.celery import Calls, Lost
+
+from ..._logs import LogCollector
+from ..._loopback import reserve_port
+from ._worker import CeleryTestCase, place_of, seconds_until, until, visited
+
+AT_ONCE = 1
+"""Seconds in which a lost server must be a failure. Celery by itself tries again for 19."""
+
+
+class BrokerTests(CeleryTestCase):
+    """A Redis that ends, and comes back."""
+
+    async def test_request(self) -> None:
+        """A request whose task cannot be sent is answered 503 at once, and the log says why."""
+        self.redis.kill()
+        visit, call = visited(partial(self.run_task, "add", 1, 2))
+        took, _ = await seconds_until(call)
+        self.assertLess(took, AT_ONCE)
+        await until(lambda: visit.outcomes)
+        self.assertEqual(visit.response.code, 503)
+        self.assertIs(visit.outcome.ended, Ended.FAILED)
+        (failure,) = self.flushLoggedErrors(Unavailable)
+        self.assertIn("cannot be reached: Error 111 connecting to 127.0.0.1", str(failure.value))
+
+    async def test_waiting(self) -> None:
+        """A call that waits for its result fails at once when Redis ends."""
+        call = self.run_task("add", 1, 2)
+        await until(lambda: place_of(call).endswith("sent"))
+        self.redis.kill()
+        took, error = await seconds_until(call)
+        self.assertIsInstance(error, Unavailable)
+        self.assertLess(took, AT_ONCE)
+        await self.end_orphans()
+
+    async def test_recovery(self) -> None:
+        """Once Redis is back, calls work as before, without a restart of this server."""
+        await self.start_worker()
+        self.assertEqual(await self.run_task("add", 1, 2), 3)
+        self.redis.kill()
+        for _ in range(2):
+            took, error = await seconds_until(self.run_task("add", 1, 2))
+            self.assertIsInstance(error, Unavailable)
+            self.assertLess(took, AT_ONCE)
+        self.redis.start()
+        self.assertEqual(await self.run_task("add", 1, 2), 3)
+        self.assertEqual(self.calls._messages._backend.result_consumer.subscribed_to, set())
+
+    async def test_broker_alone(self) -> None:
+        """If only the broker is out of reach, the failure names the broker."""
+        port = reserve_port(self)
+        self.app.conf.broker_url = f"redis://127.0.0.1:{port}/0"
+        took, error = await seconds_until(self.run_task("add", 1, 2))
+        self.assertRegex(str(error), "^Celery's broker cannot be reached: ")
+        self.assertLess(took, AT_ONCE)
+
+    async def test_given_up_meanwhile(self) -> None:
+        """A task that is given up while Redis is out of reach is stopped once it is back."""
+        log = LogCollector.attach(self) if hasattr(LogCollector, "attach") else None
+        call = self.run_task("add", 1, 2)
+        await until(lambda: place_of(call).endswith("sent"))
+        self.redis.kill()
+        call.cancel()
+        leaving = self.calls._under_way
+        assert leaving is not None
+        await until(lambda: not leaving.leaving._is_reachable)
+        self.assertFalse(log is not None and not log)
+        self.redis.start()
+        await self.start_worker()
+        await self.assertFailure(call, CancelledError)
+
+    async def end_orphans(self) -> None:
+        """Wait until no task is asked about any more: Redis came back without them."""
+        self.redis.start()
+        await self.start_worker()
+        under_way = self.calls._under_way
+        assert under_way is not None
+        await until(lambda: not under_way.leaving._left)
+
+
+class WorkerTests(CeleryTestCase):
+    """Workers that do not run, or end."""
+
+    async def test_none(self) -> None:
+        """Without a worker a revoke is lost. The task is told when a worker begins it."""
+        call = self.run_task("look", "a")
+        await until(lambda: place_of(call).endswith("sent"))
+        call.cancel()
+        backend = self.app.backend
+        await until(lambda: backend.client.keys("*") and self.calls._under_way is not None)
+        worker = await self.start_worker()
+        await self.assertFailure(call, CancelledError)
+        self.assertEqual(len(worker.log.matching("a begins")), len(worker.log.matching("a ends")))
+
+    async def test_killed(self) -> None:
+        """A killed worker stops nothing, and the call ends with its deadline: with `Lost`."""
+        calls = Calls(self.app, lost_after=1)
+        worker = await self.start_worker()
+        call = self.run_task("sleep", "a", 30, calls=calls)
+        await worker.log.expect("a begins")
+        call.cancel()
+        await until(lambda: "running in one@tests" in place_of(call))
+        worker.signal("KILL")
+        await worker.end()
+        await self.start_worker("two")
+        with self.assertRaisesRegex(Lost, "one@tests held the Celery task .* may still be running"):
+            await call
+
+    async def test_silent(self) -> None:
+        """A worker that is silent, but not yet lost, is waited for."""
+        worker = await self.start_worker()
+        call = self.run_task("sleep", "a", 2)
+        await worker.log.expect("a begins")
+        call.cancel()
+        await until(lambda: "running in one@tests" in place_of(call))
+        worker.signal("STOP")
+        worker.signal("CONT")
+        await self.assertFailure(call, CancelledError)
+        self.assertEqual(len(worker.log.matching("a ends")), 1)
+
+
+_ = (signal, Any, Celery)

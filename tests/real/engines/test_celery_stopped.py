@@ -1,0 +1,186 @@
+"""Celery tasks that are given up while their worker lives: never run, told, or sent a signal.
+
+What belongs here: what "stopped" means. What does not: servers that are lost, which
+`test_celery_lost` has.
+"""
+
+from functools import partial
+from typing import Any
+
+from celery.contrib.abortable import ABORTED
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+
+from cancelweb import Ended
+from cancelweb.celery import Calls
+
+from ..._servers import reactor
+from ._worker import CeleryTestCase, place_of, seconds_until, until, visited
+
+SOON = 3
+"""Seconds: far less than the tasks take that are not stopped."""
+
+
+class QueuedTests(CeleryTestCase):
+    """Tasks that no process has begun."""
+
+    async def test_never_run(self) -> None:
+        """They never run: neither those in Redis nor those that the worker has taken already."""
+        worker = await self.start_worker()
+        busy = self.run_task("sleep", "busy", 3)
+        await worker.log.expect("busy begins")
+        queued = [self.run_task("sleep", f"queued {n}", 0) for n in range(12)]
+        await until(lambda: all(place_of(each).endswith("sent") for each in queued))
+        # The worker takes four at a time for each process.
+        await until(lambda: len(worker.log.matching("Task sleep.* received")) >= 4)
+        for each in queued:
+            each.cancel()
+        took, failures = await seconds_until(
+            gatherResults([each.addErrback(lambda failure: failure.type) for each in queued])
+        )
+        self.assertEqual(set(failures), {CancelledError})
+        self.assertLess(took, SOON)
+        self.assertEqual(await busy, "busy")
+        self.assertEqual(await self.run_task("add", 1, 2), 3)
+        self.assertEqual(worker.log.matching("queued .* begins"), [])
+
+    async def test_are_no_survivors(self) -> None:
+        """The outcome of a request whose client left is that its work was stopped."""
+        worker = await self.start_worker()
+        busy = self.run_task("sleep", "busy", 3)
+        await worker.log.expect("busy begins")
+        visit, call = visited(lambda: self.run_task("sleep", "queued", 0))
+        await until(lambda: place_of(call).endswith("sent"))
+        visit.disconnect()
+        await until(lambda: visit.outcomes)
+        self.assertIs(visit.outcome.ended, Ended.STOPPED)
+        await busy
+
+    async def test_not_sent(self) -> None:
+        """A task that is given up in the turn in which it was called is not even sent."""
+        call = self.run_task("add", 1, 2)
+        call.cancel()
+        await self.assertFailure(call, CancelledError)
+        self.assertEqual(self.calls._messages._backend, None)
+
+    async def test_scheduled(self) -> None:
+        """A task that the worker keeps for later never runs."""
+        worker = await self.start_worker()
+        call = self.calls.run(self.app.tasks["add"].s(1, 2).set(countdown=2))
+        await worker.log.expect("Task add.* received")
+        call.cancel()
+        await self.assertFailure(call, CancelledError)
+
+
+class ToldTests(CeleryTestCase):
+    """Tasks that run, and look at their abort flag."""
+
+    async def test_stop(self) -> None:
+        """They stop at their next look, and the Deferred fires when they have ended."""
+        worker = await self.start_worker()
+        call = self.run_task("look", "a")
+        await worker.log.expect("a begins")
+        call.cancel()
+        took, error = await seconds_until(call)
+        self.assertIsInstance(error, CancelledError)
+        self.assertLess(took, SOON)
+        self.assertEqual(len(worker.log.matching("a ends")), 1)
+
+    async def test_flag_outlives_start(self) -> None:
+        """A task that starts at that moment is told, although Celery overwrites its flag."""
+        worker = await self.start_worker(tracks=True)
+        call = self.run_task("look", "a")
+        await worker.log.expect("Task look.* received")
+        call.cancel()
+        took, error = await seconds_until(call)
+        self.assertIsInstance(error, CancelledError)
+        self.assertLess(took, SOON)
+
+    async def test_overwritten_flag(self) -> None:
+        """A flag that the start of the task has overwritten is set again."""
+        worker = await self.start_worker(tracks=True)
+        call = self.run_task("look", "a")
+        await worker.log.expect("a begins")
+        backend = self.app.backend
+        store = backend.store_result
+        call.cancel()
+        await until(lambda: backend.get_state(call_id(call)) == ABORTED or call.called)
+        store(call_id(call), {}, "STARTED")
+        await self.assertFailure(call, CancelledError)
+        self.assertEqual(len(worker.log.matching("a ends")), 1)
+
+    async def test_progress(self) -> None:
+        """A task that tells its progress, which overwrites the flag too, is told in the end."""
+        worker = await self.start_worker()
+        call = self.run_task("report", "a")
+        await worker.log.expect("a begins")
+        call.cancel()
+        await self.assertFailure(call, CancelledError)
+        self.assertEqual(len(worker.log.matching("a ends")), 1)
+
+    async def test_two_workers(self) -> None:
+        """The word of a worker that does not run the task is not taken for its end."""
+        workers = [await self.start_worker(name) for name in ("one", "two")]
+        call = self.run_task("sleep", "a", 2)
+        await until(lambda: any(each.log.matching("a begins") for each in workers))
+        call.cancel()
+        await self.assertFailure(call, CancelledError)
+        self.assertTrue(any(each.log.matching("a ends") for each in workers))
+
+
+class DeafTests(CeleryTestCase):
+    """Tasks that run and never look."""
+
+    async def test_survive(self) -> None:
+        """The request has a survivor, and the report says which process runs the task."""
+        worker = await self.start_worker()
+        start = partial(self.run_task, "sleep", "a", 4)
+        visit, call = visited(start, clock=reactor, survivor_after=2)
+        await worker.log.expect("a begins")
+        visit.disconnect()
+        await until(lambda: visit.outcomes)
+        self.assertIs(visit.outcome.ended, Ended.SURVIVED)
+        self.assertRegex(place_of(call), r"running in one@tests, process \d+$")
+        self.assertEqual(worker.log.matching("a ends"), [])
+        await worker.log.expect("a ends")
+        await until(lambda: not self.calls._under_way.leaving._left)
+
+    async def test_soft(self) -> None:
+        """With SIGUSR1 they stop with SoftTimeLimitExceeded."""
+        calls = Calls(self.app, terminate="SIGUSR1")
+        worker = await self.start_worker()
+        call = self.run_task("sleep", "a", 30, calls=calls)
+        await worker.log.expect("a begins")
+        call.cancel()
+        took, error = await seconds_until(call)
+        self.assertIsInstance(error, CancelledError)
+        self.assertLess(took, SOON)
+        self.assertEqual(worker.log.matching("a ends"), [])
+
+    async def test_soft_and_slow(self) -> None:
+        """A task that goes on after the signal is waited for, although its worker forgets it."""
+        calls = Calls(self.app, terminate="SIGUSR1")
+        worker = await self.start_worker()
+        call = self.run_task("endure", "a", 2, calls=calls)
+        await worker.log.expect("a begins")
+        call.cancel()
+        await worker.log.expect("a goes on")
+        await self.assertFailure(call, CancelledError)
+        self.assertEqual(len(worker.log.matching("a ends")), 1)
+
+    async def test_hard(self) -> None:
+        """With SIGTERM their process ends, and the worker starts another one."""
+        calls = Calls(self.app, terminate="SIGTERM")
+        worker = await self.start_worker()
+        call = self.run_task("sleep", "a", 30, calls=calls)
+        await worker.log.expect("a begins")
+        call.cancel()
+        took, error = await seconds_until(call)
+        self.assertIsInstance(error, CancelledError)
+        self.assertLess(took, SOON)
+        self.assertEqual(await self.run_task("add", 1, 2), 3)
+        self.assertEqual(worker.log.matching("a ends"), [])
+
+
+def call_id(call: Deferred[Any]) -> str:
+    """The id of the task that a call waits for."""
+    return place_of(call).partition("[")[2].partition("]")[0]
