@@ -11,6 +11,7 @@ from ._scopes.refused import StartRefused
 from ._scopes.scope import Scope
 from ._scopes.shared import Shared
 from ._scopes.shield import detach, shield
+from ._unavailable import Unavailable, Unreachable
 from .causes import (
     Cause,
     ContentLost,
@@ -23,8 +24,6 @@ from .causes import (
     ResponseFinished,
     ScopeCancelled,
     TimedOut,
-    Unavailable,
-    Unreachable,
 )
 from .interfaces import ICancellable, ICancellableDetails
 from .observers import access_log_499, log_outcome

@@ -32,13 +32,16 @@ from .._servers import reactor
 PROGRAMS = {"demo", "tap"}
 """Not libraries: their functions are called by programs of ours."""
 
+ENGINES = {"celery"}
+"""Not importable without an engine: `real.engines` passes wrong arguments to these."""
+
 MADE_BY_US = {LetGo, Survivor, Outcome, Finding, Line, Point, Report, Response, cancelweb.Scope}
 """Users receive instances of these, and make none."""
 
 MODULES = [
     f"cancelweb.{each.name}"
     for each in pkgutil.iter_modules(cancelweb.__path__)
-    if not each.name.startswith("_") and each.name not in PROGRAMS
+    if not each.name.startswith("_") and each.name not in PROGRAMS | ENGINES
 ]
 
 LEFT_OUT = {

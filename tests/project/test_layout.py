@@ -18,7 +18,7 @@ PACKAGE = Path(cancelweb.__file__).parent
 FLOORS = [
     {"_checks", "_frozen", "_headers"},
     {"causes"},
-    {"_still_running"},
+    {"_still_running", "_unavailable"},
     {"interfaces"},
     {"_typed"},
     {"_log"},
@@ -54,6 +54,7 @@ ENTRY_POINTS = {
     "causes",
     "_still_running",
     "_typed",
+    "_unavailable",
     "_log",
     "_twisted",
     "_kinds",

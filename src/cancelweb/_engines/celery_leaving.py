@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from .._log import log
-from ..causes import Unavailable
+from .._unavailable import Unavailable
 from .celery_answers import Answers, Stage
 from .celery_call import Call
 from .celery_messages import Messages
@@ -160,6 +160,5 @@ class Leaving:
             log.failure("a message about Celery tasks failed", failure)
         elif self._is_reachable:
             self._is_reachable = False
-            text = "{reason}; cancelweb tries again, to stop {count} Celery tasks"
-            count = len(self._left) + len(self._to_leave)
-            log.warn(text, reason=failure.getErrorMessage(), count=count)
+            text = "{reason}; Celery tasks that were given up are stopped once it is back"
+            log.warn(text, reason=failure.getErrorMessage())

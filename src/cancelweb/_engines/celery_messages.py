@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ..causes import Unavailable
+from .._unavailable import Unavailable
 from .celery_answers import Answers, Held, Pool, Stage, result_of
 
 _BATCH = 50
@@ -117,12 +117,14 @@ class Messages:
                 "the task's own app, and set no backend on the task"
             )
         try:
-            with self._results(), self._broker() as connection:
+            with self._results():
+                self._backend.result_consumer.consume_from(task_id)
+            with self._broker() as connection:
                 return signature.apply_async(
                     task_id=task_id, expires=expires, connection=connection, retry=False
                 )
         except BaseException:
-            # Celery subscribes to the result first, and keeps that for ever.
+            # Otherwise the subscription would stay for ever.
             self._backend.result_consumer.cancel_for(task_id)
             raise
 

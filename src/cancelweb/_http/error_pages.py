@@ -23,7 +23,8 @@ from .._log import log
 from .._scopes.states import Fate
 from .._scopes.telling import log_failure_in, log_in
 from .._twisted.access import has_encoder
-from ..causes import Cause, RapidReset, Unavailable
+from .._unavailable import Unavailable
+from ..causes import Cause, RapidReset
 from .dead_requests import guard_answered
 from .negotiation import preferred
 from .pages import make_last, send
