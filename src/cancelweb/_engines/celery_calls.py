@@ -6,6 +6,7 @@ Runs in the reactor's thread, and leaves what blocks to `celery_messages`, in la
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -55,7 +56,7 @@ class CallsUnderWay:
         """Send a task; see ``cancelweb.celery.Calls.run``."""
         call = Call(signature, task_id, expires, self._cancelled)
         waiting = call.start()
-        published = self._publishing.call(self._publish, call)
+        published = self._publishing.call(copy_context().run, self._publish, call)
         published.addCallbacks(partial(self._published, call), call.end)
         return waiting
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -105,22 +106,27 @@ class Leaving:
 
     def _ask(self) -> None:
         self._timer = None
-        if self._is_asking:
-            return
-        self._is_asking = True
-        calls = list(self._left.values())
+        if not self._is_asking:
+            self._is_asking = True
+            asking = Deferred.fromCoroutine(self._ask_about(list(self._left.values())))
+            asking.addErrback(self.note).addCallback(self._have_asked)
+
+    async def _ask_about(self, calls: list[Call]) -> None:
         enough = self._workers.enough(self.reactor.seconds())
-        asking = self._asking.call(
+        answers = await self._asking.call(
             self.messages.ask,
             [each.id for each in calls],
             [each.id for each in calls if each.is_unsure],
             enough,
             any(each.is_signalled for each in calls),
         )
-        asking.addCallback(self._answered, calls, enough is None)
-        asking.addCallback(self._signal)
-        asking.addCallbacks(self._reached, self.note)
-        asking.addCallback(self._have_asked)
+        self._is_reachable = True
+        running = self._answered(answers, calls, enough is None)
+        if running and self.terminate is not None:
+            for call in running:
+                call.is_signalled = True
+            ids = [each.id for each in running]
+            await self._asking.call(self.messages.terminate, ids, self.terminate)
 
     def _answered(self, answers: Answers, calls: list[Call], is_complete: bool) -> list[Call]:
         """Judge each task; returns those whose processes are to be sent the signal."""
@@ -137,22 +143,11 @@ class Leaving:
                 running.append(call)
         return running
 
-    def _signal(self, calls: list[Call]) -> Any:
-        if self.terminate is None or not calls:
-            return None
-        for call in calls:
-            call.is_signalled = True
-        ids = [each.id for each in calls]
-        return self._asking.call(self.messages.terminate, ids, self.terminate)
-
     def _have_asked(self, _: object) -> None:
         self._is_asking = False
         self._ask_in(_PAUSE)
 
     # --- whether the servers can be reached ---
-
-    def _reached(self, _: object) -> None:
-        self._is_reachable = True
 
     def note(self, failure: Failure) -> None:
         """Log that messages cannot be sent, once until they can."""

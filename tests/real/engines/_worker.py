@@ -46,6 +46,12 @@ class CeleryTestCase(TestCase):
         self.app: Any = make_app(self.redis.url)
         self.calls = Calls(self.app)
 
+    def is_all_over(self) -> bool:
+        """Whether no task is asked about any more."""
+        under_way = self.calls._under_way
+        assert under_way is not None
+        return not (under_way.leaving._left or under_way.leaving._to_leave)
+
     def run_task(self, name: str, *args: object, calls: Calls | None = None) -> Deferred[Any]:
         """Call a task."""
         return (calls or self.calls).run(self.app.tasks[name].s(*args))

@@ -86,9 +86,7 @@ class BrokerTests(CeleryTestCase):
         """Wait until no task is asked about any more: Redis came back without them."""
         self.redis.start()
         await self.start_worker()
-        under_way = self.calls._under_way
-        assert under_way is not None
-        await until(lambda: not under_way.leaving._left)
+        await until(self.is_all_over)
 
 
 class WorkerTests(CeleryTestCase):
