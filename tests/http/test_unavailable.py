@@ -89,6 +89,6 @@ class ExceptionTests(SynchronousTestCase):
         self.assertEqual((str(copy), copy.cause), (str(unavailable()), unavailable().cause))
 
     def test_is_checked(self) -> None:
-        """A server or a detail that is no text is refused."""
+        """A server and a detail must be text."""
         self.assertRaises(TypeError, Unavailable, 1, "x")
         self.assertRaises(TypeError, Unavailable, "x", 1)

@@ -129,7 +129,7 @@ class Leaving:
             await self._asking.call(self.messages.terminate, ids, self.terminate)
 
     def _answered(self, answers: Answers, calls: list[Call], is_complete: bool) -> list[Call]:
-        """Judge each task; returns those whose processes are to be sent the signal."""
+        """Judge each task; returns those that run and got no signal yet."""
         self._workers.answered(answers.workers, is_complete, self.reactor.seconds())
         silent = self._workers.silent(answers.workers)
         running = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from attrs import define, field
@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from .._unavailable import Unavailable
 from .celery_answers import Answers, Held, Pool, Stage, result_of
+from .celery_commands import Commands
 
 _BATCH = 50
 """How many tasks one message gives up. Their flags are written first, which takes a moment each."""
@@ -43,8 +44,12 @@ class Messages:
 
     app: Any
     lost_after: float
+    _commands: Commands = field(init=False)
     _backend: Any = field(default=None, init=False)
     _of_thread: threading.local = field(factory=threading.local, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._commands = Commands(self.app)
 
     # --- connections ---
 
@@ -124,8 +129,9 @@ class Messages:
                     task_id=task_id, expires=expires, connection=connection, retry=False
                 )
         except BaseException:
-            # Otherwise the subscription would stay for ever.
-            self._backend.result_consumer.cancel_for(task_id)
+            # Otherwise the subscription would stay, if the backend can be reached.
+            with suppress(Unavailable), self._results():
+                self._backend.result_consumer.cancel_for(task_id)
             raise
 
     def read(self, is_needed: Callable[[], bool], heard: Callable[[Any], None]) -> None:
@@ -149,12 +155,12 @@ class Messages:
             batch = ids[first : first + _BATCH]
             self._set_flags(batch)
             with self._broker() as connection:
-                self.app.control.revoke(batch, connection=connection)
+                self._commands.revoke(batch, connection=connection)
 
     def terminate(self, ids: Sequence[str], signal: str) -> None:
         """Send a signal to the processes that run these tasks."""
         with self._broker() as connection:
-            self.app.control.revoke(ids, terminate=True, signal=signal, connection=connection)
+            self._commands.revoke(ids, terminate=True, signal=signal, connection=connection)
 
     def forget(self, results: Sequence[Any]) -> None:
         """Delete results, and wait for them no longer."""
@@ -169,7 +175,7 @@ class Messages:
                 self._backend.remove_pending_result(each)
 
     def _set_flags(self, ids: Sequence[str]) -> Mapping[str, Any]:
-        """Set the flags of tasks that have not ended; returns the results of those that have."""
+        """Set the flags of tasks, unless they have ended; returns the results, by task."""
         ends = {}
         with self._results():
             for task_id, meta in zip(ids, self._metas(ids), strict=True):
@@ -205,8 +211,7 @@ class Messages:
         """
         self.give_up(again)
         with self._broker() as connection:
-            inspect = self.app.control.inspect(connection=connection, limit=limit)
-            told = inspect.query_task(*ids) or {}
+            told = self._commands.ask(connection, "query_task", limit, ids=ids)
         held = dict(_held(told))
         pools: dict[str, Pool] = {}
         if is_pool_asked or any(each.stage is Stage.WAITING for each in held.values()):
@@ -218,8 +223,7 @@ class Messages:
         if not workers:
             return {}
         with self._broker() as connection:
-            inspect = self.app.control.inspect(workers, connection=connection, limit=len(workers))
-            stats = inspect.stats() or {}
+            stats = self._commands.ask(connection, "stats", len(workers), workers)
         return {worker: _pool(each["pool"]) for worker, each in stats.items()}
 
 

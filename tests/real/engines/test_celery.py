@@ -1,6 +1,6 @@
 """Celery tasks that end by themselves: results, errors, limits, and what is refused.
 
-What belongs here: calls that are not given up. What does not: what happens to those that are, which
+What belongs here: calls that are not given up. What does not: tasks that are stopped, which
 `test_celery_stopped` and `test_celery_lost` have.
 """
 
@@ -16,6 +16,7 @@ from twisted.web.server import Request
 from cancelweb import Disconnected, StartRefused
 from cancelweb.celery import Calls
 
+from ..._cycles import no_cycles
 from ..._visits import Visit
 from ._tasks import Refused, make_app
 from ._worker import CeleryTestCase, place_of, until
@@ -117,6 +118,40 @@ class ThreadTests(CeleryTestCase):
             each.addErrback(lambda _: None)
         await gatherResults(calls)
         self.assertLess(len(worker.log.matching("begins")), 100)
+
+
+class MemoryTests(CeleryTestCase):
+    """What a call leaves behind."""
+
+    async def test_no_cycle(self) -> None:
+        """Calls that end, fail or are given up leave nothing to the cycle collector."""
+        worker = await self.start_worker()
+        await self.run_task("add", 1, 2)
+        with no_cycles(self):
+            await self.run_task("add", 1, 2)
+            await self.run_task("fail", "no").addErrback(lambda failure: failure.trap(Refused))
+            look = self.run_task("look", "a")
+            await worker.log.expect("a begins")
+            look.cancel()
+            await look.addErrback(lambda failure: failure.trap(CancelledError))
+            del look
+
+    async def test_nothing_pending(self) -> None:
+        """Neither Celery nor these calls keep anything of a call that has ended."""
+        worker = await self.start_worker()
+        queued = [self.run_task("look", f"task {n}") for n in range(20)]
+        await worker.log.expect("task 0 begins")
+        for each in queued:
+            each.cancel()
+            each.addErrback(lambda failure: failure.trap(CancelledError))
+        await gatherResults(queued)
+        self.assertTrue(self.is_all_over())
+        under_way = self.calls._under_way
+        assert under_way is not None
+        self.assertEqual(under_way._awaited, {})
+        backend = self.calls._messages._backend
+        await until(lambda: not backend.result_consumer.subscribed_to)
+        self.assertEqual([*map(len, backend._pending_results)], [0, 0])
 
 
 class RefusedTests(CeleryTestCase):

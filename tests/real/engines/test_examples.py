@@ -9,10 +9,14 @@ import re
 import shlex
 import sys
 
+from twisted.internet.error import ProcessDone
+
 from ..._loopback import reserve_port
 from ..._servers import LoggedProcess, Server, reactor
 from .._examples import EXAMPLES, ExampleTestCase, Reader, docstring
 from .._redis import Redis
+from ._tasks import make_app
+from ._worker import until
 
 
 class CeleryTests(ExampleTestCase):
@@ -37,6 +41,23 @@ class CeleryTests(ExampleTestCase):
         server = await self.serve("celery_report.py", REDIS_URL=f"redis://127.0.0.1:{self.port}/0")
         reader = await server.connect(Reader("/7"))
         self.assertIn(b" 503 Service Unavailable\r\n", await reader.closed)
+
+    async def test_exits(self) -> None:
+        """A server that is told to stop while a report waits exits, without a task left behind."""
+        redis = Redis(self.port)
+        redis.start()
+        self.addCleanup(redis.kill)
+        server = await self.serve("celery_report.py", REDIS_URL=redis.url)
+        await server.connect(Reader("/7"))
+        await until(lambda: self.is_queued(redis))
+        self.process.signal("TERM")
+        await self.process.end()
+        self.assertIsInstance(self.process.reason, ProcessDone)
+        self.assert_quiet(server)
+
+    def is_queued(self, redis: Redis) -> bool:
+        """Whether a task waits for a worker."""
+        return bool(make_app(redis.url).backend.client.exists("celery"))
 
     def setUp(self) -> None:
         """Choose a port for Redis."""
