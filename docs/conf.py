@@ -51,7 +51,10 @@ intersphinx_mapping = {
     )
 }
 nitpick_ignore_regex = [
-    (r"py:.*", r"(asyncio|collections|concurrent|os|prometheus_client|subprocess|typing|zope)\..*"),
+    (
+        r"py:.*",
+        r"(asyncio|celery|collections|concurrent|os|prometheus_client|subprocess|typing|zope)\..*",
+    ),
     # Type variables, and the short names of private classes.
     (r"py:class", r"(cancelweb\..*\.)?[A-Z]\w*"),
 ]
