@@ -77,14 +77,14 @@ class ExceptionTests(SynchronousTestCase):
     """The exception itself."""
 
     def test_says_what(self) -> None:
-        """Its text names the server and says why."""
+        """The text names the server and says why."""
         self.assertEqual(
             str(unavailable()), "Celery's broker cannot be reached: connection refused"
         )
         self.assertIsInstance(unavailable(), ConnectionError)
 
     def test_is_pickled(self) -> None:
-        """It may be sent to another process."""
+        """The exception may be sent to another process."""
         copy = pickle.loads(pickle.dumps(unavailable()))
         self.assertEqual((str(copy), copy.cause), (str(unavailable()), unavailable().cause))
 

@@ -139,6 +139,8 @@ RIGHT: dict[str, Callable[[], Any]] = {
     "args": lambda: ["true"],
     "body": lambda: b"",
     "cause": Draining,
+    "detail": lambda: "connection refused",
+    "server": lambda: "Celery's broker",
     "outcome": outcome_of_a_client_that_left,
     "scope": open_scope,
     "stdin": lambda: b"",

@@ -113,7 +113,7 @@ class CallTests(SynchronousTestCase):
             self.assertEqual([*lines_of(waiting)], [f"Celery task report[id], {where}"])
 
     def test_ends_once(self) -> None:
-        """It fires once, with the first result."""
+        """The Deferred fires once, with the first result."""
         running = call()
         waiting = running.start()
         running.end(1)

@@ -4,6 +4,7 @@ What belongs here: calls that are not given up. What does not: tasks that are st
 `test_celery_stopped` and `test_celery_lost` have.
 """
 
+import re
 import threading
 from contextlib import suppress as suppressing
 from typing import Any
@@ -11,12 +12,15 @@ from typing import Any
 from celery import Celery, chain, chord, group
 from celery.exceptions import TaskRevokedError
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
+import cancelweb.celery
 from cancelweb import Disconnected, StartRefused
 from cancelweb.celery import Calls
 
 from ..._cycles import no_cycles
+from ..._servers import REPOSITORY
 from ..._visits import Visit
 from ._tasks import Refused, make_app
 from ._worker import CeleryTestCase, place_of, until
@@ -41,7 +45,7 @@ class ResultTests(CeleryTestCase):
         await until(lambda: not client.keys("celery-task-meta-*"))
 
     async def test_error(self) -> None:
-        """It fails with the task's own exception, which has the worker's traceback as a note."""
+        """A call fails with the task's own exception; the worker's traceback is a note of it."""
         await self.start_worker()
         with self.assertRaises(Refused) as caught:
             await self.run_task("fail", "no")
@@ -102,6 +106,16 @@ class ResultTests(CeleryTestCase):
         self.assertEqual(await self.run_task("add", 1, 2), 3)
 
 
+class ReferenceTests(SynchronousTestCase):
+    """The module's page in the reference."""
+
+    def test_is_complete(self) -> None:
+        """The page has each public name."""
+        page = (REPOSITORY / "docs" / "reference" / "celery.rst").read_text()
+        listed = re.findall(r"^\.\. auto\w+:: (\w+)", page, re.M)
+        self.assertEqual(sorted(listed), sorted(cancelweb.celery.__all__))
+
+
 class ThreadTests(CeleryTestCase):
     """Threads."""
 
@@ -137,7 +151,7 @@ class MemoryTests(CeleryTestCase):
             del look
 
     async def test_nothing_pending(self) -> None:
-        """Neither Celery nor these calls keep anything of a call that has ended."""
+        """After its end, nothing of a call is kept, also not by Celery."""
         worker = await self.start_worker()
         queued = [self.run_task("look", f"task {n}") for n in range(20)]
         await worker.log.expect("task 0 begins")

@@ -24,7 +24,7 @@ class QueuedTests(CeleryTestCase):
     """Tasks that no process has begun."""
 
     async def test_never_run(self) -> None:
-        """They never run: neither those in Redis nor those that the worker has taken already."""
+        """Tasks never run that wait in Redis, or that the worker has taken already."""
         worker = await self.start_worker()
         busy = self.run_task("look", "busy")
         await worker.log.expect("busy begins")
@@ -75,7 +75,7 @@ class ToldTests(CeleryTestCase):
     """Tasks that run, and look at their abort flag."""
 
     async def test_stop(self) -> None:
-        """They stop at their next look, and the Deferred fires when they have ended."""
+        """A task stops at its next look, and the Deferred fires when the task has ended."""
         worker = await self.start_worker()
         call = self.run_task("look", "a")
         await worker.log.expect("a begins")
