@@ -37,6 +37,7 @@ class Call:
         id: the id of the task.
         expires: seconds after which no worker may begin it, or None.
         cancelled: called with this call when its Deferred is cancelled.
+        began: when it was made, in seconds on the reactor's clock.
         result: the ``AsyncResult``, once the task is sent.
         is_given_up: whether the task is no longer wanted. Any thread reads this.
         is_done: whether the task has ended, or nothing more will be learnt about it.
@@ -51,6 +52,7 @@ class Call:
     id: str
     expires: float | None
     cancelled: Callable[[Call], object]
+    began: float = 0.0
     result: Any = field(default=None, init=False)
     is_given_up: bool = field(default=False, init=False)
     is_done: bool = field(default=False, init=False)

@@ -7,6 +7,7 @@ Runs in the reactor's thread, and leaves what blocks to `celery_messages`, in la
 from __future__ import annotations
 
 from contextvars import copy_context
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from .._unavailable import Unavailable
 from .celery_answers import result_of
 from .celery_call import Call
 from .celery_leaving import Leaving
@@ -40,6 +42,9 @@ class CallsUnderWay:
     _awaited: dict[str, Call] = field(factory=dict, init=False)
     """Tasks that were sent, and whose results are read."""
     _is_reading: bool = field(default=False, init=False)
+    _lost: Unavailable | None = field(default=None, init=False)
+    """The last failure to send a task. Only the publishing thread uses this."""
+    _lost_at: float = field(default=0.0, init=False)
 
     @classmethod
     def make(cls, reactor: Any, messages: Messages, terminate: str | None) -> CallsUnderWay:
@@ -54,7 +59,7 @@ class CallsUnderWay:
 
     def start(self, signature: Any, task_id: str, expires: float | None) -> Deferred[Any]:
         """Send a task; see ``cancelweb.celery.Calls.run``."""
-        call = Call(signature, task_id, expires, self._cancelled)
+        call = Call(signature, task_id, expires, self._cancelled, self.reactor.seconds())
         waiting = call.start()
         published = self._publishing.call(copy_context().run, self._publish, call)
         published.addCallbacks(partial(self._published, call), call.end)
@@ -64,7 +69,14 @@ class CallsUnderWay:
         """Send a task, in the lane's thread, unless it is no longer wanted."""
         if call.is_given_up or self._publishing.is_over:
             return None
-        result = self.messages.publish(call.signature, call.id, call.expires)
+        if self._lost is not None and call.began <= self._lost_at:
+            # If each call waited for a silent server, the last one in the line would wait long.
+            raise copy(self._lost)
+        try:
+            result = self.messages.publish(call.signature, call.id, call.expires)
+        except Unavailable as error:
+            self._lost, self._lost_at = copy(error), self.reactor.seconds()
+            raise
         result.then(partial(self._heard, call))
         return result
 

@@ -100,10 +100,12 @@ class Messages:
         backend = self.app.backend
         backend.retry_policy = {**backend.retry_policy, "max_retries": 0}
         backend.always_retry = False
-        backend.connparams |= {
-            "retry": Retry(NoBackoff(), 0),
-            "socket_connect_timeout": self.lost_after,
-        }
+        backend.connparams["retry"] = Retry(NoBackoff(), 0)
+        for each in ("socket_connect_timeout", "socket_timeout"):
+            # A connection over a Unix socket takes no timeout, and has no such key.
+            if each in backend.connparams:
+                given = backend.connparams[each]
+                backend.connparams[each] = min(given or self.lost_after, self.lost_after)
         self._backend = backend
 
     # --- publishing and reading ---

@@ -5,9 +5,10 @@ does not: tasks that are stopped while all servers live, which `test_celery_stop
 """
 
 from functools import partial
+from signal import SIGCONT, SIGSTOP
 
 from celery.contrib.abortable import ABORTED
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, gatherResults
 from twisted.logger import LogLevel, formatEvent
 
 from cancelweb import Ended, Unavailable
@@ -59,6 +60,21 @@ class BrokerTests(CeleryTestCase):
         self.assertEqual(await self.run_task("add", 1, 2), 3)
         consumer = self.calls._messages._backend.result_consumer
         await until(lambda: not consumer.subscribed_to)
+
+    async def test_silent(self) -> None:
+        """If Redis hangs, calls that wait in a line do not wait for each other's time limit."""
+        process = self.redis._process
+        assert process is not None
+        calls = Calls(self.app, lost_after=2)
+        process.send_signal(SIGSTOP)
+        self.addCleanup(process.send_signal, SIGCONT)
+        failures = [
+            self.run_task("add", 1, 2, calls=calls).addErrback(lambda failure: failure.type)
+            for _ in range(20)
+        ]
+        took, types = await seconds_until(gatherResults(failures))
+        self.assertEqual(set(types), {Unavailable})
+        self.assertLess(took, 20)
 
     async def test_broker_alone(self) -> None:
         """If only the broker is out of reach, the failure names the broker."""
