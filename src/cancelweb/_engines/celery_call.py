@@ -38,7 +38,8 @@ class Call:
         expires: seconds after which no worker may begin it, or None.
         cancelled: called with this call when its Deferred is cancelled.
         began: when it was made, in seconds on the reactor's clock.
-        result: the ``AsyncResult``, once the task is sent.
+        result: the ``AsyncResult``. The publishing thread sets it.
+        is_sent: whether that thread has reported that the task is sent.
         is_given_up: whether the task is no longer wanted. Any thread reads this.
         is_done: whether the task has ended, or nothing more will be learnt about it.
         is_told: whether the workers were told that the task is given up.
@@ -54,6 +55,7 @@ class Call:
     cancelled: Callable[[Call], object]
     began: float = 0.0
     result: Any = field(default=None, init=False)
+    is_sent: bool = field(default=False, init=False)
     is_given_up: bool = field(default=False, init=False)
     is_done: bool = field(default=False, init=False)
     is_told: bool = field(default=False, init=False)

@@ -65,44 +65,41 @@ class CallsUnderWay:
         published.addCallbacks(partial(self._published, call), call.end)
         return waiting
 
-    def _publish(self, call: Call) -> Any:
-        """Send a task, in the lane's thread, unless it is no longer wanted."""
+    def _publish(self, call: Call) -> bool:
+        """Send a task, in the lane's thread, unless it is no longer wanted; returns which."""
         if call.is_given_up or self._publishing.is_over:
-            return None
+            return False
         if self._lost is not None and call.began <= self._lost_at:
             # If each call waited for a silent server, the last one in the line would wait long.
             raise copy(self._lost)
         try:
-            result = self.messages.publish(call.signature, call.id, call.expires)
+            call.result = self.messages.publish(call.signature, call.id, call.expires)
         except Unavailable as error:
             self._lost, self._lost_at = copy(error), self.reactor.seconds()
             raise
-        result.then(partial(self._heard, call))
-        return result
+        call.result.then(partial(self._heard, call))
+        return True
 
-    def _published(self, call: Call, result: Any) -> None:
-        if result is None:
+    def _published(self, call: Call, is_sent: bool) -> None:
+        if not is_sent:
             call.end(Failure(CancelledError()))
-            return
-        call.result = result
-        if call.is_done:
-            # The task was faster than this report.
-            self._forget(call)
-            return
-        call.tell("sent")
-        self._awaited[call.id] = call
-        self._read()
-        if call.is_given_up:
-            self.leaving.leave(call)
+        elif not call.is_done:
+            # Otherwise the task was faster than this report.
+            call.is_sent = True
+            call.tell("sent")
+            self._awaited[call.id] = call
+            self._read()
+            if call.is_given_up:
+                self.leaving.leave(call)
 
     def _cancelled(self, call: Call) -> None:
-        if call.result is not None:
+        if call.is_sent:
             self.leaving.leave(call)
 
     # --- reading ---
 
     def _read(self) -> None:
-        if not self._is_reading:
+        if self._is_needed() and not self._is_reading:
             self._is_reading = True
             reading = self._reading.call(self.messages.read, self._is_needed, self._changed)
             reading.addCallbacks(self._has_read, self._is_lost)
@@ -112,8 +109,7 @@ class CallsUnderWay:
 
     def _has_read(self, _: object) -> None:
         self._is_reading = False
-        if self._is_needed():
-            self._read()
+        self._read()
 
     def _changed(self, meta: Any) -> None:
         """A task is in another state, says Celery, in the reading thread."""
@@ -123,10 +119,7 @@ class CallsUnderWay:
 
     def _heard(self, call: Call, result: Any) -> None:
         """A task has ended, says Celery, in one of the threads."""
-        try:
-            value = result_of(result.state, result.result, result.traceback)
-        except Exception:
-            value = Failure()
+        value = result_of(result.state, result.result, result.traceback)
         self.reactor.callFromThread(self._ended, call, result.state, value)
 
     def _ended(self, call: Call, state: str, value: Any) -> None:
@@ -163,10 +156,6 @@ class CallsUnderWay:
         call.is_done = True
         is_by_signal = isinstance(value, Failure) and value.check(SoftTimeLimitExceeded)
         call.end(Failure(CancelledError()) if call.is_signalled and is_by_signal else value)
-        if call.result is not None:
-            self._forget(call, is_forgotten)
-
-    def _forget(self, call: Call, is_forgotten: bool = True) -> None:
         messages = self.messages
         forget = messages.forget if is_forgotten else messages.unsubscribe
         self._publishing.call(forget, [call.result]).addErrback(self.leaving.note)

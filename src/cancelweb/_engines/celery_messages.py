@@ -83,15 +83,13 @@ class Messages:
 
     @contextmanager
     def _results(self) -> Iterator[Any]:
-        lost = self._backend.connection_errors
         try:
             yield self._backend
-        except (*lost, RuntimeError) as error:
-            # Celery's reader of results raises a RuntimeError after its attempts to reconnect.
-            reason = error if isinstance(error, lost) else error.__cause__
-            if not isinstance(reason, lost):
-                raise
-            raise Unavailable("Celery's result backend", str(reason)) from error
+        except RuntimeError as error:
+            # Celery's reader of results raises it after its attempts to reconnect.
+            raise Unavailable("Celery's result backend", str(error.__cause__ or error)) from error
+        except self._backend.connection_errors as error:
+            raise Unavailable("Celery's result backend", str(error)) from error
 
     def _open(self) -> None:
         """Make the result backend of this thread, and let it fail rather than try again."""
@@ -216,14 +214,13 @@ class Messages:
             told = self._commands.ask(connection, "query_task", limit, ids=ids)
         held = dict(_held(told))
         pools: dict[str, Pool] = {}
-        if is_pool_asked or any(each.stage is Stage.WAITING for each in held.values()):
+        is_waiting = any(each.stage is Stage.WAITING for each in held.values())
+        if told and (is_pool_asked or is_waiting):
             pools = self._pools(list(told))
         # Read after the answers: a task that no worker knows any more has stored its result.
         return Answers(frozenset(told), held, self._set_flags(ids), pools)
 
     def _pools(self, workers: Sequence[str]) -> dict[str, Pool]:
-        if not workers:
-            return {}
         with self._broker() as connection:
             stats = self._commands.ask(connection, "stats", len(workers), workers)
         return {worker: _pool(each["pool"]) for worker, each in stats.items()}

@@ -10,12 +10,18 @@ from signal import SIGCONT, SIGSTOP
 from celery.contrib.abortable import ABORTED
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.logger import LogLevel, formatEvent
+from twisted.python.failure import Failure
 
 from cancelweb import Ended, Unavailable
+from cancelweb._engines.celery_call import Call
+from cancelweb._engines.celery_calls import CallsUnderWay
+from cancelweb._engines.celery_leaving import Leaving
 from cancelweb.celery import Calls, Lost
 
 from ..._logs import log_events, of_cancelweb
 from ..._loopback import reserve_port
+from ..._servers import reactor
+from ._tasks import make_app
 from ._worker import CeleryTestCase, place_of, seconds_until, until, visited
 
 AT_ONCE = 1
@@ -75,6 +81,34 @@ class BrokerTests(CeleryTestCase):
         took, types = await seconds_until(gatherResults(failures))
         self.assertEqual(set(types), {Unavailable})
         self.assertLess(took, 20)
+
+    async def test_unix_socket(self) -> None:
+        """Redis may listen on a Unix socket, whose connections take no timeout."""
+        self.app = make_app("redis+socket:///nowhere/redis.sock")
+        _, error = await seconds_until(self.run_task("add", 1, 2, calls=Calls(self.app)))
+        self.assertRegex(str(error), "^Celery's result backend cannot be reached: ")
+
+    def test_other_broker(self) -> None:
+        """Another broker than Redis gets no options of Redis."""
+        self.app.conf.broker_url = "memory://"
+        connection = Calls(self.app)._messages._connect()
+        self.assertNotIn("socket_timeout", connection.transport_options)
+        self.assertEqual(connection.transport_options["max_retries"], 0)
+
+    def test_told(self) -> None:
+        """A message that fails for another reason is an error with a traceback, in the log."""
+        messages = self.calls._messages
+        leaving = Leaving(reactor, messages, None, lambda *_: None)
+        leaving.note(Failure(ValueError("no reason of ours")))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_faster_than_the_report(self) -> None:
+        """A task that has ended before the report that it is sent is not waited for again."""
+        under_way = CallsUnderWay.make(reactor, self.calls._messages, None)
+        call = Call(self.app.tasks["add"].s(1, 2), "id", None, lambda _: None)
+        call.is_done = True
+        under_way._published(call, True)
+        self.assertEqual(under_way._awaited, {})
 
     async def test_broker_alone(self) -> None:
         """If only the broker is out of reach, the failure names the broker."""
