@@ -102,6 +102,14 @@ class BrokerTests(CeleryTestCase):
         leaving.note(Failure(ValueError("no reason of ours")))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
+    def test_told_once(self) -> None:
+        """A server that is out of reach is one line in the log, however many messages fail."""
+        events = log_events(self)
+        leaving = Leaving(reactor, self.calls._messages, None, lambda *_: None)
+        for _ in range(2):
+            leaving.note(Failure(Unavailable("Celery's broker", "refused")))
+        self.assertEqual(len(of_cancelweb(events, LogLevel.warn)), 1)
+
     def test_faster_than_the_report(self) -> None:
         """A task that has ended before the report that it is sent is not waited for again."""
         under_way = CallsUnderWay.make(reactor, self.calls._messages, None)
