@@ -88,7 +88,7 @@ class ExampleTestCase(TestCase):
         )
         self.addCleanup(process.stop)
         self.process: Any = process
-        started = await process.log.expect(r"Site.* starting on \d+")
+        started = await process.log.expect(r"Site.* starting on \d+", within=60)
         return Server(int(started.rpartition(" ")[2]), process.log)
 
     async def assert_stopped(self, server: Server) -> None:
