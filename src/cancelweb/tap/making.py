@@ -16,6 +16,8 @@ from ..connections import bound_http2, notice_vanished
 from ..monitor import Monitor
 from ..status import QuietSite, StatusResource
 from .announcing import Announced
+from .handed_down import is_handed_down
+from .leaving import HandedDown
 from .loopback import names_interface, on_loopback
 from .options import Options
 from .service import DrainingService, Stop
@@ -38,11 +40,14 @@ def makeService(options: Options) -> MultiService:
     factory = bound_http2(factory)
     if options["keepalive"] is not None:
         factory = notice_vanished(factory, options["keepalive"])
+    handed_down = []
     for each, option, given in zip(web, options["options-of-ports"], options["ports"], strict=True):
         each.factory = factory
         each.endpoint = Announced(each.endpoint, "serving at {url}", f"--{option} {given}")
+        if is_handed_down(given):
+            handed_down.append(each)
     stop = Stop(options["drain-delay"], options["drain"], options["exit-after"])
-    server = DrainingService(web, monitor, stop)
+    server = DrainingService(web, monitor, stop, HandedDown(handed_down, site))
     TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
         resource = StatusResource(monitor, hosts=options["status-hosts"])

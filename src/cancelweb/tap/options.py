@@ -19,6 +19,7 @@ from ..connections import check_silence
 from ..monitor import Monitor
 from ..observers import access_log_499, log_outcome
 from ..status import StatusResource
+from .handed_down import is_handed_down, take
 from .loopback import endpoint_from
 from .values import (
     callable_from,
@@ -217,9 +218,13 @@ class Options(tap.Options):
         given = [*zip(self["options-of-ports"], self["ports"], strict=True)]
         if self["status"] is not None:
             given.append(("status", self["status"]))
+        taken: set[int] = set()
         for option, endpoint in given:
             with checking(option, endpoint):
-                check_endpoint(endpoint)
+                if is_handed_down(endpoint):
+                    take(endpoint, taken)
+                else:
+                    check_endpoint(endpoint)
 
     def wrapped(self, resource: Any, monitor: Monitor) -> CancellingResource:
         """The resource with cancellation around it, according to the options."""

@@ -21,6 +21,7 @@ from .._log import log
 from .._operating.exiting import ExitLimit
 from .._operating.holding_up import holders_of
 from ..monitor import Monitor
+from .leaving import HandedDown
 
 ACCEPTS = 5
 """How often each port is told to accept: one client the first time, then 20 more each time."""
@@ -53,12 +54,16 @@ class DrainingService(MultiService):
         web: the service that listens.
         monitor: the monitor of the served requests.
         stop: how long each step of the stop may take.
+        handed_down: those of its ports that outlive the process.
     """
 
-    def __init__(self, web: MultiService, monitor: Monitor, stop: Stop) -> None:
+    def __init__(
+        self, web: MultiService, monitor: Monitor, stop: Stop, handed_down: HandedDown
+    ) -> None:
         super().__init__()
         web.setServiceParent(self)
         self._web, self._monitor, self._stop = web, monitor, stop
+        self._handed_down = handed_down
         self._exit_limit: ExitLimit | None = None
 
     def startService(self) -> None:
@@ -118,6 +123,7 @@ class DrainingService(MultiService):
         for each in factories:
             # This counts as one more port: a Site that is stopped no longer writes its access log.
             each.doStart()
+        await self._handed_down.leave()
         if self._exit_limit is not None:
             # The drain has a limit of its own.
             self._exit_limit.withdraw()
