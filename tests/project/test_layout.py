@@ -70,6 +70,7 @@ EXTRAS = {
     "_operating": {"h2"},
     "celery": {"celery"},
     "prometheus": {"prometheus_client"},
+    "tap": {"prometheus_client"},
     "testing": {"h2", "hyperframe"},
 }
 """What a module may import besides, where it is installed."""

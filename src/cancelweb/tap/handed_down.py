@@ -1,8 +1,7 @@
 """Checks sockets that a supervisor hands down, before Twisted adopts one: ``--listen systemd:...``.
 
-Twisted reads what was handed down when it is imported. Of a wrong description or a wrong socket it
-tells little, and some wrong sockets it accepts. `leaving` has what a server does with the socket in
-the end.
+Twisted reads what was handed down when it is imported. It does not explain what is wrong with it,
+and accepts some sockets that it cannot serve. `service` leaves the socket in the end.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from ..monitor import Monitor
 from ..status import QuietSite, StatusResource
 from .announcing import Announced
 from .handed_down import is_handed_down
-from .leaving import HandedDown
 from .loopback import names_interface, on_loopback
+from .metrics import metrics_of
 from .options import Options
 from .service import DrainingService, Stop
 
@@ -47,10 +47,11 @@ def makeService(options: Options) -> MultiService:
         if is_handed_down(given):
             handed_down.append(each)
     stop = Stop(options["drain-delay"], options["drain"], options["exit-after"])
-    server = DrainingService(web, monitor, stop, HandedDown(handed_down, site))
+    server = DrainingService(web, monitor, stop, handed_down)
     TimerService(LOOK_EVERY, monitor.blind_spots).setServiceParent(server)
     if options["status"] is not None:
         resource = StatusResource(monitor, hosts=options["status-hosts"])
+        resource.putChild(b"metrics", metrics_of(monitor))
         given = options["status"]
         page = listening(given, QuietSite(resource))
         page.endpoint = Announced(page.endpoint, "status page at {url}", f"--status {given}")

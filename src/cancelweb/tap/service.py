@@ -6,12 +6,12 @@ The monitor drains; this module does so after the ports have closed and before t
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from attrs import frozen
-from twisted.application.service import MultiService
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReadDescriptor
@@ -21,7 +21,6 @@ from .._log import log
 from .._operating.exiting import ExitLimit
 from .._operating.holding_up import holders_of
 from ..monitor import Monitor
-from .leaving import HandedDown
 
 ACCEPTS = 5
 """How often each port is told to accept: one client the first time, then 20 more each time."""
@@ -54,11 +53,11 @@ class DrainingService(MultiService):
         web: the service that listens.
         monitor: the monitor of the served requests.
         stop: how long each step of the stop may take.
-        handed_down: those of its ports that outlive the process.
+        handed_down: those of its services whose sockets other processes share.
     """
 
     def __init__(
-        self, web: MultiService, monitor: Monitor, stop: Stop, handed_down: HandedDown
+        self, web: MultiService, monitor: Monitor, stop: Stop, handed_down: Sequence[IService] = ()
     ) -> None:
         super().__init__()
         web.setServiceParent(self)
@@ -123,7 +122,7 @@ class DrainingService(MultiService):
         for each in factories:
             # This counts as one more port: a Site that is stopped no longer writes its access log.
             each.doStart()
-        await self._handed_down.leave()
+        await self._leave_shared_sockets()
         if self._exit_limit is not None:
             # The drain has a limit of its own.
             self._exit_limit.withdraw()
@@ -134,6 +133,14 @@ class DrainingService(MultiService):
         for each in factories:
             each.doStop()
         await super().stopService()
+
+    async def _leave_shared_sockets(self) -> None:
+        """Leave the clients that wait on a shared socket to the other processes, or the next one.
+
+        The queue is the socket's: closing one of its descriptors resets no client.
+        """
+        for each in self._handed_down:
+            await maybeDeferred(each.disownServiceParent)
 
     def _stop_listening(self) -> Deferred[Any]:
         reactor: Any = global_reactor()
