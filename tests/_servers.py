@@ -165,11 +165,11 @@ class LoggedProcess(ProcessProtocol):
             kill.cancel()
         return self.reason
 
-    async def stop(self) -> None:
+    async def stop(self, within: float = 10) -> None:
         """Ask the process to stop, and wait for its end."""
         with suppress(ProcessExitedAlready):
             self.signal("TERM")
-        await self.end(within=10)
+        await self.end(within)
 
     async def kill(self) -> None:
         """End the process at once, if it still runs."""

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -22,6 +23,9 @@ from ..._servers import LOOPBACK, REPOSITORY, TWIST_CANCELWEB, LoggedProcess, re
 PAGES = ("--class", "tests.operating._served.Pages")
 LISTEN = ("--listen", "systemd:domain=INET:name=web")
 HANDED_DOWN = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
+CLIENTS = 20
+"""How many clients ask without end."""
+
 EXEC = ("/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh")
 """A shell that becomes the command behind it, once it has said whose the sockets are."""
 
@@ -33,12 +37,10 @@ def listening(test: TestCase) -> socket.socket:
     return shared
 
 
-def hand_down(
-    test: TestCase, descriptor: int, *command: str, **environment: str
-) -> tuple[LoggedProcess, Any]:
-    """Start a command that has a descriptor as its descriptor 3; returns the process twice."""
+def hand_down(test: TestCase, descriptor: int, *command: str, **environment: str) -> LoggedProcess:
+    """Start a command that has a descriptor as its descriptor 3."""
     process = LoggedProcess()
-    transport = reactor.spawnProcess(
+    reactor.spawnProcess(
         process,
         EXEC[0],
         [*EXEC, *command],
@@ -47,19 +49,31 @@ def hand_down(
         childFDs={0: "w", 1: "r", 2: "r", 3: descriptor},
     )
     test.addCleanup(process.stop)
-    return process, transport
+    return process
 
 
-async def start(test: TestCase, shared: socket.socket, *options: str) -> LoggedProcess:
+async def start(
+    test: TestCase,
+    shared: socket.socket,
+    *options: str,
+    command: Sequence[str] = TWIST_CANCELWEB,
+) -> LoggedProcess:
     """Start a server process on a socket, and wait until it serves."""
-    command = (sys.executable, *TWIST_CANCELWEB, *PAGES, *LISTEN, *options)
-    process, _ = hand_down(test, shared.fileno(), *command)
+    process = hand_down(test, shared.fileno(), sys.executable, *command, *PAGES, *LISTEN, *options)
     await process.log.expect("serving at ")
     return process
 
 
+def longest_stop(text: str) -> float:
+    """Seconds that a stop may take with the options in a supervisor's configuration."""
+    steps = {
+        name: float(seconds) for name, seconds in re.findall(r"--([a-z-]+)=([\d.]+)(?!\S)", text)
+    }
+    return steps["drain-delay"] + steps["drain"] + steps["exit-after"]
+
+
 class Asking(Protocol):
-    """A connection with one request after the other, until the server says that it was the last.
+    """A connection with one request after the other, until one side says that it was the last.
 
     Attributes:
         answers: the statuses that have come.
@@ -69,8 +83,9 @@ class Asking(Protocol):
 
     transport: Any
 
-    def __init__(self, load: "Load") -> None:
+    def __init__(self, load: "Load", is_short: bool) -> None:
         self._load, self._received = load, b""
+        self._headers = ["Connection: close"] if is_short else []
         self._is_waiting = False
         self.ended: Deferred[bytes | None] = Deferred()
 
@@ -79,7 +94,7 @@ class Asking(Protocol):
         self._ask()
 
     def _ask(self) -> None:
-        lines = ["GET /quick HTTP/1.1", "Host: localhost", *self._load.headers, "", ""]
+        lines = ["GET /quick HTTP/1.1", "Host: localhost", *self._headers, "", ""]
         self._is_waiting = True
         self.transport.write("\r\n".join(lines).encode())
 
@@ -105,16 +120,17 @@ class Asking(Protocol):
 class Load:
     """Clients that ask without end, each as soon as it was answered.
 
+    Every second client connects for each request, so that each process gets some. A connection that
+    stays open stays with its process.
+
     Attributes:
         port: where they ask.
-        headers: lines that each request has.
         statuses: how many answers had each status.
         lost: what came in place of a whole answer.
         is_over: whether the clients stop after the answer that they wait for.
     """
 
     port: int
-    headers: tuple[str, ...] = ()
     statuses: dict[int, int] = Factory(dict)
     lost: list[object] = Factory(list)
     is_over: bool = False
@@ -123,13 +139,16 @@ class Load:
 
     def begin(self, clients: int) -> None:
         """Have so many clients ask."""
-        self._clients += [Deferred.fromCoroutine(self._client()) for _ in range(clients)]
+        self._clients += [
+            Deferred.fromCoroutine(self._client(is_short=bool(number % 2)))
+            for number in range(clients)
+        ]
 
-    async def _client(self) -> None:
+    async def _client(self, is_short: bool) -> None:
         endpoint = TCP4ClientEndpoint(reactor, LOOPBACK, self.port)
         while not self.is_over:
             try:
-                connection: Any = await connectProtocol(endpoint, Asking(self))
+                connection: Any = await connectProtocol(endpoint, Asking(self, is_short))
             except Exception as error:
                 self.lost.append(error)
                 return
