@@ -15,6 +15,7 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -25,6 +26,9 @@ LISTEN = ("--listen", "systemd:domain=INET:name=web")
 HANDED_DOWN = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
 CLIENTS = 20
 """How many clients ask without end."""
+
+PAUSE = 0.01
+"""Seconds between an answer and the client's next request: the servers need the CPU, too."""
 
 EXEC = ("/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh")
 """A shell that becomes the command behind it, once it has said whose the sockets are."""
@@ -87,6 +91,7 @@ class Asking(Protocol):
         self._load, self._received = load, b""
         self._headers = ["Connection: close"] if is_short else []
         self._is_waiting = False
+        self._next: Any = None
         self.ended: Deferred[bytes | None] = Deferred()
 
     def connectionMade(self) -> None:
@@ -94,6 +99,10 @@ class Asking(Protocol):
         self._ask()
 
     def _ask(self) -> None:
+        self._next = None
+        if self._load.is_over:
+            self.transport.loseConnection()
+            return
         lines = ["GET /quick HTTP/1.1", "Host: localhost", *self._headers, "", ""]
         self._is_waiting = True
         self.transport.write("\r\n".join(lines).encode())
@@ -106,13 +115,13 @@ class Asking(Protocol):
             return
         self._is_waiting, self._received = False, b""
         self._load.answered(int(head.split()[1]))
-        if self._load.is_over:
-            self.transport.loseConnection()
-        elif b"\r\nConnection: close" not in head:
-            self._ask()
+        if b"\r\nConnection: close" not in head:
+            self._next = reactor.callLater(PAUSE, self._ask)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell what is missing."""
+        if self._next is not None:
+            self._next.cancel()
         self.ended.callback(self._received if self._is_waiting else None)
 
 
@@ -155,6 +164,7 @@ class Load:
             missing = await connection.ended
             if missing is not None:
                 self.lost.append(missing)
+            await deferLater(reactor, PAUSE)
 
     def answered(self, status: int) -> None:
         """Count an answer."""

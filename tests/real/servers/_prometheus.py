@@ -3,6 +3,9 @@
 What belongs here: starting it, and asking it. What does not: what is asked.
 """
 
+import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,16 +24,9 @@ from cancelweb.prometheus import MonitorCollector
 from ..._loopback import connect, request, reserve_port, serve
 from ..._pages import Handler, Page
 from ..._programs import find_program
-from ..._servers import LOOPBACK, LoggedProcess, reactor
+from ..._servers import LOOPBACK, REPOSITORY, LoggedProcess, reactor
 
-CONFIGURATION = """
-scrape_configs:
-- job_name: site
-  scrape_interval: 100ms
-  scrape_timeout: 100ms
-  static_configs: [{{targets: ["{host}:{port}"]}}]
-"""
-
+EXAMPLE = REPOSITORY / "examples" / "prometheus.yml"
 
 REMEDY = "apt-get install prometheus"
 
@@ -74,23 +70,29 @@ class Site:
         await connection.leave()
 
 
+def configuration(ports: Sequence[int]) -> str:
+    """The example, for a test: with these ports, and more often."""
+    targets = json.dumps([f"{LOOPBACK}:{port}" for port in ports])
+    text = EXAMPLE.read_text().replace("15s", "100ms\n    scrape_timeout: 100ms")
+    return re.sub(r"targets: .*", f"targets: {targets}", text)
+
+
 class Prometheus:
-    """A Prometheus server that scrapes one site."""
+    """A Prometheus server that scrapes some processes."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://{LOOPBACK}:{port}/api/v1/"
 
     @classmethod
-    async def start(cls, test: TestCase, site: Site) -> "Prometheus":
-        """Start a server for the length of a test, and wait until it has scraped the site."""
+    async def start(cls, test: TestCase, *ports: int) -> "Prometheus":
+        """Start a server for the length of a test, and wait until it has scraped these ports."""
         directory, port = Path(test.mktemp()).resolve(), reserve_port(test)
         directory.mkdir()
-        configuration = directory / "prometheus.yml"
-        configuration.write_text(CONFIGURATION.format(host=LOOPBACK, port=site.port))
+        (directory / "prometheus.yml").write_text(configuration(ports))
         process = LoggedProcess()
         command = [
             find_program("prometheus", REMEDY),
-            f"--config.file={configuration}",
+            f"--config.file={directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={directory / 'data'}",
             f"--web.listen-address={LOOPBACK}:{port}",
         ]
@@ -98,7 +100,7 @@ class Prometheus:
         test.addCleanup(process.stop)
         await process.log.expect("ready to receive web requests")
         prometheus = cls(port)
-        await prometheus.until("up == 1")
+        await prometheus.until(f"sum(up) == {len(ports)}")
         return prometheus
 
     async def _get(self, what: str, **parameters: str) -> Any:

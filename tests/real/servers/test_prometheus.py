@@ -52,7 +52,7 @@ class QueriesTests(TestCase):
         self.site = Site(self)
         self.site.add(b"quick", lambda _: b"page")
         self.site.add(b"slow", waiting)
-        self.prometheus = await Prometheus.start(self, self.site)
+        self.prometheus = await Prometheus.start(self, self.site.port)
 
     async def make_traffic(self) -> None:
         """Make traffic of every kind, and wait until it is scraped."""

@@ -1,7 +1,7 @@
 """Server processes on one socket of a real supervisord, which runs them as in the example.
 
-What belongs here: `examples/supervisord.conf`. What does not: processes that share a socket, without
-a supervisor (`test_shared_socket`).
+What belongs here: `examples/supervisord.conf`. What does not: processes that share a socket and
+have no supervisor (`test_shared_socket`).
 """
 
 import os
@@ -41,7 +41,7 @@ class ConfigurationTests(SynchronousTestCase):
 class RestartTests(TestCase):
     """A supervisord that runs the example, and restarts its processes."""
 
-    timeout = 90
+    timeout = 120
 
     async def start(self) -> None:
         """Run supervisord, on a port and in a directory of this test."""
@@ -92,7 +92,7 @@ class RestartTests(TestCase):
             restarted.log.lines, [f"shop:{number}: stopped", f"shop:{number}: started"]
         )
         while '"GET /quick' not in self.log_of(number).removeprefix(before).partition(SERVING)[2]:
-            await deferLater(reactor, 0.02)
+            await deferLater(reactor, 0.05)
 
     def log_of(self, number: int) -> str:
         """What a process has logged."""
