@@ -63,6 +63,12 @@ LEAVING = [
     DOCS / "howto" / "snippets" / name
     for name in ("leaving_before.py", "leaving_after.py", "test_leaving.py")
 ]
+SUPERVISORD = EXAMPLES / "supervisord.conf"
+PROMETHEUS = EXAMPLES / "prometheus.yml"
+UNITS = {
+    name: EXAMPLES / "systemd" / name
+    for name in ("cancelweb.socket", "cancelweb@.service", "cancelweb.target")
+}
 LANDING = [DOCS / "landing" / name for name in ("before.py", "after.py")]
 OWN_PROGRAMS = {
     *LANDING,
@@ -99,6 +105,10 @@ OWN_PROGRAMS = {
     ASYNCIO,
     *LEAVING,
     *ROLLING,
+    # Configurations of other programs, which the tests in real.servers run.
+    SUPERVISORD,
+    PROMETHEUS,
+    *UNITS.values(),
 }
 
 

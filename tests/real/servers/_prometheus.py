@@ -21,12 +21,11 @@ from cancelweb import CancellingResource
 from cancelweb.monitor import Monitor
 from cancelweb.prometheus import MonitorCollector
 
+from ..._docs import PROMETHEUS
 from ..._loopback import connect, request, reserve_port, serve
 from ..._pages import Handler, Page
 from ..._programs import find_program
-from ..._servers import LOOPBACK, REPOSITORY, LoggedProcess, reactor
-
-EXAMPLE = REPOSITORY / "examples" / "prometheus.yml"
+from ..._servers import LOOPBACK, LoggedProcess, reactor
 
 REMEDY = "apt-get install prometheus"
 
@@ -73,7 +72,7 @@ class Site:
 def configuration(ports: Sequence[int]) -> str:
     """The example, for a test: with these ports, and more often."""
     targets = json.dumps([f"{LOOPBACK}:{port}" for port in ports])
-    text = EXAMPLE.read_text().replace("15s", "100ms\n    scrape_timeout: 100ms")
+    text = PROMETHEUS.read_text().replace("15s", "100ms\n    scrape_timeout: 100ms")
     return re.sub(r"targets: .*", f"targets: {targets}", text)
 
 

@@ -15,12 +15,12 @@ from twisted.internet.error import ProcessDone
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ..._docs import SUPERVISORD
 from ..._loopback import reserve_port
 from ..._programs import find_program
 from ..._servers import ALARMING, LOOPBACK, REPOSITORY, LoggedProcess, reactor
 from ._handed_down import CLIENTS, Load, longest_stop
 
-EXAMPLE = REPOSITORY / "examples" / "supervisord.conf"
 REMEDY = "pip install supervisor"
 BESIDE_PYTHON = str(Path(sys.executable).parent)
 NUMBERS = (1, 2, 3)
@@ -32,7 +32,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_waits_for_the_drain(self) -> None:
         """supervisord kills a process only when all steps of its stop are over."""
-        text = EXAMPLE.read_text()
+        text = SUPERVISORD.read_text()
         (seconds,) = re.findall(r"^stopwaitsecs=(\d+)$", text, re.M)
         self.assertGreater(int(seconds), longest_stop(text))
         self.assertIn("\nstopsignal=TERM\n", text)
@@ -50,7 +50,7 @@ class RestartTests(TestCase):
         self.directory = Path(tempfile.mkdtemp(prefix="cancelweb-supervisord-"))
         self.addCleanup(shutil.rmtree, self.directory)
         self.port = reserve_port(self)
-        (self.directory / "supervisord.conf").write_text(self.adapted(EXAMPLE.read_text()))
+        (self.directory / "supervisord.conf").write_text(self.adapted(SUPERVISORD.read_text()))
         self.supervisord = self.run_program("supervisord", "--nodaemon")
         self.addCleanup(self.supervisord.stop, within=30)
         for number in NUMBERS:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from ..._docs import UNITS
 from ..._loopback import reserve_port
 from ..._programs import find_program
 from ..._servers import (
@@ -29,8 +30,7 @@ from ..._servers import (
 from ..._sockets import SocketVisit
 from ._handed_down import LISTEN, PAGES, hand_down, listening, longest_stop
 
-UNITS = REPOSITORY / "examples" / "systemd"
-SERVICE = UNITS / "cancelweb@.service"
+SOCKET, SERVICE, TARGET = UNITS.values()
 REMEDY = "apt-get install systemd"
 
 
@@ -49,7 +49,7 @@ class UnitFilesTests(SynchronousTestCase):
         analyze = find_program("systemd-analyze", REMEDY)
         directory = Path(self.mktemp()).resolve()
         directory.mkdir()
-        for each in UNITS.iterdir():
+        for each in UNITS.values():
             text = each.read_text().replace("/srv/shop/venv/bin/twist", sys.executable)
             (directory / each.name).write_text(text.replace(*change))
         units = [directory / each for each in ("cancelweb@1.service", "cancelweb.target")]
@@ -76,11 +76,11 @@ class UnitFilesTests(SynchronousTestCase):
     def test_names_agree(self) -> None:
         """The socket has the name that the command asks for, and the target starts all of it."""
         command = setting(SERVICE, "ExecStart")
-        name = setting(UNITS / "cancelweb.socket", "FileDescriptorName")
+        name = setting(SOCKET, "FileDescriptorName")
         self.assertIn(f"--listen=systemd:domain=INET:name={name} ", command)
         self.assertEqual(setting(SERVICE, "Sockets"), "cancelweb.socket")
-        started = setting(UNITS / "cancelweb.target", "Wants").split()
-        self.assertIn(setting(UNITS / "cancelweb.socket", "Service"), started)
+        started = setting(TARGET, "Wants").split()
+        self.assertIn(setting(SOCKET, "Service"), started)
         started.remove("cancelweb.socket")
         for each in started:
             self.assertRegex(each, r"^cancelweb@\d\.service$")
