@@ -25,10 +25,15 @@ OURS = str(os.getpid())
 VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
+def one_socket(name: str) -> dict[str, str]:
+    """What a supervisor sets for one socket of this name."""
+    return dict(zip(VARIABLES, (OURS, "1", name), strict=True))
+
+
 class HandedDownTestCase(SynchronousTestCase):
     """A process to which sockets may be handed down."""
 
-    def hand_down(self, first: int | None = None, **environment: str) -> None:
+    def hand_down(self, environment: dict[str, str], first: int | None = None) -> None:
         """Let this process find these variables, and Twisted the descriptors from the first on."""
         given = {**os.environ, **environment}
         for name in {*VARIABLES} - {*environment}:
@@ -42,7 +47,7 @@ class HandedDownTestCase(SynchronousTestCase):
     def hand_down_socket(self, made: socket.socket, name: str = "web") -> int:
         """Hand down a socket as a supervisor does; returns its descriptor."""
         self.addCleanup(made.close)
-        self.hand_down(made.fileno(), LISTEN_PID=OURS, LISTEN_FDS="1", LISTEN_FDNAMES=name)
+        self.hand_down(one_socket(name), made.fileno())
         return made.fileno()
 
     def line(self, *endpoints: str) -> str:
@@ -62,7 +67,7 @@ class MissingTests(HandedDownTestCase):
         """Without LISTEN_FDNAMES, the line says what a supervisor must set."""
         for given in ({}, {"LISTEN_FDS": "1", "LISTEN_PID": OURS}):
             for endpoint in BY_NAME, BY_INDEX, f"haproxy:{BY_NAME}":
-                self.hand_down(**given)
+                self.hand_down(given)
                 self.assertEqual(
                     self.line(endpoint),
                     "no socket was handed down, because LISTEN_FDNAMES is not set: a supervisor "
@@ -76,13 +81,13 @@ class MissingTests(HandedDownTestCase):
             "web": {},
             "web:status": {"LISTEN_FDS": "1", "LISTEN_PID": OURS},
         }.items():
-            self.hand_down(LISTEN_FDNAMES=names, **environment)
+            self.hand_down({"LISTEN_FDNAMES": names, **environment})
             expected = f"no socket was handed down for the LISTEN_FDNAMES {names}: {NEEDED}"
             self.assertEqual(self.line(BY_NAME), expected)
 
     def test_for_another_process(self) -> None:
         """With the LISTEN_PID of another process, the line has both, and the usual reason."""
-        self.hand_down(LISTEN_PID="1", LISTEN_FDS="1", LISTEN_FDNAMES="web")
+        self.hand_down({**one_socket("web"), "LISTEN_PID": "1"})
         self.assertEqual(
             self.line(BY_NAME),
             f"LISTEN_PID is 1, and this is process {OURS}: have the supervisor start this program "
@@ -92,7 +97,7 @@ class MissingTests(HandedDownTestCase):
     def test_number(self) -> None:
         """A LISTEN_FDS that is missing, or not a number, is shown."""
         for shown, environment in {"None": {}, "'web'": {"LISTEN_FDS": "web"}}.items():
-            self.hand_down(LISTEN_PID=OURS, LISTEN_FDNAMES="web", **environment)
+            self.hand_down({"LISTEN_PID": OURS, "LISTEN_FDNAMES": "web", **environment})
             expected = f"LISTEN_FDS must be the number of sockets, not {shown}"
             self.assertEqual(self.line(BY_NAME), expected)
 
@@ -127,7 +132,7 @@ class DescriptionTests(HandedDownTestCase):
             )
 
     def test_which_are_handed_down(self) -> None:
-        """An endpoint is one that is handed down by its kind, in any case and behind a wrapper."""
+        """The kind of an endpoint tells, in any case and behind a wrapper."""
         for endpoint in BY_NAME, BY_INDEX, "Systemd:", f"haproxy:{BY_NAME}", f"HAProxy:{BY_NAME}":
             self.assertTrue(is_handed_down(endpoint), endpoint)
         for endpoint in "tcp:8080", "unix:systemd", "haproxy:tcp:8080", "haproxy", "systemd":
@@ -164,7 +169,7 @@ class SocketTests(HandedDownTestCase):
         reader, writer = os.pipe()
         self.addCleanup(os.close, reader)
         self.addCleanup(os.close, writer)
-        self.hand_down(reader, LISTEN_PID=OURS, LISTEN_FDS="1", LISTEN_FDNAMES="web")
+        self.hand_down(one_socket("web"), reader)
         self.assertEqual(
             self.line(BY_NAME), f"descriptor {reader} is not an open socket: {os.strerror(88)}"
         )

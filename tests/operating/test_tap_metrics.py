@@ -47,7 +47,7 @@ class MetricsTests(SynchronousTestCase):
         """The metrics of the server's monitor and of its process are served as text."""
         response = self.ask()
         self.assertEqual(response.code, 200)
-        (content_type,) = response.headers.getRawHeaders(b"content-type")
+        (content_type,) = response.headers.getRawHeaders(b"content-type", [])
         self.assertRegex(content_type, rb"^text/plain; version=")
         self.assertIn("cancelweb_requests_in_flight 0.0\n", response.body.decode())
         self.assertIn("python_info", self.names())

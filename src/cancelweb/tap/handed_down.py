@@ -34,7 +34,7 @@ def _unwrapped(description: str) -> str:
 
 
 def take(description: str, taken: set[int]) -> None:
-    """Check the socket of an endpoint, and add its descriptor to those that are taken.
+    """Check the socket of an endpoint, and add its descriptor to the taken ones.
 
     Raises:
         ValueError: there is no such socket, it cannot be served, or it is taken.
