@@ -77,7 +77,7 @@ class NamesTests(SynchronousTestCase):
         shown = queries_of_docs()
         for query in [*shown, *queries(dashboard())]:
             self.check(query)
-        self.assertEqual(len(shown), 3)
+        self.assertEqual(len(shown), 4)
 
     def check(self, query: str) -> None:
         """Assert that a query names metrics and labels that exist."""

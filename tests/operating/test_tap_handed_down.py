@@ -9,15 +9,18 @@ import socket
 from typing import Any
 
 from twisted.internet import endpoints
-from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpointStringParser
+from twisted.internet.task import deferLater
 from twisted.plugin import getPlugins
 from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 
+from cancelweb import tap
 from cancelweb.tap.handed_down import NEEDED, is_handed_down
 
-from .._servers import LOOPBACK
+from .._servers import LOOPBACK, reactor
 from .test_tap import parsed
+from .test_tap_service import RunningTestCase
 
 BY_NAME = "systemd:domain=INET:name=web"
 BY_INDEX = "systemd:domain=INET:index=0"
@@ -231,3 +234,28 @@ class SocketTests(HandedDownTestCase):
         self.assertIsInstance(
             endpoints.serverFromString(None, BY_NAME), endpoints.AdoptedStreamServerEndpoint
         )
+
+
+class StoppingTests(HandedDownTestCase, RunningTestCase):
+    """A server that is stopped, in this process, and whose socket outlives it."""
+
+    async def test_clients_are_left(self) -> None:
+        """At the signal, before its delay, the server stops accepting, and resets no client."""
+        # This process has a descriptor of its own, as the other servers have.
+        shared = socket.create_server((LOOPBACK, 0))
+        self.addCleanup(shared.close)
+        self.hand_down(one_socket("web"), shared.dup().detach())
+        server = tap.makeService(parsed("--listen", BY_NAME, "--drain-delay", "0.3"))
+        server.startService()
+        (port,) = [each for each in reactor.getReaders() if IListeningPort.providedBy(each)]
+        stopped = server.stopService()
+        await deferLater(reactor, 0)
+        self.assertNotIn(port, reactor.getReaders())
+        self.assertFalse(stopped.called)
+        client = socket.create_connection(shared.getsockname())
+        self.addCleanup(client.close)
+        await stopped
+        accepted, _ = shared.accept()
+        accepted.sendall(b"page")
+        accepted.close()
+        self.assertEqual(client.recv(9), b"page")

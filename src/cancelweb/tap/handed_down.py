@@ -45,8 +45,15 @@ def take(description: str, taken: set[int]) -> None:
             f"descriptor {descriptor} is already that of another option: let the supervisor hand "
             "down one socket for each"
         )
-    for reason in _objections(descriptor, family):
-        raise ValueError(reason)
+    try:
+        opened = socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        raise ValueError(
+            f"descriptor {descriptor} is not an open socket: {error.strerror}"
+        ) from error
+    with opened:
+        for reason in _objections(opened, family):
+            raise ValueError(f"descriptor {descriptor} {reason}")
     taken.add(descriptor)
 
 
@@ -99,25 +106,19 @@ def _is_any_handed_down() -> bool:
     return True
 
 
-def _objections(descriptor: int, family: int) -> Iterator[str]:
-    """Why a descriptor cannot be served, the first reason first."""
-    try:
-        opened = socket.socket(fileno=os.dup(descriptor))
-    except OSError as error:
-        yield f"descriptor {descriptor} is not an open socket: {error.strerror}"
-        return
-    with opened as each:
-        if each.type != socket.SOCK_STREAM:
-            yield f"descriptor {descriptor} is not a TCP socket, but a {each.type.name}"
-        if not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            yield (
-                f"descriptor {descriptor} does not listen. A connection cannot be handed down, as "
-                "with Accept=yes: write Accept=no"
-            )
-        if each.family != family:
-            yield f"descriptor {descriptor} needs domain={each.family.name.removeprefix('AF_')}"
-        if each.family == socket.AF_UNIX:
-            yield (
-                f"descriptor {descriptor} is a UNIX socket, whose file Twisted deletes when the "
-                "first process stops, so that no client reaches the others: hand down a TCP socket"
-            )
+def _objections(opened: socket.socket, family: int) -> Iterator[str]:
+    """Why a socket cannot be served, the first reason first."""
+    if opened.type != socket.SOCK_STREAM:
+        yield f"is not a TCP socket, but a {opened.type.name}"
+    if not opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        yield (
+            "does not listen. A connection cannot be handed down, as with Accept=yes: write "
+            "Accept=no"
+        )
+    if opened.family != family:
+        yield f"needs domain={opened.family.name.removeprefix('AF_')}"
+    if opened.family == socket.AF_UNIX:
+        yield (
+            "is a UNIX socket, whose file Twisted deletes when the first process stops, so that no "
+            "client reaches the others: hand down a TCP socket"
+        )
