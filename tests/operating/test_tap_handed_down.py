@@ -4,6 +4,7 @@ What belongs here: checks in this process, on sockets of its own. What does not:
 processes that share a socket (`real.servers.test_systemd`, `real.servers.test_supervisord`).
 """
 
+import errno
 import os
 import socket
 from typing import Any
@@ -164,7 +165,7 @@ class SocketTests(HandedDownTestCase):
         closed.close()
         self.assertEqual(
             self.line(BY_NAME),
-            f"descriptor {descriptor} is not an open socket: {os.strerror(9)}",
+            f"descriptor {descriptor} is not an open socket: {os.strerror(errno.EBADF)}",
         )
 
     def test_file(self) -> None:
@@ -174,7 +175,8 @@ class SocketTests(HandedDownTestCase):
         self.addCleanup(os.close, writer)
         self.hand_down(one_socket("web"), reader)
         self.assertEqual(
-            self.line(BY_NAME), f"descriptor {reader} is not an open socket: {os.strerror(88)}"
+            self.line(BY_NAME),
+            f"descriptor {reader} is not an open socket: {os.strerror(errno.ENOTSOCK)}",
         )
 
     def test_datagrams(self) -> None:
