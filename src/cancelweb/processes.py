@@ -1,28 +1,62 @@
-"""Run child processes that end with their whole process group (subprocess).
+"""Run child processes that end with their whole process group (subprocess, deferToProcess).
 
-The functions to call, and the output to read. `_stoppable.children` has the child and its group.
-For POSIX systems.
+Programs, with the output to read, and Python functions. `_stoppable.children` has the child that
+runs a program, `_stoppable.pool` those that call functions. For POSIX systems.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorProcess
+from twisted.internet.interfaces import IReactorFDSet, IReactorProcess
 
 from ._checks import check_flag, check_instance, check_seconds
 from ._kinds.where import place
 from ._stoppable.children import Child, Completed
 from ._stoppable.leaders import Argument
+from ._stoppable.pool import Pool
+from ._stoppable.pool_calls import ChildDied
 from ._stoppable.program_checks import check_program, check_surroundings
 from ._stoppable.reactors import check_reactor, in_reactor_thread, reactor_for
 
-__all__ = ["Output", "run", "stream"]
+__all__ = ["ChildDied", "Output", "Pool", "defer_to_process", "run", "stream"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _STREAM_ERRORS = 2**16
 """How many bytes to keep from the end of a streamed child's standard error."""
+
+_pools: WeakKeyDictionary[IReactorFDSet, Pool] = WeakKeyDictionary()
+"""The pool of each reactor for `defer_to_process`."""
+
+
+def defer_to_process(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+    """Call a function in a child process of the reactor's pool.
+
+    The pool has one child for each processor. The reactor is that of the current scope if it
+    watches file descriptors, or else the global one.
+
+    Args:
+        f: the function; see `Pool.call`.
+        *args: positional arguments for ``f``.
+        **kwargs: keyword arguments for ``f``.
+
+    Returns:
+        A Deferred, as `Pool.call` returns it.
+
+    Raises:
+        TypeError: ``f`` is no function, or it or an argument cannot be pickled.
+    """
+    reactor = reactor_for(None, IReactorFDSet)
+    pool = _pools.get(reactor)
+    if pool is None:
+        pool = _pools[reactor] = Pool(reactor=reactor)
+    return pool.call(f, *args, **kwargs)
 
 
 def run(

@@ -1,34 +1,28 @@
 """A child process and what it says, until it and its whole process group have ended.
 
-`leaders` starts it and signals its group; `processes` hands its output on.
+`groups` stops it; `processes` hands its output on.
 """
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 
 from .._kinds.where import Place, place
 from .._log import log
 from .._scopes.refusal import begin
 from .._scopes.waits import Wait
 from .delays import Delay
-from .descriptors import FIRST_LOOK, LONGEST_PAUSE, ExitNotice, Reader, Writer
+from .descriptors import ExitNotice, Reader, Writer
+from .groups import Group
 from .inflow import Inflow
 from .leaders import Argument, Leader
 
 Completed = subprocess.CompletedProcess[bytes]
-
-_AFTER_KILL = 1.0
-"""Seconds that KILL is given to work. What still runs then belongs to another user, or waits in the
-kernel for a device."""
-
 
 @define(eq=False)
 class Child:
@@ -57,24 +51,18 @@ class Child:
     place: Place = field(factory=lambda: Place("a process that has not begun"))
     _stdout: Inflow = field(factory=Inflow)
     _stderr: bytearray = field(factory=bytearray)
-    _leader: Leader | None = None
+    _group: Group | None = None
     _outputs: tuple[Reader, ...] = ()
     _input: Writer | None = None
-    _has_exited: bool = False
-    _is_stopping: bool = False
-    _is_gone: bool = False
     _status: int | None = None
     _delay: Delay | None = None
     """Ends the reading after the exit."""
-    _timer: IDelayedCall | None = None
-    """Has the group stopped, or killed."""
-    _given_up: float | None = None
     _waiting: list[Wait[None]] = field(factory=list)
 
     @property
     def is_started(self) -> bool:
         """Whether it was started; it may have ended since."""
-        return self._leader is not None
+        return self._group is not None
 
     async def read(self) -> bytes:
         """Return some of the child's output, or nothing at the end; the first call starts it.
@@ -88,8 +76,10 @@ class Child:
         return await self._stdout.get(self.place)
 
     def _start(self) -> Deferred[None]:
-        leader = self._leader = Leader.start(self.args, self.cwd, self.env)
+        leader = Leader.start(self.args, self.cwd, self.env)
+        assert leader.stdout and leader.stderr
         self.place.text = f"process {leader.pid} and its group"
+        self._group = Group(self.reactor, leader, self.grace, self.place, self._gone)
         self._input = Writer(self.reactor, leader.stdin, self.stdin)
         stdout = Reader(self.reactor, leader.stdout, self._out_received, self._output_ended)
         stderr = Reader(self.reactor, leader.stderr, self._err_received, self._output_ended)
@@ -105,7 +95,7 @@ class Child:
     # --- while it runs ---
 
     def _out_received(self, data: bytes) -> None:
-        if not self._is_stopping:
+        if not self._started().is_stopping:
             self._stdout.put(data)
 
     def _err_received(self, data: bytes) -> None:
@@ -127,10 +117,11 @@ class Child:
     # --- until all output has been read ---
 
     def _exited(self) -> None:
-        self._has_exited = True
-        if self._is_stopping:
-            self.reactor.callLater(0, self._await_group)
-        elif not self._is_open():
+        group = self._started()
+        group.exited()
+        if group.is_stopping:
+            return
+        if not self._is_open():
             self._stop_the_rest()
         elif self.wait_delay is not None:
             self._delay = Delay(self.reactor, self.wait_delay, self._end_reading)
@@ -138,7 +129,8 @@ class Child:
                 self._delay.resume()
 
     def _output_ended(self) -> None:
-        if self._has_exited and not self._is_stopping and not self._is_open():
+        group = self._started()
+        if group.has_exited and not group.is_stopping and not self._is_open():
             self._stop_the_rest()
 
     def _is_open(self) -> bool:
@@ -157,57 +149,26 @@ class Child:
         self._stop_the_rest()
 
     def _stop_the_rest(self) -> None:
-        # In the next turn, because all children that have exited in this one share a look.
         self._disarm()
-        self._timer = self.reactor.callLater(0, self.stop)
+        self._started().stop_the_rest()
 
     # --- until its group is gone ---
 
     def stop(self) -> None:
-        """Ask the group to end, and kill what is left after the grace period; idempotent.
-
-        If the child has exited and nothing else is in its group, the signal has no effect.
-        """
-        if self._is_stopping or self._is_gone:
-            return
-        self._disarm()
-        self._is_stopping = True
-        self._signal(signal.SIGTERM)
-        self._timer = self.reactor.callLater(self.grace, self._kill)
-        # The child may wait until its output is read.
-        self.resumeProducing()
-        if self._has_exited:
-            self._await_group()
-
-    def _kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        self._given_up = self.reactor.seconds() + _AFTER_KILL
-
-    def _signal(self, number: int) -> None:
-        try:
-            self._led().signal(number)
-        except PermissionError:
-            # Some systems say this of zombies, too.
-            if self._led().group_may_run():
-                # All that is left of the group runs as another user: sudo started it, for example.
-                log.warn("{place} could not be stopped: no permission", place=self.place.text)
-
-    def _await_group(self, pause: float = FIRST_LOOK) -> None:
-        if not self._led().group_may_run():
-            self._gone()
-        elif self._given_up is None or self.reactor.seconds() < self._given_up:
-            self.reactor.callLater(pause, self._await_group, min(2 * pause, LONGEST_PAUSE))
-        else:
-            log.warn("{place}: it runs after KILL, and is let go", place=self.place.text)
-            self._gone()
+        """Stop the group, as `Group.stop` does; idempotent."""
+        group = self._started()
+        if not (group.is_stopping or group.is_gone):
+            self._disarm()
+            group.stop()
+            # The child may wait until its output is read.
+            self.resumeProducing()
 
     def _gone(self) -> None:
-        self._is_gone = True
         self._disarm()
         self._close()
         # Otherwise the two would form a cycle.
         self._stdout.producer = self._outputs[0]
-        self._status = self._led().collect()
+        self._status = self._started().leader.collect()
         self._stdout.end()
         waiting, self._waiting = self._waiting, []
         for wait in waiting:
@@ -217,9 +178,6 @@ class Child:
         delay, self._delay = self._delay, None
         if delay is not None:
             delay.pause()
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
 
     def _close(self) -> None:
         assert self._input is not None
@@ -227,9 +185,9 @@ class Child:
         for each in self._outputs:
             each.close()
 
-    def _led(self) -> Leader:
-        assert self._leader is not None
-        return self._leader
+    def _started(self) -> Group:
+        assert self._group is not None
+        return self._group
 
     def when_gone(self) -> Deferred[None]:
         """Return a Deferred that fires when no process of the group runs.
@@ -241,7 +199,7 @@ class Child:
         waiting = wait.deferred
         assert waiting is not None
         place(waiting, self.place)
-        if self._is_gone:
+        if self._started().is_gone:
             wait.end(None)
         else:
             self._waiting.append(wait)

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from attrs import define, field
 from twisted.internet.fdesc import readFromFD, writeToFD
-from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor, IWriteDescriptor
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -146,6 +146,7 @@ class ExitNotice:
     reactor: Any
     leader: Leader
     exited: Callable[[], object]
+    _timer: IDelayedCall | None = field(default=None, init=False)
 
     def watch(self) -> None:
         """Begin to watch. The call may come at once."""
@@ -154,11 +155,20 @@ class ExitNotice:
         else:
             self.reactor.addReader(self)
 
+    def ignore(self) -> None:
+        """Watch no more, until the next `watch`."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        self.reactor.removeReader(self)
+
     def _look(self, pause: float = FIRST_LOOK) -> None:
+        self._timer = None
         if self.leader.has_exited():
             self.exited()
         else:
-            self.reactor.callLater(pause, self._look, min(2 * pause, LONGEST_PAUSE))
+            pause_after = min(2 * pause, LONGEST_PAUSE)
+            self._timer = self.reactor.callLater(pause, self._look, pause_after)
 
     def logPrefix(self) -> str:
         return "exit of a process"

@@ -44,40 +44,52 @@ class Leader:
         pid: its process id, and the id of the group.
         pidfd: a file descriptor that becomes readable when it has exited; None without ``pidfd``.
         stdin: the end of a pipe to its standard input.
-        stdout: the end of a pipe from its standard output.
-        stderr: the end of a pipe from its standard error.
+        stdout: the end of a pipe from its standard output, or None if it has that of this process.
+        stderr: the end of a pipe from its standard error, or None likewise.
     """
 
     pid: int
     pidfd: int | None
     stdin: IO[bytes]
-    stdout: IO[bytes]
-    stderr: IO[bytes]
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
     _is_held: bool = True
     _rest: Rest | None = None
     """What is left of the group; None until the exit of the leader is noticed."""
 
     @classmethod
     def start(
-        cls, args: Sequence[Argument], cwd: Argument | None, env: Mapping[str, str] | None
+        cls,
+        args: Sequence[Argument],
+        cwd: Argument | None = None,
+        env: Mapping[str, str] | None = None,
+        output: int | None = subprocess.PIPE,
+        pass_fds: Sequence[int] = (),
     ) -> Leader:
         """Run a program in a session and a group of its own.
+
+        Args:
+            args: the program and its arguments.
+            cwd: its working directory; None for that of this process.
+            env: its environment; None for that of this process.
+            output: None for the standard output and error of this process, instead of pipes.
+            pass_fds: file descriptors that it inherits.
 
         Raises:
             OSError: the program could not be run.
             RuntimeError: it does not lead a group of its own, so what it starts could not be
                 stopped. It has been killed.
         """
-        pipe = subprocess.PIPE
         popen = subprocess.Popen(
             args,
             bufsize=0,
             cwd=cwd,
             env=env,
             start_new_session=True,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pass_fds=pass_fds,
         )
         if not _leads(popen.pid):
             with popen:
@@ -90,7 +102,7 @@ class Leader:
         # This class collects the exit status. A returncode keeps Popen from collecting it.
         popen.returncode = 0
         HELD.add(popen.pid)
-        assert popen.stdin and popen.stdout and popen.stderr
+        assert popen.stdin is not None
         return cls(popen.pid, _pidfd(popen.pid), popen.stdin, popen.stdout, popen.stderr)
 
     def has_exited(self) -> bool:

@@ -89,7 +89,7 @@ class GroupTestCase(TestCase):
 
     def is_at_work(self) -> bool:
         """Whether there are processes, or timers that look after them."""
-        timers = any("Child." in str(each) for each in reactor.getDelayedCalls())
+        timers = any("Group." in str(each) for each in reactor.getDelayedCalls())
         return timers or bool(running(self.mark)) or bool(zombies())
 
     def assert_gone(self) -> None:

@@ -1,0 +1,168 @@
+"""One call in a child process of a pool: what is sent, and what its Deferred fires with.
+
+`workers` makes the call; `pool` knows which one is next.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import signal
+from collections.abc import Callable, Iterable
+from multiprocessing.pool import RemoteTraceback
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from .._kinds.where import Place, function_at, function_name, place
+from .._scopes.waits import Wait
+from . import pool_child
+
+if TYPE_CHECKING:
+    from .workers import Worker
+
+
+class ChildDied(RuntimeError):
+    """A child process of a pool ended by itself while it made a call.
+
+    Attributes:
+        pid: its process id.
+        status: its exit status, which is negative if a signal ended it.
+    """
+
+    def __init__(self, message: str, pid: int, status: int) -> None:
+        super().__init__(message)
+        self.pid, self.status = pid, status
+
+
+@define(eq=False)
+class Call:
+    """A call that waits for a child, is made by one, or is over.
+
+    Attributes:
+        name: the name of the function.
+        message: what a child is sent.
+        cancelled: called with this when the Deferred is cancelled for the first time.
+        worker: the child that makes the call.
+        place: names the child.
+    """
+
+    name: str
+    message: bytes
+    cancelled: Callable[[Call], object]
+    worker: Worker | None = field(default=None, init=False)
+    place: Place = field(factory=lambda: Place("the queue of a process pool"), init=False)
+    _wait: Wait[Any] | None = field(default=None, init=False)
+
+    def wait(self) -> Deferred[Any]:
+        """Return the Deferred that fires at the end of the call; call this once."""
+        self._wait = Wait(lambda _: self.cancelled(self))
+        assert self._wait.deferred is not None
+        return place(self._wait.deferred, self.place)
+
+    def end(self, result: object) -> None:
+        """Fire the Deferred: with a result or a Failure, or with CancelledError if cancelled."""
+        wait, self._wait = self._wait, None  # The two refer to each other.
+        assert wait is not None
+        wait.end(result)
+
+    def give_up(self) -> None:
+        """End a call that no child makes."""
+        self.end(Failure(CancelledError()))
+
+    def returned(self, message: bytes) -> None:
+        """End the call with the child's message about it."""
+        self.end(_result_of(self.name, message))
+
+    def child_ended(self, worker: Worker) -> None:
+        """End the call because the child that made it, or was to make it, has ended."""
+        if worker.is_stopped:
+            self.give_up()
+            return
+        when = "while it ran" if worker.is_ready else "before it could run"
+        text = f"process {worker.pid} {_words(worker.status)} {when} {self.name}"
+        self.end(Failure(ChildDied(text, worker.pid, worker.status)))
+
+
+def message_of(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Pickle a call.
+
+    Raises:
+        TypeError: the function or an argument cannot be pickled.
+    """
+    try:
+        call = pickle.dumps((f, args, kwargs), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise TypeError(_advice(f, error)) from error
+    return pickle.dumps((function_name(f), call))
+
+
+def _advice(f: Callable[..., Any], error: Exception) -> str:
+    name = function_name(f)
+    try:
+        pickle.dumps(f)
+    except Exception:
+        return (
+            f"{function_at(f)} cannot be called in a child process, which imports it by its name: "
+            f"{error}. Define it at the top of a module, without a decorator that replaces it."
+        )
+    return (
+        f"an argument of {name} cannot be pickled, and so not be sent to a child process: {error}. "
+        "Pass plain data, and open connections and files in the function."
+    )
+
+
+def _words(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
+
+
+def _result_of(name: str, message: bytes) -> Any:
+    kind, body = message[:1], memoryview(message)[1:]
+    if kind != pool_child.RESULT:
+        return _failure_of(kind, pickle.loads(body))
+    try:
+        return pickle.loads(body)
+    except Exception as error:
+        text = f"what {name} returned could not be loaded in this process: {error!r}"
+        return Failure(RuntimeError(text))
+
+
+def _failure_of(kind: bytes, raised: pool_child.Raised) -> Failure:
+    data, text, printed, frames = raised
+    error: Exception = RuntimeError(text)
+    if data is not None and kind == pool_child.ERROR:
+        try:
+            error = pickle.loads(data)
+        except Exception as why:
+            error = RuntimeError(f"{text}, which could not be loaded in this process: {why!r}")
+    error.__cause__ = RemoteTraceback(printed)
+    # Twisted logs the frames of an exception, but not its cause.
+    return Failure(error, type(error), _traceback(frames))
+
+
+def _traceback(frames: Iterable[tuple[str, int, str]]) -> TracebackType | None:
+    """A traceback with the lines of another process."""
+    made: TracebackType | None = None
+    for file, line, function in reversed(list(frames)):
+        made = TracebackType(made, _frame(file, function), 0, line)
+    return made
+
+
+def _frame(file: str, function: str) -> FrameType:
+    code = compile("caller()", file, "eval").replace(co_name=function, co_qualname=function)
+    frame: FrameType = eval(code, {"caller": _caller})
+    return frame
+
+
+def _caller() -> FrameType:
+    here = inspect.currentframe()
+    assert here is not None and here.f_back is not None
+    return here.f_back

@@ -1,0 +1,201 @@
+"""The program of a pool's child process: it calls one function after the other.
+
+`workers` runs this file as a script. Importing cancelweb, and with it Twisted, would take ten times
+as long as starting Python, so this module imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from io import BytesIO
+from typing import IO, Any, cast
+
+HEAD = 8
+"""How many bytes before a message tell its length."""
+
+READY, RESULT, ERROR, BROKEN = b"+", b"r", b"e", b"b"
+"""The first byte of a message to the server: what follows is nothing, the pickled result, or a
+`Raised`. `BROKEN` is an error of the pool's user that the child words itself."""
+
+Raised = tuple[bytes | None, str, str, list[tuple[str, int, str]]]
+"""A pickled exception, or None; how to name it; its traceback; the frames of that, outermost first:
+file, line and function."""
+
+MAIN = ("__main__", "__mp_main__")
+"""The names under which the server's script is known: to itself, and here to multiprocessing."""
+
+
+def framed(message: bytes) -> bytes:
+    """A message with its length."""
+    return len(message).to_bytes(HEAD, "big") + message
+
+
+# --- the script of the server ---
+
+
+class Unpickler(pickle.Unpickler):
+    """Imports the server's script only if a function or a class of it is needed.
+
+    Most scripts of a server import more than a function needs. Those without
+    ``if __name__ == "__main__":`` would start a second server.
+    """
+
+    def __init__(self, data: bytes, main: dict[str, str]) -> None:
+        super().__init__(BytesIO(data))
+        self._main = main
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in MAIN and self._main:
+            _import_main(self._main)
+        return super().find_class(module, name)
+
+
+def _import_main(main: dict[str, str]) -> None:
+    # A server has imported Twisted already, and so does its script.
+    from multiprocessing import spawn
+
+    from twisted.internet.base import ReactorBase
+
+    start, starter = ReactorBase.startRunning, cast(Any, ReactorBase)
+    starter.startRunning = _refuse
+    try:
+        spawn.prepare(main)
+        main.clear()
+    finally:
+        starter.startRunning = start
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise RuntimeError(
+        "the server's script would start a second reactor when a child process imports it: put the "
+        'start of the server below `if __name__ == "__main__":`, or the function into a module'
+    )
+
+
+# --- the end of the server ---
+
+
+def end_with(server: int) -> None:
+    """Have this process and its group killed when the server has ended, whatever they do.
+
+    Linux itself sends the signal, so that it also ends a function that never lets another thread
+    run, such as a long match of a regular expression.
+
+    Args:
+        server: the end of a pipe whose other end only the server holds.
+    """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(server, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(server, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(server, fcntl.F_GETFL)
+        fcntl.fcntl(server, fcntl.F_SETFL, flags | os.O_ASYNC)
+        if select.select([server], [], [], 0)[0]:
+            _kill_group()
+    else:
+        threading.Thread(target=_await_end, args=[server], daemon=True).start()
+
+
+def _await_end(server: int) -> None:
+    os.read(server, 1)
+    _kill_group()
+
+
+def _kill_group() -> None:
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+# --- calls ---
+
+
+def serve(receive: IO[bytes], send: Callable[[bytes], object]) -> None:
+    """Call what the server asks for, until it closes the connection.
+
+    Args:
+        receive: has the facts about the server, and then the calls.
+        send: sends bytes to the server.
+    """
+    facts = pickle.loads(_received(receive))
+    sys.path[:], sys.argv[:] = facts["sys_path"], facts["sys_argv"]
+    main = facts["main"]
+    send(framed(READY))
+    while message := _received(receive):
+        send(framed(called(message, main)))
+
+
+def _received(receive: IO[bytes]) -> bytes:
+    return receive.read(int.from_bytes(receive.read(HEAD), "big"))
+
+
+def called(message: bytes, main: dict[str, str]) -> bytes:
+    """Make a call, and return the message about its end.
+
+    Args:
+        message: the pickled name of the function, and the pickled call.
+        main: how to import the server's script; emptied when it was imported.
+    """
+    name, call = pickle.loads(message)
+    try:
+        f, args, kwargs = Unpickler(call, main).load()
+    except BaseException as error:
+        where = "could not be loaded in the child process, which imports it by its name"
+        return _raised(BROKEN, error, f"{name} {where}: {_shown(error)}")
+    try:
+        result = f(*args, **kwargs)
+    except BaseException as error:
+        return _raised(ERROR, error, f"{name} raised {_shown(error)}")
+    try:
+        return RESULT + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        kind = type(result).__qualname__
+        text = f"{name} returned a {kind} that cannot be pickled: {_shown(error)}"
+        return _raised(BROKEN, error, text)
+
+
+def _raised(kind: bytes, error: BaseException, text: str) -> bytes:
+    # The first frame is that of this module.
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    lines = [(each.filename, each.lineno or 0, each.name) for each in frames]
+    printed = "".join(traceback.format_exception(error))
+    raised: Raised = (_pickled(error), text, printed, lines)
+    return kind + pickle.dumps(raised)
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    """The exception, if the server can load it: some can be pickled, but not be made again."""
+    if not isinstance(error, Exception):
+        return None
+    try:
+        data = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
+        pickle.loads(data)
+    except Exception:
+        return None
+    return data
+
+
+def _shown(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def main() -> None:
+    """Serve the server, whose connection is the file descriptor in the first argument."""
+    server = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    end_with(server)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.set_inheritable(False)
+    serve(connection.makefile("rb"), connection.sendall)
+
+
+if __name__ == "__main__":
+    main()

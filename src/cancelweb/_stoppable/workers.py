@@ -1,0 +1,217 @@
+"""A child process of a pool, as its server sees it: it is free, makes a call, or ends.
+
+`pool_child` is what runs in the child; `pool` decides which call it makes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections.abc import Callable
+from multiprocessing import spawn
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.main import CONNECTION_DONE
+from twisted.python.failure import Failure
+
+from .._kinds.where import Place
+from . import pool_child
+from .descriptors import ExitNotice
+from .groups import Group
+from .leaders import Leader
+from .pool_calls import Call
+
+_CHUNK = 2**16
+
+_PROGRAM = str(Path(pool_child.__file__))
+
+
+class _Channel(FileDescriptor):
+    """The server's end of the connection to a child.
+
+    It is watched only while a message from the child is awaited.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        end: socket.socket,
+        received: Callable[[bytes], object],
+        lost: Callable[[], object],
+    ) -> None:
+        super().__init__(reactor)
+        end.setblocking(False)
+        self._end, self._received, self._lost = end, received, lost
+        self._data, self.connected = bytearray(), 1
+
+    def send(self, message: bytes) -> None:
+        """Send a message, and await one."""
+        self.write(pool_child.framed(message))
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def writeSomeData(self, data: bytes) -> int | BaseException:
+        try:
+            return self._end.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            return error
+
+    def doRead(self) -> Exception | None:
+        try:
+            data = self._end.recv(_CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return error
+        self._data += data
+        head = pool_child.HEAD
+        size = head + int.from_bytes(self._data[:head], "big")
+        if head <= len(self._data) >= size:
+            message, self._data = bytes(self._data[head:]), bytearray()
+            self.stopReading()
+            self._received(message)
+        return None if data else CONNECTION_DONE
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self._end.close()
+        lost, self._lost, self._received = self._lost, _nothing, _nothing
+        lost()
+
+
+@define(eq=False)
+class Worker:
+    """A child process that makes one call at a time.
+
+    The reactor watches it only while it starts, makes a call or ends. So a pool without calls
+    leaves nothing in the reactor, and a free child that has died is noticed by the next call.
+
+    Attributes:
+        reactor: the reactor that watches.
+        grace: seconds between TERM and KILL.
+        freed: called with this when the child can make a call.
+        gone: called with this when the child and its group have ended.
+        call: the call that it makes.
+        is_ready: whether it has started, and could make a call.
+        is_stopped: whether it was asked to end.
+        status: the exit status, once it is gone.
+    """
+
+    reactor: Any
+    grace: float
+    freed: Callable[[Worker], object]
+    gone: Callable[[Worker], object]
+    call: Call | None = field(default=None, init=False)
+    is_ready: bool = field(default=False, init=False)
+    is_stopped: bool = field(default=False, init=False)
+    status: int = field(default=0, init=False)
+    _leader: Leader = field(init=False)
+    _group: Group = field(init=False)
+    _channel: _Channel = field(init=False)
+    _notice: ExitNotice = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [*_python(), _PROGRAM, str(theirs.fileno())]
+        try:
+            self._leader = Leader.start(command, output=None, pass_fds=[theirs.fileno()])
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        place = Place(f"process {self.pid} of a pool and its group")
+        self._group = Group(self.reactor, self._leader, self.grace, place, self._gone)
+        self._channel = _Channel(self.reactor, ours, self._received, self._stop)
+        self._notice = ExitNotice(self.reactor, self._leader, self._exited)
+        self._send(pickle.dumps(_facts()))
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._leader.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs; if it has ended, it will be gone soon."""
+        if self._group.is_stopping or self._group.is_gone:
+            return False
+        if self._leader.has_exited() and not self._group.has_exited:
+            self._exited()
+        return not self._group.has_exited
+
+    def run(self, call: Call) -> None:
+        """Make a call. The child must be free."""
+        self.call = call
+        call.worker = self
+        call.place.text = f"process {self.pid}, {call.name}"
+        self._send(call.message)
+
+    def _send(self, message: bytes) -> None:
+        self._channel.send(message)
+        self._notice.watch()
+
+    def _received(self, message: bytes) -> None:
+        if self._group.is_stopping:
+            return
+        self._notice.ignore()
+        call, self.call, self.is_ready = self.call, None, True
+        # The next call begins first, because code that gets a result may take long.
+        self.freed(self)
+        if call is not None:
+            call.returned(message)
+
+    def stop(self) -> None:
+        """Stop the child and its group, as `Group.stop` does; idempotent."""
+        self.is_stopped = True
+        self._stop()
+
+    def _stop(self) -> None:
+        self._channel.stopReading()
+        if not (self._group.has_exited or self._group.is_gone):
+            self._notice.ignore()
+            self._notice.watch()
+        self._group.stop()
+
+    def kill_now(self) -> None:
+        """Kill the child and its group, and block until they have ended."""
+        self.is_stopped = True
+        self._group.kill_now()
+
+    def _exited(self) -> None:
+        self._group.exited()
+        if not self._group.is_stopping:
+            self._group.stop_the_rest()
+
+    def _gone(self) -> None:
+        self._notice.ignore()
+        self._notice.exited = _nothing  # Otherwise the two would form a cycle.
+        self.status = self._leader.collect()
+        self._channel.connectionLost(Failure(CONNECTION_DONE))
+        self._leader.stdin.close()
+        self.gone(self)
+
+
+def _python() -> list[str]:
+    """The command that starts Python with the options of this process."""
+    command: list[str] = spawn.get_command_line()
+    # -P keeps the directory of the program out of sys.path. -u: nothing flushes what a function
+    # has printed when its child is stopped.
+    return [*command[: command.index("-c")], "-P", "-u"]
+
+
+def _facts() -> dict[str, object]:
+    facts = spawn.get_preparation_data("cancelweb")
+    main = {key: facts[key] for key in facts if key.startswith("init_main_from_")}
+    return {"main": main, "sys_path": facts["sys_path"], "sys_argv": facts["sys_argv"]}
+
+
+def _nothing(*_: object) -> None:
+    """Stands for the functions that a child calls, once it is gone."""
