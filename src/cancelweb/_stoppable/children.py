@@ -24,6 +24,7 @@ from .leaders import Argument, Leader
 
 Completed = subprocess.CompletedProcess[bytes]
 
+
 @define(eq=False)
 class Child:
     """A child process and its group, until the last of them has ended.

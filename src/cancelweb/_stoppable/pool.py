@@ -15,9 +15,8 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from .._checks import check_count, check_function, check_seconds
-from .._kinds.where import function_name
 from .._scopes.refusal import begin
-from .pool_calls import Call, message_of
+from .pool_calls import Call, message_of, name_of
 from .reactors import check_reactor, reactor_for
 from .workers import Worker
 
@@ -55,9 +54,10 @@ class Pool:
         check_seconds("grace", grace)
         check_reactor(reactor, IReactorFDSet)
         self._most = max_children or os.cpu_count() or 1
-        self._grace, self._reactor = grace, reactor
+        self._grace = grace
+        self._reactor: Any = reactor
         self._queue: OrderedDict[Call, None] = OrderedDict()
-        """The calls that no child makes, the oldest first. Any of them can be removed in no time."""
+        """The calls that no child makes, the oldest first. Removing one takes no search."""
         self._workers: dict[Worker, None] = {}
         """All children, from their start until their group is gone."""
         self._free: list[Worker] = []
@@ -94,7 +94,7 @@ class Pool:
         """
         check_function("f", f)
         message = message_of(f, args, kwargs)
-        return begin("a call in a process", self._begin, function_name(f), message)
+        return begin("a call in a process", self._begin, name_of(f), message)
 
     def _begin(self, name: str, message: bytes) -> Deferred[Any]:
         if self._closed is not None:

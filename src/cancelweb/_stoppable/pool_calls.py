@@ -9,7 +9,7 @@ import inspect
 import pickle
 import signal
 from collections.abc import Callable, Iterable
-from multiprocessing.pool import RemoteTraceback
+from functools import partial
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ class ChildDied(RuntimeError):
         pid: its process id.
         status: its exit status, which is negative if a signal ended it.
     """
+
+    __module__ = "cancelweb.processes"
 
     def __init__(self, message: str, pid: int, status: int) -> None:
         super().__init__(message)
@@ -97,11 +99,18 @@ def message_of(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         call = pickle.dumps((f, args, kwargs), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise TypeError(_advice(f, error)) from error
-    return pickle.dumps((function_name(f), call))
+    return pickle.dumps((name_of(f), call))
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """The name of a function with its module, such as ``report.pages``."""
+    while isinstance(f, partial):
+        f = f.func
+    module, name = getattr(f, "__module__", None), function_name(f)
+    return f"{module}.{name}" if module else name
 
 
 def _advice(f: Callable[..., Any], error: Exception) -> str:
-    name = function_name(f)
     try:
         pickle.dumps(f)
     except Exception:
@@ -110,7 +119,7 @@ def _advice(f: Callable[..., Any], error: Exception) -> str:
             f"{error}. Define it at the top of a module, without a decorator that replaces it."
         )
     return (
-        f"an argument of {name} cannot be pickled, and so not be sent to a child process: {error}. "
+        f"an argument of {name_of(f)} cannot be pickled and sent to a child process: {error}. "
         "Pass plain data, and open connections and files in the function."
     )
 
@@ -127,7 +136,7 @@ def _words(status: int) -> str:
 def _result_of(name: str, message: bytes) -> Any:
     kind, body = message[:1], memoryview(message)[1:]
     if kind != pool_child.RESULT:
-        return _failure_of(kind, pickle.loads(body))
+        return _failure_of(pickle.loads(body))
     try:
         return pickle.loads(body)
     except Exception as error:
@@ -135,15 +144,19 @@ def _result_of(name: str, message: bytes) -> Any:
         return Failure(RuntimeError(text))
 
 
-def _failure_of(kind: bytes, raised: pool_child.Raised) -> Failure:
+class ChildTraceback(Exception):
+    """The traceback of an exception in a child process, as text: its ``__cause__``."""
+
+
+def _failure_of(raised: pool_child.Raised) -> Failure:
     data, text, printed, frames = raised
     error: Exception = RuntimeError(text)
-    if data is not None and kind == pool_child.ERROR:
+    if data is not None:
         try:
             error = pickle.loads(data)
         except Exception as why:
-            error = RuntimeError(f"{text}, which could not be loaded in this process: {why!r}")
-    error.__cause__ = RemoteTraceback(printed)
+            error = RuntimeError(f"{text}: {why!r}")
+    error.__cause__ = ChildTraceback(f"\n{printed}")
     # Twisted logs the frames of an exception, but not its cause.
     return Failure(error, type(error), _traceback(frames))
 

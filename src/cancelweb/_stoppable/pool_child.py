@@ -22,13 +22,13 @@ from typing import IO, Any, cast
 HEAD = 8
 """How many bytes before a message tell its length."""
 
-READY, RESULT, ERROR, BROKEN = b"+", b"r", b"e", b"b"
-"""The first byte of a message to the server: what follows is nothing, the pickled result, or a
-`Raised`. `BROKEN` is an error of the pool's user that the child words itself."""
+READY, RESULT, ERROR = b"+", b"r", b"e"
+"""The first byte of a message to the server. What follows is nothing, the pickled result, or a
+`Raised`."""
 
 Raised = tuple[bytes | None, str, str, list[tuple[str, int, str]]]
-"""A pickled exception, or None; how to name it; its traceback; the frames of that, outermost first:
-file, line and function."""
+"""The pickled exception, or None and words in place of it; its traceback; the frames of that, the
+outermost first: file, line and function."""
 
 MAIN = ("__main__", "__mp_main__")
 """The names under which the server's script is known: to itself, and here to multiprocessing."""
@@ -75,10 +75,7 @@ def _import_main(main: dict[str, str]) -> None:
 
 
 def _refuse(*_: object, **__: object) -> None:
-    raise RuntimeError(
-        "the server's script would start a second reactor when a child process imports it: put the "
-        'start of the server below `if __name__ == "__main__":`, or the function into a module'
-    )
+    raise RuntimeError("the script would start a second reactor here")
 
 
 # --- the end of the server ---
@@ -146,33 +143,42 @@ def called(message: bytes, main: dict[str, str]) -> bytes:
     try:
         f, args, kwargs = Unpickler(call, main).load()
     except BaseException as error:
-        where = "could not be loaded in the child process, which imports it by its name"
-        return _raised(BROKEN, error, f"{name} {where}: {_shown(error)}")
+        return _raised(error, _advice(name, error))
     try:
         result = f(*args, **kwargs)
+    except Exception as error:
+        return _raised(error, f"{name} raised {_shown(error)}, which cannot be pickled", True)
     except BaseException as error:
-        return _raised(ERROR, error, f"{name} raised {_shown(error)}")
+        # It ends the function, but must not end the server.
+        return _raised(error, f"{name} raised {_shown(error)}")
     try:
         return RESULT + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         kind = type(result).__qualname__
-        text = f"{name} returned a {kind} that cannot be pickled: {_shown(error)}"
-        return _raised(BROKEN, error, text)
+        return _raised(error, f"{name} returned a {kind}, which cannot be pickled: {error}")
 
 
-def _raised(kind: bytes, error: BaseException, text: str) -> bytes:
+def _advice(name: str, error: BaseException) -> str:
+    text = f"{name} or an argument could not be loaded in a child process: {_shown(error)}"
+    if not name.startswith("__main__."):
+        return text
+    return (
+        f"{text}. The child imports the server's script, so whatever starts the server must be "
+        'below `if __name__ == "__main__":`. Or put the function into a module.'
+    )
+
+
+def _raised(error: BaseException, text: str, is_passed_on: bool = False) -> bytes:
     # The first frame is that of this module.
     frames = traceback.extract_tb(error.__traceback__)[1:]
     lines = [(each.filename, each.lineno or 0, each.name) for each in frames]
     printed = "".join(traceback.format_exception(error))
-    raised: Raised = (_pickled(error), text, printed, lines)
-    return kind + pickle.dumps(raised)
+    raised: Raised = (_pickled(error) if is_passed_on else None, text, printed, lines)
+    return ERROR + pickle.dumps(raised)
 
 
 def _pickled(error: BaseException) -> bytes | None:
     """The exception, if the server can load it: some can be pickled, but not be made again."""
-    if not isinstance(error, Exception):
-        return None
     try:
         data = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
         pickle.loads(data)

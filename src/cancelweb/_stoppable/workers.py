@@ -50,6 +50,8 @@ class _Channel(FileDescriptor):
     def send(self, message: bytes) -> None:
         """Send a message, and await one."""
         self.write(pool_child.framed(message))
+        # At once, as the code of this turn may take long. The reactor sends what is left.
+        self.doWrite()
         self.startReading()
 
     def fileno(self) -> int:
