@@ -90,8 +90,6 @@ class Group:
 
     def kill_now(self) -> None:
         """Kill the group, and block until it has ended: the reactor will run no more timers."""
-        if self.is_gone:
-            return
         self._kill()
         while self.leader.group_may_run() and not self._is_given_up():
             time.sleep(FIRST_LOOK)

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.fdesc import readFromFD, writeToFD
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
@@ -23,8 +24,6 @@ from .descriptors import ExitNotice
 from .groups import Group
 from .leaders import Leader
 from .pool_calls import Call
-
-_CHUNK = 2**16
 
 _PROGRAM = str(Path(pool_child.__file__))
 
@@ -58,28 +57,18 @@ class _Channel(FileDescriptor):
         return self._end.fileno()
 
     def writeSomeData(self, data: bytes) -> int | BaseException:
-        try:
-            return self._end.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            return error
+        return writeToFD(self.fileno(), data)
 
     def doRead(self) -> Exception | None:
-        try:
-            data = self._end.recv(_CHUNK)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            return error
+        return readFromFD(self.fileno(), self._arrived)
+
+    def _arrived(self, data: bytes) -> None:
         self._data += data
-        head = pool_child.HEAD
-        size = head + int.from_bytes(self._data[:head], "big")
-        if head <= len(self._data) >= size:
-            message, self._data = bytes(self._data[head:]), bytearray()
+        size = pool_child.HEAD + int.from_bytes(self._data[: pool_child.HEAD], "big")
+        if len(self._data) >= size:
+            message, self._data = bytes(self._data[pool_child.HEAD :]), bytearray()
             self.stopReading()
             self._received(message)
-        return None if data else CONNECTION_DONE
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
@@ -143,8 +132,6 @@ class Worker:
     @property
     def is_alive(self) -> bool:
         """Whether the process runs; if it has ended, it will be gone soon."""
-        if self._group.is_stopping or self._group.is_gone:
-            return False
         if self._leader.has_exited() and not self._group.has_exited:
             self._exited()
         return not self._group.has_exited
@@ -161,8 +148,6 @@ class Worker:
         self._notice.watch()
 
     def _received(self, message: bytes) -> None:
-        if self._group.is_stopping:
-            return
         self._notice.ignore()
         call, self.call, self.is_ready = self.call, None, True
         # The next call begins first, because code that gets a result may take long.

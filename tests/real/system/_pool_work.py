@@ -173,7 +173,7 @@ def surroundings() -> dict[str, Any]:
     """What the child has inherited."""
     return {
         "session": os.getsid(0),
-        "handlers": [str(signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGCHLD)],
+        "handlers": [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGCHLD)],
         "wakeup": signal.set_wakeup_fd(-1),
         "blocked": [str(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
         "files": {each: _linked(each) for each in os.listdir("/proc/self/fd")},
@@ -194,8 +194,9 @@ def _linked(descriptor: str) -> str:
         return ""
 
 
-def wait_for(path: str) -> int:
-    """Wait until a file exists."""
+def wait_for(path: str, told: str = os.devnull) -> int:
+    """Wait until a file exists, and tell another one that this has begun."""
+    write(told, str(os.getpid()))
     while not Path(path).exists():
         time.sleep(0.01)
     return os.getpid()

@@ -16,6 +16,7 @@ from typing import Any
 from twisted.internet.defer import gatherResults
 from twisted.python.failure import Failure
 
+from cancelweb import processes
 from cancelweb.processes import defer_to_process
 
 from .._procs import open_files
@@ -60,6 +61,7 @@ class ResultTests(PoolTestCase):
 
     async def test_of_the_reactor(self) -> None:
         """`defer_to_process` calls a function in a pool that its reactor keeps."""
+        self.addCleanup(lambda: processes._pools.pop(reactor).close())
         first, second = await defer_to_process(work.pid), await defer_to_process(work.pid)
         self.assertEqual(first, second)
         self.assertIn(first, children())
@@ -156,11 +158,12 @@ class NumberTests(PoolTestCase):
 
     async def test_maximum(self) -> None:
         """There are never more children than the maximum, and none waits while calls do."""
-        before, pool = children(), self.pool(2)
-        calls = [pool.call(work.wait_for, self.path) for _ in range(5)]
-        await self.until(lambda: len(children()) == len(before) + 2)
-        Path(self.path).touch()
-        self.assertEqual(len({*(await gatherResults(calls))}), 2)
+        before, pool, path = children(), self.pool(2), self.mktemp()
+        calls = [pool.call(work.wait_for, path, self.path) for _ in range(5)]
+        await self.until(lambda: len(self.told()) == 2)
+        self.assertEqual(len(children()), len(before) + 2)
+        Path(path).touch()
+        self.assertEqual({*(await gatherResults(calls))}, {*map(int, self.told())})
         self.assertEqual(len(children()), len(before) + 2)
 
     async def test_kept(self) -> None:
