@@ -50,7 +50,7 @@ def defer_to_process(f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> De
         A Deferred, as `Pool.call` returns it.
 
     Raises:
-        TypeError: ``f`` is no function, or it or an argument cannot be pickled.
+        TypeError: ``f`` cannot be called, or it or an argument cannot be pickled.
     """
     reactor = reactor_for(None, IReactorFDSet)
     pool = _pools.get(reactor)

@@ -62,7 +62,7 @@ class Pool:
         """All children, from their start until their group is gone."""
         self._free: list[Worker] = []
         self._closed: list[Deferred[None]] | None = None
-        """Not None when the pool is closed: those who wait for its last child."""
+        """What waits for the last child of a closed pool; None while it is open."""
         self._trigger: Any = None
 
     def call(self, f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
@@ -83,14 +83,16 @@ class Pool:
             begun, ``f`` is never called, and it fails with CancelledError at once. If it is
             cancelled later, the child is stopped with its process group: TERM, and KILL after
             ``grace`` seconds. It fails with CancelledError when nothing of the group runs. Another
-            child takes its place. It fails with `ChildDied` if the child ended by itself, with
-            ``OSError`` if none could be started, and with ``RuntimeError`` if the child could not
-            import ``f``, or if what ``f`` returned or raised cannot be pickled, or if the pool has
-            been closed. In a cancelled scope it fails with `cancelweb.StartRefused`, except during
+            child takes its place.
+
+            It fails with `ChildDied` if the child ended by itself, and with ``OSError`` if none
+            could be started. It fails with ``RuntimeError`` if the child could not import ``f``, or
+            if what ``f`` returned or raised cannot be pickled. A closed pool fails all calls with
+            ``RuntimeError``. In a cancelled scope it fails with `cancelweb.StartRefused`, except during
             cleanup: see `cancelweb.cleaning`.
 
         Raises:
-            TypeError: ``f`` is no function, or it or an argument cannot be pickled.
+            TypeError: ``f`` cannot be called, or it or an argument cannot be pickled.
         """
         check_function("f", f)
         message = message_of(f, args, kwargs)
@@ -138,7 +140,7 @@ class Pool:
             self._free.remove(worker)
         call = worker.call
         if not worker.is_ready and self._queue:
-            # Children that cannot start must not follow each other for ever.
+            # Children that cannot start must not follow each other endlessly.
             call = self._next()
         self._go_on()
         if call is not None:

@@ -57,10 +57,12 @@ class _Channel(FileDescriptor):
         return self._end.fileno()
 
     def writeSomeData(self, data: bytes) -> int | BaseException:
-        return writeToFD(self.fileno(), data)
+        written: int | BaseException = writeToFD(self.fileno(), data)
+        return written
 
     def doRead(self) -> Exception | None:
-        return readFromFD(self.fileno(), self._arrived)
+        lost: Exception | None = readFromFD(self.fileno(), self._arrived)
+        return lost
 
     def _arrived(self, data: bytes) -> None:
         self._data += data

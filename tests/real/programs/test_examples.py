@@ -168,6 +168,20 @@ class ExamplesTests(ExampleTestCase):
         await self.assert_stopped(server)
         self.assert_quiet(server)
 
+    async def test_computation_in_a_process_stops(self) -> None:
+        """The child that computes for a client that leaves is gone; others are served."""
+        server = await self.serve("pool.py")
+        body = b"pw=secret"
+        form = "Content-Type: application/x-www-form-urlencoded"
+        leaver = await server.connect(Reader("/", "POST", body, form))
+        line = await server.log.expect(r"process \d+ computes")
+        leaver.leave()
+        await self.assert_stopped(server)
+        self.assertRaises(ProcessLookupError, os.kill, int(line.split()[1]), 0)
+        waiter = await server.connect(Reader("/", "POST", body, form))
+        self.assertRegex(await waiter.closed, rb"\r\n\r\n[0-9a-f]{128}\n$")
+        self.assert_quiet(server)
+
     async def test_query_stops(self) -> None:
         """A query ends when its client leaves."""
         server = await self.serve("query.py")
