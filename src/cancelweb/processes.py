@@ -19,9 +19,9 @@ from ._kinds.where import place
 from ._stoppable.children import Child, Completed
 from ._stoppable.leaders import Argument
 from ._stoppable.pool import Pool
-from ._stoppable.pool_calls import ChildDied
 from ._stoppable.program_checks import check_program, check_surroundings
 from ._stoppable.reactors import check_reactor, in_reactor_thread, reactor_for
+from ._stoppable.workers import ChildDied
 
 __all__ = ["ChildDied", "Output", "Pool", "defer_to_process", "run", "stream"]
 

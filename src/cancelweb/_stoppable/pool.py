@@ -88,8 +88,8 @@ class Pool:
             It fails with `ChildDied` if the child ended by itself, and with ``OSError`` if none
             could be started. It fails with ``RuntimeError`` if the child could not import ``f``, or
             if what ``f`` returned or raised cannot be pickled. A closed pool fails all calls with
-            ``RuntimeError``. In a cancelled scope it fails with `cancelweb.StartRefused`, except during
-            cleanup: see `cancelweb.cleaning`.
+            ``RuntimeError``. In a cancelled scope it fails with `cancelweb.StartRefused`, except
+            during cleanup: see `cancelweb.cleaning`.
 
         Raises:
             TypeError: ``f`` cannot be called, or it or an argument cannot be pickled.
@@ -144,15 +144,15 @@ class Pool:
             call = self._next()
         self._go_on()
         if call is not None:
-            call.child_ended(worker)
+            call.end(worker.failure_of(call))
         self._tell_if_closed()
 
     def _cancelled(self, call: Call) -> None:
-        if call.worker is None:
+        if call.stop is None:
             del self._queue[call]
             call.give_up()
         else:
-            call.worker.stop()
+            call.stop()
 
     # --- the end ---
 

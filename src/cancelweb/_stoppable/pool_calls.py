@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import signal
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,24 +19,6 @@ from twisted.python.failure import Failure
 from .._kinds.where import Place, function_at, function_name, place
 from .._scopes.waits import Wait
 from . import pool_child
-
-if TYPE_CHECKING:
-    from .workers import Worker
-
-
-class ChildDied(RuntimeError):
-    """A child process of a pool ended by itself while it made a call.
-
-    Attributes:
-        pid: its process id.
-        status: its exit status, which is negative if a signal ended it.
-    """
-
-    __module__ = "cancelweb.processes"
-
-    def __init__(self, message: str, pid: int, status: int) -> None:
-        super().__init__(message)
-        self.pid, self.status = pid, status
 
 
 @define(eq=False)
@@ -48,14 +29,14 @@ class Call:
         name: the name of the function.
         message: what a child is sent.
         cancelled: called with this when the Deferred is cancelled for the first time.
-        worker: the child that makes the call.
+        stop: stops the child that makes the call; None if there is none.
         place: names the child.
     """
 
     name: str
     message: bytes
     cancelled: Callable[[Call], object]
-    worker: Worker | None = field(default=None, init=False)
+    stop: Callable[[], object] | None = field(default=None, init=False)
     place: Place = field(factory=lambda: Place("the queue of a process pool"), init=False)
     _wait: Wait[Any] | None = field(default=None, init=False)
 
@@ -78,15 +59,6 @@ class Call:
     def returned(self, message: bytes) -> None:
         """End the call with the child's message about it."""
         self.end(_result_of(self.name, message))
-
-    def child_ended(self, worker: Worker) -> None:
-        """End the call because the child that made it, or was to make it, has ended."""
-        if worker.is_stopped:
-            self.give_up()
-            return
-        when = "while it ran" if worker.is_ready else "before it could run"
-        text = f"process {worker.pid} {_words(worker.status)} {when} {self.name}"
-        self.end(Failure(ChildDied(text, worker.pid, worker.status)))
 
 
 def message_of(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -122,15 +94,6 @@ def _advice(f: Callable[..., Any], error: Exception) -> str:
         f"an argument of {name_of(f)} cannot be pickled and sent to a child process: {error}. "
         "Pass plain data, and open connections and files in the function."
     )
-
-
-def _words(status: int) -> str:
-    if status >= 0:
-        return f"ended with exit status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"
 
 
 def _result_of(name: str, message: bytes) -> Any:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import socket
 from collections.abc import Callable
 from multiprocessing import spawn
@@ -14,6 +15,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import CancelledError
 from twisted.internet.fdesc import readFromFD, writeToFD
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
@@ -26,6 +28,21 @@ from .leaders import Leader
 from .pool_calls import Call
 
 _PROGRAM = str(Path(pool_child.__file__))
+
+
+class ChildDied(RuntimeError):
+    """A child process of a pool ended by itself while it made a call.
+
+    Attributes:
+        pid: its process id.
+        status: its exit status, which is negative if a signal ended it.
+    """
+
+    __module__ = "cancelweb.processes"
+
+    def __init__(self, message: str, pid: int, status: int) -> None:
+        super().__init__(message)
+        self.pid, self.status = pid, status
 
 
 class _Channel(FileDescriptor):
@@ -141,7 +158,7 @@ class Worker:
     def run(self, call: Call) -> None:
         """Make a call. The child must be free."""
         self.call = call
-        call.worker = self
+        call.stop = self.stop
         call.place.text = f"process {self.pid}, {call.name}"
         self._send(call.message)
 
@@ -186,6 +203,23 @@ class Worker:
         self._channel.connectionLost(Failure(CONNECTION_DONE))
         self._leader.stdin.close()
         self.gone(self)
+
+    def failure_of(self, call: Call) -> Failure:
+        """The failure of a call that the child made, or was to make, when it ended."""
+        if self.is_stopped:
+            return Failure(CancelledError())
+        when = "while it ran" if self.is_ready else "before it could run"
+        text = f"process {self.pid} {_words(self.status)} {when} {call.name}"
+        return Failure(ChildDied(text, self.pid, self.status))
+
+
+def _words(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
 
 
 def _python() -> list[str]:

@@ -183,7 +183,9 @@ class NumberTests(PoolTestCase):
         pool = self.pool(1)
         called = pool.call(work.add)
         called.addCallback(lambda _: _block_until(self.told))
-        await gatherResults([called, pool.call(work.write, self.path, "next")])
+        following = pool.call(work.write, self.path, "next")
+        await called
+        await following
 
     async def test_nothing_in_the_reactor(self) -> None:
         """A pool whose calls are over has nothing in the reactor."""
