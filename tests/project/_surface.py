@@ -25,6 +25,7 @@ import cancelweb
 from cancelweb import Disconnected, Draining, Outcome, cancel_on_disconnect, current_scope
 from cancelweb.interfaces import IMonitor
 from cancelweb.monitor import LetGo, Monitor, Survivor
+from cancelweb.processes import ChildDied
 from cancelweb.testing import Client, Finding, Line, Point, Report, Response
 
 from .._servers import reactor
@@ -35,7 +36,10 @@ PROGRAMS = {"demo", "tap"}
 ENGINES = {"celery"}
 """Not importable without an engine: `real.engines` passes wrong arguments to these."""
 
-MADE_BY_US = {LetGo, Survivor, Outcome, Finding, Line, Point, Report, Response, cancelweb.Scope}
+MADE_BY_US = {
+    *(LetGo, Survivor, Outcome, Finding, Line, Point, Report, Response),
+    *(cancelweb.Scope, ChildDied),
+}
 """Users receive instances of these, and make none."""
 
 MODULES = [
@@ -62,6 +66,8 @@ LEFT_OUT = {
     "Stream.end",
     "DetachedWork",
     "Monitor.ends",
+    # Child processes would start.
+    "defer_to_process",
 }
 """What is public by its name, and not called by users with arguments of their own."""
 

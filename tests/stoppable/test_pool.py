@@ -49,7 +49,7 @@ def leave() -> None:
 
 
 class Odd(Exception):
-    """It cannot be made from its pickle."""
+    """An exception that cannot be made from its pickle."""
 
     def __init__(self, one: object, two: object) -> None:
         super().__init__("odd")
@@ -190,7 +190,7 @@ class ServeTests(SynchronousTestCase):
     """What a child does until its connection is closed."""
 
     def test_calls(self) -> None:
-        """It is told the paths, says that it is ready, and answers each call."""
+        """A child is told the paths, says that it is ready, and answers each call."""
         path, arguments = [*sys.path], [*sys.argv]
         facts = {"main": {}, "sys_path": path, "sys_argv": arguments}
         calls = [message_of(double, (each,), {}) for each in (1, 2)]

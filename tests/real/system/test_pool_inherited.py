@@ -233,7 +233,7 @@ class ProgramTests(PoolTestCase):
         return ours, child
 
     def test_connection_is_closed(self) -> None:
-        """It ends by itself when its connection is closed."""
+        """A child ends by itself when its connection is closed."""
         connection, child = self.start()
         facts = {"main": {}, "sys_path": sys.path, "sys_argv": sys.argv}
         connection.sendall(framed(pickle.dumps(facts)))
@@ -242,7 +242,7 @@ class ProgramTests(PoolTestCase):
         self.assertEqual(child.wait(20), 0)
 
     def test_server_has_ended(self) -> None:
-        """It is killed if its server has ended before it has begun."""
+        """A child is killed if its server has ended before it has begun."""
         _, child = self.start()
         assert child.stdin is not None
         child.stdin.close()
