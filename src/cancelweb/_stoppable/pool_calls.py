@@ -48,7 +48,8 @@ class Call:
 
     def end(self, result: object) -> None:
         """Fire the Deferred: with a result or a Failure, or with CancelledError if cancelled."""
-        wait, self._wait = self._wait, None  # The two refer to each other.
+        # The wait and the child refer to this object.
+        wait, self._wait, self.stop = self._wait, None, None
         assert wait is not None
         wait.end(result)
 

@@ -4,6 +4,7 @@ What belongs here: exit statuses, signals, children that cannot start, and the e
 does not: the end of the server (`test_pool_inherited`).
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
 
 from cancelweb._stoppable import leaders
+from cancelweb._stoppable.pool_calls import Call
+from cancelweb._stoppable.workers import Worker
 from cancelweb.processes import ChildDied
 
 from .._procs import open_files, running, zombies
@@ -87,6 +91,33 @@ class DiedTests(PoolTestCase):
         await self.until(lambda: child not in children())
         self.assertNotEqual(await pool.call(work.pid), child)
         self.assertEqual(zombies(), [])
+
+
+class FreedTests(PoolTestCase):
+    """What is left in memory."""
+
+    async def test_freed(self) -> None:
+        """Calls and children that have ended are freed at once, without the cycle collector."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        before, pool = in_memory(), self.pool(1)
+        await pool.call(work.add)
+        await self.assertFailure(pool.call(work.die, 1), ChildDied)
+        call = pool.call(work.spin, self.path)
+        waiting = pool.call(work.add)
+        await self.begun()
+        await self.cancelled(waiting)
+        await self.cancelled(call)
+        await pool.close()
+        del call, waiting
+        # The turn in which the child has ended must end first.
+        await deferLater(reactor, 0)
+        self.assertEqual(in_memory() - before, set())
+
+
+def in_memory() -> set[int]:
+    """The addresses of the calls and the children in memory."""
+    return {id(each) for each in gc.get_objects() if isinstance(each, Call | Worker)}
 
 
 class StartTests(PoolTestCase):
