@@ -53,7 +53,8 @@ intersphinx_mapping = {
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(asyncio|celery|collections|concurrent|os|prometheus_client|subprocess|typing|zope)\..*",
+        r"(asyncio|celery|collections|concurrent|distributed|os|prometheus_client|subprocess|typing"
+        r"|zope)\..*",
     ),
     # Type variables, and the short names of private classes.
     (r"py:class", r"(cancelweb\..*\.)?[A-Z]\w*"),

@@ -33,7 +33,7 @@ from .._servers import reactor
 PROGRAMS = {"demo", "tap"}
 """Not libraries: their functions are called by programs of ours."""
 
-ENGINES = {"celery"}
+ENGINES = {"celery", "dask"}
 """Not importable without an engine: `real.engines` passes wrong arguments to these."""
 
 MADE_BY_US = {

@@ -30,6 +30,7 @@ FLOORS = [
     {
         "celery",
         "connections",
+        "dask",
         "database",
         "monitor",
         "observers",
@@ -66,9 +67,10 @@ ENTRY_POINTS = {
 DEPENDENCIES = {"twisted", "attrs", "zope"}
 
 EXTRAS = {
-    "_engines": {"celery", "kombu", "redis"},
+    "_engines": {"celery", "distributed", "kombu", "redis"},
     "_operating": {"h2"},
     "celery": {"celery"},
+    "dask": {"distributed"},
     "prometheus": {"prometheus_client"},
     "tap": {"prometheus_client"},
     "testing": {"h2", "hyperframe"},

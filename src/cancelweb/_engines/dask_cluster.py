@@ -1,0 +1,199 @@
+"""Give up futures of a Dask client, and find out when no worker runs their tasks any longer.
+
+Runs on the event loop of the client. `dask_remote` has what the cluster is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
+from distributed import Client, Future
+
+from .._kinds.where import Place
+from .dask_loops import lost_or
+from .dask_remote import Key, Running, running_tasks, unfinished_tasks, wanted_tasks
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""How many seconds pass between two questions, doubled each time that nothing new was given up."""
+
+_tasks: set[asyncio.Task[None]] = set()
+"""What runs on the event loops, which themselves keep only weak references."""
+
+
+@define(eq=False)
+class GivenUp:
+    """A future that is no longer wanted.
+
+    Attributes:
+        future: the future.
+        place: where its task still runs, in words.
+        ended: called once, with None when no worker runs it, or with an exception if the cluster
+            cannot be asked.
+        unfinished: the keys of the tasks behind it that may still run, its own among them.
+        workers: the addresses of the workers that may run them; None for all workers.
+    """
+
+    future: Future[Any]
+    place: Place
+    ended: Callable[[BaseException | None], object]
+    unfinished: set[Key] = field(factory=set, init=False)
+    workers: set[str] | None = field(default=None, init=False)
+
+    def note(self, running: Mapping[str, Running | OSError], wanted: set[Key]) -> None:
+        """Note what the workers run, and which tasks the scheduler wants for others."""
+        found = {
+            address: self._of_worker(tasks, wanted)
+            for address, tasks in running.items()
+            if self.workers is None or address in self.workers
+        }
+        self.workers = {address for address, keys in found.items() if keys}
+        self.unfinished = set[Key]().union(*found.values())
+        if self.workers:
+            self.place.text = f"Dask task {self.future.key} on {', '.join(sorted(self.workers))}"
+
+    def _of_worker(self, running: Running | OSError, wanted: set[Key]) -> set[Key]:
+        if isinstance(running, OSError):
+            # It may run any of them, as long as the scheduler has it.
+            return self.unfinished
+        # A task that is wanted may have been started again, here for others or on another worker.
+        return {
+            key
+            for key in self.unfinished.intersection(running)
+            if running[key] or key not in wanted
+        }
+
+
+@define(eq=False)
+class Cluster:
+    """The futures of one client that are being given up.
+
+    One question at a time is about all of them, so the cluster gets few questions in a storm.
+    """
+
+    _new: list[GivenUp] = field(factory=list, init=False)
+    _released: list[GivenUp] = field(factory=list, init=False)
+    _has_new: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _is_releasing: bool = field(default=False, init=False)
+    _is_asking: bool = field(default=False, init=False)
+
+    def give_up(self, given_up: GivenUp) -> None:
+        """Release a future, and call `GivenUp.ended` once no worker runs its task."""
+        self._new.append(given_up)
+        if not self._is_releasing:
+            self._is_releasing = True
+            _start(self._release_new(given_up.future.client))
+
+    async def _release_new(self, client: Client) -> None:
+        with _ending(self._new, client):
+            while self._new:
+                batch = [*self._new]
+                self._new.clear()
+                with _ending(batch, client):
+                    await _release(client, batch)
+                self._has_released(client, batch)
+        self._is_releasing = False
+
+    def _has_released(self, client: Client, batch: list[GivenUp]) -> None:
+        self._released += batch
+        self._has_new.set()
+        if not self._is_asking:
+            self._is_asking = True
+            _start(self._ask(client))
+
+    async def _ask(self, client: Client) -> None:
+        pause = FIRST_PAUSE
+        with _ending(self._released, client):
+            while self._released:
+                self._has_new.clear()
+                batch = [*self._released]
+                await _ask_about(client, batch)
+                self._end(batch)
+                pause = await self._rest(pause)
+        self._is_asking = False
+
+    def _end(self, batch: list[GivenUp]) -> None:
+        for each in batch:
+            if not each.unfinished:
+                self._released.remove(each)
+                each.ended(None)
+
+    async def _rest(self, pause: float) -> float:
+        """Wait before the next question, unless there is none to ask; returns the next pause."""
+        if self._released:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_new.wait(), pause)
+        return FIRST_PAUSE if self._has_new.is_set() else min(LONGEST_PAUSE, pause * 2)
+
+
+def _start(steps: Coroutine[Any, Any, None]) -> None:
+    _tasks.add(task := asyncio.ensure_future(steps))
+    task.add_done_callback(_tasks.discard)
+
+
+@contextmanager
+def _ending(batch: list[GivenUp], client: Client) -> Iterator[None]:
+    """End all of a batch, and empty it, if the cluster cannot be asked or the loop ends."""
+    try:
+        yield
+    except BaseException as error:
+        ended = [*batch]
+        batch.clear()
+        for each in ended:
+            each.ended(lost_or(error, client))
+        if not isinstance(error, Exception):
+            raise
+
+
+async def _release(client: Client, batch: list[GivenUp]) -> None:
+    pending = [each.future.key for each in batch if each.future.status in ("pending", "lost")]
+    try:
+        # Asked before, because the scheduler forgets a task as soon as it is not wanted.
+        found = await client.run_on_scheduler(unfinished_tasks(), pending) if pending else {}
+    finally:
+        for each in batch:
+            each.future.release()
+    await asyncio.sleep(0)  # `Future.release` takes effect in the next turn.
+    for each in batch:
+        # Otherwise another future of this client has the same key, and keeps the task.
+        if each.future.cancelled():
+            each.unfinished.update(found.get(each.future.key, ()))
+
+
+async def _ask_about(client: Client, batch: list[GivenUp]) -> None:
+    keys = [*set[Key]().union(*(each.unfinished for each in batch))]
+    if not keys:
+        return
+    # A key that the client has again belongs to a newer future.
+    given_up = [each.future.key for each in batch if each.future.key not in client.futures]
+    told = await client.run_on_scheduler(wanted_tasks(), client.id, given_up, keys)
+    if told is None:
+        return
+    wanted, here = told
+    workers = _workers_of(batch, here)
+    running = await client.run(running_tasks(), workers=workers, on_error="return")
+    for answer in running.values():
+        if isinstance(answer, Exception) and not isinstance(answer, OSError):
+            raise answer
+    for each in batch:
+        each.note(running, set(wanted))
+
+
+def _workers_of(batch: list[GivenUp], here: list[str]) -> list[str]:
+    """The workers that may run what was given up, as far as the scheduler has them."""
+    asked: set[str] = set()
+    for each in batch:
+        asked.update(here if each.workers is None else each.workers)
+    return [each for each in here if each in asked]
+
+
+_clusters: WeakKeyDictionary[Client, Cluster] = WeakKeyDictionary()
+
+
+def cluster_of(client: Client) -> Cluster:
+    """The one `Cluster` of a client. Call this in the reactor's thread."""
+    return _clusters.setdefault(client, Cluster())

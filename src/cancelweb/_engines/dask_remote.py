@@ -1,0 +1,96 @@
+"""What runs in Dask's own processes: three questions about tasks, for its scheduler and workers.
+
+Each function here returns the function to send. Dask sends a nested function as code and not by its
+name, so cancelweb need not be installed there. Therefore these use no global names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Key = Any
+"""The key of a task: a str, a number, or a tuple of keys."""
+
+Running = dict[Key, bool]
+"""The tasks that a worker runs, by their keys, and whether it knows that they were given up."""
+
+Wanted = tuple[list[Key], list[str]]
+"""The keys of tasks that are wanted for other futures, and the addresses of all workers."""
+
+
+def unfinished_tasks() -> Callable[..., Awaitable[dict[Key, list[Key]]]]:
+    """For the scheduler: the tasks that must still be computed for each of some tasks.
+
+    Returns:
+        A function that takes keys and returns, for each, the keys of the task itself and of the
+        unfinished tasks that it depends on. It waits up to a second for tasks that are on their
+        way.
+    """
+
+    async def ask(keys: list[Key], dask_scheduler: Any) -> dict[Key, list[Key]]:
+        import asyncio
+
+        tasks = dask_scheduler.tasks
+        for _ in range(100):
+            if all(key in tasks for key in keys):
+                break
+            await asyncio.sleep(0.01)
+        found = {}
+        for key in keys:
+            todo, seen = [key], {key}
+            while todo:
+                task = tasks.get(todo.pop())
+                below = {each.key for each in getattr(task, "waiting_on", None) or ()} - seen
+                seen |= below
+                todo += below
+            found[key] = list(seen)
+        return found
+
+    return ask
+
+
+def wanted_tasks() -> Callable[..., Awaitable[Wanted | None]]:
+    """For the scheduler: which tasks are wanted, now that a client has given some up.
+
+    Returns:
+        A function that takes the id of the client, the keys that it has given up, and the keys to
+        ask about. It returns `Wanted`, or None if the client's message that it has given up its
+        keys does not arrive within a second.
+    """
+
+    async def ask(
+        client: str, given_up: list[Key], keys: list[Key], dask_scheduler: Any
+    ) -> Wanted | None:
+        import asyncio
+
+        tasks = dask_scheduler.tasks
+        for _ in range(100):
+            holder = dask_scheduler.clients.get(client)
+            holders = [tasks[key].who_wants or () for key in given_up if key in tasks]
+            if not any(holder in each for each in holders):
+                # The scheduler forgets a task as soon as it is not wanted.
+                return [key for key in keys if key in tasks], list(dask_scheduler.workers)
+            await asyncio.sleep(0.01)
+        return None
+
+    return ask
+
+
+def running_tasks() -> Callable[..., Awaitable[Running]]:
+    """For a worker: the tasks that it runs, whether they are still wanted or not.
+
+    Returns:
+        A function that takes nothing and returns `Running`.
+    """
+
+    async def ask(dask_worker: Any) -> Running:
+        import asyncio
+
+        # The scheduler's earlier messages take another way, and may arrive after this one.
+        await asyncio.sleep(0.02)
+        state = dask_worker.state
+        running = (*state.executing, *state.long_running)
+        return {each.key: each.state in ("cancelled", "resumed") for each in running}
+
+    return ask
