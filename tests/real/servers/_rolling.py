@@ -22,12 +22,11 @@ from ..._servers import LOOPBACK, REPOSITORY, TWIST_CANCELWEB, Log, LoggedProces
 from ._pairs import Pair, Ports
 
 CLIENTS = 12
-RESTARTS = 3
 PAUSE = 0.05
 """Seconds between an answer and the client's next request."""
 
 BETWEEN = 60
-"""How many answers come before each restart, and after the last."""
+"""How many answers come before the restart of each instance, and after the last."""
 
 GET, POST = b"GET", b"POST"
 
@@ -47,15 +46,15 @@ class Instance:
     _process: LoggedProcess = Factory(LoggedProcess)
 
     @classmethod
-    async def begin(cls, test: TestCase, options: Sequence[str]) -> "Instance":
+    def begin(cls, test: TestCase, options: Sequence[str]) -> "Instance":
         """Start an instance, which ends with the test."""
         instance = cls(Ports(reserve_port(test), reserve_port(test)), options)
-        await instance.start()
+        instance.start()
         test.addCleanup(lambda: instance._process.kill())
         return instance
 
-    async def start(self) -> None:
-        """Start it, and wait until it listens."""
+    def start(self) -> None:
+        """Start it."""
         arguments = ["--class=tests.real.servers._rolled.Pages", *self._options]
         for option, port in ("listen", self.ports.site), ("status", self.ports.status):
             arguments.append(f"--{option}=tcp:{port}:interface={LOOPBACK}")
@@ -63,8 +62,11 @@ class Instance:
         self._process = process = LoggedProcess()
         self.logs.append(process.log)
         reactor.spawnProcess(process, sys.executable, command, env=None, path=str(REPOSITORY))
+
+    async def listens(self) -> None:
+        """Wait until it listens."""
         for port in self.ports.site, self.ports.status:
-            await process.log.expect(rf"Site starting on {port}")
+            await self._process.log.expect(rf"Site starting on {port}")
 
     async def stop(self) -> None:
         """Stop it as a process manager does, and wait for its end."""
@@ -182,15 +184,18 @@ async def roll(
         is_back: a pattern of the line in which the proxy says that an instance is back; the next
             restart waits for it.
     """
-    instances = [await Instance.begin(test, options) for _ in range(2)]
+    instances = [Instance.begin(test, options) for _ in range(2)]
+    for each in instances:
+        await each.listens()
     server = await pair.start(test, *[each.ports for each in instances])
     crowd = Crowd(server.url)
     crowd.start()
-    for number in range(RESTARTS):
+    for each in instances:
         await crowd.answered(BETWEEN)
         known = server.log.matching(is_back) if is_back else []
-        await instances[number % 2].stop()
-        await instances[number % 2].start()
+        await each.stop()
+        each.start()
+        await each.listens()
         while is_back and server.log.matching(is_back) == known:
             await deferLater(reactor, 0.01)
     await crowd.answered(BETWEEN)
