@@ -162,7 +162,8 @@ class Monitor:
                 Then the signal that asked the reactor to stop ends it, or SIGTERM, and the log says
                 what still ran. None: nothing ends the process.
             close: called after the delay, such as ``port.stopListening``. The drain waits for what
-                it returns, five seconds at most.
+                it returns, five seconds at most. After a delay, requests that are on their way are
+                then still served, for up to a second.
 
         Returns:
             A Deferred that fires with None when the drain is over and its answers have been handed
@@ -206,7 +207,7 @@ class Monitor:
         """See `IMonitor`."""
         self._scopes[scope] = None
         if self._drain is not None:
-            self._drain.opened(scope)  # type: ignore[arg-type]
+            self._drain.scope_opened(scope)  # type: ignore[arg-type]
 
     def scope_closed(self, scope: MonitoredScope) -> tuple[Observer, ...]:
         """See `IMonitor`."""

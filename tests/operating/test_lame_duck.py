@@ -54,15 +54,57 @@ class DelayTests(DrainTestCase):
         self.assert_last(connection)
 
     def test_responses_that_have_begun(self) -> None:
-        """A response whose headers are sent before the delay goes on, and so does the next one."""
-        chunks: Any = []
-        connection = self.connection(lambda request: chunks.append(request) or waiting(request))
+        """A response whose headers are sent before the delay leaves the close to the next one."""
+        requests: Any = []
+        connection = self.connection(lambda request: requests.append(request) or waiting(request))
         connection.get()
-        chunks[0].write(b"a part")
+        requests[0].write(b"a part")
         self.monitor.drain(10, delay=5)
-        chunks[0].finish()
+        requests[0].finish()
+        self.advance(0)
         self.assertIsNone(connection.responses[0].header(b"connection"))
         self.assertFalse(connection.is_closed)
+        connection.get()
+        requests[1].finish()
+        self.advance(0)
+        self.assertEqual(connection.responses[1].header(b"connection"), b"close")
+        self.assertTrue(connection.is_closed)
+
+    def test_pipelined_requests(self) -> None:
+        """A request that is pipelined behind the last one of its connection is not run."""
+        connection = self.connection(returning(b"page"))
+        self.monitor.drain(10, delay=5)
+        connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        self.advance(0)
+        self.assertTrue(connection.is_closed)
+        self.assertEqual(connection.received.count(b"HTTP/1.1 200 "), 1)
+        self.assertEqual(self.monitor.opened, 1)
+
+    def test_sites_that_share_a_monitor(self) -> None:
+        """In the delay of a monitor, connections to each of its sites are closed."""
+        connections = [self.connection(returning(b"page")) for _ in range(2)]
+        self.monitor.drain(10, delay=5)
+        for connection in connections:
+            connection.get()
+            self.assert_last(connection)
+
+    def test_time_limits(self) -> None:
+        """In the delay, the error page of a time limit closes its connection, too."""
+        connection = self.connection(waiting, timeout=2)
+        self.monitor.drain(10, delay=5)
+        connection.get()
+        self.advance(2)
+        self.assertEqual(connection.response.code, 503)
+        self.assertEqual(connection.response.header(b"connection"), b"close")
+        self.assertTrue(connection.is_closed)
+
+    def test_later_calls(self) -> None:
+        """A later call with a delay joins a drain without one, which serves no request more."""
+        connection = self.connection(returning(b"page"))
+        self.monitor.drain(10)
+        self.monitor.drain(10, delay=5)
+        connection.get()
+        self.assertEqual(connection.response.code, 503)
 
     def test_dry_run(self) -> None:
         """In a dry run, the delay closes no connection."""

@@ -22,7 +22,7 @@ def guarded(step: Callable[[Scope], object], scope: Scope) -> None:
     try:
         step(scope)
     except BaseException:
-        # This request may be of a kind that cannot be answered. Still drain the others.
+        # This request may be of a kind that cannot be answered. The others are still drained.
         text = "{scope} could not be drained"
         log_in(scope.context, log.failure, text, scope=scope)
 
@@ -35,7 +35,7 @@ def make_last_on_connection(scope: Scope) -> None:
 
 
 def announce_close(scope: Scope) -> None:
-    """Let the answer say that its connection closes, unless its headers have been sent."""
+    """Close the connection after this answer, which says so, unless its headers have been sent."""
     if scope.request is not None and not (scope.options.dry_run or has_begun(scope.request)):
         make_last(scope.request)
 

@@ -126,8 +126,8 @@ class Drain:
         for done in waiting:
             done.callback(None)
 
-    def opened(self, scope: Scope) -> None:
-        """A request has come since the call: in the delay, none should follow on its connection."""
+    def scope_opened(self, scope: Scope) -> None:
+        """A request has come since the call: after a delay, it is the last of its connection."""
         if self._plan.delay > 0:
             guarded(announce_close, scope)
 
@@ -161,8 +161,9 @@ class Drain:
             await closed.addErrback(lambda why: log.failure("the ports did not close", why))
 
     async def _serve_last(self) -> None:
-        """Serve the requests that are on their way on connections made in the delay."""
-        # They are few: no client connects any more, and each answer closes its connection.
+        """Serve the requests that are on their way on open connections, for up to a second."""
+        # They are few: no client connects any more, and each answer closes its connection. Without
+        # a function that closes the ports, new clients would be served as well.
         if self._plan.close is not None and self._plan.delay > 0:
             await until_quiet(self._clock, self._opened, self._clock.seconds())
 

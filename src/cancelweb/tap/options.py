@@ -114,6 +114,7 @@ class Options(tap.Options):
         """
         with checking("timeout-status", status):
             self["limits"]["timeout_status"] = status_from(status)
+            checked_options(**self["limits"])
 
     def opt_error_page(self, name: str) -> None:
         """Dotted name of a function that makes the answer to a cancelled request.

@@ -31,7 +31,7 @@ class Stop:
     """How long each step of a stop may take, in seconds.
 
     Attributes:
-        delay: for new requests, which are served as before.
+        delay: for new requests, which are served, each as the last one of its connection.
         drain: for requests in flight, after the delay.
         exit_after: for all else, until the process is ended.
     """

@@ -167,6 +167,7 @@ class ThreeServersTests(TestCase):
 
     async def test_time_is_up(self) -> None:
         """When the client's time is up, it is answered 504, and the far query is gone."""
-        connection = await self.ask(2)
+        # On a busy machine, it takes a second or two until the far query runs.
+        connection = await self.ask(6)
         self.assertTrue((await connection.closed).startswith(b"HTTP/1.1 504 "))
         self.assertLess(await self.until_idle(), 5)
