@@ -161,9 +161,8 @@ class Monitor:
             exit_after: seconds for the process to exit once ``seconds`` are over, or the drain.
                 Then the signal that asked the reactor to stop ends it, or SIGTERM, and the log says
                 what still ran. None: nothing ends the process.
-            close: called after the delay, such as ``port.stopListening``. The drain waits for what
-                it returns, five seconds at most. After a delay, requests that are on their way are
-                then still served, for up to a second.
+            close: called after the delay, such as ``port.stopListening``, and waited for, for five
+                seconds at most. After a delay, requests on their way then have up to a second.
 
         Returns:
             A Deferred that fires with None when the drain is over and its answers have been handed
