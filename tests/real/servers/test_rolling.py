@@ -22,7 +22,8 @@ IS_BACK = "is UP"
 
 # The docs have a delay of five seconds, in which nginx closes what it does not use for two.
 NGINX = nginx_pair().changed({"keepalive_timeout 2s": "keepalive_timeout 400ms"})
-COUNTING = NGINX.without(" max_fails=0")
+# By default, nginx gives up an instance for ten seconds: too short on a busy machine.
+COUNTING = NGINX.changed({" max_fails=0": " fail_timeout=60s"})
 NGINX_DEFAULTS = COUNTING.without(
     "keepalive 16;",
     "keepalive_timeout 400ms;",
