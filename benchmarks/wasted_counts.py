@@ -14,7 +14,7 @@ import os
 import re
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -34,6 +34,8 @@ MARK = "CANCELWEB_WASTED_WORK"
 
 PR_SET_CHILD_SUBREAPER = 36
 TICK = os.sysconf("SC_CLK_TCK")
+USER, CHILDREN, END = 11, 13, 15
+"""The places in what `fields` returns: of the process's times, of its children's, and after both."""
 PROC = Path("/proc")
 
 
@@ -82,13 +84,35 @@ def bury_orphans() -> None:
 
 def processor_seconds() -> float:
     """What all that descends from this process has spent so far, ended or not."""
-    stats = {int(each.name): fields(each) for each in PROC.glob("[0-9]*")}
-    found, new = set(), {os.getpid()}
+    stats = all_fields()
+    return seconds(stats[pid][USER:END] for pid in family(os.getpid(), stats) - {os.getpid()})
+
+
+def family_seconds(root: int, itself: bool) -> float:
+    """What a process, with itself or without, and all that descends from it have spent so far."""
+    stats = all_fields()
+    own = stats[root][USER if itself else CHILDREN : END]
+    return seconds([own, *(stats[pid][USER:END] for pid in family(root, stats) - {root})])
+
+
+def family(root: int, stats: dict[int, list[bytes]]) -> set[int]:
+    """A process, and all that descends from it."""
+    found, new = set(), {root}
     while new:
         found |= new
-        new = {pid for pid, stat in stats.items() if stat and int(stat[1]) in new}
-    ticks = sum(int(each) for pid in found - {os.getpid()} for each in stats[pid][11:15])
-    return ticks / TICK
+        new = {pid for pid, stat in stats.items() if int(stat[1]) in new}
+    return found
+
+
+def seconds(times: Iterable[Sequence[bytes]]) -> float:
+    """The sum of times that are in ticks."""
+    return sum(int(each) for some in times for each in some) / TICK
+
+
+def all_fields() -> dict[int, list[bytes]]:
+    """What proc(5) says about each process."""
+    found = {int(each.name): fields(each) for each in PROC.glob("[0-9]*")}
+    return {pid: stat for pid, stat in found.items() if stat}
 
 
 def fields(process: Path) -> list[bytes]:
