@@ -1,4 +1,4 @@
-"""The job queues and clusters of `wasted_work`: their servers and workers, in processes of their own.
+"""The job queues and clusters of `wasted_work`: servers and workers in processes of their own.
 
 What belongs here: starting them, and ending them. What does not: the web server in front of them,
 and what the workers run.

@@ -96,17 +96,17 @@ def begin(place: str) -> str:
     return f"<!-- written by {place} from here -->"
 
 
-def heading(program: str, arguments: Sequence[str]) -> str:
+def heading(program: str, arguments: Sequence[str], packages: Sequence[str] = PACKAGES) -> str:
     """With what the tables were made."""
     command = shlex.join(["python", f"benchmarks/{program}", *arguments])
     machine = f"{platform.system()}, {processor()}, {os.cpu_count()} processors"
-    return f"Made with `{command}` on {software()}; {machine}."
+    return f"Made with `{command}` on {software(packages)}; {machine}."
 
 
-def software() -> str:
+def software(packages: Sequence[str] = PACKAGES) -> str:
     """The Python that runs this, and the packages that count."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{platform.python_implementation()} {platform.python_version()}, {packages}"
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{platform.python_implementation()} {platform.python_version()}, {versions}"
 
 
 def processor() -> str:

@@ -35,7 +35,7 @@ MARK = "CANCELWEB_WASTED_WORK"
 PR_SET_CHILD_SUBREAPER = 36
 TICK = os.sysconf("SC_CLK_TCK")
 USER, CHILDREN, END = 11, 13, 15
-"""The places in what `fields` returns: of the process's times, of its children's, and after both."""
+"""Where in what `fields` returns the process's times are, those of its children, and their end."""
 PROC = Path("/proc")
 
 

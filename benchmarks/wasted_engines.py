@@ -70,6 +70,14 @@ class Server:
             return int(answer.read())
 
 
+def measured(options: argparse.Namespace) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """Yield a row for each kind of job, and what is wrong with it."""
+    for kind in options.kinds:
+        if kind in KINDS:
+            wastes = {way: measure(kind, way, options) for way in options.ways}
+            yield row(kind, list(wastes.values()), options.clients), list(unproven(kind, wastes))
+
+
 def measure(kind: str, way: str, options: argparse.Namespace) -> Waste:
     """Have clients ask, and leave, and look."""
     what = f"{kind}, {way}"
