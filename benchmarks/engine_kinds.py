@@ -129,17 +129,14 @@ def dask(setting: Setting) -> Work:
     from distributed import Client
 
     client = Client(scheduler_file=setting.address, set_as_default=False)
-
-    def submit(*look: Callable[[], object]) -> Any:
-        return client.submit(engine_jobs.job, *setting.arguments, *look, pure=False)
-
     if setting.ours:
-        from cancelweb.dask import check
+        from cancelweb.dask import Calls, check
 
-        return lambda request: submit(check)
+        calls = Calls(client)
+        return lambda request: calls.run(engine_jobs.job, *setting.arguments, check, pure=False)
 
     def theirs(request: Request) -> Deferred[object]:
-        future = submit()
+        future = client.submit(engine_jobs.job, *setting.arguments, pure=False)
         return in_thread(future.result, future.cancel)
 
     return theirs
