@@ -22,7 +22,7 @@ import engine_kinds
 import engine_workers
 import wasted_engines
 from wasted_clients import wait_for
-from wasted_counts import marked
+from wasted_counts import family_seconds, marked
 
 TINY = ("--clients", "4", "--slots", "2", "--watch", "1")
 
@@ -125,6 +125,25 @@ class EndTests(SynchronousTestCase):
         error = self.assertRaisesRegex(RuntimeError, "worker has not started:\nno broker")
         with engine_workers.engine("none", 1) as engine, error:
             engine.start("worker", "echo", "no broker", ready="ready")
+
+
+class SecondsTests(SynchronousTestCase):
+    """The processor time of workers."""
+
+    def test_ended_children(self) -> None:
+        """The time of children that have ended counts; that of their parent does only if wanted."""
+        child = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"
+        with subprocess.Popen(
+            ["sh", "-c", f"sh -c '{child}'; echo; cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            children = family_seconds(process.pid, itself=False)
+            self.assertGreater(children, 0.03)
+            self.assertGreaterEqual(family_seconds(process.pid, itself=True), children)
+            process.communicate()
 
 
 class ProofTests(SynchronousTestCase):
