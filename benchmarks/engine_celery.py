@@ -12,13 +12,11 @@ from engine_jobs import ADDRESS, job
 app: Any = Celery("engine_celery", broker=os.environ[ADDRESS], backend=os.environ[ADDRESS])
 
 
-@app.task(bind=True, base=AbortableTask)
-def looks(self: Any, directory: str, seconds: float) -> None:
-    """A job that ends when it is told so."""
-    job(directory, seconds, self.is_aborted)
+def until_aborted(task: Any, directory: str, seconds: float) -> None:
+    """Run a job that ends when its task is aborted."""
+    job(directory, seconds, task.is_aborted)
 
 
-@app.task
-def never_looks(directory: str, seconds: float) -> None:
-    """A job that cannot be told."""
-    job(directory, seconds)
+# Celery is not typed: as decorators, these would hide the types of the functions.
+looks: Any = app.task(bind=True, base=AbortableTask)(until_aborted)
+never_looks: Any = app.task(job)

@@ -72,11 +72,20 @@ class Kind:
     survives: bool = False
 
 
-def in_thread(wait: Callable[[], object], cancel: Callable[[], object]) -> Deferred[object]:
+def in_thread(wait: Callable[[], object], cancel: Callable[[], object]) -> Deferred[bytes]:
     """Wait in a thread; cancelled, cancel the job as its engine does."""
-    waiting: Deferred[object] = Deferred(lambda _: cancel())
+    waiting = cancelled_by(cancel)
     deferToThread(wait).addCallback(lambda _: b"done\n").chainDeferred(waiting)
     return waiting
+
+
+def cancelled_by(cancel: Callable[[], object]) -> Deferred[bytes]:
+    """A Deferred with this canceller."""
+
+    def canceller(_: object) -> None:
+        cancel()
+
+    return Deferred(canceller)
 
 
 def celery_that_looks(setting: Setting) -> Work:
@@ -117,7 +126,7 @@ def celery(
         calls = Calls(task.app, terminate=terminate)
         return lambda request: calls.run(task.s(*setting.arguments))
 
-    def theirs(request: Request) -> Deferred[object]:
+    def theirs(request: Request) -> Deferred[bytes]:
         result = task.delay(*setting.arguments)
         return in_thread(result.get, lambda: cancel(result))
 
@@ -135,7 +144,7 @@ def dask(setting: Setting) -> Work:
         calls = Calls(client)
         return lambda request: calls.run(engine_jobs.job, *setting.arguments, check, pure=False)
 
-    def theirs(request: Request) -> Deferred[object]:
+    def theirs(request: Request) -> Deferred[bytes]:
         future = client.submit(engine_jobs.job, *setting.arguments, pure=False)
         return in_thread(future.result, future.cancel)
 
@@ -157,7 +166,7 @@ def rq(setting: Setting) -> Work:
 
     queue = Queue("reports", connection=Redis.from_url(setting.address))
 
-    def theirs(request: Request) -> Deferred[object]:
+    def theirs(request: Request) -> Deferred[bytes]:
         queued = queue.enqueue(engine_jobs.job, *setting.arguments)
         return in_thread(lambda: queued.latest_result(timeout=3600), queued.cancel)
 
@@ -173,16 +182,16 @@ def pool(setting: Setting) -> Work:
         return lambda request: ours.call(engine_jobs.job, *setting.arguments)
     executor = ProcessPoolExecutor(setting.slots, mp_context=get_context("spawn"))
 
-    def theirs(request: Request) -> Deferred[object]:
+    def theirs(request: Request) -> Deferred[bytes]:
         call = executor.submit(engine_jobs.job, *setting.arguments)
-        waiting: Deferred[object] = Deferred(lambda _: call.cancel())
+        waiting = cancelled_by(call.cancel)
         call.add_done_callback(lambda call: reactor.callFromThread(settle, waiting, call))
         return waiting
 
     return theirs
 
 
-def settle(waiting: Deferred[object], call: Future[None]) -> None:
+def settle(waiting: Deferred[bytes], call: Future[None]) -> None:
     """Pass on what a call has come to."""
     if waiting.called:
         return

@@ -137,14 +137,14 @@ def dask(engine: Engine) -> None:
     python = (sys.executable, "-m")
     where = engine.directory / "scheduler.json"
     local = ("--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", where)
-    command = (*python, "distributed.cli.dask_scheduler", *local, "--port", 0)
-    engine.start("scheduler", *command, ready="Scheduler at:")
+    scheduler = (*python, "distributed.cli.dask_scheduler", *local, "--port", 0)
+    engine.start("scheduler", *scheduler, ready="Scheduler at:")
     engine.address = str(where)
     for number in range(DASK_WORKERS):
         threads = (engine.slots + number) // DASK_WORKERS
         place = ("--local-directory", engine.directory / f"{number}")
-        command = (*python, "distributed.cli.dask_worker", *local, "--nthreads", threads, *place)
-        engine.workers.append(engine.start(f"worker {number}", *command, ready="Registered to:"))
+        worker = (*python, "distributed.cli.dask_worker", *local, "--nthreads", threads, *place)
+        engine.workers.append(engine.start(f"worker {number}", *worker, ready="Registered to:"))
 
 
 ENGINES: dict[str, Callable[[Engine], None]] = {
