@@ -118,7 +118,9 @@ def redis(engine: Engine) -> None:
 def celery(engine: Engine) -> None:
     """A worker with a process for each slot, and a Redis."""
     redis(engine)
-    options = ("--pool", "prefork", "--concurrency", engine.slots, "--loglevel", "INFO")
+    pool = ("--pool", "prefork", "--concurrency", engine.slots)
+    # There are no other workers to look for, which takes a second.
+    options = (*pool, "--without-mingle", "--loglevel", "INFO")
     command = (sys.executable, "-m", "celery", "-A", "engine_celery", "worker", *options)
     engine.workers.append(engine.start("worker", *command, ready=" ready."))
 

@@ -24,8 +24,10 @@ from wasted_counts import family_seconds
 
 LATER = 1.0
 """Seconds after which nothing may run that looks or can be killed."""
-QUIET = 2.0
+QUIET = 1.0
 """Seconds without a run after which an engine has nothing left to do."""
+SOON = 0.5
+"""Seconds in which a free slot takes the next job of the queue."""
 
 
 @frozen
@@ -130,7 +132,7 @@ def serve_one_more(server: Server, notes: Notes, what: str) -> None:
     with ask(server.port):
         wait_for(True, lambda: notes.began() > before, f"{what}: one more")
         # Whatever was queued before it has begun by then, too.
-        time.sleep(LATER)
+        time.sleep(SOON)
 
 
 def unproven(kind: str, wastes: Mapping[str, Waste]) -> Iterator[str]:

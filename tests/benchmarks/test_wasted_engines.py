@@ -37,16 +37,23 @@ def run_tiny(test: SynchronousTestCase, *arguments: str) -> list[dict[str, str]]
 class EngineTests(SynchronousTestCase):
     """`benchmarks/wasted_work.py`, with real engines."""
 
-    def test_nothing_runs_with_cancelweb(self) -> None:
-        """No job runs that looks or can be killed, and none that was queued has ever run."""
-        kinds = [kind for kind, it in engine_kinds.KINDS.items() if not it.survives]
+    def assert_none_runs(self, kinds: list[str]) -> None:
+        """With cancelweb nothing runs, and none that was queued has ever run."""
         rows = run_tiny(self, "--seconds", "30", "--ways", "cancelweb", "--kinds", *kinds)
         self.assertEqual([row["engine"] for row in rows], kinds)
         for row in rows:
             self.assertEqual((row["started"], row["queued"]), ("2", "2"), row)
             self.assertEqual((row["running, cancelweb"], row["ran, cancelweb"]), ("0", "0"), row)
 
-    def test_the_others_are_counted(self) -> None:
+    def test_celery(self) -> None:
+        """With cancelweb no task of Celery runs that looks or is killed."""
+        self.assert_none_runs(["Celery, tasks that look", "Celery, SIGTERM"])
+
+    def test_the_others(self) -> None:
+        """With cancelweb no job of another engine runs."""
+        self.assert_none_runs([kind for kind in engine_kinds.KINDS if "Celery" not in kind])
+
+    def test_without_cancelweb(self) -> None:
         """By hand, jobs of RQ that run go on; plain, those that are queued run, too."""
         ways = ("--ways", "by hand", "plain")
         [row] = run_tiny(self, "--seconds", "3", *ways, "--kinds", "RQ")
