@@ -1,7 +1,7 @@
 """What a second server process gains: requests per second of two on one socket, relative to one.
 
 Run it with `python benchmarks/processes.py`; it prints the table, and writes it for
-`docs/explanation/several-processes.rst`. `--help` lists its options. It needs Linux.
+`docs/explanation/second-process.rst`. `--help` lists its options. It needs Linux.
 
 The servers are `twist cancelweb --listen systemd:...`, with one listening socket that this program
 hands down to them, as a supervisor does. `processes_site` has the page, `processes_load` the

@@ -47,8 +47,9 @@ def on_loopback(port: IListeningPort) -> IListeningPort:
     port.stopListening()
     raise OSError(
         f"this endpoint listens on {getattr(address, 'host', address)}, where other machines can "
-        "open the status page, which has no password. If you want that, add :interface=... with "
-        "the address of the interface. Otherwise, have it listen on 127.0.0.1"
+        "open the status page, which has no password. If you want that, take an endpoint such "
+        "as tcp, and add :interface=... with the address of the interface. Otherwise, have it "
+        "listen on 127.0.0.1"
     )
 
 

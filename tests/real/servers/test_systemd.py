@@ -7,7 +7,6 @@ share a socket (`test_shared_socket`).
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +72,13 @@ class UnitFilesTests(SynchronousTestCase):
         seconds = float(setting(SERVICE, "TimeoutStopSec"))
         self.assertGreater(seconds, longest_stop(SERVICE.read_text()))
 
+    def test_failing_process(self) -> None:
+        """However often a process fails, systemd starts it again, and keeps the socket open."""
+        self.assertEqual(setting(SERVICE, "StartLimitIntervalSec"), "0")
+        self.assertEqual(setting(SERVICE, "Restart"), "always")
+        # systemd also gives up a socket that it was told to look at twenty times in two seconds.
+        self.assertGreaterEqual(float(setting(SERVICE, "RestartSec")), 1)
+
     def test_names_agree(self) -> None:
         """The socket has the name that the command asks for, and the target starts all of it."""
         command = setting(SERVICE, "ExecStart")
@@ -109,7 +115,7 @@ class ActivationTests(TestCase):
         for command in TWIST_CANCELWEB, TWISTD_CANCELWEB:
             await self.activate("--fdname=web", command=command)
             self.assertTrue((await self.visit.closed).endswith(b"quick"))
-            in_flight = await self.server.connect(SocketVisit("/soon/1/3"))
+            in_flight = await self.server.connect(SocketVisit("/soon/0.5/3"))
             await self.process.log.expect("at /soon")
             self.process.signal("TERM")
             self.assertTrue((await in_flight.closed).endswith(b"..."))
@@ -131,34 +137,18 @@ class ActivationTests(TestCase):
         await self.visit.closed
 
 
-class WrongTests(TestCase):
-    """Processes to which a supervisor hands down something else than it should."""
+class ShellTests(TestCase):
+    """A supervisor that starts a shell. Other mistakes are in `operating.test_tap_handed_down`."""
 
     timeout = 60
 
-    async def line(self, given: socket.socket, *start: str, **environment: str) -> str:
-        """The one line that `twist cancelweb` writes before it ends with status 1."""
-        command = (*start, sys.executable, *TWIST_CANCELWEB, *PAGES, *LISTEN)
-        process = hand_down(self, given.fileno(), *command, **environment)
+    async def test_for_another_process(self) -> None:
+        """A LISTEN_PID that is that of a shell, because it did not use exec, is explained."""
+        shell = ("/bin/sh", "-c", '"$@"; exit $?', "sh")
+        command = (*shell, sys.executable, *TWIST_CANCELWEB, *PAGES, *LISTEN)
+        process = hand_down(self, listening(self).fileno(), *command)
         reason = await process.end()
         self.assertEqual(reason.exitCode, 1, process.log.lines)
         (line,) = process.log.lines
-        return line.removeprefix("cancelweb: --listen systemd:domain=INET:name=web: ")
-
-    async def test_another_name(self) -> None:
-        """A socket of another name is not taken, and the line has its name."""
-        line = await self.line(listening(self), LISTEN_FDNAMES="http")
-        self.assertEqual(line, "no socket has this name. LISTEN_FDNAMES is http")
-
-    async def test_for_another_process(self) -> None:
-        """A LISTEN_PID that is that of a shell, because it did not use exec, is explained."""
-        line = await self.line(listening(self), "/bin/sh", "-c", '"$@"; exit $?', "sh")
-        self.assertRegex(line, r"^LISTEN_PID is \d+, and this is process \d+: have the supervisor")
-
-    async def test_connection(self) -> None:
-        """A connection, as of a socket unit with Accept=yes, is explained."""
-        shared = listening(self)
-        client = socket.create_connection(shared.getsockname())
-        self.addCleanup(client.close)
-        line = await self.line(client)
-        self.assertRegex(line, r"^descriptor 3 does not listen\. .* write Accept=no$")
+        start = r"^cancelweb: --listen systemd:domain=INET:name=web: LISTEN_PID is \d+, "
+        self.assertRegex(line, start + r"and this is process \d+: have the supervisor")
