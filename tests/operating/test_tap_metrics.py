@@ -1,7 +1,7 @@
 """The metrics on the status port of `twist cancelweb`: what is served, and without the extra.
 
 What belongs here: the path in this process. What does not: what each metric says
-(`test_prometheus`), and a Prometheus (`real.servers.test_several`).
+(`test_prometheus`), and a Prometheus (`real.servers.test_shared_socket`).
 """
 
 import sys
@@ -10,6 +10,7 @@ from typing import Any, cast
 from prometheus_client import REGISTRY, Counter
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor as _installed_reactor
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from cancelweb import tap
@@ -71,6 +72,13 @@ class MetricsTests(SynchronousTestCase):
     def test_take_only_GET(self) -> None:
         """A POST is refused."""
         self.assertEqual(self.ask(method=b"POST").code, 405)
+
+    def test_take_HEAD(self) -> None:
+        """A HEAD is answered without the metrics, and without a line in the log."""
+        with capturedLogs() as events:
+            response = self.ask(method=b"HEAD")
+        self.assertEqual((response.code, response.body), (200, b""))
+        self.assertEqual(events, [])
 
     def test_need_no_thread(self) -> None:
         """The metrics are served in the reactor's thread, while all its threads are busy."""

@@ -124,7 +124,7 @@ class PortsTests(RunningTestCase):
             self.assertRegex(
                 await self.host(given),
                 r"^cancelweb: cannot start: --status \S+: this endpoint listens on (0\.0\.0\.0|::)"
-                r", where .* add :interface=\.\.\. with",
+                r", where .* tcp, and add :interface=\.\.\. with",
             )
 
     async def test_adopted_socket(self) -> None:
