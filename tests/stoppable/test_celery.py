@@ -51,53 +51,52 @@ class JudgeTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """A task that no worker knows does not run, and never will."""
-        self.assert_stopped(call().judge(answers(), NONE))
+        self.assert_stopped(call().judge(answers(), True))
 
     def test_silent(self) -> None:
-        """While a worker is silent, or none answers, the task may run."""
-        self.assertIsNone(call().judge(answers(), frozenset(["two"])))
-        self.assertIsNone(call().judge(Answers(), NONE))
+        """While a worker is silent, or may be unknown, the task may run."""
+        self.assertIsNone(call().judge(answers(), False))
 
     def test_runs(self) -> None:
         """A task that runs has not ended, however often a worker says so."""
         running = call()
         for _ in range(3):
-            self.assertIsNone(running.judge(answers(ACTIVE, PREFORK), NONE))
+            self.assertIsNone(running.judge(answers(ACTIVE, PREFORK), True))
 
     def test_waits(self) -> None:
         """A task that waits in its worker never runs; but the first word may be outdated."""
         waiting = call()
-        self.assertIsNone(waiting.judge(answers(WAITING, PREFORK), NONE))
-        self.assert_stopped(waiting.judge(answers(WAITING, PREFORK), NONE))
+        self.assertIsNone(waiting.judge(answers(WAITING, PREFORK), True))
+        self.assert_stopped(waiting.judge(answers(WAITING, PREFORK), True))
 
     def test_began_meanwhile(self) -> None:
         """The words must follow each other: between them the task may have begun."""
         waiting = call()
         for held in (WAITING, ACTIVE, WAITING):
-            self.assertIsNone(waiting.judge(answers(held, PREFORK), NONE))
+            self.assertIsNone(waiting.judge(answers(held, PREFORK), True))
 
     def test_waits_in_thread(self) -> None:
         """Other pools than prefork run a task that waits, although it was revoked."""
         waiting = call()
         for pool in (THREADS, THREADS, THREADS, None):
-            self.assertIsNone(waiting.judge(answers(WAITING, pool), NONE))
+            self.assertIsNone(waiting.judge(answers(WAITING, pool), True))
 
     def test_lost(self) -> None:
         """If the worker that held it no longer answers, nothing tells whether it runs."""
         running = call()
-        running.judge(answers(ACTIVE), NONE)
-        failure = running.judge(Answers(frozenset(["two"])), NONE)
+        running.judge(answers(ACTIVE), True)
+        failure = running.judge(Answers(frozenset(["two"])), True)
         assert failure is not None
         self.assertIn("may still be running", str(failure.trap(Lost) and failure.value))
 
     def test_signalled(self) -> None:
         """A worker forgets a task with the signal, so its process must be gone."""
         running = call()
-        running.judge(answers(ACTIVE), NONE)
+        running.judge(answers(ACTIVE), True)
         running.is_signalled = True
-        self.assertIsNone(running.judge(answers(), NONE))
-        self.assertIsNone(running.judge(answers(None, PREFORK), NONE))
-        self.assert_stopped(running.judge(answers(None, Pool(True, frozenset([18]))), NONE))
+        self.assertIsNone(running.judge(answers(), True))
+        self.assertIsNone(running.judge(answers(None, PREFORK), True))
+        self.assert_stopped(running.judge(answers(None, Pool(True, frozenset([18]))), True))
 
 
 class CallTests(SynchronousTestCase):
@@ -109,7 +108,7 @@ class CallTests(SynchronousTestCase):
         waiting = running.start()
         self.assertEqual([*lines_of(waiting)], ["Celery task report[id], not sent yet"])
         for held, where in ((WAITING, "waiting in one"), (ACTIVE, "running in one, process 17")):
-            running.judge(answers(held), NONE)
+            running.judge(answers(held), True)
             self.assertEqual([*lines_of(waiting)], [f"Celery task report[id], {where}"])
 
     def test_ends_once(self) -> None:
@@ -155,24 +154,37 @@ class WorkersTests(SynchronousTestCase):
     """Which workers there are."""
 
     def test_unknown(self) -> None:
-        """At first, and after a while, all workers have time to answer."""
+        """At first, and after a while, there may be workers that are not known yet."""
         workers = Workers(3)
-        self.assertIsNone(workers.enough(0))
-        workers.answered(NONE, True, 0)
-        self.assertIsNone(workers.enough(1))
-        workers.answered({"one", "two"}, True, 1)
-        self.assertEqual(workers.enough(3.9), 2)
-        self.assertIsNone(workers.enough(4))
+        self.assertFalse(workers.are_known(0))
+        workers.answered(ONE, 1)
+        self.assertFalse(workers.are_all(ONE, 1))
+        workers.found(ONE, 1)
+        self.assertTrue(workers.are_all(ONE, 3.9))
+        self.assertFalse(workers.are_all(ONE, 4))
+
+    def test_enough(self) -> None:
+        """A question waits for the workers that are known, and for one at least."""
+        workers = Workers(3)
+        self.assertEqual(workers.enough(), 1)
+        workers.found({"one", "two"}, 1)
+        self.assertEqual(workers.enough(), 2)
+
+    def test_none(self) -> None:
+        """Where no worker answers, nothing is known."""
+        workers = Workers(3)
+        workers.found(NONE, 0)
+        self.assertFalse(workers.are_all(NONE, 0))
 
     def test_silent(self) -> None:
         """A worker that does not answer is waited for until it counts as lost."""
         workers = Workers(3)
-        workers.answered({"one", "two"}, True, 0)
-        self.assertEqual(workers.silent({"one"}), {"two"})
-        workers.answered({"one"}, False, 2)
-        self.assertEqual(workers.silent({"one"}), {"two"})
-        workers.answered({"one"}, False, 3)
-        self.assertEqual(workers.silent({"one"}), set())
+        workers.found({"one", "two"}, 0)
+        self.assertFalse(workers.are_all(ONE, 0))
+        workers.found(ONE, 2)
+        self.assertFalse(workers.are_all(ONE, 2))
+        workers.answered(ONE, 3)
+        self.assertTrue(workers.are_all(ONE, 3))
 
 
 class ExtraTests(SynchronousTestCase):

@@ -5,7 +5,7 @@ Runs in the reactor's thread; nothing here sends or asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -42,8 +42,7 @@ class Call:
         is_sent: whether that thread has reported that the task is sent.
         is_given_up: whether the task is no longer wanted. Any thread reads this.
         is_done: whether the task has ended, or nothing more will be learnt about it.
-        is_told: whether the workers were told that the task is given up.
-        is_unsure: whether to tell them again, as perhaps no worker has received that.
+        is_unsure: whether to revoke it again, as perhaps no worker has received the revoke.
         is_signalled: whether the process that runs it was sent a signal.
         held: the worker that was the last to know it, or None.
         waits: how many answers in a row said that it waits in a worker.
@@ -58,7 +57,6 @@ class Call:
     is_sent: bool = field(default=False, init=False)
     is_given_up: bool = field(default=False, init=False)
     is_done: bool = field(default=False, init=False)
-    is_told: bool = field(default=False, init=False)
     is_unsure: bool = field(default=True, init=False)
     is_signalled: bool = field(default=False, init=False)
     held: Held | None = field(default=None, init=False)
@@ -87,12 +85,12 @@ class Call:
         if wait is not None:
             wait.end(result)
 
-    def judge(self, answers: Answers, silent: Set[str]) -> Failure | None:
+    def judge(self, answers: Answers, is_complete: bool) -> Failure | None:
         """Learn from the answers of the workers how the task has ended, if it stored no result.
 
         Args:
             answers: what they say.
-            silent: the workers that have not answered, but are not lost.
+            is_complete: whether all workers have answered that are not lost.
 
         Returns:
             The failure to fire with; None if the task may run, now or later.
@@ -101,7 +99,7 @@ class Call:
         self.is_unsure = held is None
         if held is not None:
             return self._judge_held(held, answers.pools.get(held.worker))
-        if silent or not answers.workers:
+        if not is_complete:
             return None
         if before is not None and before.worker not in answers.workers:
             text = f"{before.worker} held the Celery task {self.id} and no longer answers"

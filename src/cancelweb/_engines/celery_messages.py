@@ -23,7 +23,7 @@ from .celery_answers import Answers, Held, Pool, Stage, result_of
 from .celery_commands import Commands
 
 _BATCH = 50
-"""How many tasks one message gives up. Their flags are written first, which takes a moment each."""
+"""How many tasks one message gives up."""
 
 _READ = 1.0
 """Seconds after which the thread that reads results looks whether it is still needed."""
@@ -150,10 +150,9 @@ class Messages:
     # --- giving up ---
 
     def give_up(self, ids: Sequence[str]) -> None:
-        """Set the abort flags of tasks, and revoke them."""
+        """Revoke tasks. Those that run are told later: see `ask`."""
         for first in range(0, len(ids), _BATCH):
             batch = ids[first : first + _BATCH]
-            self._set_flags(batch)
             with self._broker() as connection:
                 self._commands.revoke(batch, connection=connection)
 
@@ -199,14 +198,17 @@ class Messages:
     # --- asking ---
 
     def ask(
-        self, ids: Sequence[str], again: Sequence[str], limit: int | None, is_pool_asked: bool
+        self, ids: Sequence[str], again: Sequence[str], limit: int, is_pool_asked: bool
     ) -> Answers:
-        """Ask all workers about tasks that were given up, and set the flags again.
+        """Ask all workers about tasks that were given up, and set their abort flags.
+
+        A worker that answers has received the revokes. A flag that was set earlier would end its
+        task, and the worker would begin another one that is given up as well.
 
         Args:
             ids: the tasks.
             again: those to revoke again first, because perhaps no worker has received the revoke.
-            limit: how many answers are enough; None to wait a second for any number.
+            limit: how many answers are enough. It waits a second for more.
             is_pool_asked: whether the pools matter even if no task waits in one.
         """
         self.give_up(again)
@@ -219,6 +221,11 @@ class Messages:
             pools = self._pools(list(told))
         # Read after the answers: a task that no worker knows any more has stored its result.
         return Answers(frozenset(told), held, self._set_flags(ids), pools)
+
+    def workers(self) -> frozenset[str]:
+        """Find all workers, which takes a second more than the last of them takes to answer."""
+        with self._broker() as connection:
+            return frozenset(self._commands.ask(connection, "ping", None))
 
     def _pools(self, workers: Sequence[str]) -> dict[str, Pool]:
         with self._broker() as connection:

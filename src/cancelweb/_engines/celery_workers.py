@@ -20,24 +20,29 @@ class Workers:
 
     lost_after: float
     _last: dict[str, float] = field(factory=dict, init=False)
-    _complete: float | None = field(default=None, init=False)
+    _found_at: float | None = field(default=None, init=False)
     """When all workers had a second to answer, last."""
 
-    def enough(self, now: float) -> int | None:
-        """How many answers the next question needs; None if there may be workers unknown yet."""
-        if self._complete is None or now - self._complete >= self.lost_after:
-            return None
-        return len(self._last) or None
+    def are_known(self, now: float) -> bool:
+        """Whether they were looked for lately. Otherwise there may be some that are unknown yet."""
+        return self._found_at is not None and now - self._found_at < self.lost_after
 
-    def answered(self, workers: Set[str], is_complete: bool, now: float) -> None:
+    def found(self, workers: Set[str], now: float) -> None:
+        """Note which workers have answered when all had a second for that."""
+        self._found_at = now
+        self.answered(workers, now)
+
+    def enough(self) -> int:
+        """How many answers a question needs: that of one worker at least."""
+        return max(len(self._last), 1)
+
+    def answered(self, workers: Set[str], now: float) -> None:
         """Note which workers have answered, and drop those that are lost."""
         self._last.update(dict.fromkeys(workers, now))
-        if is_complete:
-            self._complete = now
         lost = [each for each, last in self._last.items() if now - last >= self.lost_after]
         for each in lost:
             del self._last[each]
 
-    def silent(self, answered: Set[str]) -> Set[str]:
-        """The workers that have not answered this time, but are not lost."""
-        return self._last.keys() - answered
+    def are_all(self, answered: Set[str], now: float) -> bool:
+        """Whether these are all workers, but for those that are lost."""
+        return self.are_known(now) and bool(answered) and self._last.keys() <= answered
