@@ -40,7 +40,7 @@ SIGNALS = ("SIGTERM", "SIGUSR1")
 class Calls:
     """Runs tasks of a Celery app, and stops those whose requests are cancelled.
 
-    Make one for each app, and use it for all requests. It starts four threads with the first task,
+    Make one for each app, and use it for all requests. It starts five threads with the first task,
     however many tasks there are, and never blocks the reactor.
 
     Args:
