@@ -59,12 +59,18 @@ def reserve_port(test: SynchronousTestCase) -> int:
     ``SO_REUSEADDR``, as all of these do (socket(7)), and gives the port to no other socket: such as
     another test's server, to which this test would talk.
     """
-    holder = socket.socket()
+    holder = hold_port()
     test.addCleanup(holder.close)
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind((LOOPBACK, 0))
     port: int = holder.getsockname()[1]
     return port
+
+
+def hold_port() -> socket.socket:
+    """A socket that reserves its port, as `reserve_port` does, until it is closed."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((LOOPBACK, 0))
+    return holder
 
 
 def listen_for_browser(test: TestCase, site: Site) -> tuple[str, Connections]:

@@ -38,6 +38,8 @@ def make_app(url: str, **conf: Any) -> Any:
     app.task(name="look", bind=True, base=AbortableTask)(_look)
     app.task(name="report", bind=True, base=AbortableTask)(_report)
     app.task(name="sleep")(_sleep)
+    app.task(name="look_tracked", bind=True, base=AbortableTask, track_started=True)(_look)
+    app.task(name="sleep_tracked", track_started=True)(_sleep)
     app.task(name="endure")(_endure)
     return app
 
@@ -95,4 +97,4 @@ def _endure(name: str, seconds: float) -> str:
 
 
 if URL := os.environ.get("TESTS_CELERY_URL"):
-    app = make_app(URL, task_track_started="TESTS_CELERY_TRACKS" in os.environ)
+    app = make_app(URL)

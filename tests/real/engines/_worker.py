@@ -23,6 +23,8 @@ from ..._visits import Visit
 from .._redis import Redis
 from ._tasks import make_app
 
+READY = r"tests ready\."
+"""What a worker logs when it takes tasks."""
 FAST = ("--without-mingle", "--without-gossip")
 """Workers that need not know each other start a second earlier."""
 
@@ -39,12 +41,17 @@ class CeleryTestCase(TestCase):
     timeout = 90
 
     def setUp(self) -> None:
-        """Start Redis; it ends with the test."""
-        self.redis = Redis(reserve_port(self))
-        self.redis.start()
-        self.addCleanup(self.redis.kill)
+        """Make an app, and calls."""
+        self.redis = self.make_redis()
         self.app: Any = make_app(self.redis.url)
         self.calls = Calls(self.app)
+
+    def make_redis(self) -> Redis:
+        """Start Redis; it ends with the test."""
+        redis = Redis(reserve_port(self))
+        redis.start()
+        self.addCleanup(redis.kill)
+        return redis
 
     def is_all_over(self) -> bool:
         """Whether no task is asked about any more."""
@@ -56,26 +63,29 @@ class CeleryTestCase(TestCase):
         """Call a task."""
         return (calls or self.calls).run(self.app.tasks[name].s(*args))
 
-    async def start_worker(
-        self, name: str = "one", processes: int = 1, tracks: bool = False
-    ) -> LoggedProcess:
+    async def start_worker(self, name: str = "one", processes: int = 1) -> LoggedProcess:
         """Start a worker that ends with the test, and wait until it takes tasks.
 
         Args:
             name: its name.
             processes: how many it has.
-            tracks: whether it stores that a task has begun.
         """
-        env = {**os.environ, "TESTS_CELERY_URL": self.redis.url}
-        env |= {"TESTS_CELERY_TRACKS": "1"} if tracks else {}
-        module = "tests.real.engines._tasks"
-        command = ["-m", "celery", "-A", module, "worker", "-l", "INFO", "-c", f"{processes}"]
         worker = LoggedProcess()
-        arguments = [sys.executable, *command, "-n", f"{name}@tests", *FAST]
-        reactor.spawnProcess(worker, sys.executable, arguments, env=env, path=str(REPOSITORY))
+        command, env = worker_command(self.redis.url, name, processes)
+        reactor.spawnProcess(worker, sys.executable, command, env=env, path=str(REPOSITORY))
         self.addCleanup(worker.kill)
-        await worker.log.expect(r"tests ready\.", within=60)
+        await worker.log.expect(READY, within=60)
         return worker
+
+
+def worker_command(
+    url: str, name: str = "one", processes: int = 1
+) -> tuple[list[str], dict[str, str]]:
+    """The command that starts a worker for the Redis at a URL, and its environment."""
+    module = "tests.real.engines._tasks"
+    command = ["-m", "celery", "-A", module, "worker", "-l", "INFO", "-c", f"{processes}"]
+    arguments = [sys.executable, *command, "-n", f"{name}@tests", *FAST]
+    return arguments, {**os.environ, "TESTS_CELERY_URL": url}
 
 
 def visited(start: Callable[[], Deferred[Any]], **options: Any) -> tuple[Visit, Deferred[Any]]:
@@ -114,3 +124,8 @@ async def until(condition: Any, within: float = 30) -> None:
 def place_of(waiting: Deferred[Any]) -> str:
     """Where a call waits, in the words of reports."""
     return "\n".join(lines_of(waiting))
+
+
+def call_id(call: Deferred[Any]) -> str:
+    """The id of the task that a call waits for."""
+    return place_of(call).partition("[")[2].partition("]")[0]

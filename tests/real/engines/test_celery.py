@@ -22,8 +22,9 @@ from cancelweb.celery import Calls
 from ..._cycles import no_cycles
 from ..._servers import REPOSITORY
 from ..._visits import Visit
+from ._shared import SharedTestCase
 from ._tasks import Refused, make_app
-from ._worker import CeleryTestCase, place_of, until
+from ._worker import call_id, place_of, until
 
 MOST = 5
 """How many threads requests may wait with."""
@@ -34,19 +35,21 @@ def lanes() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if "cancelweb-celery" in each.name]
 
 
-class ResultTests(CeleryTestCase):
+class ResultTests(SharedTestCase):
     """What a call fires with."""
 
     async def test_result(self) -> None:
         """The Deferred fires with what the task returned, and nothing of it stays in Redis."""
-        await self.start_worker()
-        self.assertEqual(await self.run_task("add", 1, 2), 3)
-        client = self.calls._messages._backend.client
-        await until(lambda: not client.keys("celery-task-meta-*"))
+        await self.shared_worker()
+        adding = self.run_task("add", 1, 2)
+        task_id = call_id(adding)
+        self.assertEqual(await adding, 3)
+        backend = self.calls._messages._backend
+        await until(lambda: not backend.client.exists(backend.get_key_for_task(task_id)))
 
     async def test_error(self) -> None:
         """A call fails with the task's own exception; the worker's traceback is a note of it."""
-        await self.start_worker()
+        await self.shared_worker()
         with self.assertRaises(Refused) as caught:
             await self.run_task("fail", "no")
         self.assertEqual(str(caught.exception), "no")
@@ -55,9 +58,11 @@ class ResultTests(CeleryTestCase):
 
     async def test_place(self) -> None:
         """Reports say which task a request waits for, and in which state it is."""
-        worker = await self.start_worker(tracks=True)
-        running = self.run_task("sleep", "a", 0.5)
-        self.assertRegex(place_of(running), r"^Celery task sleep\[[-0-9a-f]{36}\], not sent yet$")
+        worker = await self.shared_worker()
+        running = self.run_task("sleep_tracked", "a", 0.5)
+        self.assertRegex(
+            place_of(running), r"^Celery task sleep_tracked\[[-0-9a-f]{36}\], not sent yet$"
+        )
         await worker.log.expect("a begins")
         queued = self.run_task("sleep", "b", 0)
         await until(lambda: place_of(queued).endswith(", sent"))
@@ -66,7 +71,7 @@ class ResultTests(CeleryTestCase):
 
     async def test_expires(self) -> None:
         """No worker begins a task after the deadline of its request; the call then fails."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         busy = self.run_task("sleep", "busy", 1)
         await worker.log.expect("busy begins")
         late = self.run_in_scope(self.app.tasks["add"].s(1, 2), 0.2)
@@ -77,7 +82,7 @@ class ResultTests(CeleryTestCase):
 
     async def test_own_expires(self) -> None:
         """A task with a limit of its own keeps it."""
-        await self.start_worker()
+        await self.shared_worker()
         signature = self.app.tasks["add"].s(1, 2).set(expires=60)
         self.assertEqual(await self.run_in_scope(signature, 0.000001), 3)
 
@@ -100,7 +105,7 @@ class ResultTests(CeleryTestCase):
 
     async def test_wrong_task_arguments(self) -> None:
         """Arguments that the task does not take fail the call, as Celery says, and no other."""
-        await self.start_worker()
+        await self.shared_worker()
         with self.assertRaisesRegex(TypeError, "positional argument"):
             await self.run_task("add")
         self.assertEqual(await self.run_task("add", 1, 2), 3)
@@ -116,13 +121,13 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual(sorted(listed), sorted(cancelweb.celery.__all__))
 
 
-class ThreadTests(CeleryTestCase):
+class ThreadTests(SharedTestCase):
     """Threads."""
 
     async def test_are_few(self) -> None:
         """A thousand requests wait with a handful of threads, and the reactor goes on."""
         before = set(lanes())
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         calls = [self.run_task("look", f"task {n}") for n in range(1000)]
         await worker.log.expect("begins")
         await until(lambda: all(not place_of(each).endswith("not sent yet") for each in calls))
@@ -134,12 +139,12 @@ class ThreadTests(CeleryTestCase):
         self.assertLess(len(worker.log.matching("begins")), 100)
 
 
-class MemoryTests(CeleryTestCase):
+class MemoryTests(SharedTestCase):
     """What a call leaves behind."""
 
     async def test_no_cycle(self) -> None:
         """Calls that end, fail or are given up leave nothing to the cycle collector."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         await self.run_task("add", 1, 2)
         with no_cycles(self):
             await self.run_task("add", 1, 2)
@@ -152,7 +157,7 @@ class MemoryTests(CeleryTestCase):
 
     async def test_nothing_pending(self) -> None:
         """After its end, nothing of a call is kept, also not by Celery."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         queued = [self.run_task("look", f"task {n}") for n in range(20)]
         await worker.log.expect("task 0 begins")
         for each in queued:
@@ -168,7 +173,7 @@ class MemoryTests(CeleryTestCase):
         self.assertEqual([*map(len, backend._pending_results)], [0, 0])
 
 
-class RefusedTests(CeleryTestCase):
+class RefusedTests(SharedTestCase):
     """What is refused, with words that say why."""
 
     def test_dead_scope(self) -> None:
@@ -214,7 +219,7 @@ class RefusedTests(CeleryTestCase):
 
     async def test_heeded_result(self) -> None:
         """A call may ask for the result of a task that ignores it by default."""
-        await self.start_worker()
+        await self.shared_worker()
         heeded = self.app.tasks["ignored"].s(1, 2).set(ignore_result=False)
         self.assertEqual(await self.calls.run(heeded), 3)
 

@@ -22,7 +22,7 @@ from ..._logs import log_events, of_cancelweb
 from ..._loopback import reserve_port
 from ..._servers import reactor
 from ._tasks import make_app
-from ._worker import CeleryTestCase, place_of, seconds_until, until, visited
+from ._worker import CeleryTestCase, call_id, place_of, seconds_until, until, visited
 
 AT_ONCE = 1
 """Seconds in which a lost server must be a failure. Celery by itself tries again for 19."""
@@ -155,8 +155,7 @@ class WorkerTests(CeleryTestCase):
         call = self.run_task("look", "a")
         await until(lambda: place_of(call).endswith("sent"))
         call.cancel()
-        task_id = place_of(call).partition("[")[2].partition("]")[0]
-        await until(lambda: self.app.backend.get_state(task_id) == ABORTED)
+        await until(lambda: self.app.backend.get_state(call_id(call)) == ABORTED)
         worker = await self.start_worker()
         await self.assertFailure(call, CancelledError)
         self.assertEqual(len(worker.log.matching("a begins")), len(worker.log.matching("a ends")))

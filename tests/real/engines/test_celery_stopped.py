@@ -5,27 +5,27 @@ What belongs here: what "stopped" means. What does not: servers that are lost, w
 """
 
 from functools import partial
-from typing import Any
 
 from celery.contrib.abortable import ABORTED
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
 
 from cancelweb import Ended
 from cancelweb.celery import Calls
 
 from ..._servers import reactor
-from ._worker import CeleryTestCase, place_of, seconds_until, until, visited
+from ._shared import SharedTestCase
+from ._worker import CeleryTestCase, call_id, place_of, seconds_until, until, visited
 
 SOON = 15
 """Seconds: far less than the tasks take that are not stopped, even on a busy machine."""
 
 
-class QueuedTests(CeleryTestCase):
+class QueuedTests(SharedTestCase):
     """Tasks that no process has begun."""
 
     async def test_never_run(self) -> None:
         """Tasks never run that wait in Redis, or that the worker has taken already."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         busy = self.run_task("look", "busy")
         await worker.log.expect("busy begins")
         queued = [self.run_task("sleep", f"queued {n}", 0) for n in range(12)]
@@ -44,7 +44,7 @@ class QueuedTests(CeleryTestCase):
 
     async def test_are_no_survivors(self) -> None:
         """The outcome of a request whose client left is that its work was stopped."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         busy = self.run_task("look", "busy")
         await worker.log.expect("busy begins")
         visit, call = visited(lambda: self.run_task("sleep", "queued", 0))
@@ -64,19 +64,19 @@ class QueuedTests(CeleryTestCase):
 
     async def test_scheduled(self) -> None:
         """A task that the worker keeps for later never runs."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         call = self.calls.run(self.app.tasks["add"].s(1, 2).set(countdown=2))
         await worker.log.expect("Task add.* received")
         call.cancel()
         await self.assertFailure(call, CancelledError)
 
 
-class ToldTests(CeleryTestCase):
+class ToldTests(SharedTestCase):
     """Tasks that run, and look at their abort flag."""
 
     async def test_stop(self) -> None:
         """A task stops at its next look, and the Deferred fires when the task has ended."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         call = self.run_task("look", "a")
         await worker.log.expect("a begins")
         call.cancel()
@@ -87,8 +87,8 @@ class ToldTests(CeleryTestCase):
 
     async def test_flag_outlives_start(self) -> None:
         """A task that starts at that moment is told, although Celery overwrites its flag."""
-        worker = await self.start_worker(tracks=True)
-        call = self.run_task("look", "a")
+        worker = await self.shared_worker()
+        call = self.run_task("look_tracked", "a")
         await worker.log.expect("Task look.* received")
         call.cancel()
         took, error = await seconds_until(call)
@@ -97,8 +97,8 @@ class ToldTests(CeleryTestCase):
 
     async def test_overwritten_flag(self) -> None:
         """A flag that the start of the task has overwritten is set again."""
-        worker = await self.start_worker(tracks=True)
-        call = self.run_task("look", "a")
+        worker = await self.shared_worker()
+        call = self.run_task("look_tracked", "a")
         await worker.log.expect("a begins")
         backend = self.app.backend
         store = backend.store_result
@@ -110,12 +110,16 @@ class ToldTests(CeleryTestCase):
 
     async def test_progress(self) -> None:
         """A task that tells its progress, which overwrites the flag too, is told in the end."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         call = self.run_task("report", "a")
         await worker.log.expect("a begins")
         call.cancel()
         await self.assertFailure(call, CancelledError)
         self.assertEqual(len(worker.log.matching("a ends")), 1)
+
+
+class WorkersTests(CeleryTestCase):
+    """Several workers."""
 
     async def test_two_workers(self) -> None:
         """The word of a worker that does not run the task is not taken for its end."""
@@ -127,12 +131,12 @@ class ToldTests(CeleryTestCase):
         self.assertTrue(any(each.log.matching("a ends") for each in workers))
 
 
-class DeafTests(CeleryTestCase):
+class DeafTests(SharedTestCase):
     """Tasks that run and never look."""
 
     async def test_survive(self) -> None:
         """The request has a survivor, and the report says which process runs the task."""
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         start = partial(self.run_task, "sleep", "a", 4)
         visit, call = visited(start, clock=reactor, survivor_after=2)
         await worker.log.expect("a begins")
@@ -147,7 +151,7 @@ class DeafTests(CeleryTestCase):
     async def test_soft(self) -> None:
         """With SIGUSR1 they stop with SoftTimeLimitExceeded."""
         calls = Calls(self.app, terminate="SIGUSR1")
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         call = self.run_task("sleep", "a", 30, calls=calls)
         await worker.log.expect("a begins")
         call.cancel()
@@ -159,7 +163,7 @@ class DeafTests(CeleryTestCase):
     async def test_soft_and_slow(self) -> None:
         """A task that goes on after the signal is waited for, although its worker forgets it."""
         calls = Calls(self.app, terminate="SIGUSR1")
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         call = self.run_task("endure", "a", 2, calls=calls)
         await worker.log.expect("a begins")
         call.cancel()
@@ -170,7 +174,7 @@ class DeafTests(CeleryTestCase):
     async def test_hard(self) -> None:
         """With SIGTERM their process ends, and the worker starts another one."""
         calls = Calls(self.app, terminate="SIGTERM")
-        worker = await self.start_worker()
+        worker = await self.shared_worker()
         call = self.run_task("sleep", "a", 30, calls=calls)
         await worker.log.expect("a begins")
         call.cancel()
@@ -179,8 +183,3 @@ class DeafTests(CeleryTestCase):
         self.assertLess(took, SOON)
         self.assertEqual(await self.run_task("add", 1, 2), 3)
         self.assertEqual(worker.log.matching("a ends"), [])
-
-
-def call_id(call: Deferred[Any]) -> str:
-    """The id of the task that a call waits for."""
-    return place_of(call).partition("[")[2].partition("]")[0]
