@@ -5,7 +5,7 @@ Read in one thread and judged in another; nothing here asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -86,3 +86,18 @@ def result_of(state: str, value: Any, traceback: str | None) -> Any:
     if traceback:
         error.add_note(f"The traceback in the worker:\n{traceback}")
     return Failure(error)
+
+
+def held_in(told: Mapping[str, Any]) -> Iterator[tuple[str, Held]]:
+    """The tasks in the answers to ``query_task``, by worker."""
+    for worker, tasks in told.items():
+        for task_id, (state, info) in tasks.items():
+            stage = Stage.WAITING if state in {"reserved", "scheduled"} else Stage.ACTIVE
+            yield task_id, Held(worker, stage, info.get("worker_pid"))
+
+
+def pool_in(told: Mapping[str, Any]) -> Pool:
+    """The pool in the answer of a worker to ``stats``."""
+    pool = told["pool"]
+    is_prefork = "prefork" in str(pool.get("implementation"))
+    return Pool(is_prefork, frozenset(pool.get("processes") or ()))

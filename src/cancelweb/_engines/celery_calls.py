@@ -6,6 +6,7 @@ Runs in the reactor's thread, and leaves what blocks to `celery_messages`, in la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import copy_context
 from copy import copy
 from functools import partial
@@ -129,16 +130,26 @@ class CallsUnderWay:
             self.finish(call, value, True)
 
     def _is_lost(self, failure: Failure) -> None:
-        """Fail all calls, as no results arrive. Their tasks are stopped once that is possible."""
+        """Fail all calls, as no results arrive, or those whose results cannot be decoded."""
         self._is_reading = False
-        lost, self._awaited = self._awaited, {}
-        results = [each.result for each in lost.values()]
+        if failure.check(Unavailable):
+            self._fail(failure, list(self._awaited))
+        else:
+            finding = self._publishing.call(self.messages.unreadable, list(self._awaited))
+            finding.addErrback(lambda _: ())
+            finding.addCallback(lambda ids: self._fail(failure, ids or list(self._awaited)))
+
+    def _fail(self, failure: Failure, ids: Sequence[str]) -> None:
+        """Fail these calls, and read on. Their tasks are stopped once that is possible."""
+        lost = [self._awaited.pop(each) for each in ids if each in self._awaited]
+        results = [each.result for each in lost]
         self._publishing.call(self.messages.unsubscribe, results).addErrback(self.leaving.note)
-        for call in lost.values():
+        for call in lost:
             if not call.is_given_up:
                 call.is_given_up = True
                 self.leaving.leave(call)
                 call.end(failure)
+        self._read()
 
     # --- the end ---
 

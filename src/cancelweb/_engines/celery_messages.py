@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from .._unavailable import Unavailable
-from .celery_answers import Answers, Held, Pool, Stage, result_of
+from .celery_answers import Answers, Pool, Stage, held_in, pool_in, result_of
 from .celery_commands import Commands
 
 _BATCH = 50
@@ -31,6 +31,9 @@ _READ = 1.0
 _ENDED = {states.SUCCESS, states.FAILURE}
 """What only the process that ran a task writes, or its worker when that process has ended. A worker
 that does not run a task writes REVOKED for it, whether another one runs it or not."""
+
+_UNREADABLE = {"status": states.PENDING}
+"""In place of what cannot be decoded. The abort flag may overwrite it."""
 
 
 @define(eq=False)
@@ -150,7 +153,7 @@ class Messages:
     # --- giving up ---
 
     def give_up(self, ids: Sequence[str]) -> None:
-        """Revoke tasks. Those that run are told later: see `ask`."""
+        """Revoke tasks. `ask` tells the running ones later."""
         for first in range(0, len(ids), _BATCH):
             batch = ids[first : first + _BATCH]
             with self._broker() as connection:
@@ -177,18 +180,32 @@ class Messages:
         """Set the flags of tasks, unless they have ended; returns the results, by task."""
         ends = {}
         with self._results():
-            for task_id, meta in zip(ids, self._metas(ids), strict=True):
+            for task_id, meta in self._metas(ids):
                 if meta["status"] in _ENDED:
                     ends[task_id] = self._result_in(meta)
                 elif meta["status"] != ABORTED:
+                    if meta is _UNREADABLE:
+                        # Celery reads what it overwrites.
+                        self._backend.delete(self._backend.get_key_for_task(task_id))
                     # A task that starts, or tells its progress, overwrites the flag.
                     self._backend.store_result(task_id, None, ABORTED)
         return ends
 
-    def _metas(self, ids: Sequence[str]) -> Iterator[Any]:
+    def unreadable(self, ids: Sequence[str]) -> list[str]:
+        """The tasks about which something is stored that cannot be decoded."""
+        with self._results():
+            return [each for each, meta in self._metas(ids) if meta is _UNREADABLE]
+
+    def _metas(self, ids: Sequence[str]) -> Iterator[tuple[str, Any]]:
         backend = self._backend
-        for each in backend.mget([backend.get_key_for_task(task_id) for task_id in ids]):
-            yield {"status": states.PENDING} if each is None else backend.decode_result(each)
+        stored = backend.mget([backend.get_key_for_task(each) for each in ids])
+        for task_id, each in zip(ids, stored, strict=True):
+            try:
+                meta = {"status": states.PENDING} if each is None else backend.decode_result(each)
+            except Exception:
+                # Its bytes raise whatever their serializer raises.
+                meta = _UNREADABLE
+            yield task_id, meta
 
     def _result_in(self, meta: Any) -> Any:
         """The result in what Celery has stored about a task that has ended."""
@@ -214,7 +231,7 @@ class Messages:
         self.give_up(again)
         with self._broker() as connection:
             told = self._commands.ask(connection, "query_task", limit, ids=ids)
-        held = dict(_held(told))
+        held = dict(held_in(told))
         pools: dict[str, Pool] = {}
         is_waiting = any(each.stage is Stage.WAITING for each in held.values())
         if told and (is_pool_asked or is_waiting):
@@ -230,16 +247,4 @@ class Messages:
     def _pools(self, workers: Sequence[str]) -> dict[str, Pool]:
         with self._broker() as connection:
             stats = self._commands.ask(connection, "stats", len(workers), workers)
-        return {worker: _pool(each["pool"]) for worker, each in stats.items()}
-
-
-def _held(told: Mapping[str, Any]) -> Iterator[tuple[str, Held]]:
-    for worker, tasks in told.items():
-        for task_id, (state, info) in tasks.items():
-            stage = Stage.WAITING if state in {"reserved", "scheduled"} else Stage.ACTIVE
-            yield task_id, Held(worker, stage, info.get("worker_pid"))
-
-
-def _pool(told: Mapping[str, Any]) -> Pool:
-    is_prefork = "prefork" in str(told.get("implementation"))
-    return Pool(is_prefork, frozenset(told.get("processes") or ()))
+        return {worker: pool_in(each) for worker, each in stats.items()}

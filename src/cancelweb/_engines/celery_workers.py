@@ -44,5 +44,5 @@ class Workers:
             del self._last[each]
 
     def are_all(self, answered: Set[str], now: float) -> bool:
-        """Whether these are all workers, but for those that are lost."""
+        """Whether these are all workers, except lost ones."""
         return self.are_known(now) and bool(answered) and self._last.keys() <= answered

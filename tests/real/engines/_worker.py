@@ -57,7 +57,8 @@ class CeleryTestCase(TestCase):
         """Whether no task is asked about any more."""
         under_way = self.calls._under_way
         assert under_way is not None
-        return not (under_way.leaving._left or under_way.leaving._to_leave)
+        leaving = under_way.leaving
+        return not (leaving._left or leaving._to_leave or leaving._is_leaving)
 
     def run_task(self, name: str, *args: object, calls: Calls | None = None) -> Deferred[Any]:
         """Call a task."""

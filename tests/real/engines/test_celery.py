@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery, chain, chord, group
 from celery.exceptions import TaskRevokedError
+from kombu.exceptions import DecodeError
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
@@ -109,6 +110,31 @@ class ResultTests(SharedTestCase):
         with self.assertRaisesRegex(TypeError, "positional argument"):
             await self.run_task("add")
         self.assertEqual(await self.run_task("add", 1, 2), 3)
+
+    async def test_unreadable(self) -> None:
+        """A result that cannot be decoded fails its own call, and no other."""
+        worker = await self.shared_worker()
+        other = self.run_task("sleep", "other", 1)
+        await worker.log.expect("other begins")
+        broken = self.calls.run(self.app.tasks["add"].s(1, 2).set(queue="of another worker"))
+        await until(lambda: place_of(broken).endswith(", sent"))
+        backend = self.calls._messages._backend
+        # As a worker does whose serializer is another one.
+        backend.set(backend.get_key_for_task(call_id(broken)), b"no JSON")
+        await self.assertFailure(broken, DecodeError)
+        self.assertEqual(await other, "other")
+        await until(self.is_all_over)
+
+    async def test_unreadable_no_more(self) -> None:
+        """If it was overwritten meanwhile, nothing tells which call it was, so all fail."""
+        worker = await self.shared_worker()
+        call = self.run_task("look", "a")
+        await worker.log.expect("a begins")
+        await until(lambda: place_of(call).endswith(", sent"))
+        backend = self.calls._messages._backend
+        backend.client.publish(backend.get_key_for_task(call_id(call)), b"no JSON")
+        await self.assertFailure(call, DecodeError)
+        await until(self.is_all_over)
 
 
 class ReferenceTests(SynchronousTestCase):
