@@ -153,12 +153,23 @@ class WorkerTests(CeleryTestCase):
     async def test_none(self) -> None:
         """Without a worker a revoke is lost. The task is told when a worker begins it."""
         call = self.run_task("look", "a")
-        await until(lambda: place_of(call).endswith("sent"))
+        await until(lambda: place_of(call).endswith(", sent"))
         call.cancel()
-        await until(lambda: self.app.backend.get_state(call_id(call)) == ABORTED)
+        under_way = self.calls._under_way
+        assert under_way is not None
+        await until(lambda: under_way.leaving._is_asking)
+        # The question waits a second for an answer; the task is asked about after that.
+        later = self.run_task("look", "b")
+        await until(lambda: place_of(later).endswith(", sent"))
+        later.cancel()
+        for each in call, later:
+            await until(lambda each=each: self.app.backend.get_state(call_id(each)) == ABORTED)
         worker = await self.start_worker()
-        await self.assertFailure(call, CancelledError)
-        self.assertEqual(len(worker.log.matching("a begins")), len(worker.log.matching("a ends")))
+        for each in call, later:
+            await self.assertFailure(each, CancelledError)
+        self.assertEqual(
+            len(worker.log.matching("[ab] begins")), len(worker.log.matching("[ab] ends"))
+        )
 
     async def test_killed(self) -> None:
         """A killed worker stops nothing, and the call ends with its deadline: with `Lost`."""
