@@ -6,13 +6,16 @@ thread that made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import Client
 
 from .._unavailable import Unavailable
+
+T = TypeVar("T")
 
 _STATES = {
     "newly-created": "the client has not been started",
@@ -20,6 +23,9 @@ _STATES = {
     "closing": "the client is being closed",
     "closed": "the client is closed: make a new one",
 }
+
+_tasks: set[asyncio.Task[Any]] = set()
+"""What runs on the event loops, which themselves keep only weak references."""
 
 
 def call_on_loop(client: Client, function: Callable[..., object], *args: object) -> None:
@@ -38,11 +44,33 @@ def call_on_loop(client: Client, function: Callable[..., object], *args: object)
     Context().run(loop.add_callback, function, *args)
 
 
+def start(steps: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Begin steps on the event loop that runs here; errors are for code that waits for them."""
+    _tasks.add(task := asyncio.ensure_future(steps))
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _tasks.discard(task)
+    # Nothing else may ask for the error of a late answer, and asyncio would log that.
+    if not task.cancelled():
+        task.exception()
+
+
 def loss_of(client: Client) -> Unavailable | None:
     """The exception to fail with if a client has no connection to its scheduler, or None."""
     if client.status == "running":
         return None
     return _lost(_STATES.get(client.status, client.status))
+
+
+def loss_since(client: Client, connection: object) -> Unavailable | None:
+    """The exception to fail with if a client has not had the same connection since, or None."""
+    lost = loss_of(client)
+    if lost is None and client.scheduler_comm is not connection:
+        return _lost("the client has lost its connection")
+    return lost
 
 
 def lost_or(error: BaseException, client: Client) -> BaseException:

@@ -1,7 +1,8 @@
 """What runs in Dask's own processes: three questions about tasks, for its scheduler and workers.
 
 Each function here returns the function to send. Dask sends a nested function as code and not by its
-name, so cancelweb need not be installed there. Therefore these use no global names.
+name, so cancelweb need not be installed there. Therefore these use no global names. Dask logs the
+names of the nested functions.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ Key = Any
 Running = dict[Key, bool]
 """The tasks that a worker runs, by their keys, and whether it knows that they were given up."""
 
+Unfinished = dict[Key, dict[Key, str | None]]
+"""For each key its unfinished tasks, each with the worker that it is assigned to, or None."""
+
 Wanted = tuple[list[Key], list[str]]
 """The keys of tasks that are wanted for other futures, and the addresses of all workers."""
 
 
-def unfinished_tasks() -> Callable[..., Awaitable[dict[Key, list[Key]]]]:
+def unfinished_tasks() -> Callable[..., Awaitable[Unfinished]]:
     """For the scheduler: the tasks that must still be computed for each of some tasks.
 
     Returns:
-        A function that takes keys and returns, for each, the keys of the task itself and of the
+        A function that takes keys and returns `Unfinished`: for each, the task itself and the
         unfinished tasks that it depends on. It waits up to a second for tasks that are on their
         way.
     """
 
-    async def ask(keys: list[Key], dask_scheduler: Any) -> dict[Key, list[Key]]:
+    async def cancelweb_unfinished_tasks(keys: list[Key], dask_scheduler: Any) -> Unfinished:
         import asyncio
 
         tasks = dask_scheduler.tasks
@@ -44,10 +48,11 @@ def unfinished_tasks() -> Callable[..., Awaitable[dict[Key, list[Key]]]]:
                 below = {each.key for each in getattr(task, "waiting_on", None) or ()} - seen
                 seen |= below
                 todo += below
-            found[key] = list(seen)
+            workers = {each: getattr(tasks.get(each), "processing_on", None) for each in seen}
+            found[key] = {each: at and at.address for each, at in workers.items()}
         return found
 
-    return ask
+    return cancelweb_unfinished_tasks
 
 
 def wanted_tasks() -> Callable[..., Awaitable[Wanted | None]]:
@@ -59,7 +64,7 @@ def wanted_tasks() -> Callable[..., Awaitable[Wanted | None]]:
         keys does not arrive within a second.
     """
 
-    async def ask(
+    async def cancelweb_wanted_tasks(
         client: str, given_up: list[Key], keys: list[Key], dask_scheduler: Any
     ) -> Wanted | None:
         import asyncio
@@ -74,7 +79,7 @@ def wanted_tasks() -> Callable[..., Awaitable[Wanted | None]]:
             await asyncio.sleep(0.01)
         return None
 
-    return ask
+    return cancelweb_wanted_tasks
 
 
 def running_tasks() -> Callable[..., Awaitable[Running]]:
@@ -84,7 +89,7 @@ def running_tasks() -> Callable[..., Awaitable[Running]]:
         A function that takes nothing and returns `Running`.
     """
 
-    async def ask(dask_worker: Any) -> Running:
+    async def cancelweb_running_tasks(dask_worker: Any) -> Running:
         import asyncio
 
         # The scheduler's earlier messages take another way, and may arrive after this one.
@@ -93,4 +98,4 @@ def running_tasks() -> Callable[..., Awaitable[Running]]:
         running = (*state.executing, *state.long_running)
         return {each.key: each.state in ("cancelled", "resumed") for each in running}
 
-    return ask
+    return cancelweb_running_tasks

@@ -210,23 +210,25 @@ class QuestionTests(InsideTestCase):
         return await deferToThread(self.client.sync, question, *args, **asked)
 
     async def test_unfinished_tasks(self) -> None:
-        """The scheduler tells the tasks on which others wait, except tasks that are done."""
-        self.watch("look")
+        """The scheduler tells which tasks are not done, and which worker has them."""
+        watched = self.watch("look")
         done = self.client.submit(double, 1)
         await result(done)
         below = self.client.submit(look, "look")
+        await deferToThread(watched.begun.wait, LONGEST)
         above = self.client.submit(pair, below, done)
         top = self.client.submit(pair, above, below)
         keys = [each.key for each in (done, below, above, top)]
         found = await self.ask(unfinished_tasks(), keys, dask_scheduler=self.scheduler)
         self.assertEqual(sorted(found[top.key]), sorted([top.key, above.key, below.key]))
-        self.assertEqual(found[below.key], [below.key])
-        self.assertEqual(found[done.key], [done.key])
+        [worker] = self.workers
+        self.assertEqual(found[below.key], {below.key: worker.address})
+        self.assertEqual(found[done.key], {done.key: None})
 
     async def test_tasks_that_have_not_arrived(self) -> None:
         """A task that the scheduler does not know may still arrive, so it counts as unfinished."""
         found = await self.ask(unfinished_tasks(), ["unknown"], dask_scheduler=self.scheduler)
-        self.assertEqual(found, {"unknown": ["unknown"]})
+        self.assertEqual(found, {"unknown": {"unknown": None}})
 
     async def test_wanted_tasks(self) -> None:
         """The scheduler tells which tasks it still has, and its workers."""
@@ -286,6 +288,24 @@ class QuestionTests(InsideTestCase):
         call.cancel()
         with self.assertRaisesRegex(Unavailable, "the client has lost its connection"):
             await call
+
+    async def test_new_connection(self) -> None:
+        """A new connection to a scheduler tells nothing about what was given up before."""
+        # The connection is new between two questions.
+        self.patch(dask_cluster, "FIRST_PAUSE", LONGEST)
+        _, first = await self.given_up(look)
+        before = self.client.scheduler_comm
+        self.client.loop.add_callback(before.comm.abort)
+        while self.client.scheduler_comm in (None, before) or self.client.status != "running":
+            await deferLater(reactor, ROUND)
+        self.assertNoResult(first)
+        # This one leads to a new question.
+        second = self.calls.run(double, 1)
+        second.cancel()
+        with self.assertRaisesRegex(Unavailable, "the client has lost its connection"):
+            await first
+        with self.assertRaises(CancelledError):
+            await second
 
     async def test_worker_that_cannot_be_reached(self) -> None:
         """A worker that cannot be asked may still run the task, so it is asked again."""

@@ -75,18 +75,24 @@ class SilentTests(DaskTestCase):
     """Parts of a cluster that do not answer."""
 
     async def test_worker(self) -> None:
-        """A cancelled call does not count as stopped while its worker does not answer."""
-        marks = self.marks()
-        call = self.calls.run(looks, marks)
+        """A worker that does not answer delays the end of its own cancelled calls alone."""
+        marks = self.marks("silent")
+        silent = self.calls.run(looks, marks)
         await marks.until("begun")
         [pid] = marks.pids("begun")
+        pids = self.client.run(os.getpid)
+        others = [address for address in pids if pids[address] != pid]
         os.kill(pid, signal.SIGSTOP)
         self.addCleanup(os.kill, pid, signal.SIGCONT)
-        call.cancel()
-        await deferLater(reactor, 50 * ROUND)
-        self.assertNoResult(call)
+        silent.cancel()
+        for n in range(2):
+            other = self.calls.run(looks, self.marks(f"other-{n}"), workers=others)
+            await self.marks(f"other-{n}").until("begun")
+            other.cancel()
+            await self.assert_cancelled(other)
+        self.assertNoResult(silent)
         os.kill(pid, signal.SIGCONT)
-        await self.assert_cancelled(call)
+        await self.assert_cancelled(silent)
         self.assertTrue(marks.has("ended"))
 
     async def test_scheduler_that_was_never_there(self) -> None:
