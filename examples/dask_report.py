@@ -1,8 +1,8 @@
 """A report that a Dask cluster computes: when its client leaves, the workers stop.
 
-Start a scheduler, and two workers that find this module::
+Start a scheduler and two workers. All of them import this module::
 
-    dask scheduler
+    PYTHONPATH=examples dask scheduler
     PYTHONPATH=examples dask worker --nworkers 2 --nthreads 1 tcp://127.0.0.1:8786
 
 Then run the server::

@@ -294,9 +294,10 @@ class QuestionTests(InsideTestCase):
         # The connection is new between two questions.
         self.patch(dask_cluster, "FIRST_PAUSE", LONGEST)
         _, first = await self.given_up(look)
-        before = self.client.scheduler_comm
-        self.client.loop.add_callback(before.comm.abort)
-        while self.client.scheduler_comm in (None, before) or self.client.status != "running":
+        client: Any = self.client
+        before = client.scheduler_comm
+        client.loop.add_callback(before.comm.abort)
+        while client.scheduler_comm in (None, before) or client.status != "running":
             await deferLater(reactor, ROUND)
         self.assertNoResult(first)
         # This one leads to a new question.
