@@ -42,14 +42,14 @@ def unfinished_tasks() -> Callable[..., Awaitable[Unfinished]]:
             await asyncio.sleep(0.01)
         found = {}
         for key in keys:
-            todo, seen = [key], {key}
+            todo, seen = [key], {}
             while todo:
-                task = tasks.get(todo.pop())
-                below = {each.key for each in getattr(task, "waiting_on", None) or ()} - seen
-                seen |= below
-                todo += below
-            workers = {each: getattr(tasks.get(each), "processing_on", None) for each in seen}
-            found[key] = {each: at and at.address for each, at in workers.items()}
+                task = tasks.get(each := todo.pop())
+                worker = getattr(task, "processing_on", None)
+                seen[each] = getattr(worker, "address", None)
+                below = getattr(task, "waiting_on", None) or ()
+                todo += {other.key for other in below} - seen.keys()
+            found[key] = seen
         return found
 
     return cancelweb_unfinished_tasks
