@@ -46,7 +46,7 @@ class Reports(Resource):
 
     isLeaf = True
 
-    @cancel_on_disconnect
+    @cancel_on_disconnect(timeout=60)
     async def render_GET(self, request: IRequest) -> bytes:
         """Wait for the worker's report."""
         postpath: list[bytes] = request.postpath

@@ -47,7 +47,7 @@ class Report(Resource):
         # Waits for the scheduler once, before the server runs. Its requests never do.
         self.calls = Calls(Client(SCHEDULER, timeout=10))
 
-    @cancel_on_disconnect
+    @cancel_on_disconnect(timeout=60)
     async def render_GET(self, request: Request) -> bytes:
         """Wait for a worker's result."""
         return b"%d busy days\n" % await self.calls.run(busy_days, int(request.path[1:]))
