@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -201,6 +201,19 @@ class ServeTests(SynchronousTestCase):
         self.assertEqual(sent[0], framed(READY))
         self.assertEqual([pickle.loads(each[HEAD + 1 :]) for each in sent[1:]], [2, 4])
 
+    def test_fork(self) -> None:
+        """A fork that returns from its function ends, says so, and sends nothing."""
+        facts = {"main": {}, "sys_path": [*sys.path], "sys_argv": [*sys.argv]}
+        messages = [pickle.dumps(facts), message_of(double, (1,), {})]
+        sent: list[bytes] = []
+        self.patch(os, "getpid", iter([1, 2]).__next__)
+        self.patch(os, "_exit", sys.exit)
+        self.patch(sys, "stderr", StringIO())
+        with self.assertRaisesRegex(SystemExit, "1"):
+            serve(BytesIO(b"".join(map(framed, messages))), sent.append)
+        self.assertEqual(sent, [framed(READY)])
+        self.assertIn("returned from its function", sys.stderr.getvalue())
+
 
 class EndTests(SynchronousTestCase):
     """The end of the server, as a child sees it."""
@@ -255,6 +268,7 @@ class GroupTests(SynchronousTestCase):
         group.stop()
         group.exited()
         group.kill_now()
+        group.block_until_gone()
         clock.advance(0)
         self.assertEqual(gone, [None])
         self.assertEqual(clock.getDelayedCalls(), [])

@@ -89,8 +89,11 @@ class Group:
                 log.warn("{place} could not be stopped: no permission", place=self.place.text)
 
     def kill_now(self) -> None:
-        """Kill the group, and block until it has ended: the reactor will run no more timers."""
+        """Kill the group. The reactor will run no more timers: call `block_until_gone` next."""
         self._kill()
+
+    def block_until_gone(self) -> None:
+        """Block until the killed group has ended; idempotent."""
         while self.leader.group_may_run() and not self._is_given_up():
             time.sleep(FIRST_LOOK)
         self._ended()

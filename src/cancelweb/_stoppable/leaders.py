@@ -153,13 +153,15 @@ class Leader:
 
         Returns:
             The status, which is negative if a signal ended the process, or 255 if other code has
-            collected it.
+            collected it, or if the process still runs because nothing could end it.
         """
         self.has_exited()
         status = _UNKNOWN
         if self._is_held:
             self._is_held = False
-            status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            # Without waiting, because what has outlived KILL may run for hours.
+            pid, collected = os.waitpid(self.pid, os.WNOHANG)
+            status = os.waitstatus_to_exitcode(collected) if pid else _UNKNOWN
         HELD.discard(self.pid)
         if self.pidfd is not None:
             os.close(self.pidfd)

@@ -191,5 +191,8 @@ class Pool:
         """The reactor stops, so nothing could wait for the end of a child after this."""
         self._closed = self._closed or []
         self._give_up_queue()
-        for each in list(self._workers):
+        workers = list(self._workers)
+        for each in workers:
             each.kill_now()
+        for each in workers:
+            each.block_until_gone()

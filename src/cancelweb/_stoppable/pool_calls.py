@@ -103,7 +103,8 @@ def _result_of(name: str, message: bytes) -> Any:
         return _failure_of(pickle.loads(body))
     try:
         return pickle.loads(body)
-    except Exception as error:
+    except BaseException as error:
+        # Even SystemExit: the call must end.
         text = f"what {name} returned could not be loaded in this process: {error!r}"
         return Failure(RuntimeError(text))
 
@@ -117,12 +118,20 @@ def _failure_of(raised: pool_child.Raised) -> Failure:
     error: Exception = RuntimeError(text)
     if data is not None:
         try:
-            error = pickle.loads(data)
-        except Exception as why:
+            error = _exception_of(data)
+        except BaseException as why:
             error = RuntimeError(f"{text}: {why!r}")
-    error.__cause__ = ChildTraceback(f"\n{printed}")
+    # Not by assignment, which a frozen class refuses.
+    Exception.__setattr__(error, "__cause__", ChildTraceback(f"\n{printed}"))
     # Twisted logs the frames of an exception, but not its cause.
     return Failure(error, type(error), _traceback(frames))
+
+
+def _exception_of(data: bytes) -> Exception:
+    error: object = pickle.loads(data)
+    if not isinstance(error, Exception):
+        raise TypeError(f"its pickle is that of {error!r}")
+    return error
 
 
 def _traceback(frames: Iterable[tuple[str, int, str]]) -> TracebackType | None:

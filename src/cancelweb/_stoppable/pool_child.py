@@ -122,10 +122,20 @@ def serve(receive: IO[bytes], send: Callable[[bytes], object]) -> None:
     """
     facts = pickle.loads(_received(receive))
     sys.path[:], sys.argv[:] = facts["sys_path"], facts["sys_argv"]
-    main = facts["main"]
+    main, process = facts["main"], os.getpid()
     send(framed(READY))
     while message := _received(receive):
-        send(framed(called(message, main)))
+        answer = framed(called(message, main))
+        if os.getpid() != process:
+            _end_fork()
+        send(answer)
+
+
+def _end_fork() -> None:
+    # Its answer would be taken for that of the next call.
+    text = f"a fork of a pool's process {os.getppid()} returned from its function. End it there.\n"
+    sys.stderr.write(text)
+    os._exit(1)
 
 
 def _received(receive: IO[bytes]) -> bytes:

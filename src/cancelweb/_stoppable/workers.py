@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from multiprocessing import spawn
 from pathlib import Path
@@ -85,7 +86,7 @@ class _Channel(FileDescriptor):
         self._data += data
         size = pool_child.HEAD + int.from_bytes(self._data[: pool_child.HEAD], "big")
         if len(self._data) >= size:
-            message, self._data = bytes(self._data[pool_child.HEAD :]), bytearray()
+            message, self._data = bytes(memoryview(self._data)[pool_child.HEAD :]), bytearray()
             self.stopReading()
             self._received(message)
 
@@ -128,8 +129,9 @@ class Worker:
     _notice: ExitNotice = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        python = _python()
         ours, theirs = socket.socketpair()
-        command = [*_python(), _PROGRAM, str(theirs.fileno())]
+        command = [*python, _PROGRAM, str(theirs.fileno())]
         try:
             self._leader = Leader.start(command, output=None, pass_fds=[theirs.fileno()])
         except BaseException:
@@ -169,6 +171,9 @@ class Worker:
     def _received(self, message: bytes) -> None:
         self._notice.ignore()
         call, self.call, self.is_ready = self.call, None, True
+        if call is not None:
+            # It is over: a cancel must not stop what the child does next.
+            call.stop = _nothing
         # The next call begins first, because code that gets a result may take long.
         self.freed(self)
         if call is not None:
@@ -187,9 +192,13 @@ class Worker:
         self._group.stop()
 
     def kill_now(self) -> None:
-        """Kill the child and its group, and block until they have ended."""
+        """Kill the child and its group. The reactor stops: call `block_until_gone` next."""
         self.is_stopped = True
         self._group.kill_now()
+
+    def block_until_gone(self) -> None:
+        """Block until the killed group has ended."""
+        self._group.block_until_gone()
 
     def _exited(self) -> None:
         self._group.exited()
@@ -224,6 +233,11 @@ def _words(status: int) -> str:
 
 def _python() -> list[str]:
     """The command that starts Python with the options of this process."""
+    if getattr(sys, "frozen", False):
+        raise RuntimeError(
+            f"{sys.executable} is a frozen program, which cannot run the files of Python that a "
+            "child process needs. Run the server with Python."
+        )
     command: list[str] = spawn.get_command_line()
     # -P keeps the directory of the program out of sys.path. -u: nothing flushes what a function
     # has printed when its child is stopped.

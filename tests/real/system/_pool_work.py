@@ -92,6 +92,63 @@ class HereOnlyError(Exception):
         super().__init__(process)
 
 
+class TextError(Exception):
+    """An exception whose pickle is that of a text."""
+
+    def __reduce__(self) -> Any:
+        return str, ("no exception",)
+
+
+def fail_as_text() -> None:
+    """Raise what arrives as something else."""
+    raise TextError("as text")
+
+
+class FrozenError(Exception):
+    """An exception without attributes that could be set."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} cannot be set")
+
+
+def fail_frozen() -> None:
+    """Raise it."""
+    raise FrozenError("frozen")
+
+
+class ExitsElsewhere(HereOnly):
+    """What ends a process that loads it, unless it has this id."""
+
+    def __init__(self, process: int) -> None:
+        if os.getpid() != process:
+            sys.exit("elsewhere")
+        self.process = process
+
+    def __reduce__(self) -> Any:
+        return ExitsElsewhere, (self.process,)
+
+
+def exits_elsewhere() -> ExitsElsewhere:
+    """Return what the server must not load."""
+    return ExitsElsewhere(os.getpid())
+
+
+def return_twice(path: str) -> int:
+    """Fork, and return in both processes, in the fork when a file exists."""
+    process = os.fork()
+    if process == 0:
+        os.close(2)
+        wait_for(path)
+    return process
+
+
+def outlast(process: int, path: str) -> str:
+    """Have a fork return, wait for its end, and return."""
+    Path(path).touch()
+    os.waitpid(process, 0)
+    return "own"
+
+
 def here_only() -> HereOnly:
     """Return what the server cannot load."""
     return HereOnly(os.getpid())

@@ -59,6 +59,13 @@ class ResultTests(PoolTestCase):
         data.append(2)
         self.assertEqual(await called, [1])
 
+    async def test_fork(self) -> None:
+        """If a function forks and returns twice, no call gets the result of the fork."""
+        pool = self.pool(1)
+        fork = await pool.call(work.return_twice, self.path)
+        self.assertGreater(fork, 0)
+        self.assertEqual(await pool.call(work.outlast, fork, self.path), "own")
+
     async def test_of_the_reactor(self) -> None:
         """`defer_to_process` calls a function in a pool that its reactor keeps."""
         self.addCleanup(lambda: processes._pools.pop(reactor).close())
@@ -114,6 +121,16 @@ class ErrorTests(PoolTestCase):
         self.assertIn("fail_here_only raised", str(failure.value))
         self.assertIn("ValueError('elsewhere')", str(failure.value))
 
+    async def test_arrives_as_something_else(self) -> None:
+        """An exception whose pickle makes no exception is told in words."""
+        failure = await self.failure(RuntimeError, work.fail_as_text)
+        self.assertIn("its pickle is that of 'no exception'", str(failure.value))
+
+    async def test_frozen(self) -> None:
+        """An exception whose attributes cannot be set arrives, with its cause."""
+        failure = await self.failure(work.FrozenError, work.fail_frozen)
+        self.assertIn("in fail_frozen", str(failure.value.__cause__))
+
     async def test_exit(self) -> None:
         """A function that calls `sys.exit` ends neither the server nor the child."""
         failure = await self.failure(RuntimeError, work.leave, 3)
@@ -130,6 +147,12 @@ class ErrorTests(PoolTestCase):
         failure = await self.failure(RuntimeError, work.here_only)
         text = f"what {work.__name__}.here_only returned could not be loaded in this process: "
         self.assertEqual(str(failure.value), f"{text}ValueError('elsewhere')")
+
+    async def test_result_ends_the_process(self) -> None:
+        """A result that would end the process that loads it does not end this one."""
+        failure = await self.failure(RuntimeError, work.exits_elsewhere)
+        text = "exits_elsewhere returned could not be loaded in this process: SystemExit("
+        self.assertIn(text, str(failure.value))
 
     async def test_argument_not_loaded(self) -> None:
         """An argument that the child cannot load is told in words."""

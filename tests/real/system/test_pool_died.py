@@ -137,6 +137,13 @@ class StartTests(PoolTestCase):
         self.run_instead(sys.executable)
         self.assertEqual(await pool.call(work.add, 1), 1)
 
+    async def test_frozen_program(self) -> None:
+        """In a frozen program, which is not Python, the call fails and says so."""
+        setattr(sys, "frozen", True)  # noqa: B010
+        self.addCleanup(delattr, sys, "frozen")
+        error = await self.assertFailure(self.pool(1).call(work.add), RuntimeError)
+        self.assertIn("is a frozen program", str(error))
+
     async def test_ends_at_once(self) -> None:
         """If children end before they can make a call, each fails one call, and no more start."""
         pool = self.pool(1)
@@ -238,6 +245,26 @@ class CloseTests(PoolTestCase):
 
 class StoppedReactorTests(PoolTestCase):
     """Reactors that stop: nothing waits for a child then."""
+
+    async def test_not_even_by_kill(self) -> None:
+        """Children that outlive KILL hold up the end for a second, however many they are."""
+        pool = self.pool(4)
+        calls = [pool.call(work.spin, self.path) for _ in range(4)]
+        await self.until(lambda: len(self.told()) == 4)
+        killpg = os.killpg
+
+        def refuse(group: int, number: int) -> None:
+            raise PermissionError
+
+        self.patch(os, "killpg", refuse)
+        begun = reactor.seconds()
+        pool._kill_now()
+        self.assertLess(reactor.seconds() - begun, 3)
+        for each in calls:
+            self.failureResultOf(each, CancelledError)
+        for child in map(int, self.told()):
+            killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
     async def test_kills(self) -> None:
         """All children are killed at once, and are gone when the pool has been told."""
