@@ -208,11 +208,12 @@ class ServeTests(SynchronousTestCase):
         sent: list[bytes] = []
         self.patch(os, "getpid", iter([1, 2]).__next__)
         self.patch(os, "_exit", sys.exit)
-        self.patch(sys, "stderr", StringIO())
+        said = StringIO()
+        self.patch(sys, "stderr", said)
         with self.assertRaisesRegex(SystemExit, "1"):
             serve(BytesIO(b"".join(map(framed, messages))), sent.append)
         self.assertEqual(sent, [framed(READY)])
-        self.assertIn("returned from its function", sys.stderr.getvalue())
+        self.assertIn("returned from its function", said.getvalue())
 
 
 class EndTests(SynchronousTestCase):
