@@ -129,8 +129,7 @@ class Worker:
     _notice: ExitNotice = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        python = _python()
-        ours, theirs = socket.socketpair()
+        python, (ours, theirs) = _python(), socket.socketpair()
         command = [*python, _PROGRAM, str(theirs.fileno())]
         try:
             self._leader = Leader.start(command, output=None, pass_fds=[theirs.fileno()])
@@ -234,10 +233,7 @@ def _words(status: int) -> str:
 def _python() -> list[str]:
     """The command that starts Python with the options of this process."""
     if getattr(sys, "frozen", False):
-        raise RuntimeError(
-            f"{sys.executable} is a frozen program, which cannot run the files of Python that a "
-            "child process needs. Run the server with Python."
-        )
+        raise RuntimeError(f"{sys.executable} is a frozen program: run the server with Python")
     command: list[str] = spawn.get_command_line()
     # -P keeps the directory of the program out of sys.path. -u: nothing flushes what a function
     # has printed when its child is stopped.
