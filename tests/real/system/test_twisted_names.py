@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cancelweb._twisted.needed import Needed
 
 from ..._logs import log_events, of_cancelweb
 from ..._servers import REPOSITORY
+from ...project._surface import ENGINES
 from ._private import classes, defined_in, foreign_names, trees
 from ._renamed import BATCHES, DATABASE, IMPORTED
 
@@ -165,12 +167,14 @@ def clashes() -> set[str]:
 
 
 def our_classes() -> list[type]:
-    """The classes of all modules that can be imported here."""
+    """The classes of all modules; without those for engines, unless both engines are installed."""
+    has_engines = all(find_spec(each) for each in ("celery", "distributed"))
+    left_out = set() if has_engines else {"_engines", *ENGINES}
     names = [path.removesuffix(".py").replace(os.sep, ".") for path in trees()]
     modules = [
         import_module(f"cancelweb.{name.removesuffix('.__init__')}")
         for name in names
-        if name not in ("__init__", "__main__")
+        if name not in ("__init__", "__main__") and name.partition(".")[0] not in left_out
     ]
     kinds = [each for module in modules for each in vars(module).values()]
     return [each for each in kinds if isinstance(each, type) and each.__name__ in SOURCES]
