@@ -11,9 +11,9 @@ from pathlib import Path
 import cancelweb
 
 PACKAGE = Path(cancelweb.__file__).parent
-PRIVATE = re.compile(r"_(?!cancelweb_|thread$)[a-zA-Z]\w*")
+PRIVATE = re.compile(r"_(?!cancelweb_|exit$|thread$)[a-zA-Z]\w*")
 """With our own prefix are the names that cancelweb gives to objects of others. Python's manual has
-the module ``_thread``."""
+``os._exit`` and the module ``_thread``."""
 READERS = {"delattr", "getattr", "hasattr", "setattr"}
 
 
