@@ -181,7 +181,7 @@ def tests(session: nox.Session) -> None:
     session.log(f"not run here, but by `nox -t ci`: {left}; {others}")
 
 
-@nox.session(default=False, reuse_venv=True, tags=["ci"])
+@nox.session(default=False, reuse_venv=True)
 def quick(session: nox.Session) -> None:
     """Run the quick tests, or with `-- tests.scopes.test_hooks` any others; takes a minute.
 
