@@ -7,6 +7,7 @@ What belongs here: what "stopped" means. What does not: servers that are lost, w
 from functools import partial
 
 from celery.contrib.abortable import ABORTED
+from redis import Redis
 from twisted.internet.defer import CancelledError, gatherResults
 
 from cancelweb import Ended
@@ -61,6 +62,15 @@ class QueuedTests(SharedTestCase):
         call.cancel()
         await self.assertFailure(call, CancelledError)
         self.assertEqual(self.calls._messages._backend, None)
+
+    async def test_being_sent(self) -> None:
+        """A task that is given up before its sending is reported is revoked after that."""
+        await self.shared_worker()
+        call = self.calls.run(self.app.tasks["add"].s(1, 2).set(queue="unread"))
+        # Blocks the reactor's thread, which therefore is not told yet that the task is sent.
+        self.assertTrue(Redis.from_url(self.redis.url).blmove("unread", "kept", SOON))
+        call.cancel()
+        await self.assertFailure(call, CancelledError)
 
     async def test_scheduled(self) -> None:
         """A task that the worker keeps for later never runs."""
