@@ -156,16 +156,22 @@ class Leader:
             collected it, or if the process still runs because nothing could end it.
         """
         self.has_exited()
-        status = _UNKNOWN
-        if self._is_held:
-            self._is_held = False
-            # Without waiting, because what has outlived KILL may run for hours.
-            pid, collected = os.waitpid(self.pid, os.WNOHANG)
-            status = os.waitstatus_to_exitcode(collected) if pid else _UNKNOWN
+        status = self._wait() if self._is_held else _UNKNOWN
+        self._is_held = False
         HELD.discard(self.pid)
         if self.pidfd is not None:
             os.close(self.pidfd)
         return status
+
+    def _wait(self) -> int:
+        try:
+            # Without waiting, because what has outlived KILL may run for hours.
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            # Another thread has collected it just now.
+            self._lose()
+            return _UNKNOWN
+        return os.waitstatus_to_exitcode(status) if pid else _UNKNOWN
 
 
 def _leads(pid: int) -> bool:

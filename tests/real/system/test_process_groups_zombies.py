@@ -73,7 +73,7 @@ class ZombieTests(GroupTestCase):
         self.assert_gone()
 
     async def test_orphan_that_other_code_collects(self) -> None:
-        """An orphan that other code has collected in between does no harm."""
+        """An orphan, or the leader, that other code has collected in between does no harm."""
         collect = os.waitpid
 
         def waitpid(pid: int, options: int) -> tuple[int, int]:
