@@ -9,6 +9,7 @@ from signal import SIGCONT, SIGSTOP
 
 from celery.contrib.abortable import ABORTED
 from twisted.internet.defer import CancelledError, gatherResults
+from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, formatEvent
 from twisted.python.failure import Failure
 
@@ -81,6 +82,26 @@ class BrokerTests(CeleryTestCase):
         took, types = await seconds_until(gatherResults(failures))
         self.assertEqual(set(types), {Unavailable})
         self.assertLess(took, 20)
+
+    async def test_never_blocks(self) -> None:
+        """Running and giving up tasks does not wait for a Redis that does not answer."""
+        process = self.redis._process
+        assert process is not None
+        calls = Calls(self.app, lost_after=60)
+        worker = await self.start_worker()
+        running = self.run_task("look", "told", calls=calls)
+        await worker.log.expect("told begins")
+        process.send_signal(SIGSTOP)
+        self.addCleanup(process.send_signal, SIGCONT)
+        # Each of these would wait for a minute.
+        call = self.run_task("add", 1, 2, calls=calls)
+        running.cancel()
+        await deferLater(reactor, 0.1)
+        self.assertNoResult(call)
+        self.assertNoResult(running)
+        process.send_signal(SIGCONT)
+        self.assertEqual(await call, 3)
+        await self.assertFailure(running, CancelledError)
 
     async def test_unix_socket(self) -> None:
         """Redis may listen on a Unix socket, whose connections take no timeout."""
