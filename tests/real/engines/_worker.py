@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
@@ -27,6 +27,8 @@ READY = r"tests ready\."
 """What a worker logs when it takes tasks."""
 FAST = ("--without-mingle", "--without-gossip")
 """Workers that need not know each other start a second earlier."""
+SOON = 15
+"""Seconds: far less than the tasks take that are not stopped, even on a busy machine."""
 
 
 class CeleryTestCase(TestCase):
@@ -63,6 +65,13 @@ class CeleryTestCase(TestCase):
     def run_task(self, name: str, *args: object, calls: Calls | None = None) -> Deferred[Any]:
         """Call a task."""
         return (calls or self.calls).run(self.app.tasks[name].s(*args))
+
+    async def give_up(self, call: Deferred[Any]) -> None:
+        """Cancel a call, and wait for its end, which must come soon."""
+        call.cancel()
+        took, error = await seconds_until(call)
+        self.assertIsInstance(error, CancelledError)
+        self.assertLess(took, SOON)
 
     async def start_worker(self, name: str = "one", processes: int = 1) -> LoggedProcess:
         """Start a worker that ends with the test, and wait until it takes tasks.

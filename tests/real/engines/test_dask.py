@@ -37,6 +37,7 @@ from ._dask import DaskTestCase, reactor
 from ._dask_tasks import (
     LONGEST,
     ROUND,
+    Marks,
     add,
     double,
     fail,
@@ -313,6 +314,14 @@ class HandlerTests(DaskTestCase):
         connection.get()
         return connection
 
+    async def assert_stopped(self, handler: Handler, marks: Marks) -> None:
+        """A client leaves when a task has begun; the request's work stops, and the task has."""
+        connection = self.serve(handler)
+        await marks.until("begun")
+        connection.disconnect()
+        self.assertEqual((await self.closed).ended, Ended.STOPPED)
+        self.assertTrue(marks.has("ended"))
+
     async def test_awaited(self) -> None:
         """When the client leaves, the scope closes once the awaited call has ended."""
         marks = self.marks()
@@ -321,11 +330,7 @@ class HandlerTests(DaskTestCase):
             await self.calls.run(looks, marks)
             return PAGE
 
-        connection = self.serve(handler)
-        await marks.until("begun")
-        connection.disconnect()
-        self.assertEqual((await self.closed).ended, Ended.STOPPED)
-        self.assertTrue(marks.has("ended"))
+        await self.assert_stopped(handler, marks)
 
     async def test_returned(self) -> None:
         """A handler may return a future, whose result answers the request."""
@@ -345,11 +350,7 @@ class HandlerTests(DaskTestCase):
             await Deferred()
             return PAGE
 
-        connection = self.serve(handler)
-        await marks.until("begun")
-        connection.disconnect()
-        self.assertEqual((await self.closed).ended, Ended.STOPPED)
-        self.assertTrue(marks.has("ended"))
+        await self.assert_stopped(handler, marks)
 
     async def test_survivor(self) -> None:
         """A task that never looks is reported as a survivor, with its worker, until it ends."""

@@ -5,17 +5,14 @@ where it is missing. What does not: the cases themselves.
 """
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import Any
 
 from distributed import Client
-from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 from cancelweb.dask import Calls, result
 
-from ..._servers import REPOSITORY
+from .._asyncio import run_under_asyncio
 from ._dask import LONGEST_START, dask_cluster
 from ._dask_tasks import double
 
@@ -27,16 +24,7 @@ class AsyncioReactorTests(TestCase):
 
     async def test_cases(self) -> None:
         """The cases all succeed under asyncio's reactor, and there are some."""
-        arguments = ["-m", "twisted.trial", "--reactor=asyncio", "--reporter=text"]
-        arguments.append(f"--temp-directory={Path(self.mktemp()).absolute()}")
-        output, errors, status = await getProcessOutputAndValue(
-            sys.executable,
-            [*arguments, "tests.real.engines.dask_asyncio_cases"],
-            env=None,
-            path=str(REPOSITORY),
-        )
-        report = (output + errors).decode()
-        self.assertEqual(status, 0, report)
+        report = await run_under_asyncio(self, "tests.real.engines.dask_asyncio_cases")
         self.assertRegex(report, r"PASSED \(successes=\d\)")
         # Dask and asyncio complain about what is left on the event loop.
         self.assertNotIn("was destroyed", report)

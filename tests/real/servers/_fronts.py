@@ -25,19 +25,27 @@ from ..._servers import LOOPBACK, LoggedProcess, Server
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
 
-_NGINX = """
-daemon off;
-master_process off;
-pid {directory}/pid;
-error_log stderr notice;
-events {{}}
-http {{
+NGINX_FILES = """
   access_log off;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+"""
+"""Keeps what nginx writes in the directory of the test."""
+
+_NGINX = (
+    """
+daemon off;
+master_process off;
+pid {directory}/pid;
+error_log stderr notice;
+events {{}}
+http {{
+"""
+    + NGINX_FILES
+    + """
   proxy_cache_path {directory}/cache keys_zone=pages:1m;
   server {{
     listen {host}:{port};
@@ -49,6 +57,7 @@ http {{
   }}
 }}
 """
+)
 
 _HAPROXY = """
 defaults

@@ -12,11 +12,12 @@ from twisted.trial.unittest import TestCase
 
 from ..._docs import DOCS, ROLLING
 from ..._servers import Server
-from ._fronts import start_front
+from ._fronts import NGINX_FILES, start_front
 
 PAGE = DOCS / "howto" / "rolling-restart.rst"
 
-_NGINX = """
+_NGINX = (
+    """
 daemon off;
 master_process off;
 pid {directory}/pid;
@@ -24,13 +25,9 @@ error_log stderr notice;
 events {
 }
 http {
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
 """
+    + NGINX_FILES
+)
 
 
 @frozen

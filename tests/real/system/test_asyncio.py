@@ -5,18 +5,15 @@ where it is missing. What does not: the cases themselves.
 """
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _installed_reactor
-from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
 from ..._pages import PAGE
-from ..._servers import REPOSITORY
 from ..._visits import VisitTestCase
+from .._asyncio import run_under_asyncio
 
 # Twisted declares its reactor as an empty module: no checker can know what it has.
 reactor: Any = _installed_reactor
@@ -29,16 +26,7 @@ class AsyncioReactorTests(TestCase):
 
     async def test_cases(self) -> None:
         """The cases of asyncio all succeed under its reactor, and there are some."""
-        arguments = ["-m", "twisted.trial", "--reactor=asyncio", "--reporter=text"]
-        arguments.append(f"--temp-directory={Path(self.mktemp()).absolute()}")
-        output, errors, status = await getProcessOutputAndValue(
-            sys.executable,
-            [*arguments, "tests.real.system.asyncio_cases"],
-            env=None,
-            path=str(REPOSITORY),
-        )
-        report = (output + errors).decode()
-        self.assertEqual(status, 0, report)
+        report = await run_under_asyncio(self, "tests.real.system.asyncio_cases")
         self.assertRegex(report, r"PASSED \(successes=\d\d+\)")
 
 
