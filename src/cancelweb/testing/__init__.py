@@ -9,11 +9,11 @@ from ._assertions import assert_no_leaks, assert_not_cancelled, assert_stopped
 from ._client import Client, http2_connection_class
 from ._connection import Connection
 from ._exchange import Exchange
-from ._lines import Line
-from ._report import Finding, Point, Problem, Report, SweepFailed
 from ._responses import Response
 from ._stream import Stream
-from ._sweep import sweep
+from ._sweeping.lines import Line
+from ._sweeping.report import Finding, Point, Problem, Report, SweepFailed
+from ._sweeping.sweep import sweep
 
 if TYPE_CHECKING:
     from ._http2 import HTTP2Connection

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 from twisted.python.failure import Failure
 
-from .._kinds.cancellations import is_cancellation
+from ..._kinds.cancellations import is_cancellation
 
 SUSPENDABLE = (CoroutineType, GeneratorType, AsyncGeneratorType)
 

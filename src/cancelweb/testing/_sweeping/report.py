@@ -10,8 +10,8 @@ from enum import Enum
 
 from attrs import frozen
 
-from .._checks import check_instance
-from ._lines import Line
+from ..._checks import check_instance
+from .lines import Line
 
 
 class Problem(Enum):

@@ -11,13 +11,13 @@ from typing import Any
 
 from attrs import define
 
-from .._scopes.let_go import is_unknown
-from .._still_running import LetGo
-from ..causes import Ended, Outcome
-from ._lines import Line, is_being_cancelled, line_of, position_of
-from ._report import Problem, Problems
-from ._served import Served
-from ._waits import Waits
+from ..._scopes.let_go import is_unknown
+from ..._still_running import LetGo
+from ...causes import Ended, Outcome
+from .._served import Served
+from .lines import Line, is_being_cancelled, line_of, position_of
+from .report import Problem, Problems
+from .waits import Waits
 
 _POSITION = re.compile(r"(.+):(\d+) in (.+)")
 """A line of code, as in logs."""

@@ -1,6 +1,6 @@
 """Watch what is awaited, by replacing two public methods of Deferred.
 
-Finds what waits, and can make an await wait that would not. `_run` decides what follows.
+Finds what waits, and can make an await wait that would not. `run` decides what follows.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore
 from twisted.python.failure import Failure
 
-from .._scopes.context import current
-from .._scopes.shield import shielded_here
-from ._clock import is_own
-from ._lines import SUSPENDABLE, is_foreign
+from ..._scopes.context import current
+from ..._scopes.shield import shielded_here
+from .._clock import is_own
+from .lines import SUSPENDABLE, is_foreign
 
 
 @define(eq=False)

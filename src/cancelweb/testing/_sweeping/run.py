@@ -1,6 +1,6 @@
 """One run of a sweep: send the request, leave at one point or at none, and take stock.
 
-`_sweep` decides which runs there are.
+`sweep` decides which runs there are.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.task import Clock
 
-from ._client import Client
-from ._clock import OwnersClock, descriptions, logging, owning, step, turn
-from ._exchange import Exchange
-from ._followed import Followed, follow, judge
-from ._leaks import added, temporary_files
-from ._lines import Line, line_of, position_of
-from ._report import Finding, Point, Problem, Problems
-from ._stock import Answer, Stock
-from ._waits import Waits, watching
+from .._client import Client
+from .._clock import OwnersClock, descriptions, logging, owning, step, turn
+from .._exchange import Exchange
+from .._leaks import added, temporary_files
+from .followed import Followed, follow, judge
+from .lines import Line, line_of, position_of
+from .report import Finding, Point, Problem, Problems
+from .stock import Answer, Stock
+from .waits import Waits, watching
 
 
 @frozen

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from ._exchange import Exchange
-from ._leaks import added
-from ._report import Problem, Problems
+from .._exchange import Exchange
+from .._leaks import added
+from .report import Problem, Problems
 
 
 @frozen

@@ -1,6 +1,6 @@
 """The sweep: repeat a request, and leave at each point at which its handler waits.
 
-`_run` has a single run.
+`run` has a single run.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from twisted.internet.task import Clock
 from twisted.web.server import Site
 
-from .._checks import check_count, check_flag, check_function, check_instance, check_seconds, shown
-from .._typed import AnyResource
-from ._client import Client
-from ._exchange import Exchange
-from ._report import Finding, Problem, Report, SweepFailed
-from ._run import Plan, Run
+from ..._checks import check_count, check_flag, check_function, check_instance, check_seconds, shown
+from ..._typed import AnyResource
+from .._client import Client
+from .._exchange import Exchange
+from .report import Finding, Problem, Report, SweepFailed
+from .run import Plan, Run
 
 RootT = TypeVar("RootT", bound="AnyResource | Site")
 
