@@ -1,0 +1,1 @@
+"""Small handlers, with and without a cancellation bug, and what the sweep must say about each."""
